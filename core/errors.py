@@ -1,0 +1,61 @@
+"""Errors that a person can act on: each says what went wrong, what was found, and what to do.
+
+The command line prints the sentence and exits with 1; a page shows it in place. Anything that is not a
+`CurationError` is a defect of ours.
+"""
+
+
+class CurationError(Exception):
+    """Base of every error whose message is written for the person who uses the tool."""
+
+
+class WorkspaceLocked(CurationError):
+    """Another process owns the workspace's store."""
+
+
+class StoreUnusable(CurationError):
+    """The store cannot be opened: damaged, of another version, or not writable."""
+
+
+class SourceUnreadable(CurationError):
+    """A data file cannot be read at all (a row that cannot be read is a `Rejected`, not an error)."""
+
+
+class NoUsableRows(CurationError):
+    """A source was read and held no row that can be scored."""
+
+
+class NameTaken(CurationError):
+    """A run, reference or selection of that name exists and is something else."""
+
+
+class NotFound(CurationError):
+    """No dataset, run, model, job or selection of that name."""
+
+
+class ModelUnusable(CurationError):
+    """A model cannot be resolved, is unsafe to load, or its weights are not all there."""
+
+
+class TokenizerMismatch(CurationError):
+    """Base and reference read text as different tokens, so their losses are not comparable."""
+
+
+class TemplateFailed(CurationError):
+    """A chat template refused a conversation, ran too long, or cannot tell prompt from response."""
+
+
+class SelectionInvalid(CurationError):
+    """A recipe asks for something that the scores or the data do not have."""
+
+
+class JobFailed(CurationError):
+    """A worker ended without finishing its job."""
+
+
+class JobCancelled(CurationError):
+    """A job was cancelled; what it had finished is kept."""
+
+
+class ExportFailed(CurationError):
+    """An export could not be written; nothing of it was left behind."""

@@ -1,0 +1,44 @@
+"""Who owns a workspace: one process at a time, by an flock that the system lets go when the process ends."""
+
+import fcntl
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from core.errors import WorkspaceLocked
+
+
+def acquire_lock(path: Path, owner: str) -> TextIO:
+    """Lock the file for this process and write into it who holds it; closing the file gives it back.
+
+    Raises `WorkspaceLocked` naming the holder.
+    """
+    lock = open(path, "a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise WorkspaceLocked(
+            f"The workspace {path.parent} is in use by {holder}. Use it there, stop it, or choose another --workspace."
+        ) from None
+    lock.truncate(0)
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    lock.write(f"{owner} (process {os.getpid()} on {socket.gethostname()}, since {since})\n")
+    lock.flush()
+    return lock
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock file now."""
+    if not path.exists():
+        return False
+    with open(path, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,79 @@
+"""Shards: the files through which a worker hands losses to the store's owner.
+
+A shard appears whole or not at all: it is written under a temporary name, flushed to disk, renamed, and the
+folder flushed too. Its name and a checksum make ingesting it twice, or ingesting a damaged one, impossible.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from core.errors import StoreUnusable
+
+SHARD_SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("nll_sum", pa.float64()),
+        ("token_count", pa.int32()),
+        ("truncated", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+"""One row an example: nll_sum [nats], null with a reason where there is none; token_count [scored tokens]."""
+
+
+def write_shard(folder: Path, name: str, losses: pa.Table) -> Path:
+    """Write `losses` (of `SHARD_SCHEMA`) as `folder/name.arrow`, durably; returns its path."""
+    payload = _serialise(losses)
+    return write_durably(folder / f"{name}.arrow", [hashlib.blake2b(payload, digest_size=16).digest(), payload])
+
+
+def read_shard(path: Path) -> pa.Table:
+    """Read a shard. Raises `StoreUnusable` if its bytes are not those that were written."""
+    content = path.read_bytes()
+    checksum, payload = content[:16], content[16:]
+    if hashlib.blake2b(payload, digest_size=16).digest() != checksum:
+        raise StoreUnusable(f"Shard {path} is damaged (its checksum differs). Delete it and score again.")
+    return pa.ipc.open_stream(payload).read_all()
+
+
+def shards(folder: Path) -> list[Path]:
+    """Finished shards of a folder, oldest name first."""
+    return sorted(folder.glob("*.arrow"))
+
+
+def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
+    """Write a file so that after a crash it is there whole or not there: temp, fsync, rename, fsync the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, so that a rename in it survives a crash."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _serialise(losses: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
+        writer.write_table(losses.cast(SHARD_SCHEMA))
+    return sink.getvalue().to_pybytes()
