@@ -275,6 +275,10 @@ class Store:
 
         return self._write(change)
 
+    def has_shard(self, name: str) -> bool:
+        """Whether a shard of that name was ingested."""
+        return bool(self.rows("SELECT 1 FROM shard WHERE name = ?", [name]))
+
     def set_noise_floor(self, loss_set_id: int, nats_per_token: float) -> None:
         """Record how far a loss of this set moves when only the batch plan changes [nats per token]."""
         self._write(

@@ -1,0 +1,98 @@
+"""Browsing: a page of a run's rows, sorted and filtered in SQL, and one row with everything known of it."""
+
+from typing import Any
+
+import pandas as pd
+
+from core.errors import NotFound, SelectionInvalid
+from core.examples import Example
+from core.filters import RowFilter
+from core.reader import Reader
+from core.scores import FLAGS, SCORES
+
+SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
+_SNIPPET = 160  # characters of prompt and response in a list
+_DUPLICATES_SHOWN = 20
+_FLAGS_SQL = "concat_ws(', ', " + ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in FLAGS) + ")"
+
+
+def examples_page(
+    store: Reader, table: str, row_filter: RowFilter, sort: str, descending: bool, page: int, page_size: int
+) -> tuple[pd.DataFrame, int]:
+    """One page (from 1) of the rows that pass the filter, and how many pass in all.
+
+    Columns: row_number, domain, token_count, every score, flags (names, comma-separated), prompt and response (their
+    beginnings). Rows without a value come last; ties are in order of example_id, then row number, so no row is on
+    two pages. Raises `SelectionInvalid` for a column it cannot sort by.
+    """
+    if sort not in SORT_COLUMNS:
+        raise SelectionInvalid(f"Cannot sort by {sort!r}. Must be one of: {', '.join(SORT_COLUMNS)}.")
+    condition, values = row_filter.where()
+    total = int(store.rows(f"SELECT count(*) FROM {table} WHERE {condition}", values)[0][0])
+    order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, example_id, row_number"
+    offset = (max(page, 1) - 1) * page_size
+    frame = store.frame(
+        f"""
+        WITH shown AS (SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d})
+        SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags,
+            {_snippet("prompt")}, {_snippet("response")}
+        FROM shown JOIN example USING (example_id) ORDER BY {order}
+        """,
+        values,
+    )
+    return frame, total
+
+
+def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
+    """One row: row_number, domain, example_id, `example` (the conversation), source (file name) and line, token_count,
+    both NLL sums [nats], noise_floor [nats per token], reason, `scores` by name (None where undefined), `flags` by
+    name, `duplicates` (other row numbers with the same conversation, the first few) and duplicate_count.
+
+    Raises `NotFound` if the run has no such row.
+    """
+    columns = (
+        "row_number", "domain", "example_id", "token_count", "base_nll_sum", "reference_nll_sum", "noise_floor",
+        "reason",
+    )  # fmt: skip
+    found = store.rows(
+        f"""
+        SELECT {", ".join(f"t.{column}" for column in (*columns, *SCORES, *FLAGS))}, conversation, source.name, line
+        FROM {table} t
+        JOIN run ON run.run_id = ? JOIN dataset_row r ON r.dataset_id = run.dataset_id AND r.row_number = t.row_number
+        JOIN source USING (source_id) JOIN example e ON e.example_id = t.example_id
+        WHERE t.row_number = ?
+        """,
+        [_run_id(table), row_number],
+    )
+    if not found:
+        raise NotFound(f"This run has no row {row_number:,}. Choose a row from the table.")
+    *values, conversation, source, line = found[0]
+    named = dict(zip((*columns, *SCORES, *FLAGS), values, strict=True))
+    others = _duplicates(store, table, named["example_id"], row_number)
+    return {
+        **{column: named[column] for column in columns},
+        "example": Example.from_json(conversation),
+        "source": source,
+        "line": line,
+        "scores": {name: named[name] for name in SCORES},
+        "flags": [flag for flag in FLAGS if named[flag]],
+        "duplicates": others[:_DUPLICATES_SHOWN],
+        "duplicate_count": len(others),
+    }
+
+
+def _duplicates(store: Reader, table: str, example_id: object, row_number: int) -> list[int]:
+    found = store.rows(
+        f"SELECT row_number FROM {table} WHERE example_id = ? AND row_number <> ? ORDER BY row_number",
+        [example_id, row_number],
+    )
+    return [int(number) for (number,) in found]
+
+
+def _run_id(table: str) -> int:
+    """A scored table is named by its run, and only the run knows which dataset its rows are of."""
+    return int(table.removeprefix("scored_"))
+
+
+def _snippet(column: str) -> str:
+    return f"regexp_replace(left({column}, {_SNIPPET}), '\\s+', ' ', 'g') AS {column}"

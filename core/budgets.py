@@ -1,0 +1,66 @@
+"""Budgets: how many rows or tokens a recipe asks of each pool of rows that is ranked together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+from core.errors import SelectionInvalid
+from core.recipe import Amount, Selection
+
+POOL = ""
+"""The one pool of the pooled scope; in scope "domain" every domain is a pool of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one pool may keep at most: `wanted` of `unit` ("rows" or "tokens")."""
+
+    unit: str
+    wanted: int
+
+
+def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
+    """The budget of each pool; `totals` holds (rows, tokens) of every domain of the dataset.
+
+    A ratio is rounded half up. A total of rows or tokens is split over the domains by their rows or tokens, by
+    largest remainder, so that the parts add up to it. A domain that the filter shuts out gets nothing.
+    Raises `SelectionInvalid` for an amount of a domain that is not there, or a run without rows.
+    """
+    if not totals:
+        raise SelectionInvalid(f"The run {selection.run!r} has no rows. Import data and score it first.")
+    unknown = sorted(set(selection.domain_amounts) - set(totals))
+    if unknown:
+        raise SelectionInvalid(
+            f"There is no domain {', '.join(map(repr, unknown))}. The run's domains are: {', '.join(sorted(totals))}."
+        )
+    allowed = {d: t for d, t in totals.items() if not selection.filter.domains or d in selection.filter.domains}
+    if selection.scope == "pooled":
+        rows = sum(rows for rows, _ in allowed.values())
+        return {POOL: _budget(selection.amount, rows)}
+    found = dict.fromkeys(totals, Budget("rows", 0)) | _default_budgets(selection.amount, allowed)
+    for domain, amount in selection.domain_amounts.items():
+        if domain in allowed:
+            found[domain] = _budget(amount, totals[domain][0])
+    return found
+
+
+def _budget(amount: Amount, rows: int) -> Budget:
+    if amount.kind == "ratio":
+        # Decimal of the ratio's shortest text: 0.285 of 100 rows is 28.5 and keeps 29, which binary floats miss.
+        wanted = (Decimal(str(amount.value)) * rows).to_integral_value(ROUND_HALF_UP)
+        return Budget("rows", int(wanted))
+    return Budget(amount.kind, int(amount.value))
+
+
+def _default_budgets(amount: Amount, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
+    if amount.kind == "ratio":
+        return {domain: _budget(amount, rows) for domain, (rows, _) in totals.items()}
+    sizes = {domain: total[0 if amount.kind == "rows" else 1] for domain, total in totals.items()}
+    shares = {domain: Fraction(int(amount.value) * size, sum(sizes.values()) or 1) for domain, size in sizes.items()}
+    parts = {domain: int(share) for domain, share in shares.items()}
+    left_over = int(amount.value) - sum(parts.values()) if any(sizes.values()) else 0
+    by_remainder = sorted(shares, key=lambda domain: (parts[domain] - shares[domain], domain))
+    for domain in by_remainder[:left_over]:
+        parts[domain] += 1
+    return {domain: Budget(amount.kind, part) for domain, part in parts.items()}

@@ -1,0 +1,176 @@
+"""Exporting a selection: its original records into one file, and the manifest that says where they come from."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.durable_file import DurableFile
+from core.errors import ExportFailed
+from core.manifest import manifest, manifest_path, selection_from_manifest
+from core.scores import FLAGS, SCORES
+from core.selection import Selection, kept_rows, select_summary
+from core.spool import write_durably
+from core.store import Store
+from core.writing import (
+    FORMATS,
+    ExportRow,
+    Format,
+    csv_parts,
+    format_for,
+    json_parts,
+    jsonl_parts,
+    survey_columns,
+    write_parquet,
+)
+
+__all__ = ["FORMATS", "ExportReport", "Format", "export_rows", "export_selection", "selection_from_manifest"]
+
+_BATCH_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written: rows, the file, the SHA-256 and size [bytes] of its bytes, and its manifest."""
+
+    rows: int
+    path: Path
+    sha256: str
+    byte_count: int
+    manifest_path: Path
+    notices: tuple[str, ...] = ()
+
+
+def export_selection(
+    store: Store,
+    selection: Selection,
+    destination: Path,
+    format: str | None = None,
+    with_scores: bool = False,
+    spreadsheet_guard: bool = False,
+    name: str | None = None,
+) -> ExportReport:
+    """Write the kept records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
+
+    The format is the suffix's unless given; a name that ends in .gz is compressed. Data appears whole or not at
+    all, the manifest last, so that its presence means complete. `name` is the selection's, for the manifest.
+    Raises `ExportFailed`, having left nothing of it behind.
+    """
+    chosen, compress = format_for(destination, format)
+    _check_destination(store, selection, destination)
+    summary = select_summary(store, selection)
+    if not summary.kept_rows:
+        raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
+
+    def rows() -> Iterator[ExportRow]:
+        return export_rows(store, selection, with_scores)
+
+    try:
+        with DurableFile(destination) as file:
+            written = _write(file, rows, chosen, compress, spreadsheet_guard)
+            if written != summary.kept_rows:
+                raise ExportFailed("The dataset was changed while it was exported. Export again.")
+            file.finish()
+            output = {
+                "file": destination.name,
+                "format": chosen.name,
+                "compressed": compress,
+                "with_scores": with_scores,
+                "spreadsheet_guard": spreadsheet_guard and chosen.name == "csv",
+                "rows": written,
+                "tokens": summary.kept_tokens,
+                "bytes": file.byte_count,
+                "sha256": file.sha256,
+            }
+            text = json.dumps(manifest(store, selection, summary, output, name), indent=2, ensure_ascii=False)
+            # An old manifest must never stand beside new data, nor new data be trusted before its own is there.
+            manifest_path(destination).unlink(missing_ok=True)
+            file.replace()
+        write_durably(manifest_path(destination), [text.encode(), b"\n"])
+    except OSError as error:
+        raise ExportFailed(
+            f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
+        ) from error
+    return ExportReport(
+        written, destination, file.sha256, file.byte_count, manifest_path(destination), tuple(summary.notices)
+    )
+
+
+def export_rows(
+    store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
+) -> Iterator[ExportRow]:
+    """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
+    sql, values = kept_rows(store, selection)
+    run = store.run(selection.run)
+    columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
+    batches = store.batches(
+        f"""
+        SELECT original, k.rank, s.domain, {columns}
+        FROM ({sql}) k JOIN dataset_row r ON r.row_number = k.row_number AND r.dataset_id = ?
+        JOIN {run["table"]} s ON s.row_number = k.row_number
+        ORDER BY k.row_number {"" if limit is None else f"LIMIT {limit:d}"}
+        """,
+        [*values, store.dataset_id(run["dataset"])],
+        _BATCH_ROWS,
+    )
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield ExportRow(row["original"], _scores(row) if with_scores else {})
+
+
+def _scores(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in SCORES},
+        "token_count": row["token_count"],
+        "rank": row["rank"],
+        "domain": row["domain"],
+        "flags": [flag for flag in FLAGS if row[flag]],
+    }
+
+
+def _write(
+    file: DurableFile, rows: Callable[[], Iterator[ExportRow]], chosen: Format, compress: bool, guard: bool
+) -> int:
+    """Write all rows in the format; returns how many there were."""
+    count = 0
+
+    def counted() -> Iterator[ExportRow]:
+        nonlocal count
+        for count, row in enumerate(rows(), 1):  # noqa: B007
+            yield row
+
+    if chosen.name == "parquet":
+        write_parquet(file, counted(), survey_columns(rows()))
+        return count
+    if chosen.name == "csv":
+        parts = csv_parts(counted(), survey_columns(rows()), guard)
+    else:
+        parts = (jsonl_parts if chosen.name == "jsonl" else json_parts)(counted())
+    if compress:
+        with file.compressed() as stream:
+            for part in parts:
+                stream.write(part)
+    else:
+        for part in parts:
+            file.write(part)
+    return count
+
+
+def _check_destination(store: Store, selection: Selection, destination: Path) -> None:
+    """Raise `ExportFailed` for a place that cannot be written, or that holds what the dataset was imported from."""
+    folder = destination.parent
+    if not folder.is_dir():
+        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
+    if destination.is_dir():
+        raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
+    if not os.access(folder, os.W_OK):
+        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")
+    if destination.is_file() and not manifest_path(destination).exists():
+        with open(destination, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        dataset_id = store.dataset_id(store.run(selection.run)["dataset"])
+        if store.rows("SELECT 1 FROM source WHERE dataset_id = ? AND sha256 = ?", [dataset_id, digest]):
+            raise ExportFailed(f"{destination} is a file that the dataset was imported from. Choose another name.")

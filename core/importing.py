@@ -1,0 +1,202 @@
+"""Brings data files into the store: reads their examples, and counts what is left out and why."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from core.detection import Detection, detect_format
+from core.errors import NoUsableRows, SourceUnreadable
+from core.examples import DatasetRow, Rejected
+from core.formats import SourceFormat, format_named, read_example
+from core.reading import plain_stem, read_records
+from core.records import REASONS, RecordUnusable, SourceRecord
+from core.source_options import AUTO, DomainRule, SourceOptions
+from core.store import Store
+from core.unpacking import check_readable
+
+__all__ = [
+    "Detection",
+    "DomainRule",
+    "ImportReport",
+    "SourceOptions",
+    "detect_format",
+    "import_source",
+    "import_uploaded",
+    "preview",
+    "read_examples",
+    "uploaded_file",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import brought: rows kept and records rejected [counts], by reason and by domain.
+
+    `already_imported` says that the dataset had this file, read with these options, before: nothing was added,
+    and the counts are those of the first time.
+    """
+
+    dataset: str
+    source: str
+    format: str
+    rows: int
+    rejected: int
+    by_reason: dict[str, int]
+    domains: dict[str, int]
+    already_imported: bool
+
+
+def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
+    """Every record of a file as a row, or as rejected with the reason; streams in bounded memory.
+
+    Raises `SourceUnreadable` if the file is no data file, or cannot be read to its end.
+    """
+    detection = detect_format(path, options)
+    rule = _named_domain(options.domain, path.name)
+    source_format = format_named(detection.format) if detection.format else None
+    with closing(read_records(path, detection.container)) as records:
+        for record in records:
+            if isinstance(record, Rejected):
+                yield record
+                continue
+            try:
+                yield _dataset_row(record, source_format, options, rule)
+            except RecordUnusable as unusable:
+                yield unusable.at(record.line)
+
+
+def _dataset_row(
+    record: SourceRecord, source_format: SourceFormat | None, options: SourceOptions, rule: DomainRule
+) -> DatasetRow:
+    fields = options.remapped(record.fields)
+    mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(options.columns.values())
+    example = read_example(source_format, fields, allow_preference=mapped_on_purpose)
+    return DatasetRow(record.line, rule.domain_of(record.fields), example, record.original)
+
+
+def _named_domain(rule: DomainRule, file_name: str) -> DomainRule:
+    """The rule with the file's name for a domain where it says nothing else."""
+    return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
+
+
+def preview(path: Path, options: SourceOptions, rows: int = 5) -> list[DatasetRow | Rejected]:
+    """The first records of a file as `read_examples` gives them."""
+    with closing(read_examples(path, options)) as records:
+        return list(islice(records, rows))
+
+
+def import_source(
+    store: Store, dataset: str, path: Path, options: SourceOptions, source_name: str | None = None
+) -> ImportReport:
+    """Add a file to a dataset (made if new), all of it or nothing.
+
+    Raises `SourceUnreadable` if the file cannot be read, or changes meanwhile; `NoUsableRows` if no record of it
+    can be scored.
+    """
+    name = source_name or path.name
+    check_readable(path)
+    before = os.stat(path)
+    sha256 = _sha256(path)
+    detection = detect_format(path, options)
+    resolved = replace(options, format=detection.format or AUTO, domain=_named_domain(options.domain, path.name))
+    fresh = False
+
+    def records() -> Iterator[DatasetRow | Rejected]:
+        nonlocal fresh
+        fresh = True
+        yield from _require_rows(read_examples(path, resolved), name, detection)
+        after = os.stat(path)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise SourceUnreadable(f"{name} changed while it was read. Import it again when it is finished.")
+
+    source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), records())
+    return _report(store, dataset, source_id, already_imported=not fresh)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_rows(
+    records: Iterator[DatasetRow | Rejected], name: str, detection: Detection
+) -> Iterator[DatasetRow | Rejected]:
+    """Pass records on; raise `NoUsableRows` at their end if there was no row among them."""
+    reasons: Counter[str] = Counter()
+    samples: dict[str, Rejected] = {}
+    rows = 0
+    for record in records:
+        if isinstance(record, Rejected):
+            reasons[record.reason] += 1
+            samples.setdefault(record.reason, record)
+        else:
+            rows += 1
+        yield record
+    if rows:
+        return
+    if not reasons:
+        raise NoUsableRows(f"{name} holds no record. Check that it is the file you meant.")
+    reason, count = reasons.most_common(1)[0]
+    sample = samples[reason]
+    found = f" (record {sample.line}: {sample.detail})" if sample.detail else f" (record {sample.line})"
+    raise NoUsableRows(
+        f"No record of {name} can be used: {count:,} of {reasons.total():,} were rejected as {reason!r}{found}. "
+        f"{REASONS[reason]} {_advice(reason, detection)}"
+    )
+
+
+def _advice(reason: str, detection: Detection) -> str:
+    if reason == "preference pair":
+        return "Import a file of prompts with one answer each, or map the column chosen to the answer."
+    if reason == "missing field":
+        return f"Map its columns to the fields of a format, or choose the format (found: {detection.why})."
+    return "Correct the file, or choose another."
+
+
+def _report(store: Store, dataset: str, source_id: int, already_imported: bool) -> ImportReport:
+    name, source_format, rows, rejected = store.rows(
+        "SELECT name, format, row_count, rejected_count FROM source WHERE source_id = ?", [source_id]
+    )[0]
+    by_reason = "SELECT reason, count(*) FROM rejection WHERE source_id = ? GROUP BY reason ORDER BY 2 DESC, 1"
+    by_domain = "SELECT domain, count(*) FROM dataset_row WHERE source_id = ? GROUP BY domain ORDER BY 2 DESC, 1"
+    return ImportReport(
+        dataset=dataset,
+        source=name,
+        format=source_format,
+        rows=rows,
+        rejected=rejected,
+        by_reason=dict(store.rows(by_reason, [source_id])),
+        domains=dict(store.rows(by_domain, [source_id])),
+        already_imported=already_imported,
+    )
+
+
+@contextmanager
+def uploaded_file(workspace: Path, file_name: str, content: bytes | BinaryIO) -> Iterator[Path]:
+    """An upload as a file in the workspace, for as long as the context lasts: to detect, preview or import it."""
+    # A browser's file name is not to be trusted with a path; its end says what kind of file it is.
+    name = Path(file_name.replace("\\", "/").replace("\0", "")).name[-100:] or "upload"
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=workspace) as folder:
+        path = Path(folder) / name
+        with open(path, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                shutil.copyfileobj(content, file)
+        yield path
+
+
+def import_uploaded(
+    store: Store, dataset: str, file_name: str, content: bytes | BinaryIO, options: SourceOptions
+) -> ImportReport:
+    """Import an upload under the name its owner gave it; otherwise as `import_source`."""
+    with uploaded_file(store.workspace, file_name, content) as path:
+        return import_source(store, dataset, path, options, source_name=path.name)

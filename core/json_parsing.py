@@ -1,0 +1,101 @@
+"""Parses one JSON record strictly: what is no JSON, or could not be carried on, is refused with its reason."""
+
+import json
+import math
+import re
+from typing import Any
+
+from core import settings
+from core.records import RecordUnusable
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise RecordUnusable("NaN or infinity", f"found {name}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise RecordUnusable("NaN or infinity", f"{digits} is too large for a number")
+    return number
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+"""Raises `ValueError`, `RecordUnusable` for numbers that JSON has not, `RecursionError` for hundreds of levels."""
+
+
+def is_json(text: str) -> bool:
+    """Whether the text is one complete JSON value."""
+    try:
+        DECODER.decode(text)
+    except (ValueError, RecursionError, RecordUnusable):
+        return False
+    return True
+
+
+def parse_object(original: bytes) -> dict[str, Any]:
+    """The fields of one JSON object. Of a name that stands twice the last value counts, as in most readers.
+
+    Raises `RecordUnusable` saying why, if it is no object that can be carried on.
+    """
+    try:
+        text = original.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start + 1} of the record is 0x{original[error.start]:02x}"
+        raise RecordUnusable("not UTF-8", found) from None
+    return as_object(parse_json(text), text)
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises `RecordUnusable` if it is not JSON, or has excess depth or half characters."""
+    try:
+        value = DECODER.decode(text)
+    except RecursionError:
+        raise too_deep() from None
+    except ValueError as error:
+        raise bad_json(error, 0) from None
+    check_value(value, text)
+    return value
+
+
+def bad_json(error: ValueError, start: int) -> RecordUnusable:
+    """The rejection for an error of `DECODER` in a record that begins at character `start` of its text."""
+    if isinstance(error, json.JSONDecodeError):
+        return RecordUnusable("bad JSON", f"{error.msg} at character {error.pos - start + 1} of the record")
+    return RecordUnusable("bad JSON", str(error))
+
+
+def as_object(value: Any, text: str) -> dict[str, Any]:
+    """`value`, parsed from `text`, if it is an object. Raises `RecordUnusable`."""
+    if not isinstance(value, dict):
+        raise RecordUnusable("not an object", f"found {text[:200]}")
+    return value
+
+
+def check_value(value: Any, text: str) -> None:
+    """Raise `RecordUnusable` if `value`, parsed from `text`, has excess depth or half of a surrogate pair."""
+    limit = settings.integer("max_json_depth")
+    # Counting brackets is quick and never too low; only a record with many of them is worth walking through.
+    if text.count("{") + text.count("[") > limit and depth_of(value) > limit:
+        raise too_deep()
+    if _SURROGATE_ESCAPE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RecordUnusable("lone surrogate", f"found \\u{ord(error.object[error.start]):04x}") from None
+
+
+def depth_of(value: Any) -> int:
+    """How many objects and lists a value nests, itself included."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def too_deep() -> RecordUnusable:
+    """The rejection for a record that is nested deeper than the setting max_json_depth."""
+    return RecordUnusable("nested too deep", f"more than {settings.integer('max_json_depth')} levels")

@@ -1,0 +1,190 @@
+"""Reads JSONL lines, and JSON values one after another or in an array, keeping each record's own bytes."""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from core import settings
+from core.examples import Rejected
+from core.json_parsing import DECODER, as_object, check_value, parse_object, too_deep
+from core.records import RecordUnusable, SourceRecord
+
+_CHUNK_BYTES = 2**20
+_SPACE = re.compile(r"[ \t\r\n,]*")
+_IN_STRING = re.compile(r'\\.|["\n]', re.DOTALL)
+_BETWEEN_STRINGS = re.compile(r'["{}\[\],\n]')
+
+
+def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
+    """Records of a JSONL stream, numbered by line; blank lines are passed over.
+
+    An original is its line without the line's end (and without the file's byte order mark).
+    """
+    limit = settings.integer("max_line_bytes")
+    line = 0
+    while content := stream.readline(limit + 2):
+        line += 1
+        if line == 1:
+            content = content.removeprefix(codecs.BOM_UTF8)
+        original = content.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            if len(original) > limit:
+                _skip_line(stream, content)
+                raise RecordUnusable("line too long", f"more than {limit:,} bytes")
+            if not original.isspace() and original:
+                yield SourceRecord(line, original, parse_object(original))
+        except RecordUnusable as unusable:
+            yield unusable.at(line)
+
+
+def _skip_line(stream: BinaryIO, content: bytes) -> None:
+    while content and not content.endswith(b"\n"):
+        content = stream.readline(_CHUNK_BYTES)
+
+
+def json_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
+    """Records of a JSON stream (an array, one object, or objects one after another), numbered from 1."""
+    return _JsonValues(stream).records()
+
+
+class _JsonValues:
+    """A sliding window of text over a JSON stream, never much longer than the longest record allowed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        # Bytes that are not UTF-8 become lone surrogates, so that only the record which holds them is lost.
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape").decode
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self._in_array = False
+        self._limit = settings.integer("max_line_bytes")
+
+    def records(self) -> Iterator[SourceRecord | Rejected]:
+        self._pass_space()
+        self._in_array = self._next() == "["
+        self._at += self._in_array
+        number = 0
+        while self._pass_space():
+            if self._in_array and self._next() == "]":
+                self._at += 1
+                if self._pass_space():
+                    found = f"after the array's end: {self._text[self._at : self._at + 80]}"
+                    yield RecordUnusable("bad JSON", found).at(number + 1)
+                return
+            number += 1
+            try:
+                yield self._record(number)
+            except RecordUnusable as unusable:
+                yield unusable.at(number)
+        if self._in_array:
+            yield RecordUnusable("bad JSON", "the file ends before the array does").at(number + 1)
+
+    def _record(self, number: int) -> SourceRecord:
+        try:
+            value, text = self._value()
+        except RecordUnusable as unusable:
+            self._skip_value(self._indent() if unusable.reason == "bad JSON" else None)
+            raise
+        try:
+            original = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            byte = ord(error.object[error.start]) - 0xDC00
+            raise RecordUnusable("not UTF-8", f"character {error.start + 1} of the record is 0x{byte:02x}") from None
+        if len(original) > self._limit:
+            raise self._too_long()
+        check_value(value, text)
+        return SourceRecord(number, original, as_object(value, text))
+
+    def _value(self) -> tuple[Any, str]:
+        """The value at the window's position and its own text; reads on until it is complete."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self._text, self._at)
+                # What ends with the window may go on after it: 12 is the beginning of 123.
+                if end < len(self._text) or self._ended:
+                    text, self._at = self._text[self._at : end], end
+                    return value, text
+            except RecursionError:
+                raise too_deep() from None
+            except ValueError as error:
+                if self._ended or not self._may_be_incomplete(error):
+                    raise bad_json(error, self._at) from None
+            if len(self._text) - self._at > self._limit:
+                raise self._too_long()
+            self._read_on()
+
+    def _too_long(self) -> RecordUnusable:
+        return RecordUnusable("line too long", f"more than {self._limit:,} bytes")
+
+    def _may_be_incomplete(self, error: ValueError) -> bool:
+        """Whether more text could mend the error: it lies at the window's end, or in a string that runs into it."""
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - 16
+
+    def _skip_value(self, indent: str | None) -> None:
+        """Go past a value that cannot be used: to its closing bracket, or to the line where the next one begins.
+
+        `indent` is the white space before a record that is not JSON; a later line that begins alike and opens an
+        object is the next record. Only that finds it again after a missing bracket or quote.
+        """
+        depth, in_string = 0, False
+        while True:
+            match = (_IN_STRING if in_string else _BETWEEN_STRINGS).search(self._text, self._at)
+            if match is None:
+                # A backslash that ends the window belongs with the character after it.
+                keep = 1 if in_string and self._text.endswith("\\") and self._at < len(self._text) else 0
+                self._at = len(self._text) - keep
+                if not self._read_on():
+                    self._at = len(self._text)
+                    return
+                continue
+            self._at = match.end()
+            token = match[0]
+            if token == "\n":
+                in_string = False
+                if indent is not None and self._starts_with(indent + "{"):
+                    return
+            elif token == '"':
+                in_string = not in_string
+            elif not in_string:
+                depth += (token in "{[") - (token in "}]")
+                if depth <= 0:
+                    self._at -= self._in_array and token == "]" and depth < 0
+                    return
+
+    def _indent(self) -> str | None:
+        before = self._text[self._text.rfind("\n", 0, self._at) + 1 : self._at]
+        return before if before.strip() == "" else None
+
+    def _starts_with(self, text: str) -> bool:
+        while len(self._text) - self._at < len(text) and self._read_on():
+            pass
+        return self._text.startswith(text, self._at)
+
+    def _pass_space(self) -> bool:
+        """Go past white space and commas; False at the end of the stream."""
+        while True:
+            match = _SPACE.match(self._text, self._at)
+            self._at = match.end() if match else self._at
+            if self._at < len(self._text):
+                return True
+            if not self._read_on():
+                return False
+
+    def _next(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _read_on(self) -> bool:
+        """Let go of the text before the last line's beginning and read more; False at the end of the stream."""
+        # At least as much again as there is, so that a long record is not parsed once for every chunk of it.
+        content = self._stream.read(max(_CHUNK_BYTES, len(self._text) - self._at))
+        line_start = self._text.rfind("\n", max(0, self._at - 1000), self._at) + 1 or self._at
+        more = self._decode(content, not content)
+        self._text = self._text[line_start:] + more
+        self._at -= line_start
+        self._ended = not content
+        return bool(content or more)

@@ -1,0 +1,129 @@
+"""Length bias: how far a score goes with response length, measured on every row.
+
+The paper's own figures (published note on arXiv 2310.13008v2): normalising by the base loss lowers the Spearman
+correlation of score and length, and does not remove it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.distributions import chosen_rows, robust_bounds
+from core.filters import RowFilter
+from core.reader import Reader
+from core.scores import score_named
+
+BIASED_SCORES = ("learnability", "loss_difference")
+
+PAPER_FIGURES = (
+    ("Alpaca, gemma-2b", 0.75, 0.30),
+    ("Alpaca, gemma-2-2b", 0.83, 0.47),
+    ("GSM8K, gemma-2b", 0.58, 0.06),
+    ("LIMA, gemma-2b", 0.20, 0.02),
+)
+"""Spearman with response length: (data and base, raw difference, normalised)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LengthPlane:
+    """Counts by response length and score.
+
+    `cells`: length_bin, score_bin, rows. `length_edges` [tokens] are whole numbers, log-spaced, one more than the
+    bins; `score_edges` likewise, evenly spaced. `medians`: length_bin, median, rows over every row of the bin,
+    those outside the score's edges included. `outside` counts rows beyond the edges.
+    """
+
+    column: str
+    length_edges: list[int]
+    score_edges: list[float]
+    cells: pd.DataFrame
+    medians: pd.DataFrame
+    outside: int
+
+
+def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
+    """Spearman of token_count with each of `BIASED_SCORES`: first over all rows (`overall`), then by domain.
+
+    Columns: overall, domain, rows (that have both scores), spearman_<score>. It is the correlation of average
+    ranks (ties share their mean rank); NULL where one side does not vary.
+    """
+    overall = _spearman(store, table, row_filter, by_domain=False)
+    domains = _spearman(store, table, row_filter, by_domain=True)
+    frame = pd.concat([overall, domains.sort_values("domain")], ignore_index=True)
+    frame.insert(0, "overall", [True] * len(overall) + [False] * len(domains))
+    return frame
+
+
+def _spearman(store: Reader, table: str, row_filter: RowFilter, by_domain: bool) -> pd.DataFrame:
+    columns = ("token_count", *BIASED_SCORES)
+    condition, values = row_filter.where()
+    present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    # Average rank of ties: halfway from their first place (rank) to their last (rows up to and with them).
+    ranks = ", ".join(f"(rank() OVER by_{column} + count(*) OVER by_{column}) / 2 AS {column}" for column in columns)
+    # One part over all rows is no part at all: DuckDB ranks a lone partition in one thread, ten times slower.
+    part, partition = ("domain", "PARTITION BY part ") if by_domain else ("''", "")
+    windows = ", ".join(f"by_{column} AS ({partition}ORDER BY {column})" for column in columns)
+    found = ", ".join(
+        f"if(isnan(corr(token_count, {score})), NULL, corr(token_count, {score})) AS spearman_{score}"
+        for score in BIASED_SCORES
+    )
+    return store.frame(
+        f"""
+        WITH chosen AS (SELECT {part} AS part, {", ".join(columns)} FROM {table} WHERE ({condition}) AND {present}),
+        ranked AS (SELECT part, {ranks} FROM chosen WINDOW {windows})
+        SELECT part AS domain, count(*) AS rows, {found} FROM ranked GROUP BY part
+        """,
+        values,
+    )
+
+
+def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 48) -> LengthPlane | None:
+    """Density of rows over response length and a score, and the score's median by length; None without rows."""
+    condition, values = chosen_rows(score_named(column).name, row_filter)
+    shortest, longest, count = store.rows(
+        f"SELECT min(token_count), max(token_count), count(*) FROM {table} WHERE {condition} AND token_count > 0",
+        values,
+    )[0]
+    if not count:
+        return None
+    lengths = _length_edges(int(shortest), int(longest), bins)
+    low, high = robust_bounds(store, table, column, row_filter)
+    width = (high - low) / bins
+    binned = f"""
+        WITH edges AS (
+            SELECT token_count,
+                list_count(list_filter(?::INTEGER[], lambda edge: edge <= token_count)) - 1 AS length_bin
+            FROM (SELECT DISTINCT token_count FROM {table})
+        ), chosen AS (SELECT token_count, {column} FROM {table} WHERE {condition} AND token_count > 0)
+    """
+    cells = store.frame(
+        f"""{binned}
+        SELECT length_bin, least(floor(({column} - ?) / ?)::INTEGER, {bins - 1:d}) AS score_bin, count(*) AS rows
+        FROM chosen JOIN edges USING (token_count) WHERE {column} BETWEEN ? AND ? GROUP BY ALL ORDER BY ALL
+        """,
+        [lengths[:-1], *values, low, width, low, high],
+    )
+    medians = store.frame(
+        f"{binned} SELECT length_bin, median({column}) AS median, count(*) AS rows "
+        "FROM chosen JOIN edges USING (token_count) GROUP BY ALL ORDER BY ALL",
+        [lengths[:-1], *values],
+    )
+    edges = [low + number * width for number in range(bins + 1)]
+    return LengthPlane(column, lengths, edges, cells, medians, int(count) - int(cells["rows"].sum()))
+
+
+def length_points(store: Reader, table: str, column: str, row_filter: RowFilter, limit: int) -> pd.DataFrame:
+    """The rows themselves, at most `limit` in row order: row_number, domain, token_count and the column."""
+    condition, values = chosen_rows(column, row_filter)
+    return store.frame(
+        f"SELECT row_number, domain, token_count, {column} FROM {table} "
+        f"WHERE {condition} AND token_count > 0 ORDER BY row_number LIMIT {limit:d}",
+        values,
+    )
+
+
+def _length_edges(shortest: int, longest: int, bins: int) -> list[int]:
+    """Whole numbers, log-spaced, none twice: short lengths get a bin each instead of empty stripes."""
+    step = math.log((longest + 1) / shortest) / bins
+    return sorted({round(shortest * math.exp(number * step)) for number in range(bins)} | {longest + 1})

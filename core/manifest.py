@@ -1,0 +1,96 @@
+"""The manifest beside an export: where every kept and every dropped row comes from, and how to make it again."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from core import __version__
+from core.errors import NotFound, SelectionInvalid
+from core.recipe import Selection
+from core.selection import Summary
+from core.store import Store
+
+MANIFEST_VERSION = 1
+_LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
+
+
+def manifest_path(destination: Path) -> Path:
+    """Where the manifest of an export lies: beside it, under its full name."""
+    return destination.with_name(f"{destination.name}.manifest.json")
+
+
+def manifest(
+    store: Store, selection: Selection, summary: Summary, output: dict[str, Any], name: str | None
+) -> dict[str, Any]:
+    """Everything needed to make the export again, as JSON fields. `output` describes the file that was written."""
+    run = store.run(selection.run)
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "lobass_version": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "selection": name,
+        "recipe": selection.to_fields(),
+        "output": output,
+        "result": summary.to_fields(),
+        "run": {"name": run["name"], "description": run["description"]} | _models(store, run["run_id"]),
+        "dataset": {"name": run["dataset"], "sources": _sources(store, run["dataset"])},
+        "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+    }
+
+
+def selection_from_manifest(path: Path) -> Selection:
+    """The recipe of an export, to make it again. Raises `NotFound` or `SelectionInvalid`."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        recipe = fields["recipe"]
+    except OSError as error:
+        raise NotFound(f"The manifest {path} cannot be read ({error.strerror}). Check the path.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SelectionInvalid(
+            f"{path} is not the manifest of an export. Give a file named like data.jsonl.manifest.json."
+        ) from error
+    return Selection.from_fields(recipe)
+
+
+def _models(store: Store, run_id: int) -> dict[str, Any]:
+    found = store.rows(
+        """
+        SELECT side, model_label, model_fingerprint, encoding_fingerprint, noise_floor
+        FROM run, (VALUES ('base'), ('reference')) AS sides(side)
+        JOIN loss_set ON loss_set_id = if(side = 'base', base_set, reference_set) WHERE run_id = ?
+        """,
+        [run_id],
+    )
+    names = ("label", "model_fingerprint", "encoding_fingerprint", "noise_floor")
+    return {side: dict(zip(names, values, strict=True)) for side, *values in found}
+
+
+def _sources(store: Store, dataset: str) -> list[dict[str, Any]]:
+    dataset_id = store.dataset_id(dataset)
+    reasons: dict[int, dict[str, int]] = {}
+    for source_id, reason, count in store.rows(
+        "SELECT source_id, reason, count(*) FROM rejection JOIN source USING (source_id) WHERE dataset_id = ? "
+        "GROUP BY ALL ORDER BY ALL",
+        [dataset_id],
+    ):
+        reasons.setdefault(source_id, {})[reason] = count
+    found = store.rows(
+        "SELECT source_id, name, format, sha256, options, row_count, rejected_count FROM source "
+        "WHERE dataset_id = ? ORDER BY source_id",
+        [dataset_id],
+    )
+    return [
+        {
+            "name": name,
+            "format": source_format,
+            "sha256": sha256,
+            "options": json.loads(options),
+            "rows": rows,
+            "rejected": rejected,
+            "rejected_by_reason": reasons.get(source_id, {}),
+        }
+        for source_id, name, source_format, sha256, options, rows, rejected in found
+    ]

@@ -1,0 +1,216 @@
+"""Which weights exactly: a model's name becomes files, their fingerprint, and a check that they are safe to load.
+
+Nothing here imports torch, so the dashboard can say what is cached before any model is loaded.
+"""
+
+import hashlib
+import json
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnusable, TokenizerMismatch
+
+ENGINE_VERSION = 1
+"""Part of every cache key: raise it whenever the engine would give the same tokens another loss."""
+
+PROVENANCE = "provenance.json"
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+)
+_HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A resolved model: its folder of weights, an adapter on top of them (or none), and a hash of their contents."""
+
+    label: str
+    path: str
+    adapter: str | None
+    weights_hash: str
+
+    def fingerprint(self, dtype: str) -> str:
+        """Hex digest that stands for these weights computing in `dtype`; part of the cache key of every loss."""
+        fields = {"weights": self.weights_hash, "dtype": dtype, "engine": ENGINE_VERSION}
+        return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields, for a job."""
+        return asdict(self)
+
+
+def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> ModelSpec:
+    """The model that a name means: a reference trained here, a local folder, or a Hugging Face id, in this order.
+
+    `base` is what an adapter goes on top of when it does not bring a base of its own.
+    Raises `ModelUnusable` if there is no such model or it must not be loaded.
+    """
+    folder = _folder_of(name, workspace)
+    if (folder / "adapter_config.json").exists():
+        return _resolve_adapter(name, folder, workspace, base)
+    _check_folder(name, folder)
+    return ModelSpec(name, str(folder), None, _hash_files(_weight_files(folder)))
+
+
+def trained_references(workspace: Path) -> list[str]:
+    """Names of the references trained in this workspace; the provenance is written last, so it means complete."""
+    return sorted(path.parent.name for path in (workspace / "models").glob(f"*/{PROVENANCE}"))
+
+
+def tokenizer_fingerprint(spec: ModelSpec) -> str:
+    """Hex digest of the tokenizer's files, chat template included."""
+    files = [path for name in _TOKENIZER_FILES if (path := Path(spec.path, name)).exists()]
+    if not files:
+        raise ModelUnusable(f"The model {spec.label!r} has no tokenizer in {spec.path}. Choose a folder that has one.")
+    return _hash_files(files)
+
+
+def has_chat_template(spec: ModelSpec) -> bool:
+    """Whether the model's tokenizer brings a chat template."""
+    if Path(spec.path, "chat_template.jinja").exists():
+        return True
+    return bool(_read_json(Path(spec.path, "tokenizer_config.json")).get("chat_template"))
+
+
+def window_length(spec: ModelSpec) -> int | None:
+    """Longest sequence that the model was made for [tokens], if its config says."""
+    config = _read_json(Path(spec.path, "config.json"))
+    length = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    return int(length) if length else None
+
+
+def check_same_tokenizer(base: ModelSpec, reference: ModelSpec) -> None:
+    """Raise `TokenizerMismatch` unless both models split text into the same tokens.
+
+    A reference without a tokenizer of its own (an adapter) uses the base's.
+    """
+    if reference.path == base.path or not Path(reference.path, "tokenizer.json").exists():
+        return
+    ours, theirs = (_read_json(Path(spec.path, "tokenizer.json")) for spec in (base, reference))
+    parts = ("model", "normalizer", "pre_tokenizer", "added_tokens")
+    if any(ours.get(part) != theirs.get(part) for part in parts):
+        raise TokenizerMismatch(
+            f"Reference tokenizer differs from the base's ({_vocabulary_size(theirs):,} and "
+            f"{_vocabulary_size(ours):,} tokens). Choose models that share a tokenizer."
+        )
+
+
+def _folder_of(name: str, workspace: Path) -> Path:
+    trained = workspace / "models" / name
+    if "/" not in name and (trained / PROVENANCE).exists():
+        return trained
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return local.resolve()
+    if local.exists():
+        raise ModelUnusable(f"{name!r} is a file. A model is a folder with config.json and *.safetensors.")
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        known = trained_references(workspace)
+        names = f"References trained here: {', '.join(known)}." if known else "No reference has been trained here yet."
+        raise ModelUnusable(
+            f"No model {name!r}: it is no folder, and no Hugging Face id has that form (owner/name). {names}"
+        )
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelUnusable(
+            f"The model {name!r} is no local folder and could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}). Check the name, the network and your access, or give a folder."
+        ) from error
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if not (folder / "config.json").exists():
+        raise ModelUnusable(
+            f"The folder {folder} of model {name!r} has no config.json. Give a Hugging Face model folder."
+        )
+    if not _weight_files(folder)[1:]:
+        raise ModelUnusable(
+            f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
+            "they can run code. Convert them with transformers' save_pretrained."
+        )
+    config = _read_json(folder / "config.json")
+    attention = str(config.get("_attn_implementation") or config.get("attn_implementation") or "")
+    if "/" in attention:
+        raise ModelUnusable(f"The config of model {name!r} names code to download ({attention}). It is not loaded.")
+
+
+def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec | None) -> ModelSpec:
+    named = str(_read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "")
+    weights = folder / "adapter_model.safetensors"
+    if not weights.exists():
+        raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}.")
+    if base is None:
+        base = resolve_model(named, workspace)
+    elif not _adapter_fits(folder, named, base):
+        raise ModelUnusable(f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}.")
+    adapter_hash = _hash_files([folder / "adapter_config.json", weights])
+    combined = hashlib.blake2b((base.weights_hash + adapter_hash).encode(), digest_size=16).hexdigest()
+    return ModelSpec(name, base.path, str(folder), combined)
+
+
+def _adapter_fits(folder: Path, named: str, base: ModelSpec) -> bool:
+    trained_on = _read_json(folder / PROVENANCE).get("base_weights_hash")
+    if trained_on:
+        return bool(trained_on == base.weights_hash)
+    return not named or Path(named).name in (Path(base.path).name, Path(base.label).name)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+
+
+def _hash_files(paths: list[Path]) -> str:
+    combined = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
+        combined.update(path.name.encode() + b"\0" + digest)
+    return combined.hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ModelUnusable(f"{path} is not a JSON object ({error}). Fetch the model again.") from error
+
+
+def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
+    vocabulary = tokenizer.get("model", {}).get("vocab", ())
+    added = {token["content"] for token in tokenizer.get("added_tokens", ())}
+    return len(set(vocabulary) | added) if isinstance(vocabulary, dict) else len(vocabulary) + len(added)
+
+
+def parameter_count(spec: ModelSpec) -> int:
+    """Parameters stored in the model's weight files, read from their headers."""
+    total = 0
+    for path in _weight_files(Path(spec.path))[1:]:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for extent in tensor["shape"]:
+                    size *= extent
+                total += size
+    return total

@@ -1,0 +1,114 @@
+"""Finds out what kind of file a data file is, and reads its records one by one in bounded memory."""
+
+import codecs
+import csv
+from collections.abc import Generator
+from pathlib import Path
+
+from core.errors import SourceUnreadable
+from core.examples import Rejected
+from core.json_parsing import is_json
+from core.json_records import json_records, jsonl_records
+from core.records import SourceRecord, plain_text
+from core.table_records import csv_header, csv_records, parquet_records
+from core.unpacking import open_unpacked
+
+CONTAINERS = {
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+}
+"""Kinds of file that can be read, and the endings of their names; each also packed."""
+
+PACKED_ENDINGS = (".gz", ".zst")
+_HEAD_BYTES = 2**20
+
+
+def plain_stem(name: str) -> str:
+    """A file's name without the endings that say its kind and packing: "chat.train" for "chat.train.jsonl.gz"."""
+    path = Path(name)
+    if path.suffix.lower() in PACKED_ENDINGS:
+        path = Path(path.stem)
+    return path.stem if _kind_by_ending(path.name) else path.name
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a file's name says that it is of a kind that can be read."""
+    return _kind_by_ending(name) != ""
+
+
+def _kind_by_ending(name: str) -> str:
+    path = Path(name.lower())
+    ending = Path(path.stem).suffix if path.suffix in PACKED_ENDINGS else path.suffix
+    return next((kind for kind, endings in CONTAINERS.items() if ending in endings), "")
+
+
+def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
+    """Kind of a file, one of `CONTAINERS`, by its content, and by its name where the content leaves it open.
+
+    A file whose name says nothing is CSV if its first line holds one of `field_names`.
+    Raises `SourceUnreadable` if it is none of them.
+    """
+    with open_unpacked(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    by_name = _kind_by_ending(path.name)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    _refuse_unreadable(head, by_name, path.name)
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if by_name == "csv" or (not by_name and text[:1] not in b"[{" and _has_header(text, field_names)):
+        return "csv"
+    if by_name == "jsonl":
+        return "json" if _is_array_over_lines(text) else "jsonl"
+    if text.startswith(b"["):
+        return "json"
+    if text.startswith(b"{"):
+        return "jsonl" if b"\n" in text and _is_json(text.partition(b"\n")[0]) else "json"
+    if by_name == "json" or not text:
+        return "jsonl"
+    raise SourceUnreadable(
+        f"{path.name} is neither JSON, JSONL, CSV nor Parquet: it begins with "
+        f"{plain_text(text[:200].decode('utf-8', 'replace'), 40)!r}. Save it as one of these."
+    )
+
+
+def _refuse_unreadable(head: bytes, by_name: str, name: str) -> None:
+    if head.startswith(b"version https://git-lfs"):
+        raise SourceUnreadable(f"{name} is a Git LFS pointer, not the data itself. Fetch it with git lfs pull.")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head[:4]:
+        raise SourceUnreadable(f"{name} is not UTF-8 text (it looks like UTF-16, or like no text). Save it as UTF-8.")
+    if by_name == "parquet":
+        raise SourceUnreadable(f"{name} is named as Parquet but is none. Fetch it again, or name it as what it is.")
+
+
+def _is_array_over_lines(text: bytes) -> bool:
+    first, _, rest = text.partition(b"\n")
+    return text.startswith(b"[") and not (_is_json(first) and rest.strip())
+
+
+def _is_json(line: bytes) -> bool:
+    return is_json(line.decode("utf-8", "replace").strip())
+
+
+def _has_header(text: bytes, field_names: frozenset[str]) -> bool:
+    try:
+        header, _ = csv_header(text.partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r"))
+    except csv.Error:
+        return False
+    return not field_names.isdisjoint(header)
+
+
+def read_records(path: Path, container: str) -> Generator[SourceRecord | Rejected, None, None]:
+    """Every record of a file: its fields and original bytes, or why it was left out.
+
+    Raises `SourceUnreadable`, also while reading, if the file cannot be read to its end.
+    """
+    if container == "parquet":
+        yield from parquet_records(path)
+        return
+    with open_unpacked(path) as stream:
+        if container == "csv":
+            yield from csv_records(stream, path.name)
+        else:
+            yield from json_records(stream) if container == "json" else jsonl_records(stream)

@@ -1,0 +1,277 @@
+"""Planning a scoring or training job: names become models, cached losses are found, and only the rest is asked for."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from core import settings
+from core.devices import resolve_device, resolve_dtype
+from core.encoding import TEMPLATES, EncodingSpec
+from core.errors import ModelUnusable, NameTaken, NoUsableRows
+from core.jobs import Job, create_job
+from core.models import (
+    PROVENANCE,
+    ModelSpec,
+    check_same_tokenizer,
+    has_chat_template,
+    resolve_model,
+    tokenizer_fingerprint,
+    window_length,
+)
+from core.store import Store
+
+ROLES = ("base", "reference")
+_ESTIMATE_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """What a person asks for; `auto` and None are resolved by `plan_scoring`."""
+
+    dataset: str
+    base: str
+    reference: str
+    run: str | None = None
+    template: str = "auto"
+    max_length: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+    @property
+    def run_name(self) -> str:
+        """The run's name: the one given, else dataset and reference."""
+        return self.run or f"{self.dataset}-{self.reference.rstrip('/').rsplit('/', 1)[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePlan:
+    """A resolved request: exactly what would be computed. `missing` holds each role's examples without a loss."""
+
+    request: ScoreRequest
+    models: dict[str, ModelSpec]
+    loss_sets: dict[str, int]
+    encoding: EncodingSpec
+    device: str
+    dtype: str
+    row_count: int
+    unique_examples: int
+    missing: dict[str, pa.Table]
+
+    @property
+    def computed(self) -> dict[str, int]:
+        """Losses to compute, by role."""
+        return {role: self.missing[role].num_rows for role in ROLES}
+
+    @property
+    def cached(self) -> dict[str, int]:
+        """Losses that are there already, by role."""
+        return {role: self.unique_examples - self.missing[role].num_rows for role in ROLES}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not any(self.computed.values())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two jobs the same work."""
+        return {"kind": "score", "dataset": self.request.dataset, "loss_sets": self.loss_sets}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the run was, for its record and for manifests."""
+        return {
+            "models": {role: self.models[role].to_fields() for role in ROLES},
+            "model_fingerprints": {role: self.models[role].fingerprint(self.dtype) for role in ROLES},
+            "encoding": _encoding_fields(self.encoding),
+            "encoding_fingerprint": self.encoding.fingerprint,
+            "dtype": self.dtype,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """What a person asks for when training a reference; None means the method's default."""
+
+    dataset: str
+    base: str
+    name: str
+    method: str = "lora"
+    epochs: float = 1.0
+    learning_rate: float | None = None
+    seed: int = 0
+    template: str = "auto"
+    max_length: int | None = None
+    device: str = "auto"
+    batch_tokens: int = 4096
+    lora_rank: int = 16
+    then: tuple[dict[str, Any], ...] = field(default=())
+
+
+LEARNING_RATES = {"lora": 2e-4, "full": 2e-5}
+"""Default learning rate by method: common starting points for adapters and for whole models."""
+
+
+def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
+    """Resolve a request and find what is missing; no model is loaded.
+
+    Raises `NotFound`, `ModelUnusable`, `TokenizerMismatch`, `NameTaken` or `NoUsableRows`.
+    """
+    row_count, unique_examples = _count_rows(store, request.dataset)
+    base = resolve_model(request.base, store.workspace)
+    reference = resolve_model(request.reference, store.workspace, base)
+    check_same_tokenizer(base, reference)
+    encoding = resolve_encoding(base, request.template, request.max_length)
+    device = resolve_device(request.device)
+    dtype = resolve_dtype(request.dtype, device)
+    models = {"base": base, "reference": reference}
+    loss_sets = {
+        role: store.ensure_loss_set(spec.fingerprint(dtype), encoding.fingerprint, spec.label)
+        for role, spec in models.items()
+    }
+    store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"])
+    missing = {role: store.missing_losses(request.dataset, loss_sets[role]) for role in ROLES}
+    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, missing)
+
+
+def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> EncodingSpec:
+    """The encoding that a base model's tokenizer, a template and a maximum length [tokens] mean.
+
+    `auto` is the tokenizer's chat template, or Alpaca's where it has none.
+    """
+    has_template = has_chat_template(base)
+    if template == "auto":
+        template = "chat" if has_template else "alpaca"
+    if template not in TEMPLATES:
+        raise ModelUnusable(f"Unknown template {template!r}. Must be one of: auto, {', '.join(TEMPLATES)}.")
+    if template == "chat" and not has_template:
+        raise ModelUnusable(f"The tokenizer of {base.label!r} has no chat template. Use --template alpaca or plain.")
+    length = max_length or settings.integer("max_length")
+    window = window_length(base)
+    return EncodingSpec(template, min(length, window) if window else length, tokenizer_fingerprint(base))
+
+
+def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], ...] = ()) -> Job:
+    """Make the job that computes what the plan is missing; nothing is started."""
+    parts = [
+        {"role": role, "model": plan.models[role].to_fields(), "loss_set": plan.loss_sets[role]}
+        for role in ROLES
+        if plan.computed[role]
+    ]
+    request = {
+        **plan.identity,
+        "run": plan.request.run_name,
+        "description": plan.description,
+        "base": plan.models["base"].to_fields(),
+        "encoding": _encoding_fields(plan.encoding),
+        "device": plan.device,
+        "dtype": plan.dtype,
+        "batch_tokens": settings.integer(f"{plan.device}_batch_tokens"),
+        "parts": parts,
+        "then": list(then),
+    }
+    return create_job(
+        store.workspace, request, {part["role"]: _without_domain(plan.missing[part["role"]]) for part in parts}
+    )
+
+
+def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
+    """Make the job that times a short probe of the plan; its examples are a sample spread over the ids."""
+    pool = max(plan.missing.values(), key=lambda table: table.num_rows)
+    step = max(1, pool.num_rows // _ESTIMATE_ROWS)
+    sample = pool.take(list(range(0, pool.num_rows, step)))
+    request = {
+        "kind": "estimate",
+        "dataset": plan.request.dataset,
+        "base": plan.models["base"].to_fields(),
+        "encoding": _encoding_fields(plan.encoding),
+        "device": plan.device,
+        "dtype": plan.dtype,
+        "batch_tokens": settings.integer(f"{plan.device}_batch_tokens"),
+        "missing": plan.computed,
+    }
+    return create_job(store.workspace, request, {"examples": _without_domain(sample)})
+
+
+def create_train_job(store: Store, request: TrainRequest) -> Job:
+    """Make the job that trains a reference on all rows of a dataset, duplicates as often as they stand there.
+
+    Raises `NameTaken` if there is another reference of that name.
+    """
+    _count_rows(store, request.dataset)
+    fields = train_fields(store, request)
+    folder = store.workspace / "models" / request.name
+    if folder.exists():
+        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another --name.")
+    return create_job(store.workspace, fields, {"examples": _training_rows(store, request.dataset)})
+
+
+def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
+    """A training job's request, with every default resolved; `identity` stands for the work and its data."""
+    if not request.name or "/" in request.name or request.name.startswith("."):
+        raise ModelUnusable(f"{request.name!r} cannot name a reference. Use letters, digits, - and _.")
+    if request.method not in LEARNING_RATES:
+        raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
+    base = resolve_model(request.base, store.workspace)
+    if base.adapter:
+        raise ModelUnusable(f"{request.base!r} is an adapter. Train a reference from a base with weights of its own.")
+    fields = {
+        "kind": "train",
+        "name": request.name,
+        "dataset": request.dataset,
+        "base": base.to_fields(),
+        "encoding": _encoding_fields(resolve_encoding(base, request.template, request.max_length)),
+        "method": request.method,
+        "epochs": request.epochs,
+        "learning_rate": request.learning_rate or LEARNING_RATES[request.method],
+        "seed": request.seed,
+        "batch_tokens": request.batch_tokens,
+        "lora_rank": request.lora_rank,
+        "device": resolve_device(request.device),
+    }
+    data = _training_rows(store, request.dataset)["example_id"].to_pylist()
+    text = json.dumps([fields, data], sort_keys=True)
+    identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return {**fields, "identity": identity, "then": list(request.then)}
+
+
+def trained_already(store: Store, request: TrainRequest) -> bool:
+    """Whether the reference of that name was trained by exactly this request on exactly this data."""
+    path = store.workspace / "models" / request.name / PROVENANCE
+    if not path.exists():
+        return False
+    known = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    return bool(known == train_fields(store, request)["identity"])
+
+
+def _count_rows(store: Store, dataset: str) -> tuple[int, int]:
+    rows, unique = store.rows(
+        "SELECT count(*), count(DISTINCT example_id) FROM dataset_row WHERE dataset_id = ?", [store.dataset_id(dataset)]
+    )[0]
+    if not rows:
+        raise NoUsableRows(f"The dataset {dataset!r} has no rows to score. Import a file into it first.")
+    return int(rows), int(unique)
+
+
+def _training_rows(store: Store, dataset: str) -> pa.Table:
+    sql = """
+        SELECT example_id::VARCHAR AS example_id, conversation, domain
+        FROM dataset_row JOIN example USING (example_id) WHERE dataset_id = ? ORDER BY row_number
+    """
+    return pa.Table.from_batches(list(store.batches(sql, [store.dataset_id(dataset)])))
+
+
+def _without_domain(table: pa.Table) -> pa.Table:
+    return table.append_column("domain", pa.array([""] * table.num_rows, pa.string()))
+
+
+def _encoding_fields(encoding: EncodingSpec) -> dict[str, Any]:
+    return {
+        "template": encoding.template,
+        "max_length": encoding.max_length,
+        "tokenizer_fingerprint": encoding.tokenizer_fingerprint,
+        "version": encoding.version,
+    }

@@ -1,0 +1,56 @@
+"""How a person wants a file read: its format, which column is which field, and what its rows' domain is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import SourceUnreadable
+from core.formats import FORMATS
+
+AUTO = "auto"
+UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRule:
+    """Where a row's domain comes from: a field of its record, else one name for all, else the file's name."""
+
+    name: str | None = None
+    field: str | None = None
+
+    def domain_of(self, record: Mapping[str, Any]) -> str:
+        """Domain of a record, given with its own field names; "unlabelled" where nothing names one."""
+        value = record.get(self.field) if self.field else None
+        if value is not None and not isinstance(value, str):
+            value = json.dumps(value, ensure_ascii=False)
+        return (value or "").strip() or self.name or UNLABELLED
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to read a file.
+
+    `columns` maps a field of the format to the file's column for it ({"instruction": "q"}); "" says that the
+    file has none, whatever its columns are called.
+    """
+
+    format: str = AUTO
+    domain: DomainRule = DomainRule()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [AUTO, *(source_format.name for source_format in FORMATS)]
+        if self.format not in names:
+            raise SourceUnreadable(f"Unknown format {self.format!r}. It must be one of {', '.join(names)}.")
+
+    def to_fields(self) -> dict[str, Any]:
+        """The options as JSON has them, for the store."""
+        domain = {"name": self.domain.name, "field": self.domain.field}
+        return {"format": self.format, "domain": domain, "columns": dict(self.columns)}
+
+    def remapped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A record's fields under the names the format knows them by."""
+        renamed = {name: value for name, value in fields.items() if name not in self.columns}
+        renamed.update({name: fields[column] for name, column in self.columns.items() if column in fields})
+        return renamed

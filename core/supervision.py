@@ -1,0 +1,195 @@
+"""Bringing what workers finish into the store: shards become losses, trained models get their place, runs appear.
+
+Run by the store's owner, over and over: in a thread of the dashboard, or in the waiting loop of the command line.
+Every step can be repeated after a crash without changing anything twice.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from core.errors import CurationError, JobCancelled, JobFailed
+from core.jobs import Job, all_jobs, start_worker, unfinished
+from core.models import PROVENANCE
+from core.scoring import (
+    ScorePlan,
+    ScoreRequest,
+    TrainRequest,
+    create_score_job,
+    create_train_job,
+    plan_scoring,
+    train_fields,
+    trained_already,
+)
+from core.selection import Selection, save_selection
+from core.spool import read_shard, sync_folder, write_durably
+from core.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def advance(store: Store) -> None:
+    """Take in what every job has finished since the last call, and start what was to follow a finished one."""
+    for job in all_jobs(store.workspace):
+        if not job.is_settled:
+            advance_job(store, job)
+
+
+def advance_job(store: Store, job: Job) -> None:
+    """`advance` for one job."""
+    # The outcome is looked at before the shards: a job that has one writes no more of them.
+    outcome = job.outcome
+    if job.kind == "score":
+        _ingest(store, job)
+    if outcome is None:
+        return
+    if outcome["state"] == "done":
+        _finish(store, job)
+        _follow_up(store, job)
+    job.settle()
+
+
+def begin_scoring(
+    store: Store, request: ScoreRequest, then: tuple[dict[str, Any], ...] = ()
+) -> tuple[ScorePlan, Job | None]:
+    """Start, or join, the work that a request needs; without any work left, the run is saved and no job comes back.
+
+    A job whose worker died is taken in first, so only what is missing is computed.
+    """
+    plan = plan_scoring(store, request)
+    running = unfinished(all_jobs(store.workspace), plan.identity)
+    if running and running.state == "running":
+        return plan, running
+    if running:
+        advance_job(store, running)
+        running.settle()
+        plan = plan_scoring(store, request)
+    if plan.is_complete:
+        save_run(store, plan)
+        _start_next(store, then)
+        return plan, None
+    job = create_score_job(store, plan, then)
+    start_worker(job)
+    return plan, job
+
+
+def begin_training(store: Store, request: TrainRequest) -> Job | None:
+    """Start, join or go on with the training that a request needs; None if that reference is there already."""
+    if trained_already(store, request):
+        _start_next(store, request.then)
+        return None
+    identity = train_fields(store, request)["identity"]
+    job = unfinished(all_jobs(store.workspace), {"kind": "train", "identity": identity})
+    if job is None or job.state in ("failed", "cancelled"):
+        job = create_train_job(store, request)
+    if job.state != "running":
+        start_worker(job)
+    return job
+
+
+def resume(store: Store, job: Job) -> None:
+    """Start an interrupted job's worker again: it goes on from what is finished."""
+    if job.state == "interrupted":
+        start_worker(job)
+
+
+def save_run(store: Store, plan: ScorePlan) -> None:
+    """Record the plan's run from the losses that there are."""
+    store.save_run(
+        plan.request.run_name,
+        plan.request.dataset,
+        plan.loss_sets["base"],
+        plan.loss_sets["reference"],
+        plan.description,
+    )
+
+
+def check_outcome(job: Job) -> dict[str, Any]:
+    """The outcome of a job that ended. Raises `JobFailed` or `JobCancelled` with its sentence."""
+    outcome = job.outcome
+    if outcome is None:
+        raise JobFailed(
+            f"The worker of job {job.job_id} died before it finished (see {job.folder / 'worker.log'}). "
+            "What it had finished is kept: run the same command again to go on."
+        )
+    if outcome["state"] == "cancelled":
+        raise JobCancelled(outcome["message"])
+    if outcome["state"] == "failed":
+        raise JobFailed(outcome["message"])
+    return outcome
+
+
+def _ingest(store: Store, job: Job) -> None:
+    for part in job.request["parts"]:
+        for path in job.shards_of(part["role"]):
+            if not store.has_shard(path.stem):
+                store.ingest_shard(path.stem, part["loss_set"], read_shard(path))
+        noise = job.folder / f"noise-{part['role']}.txt"
+        if noise.exists():
+            store.set_noise_floor(part["loss_set"], float(noise.read_text(encoding="ascii")))
+
+
+def _finish(store: Store, job: Job) -> None:
+    request = job.request
+    if job.kind == "score":
+        sets = request["loss_sets"]
+        store.save_run(request["run"], request["dataset"], sets["base"], sets["reference"], request["description"])
+    if job.kind == "train":
+        _publish(store, job)
+
+
+def _publish(store: Store, job: Job) -> None:
+    """Give the trained model its place under `models/`; renamed whole, so it is there or it is not."""
+    source, target = job.folder / "model", store.workspace / "models" / job.request["name"]
+    if not source.exists():
+        return  # published before a crash
+    provenance = json.loads((source / PROVENANCE).read_text(encoding="utf-8"))
+    provenance["identity"] = job.request["identity"]
+    write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    target.parent.mkdir(exist_ok=True)
+    source.rename(target)
+    sync_folder(target.parent)
+
+
+def _follow_up(store: Store, job: Job) -> None:
+    try:
+        _start_next(store, tuple(job.request.get("then", ())))
+    except CurationError as error:
+        job.finish({**(job.outcome or {}), "follow_up_failed": str(error)})
+
+
+def _start_next(store: Store, then: tuple[dict[str, Any], ...]) -> None:
+    """Start the first of the steps that were to follow; a step that takes no time is done and the next one starts."""
+    if not then:
+        return
+    step, rest = dict(then[0]), then[1:]
+    kind = step.pop("kind")
+    if kind == "score":
+        begin_scoring(store, ScoreRequest(**step), rest)
+        return
+    save_selection(store, step["name"], Selection.from_fields(step["recipe"]), replace_existing=True)
+    _start_next(store, rest)
+
+
+class Supervisor(threading.Thread):
+    """Calls `advance` every half second while the dashboard runs."""
+
+    def __init__(self, store: Store, report: Callable[[str], None] = log.warning) -> None:
+        super().__init__(name="supervisor", daemon=True)
+        self._store, self._report = store, report
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Until stopped. A job that cannot be taken in is reported and left for the next round."""
+        while not self._stopped.wait(0.5):
+            try:
+                advance(self._store)
+            except (CurationError, OSError) as error:
+                self._report(str(error))
+
+    def stop(self) -> None:
+        """Stop after the current round."""
+        self._stopped.set()
+        self.join()

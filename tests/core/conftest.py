@@ -1,0 +1,19 @@
+"""What the core's tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.store import Store
+from tests.fakes import ScoredRecord, build_scored_store
+
+
+@pytest.fixture
+def scored_store(tmp_path: Path) -> Iterator[Store]:
+    """The run "planets": ten rows of chat (10 tokens each) whose learnability is 0.9, 0.8 ... 0.0, then ten of math
+    (20 tokens each) with 0.95, 0.85 ... 0.05, base losses falling from 2.0 to 1.1."""
+    chat = [ScoredRecord("chat", 2 - i / 10, (2 - i / 10) * (0.1 + i / 10)) for i in range(10)]
+    math = [ScoredRecord("math", 2 - i / 10, (2 - i / 10) * (0.05 + i / 10), 20) for i in range(10)]
+    with build_scored_store(tmp_path / "workspace", [*chat, *math]) as store:
+        yield store

@@ -1,0 +1,55 @@
+"""A small scored store for tests: rows given by hand, losses ingested as a worker's shards are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from core.examples import DatasetRow, Example, Message
+from core.spool import SHARD_SCHEMA
+from core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """One dataset row with its two NLL sums [nats]; None where a model gave none."""
+
+    domain: str
+    base: float | None
+    reference: float | None
+    tokens: int = 10
+    prompt: str = "What is it?"
+    response: str = ""
+    truncated: bool = False
+
+
+def add_scored_run(store: Store, rows: Sequence[ScoredRow], run: str = "first", dataset: str = "data") -> str:
+    """Add the rows as a dataset and score them in a run; returns the run's scored table.
+
+    Row n of the sequence gets row_number n + 1; a row without a response gets one of its own.
+    """
+    examples = [
+        Example((Message("user", row.prompt), Message("assistant", row.response or f"answer {number}")))
+        for number, row in enumerate(rows)
+    ]
+    records = [
+        DatasetRow(number, row.domain, example, b"{}")
+        for number, (row, example) in enumerate(zip(rows, examples, strict=True), 1)
+    ]
+    store.add_source(dataset, f"{dataset}.jsonl", "jsonl", dataset, {}, records)
+    base_set = store.ensure_loss_set("base model", "encoding", "base")
+    reference_set = store.ensure_loss_set("reference model", "encoding", "reference")
+    for loss_set, sums in ((base_set, [row.base for row in rows]), (reference_set, [row.reference for row in rows])):
+        shard = pa.table(
+            {
+                "example_id": [str(example.example_id) for example in examples],
+                "nll_sum": pa.array(sums, pa.float64()),
+                "token_count": [row.tokens for row in rows],
+                "truncated": [row.truncated for row in rows],
+                "reason": pa.array([None] * len(rows), pa.string()),
+            }
+        ).cast(SHARD_SCHEMA)
+        store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)
+        store.set_noise_floor(loss_set, 1e-6)
+    store.save_run(run, dataset, base_set, reference_set, {})
+    return str(store.run(run)["table"])

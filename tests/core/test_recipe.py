@@ -1,0 +1,73 @@
+"""The recipe: it survives JSON, and says in a sentence what is wrong with one that cannot be."""
+
+import json
+from typing import Any
+
+import pytest
+
+from core.errors import SelectionInvalid
+from core.filters import Range, RowFilter
+from core.recipe import Amount, Selection
+
+EVERY_FIELD = Selection(
+    run="planets",
+    score="loss_difference",
+    order="random",
+    amount=Amount("tokens", 1000),
+    domain_amounts={"math": Amount("ratio", 0.167), "chat": Amount("rows", 3)},
+    collapse_duplicates=False,
+    filter=RowFilter(("chat", "math"), (Range("token_count", 1, None),), ("truncated",), (), "mars"),
+    seed=7,
+)
+
+
+def test_a_recipe_comes_back_from_json_as_it_was() -> None:
+    assert Selection.from_fields(json.loads(json.dumps(EVERY_FIELD.to_fields()))) == EVERY_FIELD
+
+
+def test_what_a_recipe_leaves_out_takes_its_default() -> None:
+    assert Selection.from_fields({"run": "planets"}) == Selection("planets")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"taste": 1}, "unknown fields: taste"),
+        ({"version": 2}, "version 2"),
+        ({"order": "best"}, "Unknown order 'best'. Must be one of: highest"),
+        ({"scope": "planet"}, "Unknown scope"),
+        ({"score": "beauty"}, "Unknown score"),
+        ({"run": 3}, "run is 3"),
+        ({"seed": True}, "seed is True"),
+        ({"amount": 0.06}, "amount 0.06 cannot be read"),
+        ({"amount": {"kind": "share", "value": 1}}, "Unknown amount 'share'"),
+        ({"amount": {"kind": "ratio", "value": "6%"}}, "'6%'"),
+        ({"domain_amounts": [1]}, "domain_amounts is"),
+        ({"filter": {"planet": "mars"}}, "unknown fields: planet"),
+        ({"filter": "mars"}, "filter is 'mars'"),
+        ({"filter": {"ranges": [["token_count"], 3]}}, "cannot be read"),
+    ],
+)
+def test_a_recipe_with_something_unknown_is_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SelectionInvalid) as refusal:
+        Selection.from_fields({"run": "planets"} | change)
+    assert sentence in str(refusal.value)
+
+
+def test_a_recipe_without_a_run_is_refused() -> None:
+    with pytest.raises(SelectionInvalid, match="names no run"):
+        Selection.from_fields({})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("ratio", 1.01), ("ratio", -0.1), ("ratio", float("nan")), ("rows", 2.5), ("tokens", -1), ("rows", float("inf"))],
+)
+def test_an_amount_that_cannot_be_kept_is_refused(kind: str, value: float) -> None:
+    with pytest.raises(SelectionInvalid):
+        Amount(kind, value)
+
+
+def test_pooled_ranking_refuses_amounts_by_domain() -> None:
+    with pytest.raises(SelectionInvalid, match="math"):
+        Selection("planets", scope="pooled", domain_amounts={"math": Amount("rows", 1)})

@@ -1,0 +1,72 @@
+"""Small real things for tests: a store whose rows and losses are given by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from core.examples import DatasetRow, Example, Message, Rejected
+from core.spool import SHARD_SCHEMA
+from core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRecord:
+    """One dataset row: its domain, its loss per token under both models [nats per token], its scored tokens, and the
+    text of its record and conversation; equal responses are equal conversations. A loss of None was never computed."""
+
+    domain: str
+    base_loss: float | None
+    reference_loss: float | None
+    token_count: int = 10
+    response: str = ""
+    original: bytes = b""
+    truncated: bool = False
+    reason: str | None = None
+
+
+def add_scored_records(
+    store: Store, records: Sequence[ScoredRecord], run: str = "planets", dataset: str = "space", source: str = "s.jsonl"
+) -> None:
+    """Import the records as one source (with one rejected line), ingest their losses, save the run.
+
+    Row n of the sequence gets row_number n + 1; a record without a response gets one of its own.
+    """
+    rows = [_dataset_row(number, record) for number, record in enumerate(records, 1)]
+    rejected = Rejected(len(rows) + 1, "bad JSON", "{")
+    store.add_source(dataset, source, "jsonl", f"sha256 of {source}", {"domain": "by hand"}, [*rows, rejected])
+    sets = [store.ensure_loss_set(f"{model} weights", "plain text", model) for model in ("base", "reference")]
+    for loss_set, losses in zip(
+        sets, ([r.base_loss for r in records], [r.reference_loss for r in records]), strict=True
+    ):
+        found = [
+            (
+                str(row.example.example_id),
+                None if loss is None else loss * r.token_count,
+                r.token_count,
+                r.truncated,
+                r.reason,
+            )
+            for row, loss, r in zip(rows, losses, records, strict=True)
+            if loss is not None or r.reason
+        ]
+        columns = [list(column) for column in zip(*found, strict=True)]
+        shard = pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+        store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)
+        store.set_noise_floor(loss_set, 1e-6)
+    store.save_run(run, dataset, sets[0], sets[1], {"base": "base", "reference": "reference"})
+
+
+def build_scored_store(workspace: Path, records: Sequence[ScoredRecord]) -> Store:
+    """A store with the run "planets" over the dataset "space"; the caller closes it."""
+    store = Store.open(workspace, "a test")
+    add_scored_records(store, records)
+    return store
+
+
+def _dataset_row(number: int, record: ScoredRecord) -> DatasetRow:
+    response = record.response or f"answer {number}"
+    example = Example((Message("user", "What is it?"), Message("assistant", response)))
+    original = record.original or f'{{"question": "What is it?", "answer": "{response}"}}'.encode()
+    return DatasetRow(number, record.domain, example, original)
