@@ -21,7 +21,7 @@ class DurableFile:
         self.byte_count = 0
         self._digest = hashlib.sha256()
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = open(self._temporary, "wb")
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
 
     def __enter__(self) -> "DurableFile":
         return self

@@ -7,11 +7,13 @@ from searching the text for the response.
 
 import hashlib
 import json
+import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -139,6 +141,10 @@ def _mask(
 ) -> Encoded:
     starts = np.array([start for start, _ in offsets], np.int64)
     ends = np.array([end for _, end in offsets], np.int64)
+    # Some tokenizers leave white space out of offsets: an indent then has none of its own, and begins where the
+    # token before it ends.
+    previous_ends = np.concatenate([np.zeros(1, np.int64), np.maximum.accumulate(ends)])[:-1]
+    starts = np.where(starts == ends, np.minimum(starts, previous_ends), starts)
     scored = np.zeros(len(ids), np.bool_)
     for start, end in spans:
         # A token that straddles the boundary holds response text, so it is scored.
@@ -177,17 +183,19 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 def _alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
     """Pieces of text, each with whether it is a response. Source: Stanford Alpaca's prompt_no_input / prompt_input."""
-    system = next((message.content for message in messages if message.role == "system"), None)
+    system = next((index for index, message in enumerate(messages) if message.role == "system"), None)
     has_context = any(message.role == "context" for message in messages)
-    head = system or _ALPACA_HEAD.format(paired=_ALPACA_PAIRED if has_context else "")
-    yield head, False
+    head = _ALPACA_HEAD.format(paired=_ALPACA_PAIRED if has_context else "")
+    yield (head if system is None else messages[system].content or head), False
     headings = {"user": "### Instruction:", "context": "### Input:", "tool": "### Tool:"}
-    for message in messages:
+    for index, message in enumerate(messages):
         if message.role == "assistant":
             yield "\n\n### Response:\n", False
             yield message.content, True
         elif message.role in headings:
             yield f"\n\n{headings[message.role]}\n{message.content}", False
+        elif index != system:
+            yield f"\n\n{message.content}", False
 
 
 def _plain_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
@@ -206,20 +214,32 @@ def _render_chat(messages: Sequence[Message], tools: str, tokenizer: Any) -> Ren
     def text_of(count: int, opens_reply: bool = False) -> str:
         return _apply_template(tokenizer, turns[:count], tool_list, opens_reply)
 
+    def opening(index: int) -> str:
+        """The text up to where the reply of turn `index` begins, as the template writes it before a reply is there."""
+        opened = text_of(index, opens_reply=True) if index else ""
+        if index and opened != text_of(index):
+            return opened
+        # A template may not open replies at all: what two different replies have before them is the prompt.
+        one, other = (
+            _apply_template(tokenizer, [*turns[:index], {"role": "assistant", "content": text}], tool_list, False)
+            for text in ("0", "1")
+        )
+        return one[: _shared_prefix_length(one, other)]
+
     full = text_of(len(turns))
     spans = []
     for index, turn in enumerate(turns):
         if turn["role"] != "assistant":
             continue
-        opened = text_of(index, opens_reply=True)
+        opened = opening(index)
         start = _shared_prefix_length(opened, full)
         # Some templates open a reply with text (an empty thought, say) that a finished turn does not have: what
         # both share is the prompt, as long as it goes on past the turns before.
         if start < len(opened) and start <= _shared_prefix_length(text_of(index), full):
             raise TemplateFailed("The chat template does not show where the reply begins.")
         closed = full if index == len(turns) - 1 else text_of(index + 1)
-        end = len(closed) if full.startswith(closed) else _next_special(full, start, tokenizer, last=False)
-        spans.append((start, _next_special(full[:end], start, tokenizer, last=True)))
+        end = _end_of_turn(closed, start, tokenizer) if full.startswith(closed) else None
+        spans.append((start, end or _first_special(full, start, tokenizer)))
     return Rendered(full, tuple(spans))
 
 
@@ -252,20 +272,28 @@ def _parsed_tools(tools: str) -> list[Any] | None:
     return parsed if isinstance(parsed, list) else [parsed]
 
 
-def _next_special(text: str, start: int, tokenizer: Any, last: bool) -> int:
-    """End of the first (or last) special token at or after `start`: where a turn ends.
+def _end_of_turn(text: str, start: int, tokenizer: Any) -> int:
+    """Where the turn that begins at `start` and closes `text` ends: with its special token.
 
-    The template's line break after an end-of-turn token is nobody's to predict. Without any special token, the
-    whole text belongs to the turn.
+    The template's line break after an end-of-turn token is nobody's to predict. Without a special token at its end,
+    the whole text belongs to the turn.
     """
-    ends = []
-    for token in tokenizer.all_special_tokens:
-        found = text.rfind(token, start) if last else text.find(token, start)
-        if found >= 0:
-            ends.append(found + len(token))
-    if not ends:
-        return len(text)
-    return max(ends) if last else min(ends)
+    ends = [found.end() for found in _special_tokens(tokenizer).finditer(text, start)]
+    return ends[-1] if ends and not text[ends[-1] :].strip() else len(text)
+
+
+def _first_special(text: str, start: int, tokenizer: Any) -> int:
+    """End of the first special token from `start` on, or of the text."""
+    found = _special_tokens(tokenizer).search(text, start)
+    return found.end() if found else len(text)
+
+
+@lru_cache(maxsize=4)
+def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Matches every special token. Many a tokenizer does not list its end-of-turn among those it names."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    longest_first = sorted(added.union(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def _apply_template(tokenizer: Any, turns: list[dict[str, str]], tools: list[Any] | None, opens_reply: bool) -> str:

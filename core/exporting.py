@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from core.errors import ExportFailed
 from core.manifest import manifest, manifest_path, selection_from_manifest
 from core.scores import FLAGS, SCORES
 from core.selection import Selection, kept_rows, select_summary
-from core.spool import write_durably
 from core.store import Store
 from core.writing import (
     FORMATS,
@@ -27,7 +28,15 @@ from core.writing import (
     write_parquet,
 )
 
-__all__ = ["FORMATS", "ExportReport", "Format", "export_rows", "export_selection", "selection_from_manifest"]
+__all__ = [
+    "FORMATS",
+    "ExportReport",
+    "Format",
+    "export_rows",
+    "export_selection",
+    "exports_folder",
+    "selection_from_manifest",
+]
 
 _BATCH_ROWS = 2048
 
@@ -65,12 +74,10 @@ def export_selection(
     if not summary.kept_rows:
         raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
 
-    def rows() -> Iterator[ExportRow]:
-        return export_rows(store, selection, with_scores)
-
     try:
-        with DurableFile(destination) as file:
-            written = _write(file, rows, chosen, compress, spreadsheet_guard)
+        with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
+            stream = partial(export_rows, store, selection, with_scores)
+            written = _write(file, stream, chosen, compress, spreadsheet_guard)
             if written != summary.kept_rows:
                 raise ExportFailed("The dataset was changed while it was exported. Export again.")
             file.finish()
@@ -85,18 +92,34 @@ def export_selection(
                 "bytes": file.byte_count,
                 "sha256": file.sha256,
             }
-            text = json.dumps(manifest(store, selection, summary, output, name), indent=2, ensure_ascii=False)
-            # An old manifest must never stand beside new data, nor new data be trusted before its own is there.
-            manifest_path(destination).unlink(missing_ok=True)
-            file.replace()
-        write_durably(manifest_path(destination), [text.encode(), b"\n"])
+            _publish(file, beside, manifest(store, selection, summary, output, name))
     except OSError as error:
         raise ExportFailed(
             f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
         ) from error
-    return ExportReport(
-        written, destination, file.sha256, file.byte_count, manifest_path(destination), tuple(summary.notices)
-    )
+    return ExportReport(written, destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices))
+
+
+def _publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
+    """Give data and manifest their names: an old manifest must never stand beside new data, nor new data be trusted
+    before its own is there."""
+    beside.write(json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n")
+    beside.finish()
+    beside.path.unlink(missing_ok=True)
+    file.replace()
+    beside.replace()
+
+
+def exports_folder(workspace: Path) -> Path:
+    """The workspace's folder for exports, made if it is not there. Raises `ExportFailed`."""
+    folder = workspace / "exports"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportFailed(
+            f"The folder {folder} cannot be made ({error.strerror}). Free its name, or the disk."
+        ) from error
+    return folder
 
 
 def export_rows(
@@ -123,7 +146,8 @@ def export_rows(
 
 def _scores(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in SCORES},
+        # A perplexity may be infinite, which JSON cannot say.
+        **{name: row[name] if row[name] is not None and math.isfinite(row[name]) else None for name in SCORES},
         "token_count": row["token_count"],
         "rank": row["rank"],
         "domain": row["domain"],

@@ -29,11 +29,12 @@ def download_dataset(repo_id: str, revision: str | None = None, split_hint: str 
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     try:
-        names = api.list_repo_files(repo_id, repo_type="dataset", revision=revision)
-        chosen = choose_files(repo_id, names, split_hint)
+        info = api.dataset_info(repo_id, revision=revision)
+        chosen = choose_files(repo_id, [file.rfilename for file in info.siblings or []], split_hint)
         cache = os.environ.get("HF_HUB_CACHE")
         return [
-            Path(str(api.hf_hub_download(repo_id, name, repo_type="dataset", revision=revision, cache_dir=cache)))
+            # By commit, so that all files are of one state of the dataset, whoever changes it meanwhile.
+            Path(str(api.hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha, cache_dir=cache)))
             for name in chosen
         ]
     except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:

@@ -155,7 +155,9 @@ def _require_rows(
 
 def _advice(reason: str, detection: Detection) -> str:
     if reason == "preference pair":
-        return "Import a file of prompts with one answer each, or map the column chosen to the answer."
+        return (
+            "Import a file with one answer to each prompt, or map the column chosen, where it is text, to the answer."
+        )
     if reason == "missing field":
         return f"Map its columns to the fields of a format, or choose the format (found: {detection.why})."
     return "Correct the file, or choose another."

@@ -8,10 +8,11 @@ from typing import Any, BinaryIO
 
 from core import settings
 from core.examples import Rejected
-from core.json_parsing import DECODER, as_object, check_value, parse_object, too_deep
+from core.json_parsing import DECODER, as_object, bad_json, check_value, parse_object, too_deep
 from core.records import RecordUnusable, SourceRecord
 
 _CHUNK_BYTES = 2**20
+_LONGEST_INDENT = 1_000
 _SPACE = re.compile(r"[ \t\r\n,]*")
 _IN_STRING = re.compile(r'\\.|["\n]', re.DOTALL)
 _BETWEEN_STRINGS = re.compile(r'["{}\[\],\n]')
@@ -70,10 +71,13 @@ class _JsonValues:
         while self._pass_space():
             if self._in_array and self._next() == "]":
                 self._at += 1
-                if self._pass_space():
-                    found = f"after the array's end: {self._text[self._at : self._at + 80]}"
-                    yield RecordUnusable("bad JSON", found).at(number + 1)
-                return
+                if not self._pass_space():
+                    return
+                # What follows may be records all the same: after a bad one, its inner list's end looks like ours.
+                self._in_array = False
+                number += 1
+                yield RecordUnusable("bad JSON", "the file goes on after the array's end").at(number)
+                continue
             number += 1
             try:
                 yield self._record(number)
@@ -182,7 +186,9 @@ class _JsonValues:
         """Let go of the text before the last line's beginning and read more; False at the end of the stream."""
         # At least as much again as there is, so that a long record is not parsed once for every chunk of it.
         content = self._stream.read(max(_CHUNK_BYTES, len(self._text) - self._at))
-        line_start = self._text.rfind("\n", max(0, self._at - 1000), self._at) + 1 or self._at
+        line_start = self._text.rfind("\n", 0, self._at) + 1
+        if self._at - line_start > _LONGEST_INDENT:
+            line_start = self._at
         more = self._decode(content, not content)
         self._text = self._text[line_start:] + more
         self._at -= line_start

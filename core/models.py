@@ -16,6 +16,10 @@ ENGINE_VERSION = 1
 """Part of every cache key: raise it whenever the engine would give the same tokens another loss."""
 
 PROVENANCE = "provenance.json"
+DEMO_BASE = "demo/base"
+"""Name of the tiny base model that comes with the program, found wherever the program was started."""
+
+_PROGRAM = Path(__file__).resolve().parent.parent
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -105,6 +109,8 @@ def check_same_tokenizer(base: ModelSpec, reference: ModelSpec) -> None:
 
 
 def _folder_of(name: str, workspace: Path) -> Path:
+    if name == DEMO_BASE:
+        return _PROGRAM / DEMO_BASE
     trained = workspace / "models" / name
     if "/" not in name and (trained / PROVENANCE).exists():
         return trained

@@ -15,11 +15,13 @@ from core.store import Store
 
 __all__ = [
     "AMOUNT_KINDS",
+    "KEPT",
     "ORDERS",
     "SCOPES",
     "Amount",
     "Selection",
     "Summary",
+    "domain_totals",
     "kept_rows",
     "matched_control",
     "near_the_cut",
@@ -104,7 +106,7 @@ class Summary:
         """What a person has to know: one sentence for each request that could not be met."""
         return [
             f"{pool.pool or 'All domains together'}: {pool.wanted:,} {pool.unit} were asked for and "
-            f"{pool.available:,} are eligible, so all of these are kept."
+            f"{pool.available:,} can be kept, so all of that is."
             for pool in self.pools
             if pool.capped
         ]
@@ -123,16 +125,22 @@ class Summary:
         }
 
 
+def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:
+    """Rows and scored tokens of every domain of a scored table, by name."""
+    sql = f"SELECT domain, count(*), sum(token_count)::BIGINT FROM {table} GROUP BY domain ORDER BY domain"
+    return {domain: (rows, tokens) for domain, rows, tokens in store.rows(sql)}
+
+
 def row_decisions(store: Store, selection: Selection) -> Query:
     """`decisions` for a recipe as the store stands. Raises `NotFound` if its run is not there."""
     table = store.run(selection.run)["table"]
-    return decisions(selection, table, budgets(selection, _totals(store, table)))
+    return decisions(selection, table, budgets(selection, domain_totals(store, table)))
 
 
 def select_summary(store: Store, selection: Selection) -> Summary:
     """What a recipe keeps and leaves out, in one pass over the run's rows."""
     table = store.run(selection.run)["table"]
-    totals = _totals(store, table)
+    totals = domain_totals(store, table)
     limits = budgets(selection, totals)
     sql, values = decisions(selection, table, limits)
     outcomes = store.frame(
@@ -235,11 +243,6 @@ def saved_selection(store: Store, name: str) -> Selection:
 def saved_selection_names(store: Store) -> list[str]:
     """Names of the saved recipes, last saved first."""
     return [name for (name,) in store.rows("SELECT name FROM selection ORDER BY created_at DESC, name")]
-
-
-def _totals(store: Store, table: str) -> dict[str, tuple[int, int]]:
-    sql = f"SELECT domain, count(*), sum(token_count)::BIGINT FROM {table} GROUP BY domain ORDER BY domain"
-    return {domain: (rows, tokens) for domain, rows, tokens in store.rows(sql)}
 
 
 def _pool_summary(

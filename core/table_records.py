@@ -43,19 +43,15 @@ def csv_records(stream: BinaryIO, name: str) -> Iterator[SourceRecord | Rejected
     """
     lines = _CsvLines(stream, settings.integer("max_line_bytes"))
     header, delimiter = _csv_header(lines, name)
-    number = 0
-    while True:
+    number = 1
+    while (row := lines.next_row(delimiter)) is not None:
+        if row == []:
+            continue
         try:
-            row = lines.next_row(delimiter)
-            if row is None:
-                return
-            if not row:
-                continue
-            number += 1
             yield _csv_record(number, header, row)
         except RecordUnusable as unusable:
-            number += unusable.reason in ("bad CSV", "line too long")
             yield unusable.at(number)
+        number += 1
 
 
 def csv_header(line: str) -> tuple[list[str], str]:
@@ -84,7 +80,9 @@ def _csv_header(lines: "_CsvLines", name: str) -> tuple[list[str], str]:
     return header, delimiter
 
 
-def _csv_record(number: int, header: list[str], row: list[str]) -> SourceRecord:
+def _csv_record(number: int, header: list[str], row: list[str] | RecordUnusable) -> SourceRecord:
+    if isinstance(row, RecordUnusable):
+        raise row
     if len(row) != len(header):
         raise RecordUnusable("wrong number of fields", f"{len(row)} fields; the header has {len(header)}")
     fields = dict(zip(header, row, strict=True))
@@ -124,18 +122,17 @@ class _CsvLines:
             raise RecordUnusable("line too long", f"more than {self._limit:,} characters")
         return line
 
-    def next_row(self, delimiter: str) -> list[str] | None:
-        """Fields of the next row, none for a blank line, None at the end.
+    def next_row(self, delimiter: str) -> list[str] | RecordUnusable | None:
+        """Fields of the next row, none for a blank line, None at the end; or why the row cannot be read.
 
-        Raises `RecordUnusable` for a row whose quotes do not close or that is too long; reading goes on with the
-        line after its first.
+        After a row whose quotes do not close, or that is too long, reading goes on with the line after its first.
         """
         self._row_lines, self._row_size = [], 0
         try:
             row = next(csv.reader(self, delimiter=delimiter, strict=True), None)
         except (csv.Error, RecordUnusable) as error:
             self._given_back.extendleft(reversed(self._row_lines[1:]))
-            raise error if isinstance(error, RecordUnusable) else RecordUnusable("bad CSV", str(error)) from None
+            return error if isinstance(error, RecordUnusable) else RecordUnusable("bad CSV", str(error))
         if row and any(_LONE_CR in line for line in self._row_lines):
             return [field.replace(_LONE_CR, "\r") for field in row]
         return row

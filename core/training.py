@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from core import __version__
 from core.encoding import Encoded, EncodingSpec, encode_examples
@@ -119,6 +119,7 @@ class _ReferenceTrainer(Trainer):
             train_dataset=_RowDataset(len(rows)),
             callbacks=[_Reporter(job, self._window, steps)],
         )
+        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train_dataset, batch_sampler=self._sampler, collate_fn=lambda indices: {"rows": indices})

@@ -2,10 +2,12 @@
 
 import fcntl
 import logging
+import os
 import signal
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +33,10 @@ def main(arguments: list[str]) -> int:
         level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True
     )
     log.setLevel(logging.INFO)
+    # The log is for people: no progress bars of libraries, nor notes from their authors to each other.
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    warnings.filterwarnings("ignore", category=FutureWarning)
     with open(job.folder / "worker.lock", "a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ from core.browsing import SORT_COLUMNS, example, examples_page
 from core.distributions import domain_counts, flag_counts, histogram, summary
 from core.errors import CurationError
 from core.filters import Range, RowFilter
-from core.length_bias import PAPER_FIGURES, length_bias, length_plane, length_points
+from core.length_bias import length_bias, length_plane, length_points
 from core.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.scores import FLAGS, SCORES, Score
 from core.store import Store
@@ -24,17 +24,13 @@ from ui.charts import (
     loss_points_figure,
 )
 from ui.session import open_session
-from ui.widgets import example_card, link_to_page, run_picker, show_error
+from ui.tables import show_flags, show_paper_figures, show_spearman, show_summary
+from ui.widgets import example_card, link_to_page, run_picker, score_picker, show_error
 
-ALL_DOMAINS = "All domains"
 DOMAINS_DRAWN = 8
 ORDERS = ("Highest first", "Lowest first")
 PAGE_SIZES = (10, 25, 50, 100)
-SPEARMAN_COLUMNS = {"spearman_loss_difference": "Loss difference (raw)", "spearman_learnability": "Learnability"}
 VIEWS = ("Distribution", "Loss plane", "Length bias", "Examples")
-_COUNT = st.column_config.NumberColumn(format="localized")
-_SHARE = st.column_config.NumberColumn(format="percent")
-_VALUE = st.column_config.NumberColumn(format="%.4g")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,8 @@ def explore() -> None:
         return
     table = str(session.store.run(name)["table"])
     with right:
-        score = choose_score()
+        score = score_picker()
+    st.caption(f"{score.label} = {score.formula} [{score.unit}]. High: {score.higher_means}.")
     row_filter = choose_rows(session.store, table, score)
     counts = domain_counts(session.store, table, row_filter)
     rows = show_readout(counts)
@@ -77,19 +74,12 @@ def explore() -> None:
     view = View(session.store, table, row_filter, score, rows, {domain: every_colour[domain] for domain in drawn})
     start = VIEWS[3] if "example" in st.query_params else VIEWS[0]
     sections = (show_distribution, show_plane, show_length, show_examples)
-    for tab, show in zip(st.tabs(VIEWS, key="view", on_change="rerun", default=start), sections, strict=True):
+    for tab, show in zip(
+        st.tabs(VIEWS, key="view", on_change="rerun", bind="query-params", default=start), sections, strict=True
+    ):
         if tab.open:  # a closed section asks nothing of the store
             with tab:
                 show(view)
-
-
-def choose_score() -> Score:
-    """The score to look at, with its formula and what a high value tells."""
-    names = list(SCORES)
-    name = st.selectbox("Score", names, format_func=lambda name: SCORES[name].label, key="score", bind="query-params")
-    score = SCORES[name]
-    st.caption(f"{score.formula}, in {score.unit}. High: {score.higher_means}.")
-    return score
 
 
 def choose_rows(store: Store, table: str, score: Score) -> RowFilter:
@@ -98,18 +88,17 @@ def choose_rows(store: Store, table: str, score: Score) -> RowFilter:
     flags = list(FLAGS)
     flag_help = "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items())
     any_value: Any = {"placeholder": "Any", "persist_state": "session"}
-    with st.container(border=True):
-        columns = st.columns([3, 3, 2, 2]), st.columns([3, 3, 2, 2])
-        chosen = columns[0][0].multiselect("Domains", domains, key=f"domains_{table}", **any_value)
-        text = columns[0][1].text_input("Text in prompt or response", key="text", **any_value)
-        low = columns[0][2].number_input(f"{score.label} from", value=None, key=f"low_{score.name}", **any_value)
-        high = columns[0][3].number_input(f"{score.label} to", value=None, key=f"high_{score.name}", **any_value)
-        without = columns[1][0].multiselect(
-            "With none of these flags", flags, key="without", help=flag_help, **any_value
-        )
-        having = columns[1][1].multiselect("With all of these flags", flags, key="having", help=flag_help, **any_value)
-        short = columns[1][2].number_input("Tokens from", value=None, step=1, key="short", **any_value)
-        long = columns[1][3].number_input("Tokens to", value=None, step=1, key="long", **any_value)
+    domain, words, lowest, highest, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
+    chosen = domain.multiselect("Domains", domains, key=f"domains_{table}", **any_value)
+    text = words.text_input("Text in prompt or response", key="text", **any_value)
+    low = lowest.number_input(f"{score.label} from", value=None, key=f"low_{score.name}", **any_value)
+    high = highest.number_input(f"{score.label} to", value=None, key=f"high_{score.name}", **any_value)
+    set_here = sum(bool(st.session_state.get(key)) for key in ("without", "having", "short", "long"))
+    with more.popover(f"More filters ({set_here} set)" if set_here else "More filters", key="more", width="stretch"):
+        without = st.multiselect("With none of these flags", flags, key="without", help=flag_help, **any_value)
+        having = st.multiselect("With all of these flags", flags, key="having", help=flag_help, **any_value)
+        short = st.number_input("Tokens from", value=None, step=1, key="short", **any_value)
+        long = st.number_input("Tokens to", value=None, step=1, key="long", **any_value)
     bounds = ((score.name, low, high), ("token_count", short, long))
     ranges = tuple(Range(*each) for each in bounds if each[1] is not None or each[2] is not None)
     return RowFilter(tuple(chosen), ranges, tuple(without), tuple(having), text or "")
@@ -143,50 +132,10 @@ def show_distribution(view: View) -> None:
         st.dataframe(drawn, hide_index=True)
         st.caption("Rows beyond the chart's ends, and rows without this score")
         st.dataframe(counted.outside, hide_index=True)
-    st.subheader("Summary")
+    st.markdown("#### Summary")
     show_summary(found, view.score)
-    st.subheader("Flags")
+    st.markdown("#### Flags")
     show_flags(flag_counts(*view.rows, view.row_filter))
-
-
-def show_summary(found: pd.DataFrame, score: Score) -> None:
-    """The summary table; the two averages are labelled, because they differ."""
-    means = (
-        ("Mean of ratios", "Ratio of means") if score.name == "learnability" else ("Mean over rows", "Mean over tokens")
-    )
-    labels = {"domain": "Domain", "rows": "Rows", "mean": means[0], "ratio_of_means": means[1], "median": "Median"}
-    labels |= {"q25": "Quartile 1", "q75": "Quartile 3", "min": "Minimum", "max": "Maximum", "tokens": "Tokens"}
-    labels |= {"share_negative": "Negative", "share_flagged": "Flagged", "no_score": "No score"}
-    shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS)).dropna(axis=1, how="all")
-    shown = shown[[name for name in labels if name in shown]].rename(columns=labels)
-    formats = {
-        **dict.fromkeys(("Rows", "Tokens", "No score"), _COUNT),
-        **dict.fromkeys(("Negative", "Flagged"), _SHARE),
-        **dict.fromkeys((*means, "Median", "Quartile 1", "Quartile 3", "Minimum", "Maximum"), _VALUE),
-    }
-    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
-    if score.name == "learnability":
-        st.caption(
-            "Mean of ratios: every row weighs the same. Ratio of means: 1 − sum of reference NLL / sum of base NLL, "
-            "so long and hard rows weigh more. Negative: fine-tuning made the row worse."
-        )
-
-
-def show_flags(counts: pd.DataFrame) -> None:
-    """How many rows carry each flag, in all and by domain, with what the flag means."""
-    totals = counts[list(FLAGS)].sum()
-    present = [flag for flag in FLAGS if totals[flag]]
-    if not present:
-        st.caption("No row is flagged.")
-        return
-    table = pd.DataFrame(
-        {"Flag": present, "Meaning": [FLAGS[flag] for flag in present], "Rows": [int(totals[flag]) for flag in present]}
-    )
-    st.dataframe(
-        table, hide_index=True, column_config={"Rows": _COUNT, "Meaning": st.column_config.TextColumn(width="large")}
-    )
-    with st.expander("Flags by domain"):
-        st.dataframe(counts[["domain", *present]], hide_index=True)
 
 
 def show_plane(view: View) -> None:
@@ -232,24 +181,11 @@ def show_length(view: View) -> None:
         st.dataframe(medians[["tokens_from", "rows", "median"]], hide_index=True)
     here, paper = st.columns([3, 2], gap="medium")
     with here:
-        st.subheader("Spearman of score and response length")
+        st.markdown("#### Spearman of score and response length")
         show_spearman(length_bias(*view.rows, view.row_filter))
     with paper:
-        st.subheader("The paper's figures")
-        st.dataframe(pd.DataFrame(PAPER_FIGURES, columns=["Data, base", *SPEARMAN_COLUMNS.values()]), hide_index=True)
-        st.caption("Published note on arXiv 2310.13008v2; other data and models, so a comparison in kind only.")
-
-
-def show_spearman(found: pd.DataFrame) -> None:
-    """Spearman by domain: the raw difference first, then the normalised score."""
-    shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS))
-    labels = {"domain": "Domain", "rows": "Rows", **SPEARMAN_COLUMNS}
-    formats = {"Rows": _COUNT, **dict.fromkeys(SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))}
-    st.dataframe(shown[list(labels)].rename(columns=labels), hide_index=True, column_config=formats)
-    st.caption(
-        "0: length and score are unrelated; 1: longer rows always score higher. Read it within a domain: over all "
-        "domains it also holds how the domains differ. Normalising lowers the bias and does not remove it."
-    )
+        st.markdown("#### The paper's figures")
+        show_paper_figures()
 
 
 def show_examples(view: View) -> None:
@@ -258,23 +194,24 @@ def show_examples(view: View) -> None:
         place = SORT_COLUMNS.index(view.score.name)
         sort = st.selectbox("Sort by", SORT_COLUMNS, index=place, format_func=column_label, key="sort", width=240)
         order = st.segmented_control("Order", ORDERS, default=ORDERS[0], key="order", required=True)
-        size = st.selectbox("Rows a page", PAGE_SIZES, index=1, key="page_size", width=120)
+        size = st.selectbox("Rows a page", PAGE_SIZES, key="page_size", width=120)
         st.number_input("Open row", min_value=1, value=None, step=1, key="example", bind="query-params", width=160)
     pages = max(1, math.ceil(view.count / size))
     above = st.container()
-    page = st.pagination(pages, key="page") if pages > 1 else 1
-    frame, total = examples_page(*view.rows, view.row_filter, sort, order == ORDERS[0], min(page, pages), size)
+    asked = hash((view.table, view.row_filter, sort, order, size))  # another question begins at its first page
+    page = st.pagination(pages, key=f"page_{asked}") if pages > 1 else 1
+    frame, total = examples_page(*view.rows, view.row_filter, sort, order == ORDERS[0], page, size)
     with above:
-        show_rows(frame)
-    first = (min(page, pages) - 1) * size + 1
+        show_rows(view, frame)
+    first = (page - 1) * size + 1
     st.caption(f"Rows {first:,} to {first + len(frame) - 1:,} of {total:,}. Select a row to open it.")
     opened = st.session_state.get("example")
     if opened is not None:
-        st.subheader(f"Row {opened:,}")
+        st.markdown(f"#### Row {opened:,}")
         example_card(example(*view.rows, int(opened)))
 
 
-def show_rows(frame: pd.DataFrame) -> None:
+def show_rows(view: View, frame: pd.DataFrame) -> None:
     """One page of rows; selecting one opens it, through the `example` field and so through the address."""
     numbers = frame["row_number"].tolist()
     key = f"rows_{hash(tuple(numbers))}"
@@ -284,14 +221,16 @@ def show_rows(frame: pd.DataFrame) -> None:
         st.session_state["example"] = int(numbers[chosen[0]]) if chosen else None
 
     formats: dict[str, Any] = {
-        name: st.column_config.NumberColumn(column_label(name), format="%.4g") for name in SCORES
+        name: st.column_config.NumberColumn(column_label(name), format="%.3f") for name in SCORES
     }
     formats |= {
         name: st.column_config.NumberColumn(column_label(name), format="localized")
         for name in ("row_number", "token_count")
     }
-    formats |= {name: name.capitalize() for name in ("domain", "flags", "prompt", "response")}
-    order = ["row_number", "domain", "prompt", "response", *SCORES, "token_count", "flags"]
+    formats |= {name: name.capitalize() for name in ("domain", "flags")}
+    formats |= {name: st.column_config.TextColumn(name.capitalize(), width=300) for name in ("prompt", "response")}
+    shown = dict.fromkeys((view.score.name, "base_loss", "reference_loss", "token_count", "flags"))
+    order = ["row_number", "domain", *shown, "prompt", "response"]
     st.dataframe(
         frame, hide_index=True, key=key, column_order=order, column_config=formats, on_select=open_selected,
         selection_mode="single-row",

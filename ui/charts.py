@@ -20,10 +20,13 @@ QUADRANTS = {
     "learnable": "learnable: high base loss, low after",
     "known": "already known: low under both",
     "hard": "too hard or noise: high under both",
-    "worse": "got worse: above the line",
+    "worse": "got worse: reference loss above base loss",
 }
-_DENSITY = [[0.0, "rgba(51, 136, 204, 0.12)"], [0.5, "rgba(51, 136, 204, 0.55)"], [1.0, "rgba(51, 136, 204, 1)"]]
+_DENSITY = [[0.0, "rgba(51, 136, 204, 0.22)"], [0.5, "rgba(51, 136, 204, 0.6)"], [1.0, "rgba(51, 136, 204, 1)"]]
 _LINE = "rgba(128, 128, 128, 0.75)"
+_FEW = 10
+_LONGEST_NAME = 40
+_LENGTH_TICKS = [factor * 10**power for power in range(7) for factor in (1, 2, 5)]
 _HEIGHT = 420
 _ROW_HEIGHT = 150
 
@@ -71,6 +74,7 @@ def histogram_figure(
     title = f"{_label(counted.column)} in each domain"
     _dress(figure, title, _outside_text(counted, outside), _HEIGHT if rows == 1 else 110 + _ROW_HEIGHT * rows)
     figure.update_xaxes(range=[counted.low, counted.high], zeroline=True, zerolinecolor=_LINE, showgrid=False)
+    figure.update_xaxes(hoverformat=".3g")
     figure.update_xaxes(title=axis_title(counted.column), row=rows)
     figure.update_yaxes(title="Density" if density else "Rows", rangemode="tozero")
     figure.update_layout(hovermode="x unified" if rows == 1 else "closest")
@@ -110,14 +114,15 @@ def length_plane_figure(plane: LengthPlane) -> go.Figure:
     lengths, scores = plane.length_edges, plane.score_edges
     figure = go.Figure(_density(plane.cells, "length_bin", "score_bin", lengths, scores))
     figure.data[0].hovertemplate = "%{x:,.0f} tokens<br>score %{y:.3f}<br>%{customdata:,} rows<extra></extra>"
-    centres = [math.sqrt(lengths[number] * lengths[number + 1]) for number in plane.medians["length_bin"]]
+    medians = plane.medians[plane.medians["rows"] >= _FEW]
+    centres = [math.sqrt(lengths[number] * lengths[number + 1]) for number in medians["length_bin"]]
     figure.add_trace(
         go.Scatter(
             x=centres,
-            y=plane.medians["median"],
-            customdata=plane.medians["rows"],
+            y=medians["median"],
+            customdata=medians["rows"],
             mode="lines",
-            name="median at this length",
+            name=f"median, where a length has {_FEW} rows or more",
             line={"color": "#D55E00", "width": 2},
             hovertemplate="median %{y:.3f} of %{customdata:,} rows<extra></extra>",
         )
@@ -141,6 +146,11 @@ def length_points_figure(points: pd.DataFrame, column: str, colours: Mapping[str
 
 def _label(column: str) -> str:
     return "Response length" if column == "token_count" else SCORES[column].label
+
+
+def _shown(name: str) -> str:
+    """A domain's name as Plotly may show it: its text is HTML, and a legend has no room for a paragraph."""
+    return html.escape(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…")
 
 
 def _scored_rows(counted: Histogram) -> dict[str, int]:
@@ -168,7 +178,7 @@ def _steps(bins: pd.DataFrame, heights: pd.Series, name: str, colour: str, numbe
     """The outline of a histogram: bin centres joined by steps that fall on the bins' edges."""
     width = float(bins["bin_high"].iloc[0] - bins["bin_low"].iloc[0])
     centres = ((bins["bin_low"] + bins["bin_high"]) / 2).tolist()
-    text = html.escape(name)
+    text = _shown(name)
     return go.Scatter(
         x=[centres[0] - width, *centres, centres[-1] + width],
         y=[0.0, *heights.tolist(), 0.0],
@@ -182,9 +192,7 @@ def _steps(bins: pd.DataFrame, heights: pd.Series, name: str, colour: str, numbe
 
 
 def _add_cut(figure: go.Figure, value: float, name: str, colour: str, row: int) -> None:
-    figure.add_vline(
-        x=value, line={"color": colour, "width": 2, "dash": "dash"}, name=html.escape(name), row=row, col=1
-    )
+    figure.add_vline(x=value, line={"color": colour, "width": 2, "dash": "dash"}, name=_shown(name), row=row, col=1)
 
 
 def _faded(colour: str, opacity: float) -> str:
@@ -221,7 +229,7 @@ def _density(
 
 
 def _points(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: str, y: str, hover: str) -> go.Scattergl:
-    text = html.escape(name)
+    text = _shown(name)
     return go.Scattergl(
         x=part[x],
         y=part[y],
@@ -240,6 +248,7 @@ def _dress(figure: go.Figure, title: str, note: str, height: int) -> None:
         margin={"l": 10, "r": 10, "t": 70, "b": 10},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
         showlegend=True,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": _LINE},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
@@ -247,7 +256,7 @@ def _dress(figure: go.Figure, title: str, note: str, height: int) -> None:
 
 def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
     """Axes, the line of no change, the medians that part high from low, and the quadrants in words."""
-    _dress(figure, "Base loss against reference loss", note, 560)
+    _dress(figure, "Base loss against reference loss", note, 500)
     figure.add_shape(type="line", x0=0, y0=0, x1=high, y1=high, line={"color": _LINE, "width": 1})
     for line in ({"x0": base_median, "x1": base_median, "y0": 0, "y1": high},
                  {"y0": reference_median, "y1": reference_median, "x0": 0, "x1": high}):  # fmt: skip
@@ -256,16 +265,17 @@ def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_m
     for name, (x, y) in corners.items():
         figure.add_annotation(
             text=QUADRANTS[name],
-            x=(0.99 if x else 0.01),
-            y=(0.98 if y else 0.02),
+            x=x,
+            y=high if y else 0,
             xref="x domain",
-            yref="y domain",
             xanchor="right" if x else "left",
-            yanchor="top" if y else "bottom",
+            yanchor="bottom" if y else "top",
             showarrow=False,
         )
     figure.update_xaxes(title=axis_title("base_loss"), range=[0, high], showgrid=False, zeroline=False)
-    figure.update_yaxes(title=axis_title("reference_loss"), range=[0, high], showgrid=False, zeroline=False)
+    # Room above and below the data for the quadrants' names, so that they cover no row.
+    room = [-0.07 * high, 1.07 * high]
+    figure.update_yaxes(title=axis_title("reference_loss"), range=room, showgrid=False, zeroline=False)
 
 
 def _dress_length(
@@ -273,5 +283,6 @@ def _dress_length(
 ) -> None:
     _dress(figure, f"{_label(column)} against response length", note, 460)
     extent = [math.log10(lengths[0]), math.log10(lengths[-1])] if lengths else None
-    figure.update_xaxes(title=axis_title("token_count"), type="log", range=extent, showgrid=False, dtick="D2")
+    figure.update_xaxes(title=axis_title("token_count"), type="log", range=extent, showgrid=False)
+    figure.update_xaxes(tickvals=_LENGTH_TICKS, ticktext=[f"{tick:,}" for tick in _LENGTH_TICKS])
     figure.update_yaxes(title=axis_title(column), range=scores, zeroline=True, zerolinecolor=_LINE, showgrid=False)

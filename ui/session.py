@@ -1,18 +1,17 @@
 """The session: how a page gets at the workspace, and sole owner of Streamlit's state, links and caches."""
 
+import atexit
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from core import settings
 from core.errors import CurationError
 from core.store import Store
-
-_OPEN: dict[Path, Store] = {}
-_OPEN_LOCK = threading.Lock()
-# A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
+from core.supervision import Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,53 @@ class Session:
     store: Store
 
 
+_OPEN: dict[Path, tuple[Session, Supervisor]] = {}
+_OPEN_LOCK = threading.Lock()
+# A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
+
+
 def open_session() -> Session:
     """The session of this page run; stops the page with one sentence if the workspace cannot be opened."""
     workspace = settings.workspace_path()
     try:
         with _OPEN_LOCK:
             if workspace not in _OPEN:
-                _OPEN[workspace] = Store.open(workspace, "the dashboard")
+                _OPEN[workspace] = _open(workspace)
     except CurationError as error:
         st.error(str(error))
         st.stop()
-    return Session(workspace, _OPEN[workspace])
+    return _OPEN[workspace][0]
+
+
+def close_sessions() -> None:
+    """Close every open workspace: for tests, which open many in one process."""
+    with _OPEN_LOCK:
+        for session, supervisor in _OPEN.values():
+            supervisor.stop()
+            session.store.close()
+        _OPEN.clear()
+
+
+atexit.register(close_sessions)
+
+
+def _open(workspace: Path) -> tuple[Session, Supervisor]:
+    session = Session(workspace, Store.open(workspace, "the dashboard"))
+    supervisor = Supervisor(session.store)
+    supervisor.start()
+    return session, supervisor
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a value for this browser session, across pages and reruns."""
+    st.session_state[f"kept_{key}"] = value
+
+
+def remembered(key: str, default: Any = None) -> Any:
+    """A value kept with `remember`."""
+    return st.session_state.get(f"kept_{key}", default)
+
+
+def forget(key: str) -> None:
+    """Drop a kept value."""
+    st.session_state.pop(f"kept_{key}", None)

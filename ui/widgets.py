@@ -1,14 +1,17 @@
 """Widgets that pages share; text from data goes only through elements that show it as it is, never as markdown."""
 
-from typing import Any
+import html
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core.errors import CurationError
-from core.scores import FLAGS, SCORES
-from ui.session import Session
+from core.examples import Example
+from core.scores import FLAGS, SCORES, Score
+from ui.session import Session, remember, remembered
 
 ROLE_LABELS = {
     "system": "System",
@@ -53,16 +56,28 @@ def run_picker(session: Session) -> str | None:
         return None
     asked = st.query_params.get("run")
     if asked is not None and asked not in names:
-        st.warning(escaped(f"No run is named '{asked}'. Showing the newest; choose another below."))
-    # A bound widget drops its default from the address, so the run has none: the address always names the run.
-    if st.session_state.get("run") not in names and asked not in names:
-        remembered = st.session_state.get("chosen_run")
-        st.session_state["run"] = remembered if remembered in names else names[0]
-    name = st.selectbox(
-        "Run", names, index=None, required=True, key="run", bind="query-params", help="A dataset with its two losses"
-    )
-    st.session_state["chosen_run"] = name
-    return None if name is None else str(name)
+        st.warning(escaped(f"No run is named '{asked}'. Showing another; choose one below."))
+    return linked_selectbox("Run", names, "run")
+
+
+def score_picker() -> Score:
+    """The score to look at, kept in the `score` query parameter and across pages; its formula goes beside it."""
+    return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label)]
+
+
+def linked_selectbox(label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str) -> str:
+    """A select box whose choice is always named in the address, and remembered from page to page.
+
+    Written by hand: Streamlit's bound widgets leave their default out of the address and put labels in it, so that
+    a link would change its meaning when a newer run comes or a label is reworded.
+    """
+    asked = st.query_params.get(parameter)
+    first = next(option for option in (asked, remembered(parameter), options[0]) if option in options)
+    chosen = str(st.selectbox(label, options, options.index(first), format_func=label_of, key=f"{parameter}_picker"))
+    remember(parameter, chosen)
+    if asked != chosen:
+        st.query_params[parameter] = chosen
+    return chosen
 
 
 def _no_run(session: Session) -> None:
@@ -80,23 +95,22 @@ def example_card(found: dict[str, Any]) -> None:
     with st.container(border=True):
         turns, numbers = st.columns([3, 2], gap="medium")
         with turns:
-            _conversation(found)
+            conversation(found["example"])
         with numbers:
             _numbers(found)
 
 
-def _conversation(found: dict[str, Any]) -> None:
-    for message in found["example"].messages:
+def conversation(example: Example, height: int | None = None) -> None:
+    """A conversation's turns as plain text; `height` [pixels] makes every turn scroll in a box of that size."""
+    for message in example.messages:
         st.caption(ROLE_LABELS.get(message.role, "Other"))
-        st.code(
-            message.content,
-            language=None,
-            wrap_lines=True,
-            height=320 if len(message.content) > _TALL_TEXT else "content",
-        )
-    if found["example"].tools:
+        tall: int | Literal["content"] = 320 if len(message.content) > _TALL_TEXT else "content"
+        fits = len(message.content) < 400 and message.content.count("\n") < 5
+        box = height if height and not fits else tall
+        st.code(message.content, language=None, wrap_lines=True, height=box)
+    if example.tools:
         with st.expander("Tools offered to the model"):
-            st.code(found["example"].tools, language=None, wrap_lines=True)
+            st.code(example.tools, language=None, wrap_lines=True)
 
 
 def _numbers(found: dict[str, Any]) -> None:
@@ -127,3 +141,20 @@ def _numbers(found: dict[str, Any]) -> None:
         more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
         st.text(f"The same conversation stands in {found['duplicate_count']:,} more rows: {shown}{more}")
     st.text(f"example_id {found['example_id']}")
+
+
+def token_pieces(pieces: list[list[Any]]) -> None:
+    """Tokens of one row in a line of text, the scored ones marked. `pieces`: text and whether it is scored."""
+    marked = "".join(
+        f'<span class="{"scored" if scored else "context"}">{html.escape(text)}</span>' for text, scored in pieces
+    )
+    st.html(f'<style>{_TOKEN_STYLE}</style><div class="lobass-tokens">{marked}</div>')
+
+
+_TOKEN_STYLE = (
+    ".lobass-tokens { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow-y: auto; "
+    "font-family: monospace; font-size: 0.85rem; line-height: 1.6; padding: 0.4rem 0; } "
+    ".lobass-tokens .context { opacity: 0.55; } "
+    ".lobass-tokens .scored { background: rgba(0, 114, 178, 0.25); border-radius: 3px; "
+    "box-shadow: inset -1px 0 0 rgba(128, 128, 128, 0.5); }"
+)

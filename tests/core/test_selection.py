@@ -150,7 +150,7 @@ def test_asking_for_more_than_is_eligible_keeps_all_of_it_and_says_so(scored_sto
     chat, math = summary.pools
     assert (chat.capped, math.capped) == (False, True)
     assert (math.wanted, math.available, math.kept_tokens) == (5000, 200, 200)
-    assert summary.notices == ["math: 5,000 tokens were asked for and 200 are eligible, so all of these are kept."]
+    assert summary.notices == ["math: 5,000 tokens were asked for and 200 can be kept, so all of that is."]
 
 
 def test_a_token_budget_that_no_row_fits_exactly_is_not_capped(scored_store: Store) -> None:

@@ -1,0 +1,20 @@
+"""LoBaSS Explorer's dashboard: page config and navigation, nothing else. Start it with `make app`."""
+
+import streamlit as st
+
+st.set_page_config(page_title="LoBaSS Explorer", layout="wide")
+
+data = st.Page("pages/data_page.py", title="Data", url_path="data")
+# The bare address opens Data; a page that is itself the default could not be opened by its own path.
+start = st.Page(lambda: st.switch_page(data), url_path="start", default=True, visibility="hidden")
+st.navigation(
+    [
+        start,
+        data,
+        st.Page("pages/score_page.py", title="Score", url_path="score"),
+        st.Page("pages/explore_page.py", title="Explore", url_path="explore"),
+        st.Page("pages/select_page.py", title="Select", url_path="select"),
+        st.Page("pages/export_page.py", title="Export", url_path="export"),
+    ],
+    position="top",
+).run()

@@ -1,0 +1,331 @@
+"""The command line: python -m core COMMAND. Scripts depend on its options, its exit codes and its JSON."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core import __version__, demo
+from core.devices import DEVICES, DTYPES
+from core.encoding import TEMPLATES
+from core.errors import SelectionInvalid
+from core.exporting import FORMATS as EXPORT_FORMATS
+from core.exporting import export_selection, selection_from_manifest
+from core.formats import FORMATS as SOURCE_FORMATS
+from core.importing import DomainRule, SourceOptions, import_source
+from core.inspecting import write_encoded
+from core.loss_table import write_losses
+from core.recipe import ORDERS, SCOPES
+from core.scores import DEFAULT_SCORE, SCORES
+from core.scoring import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
+from core.selection import Amount, Selection, save_selection, saved_selection
+from core.sources import local_files
+from core.status import status_fields, status_text
+from core.store import Store
+from core.supervision import begin_scoring, begin_training
+from core.terminal import console, owned_store, plain_errors, print_result, wait_for
+
+app = typer.Typer(
+    name="python -m core",
+    help="Score fine-tuning examples by learnability, explore, select, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Workspace = Annotated[
+    Path | None, typer.Option(help="Folder of the store, jobs, references and exports [LOBASS_WORKSPACE, workspace/].")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")]
+Template = Annotated[str, typer.Option(help=f"auto, {', '.join(TEMPLATES)}: how a conversation becomes text.")]
+MaxLength = Annotated[int | None, typer.Option(min=2, help="Tokens kept of an example [LOBASS_MAX_LENGTH].")]
+Device = Annotated[str, typer.Option(help=f"Where to compute: {', '.join(DEVICES)}.")]
+
+
+@app.command("demo")
+def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Run the whole line live on the demo's dataset and tiny base model."""
+    with plain_errors(), owned_store(workspace, "demo") as store:
+        demo.import_demo(store)
+        console.print("Demo dataset imported. Training a reference on it, then scoring both models.")
+        job = begin_training(store, demo.train_request())
+        if job:
+            wait_for(store, job)
+        report = _score(store, demo.score_request())
+        summary = save_selection(store, demo.SELECTION, demo.RECIPE, replace_existing=True)
+        sentence = (
+            f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {demo.SELECTION}. "
+            "Look at them with: make app"
+        )
+        print_result({**report, "selection": demo.SELECTION, "kept": summary.kept_rows}, as_json, sentence)
+
+
+@app.command("import")
+def import_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, or a Hub dataset id (owner/name).")],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset; several imports into one name add to it.")],
+    domain: Annotated[str | None, typer.Option(help="One domain for all rows [the file's name].")] = None,
+    domain_field: Annotated[str | None, typer.Option(help="Field of the record that holds its domain.")] = None,
+    source_format: Annotated[
+        str, typer.Option("--format", help=f"auto, {', '.join(item.name for item in SOURCE_FORMATS)}.")
+    ] = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read files into a dataset; every record becomes a row, or is counted as rejected with a reason."""
+    with plain_errors(), owned_store(workspace, "import") as store:
+        options = SourceOptions(format=source_format, domain=DomainRule(domain, domain_field))
+        reports = [import_source(store, dataset, path, options) for path in local_files(files)]
+        fields: dict[str, Any] = {
+            "dataset": dataset,
+            "rows": sum(report.rows for report in reports),
+            "rejected": sum(report.rejected for report in reports),
+            "by_reason": _added(report.by_reason for report in reports),
+            "domains": _added(report.domains for report in reports),
+            "files": [{"file": report.source, "format": report.format, "rows": report.rows} for report in reports],
+        }
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fields["by_reason"].items())
+        sentence = f"{fields['rows']:,} rows in {dataset!r}, {fields['rejected']:,} rejected"
+        print_result(fields, as_json, f"{sentence} ({reasons})." if reasons else f"{sentence}.")
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Option(help="Dataset to fine-tune on.")],
+    base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
+    name: Annotated[str, typer.Option(help="Name of the reference; use it as --reference.")],
+    method: Annotated[str, typer.Option(help=f"{' or '.join(LEARNING_RATES)}.")] = "lora",
+    epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the data.")] = 1.0,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate [2e-4 for lora, 2e-5 for full].")] = None,
+    seed: Annotated[int, typer.Option(help="Decides first weights and data order.")] = 0,
+    max_length: MaxLength = None,
+    template: Template = "auto",
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of one training batch.")] = 4096,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reference on the very tokens that will be scored."""
+    request = TrainRequest(
+        dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens
+    )
+    with plain_errors(), owned_store(workspace, "train") as store:
+        job = begin_training(store, request)
+        outcome = wait_for(store, job) if job else {}
+        fields = {"name": name, "path": str(store.workspace / "models" / name), "trained": job is not None, **outcome}
+        done = f"trained in {outcome['elapsed_seconds']:,.0f} s" if job else "is there already, trained just so"
+        print_result(fields, as_json, f"Reference {name!r} {done}: {fields['path']}")
+
+
+@app.command()
+def score(
+    dataset: Annotated[str, typer.Option(help="Dataset to score.")],
+    base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
+    reference: Annotated[str, typer.Option(metavar="MODEL", help="Reference: trained name, adapter, folder or id.")],
+    run: Annotated[str | None, typer.Option(help="Name of the run [dataset-reference].")] = None,
+    template: Template = "auto",
+    max_length: MaxLength = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help=f"Precision of the trunk: {', '.join(DTYPES)}.")] = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the losses that are not cached yet, under both models."""
+    with plain_errors(), owned_store(workspace, "score") as store:
+        report = _score(store, ScoreRequest(dataset, base, reference, run, template, max_length, device, dtype))
+        computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))
+        sentence = (
+            f"Run {report['run']!r}: {report['examples']:,} examples, {computed:,} losses computed, {cached:,} cached."
+        )
+        print_result(report, as_json, sentence)
+
+
+@app.command()
+def encode(
+    dataset: Annotated[str, typer.Option(help="Dataset to read.")],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="Model whose tokenizer reads it.")],
+    output: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="Where to write.")],
+    template: Template = "auto",
+    max_length: MaxLength = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what exactly is scored: a row's token ids, which of them count, and the text."""
+    with plain_errors(), owned_store(workspace, "encode") as store:
+        count = write_encoded(store, dataset, model, template, max_length, rows, output)
+        print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
+
+
+@app.command()
+def losses(
+    run: Annotated[str, typer.Option(help="Run whose losses to write.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .jsonl file.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write every row's losses, scores and flags."""
+    with plain_errors(), owned_store(workspace, "losses") as store:
+        count = write_losses(store, run, output)
+        print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
+
+
+@app.command()
+def select(
+    name: Annotated[str, typer.Option(help="Name to save the selection under.")],
+    run: Annotated[str | None, typer.Option(help="Run to select from.")] = None,
+    ratio: Annotated[
+        list[str] | None, typer.Option(metavar="R|DOMAIN=R", help="Share to keep, of all or of one domain; repeat it.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Scored tokens to keep in all, instead of a ratio.")] = None,
+    score: Annotated[str, typer.Option(help=f"{', '.join(SCORES)}.")] = DEFAULT_SCORE,
+    scope: Annotated[
+        str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
+    ] = "domain",
+    control: Annotated[
+        str,
+        typer.Option(help=f"Order other than highest: {', '.join(order for order in ORDERS if order != 'highest')}."),
+    ] = "highest",
+    seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
+    keep_duplicates: Annotated[bool, typer.Option(help="Keep every copy of equal conversations.")] = False,
+    from_manifest: Annotated[Path | None, typer.Option(help="Take the recipe of an export's manifest instead.")] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save a selection: which rows a recipe keeps."""
+    with plain_errors(), owned_store(workspace, "select") as store:
+        if from_manifest:
+            selection = selection_from_manifest(from_manifest)
+        else:
+            amount, by_domain = _amounts(ratio or [], tokens)
+            selection = Selection(
+                run=_required_run(store, run),
+                score=score,
+                order=control,
+                scope=scope,
+                amount=amount,
+                domain_amounts=by_domain,
+                collapse_duplicates=not keep_duplicates,
+                seed=seed,
+            )
+        summary = save_selection(store, name, selection, replace_existing=True)
+        by_domain_kept = {
+            row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
+            for row in summary.domains.to_dict("records")
+        }
+        for notice in summary.notices:
+            console.print(notice, markup=False)
+        fields = {"name": name, "kept": summary.kept_rows, "tokens": summary.kept_tokens, "by_domain": by_domain_kept}
+        sentence = (
+            f"Selection {name!r}: {summary.kept_rows:,} of {summary.rows:,} rows, {summary.kept_tokens:,} tokens."
+        )
+        print_result({**fields, "notices": summary.notices}, as_json, sentence)
+
+
+@app.command()
+def export(
+    selection: Annotated[str, typer.Option(help="Saved selection to write.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="File to write; a manifest is written beside it.")],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)} [the file's suffix].")
+    ] = None,
+    with_scores: Annotated[bool, typer.Option(help="Add losses and scores to every record.")] = False,
+    spreadsheet_guard: Annotated[
+        bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the selected rows, each original record as it was, and a manifest that reproduces the file."""
+    with plain_errors(), owned_store(workspace, "export") as store:
+        recipe = saved_selection(store, selection)
+        report = export_selection(store, recipe, output, file_format, with_scores, spreadsheet_guard, selection)
+        for notice in report.notices:
+            console.print(notice, markup=False)
+        fields = {
+            "rows": report.rows,
+            "path": str(report.path),
+            "sha256": report.sha256,
+            "manifest": str(report.manifest_path),
+        }
+        print_result(fields, as_json, f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})")
+
+
+@app.command()
+def status(workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Show datasets, models, runs, jobs and selections."""
+    with plain_errors(), owned_store(workspace, "status") as store:
+        fields = status_fields(store)
+        print_result(fields, as_json, status_text(fields))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
+    """Score until nothing is missing, joining a worker that is at it already; the report of the JSON contract."""
+    plan, job = begin_scoring(store, request)
+    first, outcomes = plan, []
+    while job:
+        missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
+        console.print(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
+        outcomes.append(wait_for(store, job))
+        plan, job = begin_scoring(store, request)
+    tokens = sum(outcome["tokens"] for outcome in outcomes)
+    elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
+    return {
+        "run": first.request.run_name,
+        "examples": first.row_count,
+        "unique_examples": first.unique_examples,
+        "computed": first.computed,
+        "cached": first.cached,
+        "tokens": tokens,
+        "tokens_per_second": tokens / elapsed if elapsed else None,
+        "elapsed_seconds": elapsed,
+    }
+
+
+def _amounts(ratios: list[str], tokens: int | None) -> tuple[Amount, dict[str, Amount]]:
+    """--ratio R, --ratio DOMAIN=R and --tokens as amounts."""
+    if tokens is not None:
+        if ratios:
+            raise typer.BadParameter("--tokens and --ratio exclude each other.")
+        return Amount("tokens", tokens), {}
+    overall, by_domain = None, {}
+    for given in ratios:
+        domain, equals, value = given.rpartition("=")
+        try:
+            amount = Amount("ratio", float(value))
+        except ValueError:
+            raise typer.BadParameter(f"--ratio {given!r} is neither R nor DOMAIN=R.") from None
+        if equals:
+            by_domain[domain] = amount
+        else:
+            overall = amount
+    if overall is None:
+        if not by_domain:
+            raise typer.BadParameter("Give --ratio or --tokens.")
+        overall = Amount("ratio", 0.0)
+    return overall, by_domain
+
+
+def _required_run(store: Store, run: str | None) -> str:
+    if run is None:
+        raise SelectionInvalid("Name the run to select from with --run, or a manifest with --from-manifest.")
+    store.run(run)
+    return run
+
+
+def _added(counts: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,49 @@
+"""The demo: our own dataset and tiny base model through the whole line, live."""
+
+from pathlib import Path
+from typing import Any
+
+from core.importing import DomainRule, SourceOptions, import_source
+from core.jobs import Job
+from core.models import DEMO_BASE
+from core.scoring import ScoreRequest, TrainRequest
+from core.selection import Amount, Selection
+from core.store import Store
+from core.supervision import begin_training
+
+DATASET = Path(__file__).resolve().parent.parent / "demo" / "dataset.jsonl"
+NAME = "demo"
+REFERENCE = "demo-reference"
+SELECTION = "demo-top-16.7"
+RECIPE = Selection(run=NAME, amount=Amount("ratio", 0.167))
+
+
+def import_demo(store: Store) -> None:
+    """Import the demo's dataset; what is planted in it stays in fields that the scorer never sees."""
+    import_source(store, NAME, DATASET, SourceOptions(format="alpaca", domain=DomainRule(field="domain")))
+
+
+def train_request(then: tuple[dict[str, Any], ...] = ()) -> TrainRequest:
+    """How the demo's reference is trained: the whole tiny model, a few passes, in about a minute on two cores."""
+    return TrainRequest(
+        NAME, DEMO_BASE, REFERENCE, method="full", epochs=3, learning_rate=1e-3, seed=0, device="cpu", then=then
+    )
+
+
+def score_request() -> ScoreRequest:
+    """How the demo is scored."""
+    return ScoreRequest(NAME, DEMO_BASE, REFERENCE, run=NAME, device="cpu")
+
+
+def begin_demo(store: Store) -> Job | None:
+    """Start the whole line: import now, then training, scoring and a saved selection as the workers finish.
+
+    Returns the training job, or None if the reference was there already.
+    """
+    import_demo(store)
+    score = score_request()
+    then = (
+        {"kind": "score", "dataset": NAME, "base": score.base, "reference": REFERENCE, "run": NAME, "device": "cpu"},
+        {"kind": "select", "name": SELECTION, "recipe": RECIPE.to_fields()},
+    )
+    return begin_training(store, train_request(then))

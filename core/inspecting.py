@@ -1,0 +1,69 @@
+"""What exactly is scored, written out row by row, so that anyone can check it against their own trainer."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from core.durable_file import DurableFile
+from core.encoding import EncodingSpec, encode_example, render
+from core.errors import ExportFailed, TemplateFailed
+from core.examples import Example
+from core.models import resolve_model
+from core.scoring import resolve_encoding
+from core.store import Store
+
+
+def write_encoded(
+    store: Store,
+    dataset: str,
+    model: str,
+    template: str,
+    max_length: int | None,
+    rows: int | None,
+    path: Path,
+) -> int:
+    """Write the first `rows` rows (all by default) as JSON lines; returns how many.
+
+    A line holds example_id, input_ids, scored (0 or 1 a token), text (as rendered, before any cut), and reason
+    (null, or why nothing of the row is scored).
+    """
+    from core.model_loading import load_tokenizer
+
+    spec = resolve_model(model, store.workspace)
+    encoding = resolve_encoding(spec, template, max_length)
+    tokenizer = load_tokenizer(spec)
+    found = store.rows(
+        """
+        SELECT example_id::VARCHAR, conversation FROM dataset_row JOIN example USING (example_id)
+        WHERE dataset_id = ? ORDER BY row_number
+        """,
+        [store.dataset_id(dataset)],
+    )
+    try:
+        with DurableFile(path) as file:
+            for example_id, conversation in islice(found, rows):
+                line = {
+                    "example_id": example_id,
+                    **_encoded_fields(Example.from_json(conversation), tokenizer, encoding),
+                }
+                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            file.finish()
+            file.replace()
+    except OSError as error:
+        raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
+    return len(found) if rows is None else min(rows, len(found))
+
+
+def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec) -> dict[str, Any]:
+    encoded = encode_example(example, tokenizer, encoding)
+    try:
+        text = render(example, tokenizer, encoding.template).text
+    except TemplateFailed:
+        text = None
+    return {
+        "input_ids": encoded.input_ids.tolist(),
+        "scored": encoded.scored.astype(int).tolist(),
+        "text": text,
+        "reason": encoded.reason,
+    }

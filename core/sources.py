@@ -1,0 +1,14 @@
+"""What a person names as input becomes files: paths as they are, Hugging Face Hub ids by fetching their data files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.hub import download_dataset, is_hub_id
+
+
+def local_files(names: Iterable[str]) -> list[Path]:
+    """Files to read, in the order named. Raises `SourceUnreadable` if a Hub dataset cannot be fetched."""
+    files: list[Path] = []
+    for name in names:
+        files += download_dataset(name) if is_hub_id(name) else [Path(name).expanduser()]
+    return files

@@ -1,0 +1,143 @@
+"""The Explore page, run by Streamlit's own test harness against a real store."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.store import Store
+from tests.core.scored_rows import ScoredRow, add_scored_run
+from ui.session import close_sessions
+
+PAGE = Path(__file__).parents[2] / "pages" / "explore_page.py"
+HOSTILE = "![x](http://example.invalid/x.png)"
+ROWS = [
+    *(ScoredRow("chat", 20.0, 20.0 - number, 10 + number, "Tell me", f"chat {number}") for number in range(12)),
+    *(ScoredRow("math", 10.0, 10.0 - number / 2, 5, "Add up", f"math {number}") for number in range(8)),
+    ScoredRow("math", 10.0, None, 5, "Add up", "unscored"),
+    ScoredRow(HOSTILE, 10.0, 12.0, 5, HOSTILE, HOSTILE, truncated=True),
+]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A workspace that the page opens as its own; given back at the end."""
+    monkeypatch.setenv("LOBASS_WORKSPACE", str(tmp_path))
+    yield tmp_path
+    close_sessions()
+
+
+@pytest.fixture
+def explore(workspace: Path) -> Callable[..., AppTest]:
+    """Opens the page on a scored run, with the given query parameters."""
+    with Store.open(workspace, "a test") as store:
+        add_scored_run(store, ROWS, run="first")
+
+    def opened(**parameters: str) -> AppTest:
+        page = AppTest.from_file(str(PAGE), default_timeout=30)
+        for name, value in parameters.items():
+            page.query_params[name] = value
+        return page.run()
+
+    return opened
+
+
+def text_of(page: AppTest) -> str:
+    """Everything the page says in words."""
+    kinds = (page.markdown, page.caption, page.text, page.info, page.warning, page.error)
+    return "\n".join(element.value for elements in kinds for element in elements)
+
+
+def healthy(page: AppTest) -> AppTest:
+    assert not page.exception
+    assert not page.error
+    return page
+
+
+def test_an_empty_workspace_says_what_to_do_next(workspace: Path) -> None:
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    assert "Import a dataset first" in page.info[0].value
+
+
+def test_a_dataset_without_a_run_points_to_scoring(workspace: Path) -> None:
+    with Store.open(workspace, "a test") as store:
+        store.add_source("data", "data.jsonl", "jsonl", "x", {}, [])
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    assert "Nothing has been scored yet" in page.info[0].value
+
+
+def test_the_page_opens_on_the_distribution_of_learnability(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore())
+    assert "**22** of 22 rows" in text_of(page)
+    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    assert summary["Domain"].tolist() == ["All domains", HOSTILE, "chat", "math"]
+    assert summary["Rows"].tolist() == [22, 1, 12, 9]
+    assert summary["No score"].tolist() == [1, 0, 0, 1]
+    assert page.query_params["run"] == "first"
+
+
+def test_filters_change_every_number_and_the_readout(explore: Callable[..., AppTest]) -> None:
+    page = explore()
+    page.text_input(key="text").set_value("TELL ME").run()
+    page.number_input(key="low_learnability").set_value(0.5).run()
+    healthy(page)
+    assert "**2** of 22 rows" in text_of(page)
+    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    assert summary["Rows"].tolist() == [2, 2]
+
+
+def test_filters_that_no_row_passes_say_so(explore: Callable[..., AppTest]) -> None:
+    page = explore()
+    healthy(page.text_input(key="text").set_value("nothing like it").run())
+    assert "No row passes these filters" in page.info[0].value
+
+
+@pytest.mark.parametrize("view", ["Distribution", "Loss plane", "Length bias", "Examples"])
+@pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
+def test_every_section_opens_from_a_link(explore: Callable[..., AppTest], view: str, score: str) -> None:
+    page = healthy(explore(run="first", score=score, view=view))
+    assert next(tab for tab in page.tabs if tab.label == view).children
+    assert page.selectbox(key="score_picker").value == score
+    assert page.query_params["score"] == score
+
+
+def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(run="first", example="22"))
+    assert HOSTILE in [block.value for block in page.code]
+    assert f"Row 22, domain {HOSTILE}" in text_of(page)
+    assert "the response was cut off at the maximum length" in text_of(page)
+
+
+def test_text_from_data_never_reaches_markdown(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(run=HOSTILE, example="22"))
+    for elements in (page.markdown, page.caption, page.warning, page.info, page.subheader):
+        assert not [element.value for element in elements if "![x](" in element.value]
+
+
+def test_a_row_that_is_not_there_is_one_sentence(explore: Callable[..., AppTest]) -> None:
+    page = explore(run="first", example="999")
+    assert not page.exception
+    assert page.error[0].value.startswith("This run has no row 999")
+
+
+def test_a_run_that_is_not_there_is_said_and_another_shown(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(run="gone"))
+    assert "No run is named 'gone'" in page.warning[0].value.replace("\\", "")
+    assert page.selectbox(key="run_picker").value == "first"
+
+
+def test_examples_are_paged_in_order(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(run="first", view="Examples"))
+    table = page.dataframe[0].value
+    assert len(table) == 10
+    assert table["learnability"].is_monotonic_decreasing
+    assert "Rows 1 to 10 of 22" in text_of(page)
+
+
+def test_of_many_domains_the_largest_are_drawn_and_all_are_in_the_tables(workspace: Path) -> None:
+    with Store.open(workspace, "a test") as store:
+        add_scored_run(store, [ScoredRow(f"domain {number}", 9.0, 4.0) for number in range(20)])
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    assert "The 8 largest of 20 domains are drawn" in text_of(page)
+    assert len(next(table.value for table in page.dataframe if "Mean of ratios" in table.value)) == 21

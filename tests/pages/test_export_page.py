@@ -1,0 +1,113 @@
+"""The Export page, run by Streamlit's own test harness against a real store."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.exporting import selection_from_manifest
+from core.filters import Range, RowFilter
+from core.selection import Amount, Selection, save_selection
+from tests.fakes import ScoredRecord, build_scored_store
+
+PAGE = Path(__file__).parents[2] / "pages" / "export_page.py"
+HOSTILE = "![x](http://example.invalid/x.png)"
+ROWS = [ScoredRecord("chat", 2.0, number / 10, response=f"=answer {number}") for number in range(10)]
+HALF = Selection("planets", amount=Amount("ratio", 0.5))
+
+
+@pytest.fixture
+def export(page_workspace: Path) -> Callable[[Selection, str], AppTest]:
+    """Opens the page on one saved selection."""
+
+    def opened(selection: Selection = HALF, name: str = "top half") -> AppTest:
+        with build_scored_store(page_workspace, ROWS) as store:
+            save_selection(store, name, selection)
+        return healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+
+    return opened
+
+
+def healthy(page: AppTest) -> AppTest:
+    assert not page.exception
+    assert not page.error
+    return page
+
+
+def codes(page: AppTest) -> list[str]:
+    return [code.value for code in page.code]
+
+
+def test_without_a_saved_selection_the_page_says_what_to_do_next(page_workspace: Path) -> None:
+    build_scored_store(page_workspace, ROWS).close()
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    assert "save it under a name" in page.info[0].value
+
+
+def test_the_page_says_how_much_it_writes_and_where(export: Callable[..., AppTest], page_workspace: Path) -> None:
+    page = export()
+    assert page.text[0].value.startswith("5 of 10 rows, 50 of 100 tokens, from run planets")
+    assert codes(page)[:1] == ['{"question": "What is it?", "answer": "=answer 0"}']
+    assert codes(page)[-1] == str(page_workspace / "exports" / "top-half.jsonl")
+    assert not (page_workspace / "exports" / "top-half.jsonl").exists()
+
+
+def test_writing_leaves_the_records_and_a_manifest_and_offers_both(
+    export: Callable[..., AppTest], page_workspace: Path
+) -> None:
+    page = healthy(export().button(key="write_export").click().run())
+    written = page_workspace / "exports" / "top-half.jsonl"
+    assert [json.loads(line)["answer"] for line in written.read_bytes().splitlines()] == [
+        f"=answer {number}" for number in range(5)
+    ]
+    assert selection_from_manifest(written.with_name("top-half.jsonl.manifest.json")) == HALF
+    assert page.success[0].value.startswith("5 rows")
+    assert [button.label for button in page.get("download_button")] == ["Download the file", "Download the manifest"]
+
+
+def test_a_large_export_is_left_on_disk_with_its_path(
+    export: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOBASS_DOWNLOAD_MEGABYTES", "0")
+    page = healthy(export().button(key="write_export").click().run())
+    assert [button.label for button in page.get("download_button")] == ["Download the manifest"]
+    assert any("Larger than 0 MB" in text.value for text in page.text)
+
+
+def test_scores_and_the_guard_are_written_on_request(export: Callable[..., AppTest], page_workspace: Path) -> None:
+    page = export()
+    page = healthy(page.selectbox(key="export_format").set_value("csv").run())
+    page.checkbox(key="export_scores").check()
+    page.checkbox(key="export_guard").check()
+    healthy(page.button(key="write_export").click().run())
+    header, first = (page_workspace / "exports" / "top-half.csv").read_text().splitlines()[:2]
+    assert header.startswith('"question","answer","lobass_learnability"')
+    assert '"\'=answer 0"' in first
+
+
+def test_the_preview_shows_the_scores_that_will_be_added(export: Callable[..., AppTest]) -> None:
+    page = healthy(export().checkbox(key="export_scores").check().run())
+    assert json.loads(codes(page)[0])["lobass"]["learnability"] == 1.0
+
+
+def test_a_compressed_export_ends_in_gz(export: Callable[..., AppTest], page_workspace: Path) -> None:
+    page = healthy(export().checkbox(key="export_gzip").check().run())
+    healthy(page.button(key="write_export").click().run())
+    assert (page_workspace / "exports" / "top-half.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_a_selection_that_keeps_nothing_cannot_be_exported(export: Callable[..., AppTest]) -> None:
+    nothing = RowFilter(ranges=(Range("token_count", 1000, None),))
+    page = export(Selection("planets", filter=nothing))
+    assert "keeps no row" in page.info[0].value
+    assert not page.button
+
+
+def test_a_name_cannot_lead_out_of_the_exports_folder(export: Callable[..., AppTest], page_workspace: Path) -> None:
+    page = healthy(export(HALF, f"../../{HOSTILE}").button(key="write_export").click().run())
+    written = [path.name for path in (page_workspace / "exports").iterdir()]
+    assert len(written) == 2
+    assert str(page_workspace / "exports" / written[0]).removesuffix(".manifest.json") in codes(page)[-3]
+    assert all(HOSTILE not in element.value for kind in (page.markdown, page.caption) for element in kind)
