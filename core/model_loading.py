@@ -3,9 +3,12 @@
 With `core.response_loss` and `core.training`, one of the few modules that import torch; only the worker needs them.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -14,13 +17,26 @@ from core.models import ModelSpec
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_UNLOADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers and peft raise on files that are damaged, or of a kind that they do not know."""
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
     """The model's fast tokenizer (offsets are needed to tell prompt from response). Raises `ModelUnusable`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.path, use_fast=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    # tokenizers raises bare `Exception` on a damaged file.
+    except Exception as error:
         raise ModelUnusable(f"The tokenizer of {spec.label!r} cannot be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelUnusable(f"The tokenizer of {spec.label!r} has no fast form (tokenizer.json). Convert it first.")
@@ -35,31 +51,50 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     """
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            spec.path, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            spec.path,
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _UNLOADABLE as error:
         raise ModelUnusable(f"The model {spec.label!r} cannot be loaded: {_first_line(error)}") from error
-    gaps = [*report.get("missing_keys", ()), *report.get("mismatched_keys", ())]
-    if gaps:
-        raise ModelUnusable(f"The model {spec.label!r} lacks {len(gaps)} of its weights, such as {gaps[0]}.")
-    if spec.adapter:
-        model = _with_adapter(model, spec)
-    for name, parameter in model.named_parameters():
+    _refuse_gaps(f"The model {spec.label!r}", report)
+    module: torch.nn.Module = _with_adapter(model, spec, spec.adapter) if spec.adapter else model
+    for name, parameter in module.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise ModelUnusable(f"The weights {name} of model {spec.label!r} hold NaN or infinity.")
-    model.to(device)
-    model.eval()
-    return model
+    module.to(device)
+    return module.eval()
 
 
-def _with_adapter(model: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
-    from peft import PeftModel
+def _refuse_gaps(whose: str, report: dict[str, Any]) -> None:
+    if missing := sorted(report.get("missing_keys", ())):
+        raise ModelUnusable(f"{whose} lacks {len(missing)} of its weights, such as {missing[0]}. Fetch it again.")
+    if mismatched := sorted(report.get("mismatched_keys", ())):
+        name, found, expected = mismatched[0]
+        raise ModelUnusable(
+            f"{whose} has weights of another shape than its config says: {name} is {tuple(found)}, not "
+            f"{tuple(expected)}. Fetch it again."
+        )
+
+
+def _with_adapter(model: torch.nn.Module, spec: ModelSpec, folder: str) -> torch.nn.Module:
+    from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        return PeftModel.from_pretrained(model, spec.adapter, use_safetensors=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        adapted: torch.nn.Module = PeftModel.from_pretrained(model, folder, use_safetensors=True)
+        with safe_open(Path(folder, "adapter_model.safetensors"), framework="pt") as file:
+            stored = set(file.keys())
+    except _UNLOADABLE as error:
         raise ModelUnusable(f"The adapter {spec.label!r} does not fit its base: {_first_line(error)}") from error
+    # peft leaves what the file lacks as it was made, with a warning at most.
+    expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    _refuse_gaps(f"The adapter {spec.label!r}", {"missing_keys": set(expected) - stored})
+    return adapted
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

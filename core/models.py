@@ -5,7 +5,9 @@ Nothing here imports torch, so the dashboard can say what is cached before any m
 
 import hashlib
 import json
+import math
 import struct
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,7 @@ def has_chat_template(spec: ModelSpec) -> bool:
 def window_length(spec: ModelSpec) -> int | None:
     """Longest sequence that the model was made for [tokens], if its config says."""
     config = _read_json(Path(spec.path, "config.json"))
-    length = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    length = config.get("max_position_embeddings") or (config.get("text_config") or {}).get("max_position_embeddings")
     return int(length) if length else None
 
 
@@ -100,15 +102,25 @@ def check_same_tokenizer(base: ModelSpec, reference: ModelSpec) -> None:
     if reference.path == base.path or not Path(reference.path, "tokenizer.json").exists():
         return
     ours, theirs = (_read_json(Path(spec.path, "tokenizer.json")) for spec in (base, reference))
-    parts = ("model", "normalizer", "pre_tokenizer", "added_tokens")
-    if any(ours.get(part) != theirs.get(part) for part in parts):
+    if _splitting_rules(ours) != _splitting_rules(theirs):
         raise TokenizerMismatch(
             f"Reference tokenizer differs from the base's ({_vocabulary_size(theirs):,} and "
             f"{_vocabulary_size(ours):,} tokens). Choose models that share a tokenizer."
         )
 
 
+def _splitting_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a tokenizer that decide on tokens, as one form: library versions write the same merges as "a b" or
+    as ["a", "b"], and leave out what is off or write it as false."""
+    rules = {part: tokenizer.get(part) for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+    model = {key: value for key, value in (rules["model"] or {}).items() if value not in (None, False, "")}
+    model["merges"] = [merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())]
+    return {**rules, "model": model}
+
+
 def _folder_of(name: str, workspace: Path) -> Path:
+    if not name:
+        raise ModelUnusable("No model was named. Give a folder, a Hugging Face id, or a reference trained here.")
     if name == DEMO_BASE:
         return _PROGRAM / DEMO_BASE
     trained = workspace / "models" / name
@@ -151,17 +163,37 @@ def _check_folder(name: str, folder: Path) -> None:
             f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
             "they can run code. Convert them with transformers' save_pretrained."
         )
-    config = _read_json(folder / "config.json")
-    attention = str(config.get("_attn_implementation") or config.get("attn_implementation") or "")
-    if "/" in attention:
-        raise ModelUnusable(f"The config of model {name!r} names code to download ({attention}). It is not loaded.")
+    for code in _named_implementations(_read_json(folder / "config.json")):
+        if "/" in code:
+            raise ModelUnusable(f"The config of model {name!r} names code to download ({code}). It is not loaded.")
+
+
+def _named_implementations(config: dict[str, Any]) -> Iterator[str]:
+    """What a config and the configs within it ask attention or experts to be computed by."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _named_implementations(value)
+            if "_implementation" in key:
+                yield from (str(part) for part in value.values())
+        elif "_implementation" in key:
+            yield str(value)
 
 
 def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec | None) -> ModelSpec:
-    named = str(_read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "")
+    config = _read_json(folder / "adapter_config.json")
+    named = str(config.get("base_model_name_or_path") or "")
     weights = folder / "adapter_model.safetensors"
+    if config.get("peft_type") != "LORA":
+        raise ModelUnusable(
+            f"The adapter {name!r} is of kind {config.get('peft_type')}; only LORA is loaded. Merge it into its base."
+        )
     if not weights.exists():
         raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}.")
+    if base is None and not named:
+        raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Name the base too.")
+    base_folder = _folder_of(named, workspace) if base is None else Path(base.adapter or base.path)
+    if (base_folder / "adapter_config.json").exists():
+        raise ModelUnusable(f"The base of adapter {name!r} is an adapter itself. Merge that into its own base first.")
     if base is None:
         base = resolve_model(named, workspace)
     elif not _adapter_fits(folder, named, base):
@@ -195,8 +227,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(fields, dict):
+            raise ValueError(f"it is a {type(fields).__name__}")
+        return fields
+    except ValueError as error:
         raise ModelUnusable(f"{path} is not a JSON object ({error}). Fetch the model again.") from error
 
 
@@ -207,16 +242,19 @@ def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
 
 
 def parameter_count(spec: ModelSpec) -> int:
-    """Parameters stored in the model's weight files, read from their headers."""
-    total = 0
-    for path in _weight_files(Path(spec.path))[1:]:
+    """Parameters stored in the model's weight files, read from their headers. Raises `ModelUnusable` if damaged."""
+    headers = [_weights_header(path) for path in _weight_files(Path(spec.path))[1:]]
+    tensors = [tensor for header in headers for name, tensor in header.items() if name != "__metadata__"]
+    return sum(math.prod(tensor["shape"]) for tensor in tensors)
+
+
+def _weights_header(path: Path) -> dict[str, Any]:
+    """A safetensors file's table of tensors: eight bytes hold its length, then it comes as JSON."""
+    try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                size = 1
-                for extent in tensor["shape"]:
-                    size *= extent
-                total += size
-    return total
+            if length > path.stat().st_size:
+                raise ValueError("it is shorter than it says")
+            return dict(json.loads(file.read(length)))
+    except (ValueError, TypeError, struct.error) as error:
+        raise ModelUnusable(f"The weights {path} are damaged ({error}). Fetch the model again.") from error

@@ -101,10 +101,15 @@ def measure_noise(model: torch.nn.Module, encoded: Sequence[Encoded]) -> float:
     usable = sorted((item for item in encoded if item.reason is None), key=lambda item: len(item.input_ids))
     step = max(1, len(usable) // _NOISE_ROWS)
     sample = usable[::step][:_NOISE_ROWS]
-    if not sample:
-        return 0.0
-    together = engine.nll_sums(sample)
-    alone = np.concatenate([engine.nll_sums([item]) for item in sample])
+    while True:
+        if not sample:
+            return 0.0
+        try:
+            together = engine.nll_sums(sample)
+            alone = np.concatenate([engine.nll_sums([item]) for item in sample])
+            break
+        except torch.cuda.OutOfMemoryError:
+            sample = sample[: len(sample) // 2]  # the shorter ones
     counts = np.array([item.token_count for item in sample])
     moved = np.abs(together - alone) / counts
     finite = moved[np.isfinite(moved)]
@@ -116,7 +121,7 @@ class LossEngine:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
-        self._causal: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._causal: Any = getattr(model, "get_base_model", lambda: model)()
         self._device = next(model.parameters()).device
         self.splits = self._split_agrees()
 

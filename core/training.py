@@ -100,7 +100,7 @@ class _ReferenceTrainer(Trainer):
             max_steps=steps,
             learning_rate=request["learning_rate"],
             lr_scheduler_type="cosine",
-            warmup_steps=max(1, steps // 30),
+            warmup_steps=steps // 30,
             seed=request["seed"],
             use_cpu=request["device"] == "cpu",
             bf16=request["device"] == "cuda",

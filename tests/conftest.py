@@ -14,3 +14,19 @@ def page_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("LOBASS_WORKSPACE", str(tmp_path / "workspace"))
     yield tmp_path / "workspace"
     close_sessions()
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a real tiny model."""
+    from tests.tiny_models import save_model_folder  # here, so that other tests do not import torch
+
+    return save_model_folder(tmp_path_factory.mktemp("models") / "tiny-base", "llama", seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of another tiny model with the same tokenizer."""
+    from tests.tiny_models import save_model_folder
+
+    return save_model_folder(tmp_path_factory.mktemp("models") / "tiny-reference", "llama", seed=1)

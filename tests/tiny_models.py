@@ -82,7 +82,8 @@ def make_tokenizer(
 def make_model(family: str, seed: int = 0, vocabulary_size: int = 400) -> torch.nn.Module:
     """A random causal language model in float32; its weights are large enough for tokens' losses to differ."""
     torch.manual_seed(seed)
-    common = {"vocab_size": vocabulary_size, "initializer_range": 0.2, "pad_token_id": None}
+    specials = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
+    common = {"vocab_size": vocabulary_size, "initializer_range": 0.2, **specials}
     llama = {**common, **_SHAPE, **_MLP}
     model: torch.nn.Module
     if family in ("llama", "llama-tied"):
@@ -95,7 +96,7 @@ def make_model(family: str, seed: int = 0, vocabulary_size: int = 400) -> torch.
     elif family == "granite":
         model = GraniteForCausalLM(GraniteConfig(**llama, logits_scaling=4.0))
     elif family == "gpt2":
-        model = GPT2LMHeadModel(GPT2Config(**common, bos_token_id=0, eos_token_id=1, n_layer=2, n_head=2, n_embd=32, n_positions=1024))
+        model = GPT2LMHeadModel(GPT2Config(**common, n_layer=2, n_head=2, n_embd=32, n_positions=1024))
     else:
         raise ValueError(f"No tiny model of family {family!r}.")
     return model.eval()
@@ -150,7 +151,7 @@ MIXED_EXAMPLES = (
     example(("user", "冰岛的首都是哪里?"), ("assistant", "雷克雅未克是冰岛的首都。")),
     example(
         ("user", "Write a function that adds."),
-        ("assistant", "def add(first, second):\n    if first is None:\n\n        return 0\n    return first + second\n"),
+        ("assistant", "def add(one, other):\n    if one is None:\n\n        return 0\n    return one + other\n"),
     ),
     example(("user", "Cheer 🎉"), ("assistant", "Hooray 🎉🎉 👩‍👩‍👧 naïve")),
     example(("user", "Translate."), ("context", "Guten Morgen"), ("assistant", "Good morning")),

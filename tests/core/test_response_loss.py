@@ -1,0 +1,281 @@
+"""The losses: a toy computed by hand, real architectures against transformers' own loss, batching, padding, memory."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from core.encoding import Encoded, encode_examples
+from core.errors import ModelUnusable
+from core.response_loss import LossEngine, measure_noise, padded, plan_batches, response_losses
+from tests.tiny_models import EOS, FAMILIES, MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="module", params=["chat", "alpaca"])
+def mixed(request: pytest.FixtureRequest) -> list[Encoded]:
+    return encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec(request.param))
+
+
+def losses_of(model: torch.nn.Module, encoded: Sequence[Encoded], token_budget: int = 4096) -> NDArray[np.float64]:
+    """Loss of each row [nats per token], NaN where none was computed."""
+    losses = np.full(len(encoded), np.nan)
+    for batch in response_losses(model, encoded, token_budget):
+        for row, nll_sum in zip(batch.rows, batch.nll_sums, strict=True):
+            assert np.isnan(losses[row]), "a row was computed twice"
+            losses[row] = nll_sum / encoded[row].token_count
+    return losses
+
+
+def row_of(input_ids: list[int], scored: list[int]) -> Encoded:
+    return Encoded(np.array(input_ids, np.int32), np.array(scored, np.bool_), False)
+
+
+def label_loss(model: Any, row: Encoded) -> float:
+    """transformers' own loss of one row [nats per token]."""
+    input_ids = torch.from_numpy(row.input_ids.astype(np.int64)).unsqueeze(0)
+    labels = torch.where(torch.from_numpy(row.scored), input_ids, -100)
+    with torch.inference_mode():
+        return float(model(input_ids=input_ids, labels=labels).loss)
+
+
+class NextTokenTable(torch.nn.Module):
+    """A language model of three tokens whose prediction hangs on the last token only, by a table of probabilities.
+
+    It has no trunk: only whole logits.
+    """
+
+    PROBABILITIES = ((0.5, 0.25, 0.25), (0.125, 0.375, 0.5), (0.1, 0.2, 0.7))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.log(torch.tensor(self.PROBABILITIES)))
+        self.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=3))
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        return SimpleNamespace(logits=self.logits[input_ids] + 5.0)  # a constant that log-softmax takes out
+
+
+# The number itself
+
+
+def test_the_loss_of_a_toy_is_what_a_person_computes_by_hand() -> None:
+    # Tokens 0 1 2 2 0, of which the 1, the second 2 and the last 0 are scored. Each is predicted by the one before:
+    # p(1 | 0) = 0.25, p(2 | 2) = 0.7, p(0 | 2) = 0.1, so nll_sum = -ln 0.25 - ln 0.7 - ln 0.1.
+    (sums,) = [
+        batch.nll_sums for batch in response_losses(NextTokenTable(), [row_of([0, 1, 2, 2, 0], [0, 1, 0, 1, 1])], 8)
+    ]
+    assert sums.tolist() == pytest.approx([1.386294 + 0.356675 + 2.302585], abs=1e-5)
+
+
+def test_a_padded_toy_row_counts_none_of_its_padding() -> None:
+    # The pad id is 0, and p(0 | 1) = 0.125 would add 2.08 nats a position if padding were scored.
+    rows = [row_of([0, 1], [0, 1]), row_of([1, 2, 2, 0, 0], [0, 0, 0, 1, 1])]
+    losses = losses_of(NextTokenTable(), rows)
+    assert losses.tolist() == pytest.approx([1.386294, (2.302585 + 0.693147) / 2], abs=1e-5)
+
+
+def test_every_loss_agrees_with_transformers_labels(model: torch.nn.Module, mixed: list[Encoded]) -> None:
+    expected = [label_loss(model, row) for row in mixed]
+    assert max(expected) - min(expected) > 0.1  # rows differ by more than the tolerance can hide
+    np.testing.assert_allclose(losses_of(model, mixed), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_head_runs_on_scored_positions_where_it_gives_the_models_own_logits(family: str) -> None:
+    splits = LossEngine(make_model(family)).splits
+    assert splits == (family not in ("granite", "gpt2"))  # granite scales its logits, gpt2 names its trunk otherwise
+
+
+def test_soft_capped_logits_are_capped() -> None:
+    # Capped at 2, no token can be less likely than 1 / (400 exp(4)); without the cap these losses pass that by far.
+    model: Any = make_model("gemma2")
+    row = row_of(list(range(5, 60)), [0] + [1] * 54)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(20.0)
+    assert LossEngine(model).splits
+    capped = losses_of(model, [row])[0]
+    assert capped == pytest.approx(label_loss(model, row), abs=1e-5)
+    model.config.final_logit_softcapping = None
+    assert capped < np.log(400) + 4 < losses_of(model, [row])[0]
+
+
+def test_the_log_softmax_of_bfloat16_logits_is_taken_in_float32() -> None:
+    model = NextTokenTable().to(torch.bfloat16)
+    logits = (model.logits + 5.0).float()[1]
+    expected = float((torch.logsumexp(logits, 0) - logits[2]).detach())
+    assert losses_of(model, [row_of([1, 2], [0, 1])])[0] == pytest.approx(expected, abs=1e-6)
+
+
+# Batching and padding
+
+
+def test_batched_equals_one_by_one(model: torch.nn.Module, mixed: list[Encoded]) -> None:
+    alone = np.concatenate([losses_of(model, [row]) for row in mixed])
+    np.testing.assert_allclose(losses_of(model, mixed, 100_000), alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("token_budget", [1, 64, 700, 100_000])
+def test_the_batch_budget_does_not_change_a_loss(mixed: list[Encoded], token_budget: int) -> None:
+    model = make_model("gemma2")
+    np.testing.assert_allclose(losses_of(model, mixed, token_budget), losses_of(model, mixed, 2048), rtol=0, atol=1e-5)
+
+
+def test_the_order_of_rows_does_not_change_a_loss(mixed: list[Encoded]) -> None:
+    model = make_model("llama")
+    backwards = losses_of(model, mixed[::-1])[::-1]
+    np.testing.assert_allclose(losses_of(model, mixed), backwards, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("template", ["chat", "alpaca", "plain"])
+def test_a_pad_that_is_the_eos_changes_no_loss(template: str) -> None:
+    rows = {}
+    for pad in ("<pad>", EOS, None):
+        rows[pad] = encode_examples(MIXED_EXAMPLES, make_tokenizer(pad=pad), encoding_spec(template))
+    own, *others = (losses_of(make_model("llama"), encoded) for encoded in rows.values())
+    for losses in others:
+        assert losses.tolist() == own.tolist()
+
+
+def test_tokens_under_the_padding_are_never_seen() -> None:
+    ids, mask, positions = padded([row_of([7, 8, 9], [0, 1, 1]), row_of([5], [0])], torch.device("cpu"))
+    assert ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert positions.tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_batches_hold_every_row_once_within_the_budget_and_longest_first() -> None:
+    lengths = [3, 50, 7, 7, 120, 1, 33]
+    batches = plan_batches(lengths, 100)
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(7))
+    assert batches[0].rows == (4,)  # longer than the budget: a batch of its own
+    assert all(len(batch.rows) * batch.length <= 100 for batch in batches[1:])
+    assert [batch.length for batch in batches] == sorted((batch.length for batch in batches), reverse=True)
+    assert all(batch.length == max(lengths[row] for row in batch.rows) for batch in batches)
+
+
+def test_rows_without_a_scored_token_are_passed_over() -> None:
+    empty = Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, "response has no token")
+    losses = losses_of(NextTokenTable(), [empty, row_of([0, 1], [0, 1])])
+    assert np.isnan(losses[0])
+    assert losses[1] == pytest.approx(1.386294, abs=1e-5)
+
+
+def test_no_rows_give_no_batches() -> None:
+    assert list(response_losses(NextTokenTable(), [], 100)) == []
+
+
+def test_scoring_in_small_head_chunks_changes_nothing(mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model("qwen2")
+    whole = losses_of(model, mixed)
+    monkeypatch.setattr("core.response_loss._HEAD_CHUNK_BYTES", 4 * 400 * 3)  # three positions a chunk
+    np.testing.assert_allclose(losses_of(model, mixed), whole, rtol=0, atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stays_so_and_spoils_no_other_row(mixed: list[Encoded]) -> None:
+    model = make_model("llama")
+    expected = losses_of(model, mixed)
+    poison = 6  # a token id that the second row alone is made to hold
+    rows = [row if poison not in row.input_ids else None for row in mixed]
+    kept = [row for row in rows if row is not None][:3]
+    assert len(kept) == 3
+    with torch.no_grad():
+        model.model.embed_tokens.weight[poison] = torch.nan
+    losses = losses_of(model, [*kept, row_of([5, poison, 7], [0, 0, 1])])
+    assert np.isnan(losses[-1])
+    indices = [index for index, row in enumerate(rows) if row is not None][:3]
+    np.testing.assert_allclose(losses[:3], expected[indices], rtol=0, atol=1e-5)
+
+
+def test_a_lora_adapter_changes_the_losses_and_still_agrees_with_labels(mixed: list[Encoded]) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = losses_of(make_model("llama"), mixed)
+    torch.manual_seed(3)
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    adapted = get_peft_model(make_model("llama"), config).eval()
+    losses = losses_of(adapted, mixed)
+    np.testing.assert_allclose(losses, [label_loss(adapted, row) for row in mixed], rtol=0, atol=1e-5)
+    assert np.abs(losses - base).min() > 1e-3
+
+
+# Noise
+
+
+def test_the_noise_floor_of_float32_is_tiny_and_of_bfloat16_larger(mixed: list[Encoded]) -> None:
+    exact = measure_noise(make_model("llama"), mixed)
+    coarse = measure_noise(make_model("llama").to(torch.bfloat16), mixed)
+    assert exact < 1e-5
+    assert exact < coarse < 0.5
+
+
+def test_the_noise_of_nothing_to_score_is_zero() -> None:
+    assert measure_noise(NextTokenTable(), []) == 0.0
+
+
+# Memory
+
+
+def runs_out_above(tokens: int, computed: list[int]) -> Callable[..., NDArray[np.float64]]:
+    """`LossEngine.nll_sums` on a GPU whose memory ends at a batch of so many tokens, padding included."""
+    real = LossEngine.nll_sums
+
+    def nll_sums(engine: LossEngine, rows: Sequence[Encoded]) -> NDArray[np.float64]:
+        size = len(rows) * max(len(row.input_ids) for row in rows)
+        if size > tokens:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        computed.append(size)
+        return real(engine, rows)
+
+    return nll_sums
+
+
+def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
+    mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("llama")
+    expected = losses_of(model, mixed)
+    longest = max(len(row.input_ids) for row in mixed)
+    computed: list[int] = []
+    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest + 10, computed))
+    log: list[str] = []
+    losses = np.full(len(mixed), np.nan)
+    for batch in response_losses(model, mixed, 8 * longest, log.append):  # its first batch does not fit
+        assert np.isnan(losses[list(batch.rows)]).all()
+        losses[list(batch.rows)] = batch.nll_sums / [mixed[row].token_count for row in batch.rows]
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-5)
+    halved = [line for line in log if "ran out" in line]
+    assert halved[0] == f"GPU memory ran out; going on with batches of {4 * longest:,} tokens"
+    assert len(halved) >= 2
+    assert max(computed) <= longest + 10
+
+
+def test_a_single_row_that_does_not_fit_is_said_with_its_length(
+    mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = max(len(row.input_ids) for row in mixed)
+    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest - 1, []))
+    with pytest.raises(ModelUnusable, match=f"a single row of {longest:,} tokens. Lower --max-length"):
+        losses_of(make_model("llama"), mixed)
+
+
+def test_measuring_noise_goes_on_with_fewer_rows_when_memory_runs_out(
+    mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(600, computed))
+    assert measure_noise(make_model("llama"), mixed) < 1e-5
+    assert computed
