@@ -11,15 +11,15 @@ from core.encoding import TEMPLATES
 from core.errors import SelectionInvalid
 from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import export_selection, selection_from_manifest
-from core.formats import FORMATS as SOURCE_FORMATS
 from core.importing import DomainRule, SourceOptions, import_source
+from core.importing.formats import FORMATS as SOURCE_FORMATS
+from core.importing.sources import local_files
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
-from core.recipe import ORDERS, SCOPES
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from core.selection import Amount, Selection, save_selection, saved_selection
-from core.sources import local_files
+from core.selection.recipe import ORDERS, SCOPES
 from core.status import status_fields, status_text
 from core.store import Store
 from core.supervision import begin_scoring, begin_training

@@ -156,11 +156,8 @@ def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> 
 
 def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], ...] = ()) -> Job:
     """Make the job that computes what the plan is missing; nothing is started."""
-    parts = [
-        {"role": role, "model": plan.models[role].to_fields(), "loss_set": plan.loss_sets[role]}
-        for role in ROLES
-        if plan.computed[role]
-    ]
+    roles = [role for role in ROLES if plan.computed[role]]
+    parts = [{"role": role, "model": plan.models[role].to_fields(), "loss_set": plan.loss_sets[role]} for role in roles]
     request = {
         **plan.identity,
         "run": plan.request.run_name,
@@ -173,9 +170,7 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "parts": parts,
         "then": list(then),
     }
-    return create_job(
-        store.workspace, request, {part["role"]: _without_domain(plan.missing[part["role"]]) for part in parts}
-    )
+    return create_job(store.workspace, request, {role: _without_domain(plan.missing[role]) for role in roles})
 
 
 def create_estimate_job(store: Store, plan: ScorePlan) -> Job:

@@ -76,4 +76,4 @@ def _serialise(losses: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
         writer.write_table(losses.cast(SHARD_SCHEMA))
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())

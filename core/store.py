@@ -377,7 +377,7 @@ def scored_table(run_id: int) -> str:
 def _connect(workspace: Path) -> duckdb.DuckDBPyConnection:
     path = workspace / "store.duckdb"
     spill = workspace / "spill"
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": settings.text("store_memory"),
         "temp_directory": str(spill),
         "autoinstall_known_extensions": False,

@@ -76,7 +76,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     return {"elapsed_seconds": elapsed, "steps": trainer.state.global_step, "trained_examples": len(usable)}
 
 
-class _ReferenceTrainer(Trainer):
+class _ReferenceTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer on encoded rows in batches by tokens."""
 
     def __init__(
@@ -291,8 +291,8 @@ def _with_lora(model: torch.nn.Module, request: dict[str, Any]) -> torch.nn.Modu
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    # get_peft_model mutates the model it is given; seeding made its first weights reproducible.
-    return get_peft_model(model, config)
+    adapted: torch.nn.Module = get_peft_model(model, config)
+    return adapted
 
 
 def _save(job: Job, trainer: _ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.detection import Detection
 from core.errors import CurationError
 from core.examples import Rejected
-from core.formats import FORMATS, format_named
 from core.importing import DomainRule, ImportReport, SourceOptions, detect_format, import_source, preview
-from core.sources import local_files
+from core.importing.detection import Detection
+from core.importing.formats import FORMATS, format_named
+from core.importing.sources import local_files
 from core.status import dataset_overview
 from ui.dataset_view import show_dataset
 from ui.demo_view import offer_demo, show_demo_result

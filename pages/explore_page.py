@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.browsing import SORT_COLUMNS, example, examples_page
-from core.distributions import domain_counts, flag_counts, histogram, summary
 from core.errors import CurationError
+from core.exploring.browsing import SORT_COLUMNS, example, examples_page
+from core.exploring.distributions import domain_counts, flag_counts, histogram, summary
+from core.exploring.length_bias import length_bias, length_plane, length_points
+from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.filters import Range, RowFilter
-from core.length_bias import length_bias, length_plane, length_points
-from core.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.scores import FLAGS, SCORES, Score
 from core.store import Store
 from ui.charts import (

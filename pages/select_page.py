@@ -5,9 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.distributions import histogram
 from core.errors import CurationError
-from core.recipe import ORDERS, Selection
+from core.exploring.distributions import histogram
 from core.scores import SCORES
 from core.selection import (
     KEPT,
@@ -20,6 +19,7 @@ from core.selection import (
     saved_selection_names,
     select_summary,
 )
+from core.selection.recipe import ORDERS, Selection
 from core.store import Store
 from ui.charts import domain_colours, histogram_figure
 from ui.recipe_form import put_into_form, recipe_form

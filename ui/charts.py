@@ -8,9 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.distributions import Histogram
-from core.length_bias import LengthPlane
-from core.loss_plane import LossPlane
+from core.exploring.distributions import Histogram
+from core.exploring.length_bias import LengthPlane
+from core.exploring.loss_plane import LossPlane
 from core.scores import SCORES
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#AA3377", "#999999")

@@ -1,6 +1,7 @@
 """Jobs as a person follows them: progress, loss curve, log, cancel and resume."""
 
 import json
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -104,7 +105,7 @@ def _show_curve(job: Job) -> None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     if lines:
         points = pd.DataFrame(lines)
-        figure = training_curve_figure(points, domain_colours(points["domain"].unique()))
+        figure = training_curve_figure(points, domain_colours(points["domain"].tolist()))
         st.plotly_chart(figure, key=f"curve_{job.job_id}", config={"displayModeBar": False})
 
 
@@ -119,6 +120,6 @@ def _ending(job: Job) -> str:
     return str(state)
 
 
-def job_outcome(session: Session, job_id: str) -> dict[str, object] | None:
+def job_outcome(session: Session, job_id: str) -> dict[str, Any] | None:
     """Outcome of a job by its id, None while it runs."""
     return find_job(session.workspace, job_id).outcome

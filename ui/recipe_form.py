@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.budgets import budgets
 from core.filters import EVERYTHING, Range, RowFilter
-from core.recipe import ORDERS, SCOPES, Amount, Selection
 from core.scores import FLAGS, SCORES
+from core.selection.budgets import budgets
+from core.selection.recipe import ORDERS, SCOPES, Amount, Selection
 from ui.widgets import escaped
 
 PRESETS = (1.5, 6.0, 16.7)

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core.length_bias import PAPER_FIGURES
+from core.exploring.length_bias import PAPER_FIGURES
 from core.scores import FLAGS, Score
 
 ALL_DOMAINS = "All domains"

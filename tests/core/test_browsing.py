@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.browsing import example, examples_page
 from core.errors import NotFound, SelectionInvalid
+from core.exploring.browsing import example, examples_page
 from core.filters import EVERYTHING, Range, RowFilter
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.budgets import POOL, Budget, budgets
 from core.errors import SelectionInvalid
 from core.filters import RowFilter
-from core.recipe import Amount, Selection
+from core.selection.budgets import POOL, Budget, budgets
+from core.selection.recipe import Amount, Selection
 
 TOTALS = {"chat": (100, 5000), "code": (50, 4000), "math": (3, 1000)}
 

@@ -19,7 +19,18 @@ def scored(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
     rows = command_line.write_rows(folder / "rows.jsonl", 30)
     command_line.result(workspace, "import", rows, "--dataset", "numbers", "--domain-field", "domain")
     command_line.result(
-        workspace, "train", "--dataset", "numbers", "--base", tiny_base, "--name", "taught", "--learning-rate", "0.01", "--epochs", "3"
+        workspace,
+        "train",
+        "--dataset",
+        "numbers",
+        "--base",
+        tiny_base,
+        "--name",
+        "taught",
+        "--learning-rate",
+        "0.01",
+        "--epochs",
+        "3",
     )
     command_line.result(
         workspace, "score", "--dataset", "numbers", "--base", tiny_base, "--reference", "taught", "--run", "first"
@@ -70,7 +81,18 @@ def test_training_lowers_the_loss_and_keeps_its_provenance(scored: Path, tmp_pat
 
 
 def test_training_the_same_reference_again_trains_nothing(scored: Path, tiny_base: Path) -> None:
-    again = ["train", "--dataset", "numbers", "--base", tiny_base, "--name", "taught", "--epochs", "3", "--learning-rate"]
+    again = [
+        "train",
+        "--dataset",
+        "numbers",
+        "--base",
+        tiny_base,
+        "--name",
+        "taught",
+        "--epochs",
+        "3",
+        "--learning-rate",
+    ]
     assert command_line.result(scored, *again, "0.01")["trained"] is False
     other = command_line.run(scored, *again, "0.02")
     assert other.returncode == 1

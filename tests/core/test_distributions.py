@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from core.distributions import domain_counts, flag_counts, histogram, robust_bounds, summary
 from core.errors import SelectionInvalid
+from core.exploring.distributions import domain_counts, flag_counts, histogram, robust_bounds, summary
+from core.exploring.length_bias import length_bias, length_plane, length_points
+from core.exploring.loss_plane import loss_plane, loss_points
 from core.filters import EVERYTHING, Range, RowFilter
-from core.length_bias import length_bias, length_plane, length_points
-from core.loss_plane import loss_plane, loss_points
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.examples import DatasetRow, Example, Message
 from core.importing import read_examples
-from core.source_options import SourceOptions
+from core.importing.source_options import SourceOptions
 
 HELLO = Example((Message("user", "Hi"), Message("assistant", "Hello 🎉")))
 

@@ -9,9 +9,9 @@ import pytest
 
 import core
 from core.examples import ROLES, Example
-from core.formats import FIELD_NAMES, FORMATS, format_named, read_example
-from core.records import REASONS, RecordUnusable
-from core.turns import ROLE_NAMES
+from core.importing.formats import FIELD_NAMES, FORMATS, format_named, read_example
+from core.importing.records import REASONS, RecordUnusable
+from core.importing.turns import ROLE_NAMES
 
 CALL = {"name": "weather", "arguments": {"city": "Ulm"}}
 CALL_TEXT = '{"name": "weather", "arguments": {"city": "Ulm"}}'

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pytest
 
 from core.errors import SourceUnreadable
-from core.hub import choose_files, download_dataset, is_hub_id
 from core.importing import SourceOptions, import_source
+from core.importing.hub import choose_files, download_dataset, is_hub_id
 from core.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,6 +1,5 @@
 """A file goes into the store whole or not at all, and every record of it is a row or a counted rejection."""
 
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -10,10 +9,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from core.detection import detect_format
 from core.errors import NoUsableRows, SourceUnreadable
 from core.examples import DatasetRow, Rejected
-from core.importing import DomainRule, SourceOptions, import_source, import_uploaded, preview, read_examples
+from core.importing import DomainRule, SourceOptions, import_source, preview, read_examples
+from core.importing.detection import detect_format
 from core.store import Store
 
 AUTO = SourceOptions()
@@ -203,13 +202,3 @@ def test_options_go_to_the_store_as_json() -> None:
         "domain": {"name": "chat", "field": None},
         "columns": {"output": "a"},
     }
-
-
-@pytest.mark.parametrize("as_stream", [False, True])
-def test_an_upload_is_imported_under_its_own_name_and_its_copy_removed(workspace: Store, as_stream: bool) -> None:
-    content = "\n".join(json.dumps(record) for record in QA).encode()
-    report = import_uploaded(
-        workspace, "d", "..\\..\\etc/qa.train.jsonl", io.BytesIO(content) if as_stream else content, AUTO
-    )
-    assert (report.source, report.rows, report.domains) == ("qa.train.jsonl", 6, {"qa.train": 6})
-    assert not list(workspace.workspace.glob("upload-*"))

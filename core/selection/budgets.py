@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from core.errors import SelectionInvalid
-from core.recipe import Amount, Selection
+from core.selection.recipe import Amount, Selection
 
 POOL = ""
 """The one pool of the pooled scope; in scope "domain" every domain is a pool of that name."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from core.examples import Message
-from core.json_parsing import parse_json
-from core.records import RecordUnusable
+from core.importing.json_parsing import parse_json
+from core.importing.records import RecordUnusable
 
 ROLE_NAMES = {
     "system": ("system", "developer"),

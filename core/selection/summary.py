@@ -6,32 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from core.budgets import Budget, budgets
-from core.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.errors import SelectionInvalid
 from core.filters import Query
-from core.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Selection
+from core.selection.budgets import Budget, budgets
+from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
+from core.selection.recipe import ORDERS, Amount, Selection
 from core.store import Store
-
-__all__ = [
-    "AMOUNT_KINDS",
-    "KEPT",
-    "ORDERS",
-    "SCOPES",
-    "Amount",
-    "Selection",
-    "Summary",
-    "domain_totals",
-    "kept_rows",
-    "matched_control",
-    "near_the_cut",
-    "overlap",
-    "row_decisions",
-    "save_selection",
-    "saved_selection",
-    "saved_selection_names",
-    "select_summary",
-]
 
 
 @dataclass(frozen=True, slots=True)

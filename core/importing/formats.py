@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.examples import Example, Message
-from core.records import RecordUnusable
-from core.turns import read_list, read_text, read_tools, read_turns
+from core.importing.records import RecordUnusable
+from core.importing.turns import read_list, read_text, read_tools, read_turns
 
 Fields = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SourceUnreadable
-from core.formats import FORMATS
+from core.importing.formats import FORMATS
 
 AUTO = "auto"
 UNLABELLED = "unlabelled"

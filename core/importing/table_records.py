@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from core import settings
 from core.errors import SourceUnreadable
 from core.examples import Rejected
-from core.json_parsing import depth_of
-from core.records import RecordUnusable, SourceRecord, plain_text
-from core.unpacking import compression_of, open_unpacked
+from core.importing.json_parsing import depth_of
+from core.importing.records import RecordUnusable, SourceRecord, plain_text
+from core.importing.unpacking import compression_of, open_unpacked
 
 _PARQUET_BATCH_ROWS = 1_000
 _COPY_BYTES = 2**20

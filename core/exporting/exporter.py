@@ -12,12 +12,8 @@ from typing import Any
 
 from core.durable_file import DurableFile
 from core.errors import ExportFailed
-from core.manifest import manifest, manifest_path, selection_from_manifest
-from core.scores import FLAGS, SCORES
-from core.selection import Selection, kept_rows, select_summary
-from core.store import Store
-from core.writing import (
-    FORMATS,
+from core.exporting.manifest import manifest, manifest_path
+from core.exporting.writing import (
     ExportRow,
     Format,
     csv_parts,
@@ -27,16 +23,9 @@ from core.writing import (
     survey_columns,
     write_parquet,
 )
-
-__all__ = [
-    "FORMATS",
-    "ExportReport",
-    "Format",
-    "export_rows",
-    "export_selection",
-    "exports_folder",
-    "selection_from_manifest",
-]
+from core.scores import FLAGS, SCORES
+from core.selection import Selection, kept_rows, select_summary
+from core.store import Store
 
 _BATCH_ROWS = 2048
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import ExportFailed
-from core.record_text import FieldText, fits_double, fits_integer, on_one_line, record_fields, with_field
+from core.exporting.record_text import FieldText, fits_double, fits_integer, on_one_line, record_fields, with_field
 
 SCORES_FIELD = "lobass"
 """Name of the object that scores are added under, and beginning of the columns' names."""

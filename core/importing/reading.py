@@ -7,11 +7,11 @@ from pathlib import Path
 
 from core.errors import SourceUnreadable
 from core.examples import Rejected
-from core.json_parsing import is_json
-from core.json_records import json_records, jsonl_records
-from core.records import SourceRecord, plain_text
-from core.table_records import csv_header, csv_records, parquet_records
-from core.unpacking import open_unpacked
+from core.importing.json_parsing import is_json
+from core.importing.json_records import json_records, jsonl_records
+from core.importing.records import SourceRecord, plain_text
+from core.importing.table_records import csv_header, csv_records, parquet_records
+from core.importing.unpacking import open_unpacked
 
 CONTAINERS = {
     "jsonl": (".jsonl", ".ndjson"),

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 from core import settings
 from core.examples import Rejected
-from core.json_parsing import DECODER, as_object, bad_json, check_value, parse_object, too_deep
-from core.records import RecordUnusable, SourceRecord
+from core.importing.json_parsing import DECODER, as_object, bad_json, check_value, parse_object, too_deep
+from core.importing.records import RecordUnusable, SourceRecord
 
 _CHUNK_BYTES = 2**20
 _LONGEST_INDENT = 1_000

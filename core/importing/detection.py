@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.formats import FIELD_NAMES, FORMATS, is_preference_pair
-from core.reading import container_of, read_records
-from core.records import SourceRecord, plain_text
-from core.source_options import AUTO, SourceOptions
+from core.importing.formats import FIELD_NAMES, FORMATS, is_preference_pair
+from core.importing.reading import container_of, read_records
+from core.importing.records import SourceRecord, plain_text
+from core.importing.source_options import AUTO, SourceOptions
 
 _LOOKED_AT = 100
 _SAMPLES = 5

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from core import settings
-from core.records import RecordUnusable
+from core.importing.records import RecordUnusable
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.budgets import POOL, Budget
 from core.filters import Query
-from core.recipe import ORDERS, Selection
+from core.selection.budgets import POOL, Budget
+from core.selection.recipe import ORDERS, Selection
 
 KEPT = "kept"
 BELOW_THE_CUT = "below the cut"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.distributions import chosen_rows, robust_bounds
+from core.exploring.distributions import chosen_rows, robust_bounds
 from core.filters import RowFilter
 from core.reader import Reader
 from core.scores import score_named

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SourceUnreadable
-from core.reading import CONTAINERS, is_data_file, plain_stem
+from core.importing.reading import CONTAINERS, is_data_file, plain_stem
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ABOUT_THE_DATASET = ("dataset_info", "dataset_infos", "dataset_dict", "state", "config", "package")

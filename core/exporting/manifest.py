@@ -9,8 +9,8 @@ from typing import Any
 
 from core import __version__
 from core.errors import NotFound, SelectionInvalid
-from core.recipe import Selection
-from core.selection import Summary
+from core.selection.recipe import Selection
+from core.selection.summary import Summary
 from core.store import Store
 
 MANIFEST_VERSION = 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from core.hub import download_dataset, is_hub_id
+from core.importing.hub import download_dataset, is_hub_id
 
 
 def local_files(names: Iterable[str]) -> list[Path]:
