@@ -7,7 +7,6 @@ import typer
 
 from core import __version__, demo
 from core.devices import DEVICES, DTYPES
-from core.encoding import TEMPLATES
 from core.errors import SelectionInvalid
 from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import export_selection, selection_from_manifest
@@ -16,6 +15,7 @@ from core.importing.formats import FORMATS as SOURCE_FORMATS
 from core.importing.sources import local_files
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
+from core.rendering import TEMPLATES
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from core.selection import Amount, Selection, save_selection, saved_selection

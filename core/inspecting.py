@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.durable_file import DurableFile
-from core.encoding import EncodingSpec, encode_example, render
+from core.encoding import EncodingSpec, encode_example
 from core.errors import ExportFailed, TemplateFailed
 from core.examples import Example
 from core.models import resolve_model
+from core.rendering import render
 from core.scoring import resolve_encoding
 from core.store import Store
 

@@ -129,7 +129,7 @@ class Job:
         """Record that everything is in the store; the shards are no longer needed."""
         (self.folder / "settled").touch()
         for shard in self.shards:
-            shard.unlink()
+            shard.unlink(missing_ok=True)
 
     def finish(self, outcome: dict[str, Any]) -> None:
         """Write how it ended: the last thing that a worker does."""

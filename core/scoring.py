@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,7 @@ import pyarrow as pa
 
 from core import settings
 from core.devices import resolve_device, resolve_dtype
-from core.encoding import TEMPLATES, EncodingSpec
+from core.encoding import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
 from core.models import (
@@ -21,10 +23,12 @@ from core.models import (
     tokenizer_fingerprint,
     window_length,
 )
+from core.rendering import TEMPLATES
 from core.store import Store
 
 ROLES = ("base", "reference")
 _ESTIMATE_ROWS = 512
+_REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,9 @@ def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> 
     if template not in TEMPLATES:
         raise ModelUnusable(f"Unknown template {template!r}. Must be one of: auto, {', '.join(TEMPLATES)}.")
     if template == "chat" and not has_template:
-        raise ModelUnusable(f"The tokenizer of {base.label!r} has no chat template. Use --template alpaca or plain.")
+        raise ModelUnusable(
+            f"The tokenizer of {base.label!r} has no chat template. Choose the template alpaca or plain."
+        )
     length = max_length or settings.integer("max_length")
     window = window_length(base)
     return EncodingSpec(template, min(length, window) if window else length, tokenizer_fingerprint(base))
@@ -200,16 +206,21 @@ def create_train_job(store: Store, request: TrainRequest) -> Job:
     fields = train_fields(store, request)
     folder = store.workspace / "models" / request.name
     if folder.exists():
-        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another --name.")
+        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another name.")
     return create_job(store.workspace, fields, {"examples": _training_rows(store, request.dataset)})
 
 
 def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     """A training job's request, with every default resolved; `identity` stands for the work and its data."""
-    if not request.name or "/" in request.name or request.name.startswith("."):
-        raise ModelUnusable(f"{request.name!r} cannot name a reference. Use letters, digits, - and _.")
+    if not _REFERENCE_NAME.fullmatch(request.name):
+        raise ModelUnusable(
+            f"{request.name!r} cannot name a reference. Use letters, digits, '-', '_', '.' and spaces, at most 60."
+        )
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
+    rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
+    if not 0 < rate < math.inf:
+        raise ModelUnusable(f"A learning rate of {rate} trains nothing. Give one above 0, such as 2e-4.")
     base = resolve_model(request.base, store.workspace)
     if base.adapter:
         raise ModelUnusable(f"{request.base!r} is an adapter. Train a reference from a base with weights of its own.")
@@ -221,7 +232,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         "encoding": _encoding_fields(resolve_encoding(base, request.template, request.max_length)),
         "method": request.method,
         "epochs": request.epochs,
-        "learning_rate": request.learning_rate or LEARNING_RATES[request.method],
+        "learning_rate": rate,
         "seed": request.seed,
         "batch_tokens": request.batch_tokens,
         "lora_rank": request.lora_rank,

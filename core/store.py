@@ -29,6 +29,8 @@ from core.spool import SHARD_SCHEMA
 
 STORE_VERSION = 1
 _INSERT_BATCH = 10_000
+_HEADER_BYTES = 3 * 4096
+"""DuckDB's file begins with three headers of this total size; blocks follow."""
 _Result = TypeVar("_Result")
 _EXAMPLE_ROWS = pa.schema(
     [
@@ -390,6 +392,7 @@ def _connect(workspace: Path) -> duckdb.DuckDBPyConnection:
         _run(connection, "SET TimeZone = 'UTC'")
         _run(connection, "SET enable_external_access = false")
         _run(connection, "SET lock_configuration = true")
+        _check_size(connection, path)
         version = _version(connection)
     except duckdb.Error as error:
         raise StoreUnusable(
@@ -403,6 +406,18 @@ def _connect(workspace: Path) -> duckdb.DuckDBPyConnection:
             "Use the program version that wrote it, or choose another --workspace."
         )
     return connection
+
+
+def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """DuckDB opens a file that lost its end and fails on some later read: compare what it says with what is there."""
+    block_size, blocks = _run(connection, "SELECT block_size, total_blocks FROM pragma_database_size()")[0]
+    expected, found = _HEADER_BYTES + block_size * blocks, path.stat().st_size
+    if found < expected:
+        connection.close()
+        raise StoreUnusable(
+            f"The store {path} cannot be opened: it has lost its end ({found:,} of {expected:,} bytes). "
+            "Nothing was changed; restore a backup of it, or choose another --workspace."
+        )
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:

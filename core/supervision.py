@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from core.errors import CurationError, JobCancelled, JobFailed
+from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
 from core.jobs import Job, all_jobs, start_worker, unfinished
 from core.models import PROVENANCE
 from core.scoring import (
@@ -31,10 +31,19 @@ log = logging.getLogger(__name__)
 
 
 def advance(store: Store) -> None:
-    """Take in what every job has finished since the last call, and start what was to follow a finished one."""
+    """Take in what every job has finished since the last call, and start what was to follow a finished one.
+
+    A job that cannot be taken in does not keep the others from it; the first such error is raised at the end.
+    """
+    problems: list[CurationError | OSError] = []
     for job in all_jobs(store.workspace):
         if not job.is_settled:
-            advance_job(store, job)
+            try:
+                advance_job(store, job)
+            except (CurationError, OSError) as error:
+                problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def advance_job(store: Store, job: Job) -> None:
@@ -46,8 +55,12 @@ def advance_job(store: Store, job: Job) -> None:
     if outcome is None:
         return
     if outcome["state"] == "done":
-        _finish(store, job)
-        _follow_up(store, job)
+        try:
+            _finish(store, job)
+            _follow_up(store, job)
+        except (NotFound, NameTaken) as error:
+            # The dataset was removed or the name given away meanwhile: the job ends with that sentence, not never.
+            job.finish({**outcome, "state": "failed", "message": str(error)})
     job.settle()
 
 
@@ -84,7 +97,8 @@ def begin_training(store: Store, request: TrainRequest) -> Job | None:
     job = unfinished(all_jobs(store.workspace), {"kind": "train", "identity": identity})
     if job is None or job.state in ("failed", "cancelled"):
         job = create_train_job(store, request)
-    if job.state != "running":
+    # One that is done waits to be taken in: started again it would train a second time.
+    if job.state not in ("running", "done"):
         start_worker(job)
     return job
 
@@ -93,6 +107,14 @@ def resume(store: Store, job: Job) -> None:
     """Start an interrupted job's worker again: it goes on from what is finished."""
     if job.state == "interrupted":
         start_worker(job)
+
+
+def give_up(store: Store, job: Job) -> None:
+    """End an interrupted job without going on with it; what it had finished is kept."""
+    if job.state == "interrupted":
+        advance_job(store, job)
+        job.finish({"state": "cancelled", "message": "Given up after its worker stopped."})
+        job.settle()
 
 
 def save_run(store: Store, plan: ScorePlan) -> None:
@@ -145,6 +167,11 @@ def _publish(store: Store, job: Job) -> None:
     source, target = job.folder / "model", store.workspace / "models" / job.request["name"]
     if not source.exists():
         return  # published before a crash
+    if target.exists():
+        raise NameTaken(
+            f"A reference named {target.name!r} was made while this one was trained. This one stays in {source}: "
+            "name that folder as the reference."
+        )
     provenance = json.loads((source / PROVENANCE).read_text(encoding="utf-8"))
     provenance["identity"] = job.request["identity"]
     write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
@@ -182,12 +209,15 @@ class Supervisor(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Until stopped. A job that cannot be taken in is reported and left for the next round."""
+        """Until stopped. A job that cannot be taken in is reported once and left for the next round."""
+        reported = ""
         while not self._stopped.wait(0.5):
             try:
                 advance(self._store)
             except (CurationError, OSError) as error:
-                self._report(str(error))
+                if str(error) != reported:
+                    reported = str(error)
+                    self._report(reported)
 
     def stop(self) -> None:
         """Stop after the current round."""

@@ -6,26 +6,21 @@ import pandas as pd
 import streamlit as st
 
 from core.devices import DEVICES, DTYPES
-from core.encoding import TEMPLATES
+from core.rendering import TEMPLATES
 from core.errors import CurationError
-from core.jobs import duration, find_job, start_worker
+from core.jobs import all_jobs
 from core.models import DEMO_BASE, trained_references
-from core.scoring import (
-    LEARNING_RATES,
-    ROLES,
-    ScorePlan,
-    ScoreRequest,
-    TrainRequest,
-    create_estimate_job,
-    plan_scoring,
-)
+from core.scoring import LEARNING_RATES, ScoreRequest, TrainRequest
+from core.settings import integer
 from core.status import dataset_overview, run_overview
 from core.supervision import begin_scoring, begin_training
-from ui.job_view import job_outcome, show_active_jobs, show_finished_jobs, show_last_failure
+from ui.estimate_view import begin_estimate, show_estimate
+from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure
 from ui.session import Session, forget, open_session, remember, remembered
-from ui.widgets import link_to_page, show_error, token_pieces
+from ui.widgets import link_to_page, show_error
 
 _EXISTING, _TRAIN = "An existing model", "Train one here"
+_TEMPLATE_HELP = "auto is the base's own chat template, or Alpaca's where it has none."
 
 
 def main(session: Session) -> None:
@@ -36,62 +31,77 @@ def main(session: Session) -> None:
         st.info("There is no data yet. Import a dataset first.")
         link_to_page("data", "Import a dataset")
         return
-    show_active_jobs(session)
     show_last_failure(session)
-    dataset, base, template, max_length = _shared_choices(session, datasets)
+    show_active_jobs(session)
+    common = _shared_choices(session, [dataset["name"] for dataset in datasets])
+    references = trained_references(session.workspace)
     how = st.segmented_control(
         "Reference",
         [_EXISTING, _TRAIN],
-        default=_EXISTING,
+        default=_EXISTING if references else _TRAIN,
+        required=True,
         help="The reference is the base after fine-tuning on this data. What fine-tuning removed of a row's loss is "
         "what the base can learn from it.",
     )
-    common = {"dataset": dataset, "base": base, "template": template, "max_length": max_length}
     if how == _TRAIN:
         _train_section(session, common)
     else:
-        _score_section(session, common)
+        _score_section(session, common, references)
     _show_runs(session)
     show_finished_jobs(session)
 
 
-def _shared_choices(session: Session, datasets: list[dict[str, Any]]) -> tuple[str, str, str, int]:
-    names = [dataset["name"] for dataset in datasets]
+def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
+    """What training and scoring have in common: the fields that both requests begin with."""
     left, right = st.columns(2)
-    dataset = left.selectbox("Dataset", names)
-    known = list(dict.fromkeys([run["base"] for run in run_overview(session.store) if run["base"]] + [DEMO_BASE]))
+    dataset = left.selectbox("Dataset", names, _place(names, remembered("dataset")))
+    known = _known_bases(session)
     base = right.selectbox(
         "Base model",
         known,
+        _place(known, remembered("base")),
+        required=True,
         accept_new_options=True,
         help="A Hugging Face id (owner/name) or a folder on this server. Type to enter another.",
     )
+    remember("dataset", dataset)
+    remember("base", base)
     with st.expander("How text becomes tokens"):
         left, right = st.columns(2)
         template = left.selectbox(
             "Template",
             ["auto", *TEMPLATES],
-            format_func=lambda name: (
-                f"{name}: {TEMPLATES[name]}" if name in TEMPLATES else "auto: chat if there is one, else alpaca"
-            ),
+            format_func=lambda name: f"{name}: {TEMPLATES[name]}" if name in TEMPLATES else name,
+            help=_TEMPLATE_HELP,
         )
         max_length = right.number_input(
             "Maximum length (tokens)",
             min_value=2,
-            value=2048,
+            value=integer("max_length"),
             step=256,
             help="The rest of a longer row is cut off and flagged truncated. Never more than the model's window.",
         )
-    return str(dataset), str(base), str(template), int(max_length)
+    return {"dataset": dataset, "base": (base or "").strip(), "template": template, "max_length": int(max_length)}
+
+
+def _place(options: list[str], wanted: str | None) -> int:
+    return options.index(wanted) if wanted in options else 0
+
+
+def _known_bases(session: Session) -> list[str]:
+    """The base chosen last, then those of jobs and runs, newest first, then the demo's."""
+    of_jobs = [job.request["base"]["label"] for job in reversed(all_jobs(session.workspace))]
+    of_runs = [run["base"] for run in run_overview(session.store)]
+    return list(dict.fromkeys(base for base in [remembered("base"), *of_jobs, *of_runs, DEMO_BASE] if base))
 
 
 # Training
 
 
 def _train_section(session: Session, common: dict[str, Any]) -> None:
-    with st.form("train"):
+    with st.form("train", enter_to_submit=False):
         first, second, third = st.columns(3)
-        name = first.text_input("Name of the reference", f"{common['dataset']}-reference")
+        name = first.text_input("Name of the reference", f"{common['dataset']}-reference").strip()
         method = second.selectbox(
             "Method", list(LEARNING_RATES), help="lora trains a small adapter; full trains all weights (small models)."
         )
@@ -101,26 +111,30 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
         )
         seed = second.number_input("Seed", min_value=0, value=0, help="Decides first weights and data order.")
         batch_tokens = third.number_input("Tokens of one batch", min_value=64, value=4096, step=512)
-        score_after = st.checkbox("Score the dataset with it when it is trained", value=True)
-        if not st.form_submit_button("Train the reference", type="primary"):
+        left, right = st.columns([2, 1], vertical_alignment="center")
+        score_after = left.checkbox("Score the dataset with it when it is trained", value=True)
+        if not right.form_submit_button("Train the reference", type="primary", width="stretch"):
             return
-    then = ({"kind": "score", **common, "reference": name.strip()},) if score_after else ()
+    then = ({"kind": "score", **common, "reference": name},) if score_after else ()
     try:
         request = TrainRequest(
             **common,
-            name=name.strip(),
-            method=str(method),
+            name=name,
+            method=method,
             epochs=float(epochs),
             learning_rate=_rate(rate),
             seed=int(seed),
             batch_tokens=int(batch_tokens),
             then=then,
         )
-        if begin_training(session.store, request):
-            st.rerun()
-        st.info("This reference was trained just so already; nothing was trained again.")
+        with st.spinner("Reading the base model"):
+            job = begin_training(session.store, request)
     except CurationError as error:
         show_error(error)
+        return
+    if job:
+        st.rerun()
+    st.info("This reference was trained just so already; nothing was trained again.")
 
 
 def _rate(text: str) -> float | None:
@@ -133,106 +147,47 @@ def _rate(text: str) -> float | None:
 # Scoring
 
 
-def _score_section(session: Session, common: dict[str, Any]) -> None:
+def _score_section(session: Session, common: dict[str, Any], references: list[str]) -> None:
     left, right = st.columns(2)
-    references = trained_references(session.workspace)
+    known = list(dict.fromkeys(name for name in [remembered("reference"), *references] if name))
     reference = left.selectbox(
         "Reference model",
-        references,
-        index=0 if references else None,
+        known,
+        index=0 if known else None,
         accept_new_options=True,
         placeholder="A reference trained here, a folder, an adapter folder or a Hugging Face id",
+        help="Type to enter another than those trained here.",
     )
-    run = right.text_input("Name of the run", placeholder=f"{common['dataset']}-{reference or 'reference'}")
+    remember("reference", reference)
+    run = right.text_input("Name of the run", placeholder="dataset and reference, if left empty").strip()
     with st.expander("Where to compute"):
         left, right = st.columns(2)
-        device = left.selectbox("Device", DEVICES)
+        device = left.selectbox("Device", DEVICES, help="auto: the GPU where there is one.")
         dtype = right.selectbox("Precision", DTYPES, help="auto: bfloat16 on a GPU, float32 on a CPU.")
     if not reference:
         st.text("Choose a reference, or train one here.")
         return
-    request = ScoreRequest(
-        **common, reference=str(reference), run=run.strip() or None, device=str(device), dtype=str(dtype)
-    )
+    request = ScoreRequest(**common, reference=reference.strip(), run=run or None, device=device, dtype=dtype)
     check, start, _ = st.columns([1, 1, 2])
     try:
         if check.button("Check what it will cost", width="stretch"):
-            _begin_estimate(session, request)
+            with st.spinner("Reading the models"):
+                begin_estimate(session, request)
         if start.button("Start scoring", type="primary", width="stretch"):
-            _, job = begin_scoring(session.store, request)
-            forget("estimate")
-            if job:
-                st.rerun()
-            st.success("Every loss was cached already: the run is ready, and no model was run.")
+            _start(session, request)
     except CurationError as error:
         show_error(error)
         return
-    _show_estimate(session, request)
+    show_estimate(session, request)
 
 
-def _begin_estimate(session: Session, request: ScoreRequest) -> None:
-    plan = plan_scoring(session.store, request)
-    job_id = None
-    if not plan.is_complete:
-        job = create_estimate_job(session.store, plan)
-        start_worker(job)
-        job_id = job.job_id
-    remember("estimate", {"request": request, "plan": plan, "job": job_id})
-
-
-def _show_estimate(session: Session, request: ScoreRequest) -> None:
-    kept = remembered("estimate")
-    if not kept or kept["request"] != request:
-        return
-    with st.container(border=True):
-        _show_plan(kept["plan"])
-        if kept["job"] is None:
-            st.text("Nothing to compute: every loss is cached.")
-        else:
-            _follow_estimate(session, kept["job"])
-
-
-def _show_plan(plan: ScorePlan) -> None:
-    st.text(
-        f"{plan.row_count:,} rows, {plan.unique_examples:,} different; template {plan.encoding.template}, "
-        f"at most {plan.encoding.max_length:,} tokens, {plan.dtype} on {plan.device}"
-    )
-    table = pd.DataFrame(
-        [(role, plan.models[role].label, plan.cached[role], plan.computed[role]) for role in ROLES],
-        columns=["Role", "Model", "Cached losses", "To compute"],
-    )
-    st.dataframe(table, hide_index=True)
-
-
-def _follow_estimate(session: Session, job_id: str) -> None:
-    if job_outcome(session, job_id) is None:
-
-        @st.fragment(run_every=0.5)
-        def wait() -> None:
-            if job_outcome(session, job_id) is not None:
-                st.rerun()
-            st.text(find_job(session.workspace, job_id).progress.sentence())
-
-        wait()
-        return
-    outcome = job_outcome(session, job_id) or {}
-    if outcome["state"] != "done":
-        st.error(str(outcome["message"]))
-        return
-    tokens, seconds, pace = st.columns(3)
-    tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
-    seconds.metric("Estimated time", duration(float(outcome["seconds"])))
-    rate = outcome["tokens_per_second"]
-    pace.metric("Pace of the base model", f"{rate:,.0f} tokens/s" if rate else "not measured")
-    for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
-        if share:
-            st.text(f"{share:.1%} of the sampled rows {what}.")
-    for reason in outcome["reasons"]:
-        st.text(f"    {reason}")
-    with st.expander("What exactly is scored"):
-        st.caption("Marked tokens are scored; the others are read as context.")
-        for pieces in outcome["shown"]:
-            token_pieces(pieces)
+def _start(session: Session, request: ScoreRequest) -> None:
+    with st.spinner("Reading the models"):
+        _, job = begin_scoring(session.store, request)
+    forget("estimate")
+    if job:
+        st.rerun()
+    st.success("Every loss was cached already: the run is ready, and no model was run.")
 
 
 def _show_runs(session: Session) -> None:
@@ -250,7 +205,8 @@ def _show_runs(session: Session) -> None:
             "scored": "Scored",
         }
     )
-    st.dataframe(table, hide_index=True)
+    number = st.column_config.NumberColumn(format="localized")
+    st.dataframe(table, hide_index=True, column_config={"Rows": number, "Scored": number})
     link_to_page("explore", "Explore a run")
 
 

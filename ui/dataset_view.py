@@ -1,13 +1,16 @@
 """One dataset on the page: its domains, files, and every record that was left out with the reason."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.errors import CurationError
+from core.importing.records import REASONS
+from ui.plain_text import escaped
 from ui.session import Session
-from ui.widgets import escaped, show_error
+from ui.widgets import show_error
 
 _SHOWN_REJECTIONS = 200
 
@@ -21,18 +24,15 @@ def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> N
             columns=["Domain", "Rows", "Share"],
         )
         left, right = st.columns(2)
-        left.dataframe(
-            domains,
-            hide_index=True,
-            column_config={"Rows": st.column_config.NumberColumn(format="localized"), "Share": _PERCENT},
-        )
+        left.dataframe(domains, hide_index=True, column_config={"Rows": _COUNT, "Share": _SHARE})
         with right:
             _show_sources(session, dataset["name"])
         _show_rejections(session, dataset["name"])
         _edit(session, dataset)
 
 
-_PERCENT = st.column_config.NumberColumn(format="percent")
+_COUNT = st.column_config.NumberColumn(format="localized")
+_SHARE = st.column_config.NumberColumn(format="percent")
 
 
 def _show_sources(session: Session, name: str) -> None:
@@ -45,49 +45,60 @@ def _show_sources(session: Session, name: str) -> None:
             [name],
         ),
         hide_index=True,
+        column_config={"Rows": _COUNT, "Left out": _COUNT},
     )
 
 
 def _show_rejections(session: Session, name: str) -> None:
+    counts = session.store.frame(
+        """
+        SELECT reason AS "Left out as", count(*) AS "Records"
+        FROM rejection JOIN source USING (source_id) JOIN dataset USING (dataset_id)
+        WHERE dataset.name = ? GROUP BY reason ORDER BY count(*) DESC, reason
+        """,
+        [name],
+    )
+    if not len(counts):
+        return
+    counts["What it means"] = [REASONS.get(reason, "") for reason in counts["Left out as"]]
     rejections = session.store.frame(
         """
-        SELECT source.name AS "File", line AS "Record", reason AS "Reason", detail AS "Found"
+        SELECT source.name AS "File", line AS "Record", reason AS "Left out as", detail AS "Found"
         FROM rejection JOIN source USING (source_id) JOIN dataset USING (dataset_id)
         WHERE dataset.name = ? ORDER BY source_id, line LIMIT ?
         """,
         [name, _SHOWN_REJECTIONS],
     )
-    if not len(rejections):
-        return
-    counts = session.store.frame(
-        """
-        SELECT reason AS "Reason", count(*) AS "Records"
-        FROM rejection JOIN source USING (source_id) JOIN dataset USING (dataset_id)
-        WHERE dataset.name = ? GROUP BY reason ORDER BY count(*) DESC
-        """,
-        [name],
-    )
-    st.text("Records left out, by reason")
-    st.dataframe(counts, hide_index=True)
     total = int(counts["Records"].sum())
     shown = f"the first {len(rejections):,} of {total:,}" if total > len(rejections) else f"all {total:,}"
-    st.text(f"Records left out: {shown}")
-    st.dataframe(rejections, hide_index=True, height=220)
+    st.caption(f"Records left out, by reason, and {shown} of them")
+    st.dataframe(counts, hide_index=True, column_config={"Records": _COUNT})
+    st.dataframe(
+        rejections, hide_index=True, height=220 if len(rejections) > 5 else "content", column_config={"Record": _COUNT}
+    )
 
 
 def _edit(session: Session, dataset: dict[str, Any]) -> None:
     name = dataset["name"]
-    with st.popover("Rename a domain or remove the dataset"):
+    rename, remove, _ = st.columns([1, 1, 2])
+    with rename.popover("Rename a domain", width="stretch"):
         old = st.selectbox("Domain", list(dataset["domains"]), key=f"old_domain_{name}")
-        new = st.text_input("New name", key=f"new_domain_{name}", help="An existing name merges both. Losses are kept.")
-        if st.button("Rename", key=f"rename_{name}", disabled=not new.strip()):
-            session.store.relabel_domain(name, old, new.strip())
-            st.rerun()
-        sure = st.checkbox("Remove this dataset and its runs; losses stay cached", key=f"sure_{name}")
+        new = st.text_input(
+            "New name", key=f"new_domain_{name}", help="The name of another domain merges both. Losses are kept."
+        ).strip()
+        if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
+            _change(lambda: session.store.relabel_domain(name, old, new))
+    with remove.popover("Remove this dataset", width="stretch"):
+        sure = st.checkbox("Remove its rows and runs; the losses stay cached", key=f"sure_{name}")
         if st.button("Remove", key=f"remove_{name}", disabled=not sure):
-            try:
-                session.store.remove_dataset(name)
-            except CurationError as error:
-                show_error(error)
-            else:
-                st.rerun()
+            _change(lambda: session.store.remove_dataset(name))
+
+
+def _change(change: Callable[[], object]) -> None:
+    """Change the store, then draw the page anew; a dataset that another browser removed is said to be gone."""
+    try:
+        change()
+    except CurationError as error:
+        show_error(error)
+    else:
+        st.rerun()

@@ -14,22 +14,35 @@ def offer_demo(session: Session) -> None:
     with st.container(border=True):
         st.subheader("See it work first")
         st.text(
-            "The demo trains a small reference model on 1,000 examples in three domains and scores every example with "
-            "both models, live on this machine. It takes about two minutes and needs no network."
+            "Which of your fine-tuning data will this model actually learn from? The demo answers it for 1,000 "
+            "examples in three domains: it trains a small reference model on them and scores each with both models, "
+            "live on this machine. It takes about two minutes and needs no network."
         )
-        if st.button("Run the demo", type="primary"):
-            try:
-                begin_demo(session.store)
-            except CurationError as error:
-                show_error(error)
-            else:
-                st.rerun()
+        _demo_button(session, "Run the demo")
 
 
-def show_demo_result(session: Session) -> None:
-    """Where to go once the demo is scored."""
+def show_demo_result(session: Session, datasets: list[str]) -> None:
+    """Where to go once the demo is scored, or how to go on with it where it was stopped.
+
+    Silent while it runs, and as soon as there is data of one's own.
+    """
+    if datasets != [NAME] or active_jobs(session):
+        return
     scored = session.store.rows("SELECT 1 FROM run WHERE name = ?", [NAME])
-    if scored and not active_jobs(session):
-        with st.container(border=True):
+    with st.container(border=True):
+        if scored:
             st.text("The demo is scored. See how learnability is distributed in its three domains.")
             link_to_page("explore", "Explore the demo")
+        else:
+            st.text("The demo was stopped before it was scored.")
+            _demo_button(session, "Go on with the demo")
+
+
+def _demo_button(session: Session, label: str) -> None:
+    if st.button(label, type="primary"):
+        try:
+            begin_demo(session.store)
+        except CurationError as error:
+            show_error(error)
+        else:
+            st.rerun()

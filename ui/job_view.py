@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.jobs import Job, all_jobs, duration, find_job
-from core.supervision import resume
+from core.jobs import Job, all_jobs, duration
+from core.supervision import give_up, resume
 from ui.charts import domain_colours
-from ui.session import Session
+from ui.plain_text import escaped
+from ui.session import Session, remember, remembered
 from ui.training_chart import training_curve_figure
-from ui.widgets import escaped
 
-_KINDS = {"score": "Scoring", "train": "Training", "estimate": "Estimate"}
+_KINDS = {"score": "Scoring", "train": "Training"}
 _RECENT = 8
 
 
@@ -53,32 +53,41 @@ def show_finished_jobs(session: Session) -> None:
 
 
 def show_last_failure(session: Session) -> None:
-    """The sentence of the newest job, if it failed or could not be followed up."""
-    jobs = [job for job in all_jobs(session.workspace) if job.is_settled]
-    outcome = (jobs[-1].outcome or {}) if jobs else {}
-    if outcome.get("state") == "failed":
-        st.error(escaped(outcome["message"]))
-    if outcome.get("follow_up_failed"):
-        st.error(escaped(outcome["follow_up_failed"]))
+    """The sentence of the newest job, if it failed or could not be followed up, until it is closed."""
+    jobs = [job for job in all_jobs(session.workspace) if job.is_settled and job.kind != "estimate"]
+    if not jobs or remembered("closed_failure") == jobs[-1].job_id:
+        return
+    outcome = jobs[-1].outcome or {}
+    problem = outcome["message"] if outcome.get("state") == "failed" else outcome.get("follow_up_failed")
+    if problem:
+        message, close = st.columns([6, 1], vertical_alignment="center")
+        message.error(escaped(f"{_title(jobs[-1])}: {problem}"))
+        if close.button("Close", key="close_failure", width="stretch"):
+            remember("closed_failure", jobs[-1].job_id)
+            st.rerun()
 
 
 def _show_job(session: Session, job: Job) -> None:
+    progress, state = job.progress, job.state
     with st.container(border=True):
-        head, action = st.columns([5, 1], vertical_alignment="center")
-        progress = job.progress
-        state = job.state
+        head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
         if state == "interrupted":
-            st.text("The worker stopped before it finished. What it had finished is kept.")
-            if action.button("Resume", key=f"resume_{job.job_id}", width="stretch"):
+            if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch"):
                 resume(session.store, job)
                 st.rerun()
-        elif job.is_cancelled:
+            if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch"):
+                give_up(session.store, job)
+                st.rerun()
+            st.text("The worker stopped before it finished. What it had finished is kept.")
+        elif state == "running" and not job.is_cancelled:
+            second.button("Cancel", key=f"cancel_{job.job_id}", width="stretch", on_click=job.cancel)
+        elif state == "running":
             st.text("Stopping after the current batch.")
-        elif action.button("Cancel", key=f"cancel_{job.job_id}", width="stretch"):
-            job.cancel()
         st.progress(progress.share)
         st.text(progress.sentence())
+        if job.request.get("then"):
+            st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
         if job.kind == "train":
             _show_curve(job)
         with st.expander("Log"):
@@ -87,8 +96,9 @@ def _show_job(session: Session, job: Job) -> None:
 
 def _show_details(job: Job) -> None:
     outcome = job.outcome or {}
-    if outcome.get("message"):
-        st.text(outcome["message"])
+    for sentence in (outcome.get("message"), outcome.get("follow_up_failed")):
+        if sentence:
+            st.text(sentence)
     if outcome.get("elapsed_seconds"):
         pace = outcome.get("tokens_per_second")
         rate = f", {outcome['tokens']:,} tokens at {pace:,.0f} tokens per second" if pace else ""
@@ -102,7 +112,8 @@ def _show_curve(job: Job) -> None:
     path = job.folder / "curve.jsonl"
     if not path.exists():
         return
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    # The last line may be half written as yet.
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     if lines:
         points = pd.DataFrame(lines)
         figure = training_curve_figure(points, domain_colours(points["domain"].tolist()))
@@ -111,15 +122,15 @@ def _show_curve(job: Job) -> None:
 
 def _title(job: Job) -> str:
     request = job.request
-    what = request["name"] if job.kind == "train" else request.get("run", "")
-    return f"{_KINDS[job.kind]} {what} on {request['dataset']}"
+    what = f"the reference {request['name']}" if job.kind == "train" else f"the run {request['run']}"
+    return f"{_KINDS[job.kind]} {what} on the dataset {request['dataset']}"
+
+
+def _step(step: dict[str, Any]) -> str:
+    """What is to follow a job, in words."""
+    return "score the dataset with it" if step["kind"] == "score" else f"save the selection {step['name']}"
 
 
 def _ending(job: Job) -> str:
     state = (job.outcome or {}).get("state", "taken over by a later job")
     return str(state)
-
-
-def job_outcome(session: Session, job_id: str) -> dict[str, Any] | None:
-    """Outcome of a job by its id, None while it runs."""
-    return find_job(session.workspace, job_id).outcome

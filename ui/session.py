@@ -12,6 +12,8 @@ from core import settings
 from core.errors import CurationError
 from core.store import Store
 from core.supervision import Supervisor
+from ui.plain_text import escaped
+from ui.staged_files import remove_leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def open_session() -> Session:
             if workspace not in _OPEN:
                 _OPEN[workspace] = _open(workspace)
     except CurationError as error:
-        st.error(str(error))
+        st.error(escaped(str(error)))
         st.stop()
     return _OPEN[workspace][0]
 
@@ -54,6 +56,8 @@ atexit.register(close_sessions)
 
 def _open(workspace: Path) -> tuple[Session, Supervisor]:
     session = Session(workspace, Store.open(workspace, "the dashboard"))
+    # The store is ours now, so uploads that lie there are of a server that ended.
+    remove_leftovers(workspace)
     supervisor = Supervisor(session.store)
     supervisor.start()
     return session, supervisor

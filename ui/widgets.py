@@ -11,7 +11,20 @@ from streamlit.errors import StreamlitAPIException
 from core.errors import CurationError
 from core.examples import Example
 from core.scores import FLAGS, SCORES, Score
+from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
+
+__all__ = [
+    "conversation",
+    "escaped",
+    "example_card",
+    "link_to_page",
+    "linked_selectbox",
+    "run_picker",
+    "score_picker",
+    "show_error",
+    "token_pieces",
+]
 
 ROLE_LABELS = {
     "system": "System",
@@ -21,12 +34,6 @@ ROLE_LABELS = {
     "tool": "Tool",
 }
 _TALL_TEXT = 1_500  # characters; a longer turn scrolls in a box of its own
-_MARKDOWN = "\\`*_{}[]()<>#+-.!|~$:&"
-
-
-def escaped(text: str) -> str:
-    """Text that markdown shows as it is: no link, image, formula or colour comes of it."""
-    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
 
 
 def show_error(error: CurationError) -> None:
@@ -146,15 +153,20 @@ def _numbers(found: dict[str, Any]) -> None:
 def token_pieces(pieces: list[list[Any]]) -> None:
     """Tokens of one row in a line of text, the scored ones marked. `pieces`: text and whether it is scored."""
     marked = "".join(
-        f'<span class="{"scored" if scored else "context"}">{html.escape(text)}</span>' for text, scored in pieces
+        f'<span class="{"scored" if scored else "context"}">{_visible(str(text))}</span>' for text, scored in pieces
     )
     st.html(f'<style>{_TOKEN_STYLE}</style><div class="lobass-tokens">{marked}</div>')
+
+
+def _visible(text: str) -> str:
+    """A token's text for HTML, with a sign where it breaks the line or indents: such tokens are scored too."""
+    return html.escape(text).replace("\r", "\u240d").replace("\n", "\u21b5\n").replace("\t", "\u21e5\t")
 
 
 _TOKEN_STYLE = (
     ".lobass-tokens { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow-y: auto; "
     "font-family: monospace; font-size: 0.85rem; line-height: 1.6; padding: 0.4rem 0; } "
-    ".lobass-tokens .context { opacity: 0.55; } "
+    ".lobass-tokens .context { opacity: 0.65; } "
     ".lobass-tokens .scored { background: rgba(0, 114, 178, 0.25); border-radius: 3px; "
     "box-shadow: inset -1px 0 0 rgba(128, 128, 128, 0.5); }"
 )

@@ -28,6 +28,7 @@ class Dashboard:
         self.workspace = workspace
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -35,7 +36,7 @@ class Dashboard:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ui.serve", "--server.port", str(self.port)],
             cwd=ROOT,
-            env={**os.environ, "LOBASS_WORKSPACE": str(self.workspace)},
+            env={**os.environ, **self.environment, "LOBASS_WORKSPACE": str(self.workspace)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -8,8 +8,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from core.encoding import Encoded, EncodingSpec, encode_example, encode_examples, render
+from core.encoding import Encoded, EncodingSpec, encode_example, encode_examples
 from core.errors import TemplateFailed
+from core.rendering import render
 from tests.tiny_models import BOS, EOS, MIXED_EXAMPLES, TURNS_TEMPLATE, encoding_spec, example, make_tokenizer
 
 QUESTION = example(("user", "Name a river."), ("assistant", "The Thames."))

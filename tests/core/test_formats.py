@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import core
+import core.importing
 from core.examples import ROLES, Example
 from core.importing.formats import FIELD_NAMES, FORMATS, format_named, read_example
 from core.importing.records import REASONS, RecordUnusable
@@ -166,7 +166,7 @@ def test_a_record_that_cannot_be_scored_says_why(name: str, fields: dict[str, An
 
 
 def test_every_reason_that_the_code_gives_is_explained_in_the_table() -> None:
-    folder = Path(core.__file__).parent
+    folder = Path(core.importing.__file__).parent
     given = {
         found
         for path in folder.glob("*.py")

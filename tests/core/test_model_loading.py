@@ -128,9 +128,13 @@ def test_a_config_that_cannot_be_followed_is_said_in_a_sentence(folder: Path, fi
         load(folder)
 
 
-def test_a_pickle_beside_the_safetensors_is_never_read(folder: Path) -> None:
-    (folder / "pytorch_model.bin").write_bytes(b"not even a pickle")
-    assert load(folder) is not None
+def test_pickled_weights_are_not_loaded_even_by_one_who_skips_resolving(folder: Path) -> None:
+    spec = spec_of(folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    assert load_model(spec, "float32", "cpu") is not None  # the safetensors beside it
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelUnusable, match="cannot be loaded: "):
+        load_model(spec, "float32", "cpu")
 
 
 # Tokenizers

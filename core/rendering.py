@@ -1,0 +1,69 @@
+"""A conversation becomes text, with the places in it that are the assistant's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.chat_template import render_chat
+from core.examples import Example, Message
+
+TEMPLATES = {
+    "chat": "the tokenizer's own chat template",
+    "alpaca": "Stanford Alpaca's prompt: ### Instruction, ### Input, ### Response",
+    "plain": "the prompt, a line break, the response",
+}
+_ALPACA_HEAD = (
+    "Below is an instruction that describes a task{paired}. Write a response that appropriately completes the request."
+)
+_ALPACA_PAIRED = ", paired with an input that provides further context"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation as text, with the character spans [start, end) that are the assistant's, end-of-turn included."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+def render(example: Example, tokenizer: Any, template: str) -> Rendered:
+    """The conversation as the model reads it. Raises `TemplateFailed` if the template refuses it.
+
+    What follows the last assistant turn is left out: nothing there is scored, and nothing before depends on it.
+    """
+    last = max(i for i, message in enumerate(example.messages) if message.role == "assistant")
+    messages = example.messages[: last + 1]
+    if template == "chat":
+        return Rendered(*render_chat(messages, example.tools, tokenizer))
+    end_of_turn = tokenizer.eos_token or ""
+    turns = _alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages)
+    text, spans = "", []
+    for piece, is_response in turns:
+        if is_response:
+            spans.append((len(text), len(text) + len(piece) + len(end_of_turn)))
+            piece += end_of_turn
+        text += piece
+    return Rendered(text, tuple(spans))
+
+
+def _alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+    """Pieces of text, each with whether it is a response. Source: Stanford Alpaca's prompt_no_input / prompt_input."""
+    system = next((index for index, message in enumerate(messages) if message.role == "system"), None)
+    has_context = any(message.role == "context" for message in messages)
+    head = _ALPACA_HEAD.format(paired=_ALPACA_PAIRED if has_context else "")
+    yield (head if system is None else messages[system].content or head), False
+    headings = {"user": "### Instruction:", "context": "### Input:", "tool": "### Tool:"}
+    for index, message in enumerate(messages):
+        if message.role == "assistant":
+            yield "\n\n### Response:\n", False
+            yield message.content, True
+        elif message.role in headings:
+            yield f"\n\n{headings[message.role]}\n{message.content}", False
+        elif index != system:
+            yield f"\n\n{message.content}", False
+
+
+def _plain_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+    for message in messages:
+        yield message.content, message.role == "assistant"
+        yield "\n", False

@@ -1,0 +1,111 @@
+"""The whole line as a newcomer walks it: demo, explore, move a slider, save, export, read the downloaded file."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from core import demo
+from core.importing import DomainRule, SourceOptions, import_source
+from core.jobs import all_jobs
+from core.store import Store
+from tests.browser.conftest import Dashboard
+from tests.command_line import write_rows
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.browser
+DEMO_SECONDS = 600  # about two minutes on two idle cores; a busy machine may take longer
+
+
+def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
+    dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
+) -> None:
+    page = open_page(dashboard.address)
+    page.get_by_role("button", name="Run the demo").click()
+    expect(page.get_by_text(re.compile("training the reference: .* steps"))).to_be_visible(timeout=120_000)
+    page.get_by_role("link", name="Explore the demo").click(timeout=DEMO_SECONDS * 1000)
+
+    expect(page.get_by_role("heading", name="Explore")).to_be_visible()
+    expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
+    expect(page.get_by_text("Learnability in each domain")).to_be_visible()
+    page.get_by_role("tab", name="Examples").click()
+
+    page.get_by_role("link", name="Select").click()
+    kept = page.get_by_test_id("stMetricValue").first
+    expect(kept).to_be_visible()
+    before = int(kept.inner_text().replace(",", ""))
+    slider = _slider(page, "math")
+    for _ in range(10):
+        slider.press("ArrowRight")
+    expect(kept).not_to_have_text(f"{before:,}")
+    settled = _settled_number(page, kept)
+    assert settled > before
+    page.get_by_label("Name of this selection").fill("more math")
+    page.get_by_label("Name of this selection").press("Enter")
+    page.get_by_role("button", name="Save selection").click()
+    expect(page.get_by_text(re.compile("more math")).first).to_be_visible()
+
+    page.get_by_role("link", name="Export").click()
+    expect(page.get_by_role("heading", name="Export")).to_be_visible()
+    page.get_by_role("button", name="Write export").click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name=re.compile("Download the data|Download data|Download")).first.click()
+    downloaded = tmp_path / "downloaded.jsonl"
+    downloading.value.save_as(downloaded)
+    lines = downloaded.read_bytes().splitlines()
+    originals = set(demo.DATASET.read_bytes().splitlines())
+    assert len(lines) == settled
+    assert all(line in originals for line in lines)
+    domains = [json.loads(line)["domain"] for line in lines]
+    assert domains.count("math") > domains.count("chat")
+
+
+def test_a_link_opens_cold_and_a_killed_server_finds_its_job_again(
+    dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path, tiny_base: Path, tiny_reference: Path
+) -> None:
+    dashboard.stop()
+    with Store.open(dashboard.workspace, "a test") as store:
+        rows = write_rows(tmp_path / "rows.jsonl", 200)
+        import_source(store, "numbers", rows, SourceOptions(domain=DomainRule(field="domain")))
+    dashboard.environment = {"LOBASS_CPU_BATCH_TOKENS": "64", "LOBASS_SHARD_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    dashboard.start()
+    page = open_page(f"{dashboard.address}/score")
+    expect(page.get_by_role("heading", name="Score", exact=True)).to_be_visible()
+    assert page.get_by_text("Page not found").count() == 0
+    _choose(page, "Base model", str(tiny_base))
+    _choose(page, "Reference model", str(tiny_reference))
+    page.get_by_role("button", name="Start scoring").click()
+    wait_for(lambda: any(job.shards for job in all_jobs(dashboard.workspace)), "the first shard")
+    dashboard.kill()
+
+    dashboard.start()
+    page = open_page(f"{dashboard.address}/score")
+    expect(page.get_by_text("200").first).to_be_visible()
+    wait_for(lambda: all(job.is_settled for job in all_jobs(dashboard.workspace)), "the end of the job")
+    assert len(all_jobs(dashboard.workspace)) == 1
+    page = open_page(f"{dashboard.address}/explore?score=base_loss")
+    expect(page.get_by_text("200 of 200 rows")).to_be_visible()
+    assert page.get_by_text("Page not found").count() == 0
+    assert "run=" in page.url
+
+
+def _slider(page: Page, domain: str) -> Locator:
+    return page.get_by_role("slider", name=re.compile(f"^{domain}"))
+
+
+def _choose(page: Page, label: str, value: str) -> None:
+    """Type a new option into a selectbox that takes them."""
+    box = page.get_by_role("combobox", name=re.compile(label))
+    box.fill(value)
+    box.press("Enter")
+    expect(box).to_have_value(value)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def _settled_number(page: Page, metric: Locator) -> int:
+    """The metric's number once the page has stopped running."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    return int(metric.inner_text().replace(",", ""))

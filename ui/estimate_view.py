@@ -1,0 +1,105 @@
+"""What a scoring request will cost: cached and missing losses, tokens, time, and which tokens are scored."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import NotFound
+from core.jobs import Job, duration, find_job, start_worker
+from core.scoring import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
+from ui.plain_text import escaped
+from ui.session import Session, remember, remembered
+from ui.widgets import token_pieces
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """What is kept of a check between reruns; the plan itself holds the text of every missing example."""
+
+    request: ScoreRequest
+    summary: str
+    counts: pd.DataFrame
+    job_id: str | None
+
+
+def begin_estimate(session: Session, request: ScoreRequest) -> None:
+    """Plan the request and start a short probe of it. Raises what `plan_scoring` does."""
+    plan = plan_scoring(session.store, request)
+    job_id = None
+    if not plan.is_complete:
+        job = create_estimate_job(session.store, plan)
+        start_worker(job)
+        job_id = job.job_id
+    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), job_id))
+
+
+def show_estimate(session: Session, request: ScoreRequest) -> None:
+    """What the last check of exactly this request found, or how far it is."""
+    kept: _Estimate | None = remembered("estimate")
+    if kept is None or kept.request != request:
+        return
+    with st.container(border=True):
+        st.text(kept.summary)
+        number = st.column_config.NumberColumn(format="localized")
+        st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": number, "To compute": number})
+        if kept.job_id is None:
+            st.text("Nothing to compute: every loss is cached.")
+            return
+        try:
+            _follow(find_job(session.workspace, kept.job_id))
+        except NotFound:
+            st.text("This check is no longer in the workspace. Check again.")
+
+
+def _summary(plan: ScorePlan) -> str:
+    return (
+        f"{plan.row_count:,} rows, {plan.unique_examples:,} different; template {plan.encoding.template}, "
+        f"at most {plan.encoding.max_length:,} tokens a row, {plan.dtype} on {plan.device}"
+    )
+
+
+def _counts(plan: ScorePlan) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(role, plan.models[role].label, plan.cached[role], plan.computed[role]) for role in ROLES],
+        columns=["Role", "Model", "Cached losses", "To compute"],
+    )
+
+
+def _follow(job: Job) -> None:
+    if job.state == "running":
+
+        @st.fragment(run_every=0.5)
+        def wait() -> None:
+            if job.state != "running":
+                st.rerun()
+            st.text(f"Checking: {job.progress.sentence()}")
+
+        wait()
+        return
+    outcome = job.outcome
+    if outcome is None:
+        st.text("The check stopped before it finished. Check again.")
+    elif outcome["state"] != "done":
+        st.error(escaped(str(outcome["message"])))
+    else:
+        _show_outcome(outcome)
+
+
+def _show_outcome(outcome: dict[str, Any]) -> None:
+    tokens, seconds, pace = st.columns(3)
+    rate = outcome["tokens_per_second"]
+    tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
+    seconds.metric("Estimated time", duration(float(outcome["seconds"])) if rate else "not measured")
+    pace.metric("Pace of the base model", f"{rate:,.0f} tokens/s" if rate else "not measured")
+    for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
+        if share:
+            st.text(f"{share:.1%} of the sampled rows {what}.")
+    for reason in outcome["reasons"]:
+        st.text(f"Nothing to score because: {reason}")
+    if outcome["shown"]:
+        with st.expander("What exactly is scored"):
+            st.caption("Marked tokens are scored; the others are read as context. The first rows of the sample:")
+            for pieces in outcome["shown"]:
+                token_pieces(pieces)

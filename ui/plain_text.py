@@ -1,0 +1,8 @@
+"""Text from data or errors, made safe for the elements that read markdown."""
+
+_MARKDOWN = "\\`*_{}[]()<>#+-.!|~$:&"
+
+
+def escaped(text: str) -> str:
+    """Text that markdown shows as it is: no image, formula, colour or heading comes of it."""
+    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
