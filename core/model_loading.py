@@ -65,8 +65,12 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     for name, parameter in module.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise ModelUnusable(f"The weights {name} of model {spec.label!r} hold NaN or infinity.")
-    module.to(device)
-    return module.eval()
+    try:
+        return module.to(device).eval()
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelUnusable(
+            f"The model {spec.label!r} does not fit into the memory of {device}. Free it first."
+        ) from error
 
 
 def _refuse_gaps(whose: str, report: dict[str, Any]) -> None:

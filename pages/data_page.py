@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import settings
 from core.errors import CurationError, SourceUnreadable
-from core.examples import Rejected
+from core.examples import DatasetRow, Rejected
 from core.importing import Detection, DomainRule, ImportReport, SourceOptions, detect_format, import_source, preview
 from core.importing.formats import FORMATS, FormatField, format_named
 from core.importing.hub import is_hub_id
@@ -26,6 +26,7 @@ from ui.widgets import conversation, link_to_page, show_error
 _UPLOAD, _PATH, _HUB = "Upload", "Path on this server", "Hugging Face Hub"
 _FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file's name"
 _PREVIEWED = 3
+_NAMED_DOMAINS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,18 @@ def _show_reading(files: list[_ChosenFile], options: SourceOptions) -> None:
         what = f"{detection.container}, format {detection.format}" if detection.format else detection.container
         st.text(f"{file.name} is read as {what}: {detection.why}.")
     with st.expander(f"How the first rows of {escaped(files[0].name)} are read", expanded=True):
-        for record in preview(files[0].path, options, _PREVIEWED):
-            if isinstance(record, Rejected):
-                st.text(f"Record {record.line:,} is left out: {record.reason}. {record.detail}")
-            else:
-                st.text(f"Record {record.line:,}, domain {record.domain}")
-                conversation(record.example, height=160)
+        records = preview(files[0].path, options, _PREVIEWED)
+        for record, place in zip(records, st.columns(_PREVIEWED), strict=False):
+            with place:
+                _show_record(record)
+
+
+def _show_record(record: DatasetRow | Rejected) -> None:
+    if isinstance(record, Rejected):
+        st.text(f"Record {record.line:,} is left out: {record.reason}. {record.detail}")
+    else:
+        st.text(f"Record {record.line:,}, domain {record.domain}")
+        conversation(record.example, height=160)
 
 
 # Importing
@@ -214,11 +221,10 @@ def _show_last_import() -> None:
     with st.container(border=True):
         for report in reports:
             _show_report(report)
-        close, onwards = st.columns([1, 5], vertical_alignment="center")
-        if close.button("Close", width="stretch"):
-            forget("last_import")
-            st.rerun()
-        with onwards:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Close"):
+                forget("last_import")
+                st.rerun()
             link_to_page("score", "Go on: score it")
 
 
@@ -229,14 +235,16 @@ def _show_report(report: ImportReport) -> None:
             f"({report.rows:,} rows, {report.rejected:,} left out the first time)."
         )
         return
-    domains = ", ".join(f"{name} {count:,}" for name, count in report.domains.items())
-    st.text(
+    lines = [
         f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records left out "
         f"(format {report.format})."
-    )
-    st.text(f"By domain: {domains}" if len(report.domains) <= 20 else f"{len(report.domains):,} domains")
-    for reason, count in report.by_reason.items():
-        st.text(f"Left out, {count:,} of them, as {reason!r}: {REASONS.get(reason, '')}")
+    ]
+    if len(report.domains) <= _NAMED_DOMAINS:
+        lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
+    else:
+        lines.append(f"They are of {len(report.domains):,} domains.")
+    lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
+    st.text("\n".join(lines))
 
 
 main(open_session())

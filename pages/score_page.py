@@ -1,15 +1,16 @@
 """Score: name a base and a reference (or train one), see what it will cost, and watch the losses being computed."""
 
+import re
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.devices import DEVICES, DTYPES
-from core.rendering import TEMPLATES
 from core.errors import CurationError
 from core.jobs import all_jobs
 from core.models import DEMO_BASE, trained_references
+from core.rendering import TEMPLATES
 from core.scoring import LEARNING_RATES, ScoreRequest, TrainRequest
 from core.settings import integer
 from core.status import dataset_overview, run_overview
@@ -101,7 +102,7 @@ def _known_bases(session: Session) -> list[str]:
 def _train_section(session: Session, common: dict[str, Any]) -> None:
     with st.form("train", enter_to_submit=False):
         first, second, third = st.columns(3)
-        name = first.text_input("Name of the reference", f"{common['dataset']}-reference").strip()
+        name = first.text_input("Name of the reference", _reference_name(common["dataset"])).strip()
         method = second.selectbox(
             "Method", list(LEARNING_RATES), help="lora trains a small adapter; full trains all weights (small models)."
         )
@@ -135,6 +136,11 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
     if job:
         st.rerun()
     st.info("This reference was trained just so already; nothing was trained again.")
+
+
+def _reference_name(dataset: str) -> str:
+    """A name to begin with: a dataset may be called anything, a reference is a folder."""
+    return re.sub(r"[^\w.-]+", "-", dataset)[:45].strip("-.") + "-reference"
 
 
 def _rate(text: str) -> float | None:

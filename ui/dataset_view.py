@@ -20,7 +20,7 @@ def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> N
     title = f"{dataset['rows']:,} rows, {dataset['unique_examples']:,} different, {dataset['rejected']:,} left out"
     with st.expander(f"{escaped(dataset['name'])}: {title}", expanded=expanded):
         domains = pd.DataFrame(
-            [(name, count, count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
+            [(name, count, 100 * count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
             columns=["Domain", "Rows", "Share"],
         )
         left, right = st.columns(2)
@@ -32,7 +32,7 @@ def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> N
 
 
 _COUNT = st.column_config.NumberColumn(format="localized")
-_SHARE = st.column_config.NumberColumn(format="percent")
+_SHARE = st.column_config.NumberColumn("Share (%)", format="%.1f")
 
 
 def _show_sources(session: Session, name: str) -> None:
@@ -70,9 +70,11 @@ def _show_rejections(session: Session, name: str) -> None:
         [name, _SHOWN_REJECTIONS],
     )
     total = int(counts["Records"].sum())
-    shown = f"the first {len(rejections):,} of {total:,}" if total > len(rejections) else f"all {total:,}"
-    st.caption(f"Records left out, by reason, and {shown} of them")
+    st.caption("Records left out, by reason")
     st.dataframe(counts, hide_index=True, column_config={"Records": _COUNT})
+    st.caption(
+        f"The first {len(rejections):,} of {total:,} records left out" if total > len(rejections) else "Each of them"
+    )
     st.dataframe(
         rejections, hide_index=True, height=220 if len(rejections) > 5 else "content", column_config={"Record": _COUNT}
     )

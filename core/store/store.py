@@ -6,13 +6,10 @@ database file a second way, so nothing here ever does.
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -20,30 +17,15 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core import settings
 from core.errors import NameTaken, NotFound, StoreUnusable
 from core.examples import DatasetRow, Rejected
 from core.ownership import acquire_lock
-from core.scored_table import scored_table_sql
 from core.spool import SHARD_SCHEMA
+from core.store.connection import connect, fetch_all, fetch_first, next_id
+from core.store.insertion import ensure_dataset, insert_records
+from core.store.scored_table import scored_table_sql
 
-STORE_VERSION = 1
-_INSERT_BATCH = 10_000
-_HEADER_BYTES = 3 * 4096
-"""DuckDB's file begins with three headers of this total size; blocks follow."""
 _Result = TypeVar("_Result")
-_EXAMPLE_ROWS = pa.schema(
-    [
-        ("row_number", pa.int64()),
-        ("example_id", pa.string()),
-        ("domain", pa.string()),
-        ("line", pa.int64()),
-        ("original", pa.binary()),
-        ("conversation", pa.string()),
-        ("prompt", pa.string()),
-        ("response", pa.string()),
-    ]
-)
 
 
 class Store:
@@ -73,7 +55,7 @@ class Store:
                 f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
             ) from error
         try:
-            connection = _connect(workspace)
+            connection = connect(workspace)
         except BaseException:
             lock.close()
             raise
@@ -120,13 +102,13 @@ class Store:
         """Run one change in the writer thread, in one transaction: all of it, or none."""
 
         def transaction() -> _Result:
-            _run(self._connection, "BEGIN")
+            fetch_all(self._connection, "BEGIN")
             try:
                 result = change(self._connection)
-                _run(self._connection, "COMMIT")
+                fetch_all(self._connection, "COMMIT")
                 return result
             except BaseException:
-                _run(self._connection, "ROLLBACK")
+                fetch_all(self._connection, "ROLLBACK")
                 raise
 
         return self._writer.submit(transaction).result()
@@ -162,17 +144,17 @@ class Store:
         fields = json.dumps(options, sort_keys=True, ensure_ascii=False)
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
-            dataset_id = _ensure_dataset(connection, dataset)
-            known = _first(
+            dataset_id = ensure_dataset(connection, dataset)
+            known = fetch_first(
                 connection,
                 "SELECT source_id FROM source WHERE dataset_id = ? AND sha256 = ? AND options = ?",
                 [dataset_id, sha256, fields],
             )
             if known:
                 return int(known[0])
-            source_id = _next_id(connection, "source")
-            row_count, rejected_count = _insert_records(connection, dataset_id, source_id, records)
-            _run(
+            source_id = next_id(connection, "source")
+            row_count, rejected_count = insert_records(connection, dataset_id, source_id, records)
+            fetch_all(
                 connection,
                 "INSERT INTO source VALUES (?, ?, ?, ?, ?, ?, ?, ?, now())",
                 [source_id, dataset_id, source_name, source_format, sha256, fields, row_count, rejected_count],
@@ -186,13 +168,13 @@ class Store:
         dataset_id = self.dataset_id(dataset)
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
-            changed = _first(
+            changed = fetch_first(
                 connection,
                 "UPDATE dataset_row SET domain = ? WHERE dataset_id = ? AND domain = ?",
                 [new, dataset_id, old],
             )
-            for (run_id,) in _run(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
-                _build_scored_table(connection, run_id)
+            for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
+                build_scored_table(connection, run_id)
             return int(changed[0]) if changed else 0
 
         return self._write(change)
@@ -202,15 +184,15 @@ class Store:
         dataset_id = self.dataset_id(dataset)
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
-            for (run_id,) in _run(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
-                _run(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
-            _run(
+            for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
+                fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
+            fetch_all(
                 connection,
                 "DELETE FROM rejection WHERE source_id IN (SELECT source_id FROM source WHERE dataset_id = ?)",
                 [dataset_id],
             )
             for table in ("run", "dataset_row", "source", "dataset"):
-                _run(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
+                fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
         self._write(change)
 
@@ -220,15 +202,15 @@ class Store:
         """Id of the loss set of this model and encoding, made if new."""
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
-            found = _first(
+            found = fetch_first(
                 connection,
                 "SELECT loss_set_id FROM loss_set WHERE model_fingerprint = ? AND encoding_fingerprint = ?",
                 [model_fingerprint, encoding_fingerprint],
             )
             if found:
                 return int(found[0])
-            loss_set_id = _next_id(connection, "loss_set")
-            _run(
+            loss_set_id = next_id(connection, "loss_set")
+            fetch_all(
                 connection,
                 "INSERT INTO loss_set VALUES (?, ?, ?, ?, NULL)",
                 [loss_set_id, model_fingerprint, encoding_fingerprint, model_label],
@@ -258,10 +240,10 @@ class Store:
             raise StoreUnusable(f"Shard {name} has columns {losses.schema.names}, not {SHARD_SCHEMA.names}.")
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
-            if _first(connection, "SELECT 1 FROM shard WHERE name = ?", [name]):
+            if fetch_first(connection, "SELECT 1 FROM shard WHERE name = ?", [name]):
                 return 0
             connection.register("new_losses", losses)
-            added = _first(
+            added = fetch_first(
                 connection,
                 """
                 INSERT INTO loss
@@ -272,7 +254,7 @@ class Store:
                 [loss_set_id, loss_set_id],
             )
             connection.unregister("new_losses")
-            _run(connection, "INSERT INTO shard VALUES (?, ?, now())", [name, losses.num_rows])
+            fetch_all(connection, "INSERT INTO shard VALUES (?, ?, now())", [name, losses.num_rows])
             return int(added[0]) if added else 0
 
         return self._write(change)
@@ -284,7 +266,7 @@ class Store:
     def set_noise_floor(self, loss_set_id: int, nats_per_token: float) -> None:
         """Record how far a loss of this set moves when only the batch plan changes [nats per token]."""
         self._write(
-            lambda connection: _run(
+            lambda connection: fetch_all(
                 connection,
                 "UPDATE loss_set SET noise_floor = greatest(coalesce(noise_floor, 0), ?) WHERE loss_set_id = ?",
                 [nats_per_token, loss_set_id],
@@ -302,15 +284,15 @@ class Store:
         self.check_run_name(name, dataset, base_set, reference_set)
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
-            found = _first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
-            run_id = int(found[0]) if found else _next_id(connection, "run")
+            found = fetch_first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
+            run_id = int(found[0]) if found else next_id(connection, "run")
             if not found:
-                _run(
+                fetch_all(
                     connection,
                     "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, now())",
                     [run_id, name, dataset_id, base_set, reference_set, json.dumps(description, sort_keys=True)],
                 )
-            _build_scored_table(connection, run_id)
+            build_scored_table(connection, run_id)
 
         self._write(change)
 
@@ -356,8 +338,8 @@ class Store:
             raise NameTaken(f"A selection named {name!r} exists with another recipe. Choose another name.")
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
-            _run(connection, "DELETE FROM selection WHERE name = ?", [name])
-            _run(connection, "INSERT INTO selection VALUES (?, ?, ?, now())", [name, text, json.dumps(summary)])
+            fetch_all(connection, "DELETE FROM selection WHERE name = ?", [name])
+            fetch_all(connection, "INSERT INTO selection VALUES (?, ?, ?, now())", [name, text, json.dumps(summary)])
 
         self._write(change)
 
@@ -368,7 +350,7 @@ class Store:
     def remove_selection(self, name: str) -> None:
         """Forget a saved recipe; files exported from it stay."""
         self._named("selection", "name", name)
-        self._write(lambda connection: _run(connection, "DELETE FROM selection WHERE name = ?", [name]))
+        self._write(lambda connection: fetch_all(connection, "DELETE FROM selection WHERE name = ?", [name]))
 
 
 def scored_table(run_id: int) -> str:
@@ -376,150 +358,5 @@ def scored_table(run_id: int) -> str:
     return f"scored_{int(run_id)}"
 
 
-def _connect(workspace: Path) -> duckdb.DuckDBPyConnection:
-    path = workspace / "store.duckdb"
-    spill = workspace / "spill"
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": settings.text("store_memory"),
-        "temp_directory": str(spill),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "threads": settings.integer("store_threads") or os.cpu_count() or 1,
-    }
-    try:
-        connection = duckdb.connect(str(path), config=config)
-        _run(connection, "SET TimeZone = 'UTC'")
-        _run(connection, "SET enable_external_access = false")
-        _run(connection, "SET lock_configuration = true")
-        _check_size(connection, path)
-        version = _version(connection)
-    except duckdb.Error as error:
-        raise StoreUnusable(
-            f"The store {path} cannot be opened ({str(error).splitlines()[0]}). "
-            "Nothing was changed; restore a backup of it, or choose another --workspace."
-        ) from error
-    if version != STORE_VERSION:
-        connection.close()
-        raise StoreUnusable(
-            f"The store {path} has version {version}; this program reads version {STORE_VERSION}. "
-            "Use the program version that wrote it, or choose another --workspace."
-        )
-    return connection
-
-
-def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """DuckDB opens a file that lost its end and fails on some later read: compare what it says with what is there."""
-    block_size, blocks = _run(connection, "SELECT block_size, total_blocks FROM pragma_database_size()")[0]
-    expected, found = _HEADER_BYTES + block_size * blocks, path.stat().st_size
-    if found < expected:
-        connection.close()
-        raise StoreUnusable(
-            f"The store {path} cannot be opened: it has lost its end ({found:,} of {expected:,} bytes). "
-            "Nothing was changed; restore a backup of it, or choose another --workspace."
-        )
-
-
-def _version(connection: duckdb.DuckDBPyConnection) -> int:
-    tables = _first(connection, "SELECT count(*) FROM duckdb_tables()")
-    if tables == (0,):
-        _run(connection, "BEGIN")
-        _run(connection, resources.files("core").joinpath("schema.sql").read_text(encoding="utf-8"))
-        _run(connection, "INSERT INTO store_version VALUES (?)", [STORE_VERSION])
-        _run(connection, "COMMIT")
-    row = _first(connection, "SELECT version FROM store_version")
-    return int(row[0]) if row else -1
-
-
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    """Run one statement to its end: an unfinished result blocks whatever its connection does next."""
-    return connection.execute(sql, list(parameters)).fetchall()
-
-
-def _first(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
-) -> tuple[Any, ...] | None:
-    """First row of a statement, or None."""
-    return next(iter(_run(connection, sql, parameters)), None)
-
-
-def _next_id(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = _first(connection, f"SELECT coalesce(max({table}_id), 0) + 1 FROM {table}")
-    return int(row[0]) if row else 1
-
-
-def _ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    found = _first(connection, "SELECT dataset_id FROM dataset WHERE name = ?", [name])
-    if found:
-        return int(found[0])
-    dataset_id = _next_id(connection, "dataset")
-    _run(connection, "INSERT INTO dataset VALUES (?, ?, now())", [dataset_id, name])
-    return dataset_id
-
-
-def _insert_records(
-    connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, records: Iterable[DatasetRow | Rejected]
-) -> tuple[int, int]:
-    """Stream records in; returns how many rows were kept and how many rejected."""
-    last = _first(connection, "SELECT coalesce(max(row_number), 0) FROM dataset_row WHERE dataset_id = ?", [dataset_id])
-    first_number = int(last[0]) + 1 if last else 1
-    kept = rejected = 0
-    stream = iter(records)
-    while batch := list(islice(stream, _INSERT_BATCH)):
-        rows = [record for record in batch if isinstance(record, DatasetRow)]
-        rejections = [record for record in batch if isinstance(record, Rejected)]
-        if rows:
-            _insert_rows(connection, dataset_id, source_id, first_number + kept, rows)
-        if rejections:
-            table = pa.table(
-                {
-                    "line": pa.array([r.line for r in rejections], pa.int64()),
-                    "reason": [r.reason for r in rejections],
-                    "detail": [r.detail for r in rejections],
-                }
-            )
-            connection.register("new_rejections", table)
-            _run(connection, "INSERT INTO rejection SELECT ?, line, reason, detail FROM new_rejections", [source_id])
-            connection.unregister("new_rejections")
-        kept += len(rows)
-        rejected += len(rejections)
-    return kept, rejected
-
-
-def _insert_rows(
-    connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: list[DatasetRow]
-) -> None:
-    columns: list[list[Any]] = [[] for _ in _EXAMPLE_ROWS]
-    for number, row in enumerate(rows, first_number):
-        example = row.example
-        values = (
-            number,
-            str(example.example_id),
-            row.domain,
-            row.line,
-            row.original,
-            example.to_json(),
-            example.prompt,
-            example.response,
-        )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    connection.register("new_rows", pa.table(columns, schema=_EXAMPLE_ROWS))
-    _run(
-        connection,
-        "INSERT INTO dataset_row SELECT ?, row_number, example_id::UUID, domain, ?, line, original FROM new_rows",
-        [dataset_id, source_id],
-    )
-    _run(
-        connection,
-        """
-        INSERT INTO example
-        SELECT DISTINCT ON (id) example_id::UUID AS id, conversation, prompt, response FROM new_rows
-        WHERE example_id::UUID NOT IN (SELECT example_id FROM example)
-        """,
-    )
-    connection.unregister("new_rows")
-
-
-def _build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
-    _run(connection, scored_table_sql(scored_table(run_id)), [run_id])
+def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])
