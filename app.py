@@ -2,7 +2,10 @@
 
 import streamlit as st
 
+from ui.page_style import apply_page_style
+
 st.set_page_config(page_title="LoBaSS Explorer", layout="wide")
+apply_page_style()
 
 data = st.Page("pages/data_page.py", title="Data", url_path="data")
 # The bare address opens Data; a page that is itself the default could not be opened by its own path.

@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from core import settings
 from core.errors import ModelUnusable
 
 DEVICES = ("auto", "cuda", "cpu")
@@ -30,6 +31,11 @@ def resolve_dtype(dtype: str, device: str) -> str:
     if dtype == "auto":
         return "bfloat16" if device == "cuda" else "float32"
     return dtype
+
+
+def batch_budget(device: str) -> int:
+    """Tokens of one scoring batch on that device, padding included [tokens]."""
+    return settings.integer(f"{device}_batch_tokens")
 
 
 @cache

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from core.devices import batch_budget, resolve_device
 from core.encoding import EncodingSpec, encode_examples
 from core.jobs import Job, Progress, read_examples_file
 from core.model_loading import load_model, load_tokenizer
@@ -18,7 +19,7 @@ _SHOWN_ROWS = 3
 def estimate(job: Job) -> dict[str, Any]:
     """Tokens and seconds that the job's request would take, and how its first rows are encoded.
 
-    Request: base (ModelSpec fields), encoding, device, dtype, batch_tokens, and the number of examples missing for
+    Request: base (ModelSpec fields), encoding, device, dtype, and the number of examples missing for
     each model, of which `examples.parquet` holds a sample. Returns tokens [for both models], seconds,
     tokens_per_second, unscorable (share of rows with nothing to score), truncated (share), and `shown`.
     """
@@ -45,8 +46,9 @@ def estimate(job: Job) -> dict[str, Any]:
 
 def _tokens_per_second(job: Job, request: dict[str, Any], base: ModelSpec, usable: list[Any]) -> float:
     job.report(Progress("timing a few batches of the base model"))
-    engine = LossEngine(load_model(base, request["dtype"], request["device"]))
-    batches = plan_batches([len(item.input_ids) for item in usable], request["batch_tokens"])
+    device = resolve_device(request["device"])
+    engine = LossEngine(load_model(base, request["dtype"], device))
+    batches = plan_batches([len(item.input_ids) for item in usable], batch_budget(device))
     engine.nll_sums([usable[row] for row in batches[-1].rows])  # the first batch pays for warming up
     tokens, began = 0, time.monotonic()
     # Spread over the plan: long rows cost more a token than short ones.

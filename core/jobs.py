@@ -95,7 +95,7 @@ class Job:
     def _just_started(self) -> bool:
         """A worker needs a moment from its start to its lock; `starting` holds its process id meanwhile."""
         starting = _read_if_there(self.folder / "starting.json")
-        return bool(starting) and _process_runs(int((starting or {})["process"]))
+        return bool(starting) and _works_on(int((starting or {})["process"]), self.job_id)
 
     @property
     def log_text(self) -> str:
@@ -284,10 +284,9 @@ def _read_if_there(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _process_runs(process: int) -> bool:
-    status = Path(f"/proc/{process}/status")
-    # A child that ended and was not waited for yet is a zombie: it runs no more.
+def _works_on(process: int, job_id: str) -> bool:
+    """Whether a process is a worker of that job. Its id alone would not do: the system gives ids out again."""
     try:
-        return "State:\tZ" not in status.read_text(encoding="utf-8")
+        return job_id.encode() in Path(f"/proc/{process}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -170,9 +170,8 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "description": plan.description,
         "base": plan.models["base"].to_fields(),
         "encoding": _encoding_fields(plan.encoding),
-        "device": plan.device,
+        "device": plan.request.device,
         "dtype": plan.dtype,
-        "batch_tokens": settings.integer(f"{plan.device}_batch_tokens"),
         "parts": parts,
         "then": list(then),
     }
@@ -189,9 +188,8 @@ def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
         "dataset": plan.request.dataset,
         "base": plan.models["base"].to_fields(),
         "encoding": _encoding_fields(plan.encoding),
-        "device": plan.device,
+        "device": plan.request.device,
         "dtype": plan.dtype,
-        "batch_tokens": settings.integer(f"{plan.device}_batch_tokens"),
         "missing": plan.computed,
     }
     return create_job(store.workspace, request, {"examples": _without_domain(sample)})
@@ -236,7 +234,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         "seed": request.seed,
         "batch_tokens": request.batch_tokens,
         "lora_rank": request.lora_rank,
-        "device": resolve_device(request.device),
+        "device": request.device,
     }
     data = _training_rows(store, request.dataset)["example_id"].to_pylist()
     text = json.dumps([fields, data], sort_keys=True)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from core import __version__
+from core.devices import resolve_device
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.errors import JobCancelled, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
@@ -53,7 +54,8 @@ def train_reference(job: Job) -> dict[str, Any]:
         raise NoUsableRows(f"None of the {len(encoded):,} examples has a response left to learn from.")
     log.info("training on %s of %s examples", f"{len(usable):,}", f"{len(encoded):,}")
     transformers.set_seed(request["seed"])
-    model = load_model(base, "float32", request["device"])
+    device = resolve_device(request["device"])
+    model = load_model(base, "float32", device)
     engine_splits = LossEngine(model).splits
     if request["method"] == "lora":
         model = _with_lora(model, request)
@@ -63,7 +65,7 @@ def train_reference(job: Job) -> dict[str, Any]:
         model,
         [encoded[index] for index in usable],
         [domains[index] for index in usable],
-        request,
+        {**request, "device": device},
         engine_splits,
     )
     began = time.monotonic()

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from core import settings
+from core.devices import batch_budget, resolve_device
 from core.errors import CurationError, JobCancelled
 from core.jobs import Job, Progress, Stopwatch, read_examples_file
 from core.models import ModelSpec
@@ -105,8 +106,10 @@ def _score_part(job: Job, request: dict[str, Any], part: dict[str, Any]) -> int:
     for index, item in enumerate(encoded):
         if item.reason is not None:
             spool.add(index, None, item)
-    model = load_model(spec, request["dtype"], request["device"])
-    log.info("%s: %s on %s in %s", role, spec.label, request["device"], request["dtype"])
+    # Resolved here and not when the job was made: a job's folder may be worked on by another machine.
+    device = resolve_device(request["device"])
+    model = load_model(spec, request["dtype"], device)
+    log.info("%s: %s on %s in %s", role, spec.label, device, request["dtype"])
     if not (job.folder / f"noise-{role}.txt").exists():
         noise = measure_noise(model, encoded)
         (job.folder / f"noise-{role}.txt").write_text(repr(noise), encoding="ascii")
@@ -114,7 +117,7 @@ def _score_part(job: Job, request: dict[str, Any], part: dict[str, Any]) -> int:
     stopwatch = Stopwatch(sum(len(item.input_ids) for item in encoded))
     done = len(example_ids) - sum(item.reason is None for item in encoded)
     tokens = 0
-    for batch in response_losses(model, encoded, request["batch_tokens"], log.info):
+    for batch in response_losses(model, encoded, batch_budget(device), log.info):
         for index, nll_sum in zip(batch.rows, batch.nll_sums, strict=True):
             spool.add(index, float(nll_sum), encoded[index])
         stopwatch.add(batch.tokens)

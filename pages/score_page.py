@@ -32,6 +32,10 @@ def main(session: Session) -> None:
         st.info("There is no data yet. Import a dataset first.")
         link_to_page("data", "Import a dataset")
         return
+    st.caption(
+        "The loss of every answer is computed under a base model and under a reference fine-tuned on this data. The "
+        "share of the base's loss that fine-tuning removed is a row's learnability."
+    )
     show_last_failure(session)
     show_active_jobs(session)
     common = _shared_choices(session, [dataset["name"] for dataset in datasets])
@@ -61,7 +65,6 @@ def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
         "Base model",
         known,
         _place(known, remembered("base")),
-        required=True,
         accept_new_options=True,
         help="A Hugging Face id (owner/name) or a folder on this server. Type to enter another.",
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import cli
 
+from core import settings
+
 APP = Path(__file__).resolve().parent.parent / "app.py"
 
 
@@ -16,7 +18,8 @@ def main() -> None:
     the first visitor of a link such as /explore would be told that there is no such page.
     """
     PagesManager.uses_pages_directory = False
-    sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
+    upload = f"--server.maxUploadSize={settings.integer('max_upload_megabytes')}"
+    sys.argv = ["streamlit", "run", str(APP), upload, *sys.argv[1:]]
     cli.main()
 
 

@@ -1,0 +1,311 @@
+"""The Score page, run by Streamlit's own test harness against a real store, real tiny models and real workers."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
+
+from core.examples import DatasetRow, Example, Message
+from core.jobs import Job, Progress, all_jobs, create_job
+from core.scoring import ScoreRequest, create_score_job, plan_scoring
+from core.store import Store
+from core.supervision import save_run
+from tests.waiting import wait_for
+from ui.session import open_session
+
+PAGE = Path(__file__).parents[2] / "pages" / "score_page.py"
+HOSTILE = "![x](http://example.invalid/x.png)</span><script>alert(1)</script>"
+
+
+@pytest.fixture
+def workspace(page_workspace: Path) -> Path:
+    """The page's workspace, with three rows to score; the last is hostile text."""
+    with Store.open(page_workspace, "a test") as opened:
+        texts = ["1, 2", "2, 3\n3, 4", HOSTILE]
+        rows = [
+            DatasetRow(number, "all", Example((Message("user", "Count."), Message("assistant", text))), b"{}")
+            for number, text in enumerate(texts, 1)
+        ]
+        opened.add_source("numbers", "n.jsonl", "jsonl", "a hash", {}, rows)
+    return page_workspace
+
+
+@pytest.fixture
+def score(workspace: Path, tiny_base: Path) -> Callable[[], AppTest]:
+    """The page, with the tiny model for a base."""
+
+    def opened() -> AppTest:
+        page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+        return healthy(enter(page, "base", str(tiny_base)))
+
+    return opened
+
+
+def healthy(page: AppTest) -> AppTest:
+    assert not page.exception
+    assert not page.error, page.error[0].value
+    return page
+
+
+def text_of(page: AppTest) -> str:
+    """Everything the page says, markdown unescaped."""
+    kinds = (page.markdown, page.caption, page.text, page.info, page.success, page.error, page.code)
+    return "\n".join(element.value for elements in kinds for element in elements).replace("\\", "")
+
+
+def the_error(page: AppTest) -> str:
+    """The one sentence of what went wrong."""
+    assert not page.exception
+    assert len(page.error) == 1
+    return page.error[0].value.replace("\\", "")
+
+
+def button(page: AppTest, label: str) -> Button:
+    return next(item for item in page.button if item.label == label)
+
+
+def labels(page: AppTest) -> list[str]:
+    return [item.label for item in page.button]
+
+
+def selectbox(page: AppTest, label: str) -> Selectbox:
+    return next(item for item in page.selectbox if item.label == label)
+
+
+def text_input(page: AppTest, label: str) -> TextInput:
+    return next(item for item in page.text_input if item.label == label)
+
+
+def enter(page: AppTest, field: str, value: str) -> AppTest:
+    """Choose a model that is not in the list; Streamlit's harness cannot type a new option, so it is remembered."""
+    page.session_state[f"kept_{field}"] = value
+    return page.run()
+
+
+def with_reference(page: AppTest, reference: Path) -> AppTest:
+    page.segmented_control[0].set_value("An existing model")
+    return enter(page, "reference", str(reference))
+
+
+def ended(kind: str) -> Job:
+    """The newest job of that kind, as soon as the supervisor has taken it in."""
+    workspace = open_session().workspace
+
+    def settled() -> Job | None:
+        jobs = [job for job in all_jobs(workspace) if job.kind == kind]
+        return jobs[-1] if jobs and jobs[-1].is_settled else None
+
+    job = wait_for(settled, f"the end of a {kind} job")
+    assert job is not None
+    return job
+
+
+def running_job(workspace: Path) -> Job:
+    """A job of scoring that is under way as far as anyone can tell, while the caller holds its lock."""
+    job = create_job(
+        workspace, {"kind": "score", "dataset": "numbers", "run": HOSTILE, "base": {"label": "b"}, "parts": []}, {}
+    )
+    job.report(Progress("scoring with the base model", 1, 4, "rows", 1000.0, 65.0))
+    return job
+
+
+def test_an_empty_workspace_says_what_to_do_next(page_workspace: Path) -> None:
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    assert "Import a dataset first" in text_of(page)
+    assert not page.button
+
+
+def test_without_a_reference_training_one_is_offered_first(score: Callable[[], AppTest]) -> None:
+    assert "Train the reference" in labels(score())
+
+
+def test_the_cost_is_checked_with_a_real_probe_before_anything_is_scored(
+    score: Callable[[], AppTest], tiny_reference: Path
+) -> None:
+    page = healthy(button(with_reference(score(), tiny_reference), "Check what it will cost").click().run())
+    assert "3 rows, 3 different; template chat, at most 2,048 tokens a row, float32 on cpu" in text_of(page)
+    assert page.dataframe[0].value["To compute"].tolist() == [3, 3]
+    assert ended("estimate").state == "done"
+    page = healthy(page.run())
+    assert [metric.label for metric in page.metric] == ["Tokens to run", "Estimated time", "Pace of the base model"]
+    assert int(page.metric[0].value.replace(",", "")) > 20
+    assert open_session().store.rows("SELECT count(*) FROM loss") == [(0,)]
+
+
+def test_the_tokens_that_are_scored_are_shown_as_text_whatever_they_say(
+    score: Callable[[], AppTest], tiny_reference: Path
+) -> None:
+    page = button(with_reference(score(), tiny_reference), "Check what it will cost").click().run()
+    ended("estimate")
+    strips = [element.proto.body for element in healthy(page.run()).get("html")]
+    assert len(strips) == 3
+    assert all("<script" not in strip and strip.count("</div>") == 1 for strip in strips)
+    assert any('<span class="scored">↵\n</span>' in strip for strip in strips)
+    assert all(strip.count("<span") == strip.count("</span>") for strip in strips)
+
+
+def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest], tiny_reference: Path) -> None:
+    page = with_reference(score(), tiny_reference)
+    page = text_input(page, "Name of the run").set_value("first").run()
+    healthy(button(page, "Start scoring").click().run())
+    assert ended("score").state == "done"
+    page = healthy(page.run())
+    runs = page.dataframe[-1].value
+    assert runs[["Run", "Rows", "Scored"]].to_numpy().tolist() == [["first", 3, 3]]
+    assert any("Scoring the run first on the dataset numbers: done" in item.label for item in page.expander)
+    assert "tokens per second" in text_of(page)
+    page = healthy(button(page, "Check what it will cost").click().run())
+    assert "Nothing to compute: every loss is cached." in text_of(page)
+    page = healthy(button(page, "Start scoring").click().run())
+    assert "no model was run" in text_of(page)
+
+
+def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
+    score: Callable[[], AppTest], tiny_base: Path
+) -> None:
+    page = score()
+    text_input(page, "Learning rate").set_value("0.01")
+    healthy(button(page, "Train the reference").click().run())
+    assert ended("train").state == "done"
+    assert ended("score").state == "done"
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())  # another visitor
+    assert selectbox(page, "Base model").value == str(tiny_base)
+    assert selectbox(page, "Reference model").value == "numbers-reference"
+    assert page.dataframe[-1].value["Run"].tolist() == ["numbers-numbers-reference"]
+    assert page.get("plotly_chart")
+    page = page.segmented_control[0].set_value("Train one here").run()
+    text_input(page, "Learning rate").set_value("0.01")
+    page = healthy(button(page, "Train the reference").click().run())
+    assert "trained just so already" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("rate", "sentence"),
+    [("two", "'two' is not a number. Write it like 2e-4."), ("0", "above 0"), ("nan", "above 0")],
+)
+def test_a_bad_learning_rate_is_one_sentence(score: Callable[[], AppTest], rate: str, sentence: str) -> None:
+    page = score()
+    text_input(page, "Learning rate").set_value(rate)
+    assert sentence in the_error(button(page, "Train the reference").click().run())
+
+
+def test_a_reference_whose_name_is_no_folder_is_one_sentence(score: Callable[[], AppTest]) -> None:
+    page = score()
+    text_input(page, "Name of the reference").set_value("../up")
+    assert "'../up' cannot name a reference" in the_error(button(page, "Train the reference").click().run())
+
+
+def test_a_reference_whose_name_is_taken_is_one_sentence(score: Callable[[], AppTest], workspace: Path) -> None:
+    (workspace / "models" / "numbers-reference").mkdir(parents=True)
+    page = button(score(), "Train the reference").click().run()
+    assert "'numbers-reference' exists already" in the_error(page)
+
+
+@pytest.mark.parametrize("press", ["Check what it will cost", "Start scoring"])
+def test_models_that_cannot_be_used_are_one_sentence(
+    score: Callable[[], AppTest], tiny_base: Path, tmp_path: Path, press: str
+) -> None:
+    from tests.tiny_models import save_model_folder
+
+    other = save_model_folder(tmp_path / "other_*x*", "llama", seed=1, vocabulary_size=350)
+    bare = shutil.copytree(tiny_base, tmp_path / "bare")
+    (bare / "model.safetensors").unlink()
+    for reference, sentence in ((other, "share a tokenizer"), (bare, "no *.safetensors"), ("/nowhere", "'/nowhere'")):
+        page = button(with_reference(score(), Path(reference)), press).click().run()
+        assert sentence in the_error(page)
+    page = enter(with_reference(score(), tiny_base), "base", "/no_*base*")
+    page = button(page, press).click().run()
+    assert "No model '/no_*base*'" in the_error(page)
+    assert "/no_*base*" not in page.error[0].value
+
+
+def test_a_runs_name_that_is_taken_is_one_sentence(
+    score: Callable[[], AppTest], tiny_base: Path, tiny_reference: Path
+) -> None:
+    page = with_reference(score(), tiny_reference)
+    request = ScoreRequest("numbers", str(tiny_base), str(tiny_reference), run="mine", template="plain", device="cpu")
+    save_run(open_session().store, plan_scoring(open_session().store, request))
+    page = text_input(page, "Name of the run").set_value("mine").run()
+    assert "A run named 'mine' exists" in the_error(button(page, "Start scoring").click().run())
+
+
+def test_a_check_that_died_can_be_made_again(score: Callable[[], AppTest], tiny_reference: Path) -> None:
+    page = button(with_reference(score(), tiny_reference), "Check what it will cost").click().run()
+    job = ended("estimate")
+    for name in ("outcome.json", "starting.json"):
+        (job.folder / name).unlink()
+    assert "The check stopped before it finished. Check again." in text_of(healthy(page.run()))
+    shutil.rmtree(job.folder)
+    assert "no longer in the workspace" in text_of(healthy(page.run()))
+
+
+def test_a_running_job_is_shown_and_can_be_cancelled(score: Callable[[], AppTest], workspace: Path) -> None:
+    job = running_job(workspace)
+    with open(job.folder / "worker.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        page = score()
+        assert "scoring with the base model: 1 of 4 rows, 1,000 tokens per second, 1 min 5 s left" in text_of(page)
+        assert page.get("progress")[0].proto.value == 25
+        page = healthy(button(page, "Cancel").click().run())
+        assert job.is_cancelled
+        assert "Stopping after the current batch." in text_of(page)
+        assert "Cancel" not in labels(page)
+
+
+def test_an_interrupted_job_can_be_resumed(
+    score: Callable[[], AppTest], workspace: Path, tiny_base: Path, tiny_reference: Path
+) -> None:
+    request = ScoreRequest("numbers", str(tiny_base), str(tiny_reference), run="first", device="cpu")
+    with Store.open(workspace, "a test") as opened:
+        job = create_score_job(opened, plan_scoring(opened, request))
+    page = score()
+    assert "The worker stopped before it finished. What it had finished is kept." in text_of(page)
+    healthy(button(page, "Resume").click().run())
+    assert ended("score") == job
+    assert job.state == "done"
+
+
+def test_an_interrupted_job_can_be_given_up(score: Callable[[], AppTest], workspace: Path) -> None:
+    job = running_job(workspace)
+    page = healthy(button(score(), "Give up").click().run())
+    assert job.is_settled
+    assert "Given up after its worker stopped." in text_of(page)
+    assert "Resume" not in labels(page)
+
+
+def test_a_failed_job_says_why_until_that_is_closed(score: Callable[[], AppTest], workspace: Path) -> None:
+    job = running_job(workspace)
+    job.finish({"state": "failed", "message": f"The worker met {HOSTILE}."})
+    job.settle()
+    page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    assert f"The worker met {HOSTILE}." in the_error(page)
+    assert HOSTILE not in page.error[0].value
+    assert all(HOSTILE not in item.label for item in page.expander)
+    page = healthy(button(page, "Close").click().run())
+    assert any(item.label.endswith(": failed") for item in page.expander)
+
+
+def test_a_loss_curve_whose_last_line_is_half_written_is_drawn(score: Callable[[], AppTest], workspace: Path) -> None:
+    job = create_job(workspace, {"kind": "train", "dataset": "numbers", "name": "n", "base": {"label": "b"}}, {})
+    point = json.dumps({"step": 1, "tokens": 10, "domain": "all", "loss": 3.0})
+    (job.folder / "curve.jsonl").write_text(point + '\n{"step": 2, "tok', encoding="utf-8")
+    assert len(score().get("plotly_chart")) == 1
+
+
+def test_choices_are_remembered_between_visits(
+    score: Callable[[], AppTest], tiny_base: Path, tiny_reference: Path
+) -> None:
+    page = with_reference(score(), tiny_reference)
+    kept = {key: value for key, value in page.session_state.filtered_state.items() if key.startswith("kept_")}
+    again = AppTest.from_file(str(PAGE), default_timeout=60)  # coming back from another page, whose widgets are gone
+    for key, value in kept.items():
+        again.session_state[key] = value
+    again = healthy(again.run())
+    assert selectbox(again, "Base model").value == str(tiny_base)
+    again = again.segmented_control[0].set_value("An existing model").run()
+    assert selectbox(again, "Reference model").value == str(tiny_reference)
