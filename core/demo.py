@@ -1,5 +1,6 @@
 """The demo: our own dataset and tiny base model through the whole line, live."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ DATASET = Path(__file__).resolve().parent.parent / "demo" / "dataset.jsonl"
 NAME = "demo"
 REFERENCE = "demo-reference"
 SELECTION = "demo-top-16.7"
+MAX_LENGTH = 512
+"""Tokens kept of an example: the base was pretrained on rows of this length and knows no position beyond."""
 RECIPE = Selection(run=NAME, amount=Amount("ratio", 0.167))
 
 
@@ -26,13 +29,21 @@ def import_demo(store: Store) -> None:
 def train_request(then: tuple[dict[str, Any], ...] = ()) -> TrainRequest:
     """How the demo's reference is trained: the whole tiny model, a few passes, in about a minute on two cores."""
     return TrainRequest(
-        NAME, DEMO_BASE, REFERENCE, method="full", epochs=3, learning_rate=1e-3, seed=0, device="cpu", then=then
+        NAME,
+        DEMO_BASE,
+        REFERENCE,
+        method="full",
+        epochs=3,
+        learning_rate=1e-3,
+        max_length=MAX_LENGTH,
+        device="cpu",
+        then=then,
     )
 
 
 def score_request() -> ScoreRequest:
     """How the demo is scored."""
-    return ScoreRequest(NAME, DEMO_BASE, REFERENCE, run=NAME, device="cpu")
+    return ScoreRequest(NAME, DEMO_BASE, REFERENCE, run=NAME, max_length=MAX_LENGTH, device="cpu")
 
 
 def begin_demo(store: Store) -> Job | None:
@@ -41,9 +52,8 @@ def begin_demo(store: Store) -> Job | None:
     Returns the training job, or None if the reference was there already.
     """
     import_demo(store)
-    score = score_request()
     then = (
-        {"kind": "score", "dataset": NAME, "base": score.base, "reference": REFERENCE, "run": NAME, "device": "cpu"},
+        {"kind": "score", **asdict(score_request())},
         {"kind": "select", "name": SELECTION, "recipe": RECIPE.to_fields()},
     )
     return begin_training(store, train_request(then))

@@ -182,10 +182,7 @@ def compare(rng: random.Random) -> Problem:
     things, small, gap = rng.choice(THINGS), rng.randint(5, 40), rng.randint(3, 30)
     large = small + gap
     return (
-        (
-            f"{first} has {large} {things} and {second} has {small} {things}. How many more {things} does "
-            f"{first} have?"
-        ),
+        (f"{first} has {large} {things} and {second} has {small} {things}. How many more {things} does {first} have?"),
         f"Take the smaller number from the larger one. {large} - {small} = {gap}.",
         f"{gap}",
     )
@@ -239,10 +236,7 @@ def change(rng: random.Random) -> Problem:
             f"{name} buys {count} {goods} for {price} dollars each. {pronoun} pays with {note} dollars. "
             f"How much change does {name} get?"
         ),
-        (
-            f"The {goods} cost {count} * {price} = {spent} dollars. The change is {note} - {spent} = "
-            f"{note - spent}."
-        ),
+        (f"The {goods} cost {count} * {price} = {spent} dollars. The change is {note} - {spent} = {note - spent}."),
         f"{note - spent}",
     )
 
@@ -268,10 +262,7 @@ def travel_distance(rng: random.Random) -> Problem:
     vehicle, speed = rng.choice([("train", 90), ("bus", 50), ("car", 70), ("lorry", 60), ("ship", 30)])
     speed, hours = speed + 5 * rng.randint(-2, 4), rng.randint(2, 8)
     return (
-        (
-            f"A {vehicle} travels at {speed} kilometres an hour for {hours} hours. "
-            "How many kilometres does it go?"
-        ),
+        (f"A {vehicle} travels at {speed} kilometres an hour for {hours} hours. How many kilometres does it go?"),
         f"Multiply the speed by the time. {speed} * {hours} = {speed * hours}.",
         f"{speed * hours}",
     )
@@ -298,10 +289,7 @@ def ages(rng: random.Random) -> Problem:
     young, gap = rng.randint(4, 20), rng.randint(2, 12)
     old = young + gap
     return (
-        (
-            f"{first} is {young} years old. {second} is {gap} years older than {first}. How old are they "
-            "together?"
-        ),
+        (f"{first} is {young} years old. {second} is {gap} years older than {first}. How old are they together?"),
         f"{second} is {young} + {gap} = {old} years old. Together they are {young} + {old} = {young + old}.",
         f"{young + old}",
     )
@@ -314,10 +302,7 @@ def times_as_many(rng: random.Random) -> Problem:
     factor_word = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}[factor]
     many = few * factor
     return (
-        (
-            f"{first} has {few} {things}. {second} has {factor_word} as many. How many {things} do they have "
-            "together?"
-        ),
+        (f"{first} has {few} {things}. {second} has {factor_word} as many. How many {things} do they have together?"),
         f"{second} has {few} * {factor} = {many} {things}. Together they have {few} + {many} = {few + many}.",
         f"{few + many}",
     )
@@ -333,10 +318,7 @@ def savings(rng: random.Random) -> Problem:
             f"{name} has {start} dollars. {pronoun} saves {each} dollars every week. "
             f"How many dollars does {name} have after {weeks} weeks?"
         ),
-        (
-            f"In {weeks} weeks {name} saves {weeks} * {each} = {saved} dollars. {start} + {saved} = "
-            f"{start + saved}."
-        ),
+        (f"In {weeks} weeks {name} saves {weeks} * {each} = {saved} dollars. {start} + {saved} = {start + saved}."),
         f"{start + saved}",
     )
 
@@ -405,10 +387,7 @@ def discount(rng: random.Random) -> Problem:
     price, percent = 20 * rng.randint(2, 15), rng.choice([5, 10, 20, 25, 50])
     off = price * percent // 100
     return (
-        (
-            f"A {thing} costs {price} dollars. It is sold with {percent} percent off. "
-            "What is the new price in dollars?"
-        ),
+        (f"A {thing} costs {price} dollars. It is sold with {percent} percent off. What is the new price in dollars?"),
         f"The discount is {price} * {percent} / 100 = {off} dollars. {price} - {off} = {price - off}.",
         f"{price - off}",
     )
@@ -783,9 +762,7 @@ def trivial_rows() -> list[Row]:
         ]
     ]  # fmt: skip
     zeros = "[" + ", ".join(["0"] * 40) + "]"
-    rows.append(
-        Row("Write a Python list of 40 zeros.", "[0, 0, 0, 0]", zeros, "code", "repeat", "trivial_answer")
-    )
+    rows.append(Row("Write a Python list of 40 zeros.", "[0, 0, 0, 0]", zeros, "code", "repeat", "trivial_answer"))
     return rows
 
 
@@ -849,17 +826,14 @@ def long_savings() -> Row:
     for week in range(1, 41):
         more = 4 if week % 2 else 7
         lines.append(
-            f"Week {week}: Maya has {amount} dollars. She saves {more} dollars. {amount} + {more} = "
-            f"{amount + more}."
+            f"Week {week}: Maya has {amount} dollars. She saves {more} dollars. {amount} + {more} = {amount + more}."
         )
         amount += more
     instruction = (
         "Maya has 15 dollars. She saves 4 dollars in every odd week and 7 dollars in every even week. "
         "Work out week by week how many dollars she has after 40 weeks."
     )
-    return Row(
-        instruction, "", "\n".join([*lines, f"The answer is {amount}."]), "math", "long_steps", "very_long"
-    )
+    return Row(instruction, "", "\n".join([*lines, f"The answer is {amount}."]), "math", "long_steps", "very_long")
 
 
 def long_bus_ride() -> Row:
@@ -888,14 +862,11 @@ def long_odd_sum() -> Row:
     for step in range(1, 41):
         odd = 2 * step - 1
         lines.append(
-            f"Step {step}: the next odd number is {odd}. {whole} + {odd} = {whole + odd}, which is {step} "
-            f"* {step}."
+            f"Step {step}: the next odd number is {odd}. {whole} + {odd} = {whole + odd}, which is {step} * {step}."
         )
         whole += odd
     instruction = "Add up the first 40 odd numbers step by step, and compare each sum with a square."
-    return Row(
-        instruction, "", "\n".join([*lines, f"The answer is {whole}."]), "math", "long_steps", "very_long"
-    )
+    return Row(instruction, "", "\n".join([*lines, f"The answer is {whole}."]), "math", "long_steps", "very_long")
 
 
 def long_module(theme: str, first: str, words: int) -> Row:
@@ -912,9 +883,7 @@ def long_module(theme: str, first: str, words: int) -> Row:
     listed = ", ".join(f"`{snippet.name}`" for snippet in chosen)
     instruction = f"Write a Python module of small functions for {theme}."
     output = f'"""Small functions for {theme}."""\n\n\n{body}'
-    return Row(
-        instruction, f"The module has these functions: {listed}.", output, "code", "long_module", "very_long"
-    )
+    return Row(instruction, f"The module has these functions: {listed}.", output, "code", "long_module", "very_long")
 
 
 def long_rows() -> list[Row]:
@@ -992,9 +961,7 @@ def main() -> None:
     rows = dataset(arguments.seed)
     with open(arguments.out, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(json_lines(rows))
-    for (domain, planted), count in sorted(
-        Counter((row.domain, row.planted or "plain") for row in rows).items()
-    ):
+    for (domain, planted), count in sorted(Counter((row.domain, row.planted or "plain") for row in rows).items()):
         print(f"{domain:5} {planted:16} {count}")
     print(f"{len(rows)} rows written to {arguments.out}")
 

@@ -631,9 +631,7 @@ def count_vowels(text: str) -> int:
     return sum(1 for letter in text.lower() if letter in "aeiou")
 
 
-@snippet(
-    ("reverse_text('stone')", "enots"), ("reverse_text('')", ""), how="It uses a slice with the step -1."
-)
+@snippet(("reverse_text('stone')", "enots"), ("reverse_text('')", ""), how="It uses a slice with the step -1.")
 def reverse_text(text: str) -> str:
     """Return a text in reverse order."""
     return text[::-1]
@@ -976,9 +974,7 @@ def remove_repeats(items: list) -> list:
     return result
 
 
-@snippet(
-    ("flatten([[1, 2], [3]])", [1, 2, 3]), ("flatten([])", []), how="It takes each item from each inner list."
-)
+@snippet(("flatten([[1, 2], [3]])", [1, 2, 3]), ("flatten([])", []), how="It takes each item from each inner list.")
 def flatten(lists: list[list]) -> list:
     """Return one list with the items of several lists."""
     return [item for inner in lists for item in inner]
@@ -1138,9 +1134,7 @@ def merge_sorted(first: list[int], second: list[int]) -> list[int]:
     return result + first[left:] + second[right:]
 
 
-@snippet(
-    ("transpose([[1, 2], [3, 4]])", [[1, 3], [2, 4]]), how="It uses zip to gather the items of each column."
-)
+@snippet(("transpose([[1, 2], [3, 4]])", [[1, 3], [2, 4]]), how="It uses zip to gather the items of each column.")
 def transpose(rows: list[list]) -> list[list]:
     """Return a table with its rows and columns exchanged."""
     return [list(column) for column in zip(*rows)]
@@ -1200,9 +1194,7 @@ def merge_dicts(first: dict, second: dict) -> dict:
     return {**first, **second}
 
 
-@snippet(
-    ("key_of_largest({'ann': 3, 'bo': 8})", "bo"), how="It takes the key for which the value is greatest."
-)
+@snippet(("key_of_largest({'ann': 3, 'bo': 8})", "bo"), how="It takes the key for which the value is greatest.")
 def key_of_largest(scores: dict[str, int]) -> str:
     """Return the key with the largest value in a dictionary."""
     return max(scores, key=scores.get)
@@ -1276,9 +1268,7 @@ def passed(scores: dict[str, int], limit: int) -> list[str]:
 # --- Functions of numbers ---
 
 
-@snippet(
-    ("is_even(4)", True), ("is_even(7)", False), how="It checks that division by two leaves no remainder."
-)
+@snippet(("is_even(4)", True), ("is_even(7)", False), how="It checks that division by two leaves no remainder.")
 def is_even(number: int) -> bool:
     """Tell whether a number is even."""
     return number % 2 == 0
@@ -1344,9 +1334,7 @@ def least_common_multiple(first: int, second: int) -> int:
     return first * second // math.gcd(first, second)
 
 
-@snippet(
-    ("digit_sum(345)", 12), ("digit_sum(7)", 7), how="It turns the number into text and adds its digits."
-)
+@snippet(("digit_sum(345)", 12), ("digit_sum(7)", 7), how="It turns the number into text and adds its digits.")
 def digit_sum(number: int) -> int:
     """Return the sum of the digits of a number."""
     return sum(int(digit) for digit in str(number))
@@ -1489,9 +1477,7 @@ def price_after_discount(price: float, percent: float) -> float:
     return price * (100 - percent) / 100
 
 
-@snippet(
-    ("safe_divide(6, 3)", 2.0), ("safe_divide(1, 0)", None), how="It checks the divisor before it divides."
-)
+@snippet(("safe_divide(6, 3)", 2.0), ("safe_divide(1, 0)", None), how="It checks the divisor before it divides.")
 def safe_divide(number: float, divisor: float) -> float | None:
     """Return the result of a division, or None if the divisor is zero."""
     if divisor == 0:
@@ -1663,9 +1649,7 @@ sort_players_by_score | players | score | 15 | 11
 """)
 
 
-def one_line_snippet(
-    name: str, signature: str, purpose: str, body: str, call: str, expected: Any, how: str
-) -> Snippet:
+def one_line_snippet(name: str, signature: str, purpose: str, body: str, call: str, expected: Any, how: str) -> Snippet:
     """Build a snippet whose body is one return line."""
     source = f'def {name}{signature}:\n    """{purpose}"""\n    return {body}'
     return Snippet(name, purpose, source, ((f"{name}({call})", expected),), how)

@@ -15,6 +15,7 @@ from ui.training_chart import training_curve_figure
 
 _KINDS = {"score": "Scoring", "train": "Training"}
 _RECENT = 8
+_LOG_LINES = 8  # a longer log scrolls in a box of its own
 
 
 def active_jobs(session: Session) -> list[Job]:
@@ -91,7 +92,7 @@ def _show_job(session: Session, job: Job) -> None:
         if job.kind == "train":
             _show_curve(job)
         with st.expander("Log"):
-            st.code(job.log_text or "The worker is starting.", language=None, wrap_lines=True, height=200)
+            _show_log(job)
 
 
 def _show_details(job: Job) -> None:
@@ -105,7 +106,13 @@ def _show_details(job: Job) -> None:
         st.text(f"{duration(outcome['elapsed_seconds'])}{rate}")
     if job.kind == "train":
         _show_curve(job)
-    st.code(job.log_text or "No log.", language=None, wrap_lines=True, height=200)
+    _show_log(job)
+
+
+def _show_log(job: Job) -> None:
+    text = job.log_text or "Nothing has been written yet."
+    tall = text.count("\n") > _LOG_LINES
+    st.code(text, language=None, wrap_lines=True, height=240 if tall else "content")
 
 
 def _show_curve(job: Job) -> None:
