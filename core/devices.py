@@ -22,7 +22,7 @@ def resolve_device(device: str) -> str:
     if _gpu_available():
         return "cuda"
     if device == "cuda":
-        raise ModelUnusable("A GPU was asked for (--device cuda) and torch sees none. Use --device auto or cpu.")
+        raise ModelUnusable("A GPU was asked for (device cuda) and torch sees none. Choose auto or cpu.")
     return "cpu"
 
 

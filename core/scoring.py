@@ -47,7 +47,8 @@ class ScoreRequest:
     @property
     def run_name(self) -> str:
         """The run's name: the one given, else dataset and reference."""
-        return self.run or f"{self.dataset}-{self.reference.rstrip('/').rsplit('/', 1)[-1]}"
+        reference = self.reference.rstrip("/").rsplit("/", 1)[-1]
+        return self.run or (reference if reference.startswith(self.dataset) else f"{self.dataset}-{reference}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import traceback
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 
@@ -39,12 +39,21 @@ def main(arguments: list[str]) -> int:
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     warnings.filterwarnings("ignore", category=FutureWarning)
     with open(job.folder / "worker.lock", "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(lock):
             log.info("another worker is at this job")
             return 1
         return _run_to_outcome(job)
+
+
+def _lock(lock: TextIO) -> bool:
+    """Take the job. Whoever looks whether it is taken holds it for a moment too, so one refusal is not enough."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False
 
 
 def _run_to_outcome(job: Job) -> int:

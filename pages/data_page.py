@@ -17,16 +17,16 @@ from core.importing.sources import local_files
 from core.status import dataset_overview
 from ui.dataset_view import show_dataset
 from ui.demo_view import offer_demo, show_demo_result
+from ui.import_report import keep_import_report, show_last_import
 from ui.job_view import show_active_jobs, show_last_failure
 from ui.plain_text import escaped
-from ui.session import Session, forget, open_session, remember, remembered
+from ui.session import Session, open_session, remember, remembered
 from ui.staged_files import remove_staged, staged_upload
-from ui.widgets import conversation, link_to_page, show_error
+from ui.widgets import conversation, show_error
 
 _UPLOAD, _PATH, _HUB = "Upload", "Path on this server", "Hugging Face Hub"
 _FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file's name"
 _PREVIEWED = 3
-_NAMED_DOMAINS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def main(session: Session) -> None:
         offer_demo(session)
     show_demo_result(session, [dataset["name"] for dataset in datasets])
     st.subheader("Import a file")
-    _show_last_import()
+    show_last_import()
     _import_section(session, datasets)
     if datasets:
         st.subheader("Datasets")
@@ -61,17 +61,24 @@ def _import_section(session: Session, datasets: list[dict[str, Any]]) -> None:
         if not files:
             return
         options = _options(files[0].path)
-        _show_reading(files, options)
+        _show_detection(files, options)
+        _import_form(session, datasets, files, options)
+        _show_preview(files[0], options)
     except CurationError as error:
         show_error(error)
-        return
+
+
+def _import_form(
+    session: Session, datasets: list[dict[str, Any]], files: list[_ChosenFile], options: SourceOptions
+) -> None:
     name, action = st.columns([3, 1], vertical_alignment="bottom")
     stem = files[0].name.split(".")[0]
     dataset = name.text_input("Into the dataset", stem, key=f"dataset_{_round()}_{files[0].path}").strip()
-    if action.button("Import", type="primary", width="stretch", disabled=not dataset):
-        _import(session, dataset, files, options)
+    pressed = action.button("Import", type="primary", width="stretch", disabled=not dataset)
     rows = next((item["rows"] for item in datasets if item["name"] == dataset), None)
     st.caption("This makes a new dataset." if rows is None else f"This adds to a dataset of {rows:,} rows.")
+    if pressed:
+        _import(session, dataset, files, options)
 
 
 # What to import
@@ -145,7 +152,6 @@ def _options(path: Path) -> SourceOptions:
 def _mapped_columns(detected: Detection, chosen: str) -> dict[str, str]:
     source_format = format_named((detected.format or "") if chosen == "auto" else chosen)
     if source_format is None:
-        st.text("No format fits these columns. Choose one above to say which column is which of its fields.")
         return {}
     found = {item.name: next((n for n in item.names if n in detected.columns), "") for item in source_format.fields}
     missing = any(not found[item.name] for item in source_format.required)
@@ -170,13 +176,21 @@ def _mapping(item: FormatField, column: str) -> dict[str, str]:
     return {item.name: column} if column else dict.fromkeys(item.names, "")
 
 
-def _show_reading(files: list[_ChosenFile], options: SourceOptions) -> None:
+def _show_detection(files: list[_ChosenFile], options: SourceOptions) -> None:
     for file in files:
-        detection = detect_format(file.path, options)
-        what = f"{detection.container}, format {detection.format}" if detection.format else detection.container
-        st.text(f"{file.name} is read as {what}: {detection.why}.")
-    with st.expander(f"How the first rows of {escaped(files[0].name)} are read", expanded=True):
-        records = preview(files[0].path, options, _PREVIEWED)
+        found = detect_format(file.path, options)
+        if found.format:
+            st.text(f"{file.name} is read as {found.container}, format {found.format}: {found.why}.")
+        else:
+            st.text(
+                f"{file.name} is read as {found.container}; no format fits it as it is: {found.why}. "
+                "Choose a format above to say which column is which of its fields."
+            )
+
+
+def _show_preview(file: _ChosenFile, options: SourceOptions) -> None:
+    with st.expander(f"How the first rows of {escaped(file.name)} are read", expanded=True):
+        records = preview(file.path, options, _PREVIEWED)
         for record, place in zip(records, st.columns(_PREVIEWED), strict=False):
             with place:
                 _show_record(record)
@@ -184,7 +198,8 @@ def _show_reading(files: list[_ChosenFile], options: SourceOptions) -> None:
 
 def _show_record(record: DatasetRow | Rejected) -> None:
     if isinstance(record, Rejected):
-        st.text(f"Record {record.line:,} is left out: {record.reason}. {record.detail}")
+        found = f" ({record.detail})" if record.detail else ""
+        st.text(f"Record {record.line:,} is left out: {record.reason}{found}. {REASONS[record.reason]}")
     else:
         st.text(f"Record {record.line:,}, domain {record.domain}")
         conversation(record.example, height=160)
@@ -205,46 +220,11 @@ def _import(session: Session, dataset: str, files: list[_ChosenFile], options: S
     if problem and not reports:
         show_error(problem)
         return
-    remember("last_import", (reports, problem))
+    keep_import_report(reports, problem)
     if not problem:
         remove_staged(session.workspace, [file.path for file in files])
         remember("import_round", _round() + 1)
     st.rerun()
-
-
-def _show_last_import() -> None:
-    reports, problem = remembered("last_import", ([], None))
-    if problem:
-        show_error(problem)
-    if not reports:
-        return
-    with st.container(border=True):
-        for report in reports:
-            _show_report(report)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Close"):
-                forget("last_import")
-                st.rerun()
-            link_to_page("score", "Go on: score it")
-
-
-def _show_report(report: ImportReport) -> None:
-    if report.already_imported:
-        st.text(
-            f"{report.source} is in {report.dataset} already, read in the same way: nothing was added "
-            f"({report.rows:,} rows, {report.rejected:,} left out the first time)."
-        )
-        return
-    lines = [
-        f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records left out "
-        f"(format {report.format})."
-    ]
-    if len(report.domains) <= _NAMED_DOMAINS:
-        lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
-    else:
-        lines.append(f"They are of {len(report.domains):,} domains.")
-    lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
-    st.text("\n".join(lines))
 
 
 main(open_session())

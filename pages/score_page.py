@@ -178,11 +178,13 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
         return
     request = ScoreRequest(**common, reference=reference.strip(), run=run or None, device=device, dtype=dtype)
     check, start, _ = st.columns([1, 1, 2])
+    is_check = check.button("Check what it will cost", width="stretch")
+    is_start = start.button("Start scoring", type="primary", width="stretch")
     try:
-        if check.button("Check what it will cost", width="stretch"):
+        if is_check:
             with st.spinner("Reading the models"):
                 begin_estimate(session, request)
-        if start.button("Start scoring", type="primary", width="stretch"):
+        if is_start:
             _start(session, request)
     except CurationError as error:
         show_error(error)

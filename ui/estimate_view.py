@@ -91,7 +91,8 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
     tokens, seconds, pace = st.columns(3)
     rate = outcome["tokens_per_second"]
     tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
-    seconds.metric("Estimated time", duration(float(outcome["seconds"])) if rate else "not measured")
+    time = duration(outcome["seconds"]) if outcome["seconds"] >= 1 else "under 1 s"
+    seconds.metric("Estimated time", time if rate else "not measured")
     pace.metric("Pace of the base model", f"{rate:,.0f} tokens/s" if rate else "not measured")
     for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
         if share:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SourceUnreadable
-from core.importing.formats import FORMATS
+from core.importing.formats import FORMATS, format_named
 
 AUTO = "auto"
 UNLABELLED = "unlabelled"
@@ -51,6 +51,13 @@ class SourceOptions:
 
     def remapped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A record's fields under the names the format knows them by."""
-        renamed = {name: value for name, value in fields.items() if name not in self.columns}
+        replaced = set(self.columns) | self._aliases()
+        renamed = {name: value for name, value in fields.items() if name not in replaced}
         renamed.update({name: fields[column] for name, column in self.columns.items() if column in fields})
         return renamed
+
+    def _aliases(self) -> set[str]:
+        """Other names of the fields that are mapped: a field said to be absent is not read under an alias either."""
+        source_format = format_named(self.format)
+        fields = source_format.fields if source_format else ()
+        return {name for item in fields if item.name in self.columns for name in item.names}

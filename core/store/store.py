@@ -300,9 +300,7 @@ class Store:
         """Raise `NameTaken` if the name is another run's."""
         found = self.rows("SELECT dataset_id, base_set, reference_set FROM run WHERE name = ?", [name])
         if found and found[0] != (self.dataset_id(dataset), base_set, reference_set):
-            raise NameTaken(
-                f"A run named {name!r} exists and compares other models, data or encoding. Choose another --run name."
-            )
+            raise NameTaken(f"A run named {name!r} compares other models, data or encoding. Name this run otherwise.")
 
     def run(self, name: str) -> dict[str, Any]:
         """A run: run_id, name, dataset, table (its scored table), base_noise and reference_noise

@@ -202,3 +202,15 @@ def test_options_go_to_the_store_as_json() -> None:
         "domain": {"name": "chat", "field": None},
         "columns": {"output": "a"},
     }
+
+
+def test_a_field_said_to_be_absent_is_not_read_under_an_alias(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "Name it.", "context": "A river.", "output": "Thames"}\n', encoding="utf-8")
+    with_context, without = (
+        next(read_examples(path, SourceOptions("alpaca", columns=columns))) for columns in ({}, {"input": ""})
+    )
+    assert isinstance(with_context, DatasetRow)
+    assert isinstance(without, DatasetRow)
+    assert [message.role for message in with_context.example.messages] == ["user", "context", "assistant"]
+    assert [message.role for message in without.example.messages] == ["user", "assistant"]

@@ -65,8 +65,17 @@ def test_a_job_runs_while_its_lock_is_held(job: Job) -> None:
 
 
 def test_a_worker_that_was_started_counts_as_running_before_it_has_the_lock(job: Job) -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", str(job.folder)]  # as a worker's, it names the job
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        starting(job, process.pid)
+        assert job.state == "running"
+        process.communicate()
+    assert job.state == "interrupted"
+
+
+def test_another_process_that_got_a_dead_workers_number_is_not_taken_for_it(job: Job) -> None:
     starting(job, os.getpid())
-    assert job.state == "running"
+    assert job.state == "interrupted"
 
 
 def test_a_worker_that_died_before_it_had_the_lock_is_interrupted(job: Job) -> None:

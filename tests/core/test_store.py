@@ -360,10 +360,10 @@ def test_a_run_of_the_same_name_is_built_anew_and_of_other_models_refused(store:
     store.save_run("first", "planets", base_set, reference_set, {})
     table = store.run("first")["table"]
     assert store.rows(f"SELECT not_scored FROM {table} ORDER BY row_number") == [(False,), (False,), (False,), (True,)]
-    with pytest.raises(NameTaken, match="A run named 'first' exists and compares other models"):
+    with pytest.raises(NameTaken, match="A run named 'first' compares other models"):
         store.save_run("first", "planets", reference_set, base_set, {})
     add(store, dataset="other")
-    with pytest.raises(NameTaken, match="Choose another --run name"):
+    with pytest.raises(NameTaken, match="Name this run otherwise"):
         store.save_run("first", "other", base_set, reference_set, {})
     assert store.run("first")["dataset"] == "planets"
 

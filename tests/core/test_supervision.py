@@ -1,8 +1,9 @@
 """What workers finish reaches the store once, whatever ends in between; no worker runs here but where it says so."""
 
+import fcntl
 import json
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,14 @@ def train(job: Job) -> None:
     model.mkdir()
     (model / PROVENANCE).write_text('{"seed": 0}', encoding="utf-8")
     job.finish({"state": "done", "elapsed_seconds": 1.0})
+
+
+@contextmanager
+def at_work(job: Job) -> Iterator[None]:
+    """Hold a job's lock, as its worker does."""
+    with open(job.folder / "worker.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def losses(store: Store) -> int:
@@ -160,7 +169,7 @@ def test_a_run_whose_name_was_given_away_meanwhile_is_said_to_be_so(store: Store
     finish_scoring(job)
     advance(store)
     assert job.state == "failed"
-    assert "A run named 'first' exists" in job.outcome["message"]
+    assert "A run named 'first' compares" in job.outcome["message"]
 
 
 def test_a_finished_training_becomes_a_reference(store: Store, training: TrainRequest) -> None:
@@ -194,15 +203,16 @@ def test_training_that_is_done_but_not_taken_in_is_not_done_again(store: Store, 
 
 def test_a_training_that_is_running_is_joined(store: Store, training: TrainRequest) -> None:
     job = create_train_job(store, training)
-    (job.folder / "starting.json").write_text(json.dumps({"process": os.getpid()}), encoding="utf-8")
-    assert begin_training(store, training) == job
+    with at_work(job):
+        assert begin_training(store, training) == job
     assert len(all_jobs(store.workspace)) == 1
+    assert not (job.folder / "worker.log").exists()
 
 
 def test_scoring_that_is_running_is_joined(store: Store, request_: ScoreRequest) -> None:
     job = create_score_job(store, plan_scoring(store, request_))
-    (job.folder / "starting.json").write_text(json.dumps({"process": os.getpid()}), encoding="utf-8")
-    assert begin_scoring(store, request_)[1] == job
+    with at_work(job):
+        assert begin_scoring(store, request_)[1] == job
 
 
 def test_scoring_with_nothing_missing_saves_the_run_and_goes_on_to_what_follows(

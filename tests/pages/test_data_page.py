@@ -88,6 +88,14 @@ def test_an_empty_workspace_offers_the_demo(data: Callable[[], AppTest]) -> None
     assert not [item for item in page.button if item.label == "Import"]
 
 
+def test_a_workspace_in_use_is_one_sentence(page_workspace: Path) -> None:
+    with Store.open(page_workspace, "a *long* evening"):
+        page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    assert not page.exception
+    assert "is in use by a *long* evening" in text_of(page)
+    assert "*long*" not in page.error[0].value
+
+
 def test_an_upload_is_shown_as_it_will_be_read_then_imported(data: Callable[[], AppTest], page_workspace: Path) -> None:
     page = healthy(upload(data(), ("space.jsonl", jsonl(*ROWS))))
     assert "space.jsonl is read as jsonl, format alpaca: 3 of the first 3 records have instruction and output." in (
@@ -173,7 +181,7 @@ def test_a_file_of_preference_pairs_says_what_it_is_and_what_to_do(data: Callabl
 def test_a_column_can_be_mapped_and_the_preview_follows(data: Callable[[], AppTest]) -> None:
     row = {"ask": "Name a moon.", "reply": "Io", "input": "of Jupiter"}
     page = upload(data(), ("odd.jsonl", jsonl(row, row)))
-    assert "No format fits these columns" in text_of(page)
+    assert "no format fits it as it is" in text_of(page)
     page = selectbox(page, "Format").set_value("alpaca").run()
     assert "left out: missing field" in text_of(page)
     page = selectbox(page, "instruction").set_value("ask").run()

@@ -1,0 +1,52 @@
+"""What the last import brought, kept on the page until it is closed."""
+
+import streamlit as st
+
+from core.errors import CurationError
+from core.importing import ImportReport
+from core.importing.records import REASONS
+from ui.session import forget, remember, remembered
+from ui.widgets import link_to_page, show_error
+
+_NAMED_DOMAINS = 20
+
+
+def keep_import_report(reports: list[ImportReport], problem: CurationError | None) -> None:
+    """Keep what `show_last_import` shows: a report for each file, and what kept the next one from being imported."""
+    remember("last_import", (reports, problem))
+
+
+def show_last_import() -> None:
+    """Rows, domains and records left out, file by file."""
+    reports, problem = remembered("last_import", ([], None))
+    if problem:
+        show_error(problem)
+    if not reports:
+        return
+    with st.container(border=True):
+        for report in reports:
+            _show_report(report)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Close"):
+                forget("last_import")
+                st.rerun()
+            link_to_page("score", "Go on: score it")
+
+
+def _show_report(report: ImportReport) -> None:
+    if report.already_imported:
+        st.text(
+            f"{report.source} is in {report.dataset} already, read in the same way: nothing was added "
+            f"({report.rows:,} rows, {report.rejected:,} left out the first time)."
+        )
+        return
+    lines = [
+        f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records left out "
+        f"(format {report.format})."
+    ]
+    if len(report.domains) <= _NAMED_DOMAINS:
+        lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
+    else:
+        lines.append(f"They are of {len(report.domains):,} domains.")
+    lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
+    st.text("\n".join(lines))
