@@ -134,11 +134,8 @@ class LossEngine:
     def nll_sums(self, rows: Sequence[Encoded]) -> NDArray[np.float64]:
         """nll_sum of each row [nats], float64; the rows are padded together into one batch."""
         input_ids, mask, positions = padded(rows, self._device)
-        scored = np.stack([np.pad(row.scored, (0, input_ids.shape[1] - len(row.scored))) for row in rows])
-        # logits[t] predict token t + 1: a token scored at t + 1 needs the hidden state at t.
-        batch_index, token_index = (torch.from_numpy(index).to(self._device) for index in np.nonzero(scored))
-        targets = input_ids[batch_index, token_index]
-        losses = self._token_losses(input_ids, mask, positions, batch_index, token_index - 1, targets)
+        batch_index, state_index, targets = scored_positions(rows, input_ids)
+        losses = self._token_losses(input_ids, mask, positions, batch_index, state_index, targets)
         sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
         sums.index_add_(0, batch_index, losses.double())
         return np.asarray(sums.cpu().numpy(), dtype=np.float64)
@@ -149,15 +146,15 @@ class LossEngine:
         mask: torch.Tensor,
         positions: torch.Tensor,
         batch_index: torch.Tensor,
-        token_index: torch.Tensor,
+        state_index: torch.Tensor,
         targets: torch.Tensor,
     ) -> torch.Tensor:
         if not self.splits:
             logits = self._model(
                 input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
-            ).logits[batch_index, token_index]
+            ).logits[batch_index, state_index]
             return F.cross_entropy(logits.float(), targets, reduction="none")
-        hidden = self._trunk(input_ids, mask, positions)[batch_index, token_index]
+        hidden = self._trunk(input_ids, mask, positions)[batch_index, state_index]
         chunk = max(1, _HEAD_CHUNK_BYTES // (4 * self._causal.config.get_text_config().vocab_size))
         return torch.cat(
             [
@@ -205,6 +202,19 @@ def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor,
         mask[index, : len(row.input_ids)] = 1
     positions = torch.arange(longest, device=device).expand(len(rows), -1)
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), positions
+
+
+def scored_positions(
+    rows: Sequence[Encoded], input_ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of every scored token of a padded batch: its row, the position whose state predicts it, and its id.
+
+    logits[t] predict token t + 1, so a token that is scored at t + 1 needs the hidden state at t: the one place where
+    labels are shifted, for scoring and for training.
+    """
+    scored = np.stack([np.pad(row.scored, (0, input_ids.shape[1] - len(row.scored))) for row in rows])
+    row_index, token_index = (torch.from_numpy(index).to(input_ids.device) for index in np.nonzero(scored))
+    return row_index, token_index - 1, input_ids[row_index, token_index]
 
 
 def trunk_states(causal: Any, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ from core.errors import JobCancelled, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.model_loading import load_model, load_tokenizer
 from core.models import PROVENANCE, ModelSpec
-from core.response_loss import LossEngine, head_logits, padded, plan_batches, trunk_states
+from core.response_loss import LossEngine, head_logits, padded, plan_batches, scored_positions, trunk_states
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")
@@ -133,15 +133,13 @@ class _ReferenceTrainer(Trainer):  # type: ignore[misc]
         batch = [self._rows[index] for index in inputs["rows"]]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         input_ids, mask, positions = padded(batch, next(model.parameters()).device)
-        scored = np.stack([np.pad(row.scored, (0, input_ids.shape[1] - len(row.scored))) for row in batch])
-        row_index, token_index = (torch.from_numpy(index).to(input_ids.device) for index in np.nonzero(scored))
-        targets = input_ids[row_index, token_index]
+        row_index, state_index, targets = scored_positions(batch, input_ids)
         if self._splits:
-            hidden = trunk_states(causal, input_ids, mask, positions)[row_index, token_index - 1]
+            hidden = trunk_states(causal, input_ids, mask, positions)[row_index, state_index]
             logits = head_logits(causal, hidden)
         else:
             whole = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
-            logits = whole[row_index, token_index - 1]
+            logits = whole[row_index, state_index]
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
         self._window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
         return losses.mean()
