@@ -421,3 +421,13 @@ def test_sql_reaches_no_file_but_the_store(store: Store, tmp_path: Path) -> None
         store.rows(f"SELECT * FROM read_csv('{tmp_path / 'secret.csv'}')")
     with pytest.raises(duckdb.Error, match="locked"):
         store.rows("SET enable_external_access = true")
+
+
+def test_a_store_that_was_opened_and_changed_often_opens_again(workspace: Path) -> None:
+    """Space that DuckDB gave back is not in the file any more, and nothing is missing from it."""
+    for number in range(8):
+        with Store.open(workspace, "the dashboard") as store:
+            store.add_source(
+                f"set {number}", "rows.jsonl", "jsonl", "hash", {}, [row(line, f"planet {line}") for line in range(20)]
+            )
+            assert store.rows("SELECT count(*) FROM dataset") == [(number + 1,)]
