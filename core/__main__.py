@@ -10,7 +10,7 @@ from core.devices import DEVICES, DTYPES
 from core.errors import SelectionInvalid
 from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import export_selection, selection_from_manifest
-from core.importing import DomainRule, SourceOptions, import_source
+from core.importing import DomainRule, SourceOptions, check_domain_field, import_source
 from core.importing.formats import FORMATS as SOURCE_FORMATS
 from core.importing.sources import local_files
 from core.inspecting import write_encoded
@@ -31,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help text has brackets of its own
 )
 
 Workspace = Annotated[
@@ -73,9 +74,14 @@ def import_command(
     as_json: AsJson = False,
 ) -> None:
     """Read files into a dataset; every record becomes a row, or is counted as rejected with a reason."""
+    if domain and domain_field:
+        raise typer.BadParameter("--domain and --domain-field exclude each other.")
     with plain_errors(), owned_store(workspace, "import") as store:
         options = SourceOptions(format=source_format, domain=DomainRule(domain, domain_field))
-        reports = [import_source(store, dataset, path, options) for path in local_files(files)]
+        paths = local_files(files)
+        for path in paths:
+            check_domain_field(path, options)
+        reports = [import_source(store, dataset, path, options) for path in paths]
         fields: dict[str, Any] = {
             "dataset": dataset,
             "rows": sum(report.rows for report in reports),

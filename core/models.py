@@ -163,6 +163,8 @@ def _check_folder(name: str, folder: Path) -> None:
             f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
             "they can run code. Convert them with transformers' save_pretrained."
         )
+    for weights in _weight_files(folder)[1:]:
+        _weights_header(weights)
     for code in _named_implementations(_read_json(folder / "config.json")):
         if "/" in code:
             raise ModelUnusable(f"The config of model {name!r} names code to download ({code}). It is not loaded.")
@@ -244,8 +246,11 @@ def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
 def parameter_count(spec: ModelSpec) -> int:
     """Parameters stored in the model's weight files, read from their headers. Raises `ModelUnusable` if damaged."""
     headers = [_weights_header(path) for path in _weight_files(Path(spec.path))[1:]]
-    tensors = [tensor for header in headers for name, tensor in header.items() if name != "__metadata__"]
-    return sum(math.prod(tensor["shape"]) for tensor in tensors)
+    return sum(math.prod(tensor["shape"]) for header in headers for tensor in _tensors(header))
+
+
+def _tensors(header: dict[str, Any]) -> list[dict[str, Any]]:
+    return [tensor for name, tensor in header.items() if name != "__metadata__"]
 
 
 def _weights_header(path: Path) -> dict[str, Any]:
@@ -255,6 +260,10 @@ def _weights_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size:
                 raise ValueError("it is shorter than it says")
-            return dict(json.loads(file.read(length)))
-    except (ValueError, TypeError, struct.error) as error:
+            header = dict(json.loads(file.read(length)))
+            expected = 8 + length + max((tensor["data_offsets"][1] for tensor in _tensors(header)), default=0)
+            if path.stat().st_size < expected:
+                raise ValueError(f"it has {path.stat().st_size:,} of {expected:,} bytes")
+            return header
+    except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ModelUnusable(f"The weights {path} are damaged ({error}). Fetch the model again.") from error

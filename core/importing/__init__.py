@@ -4,7 +4,7 @@ sources / hub -> unpacking -> reading (json_records, table_records) -> detection
 """
 
 from core.importing.detection import Detection, detect_format
-from core.importing.importer import ImportReport, import_source, preview, read_examples
+from core.importing.importer import ImportReport, check_domain_field, import_source, preview, read_examples
 from core.importing.source_options import DomainRule, SourceOptions
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "DomainRule",
     "ImportReport",
     "SourceOptions",
+    "check_domain_field",
     "detect_format",
     "import_source",
     "preview",

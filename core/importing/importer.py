@@ -14,7 +14,7 @@ from core.examples import DatasetRow, Rejected
 from core.importing.detection import Detection, detect_format
 from core.importing.formats import SourceFormat, format_named, read_example
 from core.importing.reading import plain_stem, read_records
-from core.importing.records import REASONS, RecordUnusable, SourceRecord
+from core.importing.records import REASONS, RecordUnusable, SourceRecord, plain_text
 from core.importing.source_options import AUTO, DomainRule, SourceOptions
 from core.importing.unpacking import check_readable
 from core.store import Store
@@ -103,6 +103,20 @@ def import_source(
 
     source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), records())
     return _report(store, dataset, source_id, already_imported=not fresh)
+
+
+def check_domain_field(path: Path, options: SourceOptions) -> None:
+    """Raise `SourceUnreadable` if the first records have no field of the name that the domain is to come from.
+
+    Such a name is a slip of the pen, and would leave every row unlabelled without a word.
+    """
+    columns = detect_format(path, options).columns
+    if options.domain.field and columns and options.domain.field not in columns:
+        found = ", ".join(plain_text(column, 40) for column in columns)
+        raise SourceUnreadable(
+            f"The first records of {path.name} have no field {plain_text(options.domain.field, 40)!r} for the domain. "
+            f"They have: {found}. Name one of these, or one domain for all rows."
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from core import demo
 from core.store import Store
 from tests import command_line
 
@@ -161,6 +162,7 @@ def test_status_shows_what_the_workspace_holds(scored: Path) -> None:
     ("arguments", "sentence"),
     [
         (["import", "nowhere.jsonl", "--dataset", "d"], "nowhere.jsonl"),
+        (["import", demo.DATASET, "--dataset", "d", "--domain-field", "topic"], "no field 'topic'"),
         (["score", "--dataset", "missing", "--base", "b", "--reference", "r"], "No dataset is named 'missing'"),
         (["score", "--dataset", "numbers", "--base", "/nowhere", "--reference", "r"], "No model '/nowhere'"),
         (["losses", "--run", "missing", "--output", "l.csv"], "No run is named 'missing'"),
@@ -171,7 +173,7 @@ def test_status_shows_what_the_workspace_holds(scored: Path) -> None:
         (["train", "--dataset", "numbers", "--base", "/nowhere", "--name", "n"], "No model '/nowhere'"),
     ],
 )
-def test_what_went_wrong_is_one_sentence_and_exit_code_1(scored: Path, arguments: list[str], sentence: str) -> None:
+def test_what_went_wrong_is_one_sentence_and_exit_code_1(scored: Path, arguments: list[object], sentence: str) -> None:
     done = command_line.run(scored, *arguments)
     assert done.returncode == 1
     assert sentence in done.stderr
@@ -184,6 +186,7 @@ def test_what_went_wrong_is_one_sentence_and_exit_code_1(scored: Path, arguments
     [
         ["unknown"],
         ["score", "--dataset", "numbers"],
+        ["import", "rows.jsonl", "--dataset", "d", "--domain", "chat", "--domain-field", "domain"],
         ["select", "--run", "first", "--name", "x", "--ratio", "even=much"],
         ["select", "--run", "first", "--name", "x"],
     ],

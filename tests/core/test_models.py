@@ -346,8 +346,8 @@ def test_parameters_are_counted_from_the_files_headers(saved: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("content", [b"abc", b"this is no safetensors file", b"\2\0\0\0\0\0\0\0{!"])
 def test_damaged_weights_are_not_counted(folder: Path, tmp_path: Path, content: bytes) -> None:
-    (folder / "model.safetensors").write_bytes(content)
     spec = resolve(folder, tmp_path)
+    (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelUnusable, match="are damaged"):
         parameter_count(spec)
 
@@ -356,3 +356,10 @@ def test_a_spec_survives_the_job_file(saved: Path, saved_adapter: Path, tmp_path
     spec = resolve(saved_adapter, tmp_path)
     assert ModelSpec(**json.loads(json.dumps(spec.to_fields()))) == spec
     assert replace(spec, label="another name").fingerprint("float32") == spec.fingerprint("float32")
+
+
+def test_weights_that_were_cut_off_are_refused_before_any_worker_starts(folder: Path, tmp_path: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelUnusable, match=r"it has [\d,]+ of [\d,]+ bytes"):
+        resolve(folder, tmp_path)
