@@ -285,8 +285,16 @@ def _read_if_there(path: Path) -> dict[str, Any] | None:
 
 
 def _works_on(process: int, job_id: str) -> bool:
-    """Whether a process is a worker of that job. Its id alone would not do: the system gives ids out again."""
+    """Whether a process is a worker of that job. Its id alone would not do: the system gives ids out again.
+
+    A process that is just becoming another program has no command line for a moment, as one that ended has none
+    until it is waited for (a zombie): the first counts as the worker, the second does not.
+    """
+    folder = Path(f"/proc/{process}")
     try:
-        return job_id.encode() in Path(f"/proc/{process}/cmdline").read_bytes()
+        command = (folder / "cmdline").read_bytes()
+        if command:
+            return job_id.encode() in command
+        return "State:\tZ" not in (folder / "status").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return False
