@@ -145,8 +145,9 @@ def check_outcome(job: Job) -> dict[str, Any]:
 
 def _ingest(store: Store, job: Job) -> None:
     for part in job.request["parts"]:
+        ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
-            if not store.has_shard(path.stem):
+            if path.stem not in ingested:
                 store.ingest_shard(path.stem, part["loss_set"], read_shard(path))
         noise = job.folder / f"noise-{part['role']}.txt"
         if noise.exists():

@@ -110,8 +110,10 @@ def check_domain_field(path: Path, options: SourceOptions) -> None:
 
     Such a name is a slip of the pen, and would leave every row unlabelled without a word.
     """
+    if not options.domain.field:
+        return
     columns = detect_format(path, options).columns
-    if options.domain.field and columns and options.domain.field not in columns:
+    if columns and options.domain.field not in columns:
         found = ", ".join(plain_text(column, 40) for column in columns)
         raise SourceUnreadable(
             f"The first records of {path.name} have no field {plain_text(options.domain.field, 40)!r} for the domain. "

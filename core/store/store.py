@@ -259,12 +259,18 @@ class Store:
 
         return self._write(change)
 
-    def has_shard(self, name: str) -> bool:
-        """Whether a shard of that name was ingested."""
-        return bool(self.rows("SELECT 1 FROM shard WHERE name = ?", [name]))
+    def ingested_shards(self, prefix: str) -> set[str]:
+        """Names of the ingested shards that begin so: one query for a job, however many shards it has written."""
+        return {name for (name,) in self.rows("SELECT name FROM shard WHERE starts_with(name, ?)", [prefix])}
 
     def set_noise_floor(self, loss_set_id: int, nats_per_token: float) -> None:
-        """Record how far a loss of this set moves when only the batch plan changes [nats per token]."""
+        """Record how far a loss of this set moves when only the batch plan changes [nats per token].
+
+        A figure no larger than the known one writes nothing: a supervisor brings the same one again and again.
+        """
+        known = self.rows("SELECT noise_floor FROM loss_set WHERE loss_set_id = ?", [loss_set_id])
+        if known and known[0][0] is not None and known[0][0] >= nats_per_token:
+            return
         self._write(
             lambda connection: fetch_all(
                 connection,
