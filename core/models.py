@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from core.errors import ModelUnusable, TokenizerMismatch
 
@@ -70,6 +71,15 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
 def trained_references(workspace: Path) -> list[str]:
     """Names of the references trained in this workspace; the provenance is written last, so it means complete."""
     return sorted(path.parent.name for path in (workspace / "models").glob(f"*/{PROVENANCE}"))
+
+
+def trained_examples(spec: ModelSpec) -> list[str]:
+    """Ids of the examples that a reference trained here has seen; empty where its provenance does not say."""
+    order = _read_json(Path(spec.adapter or spec.path) / PROVENANCE).get("data_order")
+    try:
+        return [str(UUID(example_id)) for example_id in order or ()]
+    except (ValueError, TypeError, AttributeError):
+        return []
 
 
 def tokenizer_fingerprint(spec: ModelSpec) -> str:

@@ -110,8 +110,13 @@ FLAGS = {
     "zero_base_loss": "the base loss is zero, so learnability is undefined",
     "no_scored_token": "no token of the response was left to score",
     "not_scored": "a loss has not been computed yet, or could not be",
+    "trained_on": "the reference was trained on this very row, so part of its gain may be memory",
+    "duplicate": "an earlier row of the dataset holds the same conversation",
 }
 """Everything a row can be marked with, in plain words."""
+
+DOUBTS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
+"""The flags that put a row's own score in doubt; the others say where the row stands among the rest."""
 
 
 def score_named(name: str) -> Score:

@@ -15,6 +15,7 @@ from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.filters import Range, RowFilter
 from core.scores import FLAGS, SCORES, Score
 from core.store import Store
+from core.text_search import TextSearch
 from ui.charts import (
     domain_colours,
     histogram_figure,
@@ -101,7 +102,7 @@ def choose_rows(store: Store, table: str, score: Score) -> RowFilter:
         long = st.number_input("Tokens to", value=None, step=1, key="long", **any_value)
     bounds = ((score.name, low, high), ("token_count", short, long))
     ranges = tuple(Range(*each) for each in bounds if each[1] is not None or each[2] is not None)
-    return RowFilter(tuple(chosen), ranges, tuple(without), tuple(having), text or "")
+    return RowFilter(tuple(chosen), ranges, tuple(without), tuple(having), TextSearch(text or ""))
 
 
 def show_readout(counts: pd.DataFrame) -> int:

@@ -13,6 +13,7 @@ from core.filters import EVERYTHING, Range, RowFilter
 from core.scores import FLAGS, SCORES
 from core.selection.budgets import budgets
 from core.selection.recipe import ORDERS, SCOPES, Amount, Selection
+from core.text_search import TextSearch
 from ui.widgets import escaped
 
 PRESETS = (1.5, 6.0, 16.7)
@@ -108,7 +109,7 @@ def _filters(score: str) -> tuple[RowFilter, bool]:
     )
     bounds = ((score, low, high), ("token_count", short, long))
     ranges = [Range(*each) for each in bounds if each[1] is not None or each[2] is not None]
-    return _with_carried(RowFilter((), tuple(ranges), tuple(without), (), text or "")), bool(collapse)
+    return _with_carried(RowFilter((), tuple(ranges), tuple(without), (), TextSearch(text or ""))), bool(collapse)
 
 
 def _with_carried(row_filter: RowFilter) -> RowFilter:
@@ -124,7 +125,7 @@ def _with_carried(row_filter: RowFilter) -> RowFilter:
         (*row_filter.ranges, *carried.ranges),
         row_filter.without_flags,
         carried.with_flags,
-        row_filter.text,
+        row_filter.search,
     )
 
 
@@ -226,5 +227,5 @@ def _put_filter(row_filter: RowFilter, score: str) -> None:
     for key, tokens in (("recipe_short", of_length.low), ("recipe_long", of_length.high)):
         st.session_state[key] = None if tokens is None else int(tokens)
     st.session_state["recipe_without"] = list(row_filter.without_flags)
-    st.session_state["recipe_text"] = row_filter.text
+    st.session_state["recipe_text"] = row_filter.search.query
     st.session_state[_CARRIED] = RowFilter(row_filter.domains, tuple(shown.values()), (), row_filter.with_flags)

@@ -4,7 +4,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
 from core.selection.decisions import KEPT
-from core.selection.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Selection
+from core.selection.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Pick, Selection
 from core.selection.summary import (
     Summary,
     domain_totals,
@@ -25,6 +25,7 @@ __all__ = [
     "ORDERS",
     "SCOPES",
     "Amount",
+    "Pick",
     "Selection",
     "Summary",
     "domain_totals",

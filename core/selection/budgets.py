@@ -29,7 +29,7 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
     """
     if not totals:
         raise SelectionInvalid(f"The run {selection.run!r} has no rows. Import data and score it first.")
-    unknown = sorted(set(selection.domain_amounts) - set(totals))
+    unknown = sorted({*selection.domain_amounts, *selection.weights} - set(totals))
     if unknown:
         raise SelectionInvalid(
             f"There is no domain {', '.join(map(repr, unknown))}. The run's domains are: {', '.join(sorted(totals))}."
@@ -38,7 +38,8 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
     if selection.scope == "pooled":
         rows = sum(rows for rows, _ in allowed.values())
         return {POOL: _budget(selection.amount, rows)}
-    found = dict.fromkeys(totals, Budget("rows", 0)) | _default_budgets(selection.amount, allowed)
+    parts = _weighted_budgets(selection, allowed) if selection.weights else _default_budgets(selection.amount, allowed)
+    found = dict.fromkeys(totals, Budget("rows", 0)) | parts
     for domain, amount in selection.domain_amounts.items():
         if domain in allowed:
             found[domain] = _budget(amount, totals[domain][0])
@@ -56,11 +57,24 @@ def _budget(amount: Amount, rows: int) -> Budget:
 def _default_budgets(amount: Amount, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
     if amount.kind == "ratio":
         return {domain: _budget(amount, rows) for domain, (rows, _) in totals.items()}
-    sizes = {domain: total[0 if amount.kind == "rows" else 1] for domain, total in totals.items()}
-    shares = {domain: Fraction(int(amount.value) * size, sum(sizes.values()) or 1) for domain, size in sizes.items()}
+    sizes = {domain: Fraction(total[0 if amount.kind == "rows" else 1]) for domain, total in totals.items()}
+    return {domain: Budget(amount.kind, part) for domain, part in _split(int(amount.value), sizes).items()}
+
+
+def _weighted_budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
+    total = _budget(selection.amount, sum(rows for rows, _ in totals.values()))
+    weights = {domain: Fraction(str(selection.weights.get(domain, 0))) for domain in totals}
+    return {domain: Budget(total.unit, part) for domain, part in _split(total.wanted, weights).items()}
+
+
+def _split(total: int, sizes: Mapping[str, Fraction]) -> dict[str, int]:
+    """Whole parts in proportion to the sizes that add up to the total, by largest remainder, then by name."""
+    whole = sum(sizes.values())
+    if not whole:
+        return dict.fromkeys(sizes, 0)
+    shares = {domain: total * size / whole for domain, size in sizes.items()}
     parts = {domain: int(share) for domain, share in shares.items()}
-    left_over = int(amount.value) - sum(parts.values()) if any(sizes.values()) else 0
     by_remainder = sorted(shares, key=lambda domain: (parts[domain] - shares[domain], domain))
-    for domain in by_remainder[:left_over]:
+    for domain in by_remainder[: total - sum(parts.values())]:
         parts[domain] += 1
-    return {domain: Budget(amount.kind, part) for domain, part in parts.items()}
+    return parts

@@ -1,14 +1,17 @@
 """The recipe: a `Selection` says which rows of a run to keep, as a value that goes to JSON and back."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+from uuid import UUID
 
 from core.errors import SelectionInvalid
 from core.filters import EVERYTHING, RowFilter
 from core.scores import DEFAULT_SCORE, score_named
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
+_READABLE_VERSIONS = (1, 2)
 _MOST = 1e15
 AMOUNT_KINDS = ("ratio", "rows", "tokens")
 SCOPES = {
@@ -90,14 +93,35 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """A decision by hand on one conversation, wherever it stands: always `keep` it, or never. `note` says why."""
+
+    example_id: str
+    keep: bool
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "example_id", str(UUID(self.example_id)))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise SelectionInvalid(f"A hand pick names {self.example_id!r}, which is no example_id.") from error
+        if type(self.keep) is not bool or not isinstance(self.note, str):
+            raise SelectionInvalid(f"The hand pick of {self.example_id} cannot be read. Give keep and a note.")
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which rows of a run to keep.
 
     `amount` is for every domain (scope "domain") or for all rows together ("pooled"): a ratio is a share of each
-    domain's rows, while rows and tokens are a total, split over domains by their size. `domain_amounts` replace a
-    domain's part with a figure of its own. With `collapse_duplicates` only the first of equal conversations that
-    passes the filter is kept, so that none is trained on twice. The same recipe on the same losses keeps the same
-    rows.
+    domain's rows, while rows and tokens are a total, split over domains by their size. With `weights` any amount is a
+    total (a ratio: of all rows) and is split by them; they need not add up to 1, and a domain without one gets
+    nothing. `domain_amounts` replace a domain's part with a figure of its own.
+
+    With `collapse_duplicates` only the first of equal conversations that passes the filter is kept, so that none is
+    trained on twice; with `near_duplicates` (the threshold of a search made before) only the best-ranked of each
+    group. `picks` come before everything else: a kept one is kept whatever the filter, the flags and the amount say,
+    and counts towards the amount. The same recipe on the same losses keeps the same rows.
     """
 
     run: str
@@ -109,16 +133,28 @@ class Selection:
     collapse_duplicates: bool = True
     filter: RowFilter = EVERYTHING
     seed: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    near_duplicates: float | None = None
+    picks: tuple[Pick, ...] = ()
 
     def __post_init__(self) -> None:
         score_named(self.score)
         _check_one_of("order", self.order, ORDERS)
         _check_one_of("scope", self.scope, SCOPES)
-        if self.domain_amounts and self.scope == "pooled":
+        by_hand = {**self.domain_amounts, **self.weights}
+        if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
-                f"An amount of its own was given for {', '.join(sorted(self.domain_amounts))}, but the pooled scope "
+                f"An amount or a weight of its own was given for {', '.join(sorted(by_hand))}, but the pooled scope "
                 "ranks all domains together. Use scope 'domain', or one amount for all."
             )
+        _check_weights(self.weights)
+        if self.near_duplicates is not None and not self.collapse_duplicates:
+            raise SelectionInvalid(
+                "Near duplicates are to be collapsed and exact ones are not. Collapse exact duplicates too."
+            )
+        twice = [pick for pick, count in Counter(pick.example_id for pick in self.picks).items() if count > 1]
+        if twice:
+            raise SelectionInvalid(f"The example {twice[0]} was picked by hand more than once. Keep one of the picks.")
 
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields; `version` says how to read them."""
@@ -133,6 +169,9 @@ class Selection:
             "collapse_duplicates": self.collapse_duplicates,
             "filter": self.filter.to_fields(),
             "seed": self.seed,
+            "weights": dict(self.weights),
+            "near_duplicates": self.near_duplicates,
+            "picks": [asdict(pick) for pick in self.picks],
         }
 
     @classmethod
@@ -143,9 +182,9 @@ class Selection:
             raise SelectionInvalid(f"A recipe is a JSON object, not {type(given).__name__}. Give one that was saved.")
         values = dict(given)
         version = values.pop("version", RECIPE_VERSION)
-        if version != RECIPE_VERSION:
+        if version not in _READABLE_VERSIONS:
             raise SelectionInvalid(
-                f"The recipe has version {version!r}; this program reads version {RECIPE_VERSION}. "
+                f"The recipe has version {version!r}; this program reads up to version {RECIPE_VERSION}. "
                 "Use the program version that wrote it."
             )
         types = {"run": str, "score": str, "order": str, "scope": str, "collapse_duplicates": bool, "seed": int}
@@ -163,6 +202,12 @@ class Selection:
             values["domain_amounts"] = _read_domain_amounts(values["domain_amounts"])
         if "filter" in values:
             values["filter"] = _read_filter(values["filter"])
+        if "weights" in values and not isinstance(values["weights"], dict):
+            raise SelectionInvalid(f"weights is {values['weights']!r}. Give an object of domain names and numbers.")
+        if values.get("near_duplicates") is not None and not _is_number(values["near_duplicates"]):
+            raise SelectionInvalid(f"near_duplicates is {values['near_duplicates']!r}. Give a threshold, or null.")
+        if "picks" in values:
+            values["picks"] = _read_picks(values["picks"])
         return cls(**values)
 
 
@@ -187,5 +232,21 @@ def _read_domain_amounts(given: Any) -> dict[str, Amount]:
 def _read_filter(given: Any) -> RowFilter:
     if not isinstance(given, dict):
         raise SelectionInvalid(f"The filter is {given!r}. Give an object of filter fields, or leave it out.")
-    _check_known("filter", given, list(EVERYTHING.to_fields()))
+    _check_known("filter", given, [*EVERYTHING.to_fields(), "text"])
     return RowFilter.from_fields(given)
+
+
+def _read_picks(given: Any) -> tuple[Pick, ...]:
+    if not isinstance(given, list) or not all(isinstance(pick, dict) and "example_id" in pick for pick in given):
+        raise SelectionInvalid("The recipe's picks cannot be read. Give a list of objects with example_id and keep.")
+    for pick in given:
+        _check_known("hand pick", pick, [part.name for part in fields(Pick)])
+    return tuple(Pick(pick["example_id"], pick.get("keep", True), pick.get("note", "")) for pick in given)
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    for domain, weight in weights.items():
+        if not _is_number(weight) or not weight >= 0:
+            raise SelectionInvalid(f"The weight of {domain!r} is {weight!r}. Give a number, 0 or more.")
+    if weights and not any(weights.values()):
+        raise SelectionInvalid("Every domain has weight 0, so nothing can be kept. Give one of them a weight.")

@@ -11,7 +11,7 @@ from core.filters import Query
 from core.selection.budgets import Budget, budgets
 from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.selection.recipe import ORDERS, Amount, Selection
-from core.store import Store
+from core.store import Store, near_duplicate_set_id, save_recipe, saved_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,14 @@ class PoolSummary:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a recipe keeps. `pools` are what was ranked together; `domains` has one row a domain: domain, rows,
-    tokens, kept_rows, kept_tokens; `outcomes` one row a domain and outcome: domain, outcome, rows, tokens."""
+    tokens, kept_rows, kept_tokens; `outcomes` one row a domain and outcome: domain, outcome, rows, tokens.
+    `picked_rows` were kept by hand; `lost_picks` name a conversation that the dataset does not hold."""
 
     pools: tuple[PoolSummary, ...]
     domains: pd.DataFrame
     outcomes: pd.DataFrame
+    picked_rows: int = 0
+    lost_picks: int = 0
 
     @property
     def rows(self) -> int:
@@ -84,12 +87,15 @@ class Summary:
     @property
     def notices(self) -> list[str]:
         """What a person has to know: one sentence for each request that could not be met."""
-        return [
-            f"{pool.pool or 'All domains together'}: {pool.wanted:,} {pool.unit} were asked for and "
-            f"{pool.available:,} can be kept, so all of that is."
+        found = [
+            f"{pool.pool or 'All domains together'}: {pool.available:,} of {pool.wanted:,} {pool.unit} wanted; "
+            "that is all there is to keep."
             for pool in self.pools
             if pool.capped
         ]
+        if self.lost_picks:
+            found.append(f"{self.lost_picks:,} of the hand picks name rows that this dataset does not hold.")
+        return found
 
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields, for a saved selection or a manifest."""
@@ -101,6 +107,7 @@ class Summary:
             "pools": [{**asdict(pool), "capped": pool.capped} for pool in self.pools],
             "domains": self.domains.to_dict("records"),
             "outcomes": self.outcomes.to_dict("records"),
+            "picked_rows": self.picked_rows,
             "notices": self.notices,
         }
 
@@ -112,9 +119,17 @@ def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:
 
 
 def row_decisions(store: Store, selection: Selection) -> Query:
-    """`decisions` for a recipe as the store stands. Raises `NotFound` if its run is not there."""
-    table = store.run(selection.run)["table"]
-    return decisions(selection, table, budgets(selection, domain_totals(store, table)))
+    """`decisions` for a recipe as the store stands. Raises `NotFound` if its run, or the search for near duplicates
+    that it names, is not there, and `SelectionInvalid` for a search pattern that cannot be read."""
+    return _decisions(store, selection, domain_totals(store, store.run(selection.run)["table"]))
+
+
+def _decisions(store: Store, selection: Selection, totals: Mapping[str, tuple[int, int]]) -> Query:
+    run = store.run(selection.run)
+    store.check_search(selection.filter.search)
+    threshold = selection.near_duplicates
+    near_set = None if threshold is None else near_duplicate_set_id(store, run["dataset"], threshold)
+    return decisions(selection, run["table"], budgets(selection, totals), near_set)
 
 
 def select_summary(store: Store, selection: Selection) -> Summary:
@@ -122,11 +137,12 @@ def select_summary(store: Store, selection: Selection) -> Summary:
     table = store.run(selection.run)["table"]
     totals = domain_totals(store, table)
     limits = budgets(selection, totals)
-    sql, values = decisions(selection, table, limits)
+    sql, values = _decisions(store, selection, totals)
     outcomes = store.frame(
         f"""
         SELECT domain, outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens,
-            max(rank) AS last_rank, arg_max(value, rank) AS last_value
+            max(rank) FILTER (NOT picked) AS last_rank, arg_max(value, rank) FILTER (NOT picked) AS last_value,
+            count_if(picked) AS picked
         FROM ({sql}) GROUP BY ALL ORDER BY domain, rows DESC, outcome
         """,
         values,
@@ -140,7 +156,17 @@ def select_summary(store: Store, selection: Selection) -> Summary:
         columns=["domain", "rows", "tokens", "kept_rows", "kept_tokens"],
     )
     pools = tuple(_pool_summary(selection, pool, budget, outcomes, totals) for pool, budget in limits.items())
-    return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]])
+    picked = int(kept["picked"].sum())
+    lost = _lost_picks(store, selection, table)
+    return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]], picked, lost)
+
+
+def _lost_picks(store: Store, selection: Selection, table: str) -> int:
+    if not selection.picks:
+        return 0
+    ids = [pick.example_id for pick in selection.picks]
+    sql = f"SELECT count(DISTINCT example_id) FROM {table} WHERE example_id IN (SELECT unnest(?::UUID[]))"
+    return len(ids) - int(store.rows(sql, [ids])[0][0])
 
 
 def near_the_cut(store: Store, selection: Selection, domain: str, count: int = 5) -> pd.DataFrame:
@@ -199,10 +225,19 @@ def overlap(store: Store, first: Selection, second: Selection) -> pd.DataFrame:
 
 def matched_control(selection: Selection, summary: Summary, order: str) -> Selection:
     """The same recipe in another order, with as many tokens as `selection` keeps of each domain, so that training on
-    the two compares the choice and not the amount."""
+    the two compares the choice and not the amount. What a person left out stays out; what one picked is a choice, so a
+    control does not have it."""
     kept = zip(summary.domains["domain"], summary.domains["kept_tokens"], strict=True)
     amounts = {domain: Amount("tokens", int(tokens)) for domain, tokens in kept}
-    return replace(selection, order=order, scope="domain", amount=Amount("tokens", 0), domain_amounts=amounts)
+    return replace(
+        selection,
+        order=order,
+        scope="domain",
+        amount=Amount("tokens", 0),
+        domain_amounts=amounts,
+        weights={},
+        picks=tuple(pick for pick in selection.picks if not pick.keep),
+    )
 
 
 def save_selection(store: Store, name: str, selection: Selection, replace_existing: bool = False) -> Summary:
@@ -211,13 +246,13 @@ def save_selection(store: Store, name: str, selection: Selection, replace_existi
     if not name.strip():
         raise SelectionInvalid("The selection has no name. Give it one.")
     summary = select_summary(store, selection)
-    store.save_selection(name.strip(), selection.to_fields(), summary.to_fields(), replace=replace_existing)
+    save_recipe(store, name.strip(), selection.to_fields(), summary.to_fields(), replace=replace_existing)
     return summary
 
 
 def saved_selection(store: Store, name: str) -> Selection:
     """The recipe saved under a name. Raises `NotFound` naming those there are."""
-    return Selection.from_fields(store.selection(name))
+    return Selection.from_fields(saved_recipe(store, name))
 
 
 def saved_selection_names(store: Store) -> list[str]:
@@ -232,7 +267,8 @@ def _pool_summary(
     kept = mine[mine["outcome"] == KEPT]
     eligible = mine[mine["outcome"].isin([KEPT, BELOW_THE_CUT])]
     sizes = totals.values() if selection.scope == "pooled" else [totals[pool]]
-    cuts = kept.sort_values("last_rank")["last_value"].tolist() if ORDERS[selection.order].by_score else []
+    ranked = kept.dropna(subset=["last_rank", "last_value"]).sort_values("last_rank")
+    cuts = ranked["last_value"].tolist() if ORDERS[selection.order].by_score else []
     return PoolSummary(
         pool,
         budget.unit,

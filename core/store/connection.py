@@ -1,4 +1,4 @@
-"""Opening the database file: hardened, its version and size checked, made with its schema where there is none."""
+"""Opening the database file: hardened, its size checked, made with its schema where there is none."""
 
 import os
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ import duckdb
 from core import settings
 from core.errors import StoreUnusable
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 _HEADER_BYTES = 3 * 4096
 """DuckDB's file begins with three headers of this total size; blocks follow."""
 
 
-def connect(workspace: Path) -> duckdb.DuckDBPyConnection:
+def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
+    """The open database and the version of the store in it. Raises `StoreUnusable`."""
     path = workspace / "store.duckdb"
     spill = workspace / "spill"
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -39,13 +40,7 @@ def connect(workspace: Path) -> duckdb.DuckDBPyConnection:
             f"The store {path} cannot be opened ({str(error).splitlines()[0]}). "
             "Nothing was changed; restore a backup of it, or choose another --workspace."
         ) from error
-    if version != STORE_VERSION:
-        connection.close()
-        raise StoreUnusable(
-            f"The store {path} has version {version}; this program reads version {STORE_VERSION}. "
-            "Use the program version that wrote it, or choose another --workspace."
-        )
-    return connection
+    return connection, version
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

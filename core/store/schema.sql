@@ -84,3 +84,28 @@ CREATE TABLE selection (
     summary VARCHAR NOT NULL,             -- JSON: rows and tokens kept, by domain, as of saving
     created_at TIMESTAMPTZ NOT NULL
 );
+
+CREATE TABLE trained_example (            -- what a reference that was trained here has seen
+    model_fingerprint VARCHAR NOT NULL,
+    example_id UUID NOT NULL
+);
+
+CREATE TABLE token_loss (                 -- losses token by token of the examples somebody looked at
+    loss_set_id INTEGER NOT NULL,
+    example_id UUID NOT NULL,
+    tokens VARCHAR NOT NULL               -- JSON: core.token_losses
+);
+
+CREATE TABLE near_duplicate_set (         -- one search for near duplicates
+    near_duplicate_set_id INTEGER NOT NULL,
+    dataset_id INTEGER NOT NULL,
+    threshold DOUBLE NOT NULL,            -- least Jaccard similarity of two that are linked
+    example_count BIGINT NOT NULL,        -- different examples of the dataset then
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE near_duplicate (             -- members of groups of two or more
+    near_duplicate_set_id INTEGER NOT NULL,
+    example_id UUID NOT NULL,
+    group_number BIGINT NOT NULL
+);

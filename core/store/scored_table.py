@@ -3,8 +3,11 @@
 Pages read this table and compute nothing that it holds.
 """
 
+import duckdb
+
 from core import settings
 from core.scores import SCORES
+from core.store.connection import fetch_all
 
 _LOSSES = ("base_loss", "reference_loss")
 
@@ -33,7 +36,13 @@ def scored_table_sql(table: str) -> str:
                 coalesce(base.reason, reference.reason) AS reason,
                 coalesce(base.token_count = 0, false) AS no_scored_token,
                 base.example_id IS NULL OR reference.example_id IS NULL AS not_scored,
-                nullif(min(row_number) OVER (PARTITION BY r.example_id), row_number) AS duplicate_of
+                nullif(min(row_number) OVER (PARTITION BY r.example_id), row_number) AS duplicate_of,
+                r.example_id IN (
+                    SELECT example_id FROM trained_example
+                    WHERE model_fingerprint = (
+                        SELECT model_fingerprint FROM loss_set JOIN run ON loss_set_id = reference_set WHERE run_id = $1
+                    )
+                ) AS trained_on
             FROM run
             JOIN dataset_row r USING (dataset_id)
             JOIN loss_set base_set ON base_set.loss_set_id = run.base_set
@@ -41,11 +50,21 @@ def scored_table_sql(table: str) -> str:
             LEFT JOIN loss base ON base.loss_set_id = run.base_set AND base.example_id = r.example_id
             LEFT JOIN loss reference
                 ON reference.loss_set_id = run.reference_set AND reference.example_id = r.example_id
-            WHERE run_id = ?
+            WHERE run_id = $1
         )
         SELECT
             *, {scores},
             coalesce(base_loss > 0 AND base_loss < {settings.number("low_base_loss")}, false) AS low_base_loss,
-            coalesce(abs(base_loss - reference_loss) < noise_floor, false) AS unresolved
+            coalesce(abs(base_loss - reference_loss) < noise_floor, false) AS unresolved,
+            duplicate_of IS NOT NULL AS duplicate
         FROM joined ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
     """
+
+
+def scored_table(run_id: int) -> str:
+    """Name of a run's scored table."""
+    return f"scored_{int(run_id)}"
+
+
+def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])

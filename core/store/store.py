@@ -17,13 +17,15 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core.errors import NameTaken, NotFound, StoreUnusable
+from core.errors import NameTaken, NotFound, SelectionInvalid, StoreUnusable
 from core.examples import DatasetRow, Rejected
 from core.ownership import acquire_lock
 from core.spool import SHARD_SCHEMA
-from core.store.connection import connect, fetch_all, fetch_first, next_id
+from core.store.connection import fetch_all, fetch_first, next_id
 from core.store.insertion import ensure_dataset, insert_records
-from core.store.scored_table import scored_table_sql
+from core.store.migrations import open_database
+from core.store.scored_table import build_scored_table, scored_table
+from core.text_search import TextSearch
 
 _Result = TypeVar("_Result")
 
@@ -55,7 +57,7 @@ class Store:
                 f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
             ) from error
         try:
-            connection = connect(workspace)
+            connection = open_database(workspace)
         except BaseException:
             lock.close()
             raise
@@ -98,7 +100,7 @@ class Store:
         with self._cursor() as cursor:
             yield from cursor.sql(sql, params=list(parameters)).to_arrow_reader(size)
 
-    def _write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+    def write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
         """Run one change in the writer thread, in one transaction: all of it, or none."""
 
         def transaction() -> _Result:
@@ -113,13 +115,25 @@ class Store:
 
         return self._writer.submit(transaction).result()
 
+    def check_search(self, search: TextSearch) -> None:
+        """Raise `SelectionInvalid` if the search is a pattern that cannot be read."""
+        condition, values = search.condition()
+        try:
+            self.rows(f"SELECT {condition} FROM (VALUES ('', '')) AS example(prompt, response)", values)
+        except duckdb.InvalidInputException as error:
+            problem = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
+            raise SelectionInvalid(
+                f"The pattern {search.query!r} cannot be read ({problem}). Correct it, or search for a phrase."
+            ) from error
+
     # Datasets
 
     def dataset_id(self, name: str) -> int:
         """Id of a dataset. Raises `NotFound` naming those there are."""
-        return int(self._named("dataset", "dataset_id", name))
+        return int(self.named("dataset", "dataset_id", name))
 
-    def _named(self, table: str, column: str, name: str) -> Any:
+    def named(self, table: str, column: str, name: str) -> Any:
+        """A column of the row of that name. Raises `NotFound` naming those there are."""
         found = self.rows(f"SELECT {column} FROM {table} WHERE name = ?", [name])
         if not found:
             names = [row[0] for row in self.rows(f"SELECT name FROM {table} ORDER BY name")]
@@ -161,7 +175,7 @@ class Store:
             )
             return source_id
 
-        return self._write(change)
+        return self.write(change)
 
     def relabel_domain(self, dataset: str, old: str, new: str) -> int:
         """Rename a domain of a dataset (an existing name merges the two); losses are kept. Returns rows changed."""
@@ -177,7 +191,7 @@ class Store:
                 build_scored_table(connection, run_id)
             return int(changed[0]) if changed else 0
 
-        return self._write(change)
+        return self.write(change)
 
     def remove_dataset(self, dataset: str) -> None:
         """Remove a dataset, its runs and its rows. Losses stay: they are keyed by content and cost GPU time."""
@@ -186,15 +200,13 @@ class Store:
         def change(connection: duckdb.DuckDBPyConnection) -> None:
             for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
                 fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
-            fetch_all(
-                connection,
-                "DELETE FROM rejection WHERE source_id IN (SELECT source_id FROM source WHERE dataset_id = ?)",
-                [dataset_id],
-            )
-            for table in ("run", "dataset_row", "source", "dataset"):
+            for part, whole in (("rejection", "source"), ("near_duplicate", "near_duplicate_set")):
+                ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
+                fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
+            for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
                 fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
-        self._write(change)
+        self.write(change)
 
     # Losses
 
@@ -217,7 +229,7 @@ class Store:
             )
             return loss_set_id
 
-        return self._write(change)
+        return self.write(change)
 
     def missing_losses(self, dataset: str, loss_set_id: int) -> pa.Table:
         """Examples of a dataset that this loss set lacks: `example_id` (text), `conversation`, one row an example."""
@@ -257,7 +269,7 @@ class Store:
             fetch_all(connection, "INSERT INTO shard VALUES (?, ?, now())", [name, losses.num_rows])
             return int(added[0]) if added else 0
 
-        return self._write(change)
+        return self.write(change)
 
     def ingested_shards(self, prefix: str) -> set[str]:
         """Names of the ingested shards that begin so: one query for a job, however many shards it has written."""
@@ -271,13 +283,29 @@ class Store:
         known = self.rows("SELECT noise_floor FROM loss_set WHERE loss_set_id = ?", [loss_set_id])
         if known and known[0][0] is not None and known[0][0] >= nats_per_token:
             return
-        self._write(
+        self.write(
             lambda connection: fetch_all(
                 connection,
                 "UPDATE loss_set SET noise_floor = greatest(coalesce(noise_floor, 0), ?) WHERE loss_set_id = ?",
                 [nats_per_token, loss_set_id],
             )
         )
+
+    def record_training(self, model_fingerprint: str, example_ids: Sequence[str]) -> None:
+        """Record which examples a model was trained on, so that its own rows can be flagged; once a model."""
+        if self.rows("SELECT 1 FROM trained_example WHERE model_fingerprint = ? LIMIT 1", [model_fingerprint]):
+            return
+
+        def change(connection: duckdb.DuckDBPyConnection) -> None:
+            connection.register("trained_on", pa.table({"example_id": pa.array(example_ids, pa.string())}))
+            fetch_all(
+                connection,
+                "INSERT INTO trained_example SELECT DISTINCT ?, example_id::UUID FROM trained_on",
+                [model_fingerprint],
+            )
+            connection.unregister("trained_on")
+
+        self.write(change)
 
     # Runs
 
@@ -300,7 +328,7 @@ class Store:
                 )
             build_scored_table(connection, run_id)
 
-        self._write(change)
+        self.write(change)
 
     def check_run_name(self, name: str, dataset: str, base_set: int, reference_set: int) -> None:
         """Raise `NameTaken` if the name is another run's."""
@@ -311,7 +339,7 @@ class Store:
     def run(self, name: str) -> dict[str, Any]:
         """A run: run_id, name, dataset, table (its scored table), base_noise and reference_noise
         [nats per token], and `description` as saved. Raises `NotFound`."""
-        run_id = int(self._named("run", "run_id", name))
+        run_id = int(self.named("run", "run_id", name))
         dataset, description, base_noise, reference_noise = self.rows(
             """
             SELECT dataset.name, description, base.noise_floor, reference.noise_floor
@@ -331,36 +359,3 @@ class Store:
             "reference_noise": reference_noise,
             "description": json.loads(description),
         }
-
-    # Selections
-
-    def save_selection(self, name: str, recipe: dict[str, Any], summary: dict[str, Any], replace: bool = False) -> None:
-        """Save a recipe under a name. Raises `NameTaken` if the name holds another recipe, unless `replace`."""
-        text = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
-        found = self.rows("SELECT recipe FROM selection WHERE name = ?", [name])
-        if found and found[0][0] != text and not replace:
-            raise NameTaken(f"A selection named {name!r} exists with another recipe. Choose another name.")
-
-        def change(connection: duckdb.DuckDBPyConnection) -> None:
-            fetch_all(connection, "DELETE FROM selection WHERE name = ?", [name])
-            fetch_all(connection, "INSERT INTO selection VALUES (?, ?, ?, now())", [name, text, json.dumps(summary)])
-
-        self._write(change)
-
-    def selection(self, name: str) -> dict[str, Any]:
-        """The recipe saved under a name. Raises `NotFound`."""
-        return dict(json.loads(self._named("selection", "recipe", name)))
-
-    def remove_selection(self, name: str) -> None:
-        """Forget a saved recipe; files exported from it stay."""
-        self._named("selection", "name", name)
-        self._write(lambda connection: fetch_all(connection, "DELETE FROM selection WHERE name = ?", [name]))
-
-
-def scored_table(run_id: int) -> str:
-    """Name of a run's scored table."""
-    return f"scored_{int(run_id)}"
-
-
-def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
-    fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])

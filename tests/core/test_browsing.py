@@ -9,6 +9,7 @@ from core.errors import NotFound, SelectionInvalid
 from core.exploring.browsing import example, examples_page
 from core.filters import EVERYTHING, Range, RowFilter
 from core.store import Store
+from core.text_search import TextSearch
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 
@@ -42,7 +43,7 @@ def test_text_and_range_narrow_the_page_and_its_total(store: Store) -> None:
         ScoredRow("math", 10.0, 2.0, prompt="Two and two", response="Four"),
     ]
     table = add_scored_run(store, rows)
-    wanted = RowFilter(text="PLANET", ranges=(Range("learnability", 0.5, None),))
+    wanted = RowFilter(search=TextSearch("PLANET"), ranges=(Range("learnability", 0.5, None),))
     found, total = examples_page(store, table, wanted, "row_number", False, 1, 10)
     assert total == 1
     assert found.loc[0, ["prompt", "response"]].tolist() == ["Name a planet", "Mars"]

@@ -75,6 +75,7 @@ def test_a_new_reference_reuses_the_losses_of_the_base(scored: Path, tiny_base: 
 def test_training_lowers_the_loss_and_keeps_its_provenance(scored: Path, tmp_path: Path) -> None:
     rows = command_line.losses(scored, "first", tmp_path)
     assert sum(row["learnability"] > 0 for row in rows) > 25
+    assert all("trained_on" in row["flags"] for row in rows)
     provenance = json.loads((scored / "models" / "taught" / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["method"] == "lora"
     assert provenance["seed"] == 0

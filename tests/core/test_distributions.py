@@ -13,6 +13,7 @@ from core.exploring.length_bias import length_bias, length_plane, length_points
 from core.exploring.loss_plane import loss_plane, loss_points
 from core.filters import EVERYTHING, Range, RowFilter
 from core.store import Store
+from core.text_search import TextSearch
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 
@@ -74,7 +75,7 @@ def test_bounds_of_equal_scores_have_a_width(store: Store) -> None:
 
 def test_a_filter_that_no_row_passes_gives_empty_tables(store: Store) -> None:
     table = add_scored_run(store, random_rows(10))
-    nothing = RowFilter(text="no such words")
+    nothing = RowFilter(search=TextSearch("no such words"))
     assert histogram(store, table, "learnability", nothing).bins.empty
     assert summary(store, table, "learnability", nothing).empty
     assert length_bias(store, table, nothing).empty

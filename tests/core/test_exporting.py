@@ -15,7 +15,7 @@ import pytest
 from core.errors import ExportFailed, NotFound, SelectionInvalid
 from core.exporting import FORMATS, export_selection, selection_from_manifest
 from core.scores import SCORES
-from core.selection import Amount, Selection, save_selection
+from core.selection import Amount, Selection, save_selection, saved_selection
 from core.store import Store
 from tests.fakes import ScoredRecord, build_scored_store
 
@@ -204,8 +204,8 @@ def test_the_manifest_says_where_every_row_comes_from_and_goes(tmp_path: Path) -
         ("math", "no score: not_scored"): 1,
     }
     assert found["result"]["notices"] == [
-        "chat: 2 rows were asked for and 1 can be kept, so all of that is.",
-        "math: 2 rows were asked for and 1 can be kept, so all of that is.",
+        "chat: 1 of 2 rows wanted; that is all there is to keep.",
+        "math: 1 of 2 rows wanted; that is all there is to keep.",
     ]
     (source,) = found["dataset"]["sources"]
     assert (source["name"], source["rows"], source["rejected_by_reason"]) == ("s.jsonl", 4, {"bad JSON": 1})
@@ -289,6 +289,6 @@ def test_the_format_may_be_named_against_the_suffix(store: Store, tmp_path: Path
 
 def test_a_selection_saved_and_loaded_exports_the_same_file(store: Store, tmp_path: Path) -> None:
     save_selection(store, "all", ALL)
-    loaded = Selection.from_fields(store.selection("all"))
+    loaded = saved_selection(store, "all")
     first, second = (export_selection(store, s, tmp_path / f"{n}.jsonl") for n, s in enumerate((ALL, loaded)))
     assert first.sha256 == second.sha256

@@ -6,23 +6,41 @@ from typing import Any
 import pytest
 
 from core.errors import SelectionInvalid
-from core.filters import Range, RowFilter
-from core.selection.recipe import Amount, Selection
+from core.filters import Range, Region, RowFilter
+from core.selection.recipe import Amount, Pick, Selection
+from core.text_search import TextSearch
 
+EXAMPLE = "11111111-1111-1111-1111-111111111111"
 EVERY_FIELD = Selection(
     run="planets",
     score="loss_difference",
     order="random",
     amount=Amount("tokens", 1000),
     domain_amounts={"math": Amount("ratio", 0.167), "chat": Amount("rows", 3)},
-    collapse_duplicates=False,
-    filter=RowFilter(("chat", "math"), (Range("token_count", 1, None),), ("truncated",), (), "mars"),
+    filter=RowFilter(
+        ("chat", "math"),
+        (Range("token_count", 1, None),),
+        ("truncated",),
+        (),
+        TextSearch("mars", "words", "prompt"),
+        (Region("base_loss", "reference_loss", ((0.0, 0.0), (4.0, 0.0), (2.0, 3.5))),),
+    ),
     seed=7,
+    weights={"math": 3.0, "chat": 1.0},
+    near_duplicates=0.8,
+    picks=(Pick(EXAMPLE, True, "the best one"), Pick(EXAMPLE.replace("1", "2"), False)),
 )
 
 
 def test_a_recipe_comes_back_from_json_as_it_was() -> None:
     assert Selection.from_fields(json.loads(json.dumps(EVERY_FIELD.to_fields()))) == EVERY_FIELD
+
+
+def test_a_recipe_of_the_first_version_is_read_with_its_text_as_a_phrase() -> None:
+    first = {"version": 1, "run": "planets", "filter": {"text": "red planet", "domains": ["chat"]}}
+    assert Selection.from_fields(first) == Selection(
+        "planets", filter=RowFilter(("chat",), search=TextSearch("red planet"))
+    )
 
 
 def test_what_a_recipe_leaves_out_takes_its_default() -> None:
@@ -33,7 +51,7 @@ def test_what_a_recipe_leaves_out_takes_its_default() -> None:
     ("change", "sentence"),
     [
         ({"taste": 1}, "unknown fields: taste"),
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"order": "best"}, "Unknown order 'best'. Must be one of: highest"),
         ({"scope": "planet"}, "Unknown scope"),
         ({"score": "beauty"}, "Unknown score"),
@@ -46,6 +64,21 @@ def test_what_a_recipe_leaves_out_takes_its_default() -> None:
         ({"filter": {"planet": "mars"}}, "unknown fields: planet"),
         ({"filter": "mars"}, "filter is 'mars'"),
         ({"filter": {"ranges": [["token_count"], 3]}}, "cannot be read"),
+        ({"filter": {"regions": [["base_loss", "reference_loss", [[0, 0], [1, 1]]]]}}, "has 2 corners"),
+        ({"filter": {"regions": [["beauty", "reference_loss", []]]}}, "Unknown column 'beauty'"),
+        ({"filter": {"search": {"query": "mars", "kind": "guess"}}}, "Unknown search 'guess'"),
+        ({"filter": {"search": "mars"}}, "The search 'mars' cannot be read"),
+        ({"weights": {"math": -1}}, "The weight of 'math' is -1"),
+        ({"weights": {"math": 0}}, "Every domain has weight 0"),
+        ({"weights": [1]}, "weights is [1]"),
+        ({"scope": "pooled", "weights": {"math": 1}}, "weight of its own was given for math"),
+        ({"near_duplicates": "much"}, "near_duplicates is 'much'"),
+        ({"near_duplicates": 0.8, "collapse_duplicates": False}, "Collapse exact duplicates too"),
+        ({"picks": [{"keep": True}]}, "picks cannot be read"),
+        ({"picks": [{"example_id": "mars"}]}, "names 'mars', which is no example_id"),
+        ({"picks": [{"example_id": EXAMPLE, "keep": "yes"}]}, "cannot be read"),
+        ({"picks": [{"example_id": EXAMPLE, "why": ""}]}, "unknown fields: why"),
+        ({"picks": [{"example_id": EXAMPLE}] * 2}, "picked by hand more than once"),
     ],
 )
 def test_a_recipe_with_something_unknown_is_refused(change: dict[str, Any], sentence: str) -> None:

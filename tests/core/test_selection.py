@@ -5,12 +5,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from core.errors import NameTaken, NotFound, SelectionInvalid
 from core.filters import Range, RowFilter
 from core.selection import (
     Amount,
+    Pick,
     Selection,
     kept_rows,
     matched_control,
@@ -24,6 +26,7 @@ from core.selection import (
 )
 from core.selection.recipe import ORDERS
 from core.store import Store
+from core.store.near_duplicates import save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 
 HALF = Selection("planets", amount=Amount("ratio", 0.5))
@@ -150,7 +153,7 @@ def test_asking_for_more_than_is_eligible_keeps_all_of_it_and_says_so(scored_sto
     chat, math = summary.pools
     assert (chat.capped, math.capped) == (False, True)
     assert (math.wanted, math.available, math.kept_tokens) == (5000, 200, 200)
-    assert summary.notices == ["math: 5,000 tokens were asked for and 200 can be kept, so all of that is."]
+    assert summary.notices == ["math: 200 of 5,000 tokens wanted; that is all there is to keep."]
 
 
 def test_a_token_budget_that_no_row_fits_exactly_is_not_capped(scored_store: Store) -> None:
@@ -210,3 +213,96 @@ def test_a_saved_recipe_comes_back_and_its_name_is_not_taken_twice(scored_store:
 def test_a_run_that_is_not_there_is_named(scored_store: Store) -> None:
     with pytest.raises(NotFound, match="'comets'"):
         select_summary(scored_store, Selection("comets"))
+
+
+# Hand picks
+
+
+def example_of(store: Store, row: int) -> str:
+    table = store.run("planets")["table"]
+    return str(store.rows(f"SELECT example_id FROM {table} WHERE row_number = ?", [row])[0][0])
+
+
+def test_a_row_kept_by_hand_takes_the_place_of_the_last_one(scored_store: Store) -> None:
+    top = Selection("planets", amount=Amount("ratio", 0.2))
+    assert kept(scored_store, top) == [1, 2, 11, 12]
+    picked = replace(top, picks=(Pick(example_of(scored_store, 9), True, "a rare one"),))
+    assert kept(scored_store, picked) == [1, 9, 11, 12]
+    summary = select_summary(scored_store, picked)
+    assert (summary.kept_rows, summary.picked_rows, summary.lost_picks) == (4, 1, 0)
+
+
+def test_a_row_kept_by_hand_needs_neither_filter_nor_amount(scored_store: Store) -> None:
+    only = RowFilter(("math",))
+    picks = (Pick(example_of(scored_store, 9), True),)
+    assert kept(scored_store, Selection("planets", amount=Amount("ratio", 0.0), filter=only, picks=picks)) == [9]
+
+
+def test_a_cut_is_that_of_the_score_and_not_of_a_hand_pick(scored_store: Store) -> None:
+    top = Selection("planets", amount=Amount("rows", 2))
+    picked = replace(top, picks=(Pick(example_of(scored_store, 9), True),))
+    chat = select_summary(scored_store, picked).pools[0]
+    assert chat.pool == "chat"
+    assert chat.kept_rows == 1
+    assert chat.cut_value is None
+
+
+def test_a_row_left_out_by_hand_gives_its_place_to_the_next(scored_store: Store) -> None:
+    picked = Selection(
+        "planets", amount=Amount("ratio", 0.2), picks=(Pick(example_of(scored_store, 1), False, "broken"),)
+    )
+    assert kept(scored_store, picked) == [2, 3, 11, 12]
+    assert outcomes(scored_store, picked)[1] == "left out by hand"
+
+
+def test_a_pick_of_a_row_that_is_not_there_is_said(scored_store: Store) -> None:
+    picks = (Pick("11111111-1111-1111-1111-111111111111", True),)
+    summary = select_summary(scored_store, Selection("planets", picks=picks))
+    assert summary.notices == ["1 of the hand picks name rows that this dataset does not hold."]
+
+
+def test_a_control_keeps_what_was_left_out_by_hand_out_and_takes_no_pick(scored_store: Store) -> None:
+    inside, outside = Pick(example_of(scored_store, 9), True), Pick(example_of(scored_store, 1), False)
+    chosen = Selection("planets", amount=Amount("ratio", 0.2), picks=(inside, outside))
+    control = matched_control(chosen, select_summary(scored_store, chosen), "lowest")
+    assert control.picks == (outside,)
+
+
+# Weights
+
+
+def test_weights_split_a_total_of_rows(scored_store: Store) -> None:
+    mixture = Selection("planets", amount=Amount("rows", 8), weights={"math": 3, "chat": 1})
+    assert kept(scored_store, mixture) == [1, 2, 11, 12, 13, 14, 15, 16]
+
+
+def test_a_ratio_with_weights_is_a_share_of_all_rows(scored_store: Store) -> None:
+    mixture = Selection("planets", amount=Amount("ratio", 0.2), weights={"math": 1})
+    assert kept(scored_store, mixture) == [11, 12, 13, 14]
+
+
+def test_a_domain_that_cannot_fill_its_share_is_named(scored_store: Store) -> None:
+    summary = select_summary(
+        scored_store, Selection("planets", amount=Amount("rows", 20), weights={"math": 3, "chat": 1})
+    )
+    assert summary.notices == ["math: 10 of 15 rows wanted; that is all there is to keep."]
+
+
+# Near duplicates
+
+
+def test_only_the_best_of_near_duplicates_is_kept(scored_store: Store) -> None:
+    group = pa.table({"example_id": [example_of(scored_store, row) for row in (2, 1, 3)], "group_number": [7, 7, 7]})
+    save_near_duplicates(scored_store, "space", 0.8, 20, group)
+    top = Selection("planets", amount=Amount("ratio", 0.2), near_duplicates=0.8)
+    assert kept(scored_store, top) == [1, 4, 11, 12]
+    assert outcomes(scored_store, top)[2] == "near duplicate of an eligible row that ranks higher"
+    worst = replace(top, order="lowest", amount=Amount("ratio", 1.0))
+    assert set(range(1, 11)) - set(kept(scored_store, worst)) == {1, 2}
+    picked = replace(top, picks=(Pick(example_of(scored_store, 2), True),))
+    assert kept(scored_store, picked) == [2, 4, 11, 12]
+
+
+def test_near_duplicates_that_were_never_searched_for_are_asked_for(scored_store: Store) -> None:
+    with pytest.raises(NotFound, match="near"):
+        select_summary(scored_store, Selection("planets", near_duplicates=0.8))

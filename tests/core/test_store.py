@@ -15,7 +15,7 @@ from core.errors import NameTaken, NotFound, StoreUnusable, WorkspaceLocked
 from core.examples import DatasetRow, Example, Message, Rejected
 from core.ownership import is_locked
 from core.spool import SHARD_SCHEMA
-from core.store import STORE_VERSION, Store
+from core.store import STORE_VERSION, Store, remove_recipe, save_recipe, saved_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN_STORE = """
@@ -381,15 +381,15 @@ def test_two_runs_keep_their_own_tables(store: Store) -> None:
 
 
 def test_a_selections_name_holds_one_recipe_unless_told_otherwise(store: Store) -> None:
-    store.save_selection("best", {"run": "first", "ratio": 0.06}, {"rows": 3})
-    store.save_selection("best", {"ratio": 0.06, "run": "first"}, {"rows": 3})  # the same
+    save_recipe(store, "best", {"run": "first", "ratio": 0.06}, {"rows": 3})
+    save_recipe(store, "best", {"ratio": 0.06, "run": "first"}, {"rows": 3})  # the same
     with pytest.raises(NameTaken, match="A selection named 'best' exists with another recipe"):
-        store.save_selection("best", {"run": "first", "ratio": 0.5}, {})
-    store.save_selection("best", {"run": "first", "ratio": 0.5}, {}, replace=True)
-    assert store.selection("best") == {"run": "first", "ratio": 0.5}
-    store.remove_selection("best")
+        save_recipe(store, "best", {"run": "first", "ratio": 0.5}, {})
+    save_recipe(store, "best", {"run": "first", "ratio": 0.5}, {}, replace=True)
+    assert saved_recipe(store, "best") == {"run": "first", "ratio": 0.5}
+    remove_recipe(store, "best")
     with pytest.raises(NotFound, match=r"No selection is named 'best'\. There is no selection yet\."):
-        store.selection("best")
+        saved_recipe(store, "best")
 
 
 # Threads

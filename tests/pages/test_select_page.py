@@ -102,7 +102,7 @@ def test_a_total_of_tokens_is_split_over_the_domains(select: Callable[[], AppTes
 
 def test_asking_for_more_than_there_is_says_what_was_done(select: Callable[[], AppTest]) -> None:
     page = healthy(select().slider(key="recipe_domain_ratio_math").set_value(100.0).run())
-    assert "54 rows were asked for and 51 can be kept" in page.warning[0].value
+    assert "51 of 54 rows wanted; that is all there is" in page.warning[0].value
 
 
 def test_filters_narrow_what_can_be_kept(select: Callable[[], AppTest]) -> None:

@@ -1,0 +1,82 @@
+"""Migrations: a store of an older version becomes one of this version, after a copy of it was put aside."""
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from core.errors import StoreUnusable
+from core.spool import sync_folder
+from core.store.connection import STORE_VERSION, connect, fetch_all
+from core.store.scored_table import build_scored_table
+
+_MIGRATIONS = {
+    1: (
+        "CREATE TABLE trained_example (model_fingerprint VARCHAR NOT NULL, example_id UUID NOT NULL)",
+        "CREATE TABLE token_loss (loss_set_id INTEGER NOT NULL, example_id UUID NOT NULL, tokens VARCHAR NOT NULL)",
+        "CREATE TABLE near_duplicate_set (near_duplicate_set_id INTEGER NOT NULL, dataset_id INTEGER NOT NULL, "
+        "threshold DOUBLE NOT NULL, example_count BIGINT NOT NULL, created_at TIMESTAMPTZ NOT NULL)",
+        "CREATE TABLE near_duplicate (near_duplicate_set_id INTEGER NOT NULL, example_id UUID NOT NULL, "
+        "group_number BIGINT NOT NULL)",
+    )
+}
+"""Statements that bring a store from the version that is the key to the next one."""
+
+
+def open_database(workspace: Path) -> duckdb.DuckDBPyConnection:
+    """The workspace's database in this program's version, migrated if it is older. Raises `StoreUnusable`."""
+    path = workspace / "store.duckdb"
+    connection, version = connect(workspace)
+    if version == STORE_VERSION:
+        return connection
+    connection.close()
+    if version not in _MIGRATIONS:
+        raise StoreUnusable(
+            f"The store {path} has version {version}; this program reads version {STORE_VERSION}. "
+            "Use the program version that wrote it, or choose another --workspace."
+        )
+    copy = _put_copy_aside(path, version)
+    connection, _ = connect(workspace)
+    try:
+        _migrate(connection, version)
+    except duckdb.Error as error:
+        connection.close()
+        raise StoreUnusable(
+            f"The store {path} could not be brought to version {STORE_VERSION} ({str(error).splitlines()[0]}). "
+            f"Nothing was changed; a copy is in {copy}."
+        ) from error
+    return connection
+
+
+def _put_copy_aside(path: Path, version: int) -> Path:
+    """Copy the database while no connection is open: its owner reading the file would lose DuckDB's lock."""
+    copy = path.with_name(f"store.version-{version}.duckdb")
+    try:
+        for source, target in ((path, copy), (path.with_name(f"{path.name}.wal"), copy.with_name(f"{copy.name}.wal"))):
+            if not source.exists():
+                continue
+            temporary = target.with_name(f".{target.name}.tmp")
+            shutil.copyfile(source, temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            temporary.rename(target)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreUnusable(
+            f"The store {path} has version {version} and no copy of it can be made before it is changed "
+            f"({error.strerror}). Free as much space as it takes, then start again."
+        ) from error
+    return copy
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """All steps in one transaction, then every run's scored table with the columns of this version."""
+    fetch_all(connection, "BEGIN")
+    for step in range(version, STORE_VERSION):
+        for statement in _MIGRATIONS[step]:
+            fetch_all(connection, statement)
+    for (run_id,) in fetch_all(connection, "SELECT run_id FROM run"):
+        build_scored_table(connection, run_id)
+    fetch_all(connection, "UPDATE store_version SET version = ?", [STORE_VERSION])
+    fetch_all(connection, "COMMIT")

@@ -1,0 +1,123 @@
+"""Near duplicates in the store: which examples of a dataset are almost the same, by threshold of the search."""
+
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+
+from core.errors import NotFound
+from core.store.connection import fetch_all, fetch_first, next_id
+from core.store.store import Store
+
+GROUPS_SCHEMA = pa.schema([("example_id", pa.string()), ("group_number", pa.int64())])
+"""Members of groups of two or more; group_number from 1, the largest group first."""
+
+_DECIMALS = 4  # of a threshold: 0.8 asked for finds 0.8 however it was computed
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicateSet:
+    """One search of a dataset. `threshold`: least Jaccard similarity of two that are linked. `example_count`: different
+    examples of the dataset when they were compared; `grouped_examples` of them are in one of `group_count` groups,
+    `largest_group` of them in the largest. `stale`: the dataset has other examples now."""
+
+    near_duplicate_set_id: int
+    threshold: float
+    example_count: int
+    group_count: int
+    grouped_examples: int
+    largest_group: int
+    created_at: datetime
+    stale: bool
+
+
+def save_near_duplicates(store: Store, dataset: str, threshold: float, example_count: int, groups: pa.Table) -> int:
+    """Record a search (`groups` of `GROUPS_SCHEMA`) in place of an earlier one of that dataset and threshold.
+
+    Returns its near_duplicate_set_id. Raises `NotFound` if there is no such dataset.
+    """
+    dataset_id, rounded = store.dataset_id(dataset), round(threshold, _DECIMALS)
+
+    def change(connection: duckdb.DuckDBPyConnection) -> int:
+        known = fetch_first(
+            connection,
+            "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
+            [dataset_id, rounded],
+        )
+        set_id = next_id(connection, "near_duplicate_set")
+        for table in ("near_duplicate", "near_duplicate_set") if known else ():
+            fetch_all(connection, f"DELETE FROM {table} WHERE near_duplicate_set_id = ?", list(known or ()))
+        fetch_all(
+            connection,
+            "INSERT INTO near_duplicate_set VALUES (?, ?, ?, ?, now())",
+            [set_id, dataset_id, rounded, example_count],
+        )
+        connection.register("new_groups", groups.cast(GROUPS_SCHEMA))
+        fetch_all(
+            connection,
+            "INSERT INTO near_duplicate SELECT ?, example_id::UUID, group_number FROM new_groups ORDER BY group_number",
+            [set_id],
+        )
+        connection.unregister("new_groups")
+        return set_id
+
+    return store.write(change)
+
+
+def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
+    """The searches of a dataset that are kept, newest first. Raises `NotFound` if there is no such dataset."""
+    dataset_id = store.dataset_id(dataset)
+    found = store.rows(
+        """
+        SELECT near_duplicate_set_id, threshold, example_count, epoch(created_at),
+            count(DISTINCT group_number), coalesce(sum(size), 0), coalesce(max(size), 0)
+        FROM near_duplicate_set LEFT JOIN (
+            SELECT near_duplicate_set_id, group_number, count(*) AS size FROM near_duplicate GROUP BY ALL
+        ) USING (near_duplicate_set_id)
+        WHERE dataset_id = ? GROUP BY ALL ORDER BY near_duplicate_set_id DESC
+        """,
+        [dataset_id],
+    )
+    now = count_examples(store, dataset) if found else 0
+    return [
+        NearDuplicateSet(
+            near_duplicate_set_id=set_id,
+            threshold=threshold,
+            example_count=example_count,
+            group_count=group_count,
+            grouped_examples=int(grouped),
+            largest_group=int(largest),
+            created_at=datetime.fromtimestamp(seconds, UTC),
+            stale=example_count != now,
+        )
+        for set_id, threshold, example_count, seconds, group_count, grouped, largest in found
+    ]
+
+
+def near_duplicate_set(store: Store, dataset: str, threshold: float) -> NearDuplicateSet:
+    """The search of a dataset at a threshold. Raises `NotFound` saying how to search first."""
+    set_id = near_duplicate_set_id(store, dataset, threshold)
+    return next(found for found in near_duplicate_sets(store, dataset) if found.near_duplicate_set_id == set_id)
+
+
+def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
+    """Id of the search of a dataset at a threshold. Raises `NotFound` saying how to search first."""
+    found = store.rows(
+        "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
+        [store.dataset_id(dataset), round(threshold, _DECIMALS)],
+    )
+    if not found:
+        raise NotFound(
+            f"Near duplicates of the dataset {dataset!r} have not been looked for at a threshold of {threshold:g}. "
+            "Find them on the Explore page under Near duplicates, or with: "
+            f"python -m core near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g}"
+        )
+    return int(found[0][0])
+
+
+def count_examples(store: Store, dataset: str) -> int:
+    """Different examples of a dataset: rows with the same conversation count once."""
+    sql = "SELECT count(DISTINCT example_id) FROM dataset_row WHERE dataset_id = ?"
+    return int(store.rows(sql, [store.dataset_id(dataset)])[0][0])
