@@ -16,6 +16,7 @@ st.navigation(
         data,
         st.Page("pages/score_page.py", title="Score", url_path="score"),
         st.Page("pages/explore_page.py", title="Explore", url_path="explore"),
+        st.Page("pages/compare_page.py", title="Compare", url_path="compare"),
         st.Page("pages/select_page.py", title="Select", url_path="select"),
         st.Page("pages/export_page.py", title="Export", url_path="export"),
     ],

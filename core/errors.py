@@ -49,6 +49,14 @@ class SelectionInvalid(CurationError):
     """A recipe asks for something that the scores or the data do not have."""
 
 
+class TokensUnavailable(CurationError):
+    """The losses of an example's tokens cannot be computed."""
+
+
+class NothingScored(TokensUnavailable):
+    """No token of an example is scored, so there are no losses to show."""
+
+
 class JobFailed(CurationError):
     """A worker ended without finishing its job."""
 

@@ -1,7 +1,7 @@
 """A filter over a run's rows, as a value: what the pages, recipes and queries all mean by "these rows"."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import SelectionInvalid
@@ -95,6 +95,8 @@ class RowFilter:
     with_flags: tuple[str, ...] = ()
     search: TextSearch = ANY_TEXT
     regions: tuple[Region, ...] = ()
+    matches: str = field(default="", compare=False)
+    """A table that holds the example_ids that the search finds, where the store has looked already."""
 
     def __post_init__(self) -> None:
         for flag in (*self.without_flags, *self.with_flags):
@@ -135,6 +137,15 @@ class RowFilter:
             ranges=tuple(bounds for bounds in self.ranges if bounds.column not in columns),
             regions=tuple(area for area in self.regions if not {area.x, area.y} <= set(columns)),
         )
+
+    def with_range(self, column: str, low: float | None, high: float | None) -> "RowFilter":
+        """This filter with one range on the column, or with none where both ends are open."""
+        others = tuple(bounds for bounds in self.ranges if bounds.column != column)
+        return replace(self, ranges=others if low is None and high is None else (*others, Range(column, low, high)))
+
+    def range_on(self, column: str) -> Range:
+        """The first range on the column; an open one where there is none."""
+        return next((bounds for bounds in self.ranges if bounds.column == column), Range(column))
 
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields, for a recipe or a link."""

@@ -135,12 +135,19 @@ class LossEngine:
         """nll_sum of each row [nats], float64; the rows are padded together into one batch."""
         input_ids, mask, positions = padded(rows, self._device)
         batch_index, state_index, targets = scored_positions(rows, input_ids)
-        losses = self._token_losses(input_ids, mask, positions, batch_index, state_index, targets)
+        losses = self._losses_at(input_ids, mask, positions, batch_index, state_index, targets)
         sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
         sums.index_add_(0, batch_index, losses.double())
         return np.asarray(sums.cpu().numpy(), dtype=np.float64)
 
-    def _token_losses(
+    @torch.inference_mode()
+    def token_losses(self, row: Encoded) -> NDArray[np.float64]:
+        """Loss of each scored token of one row [nats], float64, in order; they sum to the row's nll_sum."""
+        input_ids, mask, positions = padded([row], self._device)
+        losses = self._losses_at(input_ids, mask, positions, *scored_positions([row], input_ids))
+        return np.asarray(losses.double().cpu().numpy(), dtype=np.float64)
+
+    def _losses_at(
         self,
         input_ids: torch.Tensor,
         mask: torch.Tensor,

@@ -8,7 +8,7 @@ from core.errors import SelectionInvalid
 SEARCH_KINDS = {
     "words": "every word, in any order and any case",
     "phrase": "these very characters in a row, in any case",
-    "regex": "a regular expression (RE2: no look-around, no back-references), in any case; . stands for line breaks too",
+    "regex": "a regular expression (RE2: no look-around or back-references), in any case; . matches line breaks too",
 }
 SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
 

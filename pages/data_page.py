@@ -17,6 +17,7 @@ from core.importing.sources import local_files
 from core.status import dataset_overview
 from ui.dataset_view import show_dataset
 from ui.demo_view import offer_demo, show_demo_result
+from ui.guide import show_guide
 from ui.import_report import keep_import_report, show_last_import
 from ui.job_view import show_active_jobs, show_last_failure
 from ui.plain_text import escaped
@@ -40,6 +41,7 @@ class _ChosenFile:
 def main(session: Session) -> None:
     """The page."""
     st.header("Data")
+    show_guide(session, "data")
     datasets = dataset_overview(session.store)
     show_last_failure(session)
     show_active_jobs(session)

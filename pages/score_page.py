@@ -16,6 +16,7 @@ from core.settings import integer
 from core.status import dataset_overview, run_overview
 from core.supervision import begin_scoring, begin_training
 from ui.estimate_view import begin_estimate, show_estimate
+from ui.guide import show_guide
 from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure
 from ui.session import Session, forget, open_session, remember, remembered
 from ui.widgets import link_to_page, show_error
@@ -27,6 +28,7 @@ _TEMPLATE_HELP = "auto is the base's own chat template, or Alpaca's where it has
 def main(session: Session) -> None:
     """The page."""
     st.header("Score")
+    show_guide(session, "score")
     datasets = dataset_overview(session.store)
     if not datasets:
         st.info("There is no data yet. Import a dataset first.")

@@ -11,7 +11,7 @@ from core.jobs import Job, duration, find_job, start_worker
 from core.scoring import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
-from ui.widgets import token_pieces
+from ui.token_flow import STYLE, DrawnToken, token_flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +103,5 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
         with st.expander("What exactly is scored"):
             st.caption("Marked tokens are scored; the others are read as context. The first rows of the sample:")
             for pieces in outcome["shown"]:
-                token_pieces(pieces)
+                drawn = [DrawnToken(str(text), "marked" if scored else "context") for text, scored in pieces]
+                st.html(STYLE + token_flow(drawn))

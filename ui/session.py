@@ -12,6 +12,7 @@ from core import settings
 from core.errors import CurationError
 from core.store import Store
 from core.supervision import Supervisor
+from core.token_losses import TokenScorer
 from ui.plain_text import escaped
 from ui.staged_files import remove_leftovers
 
@@ -22,6 +23,7 @@ class Session:
 
     workspace: Path
     store: Store
+    tokens: TokenScorer
 
 
 _OPEN: dict[Path, tuple[Session, Supervisor]] = {}
@@ -47,6 +49,7 @@ def close_sessions() -> None:
     with _OPEN_LOCK:
         for session, supervisor in _OPEN.values():
             supervisor.stop()
+            session.tokens.close()
             session.store.close()
         _OPEN.clear()
 
@@ -55,7 +58,8 @@ atexit.register(close_sessions)
 
 
 def _open(workspace: Path) -> tuple[Session, Supervisor]:
-    session = Session(workspace, Store.open(workspace, "the dashboard"))
+    store = Store.open(workspace, "the dashboard")
+    session = Session(workspace, store, TokenScorer(store))
     # The store is ours now, so uploads that lie there are of a server that ended.
     remove_leftovers(workspace)
     supervisor = Supervisor(session.store)

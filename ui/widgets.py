@@ -1,6 +1,5 @@
 """Widgets that pages share; text from data goes only through elements that show it as it is, never as markdown."""
 
-import html
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -23,7 +22,6 @@ __all__ = [
     "run_picker",
     "score_picker",
     "show_error",
-    "token_pieces",
 ]
 
 ROLE_LABELS = {
@@ -148,25 +146,3 @@ def _numbers(found: dict[str, Any]) -> None:
         more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
         st.text(f"The same conversation stands in {found['duplicate_count']:,} more rows: {shown}{more}")
     st.text(f"example_id {found['example_id']}")
-
-
-def token_pieces(pieces: list[list[Any]]) -> None:
-    """Tokens of one row in a line of text, the scored ones marked. `pieces`: text and whether it is scored."""
-    marked = "".join(
-        f'<span class="{"scored" if scored else "context"}">{_visible(str(text))}</span>' for text, scored in pieces
-    )
-    st.html(f'<style>{_TOKEN_STYLE}</style><div class="lobass-tokens">{marked}</div>')
-
-
-def _visible(text: str) -> str:
-    """A token's text for HTML, with a sign where it breaks the line or indents: such tokens are scored too."""
-    return html.escape(text).replace("\r", "\u240d").replace("\n", "\u21b5\n").replace("\t", "\u21e5\t")
-
-
-_TOKEN_STYLE = (
-    ".lobass-tokens { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow-y: auto; "
-    "font-family: monospace; font-size: 0.85rem; line-height: 1.6; padding: 0.4rem 0; } "
-    ".lobass-tokens .context { opacity: 0.65; } "
-    ".lobass-tokens .scored { background: rgba(0, 114, 178, 0.25); border-radius: 3px; "
-    "box-shadow: inset -1px 0 0 rgba(128, 128, 128, 0.5); }"
-)

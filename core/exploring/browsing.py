@@ -13,7 +13,9 @@ from core.scores import FLAGS, SCORES
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
 _SNIPPET = 160  # characters of prompt and response in a list
 _DUPLICATES_SHOWN = 20
-_FLAGS_SQL = "concat_ws(', ', " + ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in FLAGS) + ")"
+# In a list the flag that as a rule is on every row, or on none, would hide the others.
+_LISTED_FLAGS = [flag for flag in FLAGS if flag != "trained_on"]
+_FLAGS_SQL = "concat_ws(', ', " + ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in _LISTED_FLAGS) + ")"
 
 
 def examples_page(
@@ -21,8 +23,8 @@ def examples_page(
 ) -> tuple[pd.DataFrame, int]:
     """One page (from 1) of the rows that pass the filter, and how many pass in all.
 
-    Columns: row_number, domain, token_count, every score, flags (names, comma-separated), prompt and response (their
-    beginnings). Rows without a value come last; ties are in order of example_id, then row number, so no row is on
+    Columns: row_number, domain, token_count, every score, flags (names but trained_on, comma-separated), prompt and
+    response (their beginnings). Rows without a value come last; ties are in order of example_id, then row number, so no row is on
     two pages. Raises `SelectionInvalid` for a column it cannot sort by.
     """
     if sort not in SORT_COLUMNS:
@@ -35,7 +37,7 @@ def examples_page(
         f"""
         WITH shown AS (SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d})
         SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags,
-            {_snippet("prompt")}, {_snippet("response")}
+            {beginning("prompt")}, {beginning("response")}
         FROM shown JOIN example USING (example_id) ORDER BY {order}
         """,
         values,
@@ -94,5 +96,6 @@ def _run_id(table: str) -> int:
     return int(table.removeprefix("scored_"))
 
 
-def _snippet(column: str) -> str:
+def beginning(column: str) -> str:
+    """SQL of the first characters of a text column, on one line, for a list."""
     return f"regexp_replace(left({column}, {_SNIPPET}), '\\s+', ' ', 'g') AS {column}"

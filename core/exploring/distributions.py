@@ -8,11 +8,11 @@ import pandas as pd
 from core.errors import SelectionInvalid
 from core.filters import RANGE_COLUMNS, Query, RowFilter
 from core.reader import Reader
-from core.scores import FLAGS
+from core.scores import DOUBTS, FLAGS
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
-_FLAGGED = " OR ".join(FLAGS)
+_FLAGGED = " OR ".join(DOUBTS)
 _RATIO_OF_MEANS = {
     "learnability": "1 - sum(reference_sum) / nullif(sum(base_sum), 0)",
     "loss_difference": "(sum(base_sum) - sum(reference_sum)) / nullif(sum(scored_tokens), 0)",
@@ -22,12 +22,20 @@ _RATIO_OF_MEANS = {
 }
 
 
+POSITIVE_COLUMNS = ("base_loss", "reference_loss", "base_perplexity", "token_count")
+"""Columns that are never negative, so that a log axis holds (nearly) all of their rows."""
+FINE_BINS = 240
+"""Bins of a curve: finer than a screen's eye, coarse enough to send."""
+_WHOLE_COLUMNS = ("token_count",)
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Binned counts of one column.
 
     `bins`: domain, bin_low, bin_high, rows; every domain has every bin, zeros included. `outside`: domain, below
-    and above (rows beyond `low` and `high`, which no bin holds) and no_score (rows without a value).
+    and above (rows beyond `low` and `high`, which no bin holds) and no_score (rows without a value). `log`: the
+    bins are equal on a log axis.
     """
 
     column: str
@@ -35,46 +43,81 @@ class Histogram:
     high: float
     bins: pd.DataFrame
     outside: pd.DataFrame
+    log: bool = False
 
 
 def histogram(
-    store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 60, bounds: Bounds | None = None
+    store: Reader,
+    table: str,
+    column: str,
+    row_filter: RowFilter,
+    bins: int = 60,
+    bounds: Bounds | None = None,
+    *,
+    log: bool = False,
 ) -> Histogram:
     """Count a column's rows in equal bins over `bounds`, by default `robust_bounds`. A bin holds its low edge, the
-    last one its high edge too. Raises `SelectionInvalid` for a column it does not know."""
+    last one its high edge too. `log`: bins of equal ratio, for `POSITIVE_COLUMNS`. Bins of whole numbers have whole
+    edges, so there may be fewer. Raises `SelectionInvalid` for a column it does not know, or has no logarithm."""
     check_column(column)
-    low, high = bounds or robust_bounds(store, table, column, row_filter)
-    width = (high - low) / bins
+    low, high = bounds or robust_bounds(store, table, column, row_filter, log=log)
+    edges = _edges(column, low, high, bins, log)
+    bins = len(edges) - 1
+    place, parameters = _place(column, edges, log)
     condition, values = row_filter.where()
+    counted, grouping = ("count(*)", "GROUP BY ALL") if column in _WHOLE_COLUMNS else ("1", "")
     counts = store.frame(
         f"""
-        SELECT domain, count(*) AS rows, CASE
+        SELECT domain, sum(rows)::BIGINT AS rows, CASE
             WHEN {column} IS NULL THEN -2 WHEN {column} < ? THEN -1 WHEN {column} > ? THEN {bins:d}
-            ELSE least(floor(({column} - ?) / ?)::INTEGER, {bins - 1:d}) END AS bin
-        FROM {table} WHERE {condition} GROUP BY ALL
+            ELSE greatest(0, least({place}, {bins - 1:d})) END AS bin
+        FROM (SELECT domain, {column}, {counted} AS rows FROM {table} WHERE {condition} {grouping}) GROUP BY ALL
         """,
-        [low, high, low, width, *values],
+        [edges[0], edges[-1], *parameters, *values],
     )
     grid = counts.pivot(index="domain", columns="bin", values="rows").sort_index()
     grid = grid.reindex(columns=range(-2, bins + 1)).fillna(0).astype(int)
     binned = grid[list(range(bins))].melt(ignore_index=False, var_name="bin", value_name="rows").reset_index()
     numbers = binned["bin"].astype(int)
-    binned["bin_low"], binned["bin_high"] = low + numbers * width, low + (numbers + 1) * width
+    binned["bin_low"] = [edges[number] for number in numbers]
+    binned["bin_high"] = [edges[number + 1] for number in numbers]
     binned = binned.sort_values(["domain", "bin_low"], ignore_index=True)[["domain", "bin_low", "bin_high", "rows"]]
     outside = grid[[-1, bins, -2]].set_axis(["below", "above", "no_score"], axis=1).reset_index()
-    return Histogram(column, low, high, binned, outside)
+    return Histogram(column, edges[0], edges[-1], binned, outside, log)
 
 
-def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter) -> Bounds:
-    """Where the middle 99 % of a column lies, or its extremes where they are hardly further; never of zero width."""
+def scored_rows(counted: Histogram) -> dict[str, int]:
+    """Rows with a value by domain, those beyond the bins included."""
+    inside = counted.bins.groupby("domain")["rows"].sum()
+    beyond = counted.outside.set_index("domain")[["below", "above"]].sum(axis=1)
+    return {str(name): int(rows) for name, rows in (inside + beyond).items()}
+
+
+def with_shares(counted: Histogram) -> pd.DataFrame:
+    """The bins with two more columns: share_low and share_high, the share of the domain's scored rows that lie below
+    the bin's low and high edge (rows beyond the bins counted); at the edges the ECDF is exact."""
+    rows, domain = counted.bins["rows"].astype(int), counted.bins["domain"]
+    scored = domain.map(scored_rows(counted)).astype(int).clip(lower=1)
+    below = domain.map(counted.outside.set_index("domain")["below"]).astype(int)
+    up_to = rows.groupby(domain).cumsum() + below
+    return counted.bins.assign(share_low=(up_to - rows) / scored, share_high=up_to / scored)
+
+
+def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter, *, log: bool = False) -> Bounds:
+    """Where the middle 99 % of a column lies, or its extremes where they are hardly further; never of zero width.
+    `log`: of its positive values, and distances are ratios."""
     condition, values = chosen_rows(column, row_filter)
+    value = f"{column}::DOUBLE"
+    if log:
+        _check_logarithm(column)
+        condition, value = f"{condition} AND {column} > 0", f"ln(greatest({column}::DOUBLE, 1e-300))"
     found = store.rows(
-        f"SELECT quantile_cont({column}, {list(_TAILS)}), min({column}), max({column}) "
+        f"SELECT quantile_cont({value}, {list(_TAILS)}), min({value}), max({value}) "
         f"FROM {table} WHERE {condition} AND isfinite({column}::DOUBLE)",
         values,
     )[0]
     if found[0] is None:
-        return 0.0, 1.0
+        return (1.0, 10.0) if log else (0.0, 1.0)
     (low, high), least, most = found
     reach = 0.1 * (high - low)
     if low == high:
@@ -82,16 +125,17 @@ def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter)
     low = least if least >= low - reach else low
     high = most if most <= high + reach else high
     margin = max(abs(low), 1.0) / 2 if math.isclose(low, high, abs_tol=1e-12) else 0.0
-    return float(low - margin), float(high + margin)
+    low, high = float(low - margin), float(high + margin)
+    return (math.exp(low), math.exp(high)) if log else (low, high)
 
 
 def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd.DataFrame:
     """One row a domain and first one over all of them (`overall` true, domain empty).
 
     Columns: rows, scored (rows with a value), no_score, mean, ratio_of_means, median, q25, q75, min, max,
-    share_negative (of the scored), share_flagged (of all rows), tokens. `mean` is over rows, so for learnability
-    the mean of ratios; `ratio_of_means` weighs by size, for learnability 1 - sum of reference NLL / sum of base
-    NLL. The two differ; it is NULL where the column is no ratio.
+    share_negative (of the scored), share_flagged (of all rows, by a flag of `core.scores.DOUBTS`), tokens. `mean` is over
+    rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability 1 - sum of
+    reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
     """
     check_column(column)
     condition, values = row_filter.where()
@@ -151,3 +195,39 @@ def chosen_rows(column: str, row_filter: RowFilter) -> Query:
     check_column(column)
     condition, values = row_filter.where()
     return f"({condition}) AND {column} IS NOT NULL", values
+
+
+def _check_logarithm(column: str) -> None:
+    if column not in POSITIVE_COLUMNS:
+        raise SelectionInvalid(
+            f"{column} can be zero or negative, so it has no log axis. Choose one of: {', '.join(POSITIVE_COLUMNS)}."
+        )
+
+
+def _edges(column: str, low: float, high: float, bins: int, log: bool) -> list[float]:
+    """Edges of the bins: equal in value or in ratio, whole where values are whole (short lengths then get a bin
+    each, instead of empty stripes between them)."""
+    if log:
+        _check_logarithm(column)
+        ratio = math.log(high / low) / bins
+        edges = [low * math.exp(number * ratio) for number in range(bins)] + [high]
+        if column not in _WHOLE_COLUMNS:
+            return edges
+        whole = sorted({max(1, round(edge)) for edge in edges[:-1]} | {math.floor(high) + 1})
+        return [float(edge) for edge in whole]
+    if column in _WHOLE_COLUMNS:
+        first = math.floor(low)
+        width = max(1, math.ceil((math.floor(high) + 1 - first) / bins))
+        count = math.ceil((math.floor(high) + 1 - first) / width)
+        return [float(first + number * width) for number in range(count + 1)]
+    return [low + number * (high - low) / bins for number in range(bins)] + [high]
+
+
+def _place(column: str, edges: list[float], log: bool) -> Query:
+    """SQL for the number of the bin that a value within the edges lies in."""
+    if column in _WHOLE_COLUMNS:
+        return f"list_count(list_filter(?::DOUBLE[], lambda edge: edge <= {column})) - 1", [edges]
+    low, high, bins = edges[0], edges[-1], len(edges) - 1
+    if log:  # greatest: a CASE may compute what it does not take, and zero has no logarithm
+        return f"floor(ln(greatest({column}, ?) / ?) / ?)::INTEGER", [low, low, math.log(high / low) / bins]
+    return f"floor(({column} - ?) / ?)::INTEGER", [low, (high - low) / bins]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.exploring.distributions import chosen_rows, robust_bounds
+from core.exploring.rank_correlation import rank_correlations
 from core.filters import RowFilter
 from core.reader import Reader
 from core.scores import score_named
@@ -48,34 +49,11 @@ def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFram
     Columns: overall, domain, rows (that have both scores), spearman_<score>. It is the correlation of average
     ranks (ties share their mean rank); NULL where one side does not vary.
     """
-    overall = _spearman(store, table, row_filter, by_domain=False)
-    domains = _spearman(store, table, row_filter, by_domain=True)
-    frame = pd.concat([overall, domains.sort_values("domain")], ignore_index=True)
-    frame.insert(0, "overall", [True] * len(overall) + [False] * len(domains))
-    return frame
-
-
-def _spearman(store: Reader, table: str, row_filter: RowFilter, by_domain: bool) -> pd.DataFrame:
     columns = ("token_count", *BIASED_SCORES)
     condition, values = row_filter.where()
     present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
-    # Average rank of ties: halfway from their first place (rank) to their last (rows up to and with them).
-    ranks = ", ".join(f"(rank() OVER by_{column} + count(*) OVER by_{column}) / 2 AS {column}" for column in columns)
-    # One part over all rows is no part at all: DuckDB ranks a lone partition in one thread, ten times slower.
-    part, partition = ("domain", "PARTITION BY part ") if by_domain else ("''", "")
-    windows = ", ".join(f"by_{column} AS ({partition}ORDER BY {column})" for column in columns)
-    found = ", ".join(
-        f"if(isnan(corr(token_count, {score})), NULL, corr(token_count, {score})) AS spearman_{score}"
-        for score in BIASED_SCORES
-    )
-    return store.frame(
-        f"""
-        WITH chosen AS (SELECT {part} AS part, {", ".join(columns)} FROM {table} WHERE ({condition}) AND {present}),
-        ranked AS (SELECT part, {ranks} FROM chosen WINDOW {windows})
-        SELECT part AS domain, count(*) AS rows, {found} FROM ranked GROUP BY part
-        """,
-        values,
-    )
+    rows = f"SELECT domain, {', '.join(columns)} FROM {table} WHERE ({condition}) AND {present}"
+    return rank_correlations(store, (rows, values), "token_count", BIASED_SCORES)
 
 
 def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 48) -> LengthPlane | None:

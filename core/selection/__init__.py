@@ -3,21 +3,13 @@
 recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
+from core.selection.comparison import compared_rows, overlap
 from core.selection.decisions import KEPT
+from core.selection.explanation import RowOutcome, row_outcome
 from core.selection.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Pick, Selection
-from core.selection.summary import (
-    Summary,
-    domain_totals,
-    kept_rows,
-    matched_control,
-    near_the_cut,
-    overlap,
-    row_decisions,
-    save_selection,
-    saved_selection,
-    saved_selection_names,
-    select_summary,
-)
+from core.selection.saved import save_selection, saved_selection, saved_selection_names
+from core.selection.scored_run import ScoredRun, domain_totals, scored_run
+from core.selection.summary import Summary, kept_rows, matched_control, near_the_cut, row_decisions, select_summary
 
 __all__ = [
     "AMOUNT_KINDS",
@@ -26,16 +18,21 @@ __all__ = [
     "SCOPES",
     "Amount",
     "Pick",
+    "RowOutcome",
+    "ScoredRun",
     "Selection",
     "Summary",
+    "compared_rows",
     "domain_totals",
     "kept_rows",
     "matched_control",
     "near_the_cut",
     "overlap",
     "row_decisions",
+    "row_outcome",
     "save_selection",
     "saved_selection",
     "saved_selection_names",
+    "scored_run",
     "select_summary",
 ]

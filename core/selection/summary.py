@@ -1,4 +1,4 @@
-"""Which rows of a run a recipe keeps: what that adds up to, the rows near the cut, and saved recipes compared."""
+"""Which rows of a run a recipe keeps: what that adds up to, the rows near the cut, and the controls beside it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from core.errors import SelectionInvalid
 from core.filters import Query
 from core.selection.budgets import Budget, budgets
 from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.selection.recipe import ORDERS, Amount, Selection
-from core.store import Store, near_duplicate_set_id, save_recipe, saved_recipe
+from core.selection.scored_run import ScoredRun, scored_run
+from core.store import Store, near_duplicate_set_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +112,24 @@ class Summary:
         }
 
 
-def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:
-    """Rows and scored tokens of every domain of a scored table, by name."""
-    sql = f"SELECT domain, count(*), sum(token_count)::BIGINT FROM {table} GROUP BY domain ORDER BY domain"
-    return {domain: (rows, tokens) for domain, rows, tokens in store.rows(sql)}
+def row_decisions(store: Store, selection: Selection, run: ScoredRun | None = None) -> Query:
+    """`decisions` for a recipe as the store stands; `run` is the recipe's, where it is known already.
 
-
-def row_decisions(store: Store, selection: Selection) -> Query:
-    """`decisions` for a recipe as the store stands. Raises `NotFound` if its run, or the search for near duplicates
-    that it names, is not there, and `SelectionInvalid` for a search pattern that cannot be read."""
-    return _decisions(store, selection, domain_totals(store, store.run(selection.run)["table"]))
-
-
-def _decisions(store: Store, selection: Selection, totals: Mapping[str, tuple[int, int]]) -> Query:
-    run = store.run(selection.run)
-    store.check_search(selection.filter.search)
+    Raises `NotFound` if the run, or the search for near duplicates that the recipe names, is not there, and
+    `SelectionInvalid` for a search pattern that cannot be read.
+    """
+    run = run or scored_run(store, selection.run)
+    selection = replace(selection, filter=store.searched(selection.filter))
     threshold = selection.near_duplicates
-    near_set = None if threshold is None else near_duplicate_set_id(store, run["dataset"], threshold)
-    return decisions(selection, run["table"], budgets(selection, totals), near_set)
+    near_set = None if threshold is None else near_duplicate_set_id(store, run.dataset, threshold)
+    return decisions(selection, run.table, budgets(selection, run.totals), near_set)
 
 
-def select_summary(store: Store, selection: Selection) -> Summary:
-    """What a recipe keeps and leaves out, in one pass over the run's rows."""
-    table = store.run(selection.run)["table"]
-    totals = domain_totals(store, table)
-    limits = budgets(selection, totals)
-    sql, values = _decisions(store, selection, totals)
+def select_summary(store: Store, selection: Selection, run: ScoredRun | None = None) -> Summary:
+    """What a recipe keeps and leaves out, in one pass over the run's rows; `run` and errors as for `row_decisions`."""
+    run = run or scored_run(store, selection.run)
+    limits = budgets(selection, run.totals)
+    sql, values = row_decisions(store, selection, run)
     outcomes = store.frame(
         f"""
         SELECT domain, outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens,
@@ -151,13 +143,13 @@ def select_summary(store: Store, selection: Selection) -> Summary:
     domains = pd.DataFrame(
         [
             (d, rows, tokens, int(kept["rows"].get(d, 0)), int(kept["tokens"].get(d, 0)))
-            for d, (rows, tokens) in totals.items()
+            for d, (rows, tokens) in run.totals.items()
         ],
         columns=["domain", "rows", "tokens", "kept_rows", "kept_tokens"],
     )
-    pools = tuple(_pool_summary(selection, pool, budget, outcomes, totals) for pool, budget in limits.items())
+    pools = tuple(_pool_summary(selection, pool, budget, outcomes, run.totals) for pool, budget in limits.items())
     picked = int(kept["picked"].sum())
-    lost = _lost_picks(store, selection, table)
+    lost = _lost_picks(store, selection, run.table)
     return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]], picked, lost)
 
 
@@ -169,11 +161,13 @@ def _lost_picks(store: Store, selection: Selection, table: str) -> int:
     return len(ids) - int(store.rows(sql, [ids])[0][0])
 
 
-def near_the_cut(store: Store, selection: Selection, domain: str, count: int = 5) -> pd.DataFrame:
+def near_the_cut(
+    store: Store, selection: Selection, domain: str, count: int = 5, run: ScoredRun | None = None
+) -> pd.DataFrame:
     """The `count` rows of a domain just inside the cut and as many just outside, best first: outcome, rank,
     row_number, value, base_loss, reference_loss, token_count, prompt, response."""
-    table = store.run(selection.run)["table"]
-    sql, values = row_decisions(store, selection)
+    run = run or scored_run(store, selection.run)
+    sql, values = row_decisions(store, selection, run)
     return store.frame(
         f"""
         WITH nearest AS (
@@ -182,7 +176,7 @@ def near_the_cut(store: Store, selection: Selection, domain: str, count: int = 5
         )
         SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
             prompt, response
-        FROM nearest JOIN {table} USING (row_number) JOIN example USING (example_id)
+        FROM nearest JOIN {run.table} USING (row_number) JOIN example USING (example_id)
         ORDER BY rank
         """,
         [*values, domain, count],
@@ -193,34 +187,6 @@ def kept_rows(store: Store, selection: Selection) -> Query:
     """Kept rows in the dataset's order: row_number, example_id, domain, token_count, value, rank."""
     sql, values = row_decisions(store, selection)
     return f"SELECT * EXCLUDE (outcome) FROM ({sql}) WHERE outcome = '{KEPT}' ORDER BY row_number", values
-
-
-def overlap(store: Store, first: Selection, second: Selection) -> pd.DataFrame:
-    """How two selections of one dataset agree: domain, both, only_first, only_second (rows) and jaccard (rows in
-    both, over rows in either; NaN where neither keeps any), a row for each domain and one named "all".
-
-    Raises `SelectionInvalid` if the two are of different datasets, whose rows cannot be compared.
-    """
-    datasets = [store.run(selection.run)["dataset"] for selection in (first, second)]
-    if datasets[0] != datasets[1]:
-        raise SelectionInvalid(
-            f"The selections are of different datasets ({datasets[0]} and {datasets[1]}). Choose two of one dataset."
-        )
-    (first_sql, first_values), (second_sql, second_values) = kept_rows(store, first), kept_rows(store, second)
-    found = store.frame(
-        f"""
-        SELECT coalesce(domain, 'all') AS domain,
-            count(*) FILTER (a.row_number IS NOT NULL AND b.row_number IS NOT NULL) AS both,
-            count(*) FILTER (b.row_number IS NULL) AS only_first,
-            count(*) FILTER (a.row_number IS NULL) AS only_second
-        FROM (SELECT row_number, domain FROM ({first_sql})) a
-        FULL JOIN (SELECT row_number, domain FROM ({second_sql})) b USING (row_number, domain)
-        GROUP BY GROUPING SETS ((domain), ()) ORDER BY grouping(domain), domain
-        """,
-        [*first_values, *second_values],
-    )
-    found["jaccard"] = found["both"] / (found["both"] + found["only_first"] + found["only_second"])
-    return found
 
 
 def matched_control(selection: Selection, summary: Summary, order: str) -> Selection:
@@ -238,26 +204,6 @@ def matched_control(selection: Selection, summary: Summary, order: str) -> Selec
         weights={},
         picks=tuple(pick for pick in selection.picks if not pick.keep),
     )
-
-
-def save_selection(store: Store, name: str, selection: Selection, replace_existing: bool = False) -> Summary:
-    """Save a recipe with what it keeps now. Raises `SelectionInvalid` for an empty name, `NameTaken` if the name
-    holds another recipe, unless `replace_existing`."""
-    if not name.strip():
-        raise SelectionInvalid("The selection has no name. Give it one.")
-    summary = select_summary(store, selection)
-    save_recipe(store, name.strip(), selection.to_fields(), summary.to_fields(), replace=replace_existing)
-    return summary
-
-
-def saved_selection(store: Store, name: str) -> Selection:
-    """The recipe saved under a name. Raises `NotFound` naming those there are."""
-    return Selection.from_fields(saved_recipe(store, name))
-
-
-def saved_selection_names(store: Store) -> list[str]:
-    """Names of the saved recipes, last saved first."""
-    return [name for (name,) in store.rows("SELECT name FROM selection ORDER BY created_at DESC, name")]
 
 
 def _pool_summary(

@@ -6,7 +6,6 @@ database file a second way, so nothing here ever does.
 """
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,15 +16,16 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core.errors import NameTaken, NotFound, SelectionInvalid, StoreUnusable
+from core.errors import NameTaken, NotFound, StoreUnusable
 from core.examples import DatasetRow, Rejected
+from core.filters import RowFilter
 from core.ownership import acquire_lock
 from core.spool import SHARD_SCHEMA
 from core.store.connection import fetch_all, fetch_first, next_id
 from core.store.insertion import ensure_dataset, insert_records
 from core.store.migrations import open_database
 from core.store.scored_table import build_scored_table, scored_table
-from core.text_search import TextSearch
+from core.store.text_matches import Matches, with_matches
 
 _Result = TypeVar("_Result")
 
@@ -38,7 +38,7 @@ class Store:
         self._lock = lock
         self._connection = connection
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._local = threading.local()
+        self._matches = Matches()
 
     # Opening and closing
 
@@ -115,16 +115,10 @@ class Store:
 
         return self._writer.submit(transaction).result()
 
-    def check_search(self, search: TextSearch) -> None:
-        """Raise `SelectionInvalid` if the search is a pattern that cannot be read."""
-        condition, values = search.condition()
-        try:
-            self.rows(f"SELECT {condition} FROM (VALUES ('', '')) AS example(prompt, response)", values)
-        except duckdb.InvalidInputException as error:
-            problem = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
-            raise SelectionInvalid(
-                f"The pattern {search.query!r} cannot be read ({problem}). Correct it, or search for a phrase."
-            ) from error
+    def searched(self, row_filter: RowFilter) -> RowFilter:
+        """The same filter, its search looked up once for all queries that use it. Raises `SelectionInvalid` for a
+        pattern that cannot be read."""
+        return with_matches(self, self._matches, row_filter)
 
     # Datasets
 

@@ -8,6 +8,7 @@ import pytest
 from core.errors import SelectionInvalid
 from core.filters import Range, Region, RowFilter
 from core.store import Store
+from core.store.text_matches import MATCHES_KEPT
 from core.text_search import TextSearch
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
@@ -49,14 +50,14 @@ def passing(store: Store, row_filter: RowFilter) -> list[int]:
     ],
 )
 def test_a_search_finds_what_it_says(store: Store, search: TextSearch, rows: list[int]) -> None:
-    store.check_search(search)
     assert passing(store, RowFilter(search=search)) == rows
+    assert passing(store, store.searched(RowFilter(search=search))) == rows
 
 
 @pytest.mark.parametrize("pattern", ["(", "a(?=b)", "*", "[a", "\\"])
 def test_a_pattern_that_cannot_be_read_is_refused_in_a_sentence(store: Store, pattern: str) -> None:
     with pytest.raises(SelectionInvalid, match=r"^The pattern .* cannot be read \(.*\)\. Correct it"):
-        store.check_search(TextSearch(pattern, "regex"))
+        store.searched(RowFilter(search=TextSearch(pattern, "regex")))
 
 
 def test_a_region_holds_the_points_inside_its_corners(store: Store) -> None:
@@ -89,3 +90,20 @@ def test_a_chart_draws_the_rows_of_every_brush_but_its_own() -> None:
     assert everything.on_columns("base_loss", "reference_loss") == RowFilter(
         ("chat",), (Range("learnability", 0.1, 0.2),)
     )
+
+
+def test_a_search_that_was_looked_up_sees_what_is_imported_later(store: Store) -> None:
+    search = RowFilter(search=TextSearch("planet"))
+    assert passing(store, store.searched(search)) == [1, 2, 3]
+    add_scored_run(store, [ScoredRow("chat", 10.0, 2.0, prompt="A planet, please.")], run="second", dataset="more")
+    condition, values = store.searched(search).where()
+    table = store.run("second")["table"]
+    assert store.rows(f"SELECT count(*) FROM {table} WHERE {condition}", values) == [(1,)]
+
+
+def test_only_the_last_searches_are_kept(store: Store) -> None:
+    for number in range(MATCHES_KEPT + 3):
+        store.searched(RowFilter(search=TextSearch(f"planet {number}")))
+    kept = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'scratch'"
+    assert store.rows(kept) == [(MATCHES_KEPT,)]
+    assert passing(store, store.searched(RowFilter(search=TextSearch("red planet")))) == [1]

@@ -120,6 +120,24 @@ def test_the_log_softmax_of_bfloat16_logits_is_taken_in_float32() -> None:
     assert losses_of(model, [row_of([1, 2], [0, 1])])[0] == pytest.approx(expected, abs=1e-6)
 
 
+# Token by token
+
+
+def test_the_token_losses_of_a_toy_are_what_a_person_computes_by_hand() -> None:
+    losses = LossEngine(NextTokenTable()).token_losses(row_of([0, 1, 2, 2, 0], [0, 1, 0, 1, 1]))
+    assert losses.tolist() == pytest.approx([1.386294, 0.356675, 2.302585], abs=1e-5)
+
+
+def test_the_token_losses_of_a_row_add_up_to_what_it_scores_in_a_batch(
+    model: torch.nn.Module, mixed: list[Encoded]
+) -> None:
+    engine = LossEngine(model)
+    for row, nll_sum in zip(mixed, engine.nll_sums(mixed), strict=True):
+        losses = engine.token_losses(row)
+        assert len(losses) == row.token_count
+        assert losses.sum() == pytest.approx(nll_sum, rel=1e-5)
+
+
 # Batching and padding
 
 

@@ -1,14 +1,17 @@
 """The Explore page, run by Streamlit's own test harness against a real store."""
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
-from ui.session import close_sessions
+from ui.session import close_sessions, open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "explore_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
@@ -67,39 +70,125 @@ def test_a_dataset_without_a_run_points_to_scoring(workspace: Path) -> None:
     assert "Nothing has been scored yet" in page.info[0].value
 
 
-def test_the_page_opens_on_the_distribution_of_learnability(explore: Callable[..., AppTest]) -> None:
+def test_the_page_opens_on_linked_charts_and_the_rows(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore())
     assert "**22** of 22 rows" in text_of(page)
+    titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
+    assert titles == ["Learnability in each domain", "Base loss against reference loss"]
+    assert page.dataframe[0].value["learnability"].is_monotonic_decreasing
+    assert page.query_params["run"] == "first"
+
+
+def test_the_summary_labels_both_averages_for_every_domain(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(view="Distribution"))
     summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
     assert summary["Domain"].tolist() == ["All domains", HOSTILE, "chat", "math"]
     assert summary["Rows"].tolist() == [22, 1, 12, 9]
     assert summary["No score"].tolist() == [1, 0, 0, 1]
-    assert page.query_params["run"] == "first"
 
 
 def test_filters_change_every_number_and_the_readout(explore: Callable[..., AppTest]) -> None:
-    page = explore()
-    page.text_input(key="text").set_value("TELL ME").run()
-    page.number_input(key="low_learnability").set_value(0.5).run()
+    page = explore(view="Distribution")
+    page.text_input(key="filter_query").set_value("TELL ME").run()
+    page.number_input(key="filter_low").set_value(0.5).run()
     healthy(page)
     assert "**2** of 22 rows" in text_of(page)
+    assert "chat 2 of 12" in text_of(page)
     summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
     assert summary["Rows"].tolist() == [2, 2]
 
 
+def test_a_filter_is_in_the_address_and_a_link_opens_with_it(explore: Callable[..., AppTest]) -> None:
+    page = explore()
+    page.multiselect(key="filter_domains").set_value(["math"]).run()
+    page.number_input(key="filter_low").set_value(0.1).run()
+    link = page.query_params["filter"]
+    assert json.loads(link if isinstance(link, str) else link[0]) == {
+        "domains": ["math"],
+        "ranges": [["learnability", 0.1, None]],
+    }
+    again = healthy(explore(filter=link if isinstance(link, str) else link[0]))
+    assert again.multiselect(key="filter_domains").value == ["math"]
+    assert again.number_input(key="filter_low").value == 0.1
+    assert "**6** of 22 rows" in text_of(again)
+
+
+def test_a_lasso_in_the_address_filters_rows(explore: Callable[..., AppTest]) -> None:
+    # A base loss of 2.0 have eight rows of math with both losses, the shortest of chat, and the hostile one.
+    area = {"regions": [["base_loss", "reference_loss", [[1.9, 0.0], [2.1, 0.0], [2.1, 5.0], [1.9, 5.0]]]]}
+    page = healthy(explore(filter=json.dumps(area)))
+    assert "**10** of 22 rows" in text_of(page)
+    assert "Lasso over base loss and reference loss" in [button.label for button in page.button]
+
+
+def test_chips_take_one_filter_away_or_all(explore: Callable[..., AppTest]) -> None:
+    page = explore(filter='{"domains":["math"],"ranges":[["learnability",0.1,null]]}')
+    page.button(key="chip_1").click().run()
+    assert "**9** of 22 rows" in text_of(page)
+    page.multiselect(key="filter_domains").set_value(["math", "chat"]).run()
+    page.button(key="clear_filters").click().run()
+    assert "**22** of 22 rows" in text_of(healthy(page))
+    assert "filter" not in page.query_params
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("{", "The filter in this address cannot be read"),
+        ("[1]", "not a JSON object"),
+        ('{"ranges":[["beauty",0,1]]}', "Unknown column 'beauty'"),
+        ('{"search":{"query":"(","kind":"regex"}}', "missing )"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_said_and_left_out(
+    explore: Callable[..., AppTest], given: str, sentence: str
+) -> None:
+    page = explore(filter=given)
+    assert not page.exception
+    assert sentence in page.error[0].value.replace("\\", "")
+    assert "**22** of 22 rows" in text_of(page)
+
+
 def test_filters_that_no_row_passes_say_so(explore: Callable[..., AppTest]) -> None:
     page = explore()
-    healthy(page.text_input(key="text").set_value("nothing like it").run())
-    assert "No row passes these filters" in page.info[0].value
+    healthy(page.text_input(key="filter_query").set_value("nothing like it").run())
+    assert any("No row passes these filters" in info.value for info in page.info)
 
 
-@pytest.mark.parametrize("view", ["Distribution", "Loss plane", "Length bias", "Examples"])
+@pytest.mark.parametrize("view", ["Overview", "Distribution", "Length", "Trust", "Near duplicates"])
 @pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
 def test_every_section_opens_from_a_link(explore: Callable[..., AppTest], view: str, score: str) -> None:
     page = healthy(explore(run="first", score=score, view=view))
     assert next(tab for tab in page.tabs if tab.label == view).children
     assert page.selectbox(key="score_picker").value == score
     assert page.query_params["score"] == score
+
+
+def test_the_trust_panel_says_how_many_flagged_rows_a_selection_keeps(
+    explore: Callable[..., AppTest], workspace: Path
+) -> None:
+    page = explore(view="Trust")
+    assert "Save a selection of this run" in text_of(page)
+    save_selection(open_session().store, "everything", Selection("first", amount=Amount("ratio", 1.0)))
+    page = healthy(page.run())
+    flags = next(table.value for table in page.dataframe if "Kept rows" in table.value)
+    assert flags.set_index("Flag").loc["truncated", ["Rows", "Kept rows"]].tolist() == [1, 1]
+    assert "What the reference was trained on is not known here" in text_of(page)
+
+
+def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -> None:
+    explore()
+    save_selection(open_session().store, "best", Selection("first", amount=Amount("rows", 4)))
+    page = healthy(explore(run="first", example="1"))
+    assert re.search(r"best.*Left out .below the cut.: rank 12 of 12 eligible in chat", text_of(page).replace("\\", ""))
+
+
+def test_the_guide_goes_once_it_is_dismissed(explore: Callable[..., AppTest]) -> None:
+    page = explore()
+    assert "**3 of 5**" in text_of(page)
+    page.button(key="dismiss_guide").click().run()
+    assert "of 5**" not in text_of(healthy(page))
+    assert "of 5**" not in text_of(explore())
 
 
 def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> None:
@@ -128,7 +217,7 @@ def test_a_run_that_is_not_there_is_said_and_another_shown(explore: Callable[...
 
 
 def test_examples_are_paged_in_order(explore: Callable[..., AppTest]) -> None:
-    page = healthy(explore(run="first", view="Examples"))
+    page = healthy(explore(run="first"))
     table = page.dataframe[0].value
     assert len(table) == 10
     assert table["learnability"].is_monotonic_decreasing
@@ -138,6 +227,8 @@ def test_examples_are_paged_in_order(explore: Callable[..., AppTest]) -> None:
 def test_of_many_domains_the_largest_are_drawn_and_all_are_in_the_tables(workspace: Path) -> None:
     with Store.open(workspace, "a test") as store:
         add_scored_run(store, [ScoredRow(f"domain {number}", 9.0, 4.0) for number in range(20)])
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    page = AppTest.from_file(str(PAGE), default_timeout=30)
+    page.query_params["view"] = "Distribution"
+    healthy(page.run())
     assert "The 8 largest of 20 domains are drawn" in text_of(page)
     assert len(next(table.value for table in page.dataframe if "Mean of ratios" in table.value)) == 21

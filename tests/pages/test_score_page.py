@@ -145,7 +145,7 @@ def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     assert int(page.metric[0].value.replace(",", "")) > 20
     strips = [element.proto.body for element in page.get("html")]
     assert len(strips) == 3
-    assert any('<span class="scored">↵\n</span>' in strip for strip in strips)
+    assert any('<span class="marked">↵\n</span>' in strip for strip in strips)
     # Hostile text stays text: of tags there are only ours.
     assert all(set(re.findall(r"</?\w+", strip)) == OUR_TAGS for strip in strips)
     assert open_session().store.rows("SELECT count(*) FROM loss") == [(0,)]

@@ -1,0 +1,34 @@
+"""Hand picks beside the rows they name: where each stands in a run, and how its text begins."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.scores import score_named
+from core.selection.recipe import Pick
+from core.store import Store
+
+_SNIPPET = 160  # characters of a prompt in a list
+_ROWS_NAMED = 5  # row numbers of one conversation; it may stand in thousands
+
+
+def pick_table(store: Store, table: str, score: str, picks: Sequence[Pick]) -> pd.DataFrame:
+    """The picks in their order, one row each: example_id, keep, note, row_number (its first row), rows (their numbers
+    in words), domain, value (of the score), prompt (its beginning). What the run does not hold has row_number NA."""
+    found = store.frame(
+        f"""
+        SELECT example_id::VARCHAR AS example_id, min(row_number) AS row_number,
+            array_to_string(list(row_number ORDER BY row_number)[:{_ROWS_NAMED}], ', ')
+                || if(count(*) > {_ROWS_NAMED}, ', ...', '') AS rows,
+            string_agg(DISTINCT domain, ', ' ORDER BY domain) AS domain,
+            any_value({score_named(score).name}) AS value,
+            regexp_replace(left(any_value(prompt), {_SNIPPET}), '\\s+', ' ', 'g') AS prompt
+        FROM {table} JOIN example USING (example_id)
+        WHERE example_id IN (SELECT unnest(?::UUID[])) GROUP BY example_id
+        """,
+        [[pick.example_id for pick in picks]],
+    )
+    asked = pd.DataFrame(
+        [(pick.example_id, pick.keep, pick.note) for pick in picks], columns=["example_id", "keep", "note"]
+    )
+    return asked.merge(found.astype({"row_number": "Int64"}), on="example_id", how="left")

@@ -1,0 +1,97 @@
+"""Saved selections: recipes under a name, listed, renamed, duplicated, and removed in a way that can be undone."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from core.errors import SelectionInvalid
+from core.selection.recipe import Selection
+from core.selection.summary import Summary, select_summary
+from core.store import Store, remove_recipe, rename_recipe, save_recipe, saved_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedSelection:
+    """A selection that was removed, as it was saved, so that it can be put back."""
+
+    name: str
+    recipe: dict[str, Any]
+    summary: dict[str, Any]
+
+
+def save_selection(
+    store: Store, name: str, selection: Selection, replace_existing: bool = False, summary: Summary | None = None
+) -> Summary:
+    """Save a recipe with what it keeps now (`summary`, where it is known already).
+
+    Raises `SelectionInvalid` for an empty name, `NameTaken` if the name holds another recipe, unless
+    `replace_existing`.
+    """
+    name = _checked(name)
+    summary = summary or select_summary(store, selection)
+    save_recipe(store, name, selection.to_fields(), summary.to_fields(), replace=replace_existing)
+    return summary
+
+
+def saved_selection(store: Store, name: str) -> Selection:
+    """The recipe saved under a name. Raises `NotFound` naming those there are."""
+    return Selection.from_fields(saved_recipe(store, name))
+
+
+def saved_selection_names(store: Store) -> list[str]:
+    """Names of the saved recipes, last saved first."""
+    return [name for (name,) in store.rows("SELECT name FROM selection ORDER BY created_at DESC, name")]
+
+
+def saved_selections(store: Store) -> pd.DataFrame:
+    """The saved selections, last saved first: name, run, kept_rows, kept_tokens (as of saving), saved_at (UTC)."""
+    found = store.frame(
+        """
+        SELECT name, recipe->>'$.run' AS run, (summary->>'$.kept_rows')::BIGINT AS kept_rows,
+            (summary->>'$.kept_tokens')::BIGINT AS kept_tokens, epoch(created_at) AS saved_at
+        FROM selection ORDER BY created_at DESC, name
+        """
+    )
+    found["saved_at"] = pd.to_datetime(found["saved_at"], unit="s", utc=True)
+    return found
+
+
+def rename_selection(store: Store, name: str, new_name: str) -> str:
+    """Give a saved selection another name; returns it as it stands now. Raises `SelectionInvalid` for an empty name,
+    `NameTaken` for another one's."""
+    new_name = _checked(new_name)
+    rename_recipe(store, name, new_name)
+    return new_name
+
+
+def duplicate_selection(store: Store, name: str) -> str:
+    """Save the recipe once more, beside the first, with what it kept then; returns the copy's name."""
+    taken = set(saved_selection_names(store))
+    copies = (f"{name} copy{f' {number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
+    copy = next(candidate for candidate in copies if candidate not in taken)
+    save_recipe(store, copy, saved_recipe(store, name), _saved_summary(store, name))
+    return copy
+
+
+def remove_selection(store: Store, name: str) -> RemovedSelection:
+    """Forget a saved selection; returns what `restore_selection` puts back. Files exported from it stay."""
+    summary = _saved_summary(store, name)
+    return RemovedSelection(name, remove_recipe(store, name), summary)
+
+
+def restore_selection(store: Store, removed: RemovedSelection) -> None:
+    """Put a removed selection back as it was, also where its run is gone. Raises `NameTaken` if its name now holds
+    another recipe."""
+    save_recipe(store, removed.name, removed.recipe, removed.summary)
+
+
+def _saved_summary(store: Store, name: str) -> dict[str, Any]:
+    return dict(json.loads(store.named("selection", "summary", name)))
+
+
+def _checked(name: str) -> str:
+    if not name.strip():
+        raise SelectionInvalid("The selection has no name. Give it one.")
+    return name.strip()

@@ -1,0 +1,28 @@
+"""A scored run as selecting sees it: its table, and how much each of its domains holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """A run's name, dataset and scored table; `totals` are (rows, scored tokens) of every domain, by name."""
+
+    name: str
+    dataset: str
+    table: str
+    totals: Mapping[str, tuple[int, int]]
+
+
+def scored_run(store: Store, name: str) -> ScoredRun:
+    """The run of that name, counted once for all that ask about it. Raises `NotFound` naming those there are."""
+    found = store.run(name)
+    return ScoredRun(name, str(found["dataset"]), str(found["table"]), domain_totals(store, found["table"]))
+
+
+def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:
+    """Rows and scored tokens of every domain of a scored table, by name."""
+    sql = f"SELECT domain, count(*), sum(token_count)::BIGINT FROM {table} GROUP BY domain ORDER BY domain"
+    return {domain: (rows, tokens) for domain, rows, tokens in store.rows(sql)}

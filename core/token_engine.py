@@ -1,0 +1,73 @@
+"""Losses token by token, with the last two models kept loaded. Imports torch; only the token worker needs it."""
+
+import math
+from collections import OrderedDict
+from typing import Any
+
+import torch
+
+from core.encoding import Encoded, EncodingSpec, encode_example
+from core.errors import ModelUnusable, NothingScored
+from core.examples import Example
+from core.model_loading import load_model, load_tokenizer
+from core.models import ModelSpec
+from core.response_loss import LossEngine
+from core.token_pieces import token_pieces
+
+_MODELS_KEPT = 2  # a base and a reference
+
+
+class TokenEngine:
+    """Answers requests for one example each; a model stays loaded until two others were asked for after it."""
+
+    def __init__(self) -> None:
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._engines: OrderedDict[tuple[ModelSpec, str], LossEngine] = OrderedDict()
+        self._tokenizers: dict[ModelSpec, Any] = {}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Losses of every token of a conversation under each model.
+
+        Request: conversation (`Example.to_json`), encoding (fields of EncodingSpec), base (fields of the ModelSpec
+        whose tokenizer splits the text), dtype, and models (fields of a ModelSpec by role). Answer: pieces (text a
+        token), scored (0 or 1 a token), cut_characters (text beyond the maximum length), and nlls: for each role the
+        loss of each token [nats], null where it is not scored or not finite.
+        Raises `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
+        """
+        example, spec = Example.from_json(request["conversation"]), EncodingSpec(**request["encoding"])
+        tokenizer = self._tokenizer(ModelSpec(**request["base"]))
+        encoded = encode_example(example, tokenizer, spec)
+        if encoded.reason is not None:
+            raise NothingScored(f"No token of this row is scored: {encoded.reason}.")
+        pieces, cut = token_pieces(example, encoded, tokenizer, spec)
+        models = {role: ModelSpec(**fields) for role, fields in request["models"].items()}
+        return {
+            "pieces": pieces,
+            "scored": encoded.scored.astype(int).tolist(),
+            "cut_characters": len(cut),
+            "nlls": {role: self._nlls(model, request["dtype"], encoded) for role, model in models.items()},
+        }
+
+    def _nlls(self, spec: ModelSpec, dtype: str, encoded: Encoded) -> list[float | None]:
+        engine = self._engine(spec, dtype)
+        try:
+            losses = iter(engine.token_losses(encoded).tolist())
+        except torch.cuda.OutOfMemoryError as error:
+            raise ModelUnusable(
+                f"GPU memory ran out on this row of {len(encoded.input_ids):,} tokens. Free the GPU and ask again."
+            ) from error
+        by_token = [next(losses) if scored else math.nan for scored in encoded.scored]
+        return [loss if math.isfinite(loss) else None for loss in by_token]
+
+    def _engine(self, spec: ModelSpec, dtype: str) -> LossEngine:
+        if (spec, dtype) not in self._engines:
+            while len(self._engines) >= _MODELS_KEPT:  # before the next one is loaded: three may not fit
+                self._engines.popitem(last=False)
+            self._engines[spec, dtype] = LossEngine(load_model(spec, dtype, self._device))
+        self._engines.move_to_end((spec, dtype))
+        return self._engines[spec, dtype]
+
+    def _tokenizer(self, spec: ModelSpec) -> Any:
+        if spec not in self._tokenizers:
+            self._tokenizers = {spec: load_tokenizer(spec)}
+        return self._tokenizers[spec]

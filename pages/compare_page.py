@@ -1,0 +1,261 @@
+"""Compare: two runs over the same data, whether they rank its rows alike, and which rows part them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.errors import CurationError
+from core.exploring.browsing import example
+from core.exploring.compared_runs import ComparedRun, cautions, compared_run, noise_caution, runs_beside, what_differs
+from core.exploring.loss_plane import POINTS_LIMIT
+from core.exploring.rank_changes import rank_movers, top_overlap
+from core.exploring.run_comparison import (
+    RunPair,
+    compared_counts,
+    score_bounds,
+    score_correlations,
+    score_plane,
+    score_points,
+)
+from core.filters import RowFilter
+from core.scores import FLAGS, Score
+from core.store import Store
+from ui.chart_frame import show_chart
+from ui.charts import domain_colours
+from ui.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
+from ui.comparison_tables import (
+    say_overlap_at_the_papers_shares,
+    show_both_scores,
+    show_correlations,
+    show_movers_table,
+)
+from ui.plain_text import escaped
+from ui.session import Session, open_session
+from ui.tables import ALL_DOMAINS
+from ui.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
+
+DOMAINS_DRAWN = 8
+MOVERS = (10, 25, 50, 100)
+VIEWS = ("Agreement", "Top rows", "Movers")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What every section draws: two runs, `count` rows that are compared, and the colours of the domains drawn."""
+
+    store: Store
+    first: ComparedRun
+    second: ComparedRun
+    score: Score
+    pair: RunPair
+    count: int
+    colours: dict[str, str]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The runs' names, A's and B's."""
+        return self.first.name, self.second.name
+
+
+def compare() -> None:
+    """The whole page."""
+    st.header("Compare")
+    session = open_session()
+    left, middle, right = st.columns(3)
+    with left:
+        name = run_picker(session)
+    if name is None:
+        return
+    others = runs_beside(session.store, name)
+    if not others:
+        say_that_it_is_alone(session, name)
+        return
+    with middle:
+        beside = other_run_picker(name, others)
+    with right:
+        score = score_picker()
+    first, second = (compared_run(session.store.run(each)) for each in (name, beside))
+    say_what_is_compared(first, second)
+    pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
+    counts = compared_counts(session.store, pair)
+    count = show_readout(counts, pair)
+    if not count:
+        st.info("No row has this score in both runs and passes the filters. Clear them, or choose another score.")
+        return
+    every_colour = domain_colours(counts["domain"].tolist())
+    drawn = counts[counts["compared"] > 0].nlargest(DOMAINS_DRAWN, "compared")["domain"]
+    colours = {domain: every_colour[domain] for domain in drawn}
+    view = View(session.store, first, second, score, pair, count, colours)
+    start = VIEWS[2] if "row" in st.query_params else VIEWS[0]
+    sections = (show_agreement, show_top, show_movers)
+    for tab, show in zip(
+        st.tabs(VIEWS, key="comparison", on_change="rerun", bind="query-params", default=start), sections, strict=True
+    ):
+        if tab.open:  # a closed section asks nothing of the store
+            with tab:
+                show(view)
+
+
+def say_that_it_is_alone(session: Session, name: str) -> None:
+    """What to do where a dataset has one run only."""
+    dataset = session.store.run(name)["dataset"]
+    st.info(
+        escaped(
+            f"{name} is the only run of the dataset {dataset}: there is nothing to compare it with. Score the dataset "
+            "with another reference or another base, or choose a run of a dataset that has two."
+        )
+    )
+    link_to_page("score", "Score a dataset")
+
+
+def other_run_picker(name: str, others: list[str]) -> str:
+    """The run to compare with, kept in the `with` query parameter and across pages."""
+    asked = st.query_params.get("with")
+    if asked not in (None, name, *others):  # picking B's run as A too is no mistake: B becomes another
+        st.warning(escaped(f"'{asked}' is no run of the same dataset. Showing another; choose one below."))
+    return linked_selectbox("Compare with", others, "with")
+
+
+def say_what_is_compared(first: ComparedRun, second: ComparedRun) -> None:
+    """Both runs in words, and what else than their models sets them apart."""
+    lines = [f"**{what_differs(first, second)}.**"]
+    for letter, run in (("A", first), ("B", second)):
+        floor = "not measured" if run.noise_floor is None else f"{run.noise_floor:.1e} nats per token"
+        words = f"base {run.base}, reference {run.reference}; {run.encoding_words}; {run.dtype}, noise floor {floor}"
+        lines.append(f"**{letter}** {escaped(f'{run.name}: {words}')}")
+    st.markdown("  \n".join(lines))
+    for sentence in cautions(first, second):
+        st.warning(escaped(sentence))
+
+
+def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFilter:
+    """The filter that every number of the page keeps to, in both runs."""
+    domains = store.rows(
+        f"SELECT domain FROM {first.table} UNION SELECT domain FROM {second.table} ORDER BY domain"
+    )  # fmt: skip
+    left, right = st.columns(2)
+    chosen = left.multiselect(
+        "Domains", [row[0] for row in domains], key="domain", placeholder="Any", bind="query-params",
+        persist_state="session", help="Compare the rows of these domains only; ranks are then among those rows.",
+    )  # fmt: skip
+    without = right.multiselect(
+        "With none of these flags", list(FLAGS), key="without_flag", placeholder="Any", bind="query-params",
+        persist_state="session",
+        help="Leave out a row that has one of these flags in either run.  \n"
+        + "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items()),
+    )  # fmt: skip
+    return RowFilter(domains=tuple(chosen), without_flags=tuple(without))
+
+
+def show_readout(counts: pd.DataFrame, pair: RunPair) -> int:
+    """How many rows are compared and why the others are not; returns the compared."""
+    totals = {name: int(counts[name].sum()) for name in counts.columns if name != "domain"}
+    compared, within_noise = totals["compared"], totals.pop("within_noise")
+    reasons = {
+        "filtered": "left out by the filters",
+        "no_score": "without this score in one run or both",
+        "only_first": "only in A, scored since the dataset grew",
+        "only_second": "only in B, scored since the dataset grew",
+    }
+    parts = [f"**{compared:,}** of {sum(totals.values()):,} rows compared"]
+    parts += [f"{totals[name]:,} {words}" for name, words in reasons.items() if totals[name]]
+    st.markdown("; ".join(parts))
+    if totals["only_first"] or totals["only_second"]:
+        st.caption("To compare all rows, score the dataset again under the name of the run that lacks some.")
+        link_to_page("score", "Score the dataset again")
+    caution = noise_caution(compared, within_noise)
+    if caution:
+        st.warning(escaped(caution))
+    elif within_noise:
+        st.caption(f"Rows with the same losses in both runs, to within the noise of computing them: {within_noise:,}.")
+    return compared
+
+
+def show_agreement(view: View) -> None:
+    """One score against the other, and their rank correlation."""
+    chart, numbers = st.columns([3, 2], gap="medium")
+    with chart:
+        note = "On the diagonal a row has the same score in both runs; above it, B's is higher."
+        show_chart(*score_chart(view), "scores", f"{view.score.name}-of-two-runs", note=note)
+    with numbers:
+        st.markdown("#### Rank correlation (Spearman)")
+        show_correlations(score_correlations(view.store, view.pair))
+
+
+def score_chart(view: View) -> tuple[go.Figure, pd.DataFrame]:
+    """Points while there are few rows, a density above that; and the numbers of it."""
+    if view.count <= POINTS_LIMIT:
+        points = score_points(view.store, view.pair, POINTS_LIMIT)
+        bounds = score_bounds(view.store, view.pair)
+        figure = score_points_figure(points, bounds, view.score, view.names, view.colours)
+        return figure, points.rename(columns={"first_score": "score_in_A", "second_score": "score_in_B"})
+    plane = score_plane(view.store, view.pair)
+    cells = plane.cells.assign(
+        score_in_A_from=[plane.edges[number] for number in plane.cells["first_bin"]],
+        score_in_B_from=[plane.edges[number] for number in plane.cells["second_bin"]],
+    )
+    columns = ["score_in_A_from", "score_in_B_from", "rows"]
+    return score_plane_figure(plane, view.score, view.names), cells[columns]
+
+
+def show_top(view: View) -> None:
+    """How many of the top rows the two runs share, as more and more is kept."""
+    overlap = top_overlap(view.store, view.pair)
+    numbers = overlap.assign(domain=overlap["domain"].mask(overlap["overall"], ALL_DOMAINS)).drop(columns="overall")
+    labels = {"share": "share_kept", "top": "rows_kept", "both": "kept_by_both", "overlap": "share_kept_by_both",
+              "chance": "share_by_chance"}  # fmt: skip
+    show_chart(overlap_figure(overlap, view.colours), numbers.rename(columns=labels), "overlap", "top-rows-of-two-runs")
+    domains = overlap["domain"].nunique() - 1
+    if domains > len(view.colours):
+        st.caption(f"The {len(view.colours)} largest of {domains:,} domains are drawn; the numbers hold all.")
+    say_overlap_at_the_papers_shares(overlap)
+    st.caption(
+        "If you keep this share of the rows with the highest score, how many of them would the other run keep as well? "
+        "Two unrelated orders share as much as is kept (by chance). Ranks are among the compared rows."
+    )
+
+
+def show_movers(view: View) -> None:
+    """The rows whose rank in their domain changes most, and the one that is open."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        limit = st.selectbox(
+            "Rows each way", MOVERS, key="movers", width=160, help="How many rows to list that rise, and that fall."
+        )
+        st.number_input(
+            "Open row", min_value=1, value=None, step=1, key="row", bind="query-params", width=160,
+            help="Number of a row to read in full, with its losses in both runs.",
+        )  # fmt: skip
+    movers = rank_movers(view.store, view.pair, int(limit))
+    for title, chosen in (
+        ("Higher in B", movers[movers["moved"] > 0]),
+        ("Higher in A", movers[movers["moved"] < 0].iloc[::-1]),
+    ):
+        st.markdown(f"#### {title}")
+        if chosen.empty:
+            st.caption("No row.")
+        else:
+            show_movers_table(chosen, open_row)
+    st.caption(
+        "Moved: percentile points of the domain's rows that the row rises from A to B; rank 1 is the highest score of "
+        "the domain. In a small domain one place is many points. Select a row to read it."
+    )
+    opened = st.session_state.get("row")
+    if opened is not None:
+        st.markdown(f"#### Row {opened:,} in both runs")
+        found = [example(view.store, run.table, int(opened)) for run in (view.first, view.second)]
+        show_both_scores(*found)
+        st.caption(escaped(f"The row as A ({view.first.name}) has it"))
+        example_card(found[0])
+
+
+def open_row(row_number: int | None) -> None:
+    """Open a row through the `row` field and so through the address; None closes it."""
+    st.session_state["row"] = row_number
+
+
+try:
+    compare()
+except CurationError as error:
+    show_error(error)

@@ -1,0 +1,39 @@
+"""A run of real tiny models for tests: planned as a request is, its losses computed here and not by a worker."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from core.encoding import encode_examples
+from core.examples import DatasetRow, Example
+from core.model_loading import load_model, load_tokenizer
+from core.response_loss import response_losses
+from core.scoring import ROLES, ScoreRequest, plan_scoring
+from core.spool import SHARD_SCHEMA
+from core.store import Store
+from core.supervision import save_run
+
+
+def score_examples(
+    store: Store, examples: Sequence[Example], base: Path, reference: Path, run: str = "tiny", max_length: int = 2048
+) -> None:
+    """Import the examples (row n + 1 is example n) and save their run under both models."""
+    rows = [DatasetRow(number, "chat", example, b"{}") for number, example in enumerate(examples, 1)]
+    store.add_source("talk", "talk.jsonl", "jsonl", "a hash", {}, rows)
+    plan = plan_scoring(
+        store, ScoreRequest("talk", str(base), str(reference), run=run, max_length=max_length, device="cpu")
+    )
+    encoded = encode_examples(examples, load_tokenizer(plan.models["base"]), plan.encoding)
+    for role in ROLES:
+        losses: list[float | None] = [None] * len(examples)
+        for batch in response_losses(load_model(plan.models[role], plan.dtype, "cpu"), encoded, 4096):
+            for place, nll_sum in zip(batch.rows, batch.nll_sums.tolist(), strict=True):
+                losses[place] = nll_sum
+        shard = [
+            (str(example.example_id), loss, item.token_count, item.truncated, item.reason)
+            for example, loss, item in zip(examples, losses, encoded, strict=True)
+        ]
+        columns = [list(column) for column in zip(*shard, strict=True)]
+        store.ingest_shard(role, plan.loss_sets[role], pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA))
+    save_run(store, plan)

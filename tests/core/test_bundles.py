@@ -1,0 +1,226 @@
+"""Bundles: a folder or zip that is whole or not there, with equal bytes for equal selections."""
+
+import hashlib
+import json
+import resource
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ExportFailed
+from core.exporting import TRAINERS, export_bundle, selection_from_manifest
+from core.selection import Amount, Selection
+from core.store import Store
+from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, Talk, example, talk_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with talk_store(tmp_path / "workspace", SINGLE) as opened:
+        yield opened
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "train.jsonl").read_bytes().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_bundle_has_data_config_command_scores_and_a_manifest_that_knows_every_file(
+    store: Store, tmp_path: Path, trainer: str
+) -> None:
+    report = export_bundle(store, ALL, tmp_path / "out", trainer, "everything")
+    files = contents(tmp_path / "out")
+    assert {"train.jsonl", "scores.jsonl", "README.txt", "manifest.json"} <= set(files)
+    assert TRAINERS[trainer].command in files["README.txt"].decode()
+    fields = json.loads(files.pop("manifest.json"))
+    assert {file["name"]: file["sha256"] for file in fields["output"]["files"]} == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items()
+    }
+    assert (fields["selection"], fields["output"]["bundle"], fields["output"]["rows"]) == ("everything", trainer, 4)
+    assert report.sha256 == hashlib.sha256(files["train.jsonl"]).hexdigest()
+    assert report.rows == files["train.jsonl"].count(b"\n") == 4
+    assert selection_from_manifest(report.manifest_path) == ALL
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_equal_selections_give_equal_zips_with_what_the_folder_holds(
+    store: Store, tmp_path: Path, trainer: str
+) -> None:
+    export_bundle(store, ALL, tmp_path / "one", trainer)
+    (tmp_path / "elsewhere").mkdir()
+    first = export_bundle(store, ALL, tmp_path / "one.zip", trainer)
+    again = export_bundle(store, ALL, tmp_path / "elsewhere" / "one.zip", trainer)
+    assert first.sha256 == again.sha256 == hashlib.sha256((tmp_path / "one.zip").read_bytes()).hexdigest()
+    with zipfile.ZipFile(first.path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist()[-1] == "one/manifest.json"
+        assert {Path(name).name: archive.read(name) for name in archive.namelist()} == contents(tmp_path / "one")
+    beside = json.loads(first.manifest_path.read_text())
+    assert (beside["output"]["sha256"], beside["output"]["file"]) == (first.sha256, "one.zip")
+
+
+def test_data_is_utf8_without_a_mark_one_record_a_line_and_not_escaped(store: Store, tmp_path: Path) -> None:
+    export_bundle(store, ALL, tmp_path / "out", "axolotl")
+    data = (tmp_path / "out" / "train.jsonl").read_bytes()
+    assert data.startswith(b'{"messages"')
+    assert "雷克雅未克".encode() in data
+    assert len(data.split(b"\n")) == 5
+    assert records(tmp_path / "out")[2]["messages"][1]["content"] == "雷克雅未克\u2028是冰岛的\x00首都。😀\n"
+
+
+def test_scores_lie_beside_the_data_by_line_and_in_no_record(tmp_path: Path) -> None:
+    with talk_store(tmp_path / "w", SINGLE) as store:
+        export_bundle(store, Selection("talks", amount=Amount("rows", 2)), tmp_path / "out", "llama-factory")
+    scores = [json.loads(line) for line in (tmp_path / "out" / "scores.jsonl").read_text().splitlines()]
+    assert [(row["line"], row["row_number"], row["token_count"]) for row in scores] == [(1, 1, 10), (2, 2, 10)]
+    assert scores[0]["learnability"] == pytest.approx(0.5)
+    assert {key for record in records(tmp_path / "out") for key in record} == {"messages", "system", "tools"}
+
+
+def test_plain_holds_the_original_records_byte_for_byte(tmp_path: Path) -> None:
+    originals = [b'{"q" :  1.10, "a": "\\u00e9"}', b'{"q": 2, "extra": [1]}']
+    talks = [Talk(talk, original=original) for talk, original in zip(SINGLE, originals, strict=False)]
+    with talk_store(tmp_path / "w", talks) as store:
+        export_bundle(store, ALL, tmp_path / "out", "plain")
+    assert (tmp_path / "out" / "train.jsonl").read_bytes() == b"\n".join(originals) + b"\n"
+
+
+def test_refused_rows_are_left_out_and_counted_in_manifest_and_readme(tmp_path: Path) -> None:
+    broken = example(("user", "One."), ("user", "Two."), ("assistant", "Yes."))
+    with talk_store(tmp_path / "w", [broken, *SINGLE]) as store:
+        report = export_bundle(store, ALL, tmp_path / "out", "llama-factory")
+    assert report.rows == 4
+    fields = json.loads(report.manifest_path.read_text())["output"]
+    assert [(f["reason"], f["rows"], f["first_rows"]) for f in fields["left_out"]] == [("turns_out_of_order", 1, [1])]
+    assert "Left out:" in (tmp_path / "out" / "README.txt").read_text()
+    assert "1 row, because its turns" in " ".join((tmp_path / "out" / "README.txt").read_text().split())
+
+
+def test_a_bundle_that_would_hold_nothing_is_not_written(tmp_path: Path) -> None:
+    with (
+        talk_store(tmp_path / "w", [example(("assistant", "Hello."))]) as store,
+        pytest.raises(ExportFailed, match="begins with a reply"),
+    ):
+        export_bundle(store, ALL, tmp_path / "out", "llama-factory")
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_an_older_bundle_is_replaced_whole_and_anything_else_is_left_alone(store: Store, tmp_path: Path) -> None:
+    export_bundle(store, ALL, tmp_path / "out", "llama-factory")
+    export_bundle(store, ALL, tmp_path / "out", "trl")
+    assert set(contents(tmp_path / "out")) == {
+        "train.jsonl",
+        "scores.jsonl",
+        "sft.yaml",
+        "README.txt",
+        "manifest.json",
+    }
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    for place in (mine, mine / "thesis.txt"):
+        with pytest.raises(ExportFailed, match="left alone"):
+            export_bundle(store, ALL, place, "trl")
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out", "workspace"]
+
+
+@contextmanager
+def disk_full_after(byte_count: int) -> Iterator[None]:
+    """No file of this process may grow beyond that size."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_a_bundle_that_fails_halfway_leaves_the_one_before_it_untouched(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    report = export_bundle(store, ALL, tmp_path / name, "plain")
+    before = report.manifest_path.read_bytes()
+    there = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    with disk_full_after(300), pytest.raises(ExportFailed, match="cannot be written"):
+        export_bundle(store, ALL, tmp_path / name, "llama-factory")
+    assert report.manifest_path.read_bytes() == before
+    left = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    assert {file: data for file, data in left.items() if not file.startswith(".")} == there
+
+
+def test_an_unknown_trainer_is_refused_with_the_names_there_are(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ExportFailed, match="Must be one of: llama-factory, trl, axolotl, plain"):
+        export_bundle(store, ALL, tmp_path / "out", "megatron")
+
+
+def test_trl_never_gets_both_a_prompt_and_messages(tmp_path: Path) -> None:
+    for name, talks, keys in (("one", SINGLE, {"prompt", "completion"}), ("more", SEVERAL, {"messages"})):
+        with talk_store(tmp_path / f"w-{name}", talks) as store:
+            export_bundle(store, ALL, tmp_path / name, "trl")
+        assert {frozenset(record) for record in records(tmp_path / name)} == {frozenset(keys)}
+        config = (tmp_path / name / "sft.yaml").read_text()
+        assert ("assistant_only_loss: true" in config) == (name == "more")
+
+
+def test_llama_factorys_entry_names_every_column_and_tag_that_it_reads(store: Store, tmp_path: Path) -> None:
+    export_bundle(store, ALL, tmp_path / "out", "llama-factory")
+    (entry,) = json.loads((tmp_path / "out" / "dataset_info.json").read_text()).values()
+    assert set(entry["columns"]) == {"messages", "system", "tools"}
+    assert set(entry["columns"].values()) == {key for record in records(tmp_path / "out") for key in record}
+    tags = {f"{name}_tag" for name in ("role", "content", "user", "assistant", "observation", "function", "system")}
+    assert set(entry["tags"]) == tags
+    assert (tmp_path / "out" / entry["file_name"]).exists()
+
+
+def test_every_llama_factory_record_alternates_and_ends_with_a_reply(tmp_path: Path) -> None:
+    with talk_store(tmp_path / "w", SEVERAL) as store:
+        export_bundle(store, ALL, tmp_path / "out", "llama-factory")
+    for record in records(tmp_path / "out"):
+        roles = [message["role"] for message in record["messages"]]
+        assert set(roles[::2]) <= {"user", "tool"}
+        assert set(roles[1::2]) == {"assistant"}
+        assert len(roles) % 2 == 0
+
+
+def test_axolotl_guesses_json_from_the_files_name_and_gets_its_fields(store: Store, tmp_path: Path) -> None:
+    export_bundle(store, ALL, tmp_path / "out", "axolotl")
+    line = next(line for line in (tmp_path / "out" / "axolotl.yaml").read_text().splitlines() if "datasets:" in line)
+    (dataset,) = json.loads(line.removeprefix("datasets: "))
+    assert not any(word in dataset["path"] for word in (".parquet", ".arrow", ".csv", ".txt"))
+    assert (dataset["type"], dataset["field_messages"], dataset["ds_type"]) == ("chat_template", "messages", "json")
+    assert (tmp_path / "out" / dataset["path"]).exists()
+
+
+@pytest.mark.parametrize(("trainer", "none"), [("llama-factory", ""), ("trl", "null"), ("axolotl", "[]")])
+def test_tools_are_json_text_and_rows_without_say_so_in_the_trainers_way(
+    tmp_path: Path, trainer: str, none: str
+) -> None:
+    with_tools = example(("user", "Weather?"), ("assistant", "look()"), tools=WEATHER)
+    with talk_store(tmp_path / "w", [SINGLE[0], with_tools]) as store:
+        export_bundle(store, ALL, tmp_path / "out", trainer)
+    first, second = (record["tools"] for record in records(tmp_path / "out"))
+    assert first == none
+    assert json.loads(second) == json.loads(WEATHER)
+
+
+def test_the_base_is_named_by_its_hub_id_where_it_has_one(tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / "abc"
+    with talk_store(tmp_path / "w", SINGLE, model=snapshot) as store:
+        run = store.run("talks")
+        description = run["description"] | {"models": {"base": {"label": "owner/tiny", "path": str(snapshot)}}}
+        sets = store.rows("SELECT base_set, reference_set FROM run")[0]
+        store.save_run("hub", "conversations", *sets, description)
+        export_bundle(store, Selection("hub", amount=Amount("ratio", 1.0)), tmp_path / "out", "trl")
+        export_bundle(store, ALL, tmp_path / "local", "trl")
+    assert 'model_name_or_path: "owner/tiny"' in (tmp_path / "out" / "sft.yaml").read_text()
+    assert f'model_name_or_path: "{snapshot}"' in (tmp_path / "local" / "sft.yaml").read_text()

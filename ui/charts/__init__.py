@@ -1,0 +1,40 @@
+"""Charts: a DataFrame in, a Plotly figure out, in one palette that both themes and colour-blind eyes can read."""
+
+from ui.charts.distribution import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
+from ui.charts.dressing import BRUSH, axis_title, brush_area, brush_sideways, column_label, dress, log_ticks
+from ui.charts.palette import LINE, PALETTE, domain_colours, faded, shown
+from ui.charts.planes import (
+    QUADRANTS,
+    density_map,
+    length_plane_figure,
+    length_points_figure,
+    loss_plane_figure,
+    loss_points_figure,
+    point_cloud,
+)
+
+__all__ = [
+    "BRUSH",
+    "LINE",
+    "PALETTE",
+    "QUADRANTS",
+    "axis_title",
+    "brush_area",
+    "brush_sideways",
+    "column_label",
+    "density_figure",
+    "density_map",
+    "domain_colours",
+    "dress",
+    "ecdf_figure",
+    "faded",
+    "histogram_figure",
+    "length_plane_figure",
+    "length_points_figure",
+    "log_ticks",
+    "loss_plane_figure",
+    "loss_points_figure",
+    "point_cloud",
+    "ridgeline_figure",
+    "shown",
+]

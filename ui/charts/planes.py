@@ -1,0 +1,197 @@
+"""Charts of rows over two measures: the loss plane, and response length against a score."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.exploring.length_bias import LengthPlane
+from core.exploring.loss_plane import LossPlane
+from ui.charts.dressing import Corners, Span, axis_title, brush_area, column_label, dress, log_ticks
+from ui.charts.palette import LINE, PALETTE, shown
+
+QUADRANTS = {
+    "learnable": "learnable: high base loss, low after",
+    "known": "already known: low under both",
+    "hard": "too hard or noise: high under both",
+    "worse": "got worse: reference loss above base loss",
+}
+_DENSITY = [[0.0, "rgba(51, 136, 204, 0.22)"], [0.5, "rgba(51, 136, 204, 0.6)"], [1.0, "rgba(51, 136, 204, 1)"]]
+_FEW = 10
+
+
+def loss_plane_figure(
+    plane: LossPlane,
+    *,
+    brushable: bool = False,
+    box: tuple[Span, Span] | None = None,
+    lasso: Corners | None = None,
+) -> go.Figure:
+    """Rows over base loss and reference loss as a density with a logarithmic colour scale.
+
+    `brushable`: a drag selects a box or lasso; `box` ((x0, x1), (y0, y1)) and `lasso` show what is selected.
+    """
+    cells = plane.cells.groupby(["base_bin", "reference_bin"])[["rows"]].sum().reset_index()
+    width = plane.bin_width
+    edges = [number * width for number in range(plane.size + 1)]
+    hover = "base loss %{x:.2f}<br>reference loss %{y:.2f}<br>%{customdata:,} rows<extra></extra>"
+    figure = go.Figure(density_map(cells, "base_bin", "reference_bin", edges, edges, hover))
+    beyond = f"{plane.outside:,} of {plane.rows:,} rows lie beyond {plane.high:.2f} and are not drawn"
+    _dress_plane(figure, plane.high, plane.base_median, plane.reference_median, beyond if plane.outside else "")
+    if brushable:
+        brush_area(figure, box, lasso)
+    return figure
+
+
+def loss_points_figure(
+    points: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    brushable: bool = False,
+    box: tuple[Span, Span] | None = None,
+    lasso: Corners | None = None,
+) -> go.Figure:
+    """The same plane with a point a row, coloured by domain; `customdata` is the row number."""
+    hover = "base %{x:.3f}, reference %{y:.3f}"
+    figure = go.Figure(
+        [
+            point_cloud(part, str(name), colours, "base_loss", "reference_loss", hover)
+            for name, part in points.groupby("domain", sort=True)
+        ]
+    )
+    high = float(points[["base_loss", "reference_loss"]].max().max() or 1.0) * 1.03
+    medians = points[["base_loss", "reference_loss"]].median()
+    _dress_plane(figure, high, float(medians["base_loss"]), float(medians["reference_loss"]), "")
+    if brushable:
+        brush_area(figure, box, lasso)
+    return figure
+
+
+def length_plane_figure(
+    plane: LengthPlane,
+    *,
+    brushable: bool = False,
+    box: tuple[Span, Span] | None = None,
+    lasso: Corners | None = None,
+) -> go.Figure:
+    """Rows over response length and score as a density, with the score's median by length."""
+    lengths, scores = plane.length_edges, plane.score_edges
+    hover = "%{x:,.0f} tokens<br>score %{y:.3f}<br>%{customdata:,} rows<extra></extra>"
+    figure = go.Figure(density_map(plane.cells, "length_bin", "score_bin", lengths, scores, hover))
+    medians = plane.medians[plane.medians["rows"] >= _FEW]
+    centres = [math.sqrt(lengths[number] * lengths[number + 1]) for number in medians["length_bin"]]
+    figure.add_trace(
+        go.Scatter(
+            x=centres,
+            y=medians["median"],
+            customdata=medians["rows"],
+            mode="lines",
+            name=f"median, where a length has {_FEW} rows or more",
+            line={"color": "#D55E00", "width": 2},
+            hovertemplate="median %{y:.3f} of %{customdata:,} rows<extra></extra>",
+        )
+    )
+    note = f"{plane.outside:,} rows with a score beyond the axis are not drawn" if plane.outside else ""
+    _dress_length(figure, plane.column, note, (lengths[0], lengths[-1]), (scores[0], scores[-1]))
+    if brushable:
+        brush_area(figure, box, lasso)
+    return figure
+
+
+def length_points_figure(
+    points: pd.DataFrame,
+    column: str,
+    colours: Mapping[str, str],
+    *,
+    brushable: bool = False,
+    box: tuple[Span, Span] | None = None,
+    lasso: Corners | None = None,
+) -> go.Figure:
+    """A point a row over response length and score, coloured by domain; `customdata` is the row number."""
+    figure = go.Figure(
+        [
+            point_cloud(part, str(name), colours, "token_count", column, "%{x:,} tokens, score %{y:.3f}")
+            for name, part in points.groupby("domain", sort=True)
+        ]
+    )
+    lengths = points["token_count"]
+    _dress_length(figure, column, "", (float(lengths.min()) * 0.9, float(lengths.max()) * 1.1), None)
+    if brushable:
+        brush_area(figure, box, lasso)
+    return figure
+
+
+def density_map(
+    cells: pd.DataFrame, x_bin: str, y_bin: str, x_edges: Sequence[float], y_edges: Sequence[float], hover: str = ""
+) -> go.Heatmap:
+    """Counts as a heat map over bin edges. Empty cells stay clear; colour is the logarithm, as counts span decades."""
+    grid = cells.pivot(index=y_bin, columns=x_bin, values="rows")
+    grid = grid.reindex(index=range(len(y_edges) - 1), columns=range(len(x_edges) - 1)).astype(float)
+    most = max(float(cells["rows"].max()), 1.0) if len(cells) else 1.0
+    ticks = [10**power for power in range(int(math.log10(most)) + 1)]
+    return go.Heatmap(
+        x=list(x_edges),
+        y=list(y_edges),
+        z=[[None if math.isnan(rows) else math.log10(rows) for rows in line] for line in grid.to_numpy()],
+        customdata=grid.fillna(0).astype(int).to_numpy().tolist(),
+        hovertemplate=hover or None,
+        colorscale=_DENSITY,
+        zmin=0,
+        zmax=max(math.log10(most), 0.3),
+        hoverongaps=False,
+        colorbar={
+            "title": {"text": "Rows"},
+            "tickvals": [math.log10(tick) for tick in ticks],
+            "ticktext": [f"{tick:,}" for tick in ticks],
+            "thickness": 12,
+            "len": 0.6,
+            "outlinewidth": 0,
+        },
+    )
+
+
+def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: str, y: str, hover: str) -> go.Scattergl:
+    """A domain's rows as points; `hover` is a template of x and y, to which row number and domain are put."""
+    text = shown(name)
+    return go.Scattergl(
+        x=part[x],
+        y=part[y],
+        customdata=part["row_number"],
+        mode="markers",
+        name=text,
+        marker={"color": colours.get(name, PALETTE[-1]), "size": 5, "opacity": 0.75},
+        hovertemplate=f"row %{{customdata:,}}, {text}<br>{hover}<extra></extra>",
+    )
+
+
+def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
+    """Axes, the line of no change, the medians that part high from low, and the quadrants in words."""
+    dress(figure, "Base loss against reference loss", note, 500)
+    figure.add_shape(type="line", x0=0, y0=0, x1=high, y1=high, line={"color": LINE, "width": 1})
+    for line in ({"x0": base_median, "x1": base_median, "y0": 0, "y1": high},
+                 {"y0": reference_median, "y1": reference_median, "x0": 0, "x1": high}):  # fmt: skip
+        figure.add_shape(type="line", line={"color": LINE, "width": 1, "dash": "dot"}, **line)
+    corners = {"learnable": (1, 0), "known": (0, 0), "hard": (1, 1), "worse": (0, 1)}
+    for name, (x, y) in corners.items():
+        figure.add_annotation(
+            text=QUADRANTS[name],
+            x=x,
+            y=high if y else 0,
+            xref="x domain",
+            xanchor="right" if x else "left",
+            yanchor="bottom" if y else "top",
+            showarrow=False,
+        )
+    figure.update_xaxes(title=axis_title("base_loss"), range=[0, high], showgrid=False, zeroline=False)
+    # Room above and below the data for the quadrants' names, so that they cover no row.
+    room = [-0.07 * high, 1.07 * high]
+    figure.update_yaxes(title=axis_title("reference_loss"), range=room, showgrid=False, zeroline=False)
+
+
+def _dress_length(figure: go.Figure, column: str, note: str, lengths: Span, scores: Span | None) -> None:
+    dress(figure, f"{column_label(column)} against response length", note, 460)
+    extent = [math.log10(end) for end in lengths]
+    figure.update_xaxes(title=axis_title("token_count"), type="log", range=extent, showgrid=False)
+    figure.update_xaxes(**log_ticks(*lengths))
+    figure.update_yaxes(title=axis_title(column), range=scores, zeroline=True, zerolinecolor=LINE, showgrid=False)

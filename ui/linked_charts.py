@@ -1,0 +1,128 @@
+"""Charts that a brush links: a drag on one narrows every other, the table and the counts, on all rows, in SQL."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.exploring.distributions import histogram
+from core.exploring.length_bias import length_plane, length_points
+from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
+from core.filters import RowFilter
+from core.scores import Score
+from core.store import Store
+from ui.brushes import Corner, Span
+from ui.chart_frame import show_chart
+from ui.charts import (
+    histogram_figure,
+    length_plane_figure,
+    length_points_figure,
+    loss_plane_figure,
+    loss_points_figure,
+)
+from ui.filter_state import brush_plane, brush_range
+from ui.widgets import link_to_page
+
+_HEIGHT = 460  # the same for all, as they stand side by side
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedView:
+    """What the linked charts draw: a run's rows that pass the filter, by the chosen score; `colours` by domain are of
+    the domains that are drawn."""
+
+    store: Store
+    table: str
+    row_filter: RowFilter
+    score: Score
+    colours: dict[str, str]
+
+    def beside(self, *columns: str) -> RowFilter:
+        """The filter of a chart of these columns: every condition but the brushes made on the chart itself, so that
+        it keeps showing what its brush is a part of."""
+        return self.row_filter.on_columns(*columns)
+
+
+def show_linked_histogram(view: LinkedView) -> None:
+    """The score's histogram by domain; a drag sideways sets a range."""
+    column = view.score.name
+    counted = histogram(view.store, view.table, column, view.beside(column))
+    brushed = view.row_filter.range_on(column)
+    brush: Span | None = None
+    if (brushed.low, brushed.high) != (None, None):
+        brush = (
+            counted.low if brushed.low is None else brushed.low,
+            counted.high if brushed.high is None else brushed.high,
+        )
+    figure = histogram_figure(counted, view.colours, brushable=True, brush=brush)
+    figure.update_layout(height=_HEIGHT)
+    numbers = counted.bins[counted.bins["domain"].isin(list(view.colours))]
+    show_chart(
+        figure, numbers, key="linked_histogram", file_name=f"{column}-histogram", selectable=True,
+        on_brush=partial(brush_range, column),
+    )  # fmt: skip
+
+
+def show_linked_plane(view: LinkedView) -> None:
+    """Base loss against reference loss; a box or lasso picks rows out. Points while they are few, a density above."""
+    x, y = "base_loss", "reference_loss"
+    row_filter = view.beside(x, y)
+    plane = loss_plane(view.store, view.table, row_filter)
+    if plane is None:
+        st.info("None of these rows has both losses. Score the rest of the dataset, or widen the filters.")
+        link_to_page("score", "Score a dataset")
+        return
+    box, lasso = _brush_on(view.row_filter, x, y)
+    numbers: pd.DataFrame
+    if plane.rows <= POINTS_LIMIT:
+        numbers = loss_points(view.store, view.table, row_filter)
+        figure = loss_points_figure(numbers, view.colours, brushable=True, box=box, lasso=lasso)
+    else:
+        figure = loss_plane_figure(plane, brushable=True, box=box, lasso=lasso)
+        cells = plane.cells.assign(
+            base_from=plane.cells["base_bin"] * plane.bin_width,
+            reference_from=plane.cells["reference_bin"] * plane.bin_width,
+        )
+        numbers = cells[["domain", "base_from", "reference_from", "rows"]]
+    figure.update_layout(height=_HEIGHT)
+    show_chart(
+        figure, numbers, key="linked_plane", file_name="loss-plane", selectable=True,
+        on_brush=partial(brush_plane, x, y),
+        note="On the diagonal fine-tuning changed nothing; the further below it, the more it removed. Dotted: the "
+        f"medians, {plane.base_median:.3g} before and {plane.reference_median:.3g} after. Learnability is a share: at "
+        "a small base loss a small gain gives a high score, so read both.",
+    )  # fmt: skip
+
+
+def show_linked_length(view: LinkedView) -> None:
+    """Response length against the score; a box or lasso picks rows out."""
+    x, y = "token_count", view.score.name
+    row_filter = view.beside(x, y)
+    plane = length_plane(view.store, view.table, y, row_filter)
+    if plane is None:
+        st.info("None of these rows has this score. Choose another score, or widen the filters.")
+        return
+    box, lasso = _brush_on(view.row_filter, x, y)
+    if int(plane.medians["rows"].sum()) <= POINTS_LIMIT:
+        points = length_points(view.store, view.table, y, row_filter, POINTS_LIMIT)
+        figure = length_points_figure(points, y, view.colours, brushable=True, box=box, lasso=lasso)
+    else:
+        figure = length_plane_figure(plane, brushable=True, box=box, lasso=lasso)
+    medians = plane.medians.assign(tokens_from=[plane.length_edges[number] for number in plane.medians["length_bin"]])
+    show_chart(
+        figure, medians[["tokens_from", "rows", "median"]], key="linked_length", file_name=f"{y}-by-length",
+        selectable=True, on_brush=partial(brush_plane, x, y, log_x=True),
+    )  # fmt: skip
+
+
+def _brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:
+    """The box or lasso that the filter holds on two columns, to be drawn in."""
+    lassos = [list(area.corners) for area in row_filter.regions if (area.x, area.y) == (x, y)]
+    across, up = row_filter.range_on(x), row_filter.range_on(y)
+    ends = (across.low, across.high, up.low, up.high)
+    box = None
+    if None not in ends:
+        low_x, high_x, low_y, high_y = (float(end) for end in ends if end is not None)
+        box = ((low_x, high_x), (low_y, high_y))
+    return box, (lassos[0] if lassos else None)

@@ -1,0 +1,89 @@
+"""One row, opened over the page: its text, its numbers, its tokens, and why selections keep it or not."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import CurationError
+from core.exploring.browsing import example
+from core.selection import Selection, row_outcome, saved_selection
+from core.store import Store
+from ui.hand_picks import pick_buttons
+from ui.plain_text import escaped
+from ui.rows_table import close_row
+from ui.session import Session
+from ui.token_view import show_token_view
+from ui.widgets import example_card, show_error
+
+_SELECTIONS_SHOWN = 5
+
+
+def open_row(session: Session, run: str, row_number: int, page_rows: list[int]) -> None:
+    """Show a row over the page. `page_rows` are those of the table's page, to step through."""
+
+    @st.dialog(f"Row {row_number:,}", width="large", on_dismiss=close_row)
+    def show() -> None:
+        try:
+            _show_row(session, run, row_number, page_rows)
+        except CurationError as error:
+            show_error(error)
+
+    show()
+
+
+def _show_row(session: Session, run: str, row_number: int, page_rows: list[int]) -> None:
+    found = example(session.store, str(session.store.run(run)["table"]), row_number)
+    _step_buttons(row_number, page_rows)
+    st.markdown("#### In or out")
+    _show_outcomes(session.store, run, row_number)
+    pick_buttons(session, run, str(found["example_id"]), row_number)
+    st.markdown("#### Tokens")
+    show_token_view(session, run, row_number)
+    st.markdown("#### Text and numbers")
+    example_card(found)
+
+
+def _step_buttons(row_number: int, page_rows: list[int]) -> None:
+    """To the rows above and below in the table, as far as its page reaches."""
+    if row_number not in page_rows:
+        return
+    place = page_rows.index(row_number)
+    with st.container(horizontal=True):
+        for label, other, shortcut in (("Previous", place - 1, "Alt+Left"), ("Next", place + 1, "Alt+Right")):
+            if st.button(label, key=f"row_{label}", disabled=not 0 <= other < len(page_rows), shortcut=shortcut):
+                st.session_state["open_next"] = page_rows[other]
+                st.rerun()
+
+
+def take_step() -> None:
+    """Open the row that a step button asked for: to be called before the row's number field is drawn."""
+    if (asked := st.session_state.pop("open_next", None)) is not None:
+        st.session_state["example"] = asked
+
+
+def _show_outcomes(store: Store, run: str, row_number: int) -> None:
+    """A sentence for each saved selection of this run, newest first."""
+    found = [(name, selection) for name, selection in _saved_selections(store) if selection.run == run]
+    for name, selection in found[:_SELECTIONS_SHOWN]:
+        try:
+            outcome = row_outcome(store, selection, row_number)
+        except CurationError as error:
+            st.markdown(escaped(f"{name}: {error}"))
+            continue
+        st.markdown(f"**{escaped(name)}** · {escaped(outcome.sentence(selection))}")
+    if len(found) > _SELECTIONS_SHOWN:
+        st.caption(f"The {_SELECTIONS_SHOWN} newest of {len(found):,} saved selections of this run.")
+    if not found:
+        st.caption("No selection of this run is saved yet: save one on the Select page to see here why it keeps a row.")
+
+
+def _saved_selections(store: Store) -> list[tuple[str, Selection]]:
+    from core.selection import saved_selection_names
+
+    found: list[tuple[str, Any]] = []
+    for name in saved_selection_names(store):
+        try:
+            found.append((name, saved_selection(store, name)))
+        except CurationError:
+            continue  # the Select page says what is wrong with it
+    return found
