@@ -1,65 +1,13 @@
-"""A real dashboard in a process of its own, and a real browser to look at it."""
+"""A dashboard on a workspace of the test's own, and a browser to look at it."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.waiting import wait_for
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-class Dashboard:
-    """A served dashboard: its address, its process, and its workspace."""
-
-    def __init__(self, workspace: Path) -> None:
-        self.workspace = workspace
-        self.port = _free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.environment: dict[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Serve, and wait until it answers."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ui.serve", "--server.port", str(self.port)],
-            cwd=ROOT,
-            env={**os.environ, **self.environment, "LOBASS_WORKSPACE": str(self.workspace)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(self._answers, "the dashboard's first answer")
-
-    def kill(self) -> None:
-        """kill -9: nothing is cleaned up."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        """End it, if it runs."""
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
-
-    def _answers(self) -> bool:
-        try:
-            with urlopen(f"{self.address}/_stcore/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (URLError, ConnectionError, TimeoutError):
-            return False
+from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 
 
 @pytest.fixture
@@ -98,9 +46,3 @@ def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
     yield open_address
     for context in contexts:
         context.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
