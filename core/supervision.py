@@ -12,7 +12,8 @@ from typing import Any
 
 from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
 from core.jobs import Job, all_jobs, start_worker, unfinished
-from core.models import PROVENANCE
+from core.models import PROVENANCE, ModelSpec, trained_examples
+from core.near_duplicate_jobs import take_in_near_duplicates
 from core.scoring import (
     ScorePlan,
     ScoreRequest,
@@ -119,13 +120,7 @@ def give_up(store: Store, job: Job) -> None:
 
 def save_run(store: Store, plan: ScorePlan) -> None:
     """Record the plan's run from the losses that there are."""
-    store.save_run(
-        plan.request.run_name,
-        plan.request.dataset,
-        plan.loss_sets["base"],
-        plan.loss_sets["reference"],
-        plan.description,
-    )
+    _save_run(store, plan.request.run_name, plan.request.dataset, plan.loss_sets, plan.description)
 
 
 def check_outcome(job: Job) -> dict[str, Any]:
@@ -157,10 +152,19 @@ def _ingest(store: Store, job: Job) -> None:
 def _finish(store: Store, job: Job) -> None:
     request = job.request
     if job.kind == "score":
-        sets = request["loss_sets"]
-        store.save_run(request["run"], request["dataset"], sets["base"], sets["reference"], request["description"])
+        _save_run(store, request["run"], request["dataset"], request["loss_sets"], request["description"])
     if job.kind == "train":
         _publish(store, job)
+    if job.kind == "near_duplicates":
+        take_in_near_duplicates(store, job)
+
+
+def _save_run(store: Store, name: str, dataset: str, loss_sets: dict[str, int], description: dict[str, Any]) -> None:
+    """The run, and before it what its reference was trained on, so that the scored table can flag those rows."""
+    reference = ModelSpec(**description["models"]["reference"])
+    if seen := trained_examples(reference):
+        store.record_training(description["model_fingerprints"]["reference"], seen)
+    store.save_run(name, dataset, loss_sets["base"], loss_sets["reference"], description)
 
 
 def _publish(store: Store, job: Job) -> None:

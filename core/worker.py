@@ -212,7 +212,7 @@ class _Spool:
         self._due = time.monotonic() + settings.number("shard_seconds")
 
 
-# Estimating and training
+# Estimating, training and looking for near duplicates
 
 
 def _estimate(job: Job) -> dict[str, Any]:
@@ -227,7 +227,13 @@ def _train(job: Job) -> dict[str, Any]:
     return train_reference(job)
 
 
-_WORK = {"score": _score, "estimate": _estimate, "train": _train}
+def _near_duplicates(job: Job) -> dict[str, Any]:
+    from core.near_duplicate_search import find_near_duplicates
+
+    return find_near_duplicates(job)
+
+
+_WORK = {"score": _score, "estimate": _estimate, "train": _train, "near_duplicates": _near_duplicates}
 
 
 if __name__ == "__main__":

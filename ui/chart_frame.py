@@ -1,5 +1,6 @@
 """A chart on a page: drawn, brushed, and with its numbers, its CSV and the form of its picture below it."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,8 +72,8 @@ def show_chart(
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A brush that plotly itself still draws, on a figure that is otherwise `figure`; `brush` are the shapes that
-    would show it, None until they are known."""
+    """A brush that plotly itself still draws, on a figure with this digest when the brush is taken off it; `brush` are
+    the shapes that would show it, None until they are known."""
 
     figure: str
     brush: tuple[go.layout.Shape, ...] | None
@@ -90,7 +91,7 @@ def _draw_brushable(
     sideways = figure.layout.selectdirection == "h"
     mode: tuple[Literal["box", "lasso"], ...] = ("box",) if sideways else ("box", "lasso")
     brush = _take_brush(figure)
-    spec = json.dumps([figure.to_json(), config])
+    spec = hashlib.sha256(f"{figure.to_json()} {json.dumps(config)}".encode()).hexdigest()
     turn = remembered(f"{key}_turn", 0)
     held = remembered(f"{key}_held")
     drawn_plain = not brush
@@ -168,7 +169,8 @@ def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
             "PNG suits slides and chats, SVG stays sharp at any size and can be edited.",
         )
     labels = {str(name): _label(str(name)) for name in numbers.columns}
-    formats = {labels[str(name)]: _format(str(name), numbers[name]) for name in numbers.columns}
+    # Text has no format: None would hide its column.
+    formats = {labels[str(name)]: kind for name in numbers.columns if (kind := _format(str(name), numbers[name]))}
     st.dataframe(numbers.rename(columns=labels), hide_index=True, column_config=formats)
 
 

@@ -129,6 +129,8 @@ def _show_curve(job: Job) -> None:
 
 def _title(job: Job) -> str:
     request = job.request
+    if job.kind == "near_duplicates":
+        return f"Looking for near duplicates ({request['threshold']:g} alike) in the dataset {request['dataset']}"
     what = f"the reference {request['name']}" if job.kind == "train" else f"the run {request['run']}"
     return f"{_KINDS[job.kind]} {what} on the dataset {request['dataset']}"
 

@@ -126,7 +126,10 @@ def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter,
     high = most if most <= high + reach else high
     margin = max(abs(low), 1.0) / 2 if math.isclose(low, high, abs_tol=1e-12) else 0.0
     low, high = float(low - margin), float(high + margin)
-    return (math.exp(low), math.exp(high)) if log else (low, high)
+    if not log:
+        return low, high
+    # A little wider: the way to the logarithm and back must not put the extremes outside.
+    return math.exp(low) * (1 - 1e-12), math.exp(high) * (1 + 1e-12)
 
 
 def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd.DataFrame:

@@ -8,7 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from core.errors import SelectionInvalid
-from core.exploring.distributions import domain_counts, flag_counts, histogram, robust_bounds, summary
+from core.exploring.distributions import (
+    domain_counts,
+    flag_counts,
+    histogram,
+    robust_bounds,
+    scored_rows,
+    summary,
+    with_shares,
+)
 from core.exploring.length_bias import length_bias, length_plane, length_points
 from core.exploring.loss_plane import loss_plane, loss_points
 from core.filters import EVERYTHING, Range, RowFilter
@@ -180,3 +188,53 @@ def test_the_length_plane_holds_every_length_in_one_bin(store: Store) -> None:
     expected = np.median([1 - row.reference / row.base for row in rows if low <= row.tokens < high])
     assert plane.medians.set_index("length_bin").loc[3, "median"] == pytest.approx(expected)
     assert plane.length_edges == sorted(set(plane.length_edges))
+
+
+def test_bins_of_a_log_axis_have_equal_ratios_and_hold_every_positive_row(store: Store) -> None:
+    rows = [ScoredRow("chat", loss * 10, 1.0, 10) for loss in (0.5, 1.0, 1.5, 3.0, 7.9)]
+    table = add_scored_run(store, [*rows, ScoredRow("chat", 0.0, 1.0, 10), ScoredRow("chat", 99.0, 1.0, 10)])
+    found = histogram(store, table, "base_loss", EVERYTHING, bins=4, bounds=(0.5, 8.0), log=True)
+    assert found.log
+    assert found.bins["bin_low"].tolist() == pytest.approx([0.5, 1.0, 2.0, 4.0])
+    assert found.bins["rows"].tolist() == [1, 2, 1, 1]
+    assert found.outside[["below", "above"]].values.tolist() == [[1, 1]]
+
+
+def test_robust_bounds_of_a_log_axis_leave_zero_and_outliers_out(store: Store) -> None:
+    rows = [ScoredRow("chat", 10.0 * 2 ** (number / 100), 5.0) for number in range(400)]
+    table = add_scored_run(store, [*rows, ScoredRow("chat", 0.0, 5.0), ScoredRow("chat", 1e9, 5.0)])
+    low, high = robust_bounds(store, table, "base_loss", EVERYTHING, log=True)
+    assert low == pytest.approx(1.0)
+    assert low <= 1.0  # the least row is on the axis, whatever its logarithm was rounded to
+    assert 14 < high < 17
+    assert robust_bounds(store, table, "base_loss", RowFilter(domains=("none",)), log=True) == (1.0, 10.0)
+
+
+def test_a_column_that_may_be_negative_has_no_log_axis(store: Store) -> None:
+    table = add_scored_run(store, random_rows(4))
+    for bounds in (None, (0.1, 1.0)):
+        with pytest.raises(SelectionInvalid, match="learnability can be zero or negative, so it has no log axis"):
+            histogram(store, table, "learnability", EVERYTHING, bounds=bounds, log=True)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_bins_of_lengths_have_whole_edges_and_none_is_empty_for_want_of_a_length(store: Store, log: bool) -> None:
+    table = add_scored_run(store, [ScoredRow("chat", 10.0, 5.0, tokens) for tokens in range(1, 131)])
+    found = histogram(store, table, "token_count", EVERYTHING, bins=60, bounds=(1.0, 130.0), log=log)
+    assert all(float(edge).is_integer() for edge in found.bins["bin_low"])
+    assert found.bins["rows"].sum() == 130
+    expected = (found.bins["bin_high"] - found.bins["bin_low"]).tolist()
+    assert found.bins["rows"].tolist()[:-1] == expected[:-1]
+    assert found.bins["rows"].min() > 0
+
+
+def test_shares_at_the_bins_edges_are_those_of_the_rows_themselves(store: Store) -> None:
+    rows = random_rows(400)
+    table = add_scored_run(store, [*rows, ScoredRow("chat", None, 5.0)])
+    found = with_shares(histogram(store, table, "learnability", EVERYTHING, bins=7, bounds=(0.1, 0.4)))
+    for domain, part in found.groupby("domain"):
+        scores = np.array([1 - row.reference / row.base for row in rows if row.domain == domain])  # type: ignore[operator]
+        assert part["share_low"].tolist() == pytest.approx([(scores < edge).mean() for edge in part["bin_low"]])
+        assert part["share_high"].tolist() == pytest.approx([(scores < edge).mean() for edge in part["bin_high"]])
+    counted = histogram(store, table, "learnability", EVERYTHING, bins=7, bounds=(0.1, 0.4))
+    assert scored_rows(counted) == {"chat": 200, "math": 200}

@@ -1,6 +1,7 @@
 """Charts: a DataFrame in, a Plotly figure out, in one palette that both themes and colour-blind eyes can read."""
 
-from ui.charts.distribution import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
+from ui.charts.curves import density_figure, ridgeline_figure
+from ui.charts.distribution import ecdf_figure, histogram_figure
 from ui.charts.dressing import BRUSH, axis_title, brush_area, brush_sideways, column_label, dress, log_ticks
 from ui.charts.palette import LINE, PALETTE, domain_colours, faded, shown
 from ui.charts.planes import (

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from core.exploring.length_bias import LengthPlane
 from core.exploring.loss_plane import LossPlane
 from ui.charts.dressing import Corners, Span, axis_title, brush_area, column_label, dress, log_ticks
-from ui.charts.palette import LINE, PALETTE, shown
+from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
 
 QUADRANTS = {
     "learnable": "learnable: high base loss, low after",
@@ -159,7 +159,7 @@ def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: st
         y=part[y],
         customdata=part["row_number"],
         mode="markers",
-        name=text,
+        name=shown(name, IN_LEGEND),
         marker={"color": colours.get(name, PALETTE[-1]), "size": 5, "opacity": 0.75},
         hovertemplate=f"row %{{customdata:,}}, {text}<br>{hover}<extra></extra>",
     )

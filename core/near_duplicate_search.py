@@ -1,0 +1,107 @@
+"""A worker's search for near duplicates: a job's examples in, groups out, in bounded memory.
+
+Signatures (512 bytes an example) and shingles (8 bytes each, about one a word) lie in files of the job's folder while
+it works, which the system keeps in memory as far as there is room: about 1 GB for a million. Held besides are a batch
+of examples and less than 400 bytes an example (measured). A worker that is started again begins anew.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.durable_file import DurableFile
+from core.errors import JobCancelled
+from core.examples import Example
+from core.jobs import Job, Progress
+from core.near_duplicates import (
+    PERMUTATIONS,
+    Report,
+    ShingleSets,
+    Signatures,
+    compared_text,
+    near_duplicate_groups,
+    shingle_sets,
+    signatures,
+)
+
+RESULT = "near_duplicates.parquet"
+"""File of a finished job: example_id and group_number of every member of a group of two or more."""
+
+_BATCH = 1000
+
+
+def find_near_duplicates(job: Job) -> dict[str, Any]:
+    """Group the job's examples and write `RESULT`; returns examples, groups, grouped_examples and elapsed_seconds.
+
+    Request: threshold. Its `examples.parquet` is read in batches. Raises `JobCancelled`.
+    """
+    began = time.monotonic()
+    scratch = job.folder / "search"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a worker that was killed
+    scratch.mkdir()
+    try:
+        sets, sketches = _sketch(job, scratch)
+        groups = near_duplicate_groups(sketches, sets, job.request["threshold"], _comparing(job))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _write(job, groups)
+    return {
+        "examples": len(groups),
+        "groups": int(groups.max(initial=0)),
+        "grouped_examples": int(np.count_nonzero(groups)),
+        "elapsed_seconds": time.monotonic() - began,
+    }
+
+
+def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:
+    """Shingles and signatures of all examples, as files."""
+    file = pq.ParquetFile(job.folder / "examples.parquet", buffer_size=2**20)
+    total, sizes, began = file.metadata.num_rows, [], time.monotonic()
+    with open(scratch / "shingles", "wb") as shingles, open(scratch / "signatures", "wb") as sketches:
+        for batch in file.iter_batches(_BATCH, columns=["conversation"]):
+            texts = [compared_text(Example.from_json(text)) for text in batch["conversation"].to_pylist()]
+            sets = shingle_sets(texts)
+            np.concatenate(sets).tofile(shingles)
+            signatures(sets).tofile(sketches)
+            sizes += [len(found) for found in sets]
+            elapsed = time.monotonic() - began
+            left = elapsed * (total / len(sizes) - 1)
+            job.report(Progress("reading the examples", len(sizes), total, "rows", None, left, elapsed))
+            _stop_if_asked(job)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    hashes = _mapped(scratch / "shingles", np.uint64, (int(ends[-1]),))
+    return ShingleSets(hashes, ends), _mapped(scratch / "signatures", np.uint32, (total, PERMUTATIONS))
+
+
+def _mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    # A file without a byte cannot be mapped.
+    return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.zeros(shape, dtype)
+
+
+def _comparing(job: Job) -> Report:
+    def report(share: float) -> None:
+        job.report(Progress("comparing texts that look alike", int(100 * share), 100, "percent"))
+        _stop_if_asked(job)
+
+    return report
+
+
+def _stop_if_asked(job: Job) -> None:
+    if job.is_cancelled:
+        raise JobCancelled("Cancelled while looking for near duplicates; nothing of it was saved.")
+
+
+def _write(job: Job, groups: npt.NDArray[np.int64]) -> None:
+    example_ids = pq.read_table(job.folder / "examples.parquet", columns=["example_id"])["example_id"]
+    members = np.flatnonzero(groups)
+    table = pa.table({"example_id": example_ids.take(pa.array(members)), "group_number": groups[members]})
+    with DurableFile(job.folder / RESULT) as file:
+        pq.write_table(table, file)
+        file.finish()
+        file.replace()
