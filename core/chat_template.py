@@ -21,7 +21,7 @@ def render_chat(messages: Sequence[Message], tools: str, tokenizer: Any) -> tupl
 
     Raises `TemplateFailed` if the template refuses, does not end, or does not show where a reply begins.
     """
-    turns = _chat_messages(messages)
+    turns = chat_messages(messages)
     tool_list = _parsed_tools(tools)
 
     def text_of(count: int, opens_reply: bool = False) -> str:
@@ -64,7 +64,7 @@ def _shared_prefix_length(first: str, second: str) -> int:
     )
 
 
-def _chat_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+def chat_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     """Messages in the roles that chat templates know: `context` ends the user's turn."""
     turns: list[dict[str, str]] = []
     for message in messages:

@@ -27,8 +27,10 @@ class DurableFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._file.close()  # which may have bytes left to write, and no room for them
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:

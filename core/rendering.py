@@ -12,10 +12,10 @@ TEMPLATES = {
     "alpaca": "Stanford Alpaca's prompt: ### Instruction, ### Input, ### Response",
     "plain": "the prompt, a line break, the response",
 }
-_ALPACA_HEAD = (
+ALPACA_HEAD = (
     "Below is an instruction that describes a task{paired}. Write a response that appropriately completes the request."
 )
-_ALPACA_PAIRED = ", paired with an input that provides further context"
+ALPACA_PAIRED = ", paired with an input that provides further context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def render(example: Example, tokenizer: Any, template: str) -> Rendered:
     if template == "chat":
         return Rendered(*render_chat(messages, example.tools, tokenizer))
     end_of_turn = tokenizer.eos_token or ""
-    turns = _alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages)
+    turns = alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages)
     text, spans = "", []
     for piece, is_response in turns:
         if is_response:
@@ -46,11 +46,11 @@ def render(example: Example, tokenizer: Any, template: str) -> Rendered:
     return Rendered(text, tuple(spans))
 
 
-def _alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+def alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
     """Pieces of text, each with whether it is a response. Source: Stanford Alpaca's prompt_no_input / prompt_input."""
     system = next((index for index, message in enumerate(messages) if message.role == "system"), None)
     has_context = any(message.role == "context" for message in messages)
-    head = _ALPACA_HEAD.format(paired=_ALPACA_PAIRED if has_context else "")
+    head = ALPACA_HEAD.format(paired=ALPACA_PAIRED if has_context else "")
     yield (head if system is None else messages[system].content or head), False
     headings = {"user": "### Instruction:", "context": "### Input:", "tool": "### Tool:"}
     for index, message in enumerate(messages):

@@ -89,7 +89,8 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
 
 def _by_domain(counts: pd.DataFrame) -> str:
     largest = counts.nlargest(_DOMAINS_SAID, "rows")
-    parts = [f"{escaped(str(part.domain))} {int(part.rows):,} of {int(part.all_rows):,}" for part in largest.itertuples()]
+    found = zip(largest["domain"], largest["rows"], largest["all_rows"], strict=True)
+    parts = [f"{escaped(domain)} {rows:,} of {all_rows:,}" for domain, rows, all_rows in found]
     more = len(counts) - len(largest)
     return " · ".join(parts) + (f" · and {more:,} more domains" if more else "")
 

@@ -1,20 +1,20 @@
-"""Export: a saved selection's original records into one file, with the manifest that makes it again."""
+"""Export: a saved selection into one file or a trainer's bundle, with its manifest, and its controls beside it."""
 
 import re
 from pathlib import Path
 
 import streamlit as st
 
-from core import settings
 from core.errors import CurationError
 from core.exporting import FORMATS, ExportReport, export_rows, export_selection, exports_folder
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
-from core.store import Store
+from ui.bundle_form import bundle_form
+from ui.controls_form import controls_form
+from ui.export_report import PREVIEW_ROWS, show_files, show_records
 from ui.session import Session, open_session
 from ui.widgets import escaped, link_to_page, show_error
 
-PREVIEW_ROWS = 3
-PREVIEW_CHARACTERS = 2_000
+FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
 
 def export() -> None:
@@ -26,7 +26,15 @@ def export() -> None:
         st.info("There is no saved selection yet. Choose what to keep, and save it under a name.")
         link_to_page("select", "Make a selection")
         return
-    name = str(st.selectbox("Saved selection", names, key="export_selection", persist_state="session"))
+    name = str(
+        st.selectbox(
+            "Saved selection",
+            names,
+            key="export_selection",
+            persist_state="session",
+            help="Which rows are written. Selections are made and saved on the Select page.",
+        )
+    )
     selection = saved_selection(session.store, name)
     summary = select_summary(session.store, selection)
     show_selection(selection, summary)
@@ -34,29 +42,55 @@ def export() -> None:
         st.info("This selection keeps no row, so there is nothing to export. Raise its amount or loosen its filters.")
         link_to_page("select", "Change the selection")
         return
-    export_form(session, name, selection)
+    st.session_state.setdefault("export_form", "file")
+    form = st.segmented_control(
+        "Write",
+        list(FORMS),
+        format_func=FORMS.__getitem__,
+        key="export_form",
+        required=True,
+        persist_state="session",
+        help="One file holds the original records as they were imported. A bundle holds them as one trainer reads "
+        "them, with its config and the command to run.",
+    )
+    stem = file_name(name)
+    if form == "bundle":
+        trainer, path = bundle_form(session, name, selection, summary, stem)
+        controls_form(session, name, selection, path, "jsonl", trainer)
+    else:
+        file_format, path = export_form(session, name, selection, stem)
+        controls_form(session, name, selection, path, file_format, None)
 
 
 def show_selection(selection: Selection, summary: Summary) -> None:
     """What will be written, in a sentence, and what could not be met."""
     st.text(
         f"{summary.kept_rows:,} of {summary.rows:,} rows, {summary.kept_tokens:,} of {summary.tokens:,} tokens, "
-        f"from run {selection.run}, as original records in their original order."
+        f"from run {selection.run}, in their original order."
     )
     for notice in summary.notices:
         st.warning(escaped(notice))
 
 
-def export_form(session: Session, name: str, selection: Selection) -> None:
-    """Format and choices, a preview, the button, and what was written."""
+def export_form(session: Session, name: str, selection: Selection, stem: str) -> tuple[str, Path]:
+    """Format and choices, a preview, the button, and what was written; returns the format and the file's path."""
     left, right = st.columns([2, 3])
-    chosen = left.selectbox("Format", list(FORMATS), format_func=lambda key: FORMATS[key].label, key="export_format")
+    chosen = left.selectbox(
+        "Format",
+        list(FORMATS),
+        format_func=lambda key: FORMATS[key].label,
+        key="export_format",
+        help="JSON Lines is what most trainers read. Every format holds the same records.",
+    )
     file_format = FORMATS[str(chosen)]
-    compress = file_format.compressible and left.checkbox("Compress (.gz)", key="export_gzip")
+    compress = file_format.compressible and left.checkbox(
+        "Compress (.gz)", key="export_gzip", help="A smaller file. Not every trainer reads it."
+    )
     with_scores = left.checkbox(
         "Add the scores",
         key="export_scores",
-        help="A lobass_* column for each in CSV and Parquet; one object under the name lobass in JSON and JSONL.",
+        help="Losses, scores, rank, domain and flags of each row: a lobass_* column for each in CSV and Parquet; one "
+        "object under the name lobass in JSON and JSONL.",
     )
     guard = file_format.name == "csv" and left.checkbox(
         "Guard against spreadsheet formulas",
@@ -65,9 +99,11 @@ def export_form(session: Session, name: str, selection: Selection) -> None:
         "the manifest says so. Only for files that a person opens in a spreadsheet.",
     )
     with right:
-        show_preview(session.store, selection, with_scores)
+        st.caption(f"The first {PREVIEW_ROWS} records" + (", with their scores" if with_scores else ""))
+        rows = export_rows(session.store, selection, with_scores, limit=PREVIEW_ROWS)
+        show_records(row.with_scores() for row in rows)
     suffix = f"{file_format.name}.gz" if compress else file_format.name
-    destination = exports_folder(session.workspace) / f"{file_name(name)}.{suffix}"
+    destination = exports_folder(session.workspace) / f"{stem}.{suffix}"
     replaces = ", in place of the export that is there" if destination.exists() else ""
     st.caption(f"Will be written, with its manifest beside it{replaces}, to:")
     st.code(str(destination), language=None)
@@ -78,43 +114,14 @@ def export_form(session: Session, name: str, selection: Selection) -> None:
             )
     report: ExportReport | None = st.session_state.get("export_report")
     if report and report.path == destination and report.path.exists():
-        show_report(report)
+        st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
+        show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
+    return file_format.name, destination
 
 
 def file_name(selection: str) -> str:
     """A file name from a selection's name: letters, digits and a few signs, so that no folder can be named."""
     return re.sub(r"[^\w.+-]+", "-", selection).strip(".-") or "selection"
-
-
-def show_preview(store: Store, selection: Selection, with_scores: bool) -> None:
-    """The first records as they will be written, shortened only here."""
-    st.caption(f"The first {PREVIEW_ROWS} records" + (", with their scores" if with_scores else ""))
-    for row in export_rows(store, selection, with_scores, limit=PREVIEW_ROWS):
-        text = row.with_scores().decode("utf-8", "replace")
-        cut = text[:PREVIEW_CHARACTERS] + (" ..." if len(text) > PREVIEW_CHARACTERS else "")
-        st.code(cut, language=None, wrap_lines=True)
-
-
-def show_report(report: ExportReport) -> None:
-    """What was written and where, and downloads while they are small."""
-    st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
-    st.caption("File and manifest")
-    st.code(f"{report.path}\n{report.manifest_path}", language=None)
-    st.caption("SHA-256 of the file")
-    st.code(report.sha256, language=None)
-    limit = settings.integer("download_megabytes")
-    if report.byte_count > limit * 1_000_000:
-        st.text(f"Larger than {limit:,} MB, so it is not offered as a download. Copy it from the path above.")
-    else:
-        download("Download the file", report.path, "download_data")
-    download("Download the manifest", report.manifest_path, "download_manifest")
-
-
-def download(label: str, path: Path, key: str) -> None:
-    """A button that reads the file when it is pressed."""
-    st.download_button(
-        label, data=path.read_bytes, file_name=path.name, mime="application/octet-stream", key=key, on_click="ignore"
-    )
 
 
 try:

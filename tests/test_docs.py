@@ -61,7 +61,8 @@ def test_requirements_are_pinned_exactly_and_imported() -> None:
 def test_the_dashboard_starts_without_torch() -> None:
     """Importing torch takes seconds: the first page must not wait for it."""
     program = (
-        "import sys, ui.serve, ui.session, ui.charts, ui.widgets, ui.job_view, ui.recipe_form, ui.row_dialog, ui.guide, core.exporting\n"
+        "import sys, ui.serve, ui.session, ui.charts, ui.widgets, ui.job_view, ui.recipe_form, core.exporting\n"
+        "import ui.row_dialog, ui.guide, ui.near_duplicates_view\n"
         "sys.exit(', '.join({'torch', 'transformers', 'peft'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -137,6 +137,6 @@ def _show_averages(totals: pd.DataFrame) -> None:
     st.dataframe(shown, hide_index=True, height="content", column_config=formats)
     st.caption(
         f"Mean of ratios: the average of {SCORES['learnability'].formula} over rows, every row weighing the same. "
-        "Ratio of means: 1 − sum of reference NLL / sum of base NLL, so long and hard rows weigh more. Far apart, a few "
-        "rows carry one of them. Negative: rows that fine-tuning made worse."
+        "Ratio of means: 1 − sum of reference NLL / sum of base NLL, so long and hard rows weigh more. Far apart, a "
+        "few rows carry one of them. Negative: rows that fine-tuning made worse."
     )

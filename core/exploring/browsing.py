@@ -24,8 +24,8 @@ def examples_page(
     """One page (from 1) of the rows that pass the filter, and how many pass in all.
 
     Columns: row_number, domain, token_count, every score, flags (names but trained_on, comma-separated), prompt and
-    response (their beginnings). Rows without a value come last; ties are in order of example_id, then row number, so no row is on
-    two pages. Raises `SelectionInvalid` for a column it cannot sort by.
+    response (their beginnings). Rows without a value come last; ties are in order of example_id, then row number, so
+    no row is on two pages. Raises `SelectionInvalid` for a column it cannot sort by.
     """
     if sort not in SORT_COLUMNS:
         raise SelectionInvalid(f"Cannot sort by {sort!r}. Must be one of: {', '.join(SORT_COLUMNS)}.")

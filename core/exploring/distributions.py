@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.errors import SelectionInvalid
-from core.filters import RANGE_COLUMNS, Query, RowFilter
+from core.filters import Query, RowFilter, check_column
 from core.reader import Reader
 from core.scores import DOUBTS, FLAGS
 
@@ -136,8 +136,8 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     """One row a domain and first one over all of them (`overall` true, domain empty).
 
     Columns: rows, scored (rows with a value), no_score, mean, ratio_of_means, median, q25, q75, min, max,
-    share_negative (of the scored), share_flagged (of all rows, by a flag of `core.scores.DOUBTS`), tokens. `mean` is over
-    rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability 1 - sum of
+    share_negative (of the scored), share_flagged (of all rows, by a flag of `core.scores.DOUBTS`), tokens. `mean` is
+    over rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability 1 - sum of
     reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
     """
     check_column(column)
@@ -170,8 +170,8 @@ def domain_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFr
     condition, values = row_filter.where()
     return store.frame(
         f"""
-        SELECT domain, count_if(passes) AS rows, coalesce(sum(token_count) FILTER (passes), 0)::BIGINT AS tokens,
-            count(*) AS all_rows, sum(token_count)::BIGINT AS all_tokens
+        SELECT domain, count_if(passes)::BIGINT AS rows,
+            coalesce(sum(token_count) FILTER (passes), 0)::BIGINT AS tokens, count(*) AS all_rows, sum(token_count)::BIGINT AS all_tokens
         FROM (SELECT domain, token_count, ({condition}) AS passes FROM {table}) GROUP BY domain ORDER BY domain
         """,
         values,
@@ -185,12 +185,6 @@ def flag_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFram
     return store.frame(
         f"SELECT domain, {counts} FROM {table} WHERE {condition} GROUP BY domain ORDER BY domain", values
     )
-
-
-def check_column(column: str) -> None:
-    """Raise `SelectionInvalid` unless the column is one of `core.filters.RANGE_COLUMNS`."""
-    if column not in RANGE_COLUMNS:
-        raise SelectionInvalid(f"Unknown column {column!r}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
 
 
 def chosen_rows(column: str, row_filter: RowFilter) -> Query:

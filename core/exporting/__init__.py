@@ -1,15 +1,49 @@
-"""Exporting: the kept records as they were, in a file that a trainer loads, with the manifest that reproduces it."""
+"""Exporting: the kept records as they were, or as a trainer reads them, with the manifest that reproduces them.
 
+exporter -> one file; bundles -> a trainer's data, config and command (preflight says which rows it would refuse);
+controls -> what a selection has to beat, at an equal token budget
+"""
+
+from core.exporting.bundle_plan import REASONS
+from core.exporting.bundle_readme import finding_line
+from core.exporting.bundles import BundleReport, bundle_records, export_bundle
+from core.exporting.controls import (
+    CONTROLS,
+    DEFAULT_SEEDS,
+    ControlsReport,
+    control_selections,
+    controls_folder,
+    export_controls,
+)
 from core.exporting.exporter import ExportReport, export_rows, export_selection, exports_folder
 from core.exporting.manifest import selection_from_manifest
-from core.exporting.writing import FORMATS, Format
+from core.exporting.preflight import Preflight, preflight
+from core.exporting.trainers import DEFAULT_TRAINER, TRAINERS, Trainer
+from core.exporting.writing import FORMATS, Format, format_for
 
 __all__ = [
+    "CONTROLS",
+    "DEFAULT_SEEDS",
+    "DEFAULT_TRAINER",
     "FORMATS",
+    "REASONS",
+    "TRAINERS",
+    "BundleReport",
+    "ControlsReport",
     "ExportReport",
     "Format",
+    "Preflight",
+    "Trainer",
+    "bundle_records",
+    "control_selections",
+    "controls_folder",
+    "export_bundle",
+    "export_controls",
     "export_rows",
     "export_selection",
     "exports_folder",
+    "finding_line",
+    "format_for",
+    "preflight",
     "selection_from_manifest",
 ]

@@ -58,7 +58,7 @@ def export_selection(
     Raises `ExportFailed`, having left nothing of it behind.
     """
     chosen, compress = format_for(destination, format)
-    _check_destination(store, selection, destination)
+    check_destination(store, selection, destination)
     summary = select_summary(store, selection)
     if not summary.kept_rows:
         raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
@@ -81,7 +81,7 @@ def export_selection(
                 "bytes": file.byte_count,
                 "sha256": file.sha256,
             }
-            _publish(file, beside, manifest(store, selection, summary, output, name))
+            publish(file, beside, manifest(store, selection, summary, output, name))
     except OSError as error:
         raise ExportFailed(
             f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
@@ -89,7 +89,7 @@ def export_selection(
     return ExportReport(written, destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices))
 
 
-def _publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
+def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
     """Give data and manifest their names: an old manifest must never stand beside new data, nor new data be trusted
     before its own is there."""
     beside.write(json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n")
@@ -130,10 +130,11 @@ def export_rows(
     )
     for batch in batches:
         for row in batch.to_pylist():
-            yield ExportRow(row["original"], _scores(row) if with_scores else {})
+            yield ExportRow(row["original"], row_scores(row) if with_scores else {})
 
 
-def _scores(row: dict[str, Any]) -> dict[str, Any]:
+def row_scores(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's scores, rank, domain and flags as JSON can hold them."""
     return {
         # A perplexity may be infinite, which JSON cannot say.
         **{name: row[name] if row[name] is not None and math.isfinite(row[name]) else None for name in SCORES},
@@ -172,7 +173,7 @@ def _write(
     return count
 
 
-def _check_destination(store: Store, selection: Selection, destination: Path) -> None:
+def check_destination(store: Store, selection: Selection, destination: Path) -> None:
     """Raise `ExportFailed` for a place that cannot be written, or that holds what the dataset was imported from."""
     folder = destination.parent
     if not folder.is_dir():

@@ -22,6 +22,11 @@ from tests.tiny_models import EOS, TURN_END, save_model_folder
 
 IGNORED = -100
 SCORED = [talk for talk in SEVERAL if talk.messages[-1].role == "assistant"]
+MARKED_TEMPLATE = (
+    "{% for message in messages %}<|turn|>{{ message.role }}\n{% if message.role == 'assistant' %}{% generation %}"
+    "{{ message.content }}<|end|>{% endgeneration %}{% else %}{{ message.content }}<|end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+)
 LLAMA_FACTORY_PYTHON = os.environ.get("LOBASS_LLAMAFACTORY_PYTHON") or (
     sys.executable if importlib.util.find_spec("llamafactory") else None
 )
@@ -67,11 +72,14 @@ def trl_trainer(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("template", "talks"), [("chat", SINGLE), ("alpaca", SINGLE), ("alpaca", SCORED), ("plain", SCORED)]
+    ("template", "talks"),
+    [("chat", SINGLE), ("chat", SCORED), ("alpaca", SINGLE), ("alpaca", SCORED), ("plain", SCORED)],
 )
 def test_trl_takes_a_step_on_its_bundle_and_trains_on_what_was_scored(
     tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, template: str, talks: Sequence[Example]
 ) -> None:
+    if template == "chat" and talks is SCORED:
+        tiny_base = save_model_folder(tmp_path / "base", chat_template=MARKED_TEMPLATE)
     folder = bundle(tmp_path, "trl", talks, template, tiny_base)
     trainer = trl_trainer(folder, tmp_path / "output", monkeypatch)
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)

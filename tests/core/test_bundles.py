@@ -13,8 +13,9 @@ import pytest
 
 from core.errors import ExportFailed
 from core.exporting import TRAINERS, export_bundle, selection_from_manifest
-from core.selection import Amount, Selection
+from core.selection import Amount, Selection, save_selection
 from core.store import Store
+from tests import command_line
 from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, Talk, example, talk_store
 
 
@@ -155,7 +156,7 @@ def test_a_bundle_that_fails_halfway_leaves_the_one_before_it_untouched(
         export_bundle(store, ALL, tmp_path / name, "llama-factory")
     assert report.manifest_path.read_bytes() == before
     left = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
-    assert {file: data for file, data in left.items() if not file.startswith(".")} == there
+    assert left == there
 
 
 def test_an_unknown_trainer_is_refused_with_the_names_there_are(store: Store, tmp_path: Path) -> None:
@@ -224,3 +225,36 @@ def test_the_base_is_named_by_its_hub_id_where_it_has_one(tmp_path: Path) -> Non
         export_bundle(store, ALL, tmp_path / "local", "trl")
     assert 'model_name_or_path: "owner/tiny"' in (tmp_path / "out" / "sft.yaml").read_text()
     assert f'model_name_or_path: "{snapshot}"' in (tmp_path / "local" / "sft.yaml").read_text()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A workspace with the selection "all" saved, of five rows of which LLaMA-Factory refuses one."""
+    broken = example(("user", "One."), ("user", "Two."), ("assistant", "Yes."))
+    with talk_store(tmp_path / "workspace", [*SINGLE, broken]) as store:
+        save_selection(store, "all", ALL)
+    return tmp_path / "workspace"
+
+
+def test_the_command_line_writes_a_bundle_with_controls_and_says_what_it_left_out(saved: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.zip"
+    options = ("--selection", "all", "--output", output, "--bundle", "llama-factory", "--controls", 2)
+    found = command_line.result(saved, "export", *options)
+    assert (found["rows"], found["bundle"], found["left_out"]) == (4, "llama-factory", {"turns_out_of_order": 1})
+    assert found["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
+    assert Path(found["manifest"]).exists()
+    assert found["controls"]["index"] == str(tmp_path / "out.zip.controls" / "controls.json")
+    assert len(found["controls"]["files"]) == 7
+
+
+def test_the_command_line_refuses_options_that_a_bundle_has_no_use_for(saved: Path, tmp_path: Path) -> None:
+    options = ("export", "--selection", "all", "--output", tmp_path / "out")
+    assert command_line.run(saved, *options, "--bundle", "trl", "--with-scores").returncode == 2
+    wrong = command_line.run(saved, *options, "--bundle", "megatron")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "Must be one of: llama-factory, trl, axolotl, plain" in wrong.stderr
+
+
+def test_controls_of_a_plain_export_have_its_format(saved: Path, tmp_path: Path) -> None:
+    found = command_line.result(saved, "export", "--selection", "all", "--output", tmp_path / "o.csv", "--controls", 1)
+    assert [control["file"] for control in found["controls"]["files"]][:2] == ["random-1.csv", "random-by-domain-1.csv"]

@@ -1,0 +1,48 @@
+"""The README of a bundle: what it holds, the command to run, and what became of which rows."""
+
+from textwrap import fill
+
+from core.exporting.preflight import Finding, Preflight
+from core.exporting.trainer_configs import DATA_FILE
+from core.exporting.trainers import trainer_named
+
+_TEMPLATES = {
+    "chat": "the model's own chat template",
+    "alpaca": "the Alpaca prompt",
+    "plain": "plain text: the prompt, a line break, the reply",
+}
+
+
+def readme(found: Preflight) -> str:
+    """The text of README.txt."""
+    trainer, plan = trainer_named(found.trainer), found.plan
+    paragraphs = [
+        f"{found.written_rows:,} rows of fine-tuning data for {trainer.label}, {found.written_tokens:,} scored tokens. "
+        f"{trainer.summary}",
+        f"Run in this folder:\n\n    {trainer.command}",
+        f"{DATA_FILE} holds the rows; scores.jsonl their losses and scores, by line; manifest.json where every row "
+        "comes from and how to make this bundle again. A config is a place to start from: edit it freely.",
+    ]
+    if trainer.record is not None:
+        paragraphs.append(
+            f"Scored with {_TEMPLATES.get(plan.template, plan.template)}, at most {plan.max_length:,} tokens a row, on "
+            f"the base {plan.model}. Training reads the same text, so train from that base."
+        )
+    paragraphs += [f"Note: {notice}" for notice in found.notices]
+    for title, findings in (("Left out:", found.left_out), ("Changed:", found.changed)):
+        if findings:
+            paragraphs += [title, *(f"- {finding_line(finding)}" for finding in findings)]
+    # A path must stay in one piece.
+    lines = [
+        text if "    " in text else fill(text, 100, break_long_words=False, break_on_hyphens=False)
+        for text in paragraphs
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def finding_line(finding: Finding) -> str:
+    """A reason with its count and the first rows, in one line."""
+    rows = "1 row" if finding.rows == 1 else f"{finding.rows:,} rows"
+    named = ", ".join(f"{number:,}" for number in finding.first_rows)
+    more = ", ..." if finding.rows > len(finding.first_rows) else ""
+    return f"{rows}, because {finding.reason.sentence} (row {named}{more})"

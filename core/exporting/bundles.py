@@ -1,0 +1,269 @@
+"""Bundles: the kept rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from core.durable_file import DurableFile
+from core.errors import ExportFailed
+from core.examples import Example
+from core.exporting.bundle_plan import Shape
+from core.exporting.bundle_readme import readme
+from core.exporting.exporter import check_destination, publish, row_scores
+from core.exporting.manifest import manifest, manifest_path
+from core.exporting.preflight import Preflight, judge, preflight
+from core.exporting.record_text import on_one_line
+from core.exporting.trainer_configs import DATA_FILE
+from core.exporting.trainers import trainer_named
+from core.scores import FLAGS, SCORES
+from core.selection import Selection, kept_rows, select_summary
+from core.spool import sync_folder
+from core.store import Store
+
+SCORES_FILE = "scores.jsonl"
+"""Scores of the rows, by line of the data: beside it, because loaders stumble over columns they do not know."""
+MANIFEST_FILE = "manifest.json"
+README_FILE = "README.txt"
+_BATCH_ROWS = 2048
+_OLDEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReport:
+    """What was written: the folder or zip, rows in it, SHA-256 (of a zip's bytes, of a folder's data file) and size
+    [bytes], the manifest, and what the preflight found."""
+
+    rows: int
+    path: Path
+    sha256: str
+    byte_count: int
+    manifest_path: Path
+    preflight: Preflight
+    notices: tuple[str, ...] = ()
+
+
+def export_bundle(
+    store: Store, selection: Selection, destination: Path, trainer: str, name: str | None = None
+) -> BundleReport:
+    """Write a bundle to `destination`: a zip if its name ends in .zip, else a folder.
+
+    It appears whole or not at all, the manifest its last file. A bundle of ours that is there is replaced, anything
+    else is left alone. Rows that the trainer would refuse are left out and counted. The same selection gives the same
+    bytes. Raises `ExportFailed`, having left nothing behind.
+    """
+    _check_place(store, selection, destination)
+    summary = select_summary(store, selection)
+    found = preflight(store, selection, trainer)
+    if not found.written_rows:
+        raise ExportFailed(_nothing_to_write(found))
+    fields = manifest(store, selection, summary, {}, name)
+    # When it was written is no part of it: equal selections give equal bundles.
+    del fields["created_at"]
+    parts = _parts(store, selection, found)
+    write = _write_zip if _is_zip(destination) else _write_folder
+    try:
+        sha256, byte_count = write(destination, parts, fields, found)
+    except OSError as error:
+        raise ExportFailed(
+            f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
+        ) from error
+    beside = manifest_path(destination) if _is_zip(destination) else destination / MANIFEST_FILE
+    notices = (*summary.notices, *found.notices)
+    return BundleReport(found.written_rows, destination, sha256, byte_count, beside, found, notices)
+
+
+def bundle_records(
+    store: Store, selection: Selection, found: Preflight, limit: int | None = None
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Records of a bundle, each as its line (without the line's end) and its scores, in the dataset's order; at most
+    `limit` of them."""
+    trainer, plan = trainer_named(found.trainer), found.plan
+    refused = found.rows - found.written_rows
+    written = 0
+    for row in _rows(store, selection, None if limit is None else limit + refused):
+        example = Example.from_json(row["conversation"])
+        if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
+            continue
+        written += 1
+        if limit is not None and written > limit:
+            return
+        if trainer.record is None:
+            line = on_one_line(row["original"])
+        else:
+            line = json.dumps(trainer.record(example, plan), ensure_ascii=False).encode()
+        place = {"line": written, "row_number": row["row_number"], "example_id": row["example_id"]}
+        yield line, place | row_scores(row)
+
+
+def _rows(store: Store, selection: Selection, limit: int | None) -> Iterator[dict[str, Any]]:
+    sql, values = kept_rows(store, selection)
+    run = store.run(selection.run)
+    columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
+    batches = store.batches(
+        f"""
+        SELECT k.row_number, k.example_id::VARCHAR AS example_id, original, conversation, k.rank, s.domain, {columns}
+        FROM ({sql}) k JOIN dataset_row r ON r.row_number = k.row_number AND r.dataset_id = ?
+        JOIN {run["table"]} s ON s.row_number = k.row_number JOIN example e ON e.example_id = k.example_id
+        ORDER BY k.row_number {"" if limit is None else f"LIMIT {limit:d}"}
+        """,
+        [*values, store.dataset_id(run["dataset"])],
+        _BATCH_ROWS,
+    )
+    for batch in batches:
+        yield from batch.to_pylist()
+
+
+def _parts(store: Store, selection: Selection, found: Preflight) -> dict[str, Callable[[], Iterator[bytes]]]:
+    """The bundle's files in their order, each as something that yields its bytes once more."""
+
+    def data() -> Iterator[bytes]:
+        count = 0
+        for line, _ in bundle_records(store, selection, found):
+            count += 1
+            yield line + b"\n"
+        if count != found.written_rows:
+            raise ExportFailed("The dataset was changed while it was exported. Export again.")
+
+    def scores() -> Iterator[bytes]:
+        for _, row in bundle_records(store, selection, found):
+            yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+    texts = trainer_named(found.trainer).files(found.plan) | {README_FILE: readme(found)}
+    fixed = {name: _once(text) for name, text in texts.items()}
+    return {DATA_FILE: data, SCORES_FILE: scores, **fixed}
+
+
+def _check_place(store: Store, selection: Selection, destination: Path) -> None:
+    """Raise `ExportFailed` for a place that cannot be written, or that holds something else than a bundle of ours."""
+    if _is_zip(destination):
+        check_destination(store, selection, destination)
+        return
+    folder = destination.parent
+    if not folder.is_dir():
+        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
+    if not os.access(folder, os.W_OK):
+        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")
+    if destination.exists() and not _is_bundle(destination):
+        raise ExportFailed(
+            f"{destination} exists and is no bundle written here, so it is left alone. Choose another name, or one "
+            "that ends in .zip."
+        )
+
+
+def _is_zip(destination: Path) -> bool:
+    return destination.suffix.lower() == ".zip"
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder was written here, or is empty."""
+    try:
+        if not any(folder.iterdir()):
+            return True
+        fields = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        return isinstance(fields, dict) and "bundle" in fields["output"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _nothing_to_write(found: Preflight) -> str:
+    if not found.rows:
+        return "The selection keeps no row, so nothing was written. Raise its amount or loosen its filter."
+    reasons = "; ".join(f"{finding.rows:,} because {finding.reason.sentence}" for finding in found.left_out)
+    return (
+        f"The trainer {found.trainer} would refuse every one of the {found.rows:,} rows, so nothing was written: "
+        f"{reasons}. Choose another trainer."
+    )
+
+
+def _once(text: str) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter([text.encode()])
+
+
+def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a manifest says of a bundle's files."""
+    return {
+        "bundle": found.trainer,
+        "template": found.plan.template,
+        "max_length": found.plan.max_length,
+        "kept_rows": found.rows,
+        "rows": found.written_rows,
+        "tokens": found.written_tokens,
+        "left_out": [finding.to_fields() for finding in found.left_out],
+        "changed": [finding.to_fields() for finding in found.changed],
+        "notices": list(found.notices),
+        "files": files,
+    }
+
+
+def _manifest_bytes(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _write_folder(
+    destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
+) -> tuple[str, int]:
+    temporary, old = (destination.with_name(f".{destination.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        temporary.mkdir()
+        files = [_write_file(temporary / name, part()) for name, part in parts.items()]
+        fields["output"] = _output(found, files)
+        _write_file(temporary / MANIFEST_FILE, [_manifest_bytes(fields)])
+        if destination.exists():
+            destination.rename(old)
+        try:
+            temporary.rename(destination)
+        except OSError:
+            if old.exists():
+                old.rename(destination)
+            raise
+        sync_folder(destination.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return str(files[0]["sha256"]), sum(file["bytes"] for file in files)
+
+
+def _write_file(path: Path, pieces: Iterable[bytes]) -> dict[str, Any]:
+    with DurableFile(path) as file:
+        for piece in pieces:
+            file.write(piece)
+        file.finish()
+        file.replace()
+        return {"name": path.name, "bytes": file.byte_count, "sha256": file.sha256}
+
+
+def _write_zip(
+    destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
+) -> tuple[str, int]:
+    """The zip, and its manifest beside it, which also says the zip's own digest."""
+    with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
+        with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
+            # In a folder of its own, so that unpacking litters nothing.
+            top = destination.stem
+            files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
+            fields["output"] = _output(found, files)
+            _write_entry(archive, top, MANIFEST_FILE, [_manifest_bytes(fields)])
+        file.finish()
+        fields["output"] |= {"file": destination.name, "bytes": file.byte_count, "sha256": file.sha256}
+        publish(file, beside, fields)
+        return file.sha256, file.byte_count
+
+
+def _write_entry(archive: zipfile.ZipFile, folder: str, name: str, pieces: Iterable[bytes]) -> dict[str, Any]:
+    entry = zipfile.ZipInfo(f"{folder}/{name}", _OLDEST_ZIP_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    entry.create_system = 3  # Unix, whatever wrote it: equal bundles have equal bytes
+    digest, size = hashlib.sha256(), 0
+    with archive.open(entry, "w", force_zip64=True) as stream:
+        for piece in pieces:
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"name": name, "bytes": size, "sha256": digest.hexdigest()}

@@ -1,0 +1,228 @@
+"""Controls: what a selection has to beat, exported beside it with as many tokens, so that training compares choices
+and not amounts."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.durable_file import DurableFile
+from core.errors import ExportFailed
+from core.exporting.bundle_readme import finding_line
+from core.exporting.bundles import export_bundle
+from core.exporting.exporter import export_selection
+from core.exporting.manifest import manifest_path
+from core.exporting.preflight import preflight
+from core.exporting.writing import format_for
+from core.selection import KEPT, Amount, Selection, Summary, matched_control, row_decisions, select_summary
+from core.selection.decisions import BELOW_THE_CUT
+from core.store import Store
+
+INDEX_FILE = "controls.json"
+DEFAULT_SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One kind of control: its order, and whether its tokens are those of each domain (`matched`) or of all together.
+    A seeded one is drawn once for every seed."""
+
+    name: str
+    label: str
+    help: str
+    order: str
+    matched: bool = True
+    seeded: bool = False
+
+
+CONTROLS = {
+    control.name: control
+    for control in (
+        Control("random", "Random", "drawn from all rows alike, so domains mix as in the data", "random", False, True),
+        Control("random-by-domain", "Random by domain", "drawn within each domain", "random", True, True),
+        Control("longest", "Longest", "the longest responses of each domain", "longest"),
+        Control("highest-base-loss", "Highest base loss", "what surprises the base most", "highest_base_loss"),
+        Control("lowest-score", "Lowest score", "what the score would keep last", "lowest"),
+    )
+}
+"""Every control of METHOD: to add one, add it here; the command line, the page and tests read this table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlReport:
+    """One control as written. `tokens` are what it holds, `wanted_tokens` what the selection's own export does; one
+    that keeps no row has no file."""
+
+    name: str
+    control: str
+    seed: int | None
+    wanted_tokens: int
+    path: Path | None
+    sha256: str | None
+    rows: int
+    tokens: int
+    notices: tuple[str, ...]
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields, for the index; the path is its name in the index's folder."""
+        return {
+            "name": self.name,
+            "control": self.control,
+            "seed": self.seed,
+            "file": self.path.name if self.path else None,
+            "manifest": manifest_path(self.path).name if self.path else None,
+            "rows": self.rows,
+            "tokens": self.tokens,
+            "wanted_tokens": self.wanted_tokens,
+            "sha256": self.sha256,
+            "notices": list(self.notices),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ControlsReport:
+    """All controls as written, their folder, and the index that lists them."""
+
+    folder: Path
+    index_path: Path
+    controls: tuple[ControlReport, ...]
+
+
+def control_selections(
+    store: Store,
+    selection: Selection,
+    summary: Summary,
+    kinds: Iterable[str] = tuple(CONTROLS),
+    seeds: int = DEFAULT_SEEDS,
+) -> dict[str, tuple[Control, Selection]]:
+    """Recipes of the controls by name ("random-2"): the selection's filter, another order, and its tokens to within
+    less than one row, in all as in each domain where matched by domain (as far as there are rows).
+
+    `summary` is the selection's own. Raises `ExportFailed` for a kind that is not in the table.
+    """
+    found: dict[str, tuple[Control, Selection]] = {}
+    for kind in kinds:
+        if kind not in CONTROLS:
+            raise ExportFailed(f"Unknown control {kind!r}. Must be one of: {', '.join(CONTROLS)}.")
+        control = CONTROLS[kind]
+        recipe = matched_control(selection, summary, control.order)
+        if not control.matched:
+            recipe = replace(recipe, scope="pooled", amount=Amount("tokens", summary.kept_tokens), domain_amounts={})
+        if not control.seeded:
+            found[kind] = (control, _to_the_nearest_row(store, recipe))
+        for seed in range(1, seeds + 1) if control.seeded else ():
+            found[f"{kind}-{seed}"] = (control, _to_the_nearest_row(store, replace(recipe, seed=seed)))
+    return found
+
+
+def export_controls(
+    store: Store,
+    selection: Selection,
+    folder: Path,
+    format: str = "jsonl",
+    seeds: int = DEFAULT_SEEDS,
+    kinds: Sequence[str] = tuple(CONTROLS),
+    bundle: str | None = None,
+    name: str | None = None,
+) -> ControlsReport:
+    """Write the controls of a selection into `folder` (made if it is not there), each as a file of the format, or as
+    a zip for the trainer `bundle`, with its manifest; then `controls.json`, which lists them and is written last.
+
+    `name` is the selection's, for the manifests. Raises `ExportFailed`; a control that is finished by then stays, but
+    without the index.
+    """
+    suffix = "zip" if bundle else format_for(folder / "control", format)[0].name
+    summary = select_summary(store, selection)
+    if not summary.kept_rows:
+        raise ExportFailed("The selection keeps no row, so it has no controls. Raise its amount or loosen its filter.")
+    # A trainer may refuse rows of the selection too: what is trained on is what has to be compared.
+    tokens = preflight(store, selection, bundle).written_tokens if bundle else summary.kept_tokens
+    chosen = control_selections(store, selection, summary, kinds, seeds)
+    if not chosen:
+        raise ExportFailed("No control was chosen. Choose one, and one seed or more for the random ones.")
+    _make_folder(folder)
+    index = folder / INDEX_FILE
+    index.unlink(missing_ok=True)
+    reports = []
+    for title, (control, recipe) in chosen.items():
+        path, of = folder / f"{title}.{suffix}", f"{name or 'selection'}: control {title}"
+        seed = recipe.seed if control.seeded else None
+        found = _write_control(store, recipe, path, bundle, of)
+        reports.append(ControlReport(title, control.name, seed, tokens, *found))
+    _write_index(index, selection, summary, name, tokens, reports)
+    return ControlsReport(folder, index, tuple(reports))
+
+
+def _to_the_nearest_row(store: Store, recipe: Selection) -> Selection:
+    """The recipe with one row more of a pool where that brings all pools together closer to the budget.
+
+    A budget in tokens ends before the row that would exceed it, and long rows come first in some orders: over many
+    domains what is missing would add up.
+    """
+    pool = "''" if recipe.scope == "pooled" else "domain"
+    sql, values = row_decisions(store, recipe)
+    ends = store.rows(
+        f"""
+        SELECT {pool}, coalesce(sum(token_count) FILTER (outcome = '{KEPT}'), 0)::BIGINT,
+            arg_min(token_count, rank) FILTER (outcome = '{BELOW_THE_CUT}')
+        FROM ({sql}) GROUP BY 1 ORDER BY 1
+        """,
+        values,
+    )
+    amounts, error = dict(recipe.domain_amounts), 0
+    for domain, kept, next_row in ends:
+        wanted = int(recipe.domain_amounts.get(domain, recipe.amount).value)
+        short = error + kept - wanted
+        if next_row is not None and wanted and abs(short + next_row) < abs(short):
+            amounts[domain], short = Amount("tokens", kept + next_row), short + next_row
+        error = short
+    if recipe.scope == "pooled":
+        return replace(recipe, amount=amounts.get("", recipe.amount))
+    return replace(recipe, domain_amounts=amounts)
+
+
+def _write_control(
+    store: Store, recipe: Selection, path: Path, bundle: str | None, name: str
+) -> tuple[Path | None, str | None, int, int, tuple[str, ...]]:
+    """Write one control; returns its path, SHA-256, rows, tokens and notices. One that keeps no row has no file."""
+    kept = select_summary(store, recipe)
+    if not kept.kept_rows:
+        return None, None, 0, 0, ("Its first row alone has more tokens than there are to spend, so it keeps none.",)
+    if not bundle:
+        file = export_selection(store, recipe, path, name=name)
+        return path, file.sha256, file.rows, kept.kept_tokens, tuple(kept.notices)
+    written = export_bundle(store, recipe, path, bundle, name)
+    left_out = tuple(f"Left out: {finding_line(finding)}." for finding in written.preflight.left_out)
+    tokens = written.preflight.written_tokens
+    return path, written.sha256, written.rows, tokens, (*kept.notices, *left_out)
+
+
+def controls_folder(output: Path) -> Path:
+    """Where the controls of an export lie: beside it, under its full name."""
+    return output.with_name(f"{output.name}.controls")
+
+
+def _write_index(
+    path: Path, selection: Selection, summary: Summary, name: str | None, tokens: int, reports: Sequence[ControlReport]
+) -> None:
+    fields = {
+        "selection": {
+            "name": name,
+            "recipe": selection.to_fields(),
+            "rows": summary.kept_rows,
+            "tokens": tokens,
+        },
+        "controls": [report.to_fields() for report in reports],
+    }
+    with DurableFile(path) as file:
+        file.write(json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.finish()
+        file.replace()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportFailed(f"The folder {folder} cannot be made ({error.strerror}). Choose another place.") from error
