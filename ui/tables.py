@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.exploring.length_bias import PAPER_FIGURES
-from core.scores import FLAGS, Score
+from core.scores import Score
 
 ALL_DOMAINS = "All domains"
 COUNT = st.column_config.NumberColumn(format="localized")
@@ -35,23 +35,6 @@ def show_summary(found: pd.DataFrame, score: Score) -> None:
             "Mean of ratios: every row weighs the same. Ratio of means: 1 − sum of reference NLL / sum of base NLL, "
             "so long and hard rows weigh more. Negative: fine-tuning made the row worse."
         )
-
-
-def show_flags(counts: pd.DataFrame) -> None:
-    """How many rows carry each flag, in all and by domain, with what the flag means."""
-    totals = counts[list(FLAGS)].sum()
-    present = [flag for flag in FLAGS if totals[flag]]
-    if not present:
-        st.caption("No row is flagged.")
-        return
-    table = pd.DataFrame(
-        {"Flag": present, "Meaning": [FLAGS[flag] for flag in present], "Rows": [int(totals[flag]) for flag in present]}
-    )
-    st.dataframe(
-        table, hide_index=True, column_config={"Rows": COUNT, "Meaning": st.column_config.TextColumn(width="large")}
-    )
-    with st.expander("Flags by domain"):
-        st.dataframe(counts[["domain", *present]], hide_index=True)
 
 
 def show_spearman(found: pd.DataFrame) -> None:

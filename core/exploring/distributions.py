@@ -171,7 +171,8 @@ def domain_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFr
     return store.frame(
         f"""
         SELECT domain, count_if(passes)::BIGINT AS rows,
-            coalesce(sum(token_count) FILTER (passes), 0)::BIGINT AS tokens, count(*) AS all_rows, sum(token_count)::BIGINT AS all_tokens
+            coalesce(sum(token_count) FILTER (passes), 0)::BIGINT AS tokens,
+            count(*) AS all_rows, sum(token_count)::BIGINT AS all_tokens
         FROM (SELECT domain, token_count, ({condition}) AS passes FROM {table}) GROUP BY domain ORDER BY domain
         """,
         values,

@@ -33,7 +33,7 @@ def test_bars_stand_side_by_side_in_the_domains_colours() -> None:
         ("Kept", [0.5, 0.5]),
     ]
     assert list(bars[1].marker.color) == [colours["chat"], colours["math"]]
-    assert bars[0].marker.color[0] == faded(colours["chat"], 0.35)
+    assert bars[0].marker.color[0] == faded(colours["chat"], 0.4)
 
 
 def test_a_domains_name_is_no_html() -> None:

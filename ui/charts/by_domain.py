@@ -68,7 +68,8 @@ def dress_distribution(
 
 def _outside_text(counted: Histogram, colours: Mapping[str, str], said: str) -> str:
     outside = drawn_domains(counted.outside, colours)
-    where = {"below": f"below {counted.low:.3g}", "above": f"above {counted.high:.3g}", "no_score": "without this score"}
+    low, high = f"{counted.low:.3g}", f"{counted.high:.3g}"
+    where = {"below": f"below {low}", "above": f"above {high}", "no_score": "without this score"}
     counts = {name: int(outside[name].sum()) for name in where}
     found = [f"{rows:,} row{'' if rows == 1 else 's'} {where[name]}" for name, rows in counts.items() if rows]
     return f"{said}: {', '.join(found)}" if found else ""

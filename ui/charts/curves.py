@@ -78,7 +78,7 @@ def ridgeline_figure(
     places = [float(len(domains) - 1 - place) for place in range(len(domains))]
     ridges = {"tickvals": places, "ticktext": [shown(name) for name in domains], "range": [-0.15, len(domains) + 0.65]}
     figure.update_yaxes(title=None, showgrid=False, zeroline=False, automargin=True, **ridges)
-    figure.update_layout(height=max(300, 150 + _RIDGE_HEIGHT * len(domains)), showlegend=False)
+    figure.update_layout(height=max(300, 150 + _RIDGE_HEIGHT * len(domains)))
     figure.update_layout(legend_traceorder="normal")  # the readout keeps to it, from the top down
     if brushable:
         brush_sideways(figure, brush)

@@ -1,0 +1,106 @@
+"""Selecting, in a real browser: a mixture with a lock, hand picks as far as the export, and a filter from Explore."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.dashboard import Dashboard
+from tests.fakes import ScoredRecord, build_scored_store
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=30_000)  # parts of a page come late where cores are shared
+ROWS = [
+    ScoredRecord(domain, 1.0, number / 50, 10, f"{domain} {number}")
+    for domain in ("chat", "math")
+    for number in range(40)
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """A dashboard on the run "planets": 40 rows of chat, then 40 of math, the best of each first."""
+    workspace = tmp_path_factory.mktemp("selecting") / "workspace"
+    build_scored_store(workspace, ROWS).close()
+    dashboard = Dashboard(workspace)
+    dashboard.start()
+    yield dashboard
+    dashboard.stop()
+
+
+def weight(page: Page, domain: str) -> Locator:
+    return page.get_by_role("spinbutton", name=f"{domain} (%)")
+
+
+def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+    page = open_page(f"{served.address}/select")
+    page.get_by_role("radio", name="A mixture of one total").click()
+    expect(weight(page, "chat")).to_have_value("50")
+    weight(page, "math").fill("80")
+    weight(page, "math").press("Enter")
+    expect(page.get_by_text("add up to 130 %")).to_be_visible()
+    expect(weight(page, "chat")).to_have_value("50")
+    page.get_by_text("Lock").last.click()
+    page.get_by_role("button", name="Normalise to 100 %").click()
+    expect(weight(page, "chat")).to_have_value("20")
+    expect(weight(page, "math")).to_have_value("80")
+    # 6 % of 80 rows are 5, of which math gets 4.
+    expect(page.get_by_text("4 of 40 rows, 40 of 400 tokens")).to_be_visible()
+
+
+def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
+    served: Dashboard, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/select")
+    page.set_viewport_size({"width": 1440, "height": 600})
+    kept = page.get_by_test_id("stMetric").first
+    expect(kept).to_be_in_viewport()
+    page.get_by_text("Collapse exact duplicates").scroll_into_view_if_needed()
+    expect(kept).to_be_in_viewport()
+
+
+def test_hand_picks_reach_the_exported_file(
+    served: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
+) -> None:
+    page = open_page(f"{served.address}/select?shown=Hand+picks")
+    for row, choice in (("1", "Never keep"), ("40", "Always keep")):
+        page.get_by_role("spinbutton", name="Open row").fill(row)
+        page.get_by_role("spinbutton", name="Open row").press("Enter")
+        expect(page.get_by_text(f"Row {row} in selections")).to_be_visible()
+        page.get_by_role("radio", name=choice).click()
+        expect(page.get_by_role("radio", name=choice)).to_be_checked()
+    note = page.get_by_role("textbox", name="Note")
+    expect(note).to_be_enabled()
+    note.fill("a rare one")
+    note.press("Enter")
+    expect(page.get_by_text("Kept by hand: 1 of these rows")).to_be_visible()
+    page.get_by_role("textbox", name="Name of this selection").fill("by hand")
+    page.get_by_role("textbox", name="Name of this selection").press("Enter")
+    page.get_by_role("button", name="Save selection").click()
+    expect(page.get_by_text("Saved as")).to_be_visible()
+    page.get_by_role("link", name="Export").first.click()
+    expect(page.get_by_role("heading", name="Export")).to_be_visible()
+    page.get_by_role("button", name="Write export").click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download the file").click()
+    downloading.value.save_as(tmp_path / "by-hand.jsonl")
+    answers = [json.loads(line)["answer"] for line in (tmp_path / "by-hand.jsonl").read_text().splitlines()]
+    assert answers == ["chat 1", "chat 39", "math 0", "math 1"]
+    manifest = json.loads(next((served.workspace / "exports").glob("by-hand.jsonl.manifest.json")).read_text())
+    assert [(pick["keep"], pick["note"]) for pick in manifest["recipe"]["picks"]] == [(False, ""), (True, "a rare one")]
+
+
+def test_a_filter_of_explore_becomes_the_rows_that_may_be_kept(
+    served: Dashboard, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/explore")
+    page.get_by_role("textbox", name="Search").fill("math 7")
+    page.get_by_role("textbox", name="Search").press("Enter")
+    page.get_by_role("button", name="Use as selection filter").click()
+    expect(page.get_by_role("heading", name="Select", exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name="Search in the text")).to_have_value("math 7")
+    expect(page.get_by_text("The filter of Explore stands in these controls now.")).to_be_visible()
+    expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
+    expect(page.get_by_text("chat: 0 of 2 rows wanted; that is all there is to keep.")).to_be_visible()
