@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core import settings
 from core.importing import DomainRule, SourceOptions, import_source
 from core.jobs import Job
 from core.models import DEMO_BASE
@@ -33,7 +34,7 @@ def train_request(then: tuple[dict[str, Any], ...] = ()) -> TrainRequest:
         DEMO_BASE,
         REFERENCE,
         method="full",
-        epochs=3,
+        epochs=settings.number("demo_epochs"),
         learning_rate=1e-3,
         max_length=MAX_LENGTH,
         device="cpu",

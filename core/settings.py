@@ -31,6 +31,7 @@ SETTINGS = (
     Setting("shard_seconds", 2.0, "A worker writes what it has finished at least this often [seconds]."),
     Setting("low_base_loss", 0.05, "Below this base loss a row is flagged low_base_loss [nats per token]."),
     Setting("template_seconds", 2.0, "A chat template that takes longer for one conversation fails [seconds]."),
+    Setting("demo_epochs", 3.0, "Passes over the data when the demo's reference is trained."),
     Setting("token_worker_idle_seconds", 300.0, "The worker of the token view ends after so long unasked [seconds]."),
     Setting("store_memory", "4GB", "Memory the store may use before it spills to disk."),
     Setting("store_threads", 0, "Threads the store may use; 0 means as many as there are cores."),

@@ -1,9 +1,58 @@
 """What tests of several folders share."""
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+if SIDE_BY_SIDE:
+    # Two models on all cores each are slower than one after the other. Before torch is imported, and for the
+    # processes that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONGEST = (
+    "tests/test_demo.py",
+    "tests/browser/test_whole_line.py",
+    "tests/core/test_interruptions.py",
+    "tests/core/test_command_line.py",
+    "tests/browser/test_page_weight.py",
+    "tests/core/test_bundle_loaders.py",
+    "tests/pages/test_score_page.py",
+)
+"""Files that take longest, longest first: side by side they are begun first, so that none is left alone at the end.
+A file that is missing here costs time and nothing else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not SIDE_BY_SIDE:
+        return
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A folder that `make` fills once for the whole session, however many processes run it; read it, do not change it.
+
+    Gives the function (name, make) -> folder; `make` gets the folder's path, where nothing is yet.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if SIDE_BY_SIDE:
+        shared = shared.parent  # each worker's folder lies in that of the session
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / f"made-{name}", shared / f"made-{name}.done"
+        with open(shared / f"made-{name}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture
@@ -17,16 +66,18 @@ def page_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_base(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Folder of a real tiny model."""
-    from tests.tiny_models import save_model_folder  # here, so that other tests do not import torch
-
-    return save_model_folder(tmp_path_factory.mktemp("models") / "tiny-base", "llama", seed=0)
+    return made_once("tiny-base", lambda folder: _save_tiny_model(folder, seed=0))
 
 
 @pytest.fixture(scope="session")
-def tiny_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_reference(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Folder of another tiny model with the same tokenizer."""
-    from tests.tiny_models import save_model_folder
+    return made_once("tiny-reference", lambda folder: _save_tiny_model(folder, seed=1))
 
-    return save_model_folder(tmp_path_factory.mktemp("models") / "tiny-reference", "llama", seed=1)
+
+def _save_tiny_model(folder: Path, seed: int) -> None:
+    from tests.tiny_models import save_model_folder  # here, so that other tests do not import torch
+
+    save_model_folder(folder, "llama", seed=seed)

@@ -24,6 +24,7 @@ from core.spool import SHARD_SCHEMA
 from core.store.connection import fetch_all, fetch_first, next_id
 from core.store.insertion import ensure_dataset, insert_records
 from core.store.migrations import open_database
+from core.store.result_cache import ResultCache
 from core.store.scored_table import build_scored_table, scored_table
 from core.store.text_matches import Matches, with_matches
 
@@ -39,6 +40,7 @@ class Store:
         self._connection = connection
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._matches = Matches()
+        self._results = ResultCache()
 
     # Opening and closing
 
@@ -87,13 +89,21 @@ class Store:
 
     def frame(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
         """Rows of a query as a DataFrame, from any thread."""
-        with self._cursor() as cursor:
-            return cursor.execute(sql, list(parameters)).df()
+
+        def ask() -> pd.DataFrame:
+            with self._cursor() as cursor:
+                return cursor.execute(sql, list(parameters)).df()
+
+        return self._results.result("frame", sql, parameters, ask)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query as tuples, from any thread."""
-        with self._cursor() as cursor:
-            return cursor.execute(sql, list(parameters)).fetchall()
+
+        def ask() -> list[tuple[Any, ...]]:
+            with self._cursor() as cursor:
+                return cursor.execute(sql, list(parameters)).fetchall()
+
+        return self._results.result("rows", sql, parameters, ask)
 
     def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
@@ -112,6 +122,8 @@ class Store:
             except BaseException:
                 fetch_all(self._connection, "ROLLBACK")
                 raise
+            finally:
+                self._results.forget()
 
         return self._writer.submit(transaction).result()
 

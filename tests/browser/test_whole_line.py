@@ -23,6 +23,9 @@ DEMO_SECONDS = 600  # about two minutes on two idle cores; a busy machine may ta
 def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
+    dashboard.stop()
+    dashboard.environment = {"LOBASS_DEMO_EPOCHS": "0.5"}  # tests/test_demo.py runs it whole
+    dashboard.start()
     page = open_page(dashboard.address)
     page.get_by_role("button", name="Run the demo").click()
     expect(page.get_by_text(re.compile("training the reference: .* steps"))).to_be_visible(timeout=120_000)

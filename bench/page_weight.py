@@ -1,0 +1,300 @@
+"""How much each page sends to the browser, and how long it takes to come to rest.
+
+    python -m bench.page_weight --workspace DIR [--json FILE] [--page NAME]...
+
+Serves the workspace, opens every page of the navigation in Debian's chromium, then every tab on it, then tries the
+interactions of `INTERACTIONS`. Counted are the websocket's messages and every other answer, unpacked, but not
+Streamlit's own assets (/static/ and the page's HTML), which are the same for any data and are cached. Exits with 1 if
+anything sends more than 2 MB, or ends in an error.
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, WebSocket, sync_playwright
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+
+LIMIT_BYTES = 2_000_000
+_QUIET_SECONDS = 0.25  # at rest means that nothing came for so long: widgets may answer, and so start another run
+_LONGEST_SECONDS = 300.0
+_WAITS_FOR_A_RUN = 3.0  # an interaction that has started no run by then was the browser's own
+_POLL_MILLISECONDS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What one view, or one thing done on it, sent [bytes, unpacked], and the time until rest [seconds]."""
+
+    view: str
+    action: str
+    websocket_bytes: int
+    other_bytes: int
+    seconds: float
+    error: str = ""
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything that carries data."""
+        return self.websocket_bytes + self.other_bytes
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether it kept to the limit, and no error was shown."""
+        return self.total_bytes <= LIMIT_BYTES and not self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One thing that a person does on a page, on its outermost tab of that name ("" where it has none)."""
+
+    page: str
+    tab: str
+    action: str
+    act: Callable[[Page], None]
+
+
+def _press_right(page: Page) -> None:
+    page.get_by_role("slider").first.press("ArrowRight")
+
+
+def _search(page: Page) -> None:
+    box = page.get_by_role("textbox").first
+    box.fill("otherwise")
+    box.press("Enter")
+
+
+def _brush(chart: int) -> Callable[[Page], None]:
+    """Drag over the middle of the page's chart of that number, from 0."""
+
+    def drag(page: Page) -> None:
+        area = page.locator(".nsewdrag").nth(chart)
+        area.scroll_into_view_if_needed()
+        box = area.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+        page.mouse.up()
+
+    return drag
+
+
+def _choose(option: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_role("radio", name=option, exact=True).click()
+
+
+def _open_row(page: Page) -> None:
+    field = page.get_by_role("spinbutton", name="Open row")
+    field.fill("7")
+    field.press("Enter")
+
+
+INTERACTIONS = (
+    Interaction("select", "Choose", "slider moved", _press_right),
+    Interaction("explore", "Distribution", "density", _choose("Density")),
+    Interaction("explore", "Distribution", "ECDF", _choose("ECDF")),
+    Interaction("explore", "Distribution", "ridgeline", _choose("Ridgeline")),
+    Interaction("explore", "Overview", "histogram brushed", _brush(0)),
+    Interaction("explore", "Overview", "plane brushed", _brush(1)),
+    # Filters stay, so what looks at all rows comes before them; the row lies over the page, so it comes last.
+    Interaction("explore", "Overview", "searched", _search),
+    Interaction("explore", "Overview", "row opened", _open_row),
+)
+"""What is tried on the pages; pages and tabs themselves are found in the navigation. A line here adds one."""
+
+
+@dataclass(eq=False)  # no slots: Playwright keeps its wrapped handlers on the object
+class _Traffic:
+    """What a page has received since the last `reset`."""
+
+    websocket_bytes: int = 0
+    responses: list[Response] = field(default_factory=list)
+    runs_begun: int = 0
+    is_running: bool = False
+    last_arrival: float = 0.0
+
+    def watch(self, page: Page) -> None:
+        page.on("websocket", lambda socket: self._watch_socket(socket))
+        page.on("response", self._take_response)
+
+    def reset(self) -> None:
+        self.websocket_bytes, self.responses, self.runs_begun = 0, [], 0
+        self.last_arrival = time.perf_counter()
+
+    def other_bytes(self) -> int:
+        return sum(len(response.body()) for response in self.responses)
+
+    def _watch_socket(self, socket: WebSocket) -> None:
+        socket.on("framereceived", self._take_frame)
+
+    def _take_frame(self, payload: str | bytes) -> None:
+        self.last_arrival = time.perf_counter()
+        self.websocket_bytes += len(payload)
+        if isinstance(payload, str):
+            return
+        message = ForwardMsg.FromString(payload)
+        kind = message.WhichOneof("type")
+        if kind == "new_session":
+            self.runs_begun += 1
+            self.is_running = True
+        elif kind == "script_finished":
+            self.is_running = message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+
+    def _take_response(self, response: Response) -> None:
+        path = urlsplit(response.url).path
+        if response.request.resource_type != "document" and not path.startswith(("/static/", "/favicon")):
+            self.last_arrival = time.perf_counter()
+            self.responses.append(response)
+
+
+class _OpenPage:
+    """One page of the dashboard in the browser, weighed at every step."""
+
+    def __init__(self, context: BrowserContext, address: str, name: str) -> None:
+        self.name = name
+        self.page = context.new_page()
+        self._address = address
+        self._traffic = _Traffic()
+        self._traffic.watch(self.page)
+
+    def first_paint(self) -> Weight:
+        return self._weigh(self.name, "opened", lambda page: page.goto(f"{self._address}/{self.name}"))
+
+    def open_tabs(self, level: int = 0, path: tuple[str, ...] = ()) -> Iterator[Weight]:
+        """Open every tab of a level that is not open yet, and those within each."""
+        names = [tab.inner_text().strip() for tab in self._tabs(level).all()]
+        for place, name in enumerate(names):
+            if place:
+                yield self._open_tab(level, (*path, name))
+            yield from self.open_tabs(level + 1, (*path, name))
+
+    def interact(self, interaction: Interaction) -> Weight:
+        if not interaction.tab:
+            return self._weigh(self.name, interaction.action, interaction.act)
+        if self._tab(0, interaction.tab).get_attribute("aria-selected") != "true":
+            self._open_tab(0, (interaction.tab,))
+        return self._weigh(f"{self.name}: {interaction.tab}", interaction.action, interaction.act)
+
+    def _tabs(self, level: int) -> Locator:
+        """Tabs within tabs come after those around them."""
+        return self.page.locator("[role=tablist]:visible").nth(level).get_by_role("tab")
+
+    def _tab(self, level: int, name: str) -> Locator:
+        return self._tabs(level).filter(has_text=re.compile(rf"^\s*{re.escape(name)}\s*$"))
+
+    def _open_tab(self, level: int, path: tuple[str, ...]) -> Weight:
+        found = self._tab(level, path[-1])
+        return self._weigh(f"{self.name}: {' / '.join(path)}", "tab opened", lambda _: found.click())
+
+    def _weigh(self, view: str, action: str, act: Callable[[Page], object]) -> Weight:
+        self._traffic.reset()
+        started = time.perf_counter()
+        act(self.page)
+        at_rest = self._wait_for_rest(started)
+        return Weight(
+            view,
+            action,
+            self._traffic.websocket_bytes,
+            self._traffic.other_bytes(),
+            round(at_rest - started, 2),
+            self._error(),
+        )
+
+    def _wait_for_rest(self, started: float) -> float:
+        """When the page came to rest: its script ended, its charts drawn, and nothing came after. [seconds]"""
+        rest_began: float | None = None
+        while True:
+            self.page.wait_for_timeout(_POLL_MILLISECONDS)
+            now = time.perf_counter()
+            if now - started > _LONGEST_SECONDS:
+                raise TimeoutError(f"The page {self.name} did not come to rest within {_LONGEST_SECONDS:g} seconds")
+            if not self._is_at_rest(now - started):
+                rest_began = None
+                continue
+            rest_began = max(rest_began or now, self._traffic.last_arrival)
+            if now - rest_began > _QUIET_SECONDS:
+                # Without a run there was nothing to wait for.
+                return rest_began if self._traffic.runs_begun else started
+
+    def _is_at_rest(self, waited: float) -> bool:
+        if self._traffic.is_running or (not self._traffic.runs_begun and waited < _WAITS_FOR_A_RUN):
+            return False
+        drawn = '() => !document.querySelector(\'[data-testid="stSkeleton"], [data-test-script-state="running"]\')'
+        return bool(self.page.evaluate(drawn))
+
+    def _error(self) -> str:
+        shown = self.page.get_by_test_id("stException")
+        return shown.first.inner_text()[:300] if shown.count() else ""
+
+
+def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = ()) -> Iterator[Weight]:
+    """Every page of the navigation (or only `pages`), opened cold, its tabs and its interactions, one by one."""
+    with _open_context(browser) as context:
+        first = _OpenPage(context, address, "data")
+        first.first_paint()  # not counted: the server imports what pages need, and the browser its assets
+        for name in pages or _page_names(first.page):
+            opened = _OpenPage(context, address, name)
+            yield opened.first_paint()
+            yield from opened.open_tabs()
+            for interaction in INTERACTIONS:
+                if interaction.page == name:
+                    yield opened.interact(interaction)
+            opened.page.close()
+
+
+def _page_names(page: Page) -> list[str]:
+    links = page.get_by_test_id("stTopNavLink").all()
+    return [urlsplit(str(link.get_attribute("href"))).path.strip("/") for link in links]
+
+
+@contextmanager
+def _open_context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(60_000)
+    yield context
+    context.close()
+
+
+def main() -> int:
+    """Print a line a view, as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="file for the same numbers")
+    parser.add_argument("--page", action="append", default=[], help="only this page; may be repeated")
+    arguments = parser.parse_args()
+    dashboard = Dashboard(arguments.workspace.resolve())
+    dashboard.start()
+    print(f"{'view':42} {'action':17} {'websocket kB':>12} {'other kB':>9} {'seconds':>8}")
+    weights: list[Weight] = []
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            for weight in weigh_pages(browser, dashboard.address, tuple(arguments.page)):
+                weights.append(weight)
+                print(_line(weight), flush=True)
+            browser.close()
+    finally:
+        dashboard.stop()
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(weight) for weight in weights], indent=1) + "\n", encoding="utf-8")
+    return 0 if all(weight.is_fine for weight in weights) else 1
+
+
+def _line(weight: Weight) -> str:
+    problem = "" if weight.is_fine else f"  {weight.error or f'over {LIMIT_BYTES / 1e6:g} MB'}"
+    sizes = f"{weight.websocket_bytes / 1e3:12,.0f} {weight.other_bytes / 1e3:9,.0f}"
+    return f"{weight.view:42} {weight.action:17} {sizes} {weight.seconds:8.2f}{problem}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
