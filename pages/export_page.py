@@ -11,6 +11,7 @@ from core.selection import Selection, Summary, saved_selection, saved_selection_
 from ui.bundle_form import bundle_form
 from ui.controls_form import controls_form
 from ui.export_report import PREVIEW_ROWS, show_files, show_records
+from ui.guide import show_guide
 from ui.session import Session, open_session
 from ui.widgets import escaped, link_to_page, show_error
 
@@ -21,6 +22,7 @@ def export() -> None:
     """The whole page."""
     st.header("Export")
     session = open_session()
+    show_guide(session, "export")
     names = saved_selection_names(session.store)
     if not names:
         st.info("There is no saved selection yet. Choose what to keep, and save it under a name.")

@@ -21,6 +21,10 @@ LONGEST = (
     "tests/browser/test_page_weight.py",
     "tests/core/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
+    "tests/core/test_bundle_loaders.py",
+    "tests/browser/test_brushed_chart.py",
+    "tests/browser/test_linked_views.py",
+    "tests/browser/test_curation.py",
 )
 """Files that take longest, longest first: side by side they are begun first, so that none is left alone at the end.
 A file that is missing here costs time and nothing else."""

@@ -57,7 +57,7 @@ def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
     page.set_viewport_size({"width": 1440, "height": 600})
     kept = page.get_by_test_id("stMetric").first
     expect(kept).to_be_in_viewport()
-    page.get_by_text("Collapse exact duplicates").scroll_into_view_if_needed()
+    page.get_by_text("Rank by").first.scroll_into_view_if_needed()
     expect(kept).to_be_in_viewport()
 
 

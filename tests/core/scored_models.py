@@ -16,10 +16,18 @@ from core.supervision import save_run
 
 
 def score_examples(
-    store: Store, examples: Sequence[Example], base: Path, reference: Path, run: str = "tiny", max_length: int = 2048
+    store: Store,
+    examples: Sequence[Example],
+    base: Path,
+    reference: Path,
+    run: str = "tiny",
+    max_length: int = 2048,
+    domains: Sequence[str] = ("chat",),
 ) -> None:
-    """Import the examples (row n + 1 is example n) and save their run under both models."""
-    rows = [DatasetRow(number, "chat", example, b"{}") for number, example in enumerate(examples, 1)]
+    """Import the examples (row n + 1 is example n, of the domains in turn) and save their run under both models."""
+    rows = [
+        DatasetRow(number, domains[number % len(domains)], example, b"{}") for number, example in enumerate(examples, 1)
+    ]
     store.add_source("talk", "talk.jsonl", "jsonl", "a hash", {}, rows)
     plan = plan_scoring(
         store, ScoreRequest("talk", str(base), str(reference), run=run, max_length=max_length, device="cpu")

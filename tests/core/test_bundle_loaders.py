@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +17,7 @@ from core.examples import Example
 from core.exporting import TRAINERS, export_bundle
 from core.rendering import render
 from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, example, talk_store
+from tests.core.trl_reading import keep_datasets_in, trl_trainer
 from tests.tiny_models import EOS, TURN_END, save_model_folder
 
 IGNORED = -100
@@ -34,41 +34,12 @@ LLAMA_FACTORY_PYTHON = os.environ.get("LOBASS_LLAMAFACTORY_PYTHON") or (
 
 @pytest.fixture(autouse=True)
 def datasets_stays_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    keep_datasets_in(tmp_path, monkeypatch)
 
 
 def bundle(tmp_path: Path, trainer: str, talks: Sequence[Example], template: str, model: Path | None = None) -> Path:
     with talk_store(tmp_path / "workspace", talks, template, model) as store:
         return export_bundle(store, ALL, tmp_path / "bundle", trainer).path
-
-
-def trl_trainer(folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What `trl sft --config sft.yaml` makes in the bundle's folder, for one step on a CPU."""
-    from trl import (  # fmt: skip
-        DatasetMixtureConfig,
-        ModelConfig,
-        ScriptArguments,
-        SFTConfig,
-        SFTTrainer,
-        TrlParser,
-        get_dataset,
-        get_peft_config,
-    )
-
-    monkeypatch.chdir(folder)
-    here = ["--max_steps", "1", "--bf16", "false", "--use_cpu", "true", "--save_strategy", "no"]
-    here += ["--gradient_checkpointing", "false", "--gradient_accumulation_steps", "2", "--output_dir", str(output)]
-    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))
-    _, training, model, mixture = parser.parse_args_and_config(["--config", "sft.yaml", *here])
-    return SFTTrainer(
-        model=model.model_name_or_path,
-        args=training,
-        train_dataset=get_dataset(mixture)["train"],
-        peft_config=get_peft_config(model),
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,25 @@
 """The Select page, run by Streamlit's own test harness against a real store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.filters import Range, RowFilter
-from core.selection import Amount, Selection, save_selection, saved_selection, select_summary
+from core.filters import Range, Region, RowFilter
+from core.selection import (
+    Amount,
+    Pick,
+    Selection,
+    save_selection,
+    saved_selection,
+    saved_selection_names,
+    select_summary,
+)
 from core.store import Store
+from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
+from core.text_search import TextSearch
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from ui.session import open_session
 
@@ -54,6 +65,33 @@ def save(page: AppTest) -> AppTest:
     return next(button for button in page.button if button.label == "Save selection").click().run()
 
 
+def choice(page: AppTest, key: str, value: str) -> AppTest:
+    """Choose one of the segments of a control."""
+    return healthy(page.segmented_control(key=key).set_value(value).run())
+
+
+def opened(page: AppTest, view: str) -> AppTest:
+    """Open one of the tabs below the controls."""
+    page.session_state["shown"] = view
+    return healthy(page.run())
+
+
+def saved_tab(page: AppTest) -> AppTest:
+    page.session_state["tab"] = "Saved selections"
+    return healthy(page.run())
+
+
+def saved_as(page: AppTest, name: str) -> Selection:
+    """Save the recipe as the controls stand, and read it back."""
+    page.text_input(key="selection_name").set_value(name)
+    healthy(save(page))
+    return saved_selection(store(), name)
+
+
+def example_of(row: int) -> str:
+    return str(store().rows("SELECT example_id FROM scored_1 WHERE row_number = ?", [row])[0][0])
+
+
 def store() -> Store:
     """The store that the page holds open."""
     return open_session().store
@@ -76,7 +114,7 @@ def test_a_preset_moves_every_domain(select: Callable[[], AppTest]) -> None:
     page = healthy(select().button(key="recipe_preset_16.7").click().run())
     assert page.slider(key="recipe_domain_ratio_math").value == 16.7
     assert metrics(page)[0] == f"{17 + 9}"
-    assert "not a guarantee" in text_of(page)
+    assert "not a guarantee" in str(page.button(key="recipe_preset_16.7").help)
 
 
 def test_moving_a_domains_slider_changes_that_domain_only_until_it_follows_again(
@@ -133,12 +171,12 @@ def test_pooled_there_is_one_slider_and_one_cut(select: Callable[[], AppTest]) -
 
 def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], AppTest]) -> None:
     page = healthy(select().selectbox(key="recipe_order").set_value("random").run())
-    page = healthy(page.number_input(key="recipe_seed").set_value(3).run())
+    page = opened(page.number_input(key="recipe_seed").set_value(3).run(), "Score and cut")
     assert "No cut is drawn" in text_of(page)
 
 
 def test_rows_inside_and_outside_the_cut_are_shown(select: Callable[[], AppTest]) -> None:
-    page = healthy(select().selectbox(key="cut_domain").set_value("chat").run())
+    page = healthy(opened(select(), "Just inside and outside").selectbox(key="cut_domain").set_value("chat").run())
     shown = [frame.value["response"].tolist() for frame in page.dataframe if "response" in frame.value]
     assert shown == [[f"chat {n}" for n in (1, 2, 3, 4, 5)], [f"chat {n}" for n in (6, 7, 8, 9, 10)]]
 
@@ -203,14 +241,347 @@ def test_a_saved_recipe_whose_run_is_gone_says_so(select: Callable[[], AppTest])
     assert "No run is named 'moons'" in page.error[0].value.replace("\\", "")
 
 
-def test_two_saved_selections_are_compared_by_rows(select: Callable[[], AppTest]) -> None:
+# The mixture
+
+
+def mixture(select: Callable[[], AppTest], **weights: float) -> AppTest:
+    page = choice(select(), "recipe_way", "mixture")
+    for domain, weight in weights.items():
+        page = healthy(page.number_input(key=f"recipe_weight_{domain}").set_value(weight).run())
+    return page
+
+
+def weights(page: AppTest) -> list[float]:
+    return [float(page.number_input(key=f"recipe_weight_{domain}").value or 0) for domain in ("chat", "math")]
+
+
+def test_a_mixture_starts_as_in_the_data_and_no_weight_moves_another(select: Callable[[], AppTest]) -> None:
+    page = mixture(select)
+    assert weights(page) == [64.9351, 35.0649]
+    page = mixture(select, math=80.0)
+    assert weights(page) == [64.9351, 80.0]
+    assert "add up to **144.9 %**" in text_of(page)
+    assert "Comes to 55.2 %. " in text_of(page)
+
+
+def test_normalising_keeps_the_locked_weight(select: Callable[[], AppTest]) -> None:
+    page = healthy(mixture(select, chat=50.0, math=80.0).checkbox(key="recipe_lock_math").check().run())
+    page = healthy(page.button(key="mixture_normalise").click().run())
+    assert weights(page) == [20.0, 80.0]
+    assert "add up to **100 %**" in text_of(page)
+    # 6 % of all 154 rows are 9, of which 80 % are 7.2.
+    assert "2 of 100 rows" in text_of(page)
+    assert "7 of 54 rows" in text_of(page)
+
+
+def test_locked_weights_beyond_100_are_said_and_nothing_moves(select: Callable[[], AppTest]) -> None:
+    page = healthy(mixture(select, math=120.0).checkbox(key="recipe_lock_math").check().run())
+    page = page.button(key="mixture_normalise").click().run()
+    assert "more than 100" in page.warning[0].value
+    assert weights(page) == [64.9351, 120.0]
+    assert not healthy(page.run()).warning
+
+
+def test_a_start_leaves_the_locked_weight(select: Callable[[], AppTest]) -> None:
+    page = healthy(mixture(select).button(key="mixture_equal").click().run())
+    assert weights(page) == [50.0, 50.0]
+    page = healthy(mixture(select, math=80.0).checkbox(key="recipe_lock_math").check().run())
+    page = healthy(page.button(key="mixture_root").click().run())
+    assert weights(page) == [20.0, 80.0]
+
+
+def test_weights_that_are_all_zero_are_one_sentence_and_the_controls_stay(select: Callable[[], AppTest]) -> None:
+    page = mixture(select, chat=0.0)
+    page = page.number_input(key="recipe_weight_math").set_value(0.0).run()
+    assert not page.exception
+    assert "Every domain has weight 0" in page.error[0].value
+    page = healthy(page.number_input(key="recipe_weight_math").set_value(1.0).run())
+    assert "9 of 54 rows" in text_of(page)
+
+
+def test_a_capped_domain_of_a_mixture_is_said_aloud(select: Callable[[], AppTest]) -> None:
+    page = choice(mixture(select, chat=0.0, math=100.0), "recipe_unit", "rows")
+    page = healthy(page.slider(key="recipe_all_rows").set_value(100).run())
+    assert "math: 51 of 100 rows wanted; that is all there is" in page.warning[0].value.replace("\\", "")
+
+
+def test_a_mixture_is_saved_and_comes_back(select: Callable[[], AppTest]) -> None:
+    recipe = saved_as(mixture(select, chat=25.0, math=75.0), "mixed")
+    assert recipe == Selection("planets", weights={"chat": 25.0, "math": 75.0})
+    page = healthy(select().button(key="load_selection").click().run())
+    assert weights(page) == [25.0, 75.0]
+    assert saved_as(page, "again") == recipe
+
+
+def test_a_loaded_mixture_gives_a_domain_that_it_does_not_name_nothing(select: Callable[[], AppTest]) -> None:
+    select()
+    save_selection(store(), "only math", Selection("planets", weights={"math": 3.0}))
+    page = healthy(select().button(key="load_selection").click().run())
+    assert weights(page) == [0.0, 3.0]
+    assert "9 of 54 rows" in text_of(page)
+
+
+# Which rows may be kept
+
+
+def test_a_search_narrows_what_can_be_kept_and_is_saved(select: Callable[[], AppTest]) -> None:
+    page = select()
+    page.text_input(key="recipe_text").set_value("7 chat")
+    page = healthy(page.run())
+    page = healthy(page.slider(key="recipe_all_ratio").set_value(100.0).run())
+    assert metrics(page)[0] == "19"  # every word, in any order: chat 7, 17, 27 ... 97 and 70 to 79
+    page = healthy(page.selectbox(key="recipe_search_kind").set_value("phrase").run())
+    assert metrics(page)[0] == "0"
+    page.selectbox(key="recipe_search_kind").set_value("regex")
+    page.selectbox(key="recipe_search_place").set_value("response")
+    page = healthy(page.text_input(key="recipe_text").set_value("^chat 7$").run())
+    assert metrics(page)[0] == "1"
+    assert saved_as(page, "found").filter.search == TextSearch("^chat 7$", "regex", "response")
+
+
+def test_a_bad_pattern_is_one_sentence_and_the_controls_stay(select: Callable[[], AppTest]) -> None:
+    page = select()
+    page.selectbox(key="recipe_search_kind").set_value("regex")
+    page = page.text_input(key="recipe_text").set_value("(").run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert "cannot be read" in page.error[0].value
+    assert metrics(healthy(page.text_input(key="recipe_text").set_value("").run()))[0] == "9"
+
+
+def test_a_range_on_the_former_score_stays_in_sight_as_a_chip(select: Callable[[], AppTest]) -> None:
+    page = healthy(select().number_input(key="recipe_low").set_value(0.5).run())
+    page = healthy(page.selectbox(key="recipe_score").set_value("base_loss").run())
+    assert page.number_input(key="recipe_low").value is None
+    assert page.button(key="recipe_chip_0").label.replace("\\", "") == "Learnability from 0.5"
+    assert saved_as(page, "odd").filter == RowFilter(ranges=(Range("learnability", 0.5),))
+    page = healthy(page.button(key="recipe_chip_0").click().run())
+    assert saved_as(page, "plain").filter == RowFilter()
+
+
+def test_everything_that_a_loaded_filter_has_is_visible(select: Callable[[], AppTest]) -> None:
+    select()
+    wanted = RowFilter(
+        ("math",),
+        (Range("learnability", 0.1, None), Range("token_count", 5, 50), Range("base_loss", 0.5, None)),
+        ("low_base_loss",),
+        ("truncated",),
+        TextSearch("twin", "phrase", "response"),
+        (Region("base_loss", "reference_loss", ((0.0, 0.0), (4.0, 0.0), (2.0, 3.5))),),
+    )
+    save_selection(store(), "narrow", Selection("planets", filter=wanted))
+    page = healthy(select().button(key="load_selection").click().run())
+    assert page.multiselect(key="recipe_domains").value == ["math"]
+    assert page.multiselect(key="recipe_without").value == ["low_base_loss"]
+    assert [page.number_input(key=f"recipe_{end}").value for end in ("low", "high", "short", "long")] == [
+        0.1,
+        None,
+        5,
+        50,
+    ]
+    assert page.text_input(key="recipe_text").value == "twin"
+    chips = [button.label.replace("\\", "") for button in page.button if str(button.key).startswith("recipe_chip")]
+    assert chips == ["Base loss from 0.5", "Lasso over base loss and reference loss", "Only truncated"]
+    assert saved_as(page, "again").filter == wanted
+    page = healthy(page.button(key="recipe_clear").click().run())
+    assert saved_as(page, "open").filter == RowFilter()
+
+
+def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(workspace: Path) -> None:
+    def page_of_a_filter() -> None:
+        import streamlit as st
+
+        from core.filters import Range, RowFilter
+        from core.selection import scored_run
+        from ui.recipe_form import put_filter_into_form, recipe_form
+        from ui.session import open_session
+
+        brushed = RowFilter(("math",), (Range("base_loss", 0.5),))
+        st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))
+        recipe_form(open_session().store, scored_run(open_session().store, "planets"))
+
+    page = healthy(AppTest.from_function(page_of_a_filter, default_timeout=30).run())
+    page = healthy(page.button[0].click().run())
+    assert page.multiselect(key="recipe_domains").value == ["math"]
+    assert page.button(key="recipe_chip_0").label.replace("\\", "") == "Base loss from 0.5"
+    assert page.selectbox(key="recipe_score").value == "learnability"
+    assert "still ranked by Learnability, not by Base loss" in page.info[0].value
+
+
+def test_near_duplicates_are_offered_where_they_were_looked_for(select: Callable[[], AppTest]) -> None:
+    page = select()
+    assert "Near duplicates have not been looked for" in text_of(page)
+    groups = pa.table({"example_id": [example_of(row) for row in (1, 2, 3)], "group_number": [1, 1, 1]})
+    save_near_duplicates(store(), "space", 0.8, 151, groups.cast(GROUPS_SCHEMA))
+    page = healthy(page.slider(key="recipe_all_ratio").set_value(100.0).run())
+    box = page.selectbox(key="recipe_near")
+    assert list(box.options) == ["No", "Alike from 0.80 (1 group)"]
+    assert metrics(page)[0] == "151"
+    page = healthy(box.set_value(0.8).run())
+    assert metrics(page)[0] == "149"
+    assert saved_as(page, "near").near_duplicates == 0.8
+
+
+def test_a_recipe_that_wants_a_search_which_is_not_there_says_how_to_make_it(select: Callable[[], AppTest]) -> None:
+    select()
+    groups = pa.table({"example_id": [], "group_number": []}, GROUPS_SCHEMA)
+    save_near_duplicates(store(), "space", 0.7, 151, groups)
+    save_selection(store(), "near", Selection("planets", near_duplicates=0.7))
+    store().write(lambda connection: connection.execute("DELETE FROM near_duplicate_set"))
+    page = select().button(key="load_selection").click().run()
+    assert not page.exception
+    assert "have not been looked for at a threshold of 0.7" in page.error[0].value.replace("\\", "")
+    assert metrics(healthy(page.selectbox(key="recipe_near").set_value(0.0).run()))[0] == "9"
+
+
+# Hand picks
+
+
+def picked(page: AppTest, row: int, choose: str) -> AppTest:
+    """Open a row among the hand picks, and pick it."""
+    page = healthy(opened(page, "Hand picks").number_input(key="pick_row").set_value(row).run())
+    return choice(page, f"pick_{example_of(row)}", choose)
+
+
+def test_a_row_is_kept_by_hand_with_a_note_and_saved_so(select: Callable[[], AppTest]) -> None:
+    page = picked(select(), 100, "Always keep")
+    page = healthy(page.text_input(key=f"pick_note_{example_of(100)}").set_value("a rare one").run())
+    assert "Kept by hand: 1 of these rows" in text_of(page)
+    assert metrics(page)[0] == "9"
+    recipe = saved_as(page, "picked")
+    assert recipe.picks == (Pick(example_of(100), True, "a rare one"),)
+    table = page.dataframe[0].value
+    assert table[["Row", "Domain", "Pick", "Note"]].values.tolist() == [["100", "chat", "Always keep", "a rare one"]]
+
+
+def test_a_pick_is_changed_and_taken_back(select: Callable[[], AppTest]) -> None:
+    page = picked(select(), 1, "Never keep")
+    assert saved_as(page, "without").picks == (Pick(example_of(1), False),)
+    page = choice(page, f"pick_{example_of(1)}", "No pick")
+    assert saved_as(page, "plain").picks == ()
+
+
+def test_picks_survive_the_other_tab_and_a_rows_number_that_is_not_there_is_said(select: Callable[[], AppTest]) -> None:
+    page = saved_tab(picked(select(), 1, "Never keep"))
+    page.session_state["tab"] = "Choose"
+    page = healthy(page.run())
+    assert saved_as(page, "without").picks == (Pick(example_of(1), False),)
+    page = opened(page, "Hand picks").number_input(key="pick_row").set_value(9999).run()
+    assert not page.exception
+    assert "has no row 9,999" in page.error[0].value.replace("\\", "")
+
+
+def test_a_row_beside_the_cut_can_be_picked(select: Callable[[], AppTest]) -> None:
+    page = opened(select(), "Just inside and outside")
+    page = healthy(page.number_input(key="cut_row").set_value(7).run())
+    page = choice(page, f"pick_{example_of(7)}", "Always keep")
+    assert "Kept by hand: 1 of these rows" in text_of(page)
+
+
+def test_a_loaded_recipe_brings_its_picks_and_puts_the_others_aside(select: Callable[[], AppTest]) -> None:
+    select()
+    save_selection(store(), "theirs", Selection("planets", picks=(Pick(example_of(5), False),)))
+    page = picked(select(), 1, "Never keep")
+    page = opened(healthy(page.button(key="load_selection").click().run()), "Hand picks")
+    assert saved_as(page, "loaded").picks == (Pick(example_of(5), False),)
+    assert "put aside: 1." in text_of(page)
+    page = healthy(page.button(key="picks_restore").click().run())
+    assert saved_as(page, "both").picks == (Pick(example_of(5), False), Pick(example_of(1), False))
+
+
+def test_all_picks_are_removed_and_brought_back(select: Callable[[], AppTest]) -> None:
+    page = healthy(picked(select(), 1, "Never keep").button(key="picks_remove").click().run())
+    assert saved_as(page, "plain").picks == ()
+    page = healthy(page.button(key="picks_restore").click().run())
+    assert saved_as(page, "picked").picks == (Pick(example_of(1), False),)
+
+
+def test_one_visitors_picks_are_not_anothers(select: Callable[[], AppTest]) -> None:
+    picked(select(), 1, "Never keep")
+    assert saved_as(select(), "other").picks == ()
+
+
+# Saved selections
+
+
+def two_saved(select: Callable[[], AppTest]) -> AppTest:
     select()
     save_selection(store(), "a", Selection("planets", amount=Amount("ratio", 0.1)))
     save_selection(store(), "b", Selection("planets", amount=Amount("ratio", 0.2)))
+    return saved_tab(select())
+
+
+def test_nothing_saved_says_what_to_do(select: Callable[[], AppTest]) -> None:
+    assert "Nothing is saved yet" in saved_tab(select()).info[0].value
+
+
+def test_saved_selections_are_listed_renamed_and_duplicated(select: Callable[[], AppTest]) -> None:
+    page = two_saved(select)
+    assert page.dataframe[0].value[["Name", "Rows"]].values.tolist() == [["b", 31], ["a", 15]]
+    page.selectbox(key="manage_selection").set_value("a")
+    page = healthy(page.text_input(key="manage_name").set_value("alpha").run())
+    page = healthy(page.button(key="selection_rename").click().run())
+    page = healthy(page.button(key="selection_duplicate").click().run())
+    assert sorted(saved_selection_names(store())) == ["alpha", "alpha copy", "b"]
+    assert page.selectbox(key="manage_selection").value == "alpha copy"
+
+
+def test_a_name_that_is_taken_is_refused_when_renaming(select: Callable[[], AppTest]) -> None:
+    page = two_saved(select)
+    page = page.text_input(key="manage_name").set_value("a").run().button(key="selection_rename").click().run()
+    assert not page.exception
+    assert "exists already" in page.error[0].value.replace("\\", "")
+
+
+def test_a_deleted_selection_can_be_brought_back_until_something_else_is_done(select: Callable[[], AppTest]) -> None:
+    page = healthy(two_saved(select).button(key="selection_delete").click().run())
+    assert saved_selection_names(store()) == ["a"]
+    page = healthy(page.button(key="selection_undo").click().run())
+    assert sorted(saved_selection_names(store())) == ["a", "b"]
+    page = healthy(page.button(key="selection_delete").click().run())
+    page = healthy(page.button(key="selection_duplicate").click().run())
+    assert not [button for button in page.button if button.key == "selection_undo"]
+
+
+def test_a_saved_selection_is_loaded_into_the_form(select: Callable[[], AppTest]) -> None:
+    page = healthy(two_saved(select).button(key="selection_load").click().run())
+    assert page.slider(key="recipe_all_ratio").value == 20.0
+    assert metrics(page)[0] == "31"
+
+
+def test_two_saved_selections_are_compared_by_rows(select: Callable[[], AppTest]) -> None:
+    page = two_saved(select)
+    counts = next(frame.value for frame in page.dataframe if "Rows in both" in frame.value)
+    assert counts["Rows in both"].tolist() == [10, 5, 15]
+    assert counts["Only in A"].tolist() == [10, 6, 16]
+    rows = page.dataframe[-1].value
+    assert len(rows) == 16
+    assert set(rows["Why not in B"]) == {"below the cut"}
+    page = choice(page, "compared_part", "only_second")
+    assert "There are none." in text_of(page)
+    page = choice(page, "compared_part", "both")
+    page = healthy(page.number_input(key="compared_row").set_value(1).run())
+    assert any("chat 0" in code.value for code in page.code)
+
+
+def test_moving_a_slider_asks_the_store_nothing_twice(
+    select: Callable[[], AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = select()
-    table = page.dataframe[-1].value
-    assert table["Rows in both"].tolist() == [10, 5, 15]
-    assert table["Only in the first"].tolist() == [10, 6, 16]
+    asked: list[str] = []
+    for name in ("rows", "frame"):
+        ask = getattr(Store, name)
+
+        def noted(
+            store: Store, sql: str, parameters: Sequence[object] = (), ask: Callable[..., object] = ask
+        ) -> object:
+            asked.append(f"{sql} {parameters}")
+            return ask(store, sql, parameters)
+
+        monkeypatch.setattr(Store, name, noted)
+    healthy(page.slider(key="recipe_all_ratio").set_value(20.0).run())
+    large = [sql for sql in asked if "scored_1" in sql]
+    assert len(large) == len(set(large)) == 2  # the domains' sizes, and one pass over the rows
 
 
 def test_text_of_the_dataset_is_never_markdown(page_workspace: Path) -> None:
