@@ -7,23 +7,37 @@ import typer
 
 from core import __version__, demo
 from core.devices import DEVICES, DTYPES
-from core.errors import SelectionInvalid
 from core.exporting import FORMATS as EXPORT_FORMATS
-from core.exporting import export_selection, selection_from_manifest
+from core.exporting import (
+    TRAINERS,
+    BundleReport,
+    ExportReport,
+    controls_folder,
+    export_bundle,
+    export_controls,
+    export_selection,
+    finding_line,
+    format_for,
+    selection_from_manifest,
+)
 from core.importing import DomainRule, SourceOptions, check_domain_field, import_source
 from core.importing.formats import FORMATS as SOURCE_FORMATS
 from core.importing.sources import local_files
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
+from core.near_duplicate_jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
+from core.recipe_options import RecipeOptions
 from core.rendering import TEMPLATES
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
-from core.selection import Amount, Selection, save_selection, saved_selection
+from core.selection import save_selection, saved_selection
 from core.selection.recipe import ORDERS, SCOPES
 from core.status import status_fields, status_text
 from core.store import Store
+from core.store.near_duplicates import near_duplicate_set
 from core.supervision import begin_scoring, begin_training
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
+from core.text_search import SEARCH_KINDS
 
 app = typer.Typer(
     name="python -m core",
@@ -176,14 +190,50 @@ def losses(
         print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
 
 
+@app.command("near-duplicates")
+def near_duplicates_command(
+    dataset: Annotated[str, typer.Option(help="Dataset whose examples are compared with each other.")],
+    threshold: Annotated[
+        float, typer.Option(min=LOWEST_THRESHOLD, max=1.0, help="Share of text that two must have in common.")
+    ] = DEFAULT_THRESHOLD,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find examples that are almost the same, so that selections can keep the best of each group."""
+    with plain_errors(), owned_store(workspace, "near-duplicates") as store:
+        job = begin_near_duplicates(store, dataset, threshold)
+        outcome = wait_for(store, job) if job else {"elapsed_seconds": 0.0}
+        found = near_duplicate_set(store, dataset, threshold)
+        fields = {
+            "dataset": dataset,
+            "threshold": found.threshold,
+            "examples": found.example_count,
+            "groups": found.group_count,
+            "grouped_examples": found.grouped_examples,
+            "largest_group": found.largest_group,
+            "computed": job is not None,
+            "elapsed_seconds": outcome["elapsed_seconds"],
+        }
+        sentence = (
+            f"{found.grouped_examples:,} of {found.example_count:,} different examples are in {found.group_count:,} "
+            f"groups of near duplicates; the largest has {found.largest_group:,}."
+        )
+        print_result(fields, as_json, sentence)
+
+
 @app.command()
 def select(
-    name: Annotated[str, typer.Option(help="Name to save the selection under.")],
+    name: Annotated[str, typer.Option(help="Name to save the selection under; one of that name is replaced.")],
     run: Annotated[str | None, typer.Option(help="Run to select from.")] = None,
     ratio: Annotated[
         list[str] | None, typer.Option(metavar="R|DOMAIN=R", help="Share to keep, of all or of one domain; repeat it.")
     ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows to keep in all, instead of a ratio.")] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="Scored tokens to keep in all, instead of a ratio.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DOMAIN=W", help="A domain's part of the total; repeat it. Domains without get nothing."),
+    ] = None,
     score: Annotated[str, typer.Option(help=f"{', '.join(SCORES)}.")] = DEFAULT_SCORE,
     scope: Annotated[
         str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
@@ -194,26 +244,32 @@ def select(
     ] = "highest",
     seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
     keep_duplicates: Annotated[bool, typer.Option(help="Keep every copy of equal conversations.")] = False,
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Keep only the best of each group that `near-duplicates` found at threshold T."),
+    ] = None,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows whose prompt or response has this.")] = "",
+    search_kind: Annotated[str, typer.Option(help=f"How to read --search: {', '.join(SEARCH_KINDS)}.")] = "words",
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Always keep this conversation; repeat it.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Never keep this conversation; repeat it.")
+    ] = None,
     from_manifest: Annotated[Path | None, typer.Option(help="Take the recipe of an export's manifest instead.")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Save a selection: which rows a recipe keeps."""
-    with plain_errors(), owned_store(workspace, "select") as store:
+    with plain_errors():
         if from_manifest:
             selection = selection_from_manifest(from_manifest)
         else:
-            amount, by_domain = _amounts(ratio or [], tokens)
-            selection = Selection(
-                run=_required_run(store, run),
-                score=score,
-                order=control,
-                scope=scope,
-                amount=amount,
-                domain_amounts=by_domain,
-                collapse_duplicates=not keep_duplicates,
-                seed=seed,
-            )
+            selection = RecipeOptions(
+                run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
+                near_duplicates, search, search_kind, keep or [], leave_out or [],
+            ).recipe()  # fmt: skip
+    with plain_errors(), owned_store(workspace, "select") as store:
         summary = save_selection(store, name, selection, replace_existing=True)
         by_domain_kept = {
             row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
@@ -231,7 +287,10 @@ def select(
 @app.command()
 def export(
     selection: Annotated[str, typer.Option(help="Saved selection to write.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="File to write; a manifest is written beside it.")],
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="File to write (a bundle: a folder or a .zip); a manifest comes with it."),
+    ],
     file_format: Annotated[
         str | None, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)} [the file's suffix].")
     ] = None,
@@ -239,21 +298,51 @@ def export(
     spreadsheet_guard: Annotated[
         bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")
     ] = False,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRAINER",
+            help=f"Write a bundle (data, config, command to run) for {', '.join(TRAINERS)} instead of one file.",
+        ),
+    ] = None,
+    controls: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Also write the selection's controls (random by N seeds, longest, highest base loss, lowest score), "
+            "with as many tokens, into FILE.controls.",
+        ),
+    ] = 0,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the selected rows, each original record as it was, and a manifest that reproduces the file."""
+    """Write the selected rows, as they were or as a trainer reads them, and a manifest that reproduces the file."""
+    if bundle and (file_format or with_scores or spreadsheet_guard):
+        raise typer.BadParameter("--bundle excludes --format, --with-scores and --spreadsheet-guard.")
     with plain_errors(), owned_store(workspace, "export") as store:
         recipe = saved_selection(store, selection)
-        report = export_selection(store, recipe, output, file_format, with_scores, spreadsheet_guard, selection)
+        report: ExportReport | BundleReport
+        if bundle:
+            report = export_bundle(store, recipe, output, bundle, selection)
+        else:
+            report = export_selection(store, recipe, output, file_format, with_scores, spreadsheet_guard, selection)
         for notice in report.notices:
             console.print(notice, markup=False)
-        fields = {
+        fields: dict[str, Any] = {
             "rows": report.rows,
             "path": str(report.path),
             "sha256": report.sha256,
             "manifest": str(report.manifest_path),
         }
+        if isinstance(report, BundleReport):
+            fields |= _bundle_fields(report)
+        if controls:
+            form = "jsonl" if bundle else format_for(output, file_format)[0].name
+            folder = controls_folder(output)
+            beside = export_controls(store, recipe, folder, form, controls, bundle=bundle, name=selection)
+            files = [control.to_fields() for control in beside.controls]
+            fields["controls"] = {"index": str(beside.index_path), "files": files}
         print_result(fields, as_json, f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})")
 
 
@@ -294,35 +383,16 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
     }
 
 
-def _amounts(ratios: list[str], tokens: int | None) -> tuple[Amount, dict[str, Amount]]:
-    """--ratio R, --ratio DOMAIN=R and --tokens as amounts."""
-    if tokens is not None:
-        if ratios:
-            raise typer.BadParameter("--tokens and --ratio exclude each other.")
-        return Amount("tokens", tokens), {}
-    overall, by_domain = None, {}
-    for given in ratios:
-        domain, equals, value = given.rpartition("=")
-        try:
-            amount = Amount("ratio", float(value))
-        except ValueError:
-            raise typer.BadParameter(f"--ratio {given!r} is neither R nor DOMAIN=R.") from None
-        if equals:
-            by_domain[domain] = amount
-        else:
-            overall = amount
-    if overall is None:
-        if not by_domain:
-            raise typer.BadParameter("Give --ratio or --tokens.")
-        overall = Amount("ratio", 0.0)
-    return overall, by_domain
-
-
-def _required_run(store: Store, run: str | None) -> str:
-    if run is None:
-        raise SelectionInvalid("Name the run to select from with --run, or a manifest with --from-manifest.")
-    store.run(run)
-    return run
+def _bundle_fields(report: BundleReport) -> dict[str, Any]:
+    """What became of the rows in a bundle, also said on stderr."""
+    found = report.preflight
+    for finding in found.findings:
+        console.print(finding_line(finding), markup=False)
+    return {
+        "bundle": found.trainer,
+        "left_out": {finding.reason.name: finding.rows for finding in found.left_out},
+        "changed": {finding.reason.name: finding.rows for finding in found.changed},
+    }
 
 
 def _added(counts: Any) -> dict[str, int]:

@@ -1,58 +1,94 @@
-"""Select: how much to keep of each domain, what that keeps and drops, and recipes saved under a name."""
+"""Select: how much to keep of each domain, what that keeps and drops, hand picks, and recipes saved under a name."""
 
-from typing import Any
+from collections.abc import Callable
 
-import pandas as pd
 import streamlit as st
 
 from core.errors import CurationError
-from core.exploring.distributions import histogram
-from core.scores import SCORES
 from core.selection import (
-    KEPT,
+    ScoredRun,
+    Selection,
     Summary,
-    domain_totals,
-    near_the_cut,
-    overlap,
     save_selection,
     saved_selection,
     saved_selection_names,
+    scored_run,
     select_summary,
 )
-from core.selection.recipe import ORDERS, Selection
+from core.selection.budgets import POOL
 from core.store import Store
-from ui.charts import domain_colours, histogram_figure
+from ui.amount_form import Readout
+from ui.guide import show_guide
+from ui.hand_picks import show_hand_picks
 from ui.recipe_form import put_into_form, recipe_form
-from ui.session import open_session
+from ui.saved_selections import chosen_name, show_saved_selections
+from ui.selection_comparison import show_comparison
+from ui.selection_views import show_cut, show_distribution, show_domains
+from ui.session import Session, open_session
 from ui.widgets import escaped, link_to_page, run_picker, show_error
 
-DOMAINS_DRAWN = 8
-_COUNT = st.column_config.NumberColumn(format="localized")
-_VALUE = st.column_config.NumberColumn(format="%.4f")
+TABS = ("Choose", "Saved selections")
+# What is kept stays in sight while the controls beside it scroll.
+_BESIDE = (
+    "<style>.stColumn:has(> * > * > .st-key-kept) { position: sticky; top: 4.5rem; align-self: flex-start; } "
+    ".st-key-kept { max-height: calc(100vh - 5.5rem); overflow-y: auto; }</style>"
+)
 
 
 def select() -> None:
     """The whole page."""
     st.header("Select")
     session = open_session()
-    load_form(session.store)
-    run = run_picker(session)
-    if run is None:
+    show_guide(session, "select")
+    choose, saved = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
+    if choose.open:  # a closed tab asks nothing of the store
+        with choose:
+            show_choice(session)
+    if saved.open:
+        with saved:
+            names = show_saved_selections(session, lambda name: load(session.store, name))
+            if names:
+                show_comparison(session.store, names)
+
+
+def show_choice(session: Session) -> None:
+    """Run, recipe, what it keeps, and what that looks like."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container():
+            name = run_picker(session)
+        if name is not None:
+            load_form(session.store)
+    if failure := st.session_state.pop("load_failure", None):
+        show_error(failure)
+    if name is None:
         return
-    table = str(session.store.run(run)["table"])
-    selection, readouts = recipe_form(run, domain_totals(session.store, table))
-    summary = select_summary(session.store, selection)
-    for part in summary.domains.itertuples():
-        if part.domain in readouts:
-            readouts[str(part.domain)].text(
-                f"{part.kept_rows:,} of {part.rows:,} rows, {part.kept_tokens:,} of {part.tokens:,} tokens"
-            )
-    show_totals(summary)
-    save_form(session.store, selection)
-    show_domains(selection, summary)
-    show_distribution(session.store, table, selection, summary)
-    show_cut(session.store, selection, summary)
-    show_overlap(session.store)
+    run = scored_run(session.store, name)
+    st.html(_BESIDE)
+    controls, beside = st.columns([5, 3], gap="large")
+    with controls:
+        selection, readouts = recipe_form(session.store, run)
+    kept = beside.container(key="kept", border=True)
+    try:
+        summary = select_summary(session.store, selection, run)
+    except CurationError as error:
+        with kept:
+            show_error(error)
+        return
+    fill_readouts(readouts, summary)
+    with kept:
+        show_totals(summary)
+        save_form(session.store, selection, summary)
+    show_views(session, run, selection, summary)
+
+
+def fill_readouts(readouts: dict[str, Readout], summary: Summary) -> None:
+    """What each amount comes to, beside its control."""
+    all_rows = (POOL, summary.kept_rows, summary.rows, summary.kept_tokens, summary.tokens)
+    parts = summary.domains[["domain", "kept_rows", "rows", "kept_tokens", "tokens"]].itertuples(index=False)
+    for name, kept_rows, rows, kept_tokens, tokens in (all_rows, *parts):
+        if name in readouts:
+            said = f"{kept_rows:,} of {rows:,} rows, {kept_tokens:,} of {tokens:,} tokens"
+            readouts[name].place.text(readouts[name].before + said)
 
 
 def show_totals(summary: Summary) -> None:
@@ -64,91 +100,30 @@ def show_totals(summary: Summary) -> None:
         "Tokens kept": (summary.kept_tokens, summary.tokens),
         "Tokens dropped": (summary.dropped_tokens, summary.tokens),
     }
-    for column, (label, (count, whole)) in zip(st.columns(4), figures.items(), strict=True):
-        column.metric(label, f"{count:,}")
-        column.caption(f"{count / whole:.1%} of {whole:,}" if whole else "of none")
+    for start in (0, 2):
+        for column, label in zip(st.columns(2), list(figures)[start : start + 2], strict=True):
+            count, whole = figures[label]
+            column.metric(label, f"{count:,}")
+            column.caption(f"{count / whole:.1%} of {whole:,}" if whole else "of none")
+    if summary.picked_rows:
+        st.caption(f"Kept by hand: {summary.picked_rows:,} of these rows.")
     for notice in summary.notices:
         st.warning(escaped(notice))
 
 
-def show_domains(selection: Selection, summary: Summary) -> None:
-    """The numbers of each domain, and why the other rows are left out."""
-    cuts, capped = cut_values(selection, summary), {pool.pool for pool in summary.pools if pool.capped}
-    shown = summary.domains.assign(
-        cut=summary.domains["domain"].map(cuts).astype(float),
-        note=["all that can be kept" if domain in capped else "" for domain in summary.domains["domain"]],
-    )
-    labels = {"domain": "Domain", "rows": "Rows", "kept_rows": "Rows kept", "tokens": "Tokens"}
-    labels |= {"kept_tokens": "Tokens kept", "cut": f"{SCORES[selection.score].label} at the cut", "note": "Note"}
-    counts = dict.fromkeys(("Rows", "Rows kept", "Tokens", "Tokens kept"), _COUNT)
-    st.dataframe(
-        shown[list(labels)].rename(columns=labels), hide_index=True, column_config={**counts, labels["cut"]: _VALUE}
-    )
-    dropped = summary.outcomes[summary.outcomes["outcome"] != KEPT]
-    with st.expander(f"Why {summary.dropped_rows:,} rows are left out"):
-        names = {"domain": "Domain", "outcome": "Reason", "rows": "Rows", "tokens": "Tokens"}
-        st.dataframe(dropped.rename(columns=names), hide_index=True, column_config=counts)
-
-
-def cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
-    """The score at the cut by domain; pooled, all have the same. Empty where the order does not rank by score."""
-    if selection.scope == "pooled":
-        cut = summary.pools[0].cut_value
-        return {} if cut is None else dict.fromkeys(summary.domains["domain"], cut)
-    return {pool.pool: pool.cut_value for pool in summary.pools if pool.cut_value is not None}
-
-
-def show_distribution(store: Store, table: str, selection: Selection, summary: Summary) -> None:
-    """The score's histogram of the rows that pass the filters, with the cut drawn in."""
-    counted = histogram(store, table, selection.score, selection.filter)
-    largest = summary.domains.nlargest(DOMAINS_DRAWN, "rows")["domain"].tolist()
-    colours = {d: c for d, c in domain_colours(summary.domains["domain"].tolist()).items() if d in largest}
-    cuts = cut_values(selection, summary)
-    figure = histogram_figure(counted, colours, one_above_another=True, cuts=cuts)
-    st.plotly_chart(figure, key="select_histogram")
-    direction = "left" if selection.order == "lowest" else "right"
-    if cuts:
-        st.caption(f"Dashed: the cut; rows to the {direction} of it are kept.")
-    elif not ORDERS[selection.order].by_score:
-        st.caption(f"No cut is drawn: the order is '{ORDERS[selection.order].label}', not the score.")
-    if len(colours) < len(summary.domains):
-        st.caption(f"The {len(colours)} largest of {len(summary.domains):,} domains are drawn; the table holds all.")
-    with st.expander("Numbers of the chart"):
-        st.dataframe(counted.bins[counted.bins["domain"].isin(largest)], hide_index=True)
-
-
-def show_cut(store: Store, selection: Selection, summary: Summary) -> None:
-    """The rows on both sides of the cut, to read."""
-    st.markdown("#### Just inside and just outside")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        domain = st.selectbox("Domain at the cut", summary.domains["domain"].tolist(), key="cut_domain")
-        count = st.selectbox("Rows on each side", (3, 5, 10, 25), index=1, key="cut_count", width=160)
-    found = near_the_cut(store, selection, str(domain), int(count))
-    for title, part in (
-        ("Just inside: the last rows kept", found[found["outcome"] == KEPT]),
-        ("Just outside: the first rows left out", found[found["outcome"] != KEPT]),
-    ):
-        st.caption(title)
-        if part.empty:
-            st.text("There are none.")
-            continue
-        show_rows(part.drop(columns="outcome"), SCORES[selection.score].label)
-
-
-def show_rows(rows: pd.DataFrame, label: str) -> None:
-    """Rows near the cut; cells show text as it is."""
-    names = {"rank": "Rank", "row_number": "Row", "value": label, "token_count": "Tokens"}
-    formats: dict[str, Any] = dict.fromkeys(("rank", "row_number", "token_count"), "localized")
-    formats |= dict.fromkeys(("value", "base_loss", "reference_loss"), "%.4f")
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={
-            name: st.column_config.NumberColumn(names.get(name, name.replace("_", " ").capitalize()), format=shown)
-            for name, shown in formats.items()
-        }
-        | {name: name.capitalize() for name in ("prompt", "response")},
-    )
+def show_views(session: Session, run: ScoredRun, selection: Selection, summary: Summary) -> None:
+    """What the recipe does, from several sides; a closed one asks nothing of the store."""
+    views: dict[str, Callable[[], None]] = {
+        "By domain": lambda: show_domains(selection, summary),
+        "Score and cut": lambda: show_distribution(session.store, run, selection, summary),
+        "Just inside and outside": lambda: show_cut(session, run, selection),
+        "Hand picks": lambda: show_hand_picks(session, run, selection.score),
+    }
+    tabs = st.tabs(list(views), key="shown", on_change="rerun", bind="query-params")
+    for tab, show in zip(tabs, views.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
 
 
 def load_form(store: Store) -> None:
@@ -156,32 +131,34 @@ def load_form(store: Store) -> None:
     names = saved_selection_names(store)
     if not names:
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Saved selection", names, key="saved_selection", width=320)
-        st.button("Load", key="load_selection", on_click=load, args=(store, name))
-    if failure := st.session_state.pop("load_failure", None):
-        show_error(failure)
+    with st.container():
+        name = chosen_name("Saved selection", names, "saved_selection", "A saved recipe, to start from.")
+    st.button(
+        "Load", key="load_selection", on_click=load, args=(store, name),
+        help="Sets every control below, and the hand picks, to this recipe.",
+    )  # fmt: skip
 
 
 def load(store: Store, name: str) -> None:
-    """Callback of the button: the controls are set before they are drawn."""
+    """Callback of the buttons: the controls are set before they are drawn."""
     try:
-        selection = saved_selection(store, name)
-        store.run(selection.run)
-        put_into_form(selection)
+        put_into_form(store, saved_selection(store, name))
     except CurationError as error:
         st.session_state["load_failure"] = error
+    st.session_state["tab"] = TABS[0]
 
 
-def save_form(store: Store, selection: Selection) -> None:
+def save_form(store: Store, selection: Selection, summary: Summary) -> None:
     """Save the recipe under a name."""
-    with st.form("save_selection", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name of this selection", key="selection_name", width=320)
-        replace = st.checkbox("Replace the one of that name", key="replace_selection")
+    with st.form("save_selection", border=False):
+        name = st.text_input("Name of this selection", key="selection_name", placeholder="To export it by")
+        replace = st.checkbox(
+            "Replace the one of that name", key="replace_selection", help="Else a name that is taken is refused."
+        )
         pressed = st.form_submit_button("Save selection", type="primary")
     if pressed:
         try:
-            save_selection(store, name, selection, replace)
+            save_selection(store, name, selection, replace, summary)
         except CurationError as error:
             show_error(error)
             return
@@ -191,28 +168,6 @@ def save_form(store: Store, selection: Selection) -> None:
     if saved := st.session_state.pop("just_saved", None):
         st.success(escaped(f"Saved as '{saved}'."))
         link_to_page("export", "Export it")
-
-
-def show_overlap(store: Store) -> None:
-    """How two saved selections agree, row by row."""
-    names = saved_selection_names(store)
-    if len(names) < 2:
-        st.caption("Save two selections to compare them here by the rows they share.")
-        return
-    st.markdown("#### Compare two saved selections")
-    left, right = st.columns(2)
-    first = left.selectbox("First", names, key="overlap_first")
-    second = right.selectbox("Second", names, index=1, key="overlap_second")
-    try:
-        found = overlap(store, saved_selection(store, str(first)), saved_selection(store, str(second)))
-    except CurationError as error:
-        show_error(error)
-        return
-    labels = {"domain": "Domain", "both": "Rows in both", "only_first": "Only in the first"}
-    labels |= {"only_second": "Only in the second", "jaccard": "Shared (both / either)"}
-    formats: dict[str, Any] = dict.fromkeys(list(labels.values())[1:4], _COUNT)
-    formats[labels["jaccard"]] = st.column_config.NumberColumn(format="percent")
-    st.dataframe(found.rename(columns=labels), hide_index=True, column_config=formats)
 
 
 try:

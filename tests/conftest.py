@@ -21,7 +21,6 @@ LONGEST = (
     "tests/browser/test_page_weight.py",
     "tests/core/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
-    "tests/core/test_bundle_loaders.py",
     "tests/browser/test_brushed_chart.py",
     "tests/browser/test_linked_views.py",
     "tests/browser/test_curation.py",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
 import streamlit as st
 
 from core.errors import NotFound
@@ -110,7 +111,7 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
 
     def open_selected() -> None:
         chosen = st.session_state[key].selection.rows
-        st.session_state[_ROW] = int(numbers[chosen[0]]) if chosen and numbers[chosen[0]] is not None else None
+        st.session_state[_ROW] = int(numbers[chosen[0]]) if chosen and pd.notna(numbers[chosen[0]]) else None
 
     labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": SCORES[score].label}
     labels |= {"prompt": "Prompt"}
@@ -129,7 +130,7 @@ def _offer_aside(dataset: str) -> None:
     if aside_of != dataset:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(f"{len(aside):,} earlier picks were put aside.", width="content")
+        st.text(f"Earlier picks that were put aside: {len(aside):,}.", width="content")
         st.button(
             "Bring them back", key="picks_restore", on_click=_restore, args=(dataset,),
             help="Adds them to the picks there are now; where a row has both, the present one stays.",

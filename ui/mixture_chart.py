@@ -12,7 +12,7 @@ MOST_DOMAINS = 16
 """More would make a chart that nobody reads; the table beside it holds all."""
 
 _PANELS = {"rows": "Share of rows", "tokens": "Share of tokens"}
-_PALE = 0.35
+_FAINT = 0.4
 
 
 def mixture_shares(domains: pd.DataFrame) -> pd.DataFrame:
@@ -26,19 +26,21 @@ def mixture_shares(domains: pd.DataFrame) -> pd.DataFrame:
 
 
 def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Horizontal bars of the shares of `mixture_shares`: pale what a domain has of the data, full what it has of the
+    """Horizontal bars of the shares of `mixture_shares`: faint what a domain has of the data, strong what it has of the
     kept. Of many domains the ones that are largest in either are drawn."""
     most = shares.set_index("domain").max(axis=1).nlargest(MOST_DOMAINS).index
     drawn = shares[shares["domain"].isin(most)]
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(_PANELS.values()))
     for column, unit in enumerate(_PANELS, 1):
-        for name, shares_of, pale in (("In the data", f"share_{unit}", True), ("Kept", f"share_kept_{unit}", False)):
+        for name, shares_of, faint in (("In the data", f"share_{unit}", True), ("Kept", f"share_kept_{unit}", False)):
             figure.add_bar(
                 x=drawn[shares_of],
                 y=[shown(domain) for domain in drawn["domain"]],
                 orientation="h",
                 name=name,
-                marker_color=[faded(colours[domain], _PALE) if pale else colours[domain] for domain in drawn["domain"]],
+                marker_color=[
+                    faded(colours[domain], _FAINT) if faint else colours[domain] for domain in drawn["domain"]
+                ],
                 hovertemplate=f"%{{y}}<br>{name}: %{{x:.1%}} of {unit}<extra></extra>",
                 row=1,
                 col=column,
@@ -46,6 +48,6 @@ def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figur
     height = 130 + 40 * max(2, len(drawn))
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", type="category")
-    dress(figure, "The mixture, before and after", "Pale: share of the data. Full: share of what is kept.", height)
+    dress(figure, "The mixture, before and after", "Faint: share of the data. Strong: share of what is kept.", height)
     figure.update_layout(showlegend=False, bargap=0.25, bargroupgap=0.05, margin={"t": 90})
     return figure

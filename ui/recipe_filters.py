@@ -14,13 +14,15 @@ from core.filters import EVERYTHING, Range, RowFilter
 from core.scores import DEFAULT_SCORE, FLAGS, SCORES
 from core.selection import ScoredRun
 from core.store import Store
-from core.store.near_duplicates import near_duplicate_sets
+from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
 from core.text_search import ANY_TEXT, SEARCH_KINDS, SEARCH_PLACES, TextSearch
 from ui.filter_bar import KIND_LABELS, filter_chips
 from ui.plain_text import escaped
 
 _KEEP: Any = {"persist_state": "session"}
 _ANY: Any = {"placeholder": "Any", **_KEEP}
+_STALE = ", data changed since"
+_NO_SEARCH = 0.0  # no threshold; a select box takes None for nothing chosen
 _CARRIED, _RANGE_OF, _NOTE = "recipe_carried", "recipe_range_of", "recipe_filter_note"
 
 
@@ -47,9 +49,7 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
     collapse, near = _duplicates(store, run)
     carried: RowFilter = st.session_state.get(_CARRIED, EVERYTHING)
     _chips(carried)
-    row_filter = RowFilter(
-        domains, (*ranges, *carried.ranges), without, carried.with_flags, search, carried.regions
-    )  # fmt: skip
+    row_filter = RowFilter(domains, (*ranges, *carried.ranges), without, carried.with_flags, search, carried.regions)
     if row_filter != EVERYTHING:
         clear.button(
             "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
@@ -61,7 +61,7 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
 def put_eligible(eligible: Eligible, score: str) -> None:
     """Set the controls to what a recipe that ranks by this score says; to be called before they are drawn."""
     st.session_state["recipe_collapse"] = eligible.collapse_duplicates
-    st.session_state["recipe_near"] = eligible.near_duplicates
+    st.session_state["recipe_near"] = eligible.near_duplicates or _NO_SEARCH
     _put_filter(eligible.row_filter, score)
 
 
@@ -113,7 +113,7 @@ def _search() -> TextSearch:
     state = st.session_state
     state.setdefault("recipe_search_kind", "words")
     state.setdefault("recipe_search_place", "either")
-    words, how, where = st.columns([2, 1, 1])
+    words, how, where = st.columns([5, 3, 4])
     query = words.text_input(
         "Search in the text", key="recipe_text", help="Keep only rows whose text has this; any case.", **_ANY
     )
@@ -133,7 +133,7 @@ def _search() -> TextSearch:
 def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
     """Exact duplicates, and near ones where they have been looked for."""
     st.session_state.setdefault("recipe_collapse", True)
-    st.session_state.setdefault("recipe_near", None)
+    st.session_state.setdefault("recipe_near", _NO_SEARCH)
     exact, near = st.columns(2, vertical_alignment="bottom")
     collapse = exact.checkbox(
         "Collapse exact duplicates",
@@ -141,9 +141,9 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
         help="Of equal conversations only the first that passes the filters may be kept, so none is trained on twice.",
         **_KEEP,
     )
-    known = {None: "No"} | _searches(store, run.dataset)
-    asked: float | None = st.session_state["recipe_near"]
-    known.setdefault(asked, f"Alike from {asked}: not looked for in this dataset")
+    known = {_NO_SEARCH: "No"} | _searches(store, run.dataset)
+    asked = float(st.session_state["recipe_near"])
+    known.setdefault(asked, f"Alike from {asked:g}: not looked for in this dataset")
     if len(known) == 1:
         with near:
             _link_to_search("Near duplicates have not been looked for.")
@@ -154,13 +154,13 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
         help="Of rows whose text is almost the same, only the one that ranks highest is kept. Each choice is a search "
         "made on Explore under Near duplicates, by how much text two rows share. Needs exact ones collapsed too.",
     )  # fmt: skip
-    if threshold is not None and "changed since" in known[threshold]:
+    if _STALE in known[threshold]:
         with near:
             _link_to_search("Rows that came after this search count as no duplicate of any.")
-    return bool(collapse), threshold if collapse else None
+    return bool(collapse), (threshold or None) if collapse else None
 
 
-def _searches(store: Store, dataset: str) -> dict[float | None, str]:
+def _searches(store: Store, dataset: str) -> dict[float, str]:
     """The searches there are by threshold, in words. Counting what a large dataset holds takes a while, so it is asked
     anew only when a search or a file was added."""
     dataset_id = store.dataset_id(dataset)
@@ -171,13 +171,15 @@ def _searches(store: Store, dataset: str) -> dict[float | None, str]:
     )
     cached = st.session_state.get("recipe_searches")
     if cached is None or cached[0] != (dataset, marks):
-        found = {
-            search.threshold: f"Alike from {search.threshold:.2f} ({search.group_count:,} groups"
-            + (", data changed since)" if search.stale else ")")
-            for search in sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
-        }
+        searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
+        found = {search.threshold: _in_words(search) for search in searches}
         cached = st.session_state["recipe_searches"] = ((dataset, marks), found)
     return dict(cached[1])
+
+
+def _in_words(search: NearDuplicateSet) -> str:
+    groups = "1 group" if search.group_count == 1 else f"{search.group_count:,} groups"
+    return f"Alike from {search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
 
 
 def _link_to_search(sentence: str) -> None:

@@ -53,10 +53,11 @@ def _show_counts(counts: pd.DataFrame) -> None:
 def _show_part(store: Store, first: Selection, second: Selection, counts: pd.DataFrame) -> None:
     """The rows of one part, paged in SQL; in a fragment, so that turning a page does not count anew."""
     whole = counts.iloc[-1]
+    st.session_state.setdefault("compared_part", next((part for part in PARTS if whole[part]), "only_first"))
     part = str(
         st.segmented_control(
-            "Rows", list(PARTS), format_func=lambda name: f"{PARTS[name]} ({whole[name]:,})", default="only_first",
-            required=True, key="compared_part", persist_state="session",
+            "Rows", list(PARTS), format_func=lambda name: f"{PARTS[name]} ({whole[name]:,})", required=True,
+            key="compared_part", persist_state="session",
             help="Which rows to look at: those that one keeps and the other does not, or those that both keep.",
         )
     )  # fmt: skip

@@ -6,6 +6,7 @@ from core.errors import SelectionInvalid
 from core.filters import Query
 from core.selection.decisions import KEPT
 from core.selection.recipe import Selection
+from core.selection.snippets import snippet
 from core.selection.summary import kept_rows, row_decisions
 from core.store import Store
 
@@ -15,8 +16,6 @@ PARTS = {
     "both": f"first_outcome = '{KEPT}' AND second_outcome = '{KEPT}'",
 }
 """Which rows of the two, by the names of `overlap`'s columns."""
-
-_SNIPPET = 160  # characters of prompt and response in a list
 
 
 def overlap(store: Store, first: Selection, second: Selection) -> pd.DataFrame:
@@ -63,7 +62,7 @@ def compared_rows(
             ORDER BY {best} LIMIT {page_size:d} OFFSET {(max(page, 1) - 1) * page_size:d}
         )
         SELECT row_number, domain, token_count, first_value, second_value, first_outcome, second_outcome,
-            {_snippet("prompt")}, {_snippet("response")}
+            {snippet("prompt")}, {snippet("response")}
         FROM shown JOIN example USING (example_id) ORDER BY {best}
         """,
         values,
@@ -94,7 +93,3 @@ def _both_decisions(store: Store, first: Selection, second: Selection) -> Query:
 def _best_first(first: Selection, second: Selection, part: str) -> str:
     side, selection = ("second", second) if part == "only_second" else ("first", first)
     return f"{side}_value {'ASC' if selection.order == 'lowest' else 'DESC'} NULLS LAST, row_number"
-
-
-def _snippet(column: str) -> str:
-    return f"regexp_replace(left({column}, {_SNIPPET}), '\\s+', ' ', 'g') AS {column}"

@@ -6,9 +6,9 @@ import pandas as pd
 
 from core.scores import score_named
 from core.selection.recipe import Pick
+from core.selection.snippets import beginning
 from core.store import Store
 
-_SNIPPET = 160  # characters of a prompt in a list
 _ROWS_NAMED = 5  # row numbers of one conversation; it may stand in thousands
 
 
@@ -22,7 +22,7 @@ def pick_table(store: Store, table: str, score: str, picks: Sequence[Pick]) -> p
                 || if(count(*) > {_ROWS_NAMED}, ', ...', '') AS rows,
             string_agg(DISTINCT domain, ', ' ORDER BY domain) AS domain,
             any_value({score_named(score).name}) AS value,
-            regexp_replace(left(any_value(prompt), {_SNIPPET}), '\\s+', ' ', 'g') AS prompt
+            {beginning("any_value(prompt)")} AS prompt
         FROM {table} JOIN example USING (example_id)
         WHERE example_id IN (SELECT unnest(?::UUID[])) GROUP BY example_id
         """,

@@ -11,7 +11,8 @@ from core.selection.budgets import Budget, budgets
 from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.selection.recipe import ORDERS, Amount, Selection
 from core.selection.scored_run import ScoredRun, scored_run
-from core.store import Store, near_duplicate_set_id
+from core.selection.snippets import snippet
+from core.store import Store, near_duplicate_set, near_duplicate_set_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,15 @@ class PoolSummary:
 class Summary:
     """What a recipe keeps. `pools` are what was ranked together; `domains` has one row a domain: domain, rows,
     tokens, kept_rows, kept_tokens; `outcomes` one row a domain and outcome: domain, outcome, rows, tokens.
-    `picked_rows` were kept by hand; `lost_picks` name a conversation that the dataset does not hold."""
+    `picked_rows` were kept by hand; `lost_picks` name a conversation that the dataset does not hold;
+    `near_duplicates_stale`: rows came in after the search for near duplicates that the recipe uses."""
 
     pools: tuple[PoolSummary, ...]
     domains: pd.DataFrame
     outcomes: pd.DataFrame
     picked_rows: int = 0
     lost_picks: int = 0
+    near_duplicates_stale: bool = False
 
     @property
     def rows(self) -> int:
@@ -95,6 +98,10 @@ class Summary:
         ]
         if self.lost_picks:
             found.append(f"{self.lost_picks:,} of the hand picks name rows that this dataset does not hold.")
+        if self.near_duplicates_stale:
+            found.append(
+                "The search for near duplicates was made before some of the rows were there: look for them again."
+            )
         return found
 
     def to_fields(self) -> dict[str, Any]:
@@ -150,7 +157,9 @@ def select_summary(store: Store, selection: Selection, run: ScoredRun | None = N
     pools = tuple(_pool_summary(selection, pool, budget, outcomes, run.totals) for pool, budget in limits.items())
     picked = int(kept["picked"].sum())
     lost = _lost_picks(store, selection, run.table)
-    return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]], picked, lost)
+    threshold = selection.near_duplicates
+    stale = threshold is not None and near_duplicate_set(store, run.dataset, threshold).stale
+    return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]], picked, lost, stale)
 
 
 def _lost_picks(store: Store, selection: Selection, table: str) -> int:
@@ -165,7 +174,7 @@ def near_the_cut(
     store: Store, selection: Selection, domain: str, count: int = 5, run: ScoredRun | None = None
 ) -> pd.DataFrame:
     """The `count` rows of a domain just inside the cut and as many just outside, best first: outcome, rank,
-    row_number, value, base_loss, reference_loss, token_count, prompt, response."""
+    row_number, value, base_loss, reference_loss, token_count, and the beginnings of prompt and response."""
     run = run or scored_run(store, selection.run)
     sql, values = row_decisions(store, selection, run)
     return store.frame(
@@ -175,7 +184,7 @@ def near_the_cut(
             QUALIFY row_number() OVER (PARTITION BY outcome ORDER BY if(outcome = '{KEPT}', -rank, rank)) <= ?
         )
         SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
-            prompt, response
+            {snippet("prompt")}, {snippet("response")}
         FROM nearest JOIN {run.table} USING (row_number) JOIN example USING (example_id)
         ORDER BY rank
         """,

@@ -1,7 +1,7 @@
 """The store: the only user of DuckDB, and the one process that may write to a workspace."""
 
 from core.store.connection import STORE_VERSION
-from core.store.near_duplicates import near_duplicate_set_id
+from core.store.near_duplicates import near_duplicate_set, near_duplicate_set_id
 from core.store.recipes import remove_recipe, rename_recipe, save_recipe, saved_recipe
 from core.store.scored_table import scored_table
 from core.store.store import Store
@@ -9,6 +9,7 @@ from core.store.store import Store
 __all__ = [
     "STORE_VERSION",
     "Store",
+    "near_duplicate_set",
     "near_duplicate_set_id",
     "remove_recipe",
     "rename_recipe",

@@ -168,7 +168,6 @@ def test_status_shows_what_the_workspace_holds(scored: Path) -> None:
         (["score", "--dataset", "numbers", "--base", "/nowhere", "--reference", "r"], "No model '/nowhere'"),
         (["losses", "--run", "missing", "--output", "l.csv"], "No run is named 'missing'"),
         (["select", "--run", "first", "--name", "x", "--ratio", "1.5"], "1.5"),
-        (["select", "--run", "first", "--name", "x", "--ratio", "0.5", "--score", "beauty"], "Unknown score 'beauty'"),
         (["export", "--selection", "missing", "--output", "x.jsonl"], "No selection is named 'missing'"),
         (["losses", "--run", "first", "--output", "losses.xlsx"], "losses.xlsx"),
         (["train", "--dataset", "numbers", "--base", "/nowhere", "--name", "n"], "No model '/nowhere'"),
@@ -190,6 +189,7 @@ def test_what_went_wrong_is_one_sentence_and_exit_code_1(scored: Path, arguments
         ["import", "rows.jsonl", "--dataset", "d", "--domain", "chat", "--domain-field", "domain"],
         ["select", "--run", "first", "--name", "x", "--ratio", "even=much"],
         ["select", "--run", "first", "--name", "x"],
+        ["select", "--run", "first", "--name", "x", "--ratio", "0.5", "--score", "beauty"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(scored: Path, arguments: list[str]) -> None:

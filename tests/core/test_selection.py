@@ -303,6 +303,15 @@ def test_only_the_best_of_near_duplicates_is_kept(scored_store: Store) -> None:
     assert kept(scored_store, picked) == [2, 4, 11, 12]
 
 
+def test_a_search_for_near_duplicates_that_rows_came_in_after_is_said(scored_store: Store) -> None:
+    group = pa.table({"example_id": [example_of(scored_store, row) for row in (2, 1)], "group_number": [7, 7]})
+    recipe = Selection("planets", near_duplicates=0.8)
+    save_near_duplicates(scored_store, "space", 0.8, 20, group)
+    assert select_summary(scored_store, recipe).notices == []
+    save_near_duplicates(scored_store, "space", 0.8, 19, group)
+    assert "look for them again" in select_summary(scored_store, recipe).notices[0]
+
+
 def test_near_duplicates_that_were_never_searched_for_are_asked_for(scored_store: Store) -> None:
     with pytest.raises(NotFound, match="near"):
         select_summary(scored_store, Selection("planets", near_duplicates=0.8))
