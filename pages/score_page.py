@@ -96,7 +96,7 @@ def _place(options: list[str], wanted: str | None) -> int:
 
 def _known_bases(session: Session) -> list[str]:
     """The base chosen last, then those of jobs and runs, newest first, then the demo's."""
-    of_jobs = [job.request["base"]["label"] for job in reversed(all_jobs(session.workspace))]
+    of_jobs = [job.request["base"]["label"] for job in reversed(all_jobs(session.workspace)) if "base" in job.request]
     of_runs = [run["base"] for run in run_overview(session.store)]
     return list(dict.fromkeys(base for base in [remembered("base"), *of_jobs, *of_runs, DEMO_BASE] if base))
 

@@ -15,6 +15,7 @@ from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.examples import DatasetRow, Example, Message
 from core.jobs import Job, Progress, all_jobs, create_job
+from core.near_duplicate_jobs import create_near_duplicate_job
 from core.scoring import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.supervision import save_run
@@ -278,6 +279,21 @@ def test_an_interrupted_job_can_be_given_up(score: Callable[[], AppTest], worksp
     assert job.is_settled
     assert "Given up after its worker stopped." in text_of(page)
     assert "Resume" not in labels(page)
+
+
+@pytest.mark.parametrize("state", [None, {"state": "done"}, {"state": "failed", "message": "It stopped."}])
+def test_a_search_for_near_duplicates_stands_among_the_jobs(
+    score: Callable[[], AppTest], workspace: Path, state: dict[str, str] | None
+) -> None:
+    with Store.open(workspace, "a test") as opened:
+        job = create_near_duplicate_job(opened, "numbers", 0.8)
+    if state:
+        job.finish(state)
+        job.settle()
+    page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    assert not page.exception
+    shown = " ".join([*headings(page), text_of(page), *(error.value.replace("\\", "") for error in page.error)])
+    assert "Looking for near duplicates (0.8 alike) in the dataset numbers" in shown
 
 
 def test_a_failed_job_says_why_until_that_is_closed(score: Callable[[], AppTest], workspace: Path) -> None:
