@@ -115,7 +115,7 @@ def other_run_picker(name: str, others: list[str]) -> str:
     asked = st.query_params.get("with")
     if asked not in (None, name, *others):  # picking B's run as A too is no mistake: B becomes another
         st.warning(escaped(f"'{asked}' is no run of the same dataset. Showing another; choose one below."))
-    return linked_selectbox("Compare with", others, "with")
+    return linked_selectbox("Compare with", others, "with", help="Another run of the same dataset.")
 
 
 def say_what_is_compared(first: ComparedRun, second: ComparedRun) -> None:

@@ -93,8 +93,9 @@ def _round() -> int:
 
 def _chosen_files(session: Session) -> list[_ChosenFile]:
     where = st.segmented_control(
-        "Where the file is", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place"
-    )
+        "Where the file is", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place",
+        help="Large files are read best where they lie on the server; the Hub is asked only if you name a dataset.",
+    )  # fmt: skip
     if where == _PATH:
         path = st.text_input(
             "Path",
@@ -110,6 +111,7 @@ def _chosen_files(session: Session) -> list[_ChosenFile]:
         accept_multiple_files=True,
         max_upload_size=settings.integer("max_upload_megabytes"),
         key=f"uploads_{_round()}",
+        help="Every record becomes a row, or is left out with a reason that is counted and shown.",
     )
     return [_ChosenFile(staged_upload(session.workspace, upload), upload.name) for upload in uploads or []]
 

@@ -61,7 +61,9 @@ def main(session: Session) -> None:
 def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
     """What training and scoring have in common: the fields that both requests begin with."""
     left, right = st.columns(2)
-    dataset = left.selectbox("Dataset", names, _place(names, remembered("dataset")))
+    dataset = left.selectbox(
+        "Dataset", names, _place(names, remembered("dataset")), help="What was imported on the Data page."
+    )
     known = _known_bases(session)
     base = right.selectbox(
         "Base model",
@@ -107,18 +109,29 @@ def _known_bases(session: Session) -> list[str]:
 def _train_section(session: Session, common: dict[str, Any]) -> None:
     with st.form("train", enter_to_submit=False):
         first, second, third = st.columns(3)
-        name = first.text_input("Name of the reference", _reference_name(common["dataset"])).strip()
+        name = first.text_input(
+            "Name of the reference", _reference_name(common["dataset"]), help="It can be chosen by this name then."
+        ).strip()
         method = second.selectbox(
             "Method", list(LEARNING_RATES), help="lora trains a small adapter; full trains all weights (small models)."
         )
-        epochs = third.number_input("Epochs (passes over the data)", min_value=0.1, value=1.0, step=0.5)
+        epochs = third.number_input(
+            "Epochs (passes over the data)", min_value=0.1, value=1.0, step=0.5,
+            help="More passes fit the data closer, and remember single rows sooner.",
+        )  # fmt: skip
         rate = first.text_input(
-            "Learning rate", "", placeholder=", ".join(f"{key}: {value:g}" for key, value in LEARNING_RATES.items())
-        )
+            "Learning rate", "", placeholder=", ".join(f"{key}: {value:g}" for key, value in LEARNING_RATES.items()),
+            help="How far one step moves the weights; left empty, the method's usual value.",
+        )  # fmt: skip
         seed = second.number_input("Seed", min_value=0, value=0, help="Decides first weights and data order.")
-        batch_tokens = third.number_input("Tokens of one batch", min_value=64, value=4096, step=512)
+        batch_tokens = third.number_input(
+            "Tokens of one batch", min_value=64, value=4096, step=512,
+            help="Tokens that one step learns from; fewer need less memory.",
+        )  # fmt: skip
         left, right = st.columns([2, 1], vertical_alignment="center")
-        score_after = left.checkbox("Score the dataset with it when it is trained", value=True)
+        score_after = left.checkbox(
+            "Score the dataset with it when it is trained", value=True, help="Saves you from coming back in between."
+        )
         if not right.form_submit_button("Train the reference", type="primary", width="stretch"):
             return
     then = ({"kind": "score", **common, "reference": name},) if score_after else ()
@@ -170,7 +183,10 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
         help="Type to enter another than those trained here.",
     )
     remember("reference", reference)
-    run = right.text_input("Name of the run", placeholder="dataset and reference, if left empty").strip()
+    run = right.text_input(
+        "Name of the run", placeholder="dataset and reference, if left empty",
+        help="Under this name the scores are found on the other pages.",
+    ).strip()  # fmt: skip
     with st.expander("Where to compute"):
         left, right = st.columns(2)
         device = left.selectbox("Device", DEVICES, help="auto: the GPU where there is one.")

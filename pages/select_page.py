@@ -151,7 +151,10 @@ def load(store: Store, name: str) -> None:
 def save_form(store: Store, selection: Selection, summary: Summary) -> None:
     """Save the recipe under a name."""
     with st.form("save_selection", border=False):
-        name = st.text_input("Name of this selection", key="selection_name", placeholder="To export it by")
+        name = st.text_input(
+            "Name of this selection", key="selection_name", placeholder="To export it by",
+            help="The recipe is saved under this name: on the same losses it keeps the same rows.",
+        )  # fmt: skip
         replace = st.checkbox(
             "Replace the one of that name", key="replace_selection", help="Else a name that is taken is refused."
         )

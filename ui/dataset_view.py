@@ -84,14 +84,20 @@ def _edit(session: Session, dataset: dict[str, Any]) -> None:
     name = dataset["name"]
     rename, remove, _ = st.columns([1, 1, 2])
     with rename.popover("Rename a domain", width="stretch"):
-        old = st.selectbox("Domain", list(dataset["domains"]), key=f"old_domain_{name}")
+        old = st.selectbox(
+            "Domain", list(dataset["domains"]), key=f"old_domain_{name}",
+            help="The domain to give another name; the name of another one merges the two.",
+        )  # fmt: skip
         new = st.text_input(
             "New name", key=f"new_domain_{name}", help="The name of another domain merges both. Losses are kept."
         ).strip()
         if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
             _change(lambda: session.store.relabel_domain(name, old, new))
     with remove.popover("Remove this dataset", width="stretch"):
-        sure = st.checkbox("Remove its rows and runs; the losses stay cached", key=f"sure_{name}")
+        sure = st.checkbox(
+            "Remove its rows and runs; the losses stay cached", key=f"sure_{name}",
+            help="Imported again, the same rows need no new scoring.",
+        )  # fmt: skip
         if st.button("Remove", key=f"remove_{name}", disabled=not sure):
             _change(lambda: session.store.remove_dataset(name))
 

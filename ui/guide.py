@@ -66,8 +66,9 @@ def show_guide(session: Session, page: str) -> None:
     step = STEPS[page]
     place = list(STEPS).index(page) + 1
     with st.container(border=True, key="guide"):
-        st.markdown(f"**{place} of {len(STEPS)}** · {step.says}")
-        with st.container(horizontal=True, vertical_alignment="center"):
+        says, ways = st.columns([5, 2], vertical_alignment="center")
+        says.markdown(f"**{place} of {len(STEPS)}** · {step.says}")
+        with ways.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
             if step.next_page:
                 link_to_page(step.next_page, f"Next: {step.next_page.capitalize()}")
             st.button("Dismiss the guide", key="dismiss_guide", type="tertiary", on_click=_dismiss, args=(session,))

@@ -27,7 +27,9 @@ def show_rows(store: Store, table: str, row_filter: RowFilter, score: Score, cou
             "Order", ORDERS, default=ORDERS[0], key="order", required=True, persist_state="session",
             help="Lowest first shows what the score would leave out.",
         )  # fmt: skip
-        size = st.selectbox("Rows a page", PAGE_SIZES, key="page_size", width=120, persist_state="session")
+        size = st.selectbox(
+            "Rows a page", PAGE_SIZES, key="page_size", width=120, persist_state="session", help="Rows shown at a time."
+        )
         st.number_input(
             "Open row", min_value=1, value=None, step=1, key="example", bind="query-params", width=160,
             help="The row's number in the dataset; the link in the address opens it again.",

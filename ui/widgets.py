@@ -62,15 +62,18 @@ def run_picker(session: Session) -> str | None:
     asked = st.query_params.get("run")
     if asked is not None and asked not in names:
         st.warning(escaped(f"No run is named '{asked}'. Showing another; choose one below."))
-    return linked_selectbox("Run", names, "run")
+    return linked_selectbox("Run", names, "run", help="A dataset scored under one base and one reference.")
 
 
 def score_picker() -> Score:
     """The score to look at, kept in the `score` query parameter and across pages; its formula goes beside it."""
-    return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label)]
+    meanings = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
+    return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label, meanings)]
 
 
-def linked_selectbox(label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str) -> str:
+def linked_selectbox(
+    label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str, help: str | None = None
+) -> str:
     """A select box whose choice is always named in the address, and remembered from page to page.
 
     Written by hand: Streamlit's bound widgets leave their default out of the address and put labels in it, so that
@@ -78,7 +81,8 @@ def linked_selectbox(label: str, options: list[str], parameter: str, label_of: C
     """
     asked = st.query_params.get(parameter)
     first = next(option for option in (asked, remembered(parameter), options[0]) if option in options)
-    chosen = str(st.selectbox(label, options, options.index(first), format_func=label_of, key=f"{parameter}_picker"))
+    key = f"{parameter}_picker"
+    chosen = str(st.selectbox(label, options, options.index(first), format_func=label_of, key=key, help=help))
     remember(parameter, chosen)
     if asked != chosen:
         st.query_params[parameter] = chosen

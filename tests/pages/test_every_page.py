@@ -1,0 +1,49 @@
+"""What holds on every page: each control says in plain words what it does."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.selection import Selection, save_selection
+from core.store import Store
+from tests.core.scored_rows import ScoredRow, add_scored_run
+
+PAGES = Path(__file__).parents[2] / "pages"
+CONTROLS = (
+    "selectbox", "multiselect", "slider", "number_input", "text_input", "text_area", "checkbox", "toggle", "radio",
+    "segmented_control", "pills", "file_uploader",
+)  # fmt: skip
+VIEWS = [
+    ("data", {}),
+    ("score", {}),
+    *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near duplicates")),
+    *(("compare", {"comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
+    *(("select", {"tab": tab}) for tab in ("Choose", "Saved selections")),
+    ("export", {}),
+]
+
+
+@pytest.fixture
+def workspace(page_workspace: Path) -> Path:
+    """Two runs of one dataset, and two saved selections, so that every page has its controls."""
+    with Store.open(page_workspace, "a test") as store:
+        rows = [ScoredRow(domain, 10.0, 9.0 - number) for number in range(6) for domain in ("chat", "math")]
+        add_scored_run(store, rows, run="first")
+        base, reference = store.rows("SELECT base_set, reference_set FROM run")[0]
+        store.save_run("second", "data", reference, base, {})
+        for name in ("one", "two"):
+            save_selection(store, name, Selection("first"))
+    return page_workspace
+
+
+@pytest.mark.parametrize(("page", "parameters"), VIEWS)
+def test_every_control_has_help_in_plain_words(workspace: Path, page: str, parameters: dict[str, str]) -> None:
+    opened = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
+    for name, value in parameters.items():
+        opened.query_params[name] = value
+    opened.run()
+    assert not opened.exception
+    controls = [control for kind in CONTROLS for control in opened.get(kind)]
+    assert controls
+    assert [control.proto.label for control in controls if not control.proto.help] == []
