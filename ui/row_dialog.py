@@ -1,12 +1,10 @@
 """One row, opened over the page: its text, its numbers, its tokens, and why selections keep it or not."""
 
-from typing import Any
-
 import streamlit as st
 
 from core.errors import CurationError
 from core.exploring.browsing import example
-from core.selection import Selection, row_outcome, saved_selection
+from core.selection import row_outcome, saved_selection, selections_of_run
 from core.store import Store
 from ui.hand_picks import pick_buttons
 from ui.plain_text import escaped
@@ -63,27 +61,15 @@ def take_step() -> None:
 
 def _show_outcomes(store: Store, run: str, row_number: int) -> None:
     """A sentence for each saved selection of this run, newest first."""
-    found = [(name, selection) for name, selection in _saved_selections(store) if selection.run == run]
-    for name, selection in found[:_SELECTIONS_SHOWN]:
+    names = selections_of_run(store, run)
+    for name in names[:_SELECTIONS_SHOWN]:
         try:
-            outcome = row_outcome(store, selection, row_number)
+            selection = saved_selection(store, name)
+            said = row_outcome(store, selection, row_number).sentence(selection)
         except CurationError as error:
-            st.markdown(escaped(f"{name}: {error}"))
-            continue
-        st.markdown(f"**{escaped(name)}** · {escaped(outcome.sentence(selection))}")
-    if len(found) > _SELECTIONS_SHOWN:
-        st.caption(f"The {_SELECTIONS_SHOWN} newest of {len(found):,} saved selections of this run.")
-    if not found:
+            said = str(error)
+        st.markdown(f"**{escaped(name)}** · {escaped(said)}")
+    if len(names) > _SELECTIONS_SHOWN:
+        st.caption(f"The {_SELECTIONS_SHOWN} newest of {len(names):,} saved selections of this run.")
+    if not names:
         st.caption("No selection of this run is saved yet: save one on the Select page to see here why it keeps a row.")
-
-
-def _saved_selections(store: Store) -> list[tuple[str, Selection]]:
-    from core.selection import saved_selection_names
-
-    found: list[tuple[str, Any]] = []
-    for name in saved_selection_names(store):
-        try:
-            found.append((name, saved_selection(store, name)))
-        except CurationError:
-            continue  # the Select page says what is wrong with it
-    return found

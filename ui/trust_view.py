@@ -11,7 +11,7 @@ from core.exploring.length_bias import length_bias
 from core.exploring.trust import flag_effects
 from core.filters import RowFilter
 from core.scores import FLAGS, SCORES
-from core.selection import kept_rows, saved_selection, saved_selection_names
+from core.selection import kept_rows, saved_selection, selections_of_run
 from core.store import Store
 from ui.plain_text import escaped
 from ui.tables import COUNT, SHARE, VALUE, show_paper_figures, show_spearman
@@ -70,13 +70,7 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
 
 def _chosen_selection(store: Store, run: str) -> tuple[str, list[Any]] | None:
     """The kept rows of the saved selection whose share of flagged rows is shown."""
-    names = []
-    for name in saved_selection_names(store):
-        try:
-            if saved_selection(store, name).run == run:
-                names.append(name)
-        except CurationError:
-            continue  # the Select page says what is wrong with it
+    names = selections_of_run(store, run)
     if not names:
         st.caption("Save a selection of this run on the Select page to see here how many flagged rows it keeps.")
         return None

@@ -9,9 +9,9 @@ from core.examples import Example
 from core.filters import RowFilter
 from core.reader import Reader
 from core.scores import FLAGS, SCORES
+from core.snippets import snippet
 
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
-_SNIPPET = 160  # characters of prompt and response in a list
 _DUPLICATES_SHOWN = 20
 # In a list the flag that as a rule is on every row, or on none, would hide the others.
 _LISTED_FLAGS = [flag for flag in FLAGS if flag != "trained_on"]
@@ -37,7 +37,7 @@ def examples_page(
         f"""
         WITH shown AS (SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d})
         SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags,
-            {beginning("prompt")}, {beginning("response")}
+            {snippet("prompt")}, {snippet("response")}
         FROM shown JOIN example USING (example_id) ORDER BY {order}
         """,
         values,
@@ -94,8 +94,3 @@ def _duplicates(store: Reader, table: str, example_id: object, row_number: int) 
 def _run_id(table: str) -> int:
     """A scored table is named by its run, and only the run knows which dataset its rows are of."""
     return int(table.removeprefix("scored_"))
-
-
-def beginning(column: str) -> str:
-    """SQL of the first characters of a text column, on one line, for a list."""
-    return f"regexp_replace(left({column}, {_SNIPPET}), '\\s+', ' ', 'g') AS {column}"

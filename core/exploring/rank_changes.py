@@ -3,9 +3,9 @@
 import pandas as pd
 
 from core.errors import SelectionInvalid
-from core.exploring.browsing import beginning
 from core.exploring.run_comparison import RunPair
 from core.reader import Reader
+from core.snippets import snippet
 
 _UNIT = 100_000
 """Shares are counted in whole parts of this many, so that no row falls to the wrong side of a cut by rounding."""
@@ -93,7 +93,7 @@ def rank_movers(store: Reader, pair: RunPair, limit: int) -> pd.DataFrame:
             UNION ALL (SELECT * FROM moving WHERE moved < 0 ORDER BY moved, row_number LIMIT {limit:d})
         )
         SELECT row_number, domain, moved, first_score, second_score, first_rank, second_rank, domain_rows,
-            {beginning("prompt")}, {beginning("response")}
+            {snippet("prompt")}, {snippet("response")}
         FROM furthest JOIN example USING (example_id) ORDER BY moved DESC, row_number
         """,
         values,

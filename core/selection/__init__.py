@@ -7,7 +7,7 @@ from core.selection.comparison import compared_rows, overlap
 from core.selection.decisions import KEPT
 from core.selection.explanation import RowOutcome, row_outcome
 from core.selection.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Pick, Selection
-from core.selection.saved import save_selection, saved_selection, saved_selection_names
+from core.selection.saved import save_selection, saved_selection, saved_selection_names, selections_of_run
 from core.selection.scored_run import ScoredRun, domain_totals, scored_run
 from core.selection.summary import Summary, kept_rows, matched_control, near_the_cut, row_decisions, select_summary
 
@@ -35,4 +35,5 @@ __all__ = [
     "saved_selection_names",
     "scored_run",
     "select_summary",
+    "selections_of_run",
 ]

@@ -6,8 +6,8 @@ from core.errors import SelectionInvalid
 from core.filters import Query
 from core.selection.decisions import KEPT
 from core.selection.recipe import Selection
-from core.selection.snippets import snippet
 from core.selection.summary import kept_rows, row_decisions
+from core.snippets import snippet
 from core.store import Store
 
 PARTS = {

@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.scores import score_named
 from core.selection.recipe import Pick
-from core.selection.snippets import beginning
+from core.snippets import beginning
 from core.store import Store
 
 _ROWS_NAMED = 5  # row numbers of one conversation; it may stand in thousands

@@ -58,6 +58,12 @@ def saved_selections(store: Store) -> pd.DataFrame:
     return found
 
 
+def selections_of_run(store: Store, run: str) -> list[str]:
+    """Names of the saved selections of a run, last saved first."""
+    sql = "SELECT name FROM selection WHERE recipe->>'$.run' = ? ORDER BY created_at DESC, name"
+    return [name for (name,) in store.rows(sql, [run])]
+
+
 def rename_selection(store: Store, name: str, new_name: str) -> str:
     """Give a saved selection another name; returns it as it stands now. Raises `SelectionInvalid` for an empty name,
     `NameTaken` for another one's."""

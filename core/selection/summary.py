@@ -11,7 +11,7 @@ from core.selection.budgets import Budget, budgets
 from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.selection.recipe import ORDERS, Amount, Selection
 from core.selection.scored_run import ScoredRun, scored_run
-from core.selection.snippets import snippet
+from core.snippets import snippet
 from core.store import Store, near_duplicate_set, near_duplicate_set_id
 
 
