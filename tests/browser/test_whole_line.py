@@ -36,7 +36,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     expect(page.get_by_text("Learnability in each domain")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
-    page.get_by_role("link", name="Select").click()
+    page.get_by_role("link", name="Select", exact=True).click()
     kept = page.get_by_test_id("stMetricValue").first
     expect(kept).to_be_visible()
     before = int(kept.inner_text().replace(",", ""))
