@@ -5,7 +5,6 @@ Nothing here imports torch, so the dashboard can say what is cached before any m
 
 import hashlib
 import json
-import math
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -174,7 +173,7 @@ def _check_folder(name: str, folder: Path) -> None:
             "they can run code. Convert them with transformers' save_pretrained."
         )
     for weights in _weight_files(folder)[1:]:
-        _weights_header(weights)
+        _check_weights(weights)
     for code in _named_implementations(_read_json(folder / "config.json")):
         if "/" in code:
             raise ModelUnusable(f"The config of model {name!r} names code to download ({code}). It is not loaded.")
@@ -253,27 +252,18 @@ def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
     return len(set(vocabulary) | added) if isinstance(vocabulary, dict) else len(vocabulary) + len(added)
 
 
-def parameter_count(spec: ModelSpec) -> int:
-    """Parameters stored in the model's weight files, read from their headers. Raises `ModelUnusable` if damaged."""
-    headers = [_weights_header(path) for path in _weight_files(Path(spec.path))[1:]]
-    return sum(math.prod(tensor["shape"]) for header in headers for tensor in _tensors(header))
-
-
-def _tensors(header: dict[str, Any]) -> list[dict[str, Any]]:
-    return [tensor for name, tensor in header.items() if name != "__metadata__"]
-
-
-def _weights_header(path: Path) -> dict[str, Any]:
-    """A safetensors file's table of tensors: eight bytes hold its length, then it comes as JSON."""
+def _check_weights(path: Path) -> None:
+    """Raise `ModelUnusable` unless a safetensors file is as long as its table of tensors says: eight bytes hold the
+    table's length, then it comes as JSON."""
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size:
                 raise ValueError("it is shorter than it says")
             header = dict(json.loads(file.read(length)))
-            expected = 8 + length + max((tensor["data_offsets"][1] for tensor in _tensors(header)), default=0)
+            tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+            expected = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
             if path.stat().st_size < expected:
                 raise ValueError(f"it has {path.stat().st_size:,} of {expected:,} bytes")
-            return header
     except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ModelUnusable(f"The weights {path} are damaged ({error}). Fetch the model again.") from error

@@ -14,13 +14,12 @@ from core.models import (
     ModelSpec,
     check_same_tokenizer,
     has_chat_template,
-    parameter_count,
     resolve_model,
     tokenizer_fingerprint,
     trained_references,
     window_length,
 )
-from tests.tiny_models import make_model, save_lora_adapter, save_model_folder
+from tests.tiny_models import save_lora_adapter, save_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -337,19 +336,6 @@ def test_the_window_is_read_from_the_config_or_its_text_part(folder: Path, tmp_p
     assert window_length(spec) is None
     edit_json(folder / "config.json", lambda config: config.update(text_config={"max_position_embeddings": 64}))
     assert window_length(spec) == 64
-
-
-def test_parameters_are_counted_from_the_files_headers(saved: Path, tmp_path: Path) -> None:
-    expected = sum(parameter.numel() for parameter in make_model("llama").parameters())
-    assert parameter_count(resolve(saved, tmp_path)) == expected
-
-
-@pytest.mark.parametrize("content", [b"abc", b"this is no safetensors file", b"\2\0\0\0\0\0\0\0{!"])
-def test_damaged_weights_are_not_counted(folder: Path, tmp_path: Path, content: bytes) -> None:
-    spec = resolve(folder, tmp_path)
-    (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(ModelUnusable, match="are damaged"):
-        parameter_count(spec)
 
 
 def test_a_spec_survives_the_job_file(saved: Path, saved_adapter: Path, tmp_path: Path) -> None:
