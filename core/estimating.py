@@ -10,7 +10,7 @@ from core.encoding import EncodingSpec, encode_examples
 from core.jobs import Job, Progress, read_examples_file
 from core.model_loading import load_model, load_tokenizer
 from core.models import ModelSpec
-from core.response_loss import LossEngine, plan_batches
+from core.response_loss import LossEngine
 
 _PROBE_SECONDS = 4.0
 _SHOWN_ROWS = 3
@@ -48,7 +48,7 @@ def _tokens_per_second(job: Job, request: dict[str, Any], base: ModelSpec, usabl
     job.report(Progress("timing a few batches of the base model"))
     device = resolve_device(request["device"])
     engine = LossEngine(load_model(base, request["dtype"], device))
-    batches = plan_batches([len(item.input_ids) for item in usable], batch_budget(device))
+    batches = engine.plan([len(item.input_ids) for item in usable], batch_budget(device))
     engine.nll_sums([usable[row] for row in batches[-1].rows])  # the first batch pays for warming up
     tokens, began = 0, time.monotonic()
     # Spread over the plan: long rows cost more a token than short ones.

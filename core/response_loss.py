@@ -2,12 +2,15 @@
 
     nll_sum = - sum over scored t of log p(y_t | x, y_<t)    [nats]; METHOD: LoBaSS / DavIR, arXiv 2310.13008
 
-Rows are sorted by length into padded batches under a token budget. The trunk runs once without a KV cache; the
-language-model head runs on scored positions only, in chunks, and its log-softmax is taken in float32: the full
-[rows x length x vocabulary] logits of a model with a large vocabulary would not fit, and are mostly not needed.
+Rows are sorted by length and laid end to end in packs under a token budget, so that no padding is computed. The trunk
+runs once without a KV cache; the language-model head runs on scored positions only, a tile of its vocabulary at a
+time, and its log-softmax is taken in float32. What a model does not take part in falls back to padded batches, or to
+its whole logits, with the same losses: the model is asked, by comparing both ways on a few tokens, and not looked up
+in a list.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +21,17 @@ from numpy.typing import NDArray
 
 from core.encoding import Encoded
 from core.errors import ModelUnusable
+from core.matrix_products import fast_products
+from core.packed_attention import PackedPlaces, PackingUnsupported, packed_attention
+from core.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
+from core.tiled_head import Head
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _NOISE_ROWS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Indices of the rows that are computed together, and the length they are padded to [tokens]."""
-
-    rows: tuple[int, ...]
-    length: int
+_NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, IndexError, PackingUnsupported)
+"""What an architecture raises that has no trunk of the common form, or whose attention is not of the common form."""
+_ROPE_BY_LENGTH = ("dynamic", "longrope")
+"""Rotary embeddings that are chosen by the longest position in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +41,6 @@ class BatchLosses:
     rows: tuple[int, ...]
     nll_sums: NDArray[np.float64]
     tokens: int
-
-
-def plan_batches(lengths: Sequence[int], token_budget: int) -> list[Batch]:
-    """Batches of rows of like length, longest first, padded size at most `token_budget` [tokens].
-
-    A row longer than the budget gets a batch of its own. Longest first: if memory runs out, it does so at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    batches: list[Batch] = []
-    start = 0
-    while start < len(order):
-        length = lengths[order[start]]
-        count = max(1, token_budget // max(1, length))
-        batches.append(Batch(tuple(order[start : start + count]), length))
-        start += count
-    return batches
 
 
 def response_losses(
@@ -68,13 +55,13 @@ def response_losses(
     Raises `ModelUnusable` if one row alone does not fit.
     """
     engine = LossEngine(model)
-    report(f"head: {engine.head_path}")
+    report(engine.path)
     waiting = [row for row, item in enumerate(encoded) if item.reason is None]
     while waiting:
         waiting_lengths = [len(encoded[row].input_ids) for row in waiting]
         done: set[int] = set()
         try:
-            for batch in plan_batches(waiting_lengths, token_budget):
+            for batch in engine.plan(waiting_lengths, token_budget):
                 rows = tuple(waiting[index] for index in batch.rows)
                 sums = engine.nll_sums([encoded[row] for row in rows])
                 done.update(rows)
@@ -116,67 +103,103 @@ def measure_noise(model: torch.nn.Module, encoded: Sequence[Encoded]) -> float:
     return float(finite.max()) if len(finite) else 0.0
 
 
-class LossEngine:
-    """A loaded causal language model, split into trunk and head where that gives the model's own logits."""
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the engine may do to be fast, where the model agrees. Tests and benchmarks take things away."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._model = model
+    packed: bool = True
+    shared: bool = True
+    tiled: bool = True
+    fast_products: bool = True
+
+
+class LossEngine:
+    """A loaded causal language model, and the fastest way of running it that gives the model's own losses."""
+
+    def __init__(self, model: torch.nn.Module, ways: Ways = Ways()) -> None:
+        self._model, self._ways = model, ways
         self._causal: Any = getattr(model, "get_base_model", lambda: model)()
-        self._device = next(model.parameters()).device
+        parameter = next(model.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
         self.splits = self._split_agrees()
+        self._head = plain_head(self._causal) if self.splits and ways.tiled else None
+        self.packs, self._why_padded = self._packing_agrees()
 
     @property
-    def head_path(self) -> str:
-        """Which way the head runs, for the log."""
-        return "scored positions only" if self.splits else "all positions (this architecture's head is its own)"
+    def path(self) -> str:
+        """Which way rows are computed, for the log."""
+        if not self.splits:
+            return "rows: padded batches; head: all positions (this architecture's head is its own)"
+        rows = "packed, shared beginnings once" if self.packs else f"padded batches ({self._why_padded})"
+        return f"rows: {rows}; head: scored positions, {'in tiles' if self._head else 'its own form'}"
+
+    def plan(self, lengths: Sequence[int], token_budget: int) -> list[Batch]:
+        """Batches under the budget [tokens], longest rows first."""
+        limit = _length_limit(self._causal) if self.splits else None
+        long = [row for row, length in enumerate(lengths) if limit is not None and length > limit]
+        rest = sorted(set(range(len(lengths))).difference(long))
+        planned = (plan_packs if self.packs else plan_batches)([lengths[row] for row in rest], token_budget)
+        alone = [Batch((row,), lengths[row]) for row in sorted(long, key=lambda row: -lengths[row])]
+        return alone + [Batch(tuple(rest[row] for row in batch.rows), batch.length) for batch in planned]
 
     @torch.inference_mode()
     def nll_sums(self, rows: Sequence[Encoded]) -> NDArray[np.float64]:
-        """nll_sum of each row [nats], float64; the rows are padded together into one batch."""
-        input_ids, mask, positions = padded(rows, self._device)
-        batch_index, state_index, targets = scored_positions(rows, input_ids)
-        losses = self._losses_at(input_ids, mask, positions, batch_index, state_index, targets)
+        """nll_sum of each row [nats], float64; the rows are computed together."""
+        row_index, losses = self._losses(rows)
         sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
-        sums.index_add_(0, batch_index, losses.double())
+        sums.index_add_(0, row_index, losses.double())
         return np.asarray(sums.cpu().numpy(), dtype=np.float64)
 
     @torch.inference_mode()
     def token_losses(self, row: Encoded) -> NDArray[np.float64]:
         """Loss of each scored token of one row [nats], float64, in order; they sum to the row's nll_sum."""
-        input_ids, mask, positions = padded([row], self._device)
-        losses = self._losses_at(input_ids, mask, positions, *scored_positions([row], input_ids))
+        _, losses = self._losses([row])
         return np.asarray(losses.double().cpu().numpy(), dtype=np.float64)
 
-    def _losses_at(
-        self,
-        input_ids: torch.Tensor,
-        mask: torch.Tensor,
-        positions: torch.Tensor,
-        batch_index: torch.Tensor,
-        state_index: torch.Tensor,
-        targets: torch.Tensor,
-    ) -> torch.Tensor:
-        if not self.splits:
-            logits = self._model(
-                input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
-            ).logits[batch_index, state_index]
-            return F.cross_entropy(logits.float(), targets, reduction="none")
-        hidden = self._trunk(input_ids, mask, positions)[batch_index, state_index]
+    def _losses(self, rows: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of every scored token, in order of rows: its row and its loss [nats]."""
+        with fast_products(self._device, self._dtype) if self._ways.fast_products else nullcontext():
+            if self.packs:
+                pack = pack_rows(rows, self._ways.shared)
+                states = self._packed_states(pack)[torch.from_numpy(pack.state_index).to(self._device)]
+                row_index, targets = (torch.from_numpy(x).to(self._device) for x in (pack.row_index, pack.targets))
+                return row_index, self._head_losses(states, targets)
+            input_ids, mask, positions = padded(rows, self._device)
+            row_index, state_index, targets = scored_positions(rows, input_ids)
+            if self.splits:
+                states = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index]
+                return row_index, self._head_losses(states, targets)
+            logits = self._whole_logits(input_ids, mask, positions)[row_index, state_index]
+            return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
+
+    def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self._head is not None:
+            return self._head.losses(states, targets)
         chunk = max(1, _HEAD_CHUNK_BYTES // (4 * self._causal.config.get_text_config().vocab_size))
-        return torch.cat(
-            [
-                F.cross_entropy(
-                    self._head(hidden[start : start + chunk]).float(), targets[start : start + chunk], reduction="none"
-                )
-                for start in range(0, len(targets), chunk)
-            ]
-        )
+        parts = [torch.zeros(0, device=self._device)]
+        for start in range(0, len(targets), chunk):
+            logits = head_logits(self._causal, states[start : start + chunk])
+            parts.append(F.cross_entropy(logits.float(), targets[start : start + chunk], reduction="none"))
+        return torch.cat(parts)
 
-    def _trunk(self, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        return trunk_states(self._causal, input_ids, mask, positions)
+    def _packed_states(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states [tokens x width] of a pack."""
+        return self._states_and_windows(pack)[0]
 
-    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
-        return head_logits(self._causal, hidden)
+    def _states_and_windows(self, pack: Pack) -> tuple[torch.Tensor, dict[int, int | None]]:
+        places = PackedPlaces.of(pack, self._device)
+        ids, positions = (torch.from_numpy(x).to(self._device)[None] for x in (pack.input_ids, pack.position_ids))
+        with packed_attention(self._causal):
+            outputs = self._causal.base_model(
+                input_ids=ids, position_ids=positions, use_cache=False, packed_places=places
+            )
+        states: torch.Tensor = outputs.last_hidden_state[0]
+        return states, places.windows
+
+    def _whole_logits(self, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        outputs = self._model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        logits: torch.Tensor = outputs.logits
+        return logits
 
     @torch.inference_mode()
     def _split_agrees(self) -> bool:
@@ -184,15 +207,50 @@ class LossEngine:
 
         Asked of the model instead of a list of architectures: some scale or cap their logits in ways of their own.
         """
-        vocabulary = self._causal.config.get_text_config().vocab_size
-        input_ids = (torch.arange(8, device=self._device) * 97 % vocabulary).unsqueeze(0)
+        input_ids = torch.from_numpy(self._probe_ids(8)).to(self._device)[None]
         mask, positions = torch.ones_like(input_ids), torch.arange(8, device=self._device).unsqueeze(0)
-        whole = self._model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        whole = self._whole_logits(input_ids, mask, positions)
         try:
-            split = self._head(self._trunk(input_ids, mask, positions))
-        except (AttributeError, TypeError, RuntimeError):
+            split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask, positions))
+        except _NOT_SPLIT:
             return False
         return split.shape == whole.shape and torch.allclose(split.float(), whole.float(), atol=1e-3, rtol=1e-3)
+
+    @torch.inference_mode()
+    def _packing_agrees(self) -> tuple[bool, str]:
+        """Whether rows laid end to end, some with a shared beginning, give the states that they give alone.
+
+        If not, also why. Asked of the model: one that carries a state from token to token, or counts positions by
+        itself, differs here.
+        """
+        if not self.splits:
+            return False, "trunk and head do not come apart"
+        if not self._ways.packed:
+            return False, "not asked for"
+        rows = self._probe_rows()
+        pack = pack_rows(rows)
+        try:
+            packed, windows = self._states_and_windows(pack)
+            check_windows(self._causal.config.get_text_config(), windows)
+            input_ids, mask, positions = padded(rows, self._device)
+            row_index, state_index, _ = scored_positions(rows, input_ids)
+            apart = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index].double()
+        except _NOT_SPLIT as error:
+            return False, str(error).partition("\n")[0] or type(error).__name__
+        moved = (packed[torch.from_numpy(pack.state_index).to(self._device)].double() - apart).norm()
+        # bfloat16 rounds differently in another shape of batch; seeing another row's tokens would move states far more.
+        tolerance = 1e-4 if self._dtype == torch.float32 else 0.05
+        return bool(moved <= tolerance * apart.norm()), "packed rows do not give its states"
+
+    def _probe_rows(self) -> list[Encoded]:
+        ids = self._probe_ids(120).astype(np.int32)
+        shared = ids[:20]
+        own = [ids[20:29], ids[29:61], ids[61:66]]
+        rows = [np.concatenate([shared, rest]) for rest in own] + [ids[66:90], ids[90:107]]
+        return [Encoded(row, np.arange(len(row)) > min(20, len(row) - 4), False) for row in rows]
+
+    def _probe_ids(self, count: int) -> NDArray[np.int64]:
+        return np.arange(count) * 97 % int(self._causal.config.get_text_config().vocab_size)
 
 
 def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -226,13 +284,55 @@ def scored_positions(
 
 def trunk_states(causal: Any, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Last hidden states [rows x length x width] of a causal language model, without its head."""
-    outputs = causal.model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+    outputs = causal.base_model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
     states: torch.Tensor = outputs.last_hidden_state
     return states
 
 
 def head_logits(causal: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """Logits [positions x vocabulary] of hidden states [positions x width], final soft-capping included."""
+    """Logits [positions x vocabulary] of hidden states [positions x width], scale and final soft-capping included."""
     logits: torch.Tensor = causal.get_output_embeddings()(hidden)
-    cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+    scale, cap = _scale_and_cap(causal)
+    if scale != 1:
+        logits = logits * scale
     return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def plain_head(causal: Any) -> Head | None:
+    """The head as one matrix, where it is no more than that: an adapter on it, say, makes it more."""
+    head = causal.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.weight.layout != torch.strided:
+        return None
+    return Head(head.weight, head.bias, *_scale_and_cap(causal))
+
+
+def _scale_and_cap(causal: Any) -> tuple[float, float | None]:
+    config = causal.config.get_text_config()
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    return float(scale), getattr(config, "final_logit_softcapping", None)
+
+
+def _length_limit(causal: Any) -> int | None:
+    """Length beyond which a row changes the rotary embedding of those beside it [tokens], if there is one."""
+    config = causal.config.get_text_config()
+    told = getattr(config, "rope_parameters", None) or {}
+    for parameters in (told, *(part for part in told.values() if isinstance(part, dict))):
+        if parameters.get("rope_type") in _ROPE_BY_LENGTH:
+            return int(parameters.get("original_max_position_embeddings") or config.max_position_embeddings)
+    return None
+
+
+def check_windows(config: Any, windows: dict[int, int | None]) -> None:
+    """Raise `PackingUnsupported` unless every layer asked for the window that transformers' mask would give it.
+
+    windows: of each layer, by its number. A model may leave its window to the mask, which the packed form never sees;
+    rows shorter than the window would not tell.
+    """
+    window = getattr(config, "sliding_window", None)
+    layers = int(config.num_hidden_layers)
+    kinds = getattr(config, "layer_types", None) or [None if window is None else "sliding_attention"] * layers
+    expected = {"full_attention": None, "sliding_attention": window, None: None}
+    if len(windows) != layers or any(kind not in expected for kind in kinds):
+        raise PackingUnsupported("its layers are not all full or sliding attention")
+    if any(windows[layer] != expected[kind] for layer, kind in enumerate(kinds)):
+        raise PackingUnsupported("its layers do not tell their sliding window")

@@ -28,7 +28,8 @@ from core.errors import JobCancelled, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.model_loading import load_model, load_tokenizer
 from core.models import PROVENANCE, ModelSpec
-from core.response_loss import LossEngine, head_logits, padded, plan_batches, scored_positions, trunk_states
+from core.packing import plan_batches
+from core.response_loss import LossEngine, head_logits, padded, scored_positions, trunk_states
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")

@@ -1,0 +1,214 @@
+"""Which rows are computed together, and how they lie in one sequence: end to end, a shared beginning only once.
+
+    [beginning of A][rest of row 1][rest of row 2] ... [beginning of B][rest of row 7] ... [row 9] ...
+
+A template begins most rows with the same words. What is computed for a token hangs only on the tokens before it, so the
+beginning that rows of a pack share is computed once and every one of them looks back at it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.encoding import Encoded
+
+_LEAST_SHARED = 16
+"""A shorter beginning is not looked for: what it saves is less than what looking back at it costs [tokens]."""
+_FIRST_BATCH_SHARE = 8
+_LIKE_LENGTH = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Indices of the rows that are computed together, and the length of the longest [tokens]."""
+
+    rows: tuple[int, ...]
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens of a pack that attend to each other: those of a row, after the beginning that it shares, if any."""
+
+    start: int
+    length: int
+    shared_start: int = 0
+    shared_length: int = 0
+
+    @property
+    def seen(self) -> int:
+        """Tokens that the last one attends to, itself included."""
+        return self.shared_length + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Segments of like length whose attention is computed in one call.
+
+    `places` [segments x longest] are the tokens' places in the pack; a shorter segment repeats its last token, which
+    causal attention lets no earlier token see.
+    """
+
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Rows laid end to end.
+
+    input_ids and position_ids [tokens]; `buckets` hold every segment, and `answers` [tokens] says where each token's
+    own result lies among the buckets' results, laid flat one bucket after another. Of every scored token, in order of
+    rows: its row, the place of the token that predicts it, and its id.
+    """
+
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    buckets: tuple[Bucket, ...]
+    answers: NDArray[np.int64]
+    row_index: NDArray[np.int64]
+    state_index: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+
+def plan_batches(lengths: Sequence[int], token_budget: int) -> list[Batch]:
+    """Batches of rows of like length, longest first, padded size at most `token_budget` [tokens].
+
+    A row longer than the budget gets a batch of its own. Longest first: if memory runs out, it does so at once.
+    """
+    order = _longest_first(lengths)
+    batches: list[Batch] = []
+    start = 0
+    while start < len(order):
+        length = lengths[order[start]]
+        count = max(1, token_budget // max(1, length))
+        batches.append(Batch(tuple(order[start : start + count]), length))
+        start += count
+    return batches
+
+
+def plan_packs(lengths: Sequence[int], token_budget: int) -> list[Batch]:
+    """Batches of rows that are laid end to end, longest first, together at most `token_budget` [tokens].
+
+    The first one is smaller, so that the first result comes early. A row longer than the budget is alone.
+    """
+    batches: list[Batch] = []
+    rows: list[int] = []
+    tokens, budget = 0, max(1, token_budget // _FIRST_BATCH_SHARE)
+    for row in _longest_first(lengths):
+        if rows and tokens + lengths[row] > budget:
+            batches.append(Batch(tuple(rows), lengths[rows[0]]))
+            rows, tokens, budget = [], 0, token_budget
+        rows.append(row)
+        tokens += lengths[row]
+    if rows:
+        batches.append(Batch(tuple(rows), lengths[rows[0]]))
+    return batches
+
+
+def pack_rows(rows: Sequence[Encoded], share: bool = True) -> Pack:
+    """Lay the rows end to end; with `share`, a beginning that several have is there once.
+
+    A row ends before its last scored token, which nothing is predicted from.
+    """
+    layout = _Layout()
+    for members, shared in _beginnings(rows) if share else (([index], 0) for index in range(len(rows))):
+        shared_start = layout.add_tokens(rows[members[0]].input_ids[:shared], 0)
+        if shared:
+            layout.segments.append(Segment(shared_start, shared))
+        for index in members:
+            layout.add_row(index, rows[index], shared_start, shared)
+    return layout.pack()
+
+
+class _Layout:
+    """Collects tokens and segments of a pack."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self._ids: list[NDArray[np.int32]] = []
+        self._positions: list[NDArray[np.int64]] = []
+        self._scored: list[tuple[int, NDArray[np.int64], NDArray[np.int32]]] = []
+        self._tokens = 0
+
+    def add_tokens(self, input_ids: NDArray[np.int32], first_position: int) -> int:
+        """Place of the first of them."""
+        start = self._tokens
+        self._ids.append(input_ids)
+        self._positions.append(np.arange(first_position, first_position + len(input_ids)))
+        self._tokens += len(input_ids)
+        return start
+
+    def add_row(self, index: int, row: Encoded, shared_start: int, shared: int) -> None:
+        """A row, of which the first `shared` tokens are there already."""
+        scored = np.flatnonzero(row.scored)
+        end = int(scored[-1]) if len(scored) else len(row.input_ids)
+        start = self.add_tokens(row.input_ids[shared:end], shared)
+        self.segments.append(Segment(start, end - shared, shared_start, shared))
+        # logits[t] predict token t + 1, so a token that is scored at t + 1 needs the state at t.
+        self._scored.append((index, start + scored - 1 - shared, row.input_ids[scored]))
+
+    def pack(self) -> Pack:
+        """What was collected."""
+        self._scored.sort(key=lambda item: item[0])
+        buckets, answers = _buckets(self.segments, self._tokens)
+        return Pack(
+            np.concatenate(self._ids).astype(np.int64),
+            np.concatenate(self._positions),
+            buckets,
+            answers,
+            np.concatenate([np.full(len(places), index, np.int64) for index, places, _ in self._scored]),
+            np.concatenate([places for _, places, _ in self._scored]),
+            np.concatenate([targets for _, _, targets in self._scored]).astype(np.int64),
+        )
+
+
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+
+
+def _beginnings(rows: Sequence[Encoded]) -> Iterable[tuple[list[int], int]]:
+    """Groups of rows, and how many first tokens all of a group share [tokens].
+
+    The state that predicts a row's first scored token stays the row's own.
+    """
+    groups: defaultdict[bytes, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        first_scored = int(np.argmax(row.scored))
+        key = row.input_ids[:_LEAST_SHARED].tobytes() if first_scored > _LEAST_SHARED else b""
+        groups[key].append(index)
+    for key, members in groups.items():
+        yield (
+            (members, _shared_length([rows[index] for index in members])) if key and len(members) > 1 else (members, 0)
+        )
+
+
+def _shared_length(rows: Sequence[Encoded]) -> int:
+    first, shared = rows[0], min(int(np.argmax(row.scored)) for row in rows) - 1
+    for row in rows[1:]:
+        differs = first.input_ids[:shared] != row.input_ids[:shared]
+        shared = int(np.argmax(differs)) if differs.any() else shared
+    return shared
+
+
+def _buckets(segments: Sequence[Segment], tokens: int) -> tuple[tuple[Bucket, ...], NDArray[np.int64]]:
+    answers = np.zeros(tokens, np.int64)
+    buckets: list[Bucket] = []
+    waiting = sorted(segments, key=lambda segment: -segment.seen)
+    flat = 0
+    while waiting:
+        longest = waiting[0].seen
+        alike = [segment for segment in waiting if segment.seen * _LIKE_LENGTH >= longest]
+        waiting = waiting[len(alike) :]
+        places = np.empty((len(alike), longest), np.int64)
+        for line, segment in zip(places, alike, strict=True):
+            shared, end = segment.shared_length, segment.start + segment.length
+            line[:shared] = np.arange(segment.shared_start, segment.shared_start + shared)
+            line[shared : segment.seen] = np.arange(segment.start, end)
+            line[segment.seen :] = end - 1
+            answers[segment.start : end] = np.arange(flat + shared, flat + segment.seen)
+            flat += longest
+        buckets.append(Bucket(places))
+    return tuple(buckets), answers
