@@ -2,11 +2,12 @@
 
     python -m bench.engine --model FOLDER --rows FILE... [--limit 20] [--rounds 3] [--lm-eval PYTHON]
 
-Every way scores the same tokens in every round, so that what else the machine does falls on all alike. Printed for each:
-useful tokens (those of the rows, padding not counted) a CPU second with the range over rounds; the share of the measured
-rate of matrix products that its useful work is; the worst difference of a loss per token from transformers' own; and,
-each way in a process of its own, the peak of resident memory. Useful work is 2 operations a weight for every token of the
-trunk that must be run (a shared beginning once) and 2 x width x vocabulary for every scored position.
+Every way scores the same tokens in every round, so that what else the machine does falls on all alike. Printed for
+each: useful tokens (those of the rows, padding not counted) a CPU second with the range over rounds; the share of the
+measured rate of matrix products that its useful work is; the worst difference of a loss per token from transformers'
+own; and, each way in a process of its own, the peak of resident memory. Useful work is 2 operations a weight for every
+token of the trunk that must be run (a shared beginning once a pack) and 2 x width x vocabulary for every scored
+position.
 
 With `--lm-eval`, a Python that has lm-evaluation-harness scores the same rows by `loglikelihood` in batches of 8.
 """
@@ -35,7 +36,7 @@ from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.examples import DatasetRow
 from core.importing import SourceOptions, read_examples
 from core.matrix_products import fast_products
-from core.packing import pack_rows
+from core.packing import pack_rows, plan_packs
 from core.response_loss import LossEngine, Ways
 
 Losses = NDArray[np.float64]
@@ -115,7 +116,8 @@ class Shapes:
         """Useful floating-point operations of scoring the rows."""
         tokens = sum(len(row.input_ids) for row in rows)
         if share:
-            tokens = len(pack_rows(rows).input_ids)
+            plan = plan_packs([len(row.input_ids) for row in rows], settings.integer("cpu_batch_tokens"))
+            tokens = sum(len(pack_rows([rows[row] for row in batch.rows]).input_ids) for batch in plan)
         scored = sum(row.token_count for row in rows)
         return 2.0 * self.trunk_weights * tokens + 2.0 * self.width * self.vocabulary * scored
 
@@ -129,7 +131,7 @@ def shapes_of(model: Any) -> Shapes:
 
 
 def product_rates(shapes: Shapes, seconds: float = 1.0) -> tuple[float, float]:
-    """Floating-point operations a CPU second of torch.mm, and of the linear layer that the engine runs, at this size."""
+    """Floating-point operations a CPU second of torch.mm, and of the engine's linear layer, at this size."""
     states, weight = torch.randn(1024, shapes.width), torch.randn(shapes.inner, shapes.width)
     turned = weight.t()
 
@@ -229,7 +231,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name in WAYS if not arguments.only or any(part in name for part in arguments.only)]
     for name in names:
         WAYS[name](model, rows[:2])
-    shapes, seconds, losses = shapes_of(model), {name: [] for name in names}, {}
+    shapes, losses = shapes_of(model), {}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     gigabytes: dict[str, float] = {}
     rates = []
     with tempfile.TemporaryDirectory() as folder:
@@ -282,10 +285,11 @@ def table(found: dict[str, Any]) -> str:
     tokens = found["tokens"]
     first = np.median(next(iter(found["ways"].values()))["seconds"])
     lines = [
-        f"{found['rows']:,} rows, {tokens:,} tokens, {found['scored']:,} scored; weights {found['weights_gigabytes']:.2f} "
-        f"GB; matrix products {plain / 1e9:.0f} GFLOP/s (torch.mm), {fast / 1e9:.0f} (the engine's)",
+        f"{found['rows']:,} rows, {tokens:,} tokens, {found['scored']:,} scored; "
+        f"weights {found['weights_gigabytes']:.2f} GB; "
+        f"matrix products {plain / 1e9:.0f} GFLOP/s (torch.mm), {fast / 1e9:.0f} (the engine's)",
         "",
-        "| way | tokens/CPU-s (range) | x first | of torch.mm | of the engine's | peak GB | worst difference [nats/token] |",
+        "| way | tokens/CPU-s (range) | x first | of torch.mm | of the engine's | peak GB | worst nats/token off |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, way in found["ways"].items():
@@ -295,7 +299,8 @@ def table(found: dict[str, Any]) -> str:
         peak = "" if way["peak_gigabytes"] is None else f"{way['peak_gigabytes']:.2f}"
         lines.append(
             f"| {name} | {tokens / median:.0f} ({tokens / seconds.max():.0f}-{tokens / seconds.min():.0f}) "
-            f"| {first / median:.2f} | {rate / plain:.0%} | {rate / fast:.0%} | {peak} | {way['worst_difference']:.1e} |"
+            f"| {first / median:.2f} | {rate / plain:.0%} | {rate / fast:.0%} | {peak} "
+            f"| {way['worst_difference']:.1e} |"
         )
     return "\n".join(lines)
 
@@ -310,7 +315,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=1024, help="tokens")
     parser.add_argument("--lm-eval", metavar="PYTHON", help="a Python that has lm-evaluation-harness")
     parser.add_argument("--only", nargs="+", help="ways whose name has one of these parts")
-    parser.add_argument("--no-memory", action="store_true", help="do not run each way once more for its peak of memory")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the runs for the peaks of memory")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--peak-of", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

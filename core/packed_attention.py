@@ -78,7 +78,7 @@ def _attend(
     heads, width = query.shape[1], value.shape[-1]
     query, key, value = query[0], key[0], value[0]
     answers = [
-        _attend_rows(*(_rows(states, places) for states in (query, key, value)), scaling, sliding_window)
+        _attend_rows(_rows(query, places), _rows(key, places), _rows(value, places), scaling, sliding_window)
         .transpose(1, 2)
         .reshape(-1, heads, width)
         for places in packed_places.buckets

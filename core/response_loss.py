@@ -122,6 +122,7 @@ class LossEngine:
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self.splits = self._split_agrees()
+        self._length_limit = _length_limit(self._causal) if self.splits else None
         self._head = plain_head(self._causal) if self.splits and ways.tiled else None
         self.packs, self._why_padded = self._packing_agrees()
 
@@ -135,8 +136,7 @@ class LossEngine:
 
     def plan(self, lengths: Sequence[int], token_budget: int) -> list[Batch]:
         """Batches under the budget [tokens], longest rows first."""
-        limit = _length_limit(self._causal) if self.splits else None
-        long = [row for row, length in enumerate(lengths) if limit is not None and length > limit]
+        long = [row for row, length in enumerate(lengths) if self._is_alone(length)]
         rest = sorted(set(range(len(lengths))).difference(long))
         planned = (plan_packs if self.packs else plan_batches)([lengths[row] for row in rest], token_budget)
         alone = [Batch((row,), lengths[row]) for row in sorted(long, key=lambda row: -lengths[row])]
@@ -145,6 +145,8 @@ class LossEngine:
     @torch.inference_mode()
     def nll_sums(self, rows: Sequence[Encoded]) -> NDArray[np.float64]:
         """nll_sum of each row [nats], float64; the rows are computed together."""
+        if len(rows) > 1 and any(self._is_alone(len(row.input_ids)) for row in rows):
+            return np.concatenate([self.nll_sums([row]) for row in rows])
         row_index, losses = self._losses(rows)
         sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
         sums.index_add_(0, row_index, losses.double())
@@ -159,7 +161,10 @@ class LossEngine:
     def _losses(self, rows: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         """Of every scored token, in order of rows: its row and its loss [nats]."""
         with fast_products(self._device, self._dtype) if self._ways.fast_products else nullcontext():
-            if self.packs:
+            alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
+            if alone:
+                self._forget_lengths()
+            if self.packs and not alone:
                 pack = pack_rows(rows, self._ways.shared)
                 states = self._packed_states(pack)[torch.from_numpy(pack.state_index).to(self._device)]
                 row_index, targets = (torch.from_numpy(x).to(self._device) for x in (pack.row_index, pack.targets))
@@ -171,6 +176,15 @@ class LossEngine:
                 return row_index, self._head_losses(states, targets)
             logits = self._whole_logits(input_ids, mask, positions)[row_index, state_index]
             return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
+
+    def _is_alone(self, length: int) -> bool:
+        """Whether a row so long [tokens] would change the rotary embedding of those beside it."""
+        return self._length_limit is not None and length > self._length_limit
+
+    def _forget_lengths(self) -> None:
+        """A dynamic rotary embedding keeps that of the longest row until it sees a short one."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=self._device)
+        trunk_states(self._causal, token, token + 1, token)
 
     def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if self._head is not None:

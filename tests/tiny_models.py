@@ -9,12 +9,18 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -93,6 +99,14 @@ def make_model(family: str, seed: int = 0, vocabulary_size: int = 400) -> torch.
     elif family == "gemma2":
         caps = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": 5.0, "sliding_window": 16}
         model = Gemma2ForCausalLM(Gemma2Config(**llama, **caps, head_dim=16, query_pre_attn_scalar=16))
+    elif family == "gemma3":
+        windows = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+        shape = {**windows, "head_dim": 16, "query_pre_attn_scalar": 16, "tie_word_embeddings": True}
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**llama, **shape))
+    elif family == "mistral":
+        model = MistralForCausalLM(MistralConfig(**llama, sliding_window=16))
+    elif family == "mamba":
+        model = MambaForCausalLM(MambaConfig(**common, num_hidden_layers=2, hidden_size=32, state_size=4))
     elif family == "granite":
         model = GraniteForCausalLM(GraniteConfig(**llama, logits_scaling=4.0))
     elif family == "gpt2":
@@ -102,8 +116,9 @@ def make_model(family: str, seed: int = 0, vocabulary_size: int = 400) -> torch.
     return model.eval()
 
 
-FAMILIES = ("llama", "llama-tied", "qwen2", "gemma2", "granite", "gpt2")
-"""Those whose trunk and head come apart, granite (its head scales its logits) and gpt2 (its trunk is not `.model`)."""
+FAMILIES = ("llama", "llama-tied", "qwen2", "gemma2", "gemma3", "mistral", "granite", "gpt2", "mamba")
+"""Several key/value heads or one, tied embeddings and not, soft caps (gemma2), sliding windows of 16 (gemma2, gemma3,
+mistral), scaled logits (granite), learned positions (gpt2), and a state that runs from token to token (mamba)."""
 
 
 def save_model_folder(folder: Path, family: str = "llama", seed: int = 0, **tokenizer_options: Any) -> Path:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.encoding import Encoded, encode_examples
 from core.errors import ModelUnusable
+from core.packed_attention import PackingUnsupported
 from core.packing import plan_batches
-from core.response_loss import LossEngine, measure_noise, padded, response_losses
+from core.response_loss import LossEngine, Ways, check_windows, measure_noise, padded, response_losses
 from tests.tiny_models import EOS, FAMILIES, MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
 
@@ -99,6 +101,81 @@ def test_every_loss_agrees_with_transformers_labels(model: torch.nn.Module, mixe
 def test_the_head_runs_on_scored_positions_where_it_gives_the_models_own_logits(family: str) -> None:
     splits = LossEngine(make_model(family)).splits
     assert splits
+
+
+PADDED = {"gemma2": "its attention is soft-capped", "mamba": "not all full or sliding attention"}
+WAYS = {
+    "padded": Ways(packed=False, tiled=False),
+    "padded, tiled": Ways(packed=False),
+    "packed": Ways(shared=False, tiled=False),
+    "packed, tiled": Ways(shared=False),
+    "all": Ways(),
+    "torch's products": Ways(fast_products=False),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_are_packed_where_the_model_agrees_and_the_log_says_why_not(family: str) -> None:
+    engine = LossEngine(make_model(family))
+    assert engine.packs == (family not in PADDED)
+    expected = f"padded batches (.*{PADDED[family]}" if family in PADDED else "packed, shared beginnings once"
+    assert expected.partition(".*")[0] in engine.path
+    assert expected.rpartition(".*")[2] in engine.path
+
+
+@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("adds_bos", [True, False], ids=["with BOS", "without BOS"])
+def test_every_way_gives_the_losses_of_labels(model: torch.nn.Module, ways: Ways, adds_bos: bool) -> None:
+    rows = encode_examples(MIXED_EXAMPLES, make_tokenizer(adds_bos=adds_bos), encoding_spec("alpaca"))
+    expected = [label_loss(model, row) for row in rows]
+    engine = LossEngine(model, ways)
+    counts = [row.token_count for row in rows]
+    np.testing.assert_allclose(engine.nll_sums(rows) / counts, expected, rtol=0, atol=1e-5)
+    alone = [float(engine.nll_sums([row])[0]) for row in rows]
+    np.testing.assert_allclose(np.divide(alone, counts), expected, rtol=0, atol=1e-5)
+    assert len(engine.token_losses(rows[4])) == counts[4]
+
+
+def test_a_very_long_row_among_short_ones_gives_the_loss_of_labels(model: torch.nn.Module) -> None:
+    random = np.random.default_rng(0)
+    rows = [row_of(random.integers(5, 400, size).tolist(), [0] * 3 + [1] * (size - 3)) for size in (1000, 5, 40, 17)]
+    expected = [label_loss(model, row) for row in rows]
+    np.testing.assert_allclose(losses_of(model, rows, 2048), expected, rtol=0, atol=1e-5)
+
+
+def test_the_model_is_left_with_its_own_attention(mixed: list[Encoded]) -> None:
+    model: Any = make_model("llama")
+    before = model.config._attn_implementation
+    losses_of(model, mixed)
+    assert model.config._attn_implementation == before
+
+
+def test_a_window_that_a_layer_leaves_to_the_mask_is_not_packed() -> None:
+    config = SimpleNamespace(sliding_window=4096, num_hidden_layers=2, layer_types=None)
+    check_windows(config, {0: 4096, 1: 4096})
+    with pytest.raises(PackingUnsupported, match="do not tell their sliding window"):
+        check_windows(config, {0: None, 1: None})
+    config.layer_types = ["chunked_attention", "full_attention"]
+    with pytest.raises(PackingUnsupported, match="not all full or sliding"):
+        check_windows(config, {0: None, 1: None})
+
+
+def test_a_row_that_changes_the_rotary_embedding_of_others_is_computed_alone() -> None:
+    torch.manual_seed(0)
+    shape = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64}
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    config = LlamaConfig(
+        **shape, vocab_size=400, initializer_range=0.2, max_position_embeddings=32, rope_parameters=rope
+    )
+    model = LlamaForCausalLM(config).eval()
+    rows = [row_of(list(range(5, 5 + size)), [0] + [1] * (size - 1)) for size in (20, 90, 25, 60, 31)]
+    engine = LossEngine(model)
+    assert [batch.rows for batch in engine.plan([len(row.input_ids) for row in rows], 1000)][:2] == [(1,), (3,)]
+    expected = [label_loss(model, row) for row in rows]  # a short one before each long one
+    np.testing.assert_allclose(losses_of(model, rows), expected, rtol=0, atol=1e-5)
+    counts = [row.token_count for row in rows]
+    np.testing.assert_allclose(engine.nll_sums(rows) / counts, expected, rtol=0, atol=1e-5)
+    assert measure_noise(model, rows) < 1e-5
 
 
 def test_soft_capped_logits_are_capped() -> None:

@@ -1,0 +1,85 @@
+"""The head in tiles against a log-softmax of all logits in double precision."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from core.tiled_head import Head
+
+
+def exact(head: Head, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    logits = states.double() @ head.weight.double().T + (0 if head.bias is None else head.bias.double())
+    logits = logits * head.scale
+    if head.cap:
+        logits = head.cap * torch.tanh(logits / head.cap)
+    return F.cross_entropy(logits, targets, reduction="none")
+
+
+@pytest.fixture
+def states() -> torch.Tensor:
+    return torch.randn(37, 24, generator=torch.Generator().manual_seed(1)) * 3
+
+
+@pytest.fixture
+def weight() -> torch.Tensor:
+    return torch.randn(301, 24, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def targets() -> torch.Tensor:
+    return torch.randint(0, 301, (37,), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(autouse=True, params=[(512, 2048), (5, 64), (8, 300)])
+def _tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    positions, tokens = request.param
+    monkeypatch.setattr("core.tiled_head._TILE_POSITIONS", positions)
+    monkeypatch.setattr("core.tiled_head._TILE_TOKENS", tokens)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_tiles_give_the_log_softmax_of_all_logits(
+    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, scale: float, cap: float | None, with_bias: bool
+) -> None:
+    head = Head(weight, weight[:, 0].clone() if with_bias else None, scale, cap)
+    np.testing.assert_allclose(head.losses(states, targets), exact(head, states, targets), rtol=0, atol=2e-5)
+
+
+def test_a_later_logit_far_above_the_first_tile_does_not_overflow(
+    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+) -> None:
+    weight[-1] *= 60
+    head = Head(weight, None, 1.0, None)
+    losses = head.losses(states, targets)
+    assert torch.isfinite(losses).all()
+    np.testing.assert_allclose(losses, exact(head, states, targets), rtol=1e-5, atol=1e-4)
+
+
+def test_what_is_not_finite_stays_with_its_position(
+    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+) -> None:
+    head = Head(weight, None, 1.0, None)
+    whole = head.losses(states, targets)
+    states[4] = torch.nan
+    losses = head.losses(states, targets)
+    assert torch.isnan(losses[4])
+    others = torch.arange(37) != 4
+    np.testing.assert_allclose(losses[others], whole[others], rtol=0, atol=1e-5)
+
+
+def test_tokens_that_a_bias_rules_out_add_nothing(
+    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+) -> None:
+    bias = torch.zeros(301)
+    bias[:70] = -torch.inf  # all of a small first tile
+    head = Head(weight, bias, 1.0, None)
+    kept = targets >= 70
+    losses = head.losses(states[kept], targets[kept])
+    np.testing.assert_allclose(losses, exact(head, states[kept], targets[kept]), rtol=0, atol=2e-5)
+
+
+def test_no_positions_have_no_losses(weight: torch.Tensor) -> None:
+    assert len(Head(weight, None, 1.0, None).losses(torch.zeros(0, 24), torch.zeros(0, dtype=torch.long))) == 0
