@@ -26,7 +26,7 @@ SETTINGS = (
     Setting("max_json_depth", 64, "A record nested deeper is rejected [levels]."),
     Setting("max_upload_megabytes", 200, "Largest upload through the page; larger files come by server path [MB]."),
     Setting("max_length", 2048, "Tokens kept of an example; the rest of a longer response is cut off [tokens]."),
-    Setting("cpu_batch_tokens", 2048, "Tokens of one scoring batch on a CPU, padding included [tokens]."),
+    Setting("cpu_batch_tokens", 2048, "Tokens of one scoring batch on a CPU [tokens]."),
     Setting("cuda_batch_tokens", 32768, "Tokens of one scoring batch on a GPU; halved when memory runs out [tokens]."),
     Setting("shard_seconds", 2.0, "A worker writes what it has finished at least this often [seconds]."),
     Setting("low_base_loss", 0.05, "Below this base loss a row is flagged low_base_loss [nats per token]."),
