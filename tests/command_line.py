@@ -11,9 +11,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(workspace: Path, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Start `python -m core ARGUMENTS --workspace WORKSPACE` without waiting."""
+    """Start `python -m core ARGUMENTS --workspace WORKSPACE` without waiting.
+
+    It hears Ctrl-C, also where the tests themselves run in the background of a shell and do not.
+    """
+    python = ["env", "--default-signal=INT", sys.executable]
     return subprocess.Popen(
-        [sys.executable, "-m", "core", *map(str, arguments), "--workspace", str(workspace)],
+        [*python, "-m", "core", *map(str, arguments), "--workspace", str(workspace)],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **environment},
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from core.jobs import Job, all_jobs
 from tests import command_line
 from tests.waiting import wait_for
 
-ROWS = 500
+ROWS = 250
 # Small batches, each a shard of its own, and enough of them: a busy machine, too, finds a middle to be killed in.
 SLOW = {"LOBASS_CPU_BATCH_TOKENS": "64", "LOBASS_SHARD_SECONDS": "0", "OMP_NUM_THREADS": "1"}
 
