@@ -19,7 +19,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -246,6 +246,19 @@ def unfinished(jobs: Iterable[Job], identity: dict[str, Any]) -> Job | None:
     """The newest unsettled job whose request has all of `identity`'s fields: work to join or to go on with."""
     matching = [job for job in jobs if not job.is_settled and identity.items() <= job.request.items()]
     return matching[-1] if matching else None
+
+
+def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[], Job]) -> Job:
+    """The unfinished job of that identity, its worker started where none is at it, or a new one that `create` makes.
+
+    One that is done waits to be taken in: started again it would do its work a second time.
+    """
+    job = unfinished(all_jobs(workspace), identity)
+    if job is None or job.state in ("failed", "cancelled"):
+        job = create()
+    if job.state not in ("running", "done"):
+        start_worker(job)
+    return job
 
 
 class Stopwatch:

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import NoUsableRows, SelectionInvalid
-from core.jobs import Job, all_jobs, create_job, start_worker, unfinished
+from core.jobs import Job, all_jobs, create_job, join_or_start, unfinished
 from core.near_duplicate_search import RESULT
 from core.store import Store
-from core.store.near_duplicates import count_examples, near_duplicate_sets, save_near_duplicates
+from core.store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
 
 KIND = "near_duplicates"
 DEFAULT_THRESHOLD = 0.8
@@ -26,13 +26,7 @@ def begin_near_duplicates(store: Store, dataset: str, threshold: float) -> Job |
     known = [found for found in near_duplicate_sets(store, dataset) if found.threshold == identity["threshold"]]
     if known and not known[0].stale:
         return None
-    job = unfinished(all_jobs(store.workspace), identity)
-    if job is None or job.state in ("failed", "cancelled"):
-        job = create_near_duplicate_job(store, dataset, threshold)
-    # One that is done waits to be taken in.
-    if job.state not in ("running", "done"):
-        start_worker(job)
-    return job
+    return join_or_start(store.workspace, identity, lambda: create_near_duplicate_job(store, dataset, threshold))
 
 
 def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> Job:
@@ -49,7 +43,7 @@ def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> J
 
 def open_search(store: Store, dataset: str, threshold: float) -> Job | None:
     """The search of a dataset at a threshold that is under way or was interrupted, if there is one."""
-    wanted = {"kind": KIND, "dataset": dataset, "threshold": round(threshold, 4)}
+    wanted = {"kind": KIND, "dataset": dataset, "threshold": rounded(threshold)}
     return unfinished(all_jobs(store.workspace), wanted)
 
 
@@ -70,4 +64,4 @@ def _identity(store: Store, dataset: str, threshold: float) -> dict[str, Any]:
     count = count_examples(store, dataset)
     if not count:
         raise NoUsableRows(f"The dataset {dataset!r} has no rows to compare. Import a file into it first.")
-    return {"kind": KIND, "dataset": dataset, "threshold": round(threshold, 4), "example_count": count}
+    return {"kind": KIND, "dataset": dataset, "threshold": rounded(threshold), "example_count": count}

@@ -8,6 +8,6 @@ def snippet(column: str) -> str:
     return f"{beginning(column)} AS {column}"
 
 
-def beginning(text: str) -> str:
+def beginning(text: str, characters: int = SNIPPET_CHARACTERS) -> str:
     """SQL of a text's beginning on one line."""
-    return f"regexp_replace(left({text}, {SNIPPET_CHARACTERS}), '\\s+', ' ', 'g')"
+    return f"regexp_replace(left({text}, {characters:d}), '\\s+', ' ', 'g')"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
-from core.jobs import Job, all_jobs, start_worker, unfinished
+from core.jobs import Job, all_jobs, join_or_start, start_worker, unfinished
 from core.models import PROVENANCE, ModelSpec, trained_examples
 from core.near_duplicate_jobs import take_in_near_duplicates
 from core.scoring import (
@@ -95,13 +95,8 @@ def begin_training(store: Store, request: TrainRequest) -> Job | None:
         _start_next(store, request.then)
         return None
     identity = train_fields(store, request)["identity"]
-    job = unfinished(all_jobs(store.workspace), {"kind": "train", "identity": identity})
-    if job is None or job.state in ("failed", "cancelled"):
-        job = create_train_job(store, request)
-    # One that is done waits to be taken in: started again it would train a second time.
-    if job.state not in ("running", "done"):
-        start_worker(job)
-    return job
+    wanted = {"kind": "train", "identity": identity}
+    return join_or_start(store.workspace, wanted, lambda: create_train_job(store, request))
 
 
 def resume(store: Store, job: Job) -> None:

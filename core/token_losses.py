@@ -9,11 +9,11 @@ from typing import Any
 
 from core.errors import NotFound, NothingScored, TokensUnavailable
 from core.models import ModelSpec, resolve_model
+from core.scoring import ROLES
 from core.store import Store
 from core.store.token_cache import cached_tokens, save_tokens
 from core.token_process import TokenProcess
 
-ROLES = ("base", "reference")
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
 """How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps
 on another device."""

@@ -10,11 +10,11 @@ import os
 import select
 import sys
 import traceback
-import warnings
 from typing import Any, BinaryIO
 
 from core import settings
 from core.errors import CurationError
+from core.worker_log import in_short, log_for_people
 
 log = logging.getLogger("token_worker")
 
@@ -22,14 +22,8 @@ log = logging.getLogger("token_worker")
 def main() -> int:
     """Answer until the input ends or nothing is asked for `token_worker_idle_seconds`; exit 0."""
     answers = _take_stdout()
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True
-    )
-    log.setLevel(logging.INFO)
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    log_for_people(log)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    warnings.filterwarnings("ignore", category=FutureWarning)
     from core.token_engine import TokenEngine  # here: what libraries print while they load must not reach the answers
 
     engine = TokenEngine()
@@ -66,10 +60,7 @@ def _answer(engine: Any, line: bytes) -> dict[str, Any]:
     # The last line of defence, as in core.worker: a sentence for the person, the traceback for the log.
     except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        return {
-            "error": f"The token worker met an unexpected error ({type(error).__name__}: {first}). Its log says more."
-        }
+        return {"error": f"The token worker met an unexpected error ({in_short(error)}). Its log says more."}
 
 
 if __name__ == "__main__":

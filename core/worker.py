@@ -2,12 +2,10 @@
 
 import fcntl
 import logging
-import os
 import signal
 import sys
 import time
 import traceback
-import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -20,6 +18,7 @@ from core.errors import CurationError, JobCancelled
 from core.jobs import Job, Progress, Stopwatch, read_examples_file
 from core.models import ModelSpec
 from core.spool import SHARD_SCHEMA, read_shard, write_shard
+from core.worker_log import in_short, log_for_people
 
 log = logging.getLogger("worker")
 
@@ -30,14 +29,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("Usage: python -m core.worker JOB_DIR (a folder that holds job.json)\n")
         return 2
     job = Job(Path(arguments[0]).resolve())
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True
-    )
-    log.setLevel(logging.INFO)
-    # The log is for people: no progress bars of libraries, nor notes from their authors to each other.
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    warnings.filterwarnings("ignore", category=FutureWarning)
+    log_for_people(log)
     with open(job.folder / "worker.lock", "a", encoding="utf-8") as lock:
         if not _lock(lock):
             log.info("another worker is at this job")
@@ -75,9 +67,7 @@ def _run_to_outcome(job: Job) -> int:
     # The worker's last line of defence: whatever broke, the person gets a sentence and the log gets the traceback.
     except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        problem = f"{type(error).__name__}: {first}"
-        message = f"The worker stopped on an unexpected error ({problem}). See {job.folder.name}/worker.log."
+        message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
         job.finish({"state": "failed", "message": message})
     return 1
 

@@ -23,7 +23,7 @@ from core.filters import RowFilter
 from core.scores import FLAGS, Score
 from core.store import Store
 from ui.chart_frame import show_chart
-from ui.charts import domain_colours
+from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
 from ui.comparison_tables import (
     say_overlap_at_the_papers_shares,
@@ -31,12 +31,12 @@ from ui.comparison_tables import (
     show_correlations,
     show_movers_table,
 )
+from ui.filter_bar import FLAG_HELP
 from ui.plain_text import escaped
 from ui.session import Session, open_session
 from ui.tables import ALL_DOMAINS
 from ui.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
 
-DOMAINS_DRAWN = 8
 MOVERS = (10, 25, 50, 100)
 VIEWS = ("Agreement", "Top rows", "Movers")
 
@@ -143,8 +143,7 @@ def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFil
     without = right.multiselect(
         "With none of these flags", list(FLAGS), key="without_flag", placeholder="Any", bind="query-params",
         persist_state="session",
-        help="Leave out a row that has one of these flags in either run.  \n"
-        + "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items()),
+        help=f"Leave out a row that has one of these flags in either run.  \n{FLAG_HELP}",
     )  # fmt: skip
     return RowFilter(domains=tuple(chosen), without_flags=tuple(without))
 
@@ -236,7 +235,7 @@ def show_movers(view: View) -> None:
         if chosen.empty:
             st.caption("No row.")
         else:
-            show_movers_table(chosen, open_row)
+            show_movers_table(chosen, "row")
     st.caption(
         "Moved: percentile points of the domain's rows that the row rises from A to B; rank 1 is the highest score of "
         "the domain. In a small domain one place is many points. Select a row to read it."
@@ -248,11 +247,6 @@ def show_movers(view: View) -> None:
         show_both_scores(*found)
         st.caption(escaped(f"The row as A ({view.first.name}) has it"))
         example_card(found[0])
-
-
-def open_row(row_number: int | None) -> None:
-    """Open a row through the `row` field and so through the address; None closes it."""
-    st.session_state["row"] = row_number
 
 
 try:

@@ -9,7 +9,7 @@ from core.errors import CurationError
 from core.exploring.distributions import domain_counts
 from core.filters import RowFilter
 from core.scores import Score
-from ui.charts import domain_colours
+from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.distribution_view import show_distribution
 from ui.filter_bar import show_chips, show_filter_bar
 from ui.filter_state import chosen_filter
@@ -24,7 +24,6 @@ from ui.session import Session, open_session
 from ui.trust_view import show_trust
 from ui.widgets import run_picker, score_picker, show_error
 
-DOMAINS_DRAWN = 8
 _DOMAINS_SAID = 6
 
 
@@ -42,10 +41,10 @@ def explore() -> None:
         score = score_picker()
     st.caption(f"{score.label} = {score.formula} [{score.unit}]. High: {score.higher_means}.")
     table = str(session.store.run(run)["table"])
-    domains = [str(name) for (name,) in session.store.rows(f"SELECT DISTINCT domain FROM {table} ORDER BY domain")]
     row_filter = chosen_filter(session.store)
-    show_filter_bar(row_filter, domains, score)
     counts = domain_counts(session.store, table, row_filter)
+    domains = [str(name) for name in counts["domain"]]
+    show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     colours = domain_colours(domains)
     drawn = counts.nlargest(DOMAINS_DRAWN, "rows" if rows else "all_rows")["domain"]

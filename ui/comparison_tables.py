@@ -1,6 +1,5 @@
 """Tables of two runs side by side: their rank correlation, the rows that move, and one row's numbers in both."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -8,7 +7,7 @@ import streamlit as st
 
 from core.exploring.rank_changes import PAPER_SHARES
 from core.scores import SCORES
-from ui.tables import ALL_DOMAINS, COUNT, VALUE
+from ui.tables import ALL_DOMAINS, COUNT, VALUE, open_by_number, show_selectable
 
 LABELS = {
     "row_number": "Row",
@@ -54,25 +53,16 @@ def say_overlap_at_the_papers_shares(overlap: pd.DataFrame) -> None:
         st.markdown(f"In the top of both runs, all domains ranked together: {', '.join(found)}.")
 
 
-def show_movers_table(movers: pd.DataFrame, open_row: Callable[[int | None], None]) -> None:
-    """Movers of one direction, as `rank_movers` gives them; selecting one calls `open_row` with its number."""
-    numbers = movers["row_number"].tolist()
-    key = f"movers_{hash(tuple(numbers))}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        open_row(int(numbers[chosen[0]]) if chosen else None)
-
+def show_movers_table(movers: pd.DataFrame, field: str) -> None:
+    """Movers of one direction, as `rank_movers` gives them; selecting one puts its number into the field."""
     formats: dict[str, Any] = {
         **{LABELS[name]: COUNT for name in ("row_number", "first_rank", "second_rank", "domain_rows")},
         **{LABELS[name]: VALUE for name in ("first_score", "second_score")},
         **{LABELS[name]: st.column_config.TextColumn(width=260) for name in ("prompt", "response")},
         LABELS["moved"]: st.column_config.NumberColumn(format="%+.1f"),
     }
-    st.dataframe(
-        movers[list(LABELS)].rename(columns=LABELS), hide_index=True, key=key, column_config=formats,
-        on_select=open_selected, selection_mode="single-row",
-    )  # fmt: skip
+    shown = movers[list(LABELS)].rename(columns=LABELS)
+    show_selectable(shown, movers["row_number"].tolist(), "movers", open_by_number(field), column_config=formats)
 
 
 def show_both_scores(first: dict[str, Any], second: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import streamlit as st
 
 from core.exploring.density import smoothed
 from core.exploring.distributions import FINE_BINS, POSITIVE_COLUMNS, histogram, summary, with_shares
-from ui.brushes import Span
 from ui.chart_frame import show_chart
 from ui.charts import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
 from ui.filter_state import brush_range
@@ -85,7 +84,7 @@ def _choose(column: str) -> _Choice:
 def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure, pd.DataFrame]:
     """The chart and its numbers, of the domains that are drawn."""
     column = view.score.name
-    brush: Any = {"brushable": True, "brush": _brush(view, counted)}
+    brush: Any = {"brushable": True, "brush": view.brushed_span(counted)}
     numbers = with_shares(counted)
     if choice.kind == "Histogram":
         figure = histogram_figure(
@@ -105,14 +104,3 @@ def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure,
             figure = ridgeline_figure(found, quartiles[~quartiles["overall"]], view.colours, **brush)
         numbers = found.curve.rename(columns={"value": column})
     return figure, numbers[numbers["domain"].isin(list(view.colours))]
-
-
-def _brush(view: LinkedView, counted: Any) -> Span | None:
-    """The range that the filter holds on the score, an open end being the chart's."""
-    brushed = view.row_filter.range_on(view.score.name)
-    if (brushed.low, brushed.high) == (None, None):
-        return None
-    return (
-        counted.low if brushed.low is None else brushed.low,
-        counted.high if brushed.high is None else brushed.high,
-    )

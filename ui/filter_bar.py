@@ -1,5 +1,6 @@
 """The filter bar: the controls of the Explore page's filter, and a chip for every condition that is set."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from ui.filter_state import current_filter, set_filter
 from ui.plain_text import escaped
 
 KIND_LABELS = {"words": "All words", "phrase": "Exact phrase", "regex": "Regular expression"}
+KIND_HELP = "  \n".join(f"{KIND_LABELS[name]}: {meaning}." for name, meaning in SEARCH_KINDS.items())
+FLAG_HELP = "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items())
 _LONGEST_CHIP = 60
 
 
@@ -29,9 +32,13 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
     words.text_input(
         "Search", key="filter_query", help="Looks in the text of every row; upper and lower case are alike.", **anything
     )
-    kinds = "  \n".join(f"{KIND_LABELS[name]}: {meaning}." for name, meaning in SEARCH_KINDS.items())
     kind.selectbox(
-        "Search for", list(SEARCH_KINDS), format_func=KIND_LABELS.__getitem__, key="filter_kind", help=kinds, **react
+        "Search for",
+        list(SEARCH_KINDS),
+        format_func=KIND_LABELS.__getitem__,
+        key="filter_kind",
+        help=KIND_HELP,
+        **react,
     )
     place.selectbox(
         "In", list(SEARCH_PLACES), format_func=lambda name: SEARCH_PLACES[name].capitalize(), key="filter_place",
@@ -42,9 +49,8 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
 
 
 def _more_controls(score: Score, anything: dict[str, Any]) -> None:
-    flag_help = "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items())
-    st.multiselect("With none of these flags", list(FLAGS), key="filter_without", help=flag_help, **anything)
-    st.multiselect("With all of these flags", list(FLAGS), key="filter_with", help=flag_help, **anything)
+    st.multiselect("With none of these flags", list(FLAGS), key="filter_without", help=FLAG_HELP, **anything)
+    st.multiselect("With all of these flags", list(FLAGS), key="filter_with", help=FLAG_HELP, **anything)
     low, high = st.columns(2)
     reads = f"{score.label}: {score.formula}. High: {score.higher_means}. A drag over the histogram sets both ends."
     low.number_input(f"{score.label} from", format="%.4g", step=0.01, key="filter_low", help=reads, **anything)
@@ -56,14 +62,19 @@ def _more_controls(score: Score, anything: dict[str, Any]) -> None:
 
 def show_chips(row_filter: RowFilter) -> None:
     """A button for each condition that takes it away, and one for all of them."""
+    if show_chip_buttons(row_filter, "chip", set_filter) > 1:
+        st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_filter, args=(EVERYTHING,))
+
+
+def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter], None]) -> int:
+    """A button for each condition; pressing it calls `put` with the filter that is left. Returns how many there are."""
     chips = filter_chips(row_filter)
     for number, (label, without) in enumerate(chips):
         st.button(
-            escaped(label), key=f"chip_{number}", icon=":material/close:", help="Take this filter away.",
-            on_click=set_filter, args=(without,),
+            escaped(label), key=f"{key}_{number}", icon=":material/close:", help="Take this filter away.",
+            on_click=put, args=(without,),
         )  # fmt: skip
-    if len(chips) > 1:
-        st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_filter, args=(EVERYTHING,))
+    return len(chips)
 
 
 def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:

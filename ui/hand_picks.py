@@ -13,6 +13,7 @@ from core.scores import SCORES
 from core.selection import Pick, ScoredRun
 from core.selection.hand_picks import pick_table
 from ui.session import Session, forget, remember, remembered
+from ui.tables import open_by_number, show_selectable
 from ui.widgets import example_card, show_error
 
 CHOICES = {True: "Always keep", None: "No pick", False: "Never keep"}
@@ -104,21 +105,15 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
     page = st.pagination(pages, key=f"picks_page_{pages}") if pages > 1 else 1
     shown = picks[(page - 1) * PICKS_A_PAGE : page * PICKS_A_PAGE]
     frame = pick_table(session.store, run.table, score, shown)
-    numbers = frame["row_number"].tolist()
     frame["keep"] = frame["keep"].map(CHOICES)
     frame["rows"] = frame["rows"].fillna("not in this run")
-    key = f"picks_{hash(tuple(shown))}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        st.session_state[_ROW] = int(numbers[chosen[0]]) if chosen and pd.notna(numbers[chosen[0]]) else None
-
+    table_key = f"picks_{hash(tuple(shown))}"  # a pick that changed makes another table of the same rows
+    numbers = [None if pd.isna(number) else int(number) for number in frame["row_number"]]
     labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": SCORES[score].label}
     labels |= {"prompt": "Prompt"}
     with above:
-        st.dataframe(
-            frame[list(labels)].rename(columns=labels), hide_index=True, key=key, on_select=open_selected,
-            selection_mode="single-row",
+        show_selectable(
+            frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number(_ROW),
             column_config={SCORES[score].label: st.column_config.NumberColumn(format="%.4f")},
         )  # fmt: skip
         st.caption("Select a row to open it, and change its pick or its note.")

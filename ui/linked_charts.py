@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.exploring.distributions import histogram
+from core.exploring.distributions import Histogram, histogram
 from core.exploring.length_bias import length_plane, length_points
 from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.filters import RowFilter
@@ -43,19 +43,22 @@ class LinkedView:
         it keeps showing what its brush is a part of."""
         return self.row_filter.on_columns(*columns)
 
+    def brushed_span(self, counted: Histogram) -> Span | None:
+        """The range that the filter holds on a column, for its chart; an open end is the chart's."""
+        brushed = self.row_filter.range_on(counted.column)
+        if brushed.low is None and brushed.high is None:
+            return None
+        return (
+            counted.low if brushed.low is None else brushed.low,
+            counted.high if brushed.high is None else brushed.high,
+        )
+
 
 def show_linked_histogram(view: LinkedView) -> None:
     """The score's histogram by domain; a drag sideways sets a range."""
     column = view.score.name
     counted = histogram(view.store, view.table, column, view.beside(column))
-    brushed = view.row_filter.range_on(column)
-    brush: Span | None = None
-    if (brushed.low, brushed.high) != (None, None):
-        brush = (
-            counted.low if brushed.low is None else brushed.low,
-            counted.high if brushed.high is None else brushed.high,
-        )
-    figure = histogram_figure(counted, view.colours, brushable=True, brush=brush)
+    figure = histogram_figure(counted, view.colours, brushable=True, brush=view.brushed_span(counted))
     figure.update_layout(height=_HEIGHT)
     numbers = counted.bins[counted.bins["domain"].isin(list(view.colours))]
     show_chart(

@@ -21,6 +21,7 @@ from core.supervision import give_up
 from ui.near_duplicate_group import in_sentence, show_group
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered
+from ui.tables import open_by_number, show_selectable
 from ui.widgets import show_error
 
 _GROUPS_A_PAGE = 10
@@ -217,13 +218,6 @@ def _show_groups(session: Session, table: str, search: NearDuplicateSet, score: 
 
 
 def _groups_table(frame: pd.DataFrame, score: Score) -> None:
-    numbers = frame["group_number"].tolist()
-    key = f"near_groups_{hash(tuple(numbers))}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        st.session_state["group"] = int(numbers[chosen[0]]) if chosen else None
-
     formats: dict[str, Any] = {
         "group_number": st.column_config.NumberColumn("Group", format="localized"),
         "rows": st.column_config.NumberColumn("Rows", format="localized"),
@@ -235,7 +229,7 @@ def _groups_table(frame: pd.DataFrame, score: Score) -> None:
         "spread": st.column_config.NumberColumn("Spread", format="%.3f", help="Best less worst score of the group."),
         "text": st.column_config.TextColumn("Beginning of the best", width=520),
     }
-    st.dataframe(
-        frame, hide_index=True, key=key, column_order=list(formats), column_config=formats, on_select=open_selected,
-        selection_mode="single-row",
+    show_selectable(
+        frame, frame["group_number"].tolist(), "near_groups", open_by_number("group"), column_order=list(formats),
+        column_config=formats,
     )  # fmt: skip

@@ -16,8 +16,7 @@ from core.selection import ScoredRun
 from core.store import Store
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
 from core.text_search import ANY_TEXT, SEARCH_KINDS, SEARCH_PLACES, TextSearch
-from ui.filter_bar import KIND_LABELS, filter_chips
-from ui.plain_text import escaped
+from ui.filter_bar import FLAG_HELP, KIND_HELP, KIND_LABELS, show_chip_buttons
 
 _KEEP: Any = {"persist_state": "session"}
 _ANY: Any = {"placeholder": "Any", **_KEEP}
@@ -88,9 +87,8 @@ def _domains_and_flags(run: ScoredRun) -> tuple[tuple[str, ...], tuple[str, ...]
     )  # fmt: skip
     if missing := [domain for domain in chosen if domain not in run.totals]:
         domains.text(f"Not in this run: {', '.join(missing)}.")
-    meanings = "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items())
     without = flags.multiselect(
-        "Leave out rows flagged", list(FLAGS), key="recipe_without", placeholder="None", help=meanings, **_KEEP
+        "Leave out rows flagged", list(FLAGS), key="recipe_without", placeholder="None", help=FLAG_HELP, **_KEEP
     )
     return tuple(chosen), tuple(without)
 
@@ -117,9 +115,8 @@ def _search() -> TextSearch:
     query = words.text_input(
         "Search in the text", key="recipe_text", help="Keep only rows whose text has this; any case.", **_ANY
     )
-    kinds = "  \n".join(f"{KIND_LABELS[name]}: {meaning}." for name, meaning in SEARCH_KINDS.items())
     kind = how.selectbox(
-        "Search for", list(SEARCH_KINDS), format_func=KIND_LABELS.__getitem__, key="recipe_search_kind", help=kinds,
+        "Search for", list(SEARCH_KINDS), format_func=KIND_LABELS.__getitem__, key="recipe_search_kind", help=KIND_HELP,
         **_KEEP,
     )  # fmt: skip
     place = where.selectbox(
@@ -161,20 +158,9 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
 
 
 def _searches(store: Store, dataset: str) -> dict[float, str]:
-    """The searches there are by threshold, in words. Counting what a large dataset holds takes a while, so it is asked
-    anew only when a search or a file was added."""
-    dataset_id = store.dataset_id(dataset)
-    marks = store.rows(
-        "SELECT (SELECT list(near_duplicate_set_id) FROM near_duplicate_set WHERE dataset_id = $1), "
-        "(SELECT list(source_id) FROM source WHERE dataset_id = $1)",
-        [dataset_id],
-    )
-    cached = st.session_state.get("recipe_searches")
-    if cached is None or cached[0] != (dataset, marks):
-        searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
-        found = {search.threshold: _in_words(search) for search in searches}
-        cached = st.session_state["recipe_searches"] = ((dataset, marks), found)
-    return dict(cached[1])
+    """The searches there are by threshold, in words."""
+    searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
+    return {search.threshold: _in_words(search) for search in searches}
 
 
 def _in_words(search: NearDuplicateSet) -> str:
@@ -193,16 +179,11 @@ def _link_to_search(sentence: str) -> None:
 
 def _chips(carried: RowFilter) -> None:
     """What the filter has beyond the controls, each with a way to take it away."""
-    chips = filter_chips(carried)
-    if not chips:
+    if carried == EVERYTHING:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Also:", width="content")
-        for number, (label, without) in enumerate(chips):
-            st.button(
-                escaped(label), key=f"recipe_chip_{number}", icon=":material/close:", help="Take this filter away.",
-                on_click=_carry, args=(without,),
-            )  # fmt: skip
+        show_chip_buttons(carried, "recipe_chip", _carry)
 
 
 def _carry(row_filter: RowFilter) -> None:

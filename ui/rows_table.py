@@ -10,6 +10,7 @@ from core.exploring.browsing import SORT_COLUMNS, examples_page
 from core.filters import RowFilter
 from core.scores import SCORES, Score
 from core.store import Store
+from ui.tables import open_by_number, show_selectable
 
 ORDERS = ("Highest first", "Lowest first")
 PAGE_SIZES = (10, 25, 50, 100)
@@ -65,13 +66,6 @@ def _sort_label(name: str, score: Score) -> str:
 
 
 def _show_page(frame: pd.DataFrame, score: Score) -> None:
-    numbers = frame["row_number"].tolist()
-    key = f"rows_{hash(tuple(numbers))}_{st.session_state.get(_TURN, 0)}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        st.session_state["example"] = int(numbers[chosen[0]]) if chosen else None
-
     formats: dict[str, Any] = {
         name: st.column_config.NumberColumn(column_label(name), format="%.3f") for name in SCORES
     }
@@ -83,7 +77,8 @@ def _show_page(frame: pd.DataFrame, score: Score) -> None:
     formats |= {name: st.column_config.TextColumn(name.capitalize(), width=300) for name in ("prompt", "response")}
     shown = dict.fromkeys((score.name, "base_loss", "reference_loss", "token_count", "flags"))
     order = ["row_number", "domain", *shown, "prompt", "response"]
-    st.dataframe(
-        frame, hide_index=True, key=key, column_order=order, column_config=formats, on_select=open_selected,
-        selection_mode="single-row",
+    turn = st.session_state.get(_TURN, 0)
+    show_selectable(
+        frame, frame["row_number"].tolist(), f"rows_{turn}", open_by_number("example"), column_order=order,
+        column_config=formats,
     )  # fmt: skip

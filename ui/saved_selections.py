@@ -17,7 +17,7 @@ from core.selection.saved import (
 from core.store import Store
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered
-from ui.tables import COUNT
+from ui.tables import COUNT, show_selectable
 from ui.widgets import show_error
 
 _CHOSEN, _NEW_NAME = "manage_selection", "manage_name"
@@ -46,19 +46,15 @@ def chosen_name(label: str, names: list[str], key: str, meaning: str, start: int
 
 def _show_table(found: pd.DataFrame) -> None:
     names = found["name"].tolist()
-    key = f"selections_{hash(tuple(names))}"
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows:
-            st.session_state[_CHOSEN] = names[rows[0]]
+    def choose(name: str | None) -> None:
+        if name is not None:
+            st.session_state[_CHOSEN] = name
 
     labels = {"name": "Name", "run": "Run", "kept_rows": "Rows", "kept_tokens": "Tokens", "saved_at": "Saved"}
     saved_at = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="In your time zone.")
-    st.dataframe(
-        found.rename(columns=labels), hide_index=True, key=key, on_select=choose, selection_mode="single-row",
-        column_config={"Rows": COUNT, "Tokens": COUNT, "Saved": saved_at},
-    )  # fmt: skip
+    config = {"Rows": COUNT, "Tokens": COUNT, "Saved": saved_at}
+    show_selectable(found.rename(columns=labels), names, "selections", choose, column_config=config)
     st.caption("Rows and tokens as of saving. Select one to rename, duplicate, load or delete it.")
 
 

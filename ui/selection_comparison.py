@@ -12,7 +12,7 @@ from core.scores import SCORES
 from core.selection import Selection, compared_rows, overlap, saved_selection
 from core.store import Store
 from ui.saved_selections import chosen_name
-from ui.tables import ALL_DOMAINS, COUNT, SHARE
+from ui.tables import ALL_DOMAINS, COUNT, SHARE, open_by_number, show_selectable
 from ui.widgets import example_card, show_error
 
 PARTS = {"only_first": "Only in A", "only_second": "Only in B", "both": "In both"}
@@ -83,12 +83,6 @@ def _show_part(store: Store, first: Selection, second: Selection, counts: pd.Dat
 
 def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: str) -> None:
     numbers = rows["row_number"].tolist()
-    key = f"compared_{hash((part, tuple(numbers)))}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        st.session_state[_ROW] = int(numbers[chosen[0]]) if chosen else None
-
     labels = {"row_number": "Row", "domain": "Domain", **_value_labels(first, second)}
     other = {"only_first": ("second_outcome", "Why not in B"), "only_second": ("first_outcome", "Why not in A")}
     if part in other:
@@ -99,10 +93,8 @@ def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: st
     value = st.column_config.NumberColumn(format="%.4f")
     formats: dict[str, Any] = {label: value for name, label in labels.items() if name.endswith("_value")}
     formats |= {"Row": COUNT, "Tokens": COUNT}
-    st.dataframe(
-        rows[list(labels)].rename(columns=labels), hide_index=True, key=key, column_config=formats,
-        on_select=open_selected, selection_mode="single-row",
-    )  # fmt: skip
+    shown = rows[list(labels)].rename(columns=labels)
+    show_selectable(shown, numbers, f"compared_{part}", open_by_number(_ROW), column_config=formats)
 
 
 def _value_labels(first: Selection, second: Selection) -> dict[str, str]:

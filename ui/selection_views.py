@@ -10,13 +10,12 @@ from core.scores import SCORES
 from core.selection import KEPT, ORDERS, ScoredRun, Selection, Summary, near_the_cut
 from core.store import Store
 from ui.chart_frame import show_chart
-from ui.charts import domain_colours, histogram_figure
+from ui.charts import DOMAINS_DRAWN, domain_colours, histogram_figure
 from ui.hand_picks import show_pickable_row
 from ui.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.session import Session
-from ui.tables import COUNT
+from ui.tables import COUNT, open_by_number, show_selectable
 
-DOMAINS_DRAWN = 8
 _VALUE = st.column_config.NumberColumn(format="%.4f")
 
 
@@ -99,21 +98,12 @@ def show_cut(session: Session, run: ScoredRun, selection: Selection) -> None:
 
 def _show_rows(rows: pd.DataFrame, label: str) -> None:
     """Rows near the cut; cells show text as it is, and selecting a row opens it."""
-    numbers = rows["row_number"].tolist()
-    key = f"cut_{hash(tuple(numbers))}"
-
-    def open_selected() -> None:
-        chosen = st.session_state[key].selection.rows
-        st.session_state["cut_row"] = int(numbers[chosen[0]]) if chosen else None
-
     names = {"rank": "Rank", "row_number": "Row", "value": label, "token_count": "Tokens"}
     formats: dict[str, Any] = dict.fromkeys(("rank", "row_number", "token_count"), "localized")
     formats |= dict.fromkeys(("value", "base_loss", "reference_loss"), "%.4f")
-    config = {
+    config: dict[str, Any] = {
         name: st.column_config.NumberColumn(names.get(name, name.replace("_", " ").capitalize()), format=shown)
         for name, shown in formats.items()
     }
-    st.dataframe(
-        rows, hide_index=True, key=key, on_select=open_selected, selection_mode="single-row",
-        column_config={**config, **{name: name.capitalize() for name in ("prompt", "response")}},
-    )  # fmt: skip
+    config |= {name: name.capitalize() for name in ("prompt", "response")}
+    show_selectable(rows, rows["row_number"].tolist(), "cut", open_by_number("cut_row"), column_config=config)

@@ -1,5 +1,8 @@
 """Tables: the numbers that stand beside the charts, labelled, with units and formats."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -54,3 +57,26 @@ def show_paper_figures() -> None:
     columns = ["Data, base", *_SPEARMAN_COLUMNS.values()]
     st.dataframe(pd.DataFrame(PAPER_FIGURES, columns=columns), hide_index=True, column_config=_TWO_DECIMALS)
     st.caption("Published note on arXiv 2310.13008v2; other data and models, so a comparison in kind only.")
+
+
+def show_selectable(
+    frame: pd.DataFrame, chosen_by: Sequence[Any], key: str, choose: Callable[[Any], None], **options: Any
+) -> None:
+    """A table of which one row can be selected. `choose` is called, before the page runs, with that row's item of
+    `chosen_by`, or None where the mark was taken away; other rows make another table, which has no mark yet."""
+    key = f"{key}_{hash(tuple(chosen_by))}"
+
+    def selected() -> None:
+        places = st.session_state[key].selection.rows
+        choose(chosen_by[places[0]] if places else None)
+
+    st.dataframe(frame, hide_index=True, key=key, on_select=selected, selection_mode="single-row", **options)
+
+
+def open_by_number(field: str) -> Callable[[Any], None]:
+    """A `choose` that puts a row's number into the number field of that key, which opens it."""
+
+    def choose(number: Any) -> None:
+        st.session_state[field] = None if number is None else int(number)
+
+    return choose

@@ -9,7 +9,8 @@ from core.errors import NotFound, SelectionInvalid
 from core.examples import Example
 from core.near_duplicates import compared_text, jaccard, shingle_sets
 from core.reader import Reader
-from core.scores import SCORES
+from core.scores import score_named
+from core.snippets import beginning
 
 GROUP_ORDERS = {
     "rows": "Most rows first",
@@ -67,7 +68,7 @@ def groups_page(
         raise SelectionInvalid(f"Unknown order {order!r}. Must be one of: {', '.join(GROUP_ORDERS)}.")
     return store.frame(
         f"""
-        WITH member AS ({_MEMBERS.format(score=_known(score), table=table)}),
+        WITH member AS ({_MEMBERS.format(score=score_named(score).name, table=table)}),
         shown AS (
             SELECT group_number, count(*) AS rows, count(*) FILTER (duplicate_of IS NULL) AS examples,
                 string_agg(DISTINCT domain, ', ' ORDER BY domain) AS domains,
@@ -80,7 +81,7 @@ def groups_page(
             QUALIFY row_number() OVER (PARTITION BY group_number ORDER BY {_BEST_FIRST}) = 1
         )
         SELECT shown.*,
-            regexp_replace(left(prompt || ' → ' || response, {_SNIPPET}), '\\s+', ' ', 'g') AS text
+            {beginning("prompt || ' → ' || response", _SNIPPET)} AS text
         FROM shown JOIN kept USING (group_number) JOIN example USING (example_id)
         ORDER BY {order} DESC NULLS LAST, group_number
         """,
@@ -99,7 +100,7 @@ def group_members(
     columns = ("row_number", "copies", "domain", "token_count", "score", "base_loss", "reference_loss")
     found = store.rows(
         f"""
-        WITH member AS ({_MEMBERS.format(score=_known(score), table=table)} AND group_number = ?),
+        WITH member AS ({_MEMBERS.format(score=score_named(score).name, table=table)} AND group_number = ?),
         counted AS (SELECT *, count(*) OVER (PARTITION BY example_id) AS copies FROM member),
         first AS (SELECT *, count(*) OVER () AS total FROM counted WHERE duplicate_of IS NULL)
         SELECT total, conversation, {", ".join(columns)} FROM first JOIN example USING (example_id)
@@ -120,9 +121,3 @@ def similarities(first: Example, others: list[Example]) -> list[float]:
     """How alike each of some conversations is to the first: the Jaccard similarity that groups are made by, 0 to 1."""
     sets = shingle_sets([compared_text(example) for example in (first, *others)])
     return [jaccard(sets[0], other) for other in sets[1:]]
-
-
-def _known(score: str) -> str:
-    if score not in SCORES:
-        raise SelectionInvalid(f"Unknown score {score!r}. Must be one of: {', '.join(SCORES)}.")
-    return score

@@ -10,6 +10,8 @@ from core.filters import EVERYTHING, Query, RowFilter
 from core.reader import Reader
 from core.scores import score_named
 
+_SCORES = ("first_score", "second_score")
+
 
 @dataclass(frozen=True, slots=True)
 class RunPair:
@@ -134,6 +136,3 @@ def score_plane(store: Reader, pair: RunPair, bins: int = 80) -> ScorePlane:
     )
     rows = int(store.rows(f"SELECT count(*) FROM ({sql})", values)[0][0])
     return ScorePlane(low, high, bins, cells, rows, rows - int(cells["rows"].sum()))
-
-
-_SCORES = ("first_score", "second_score")

@@ -15,14 +15,13 @@ from core.errors import ExportFailed
 from core.examples import Example
 from core.exporting.bundle_plan import Shape
 from core.exporting.bundle_readme import readme
-from core.exporting.exporter import check_destination, publish, row_scores
+from core.exporting.exporter import check_destination, check_folder, json_file, kept_records, publish, row_scores
 from core.exporting.manifest import manifest, manifest_path
 from core.exporting.preflight import Preflight, judge, preflight
 from core.exporting.record_text import on_one_line
 from core.exporting.trainer_configs import DATA_FILE
 from core.exporting.trainers import trainer_named
-from core.scores import FLAGS, SCORES
-from core.selection import Selection, kept_rows, select_summary
+from core.selection import Selection, select_summary
 from core.spool import sync_folder
 from core.store import Store
 
@@ -30,7 +29,6 @@ SCORES_FILE = "scores.jsonl"
 """Scores of the rows, by line of the data: beside it, because loaders stumble over columns they do not know."""
 MANIFEST_FILE = "manifest.json"
 README_FILE = "README.txt"
-_BATCH_ROWS = 2048
 _OLDEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -86,7 +84,7 @@ def bundle_records(
     trainer, plan = trainer_named(found.trainer), found.plan
     refused = found.rows - found.written_rows
     written = 0
-    for row in _rows(store, selection, None if limit is None else limit + refused):
+    for row in kept_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
         if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
             continue
@@ -99,24 +97,6 @@ def bundle_records(
             line = json.dumps(trainer.record(example, plan), ensure_ascii=False).encode()
         place = {"line": written, "row_number": row["row_number"], "example_id": row["example_id"]}
         yield line, place | row_scores(row)
-
-
-def _rows(store: Store, selection: Selection, limit: int | None) -> Iterator[dict[str, Any]]:
-    sql, values = kept_rows(store, selection)
-    run = store.run(selection.run)
-    columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
-    batches = store.batches(
-        f"""
-        SELECT k.row_number, k.example_id::VARCHAR AS example_id, original, conversation, k.rank, s.domain, {columns}
-        FROM ({sql}) k JOIN dataset_row r ON r.row_number = k.row_number AND r.dataset_id = ?
-        JOIN {run["table"]} s ON s.row_number = k.row_number JOIN example e ON e.example_id = k.example_id
-        ORDER BY k.row_number {"" if limit is None else f"LIMIT {limit:d}"}
-        """,
-        [*values, store.dataset_id(run["dataset"])],
-        _BATCH_ROWS,
-    )
-    for batch in batches:
-        yield from batch.to_pylist()
 
 
 def _parts(store: Store, selection: Selection, found: Preflight) -> dict[str, Callable[[], Iterator[bytes]]]:
@@ -144,11 +124,7 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
     if _is_zip(destination):
         check_destination(store, selection, destination)
         return
-    folder = destination.parent
-    if not folder.is_dir():
-        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
-    if not os.access(folder, os.W_OK):
-        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")
+    check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(
             f"{destination} exists and is no bundle written here, so it is left alone. Choose another name, or one "
@@ -201,10 +177,6 @@ def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _manifest_bytes(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
 def _write_folder(
     destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
 ) -> tuple[str, int]:
@@ -213,7 +185,7 @@ def _write_folder(
         temporary.mkdir()
         files = [_write_file(temporary / name, part()) for name, part in parts.items()]
         fields["output"] = _output(found, files)
-        _write_file(temporary / MANIFEST_FILE, [_manifest_bytes(fields)])
+        _write_file(temporary / MANIFEST_FILE, [json_file(fields)])
         if destination.exists():
             destination.rename(old)
         try:
@@ -248,7 +220,7 @@ def _write_zip(
             top = destination.stem
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
-            _write_entry(archive, top, MANIFEST_FILE, [_manifest_bytes(fields)])
+            _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])
         file.finish()
         fields["output"] |= {"file": destination.name, "bytes": file.byte_count, "sha256": file.sha256}
         publish(file, beside, fields)

@@ -1,7 +1,6 @@
 """Controls: what a selection has to beat, exported beside it with as many tokens, so that training compares choices
 and not amounts."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from core.durable_file import DurableFile
 from core.errors import ExportFailed
 from core.exporting.bundle_readme import finding_line
 from core.exporting.bundles import export_bundle
-from core.exporting.exporter import export_selection
+from core.exporting.exporter import export_selection, json_file
 from core.exporting.manifest import manifest_path
 from core.exporting.preflight import preflight
 from core.exporting.writing import format_for
@@ -216,7 +215,7 @@ def _write_index(
         "controls": [report.to_fields() for report in reports],
     }
     with DurableFile(path) as file:
-        file.write(json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(json_file(fields))
         file.finish()
         file.replace()
 

@@ -92,11 +92,16 @@ def export_selection(
 def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
     """Give data and manifest their names: an old manifest must never stand beside new data, nor new data be trusted
     before its own is there."""
-    beside.write(json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n")
+    beside.write(json_file(fields))
     beside.finish()
     beside.path.unlink(missing_ok=True)
     file.replace()
     beside.replace()
+
+
+def json_file(fields: dict[str, Any]) -> bytes:
+    """Fields as the bytes of a file that people read too."""
+    return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def exports_folder(workspace: Path) -> Path:
@@ -115,22 +120,31 @@ def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
     """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
+    for row in kept_records(store, selection, limit):
+        yield ExportRow(row["original"], row_scores(row) if with_scores else {})
+
+
+def kept_records(
+    store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The kept rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
+    every score and flag; the `conversations` as canonical JSON too where they are asked for."""
     sql, values = kept_rows(store, selection)
     run = store.run(selection.run)
     columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
+    text, texts = ("conversation, ", "JOIN example e ON e.example_id = k.example_id") if conversations else ("", "")
     batches = store.batches(
         f"""
-        SELECT original, k.rank, s.domain, {columns}
+        SELECT k.row_number, k.example_id::VARCHAR AS example_id, original, {text}k.rank, s.domain, {columns}
         FROM ({sql}) k JOIN dataset_row r ON r.row_number = k.row_number AND r.dataset_id = ?
-        JOIN {run["table"]} s ON s.row_number = k.row_number
+        JOIN {run["table"]} s ON s.row_number = k.row_number {texts}
         ORDER BY k.row_number {"" if limit is None else f"LIMIT {limit:d}"}
         """,
         [*values, store.dataset_id(run["dataset"])],
         _BATCH_ROWS,
     )
     for batch in batches:
-        for row in batch.to_pylist():
-            yield ExportRow(row["original"], row_scores(row) if with_scores else {})
+        yield from batch.to_pylist()
 
 
 def row_scores(row: dict[str, Any]) -> dict[str, Any]:
@@ -175,16 +189,20 @@ def _write(
 
 def check_destination(store: Store, selection: Selection, destination: Path) -> None:
     """Raise `ExportFailed` for a place that cannot be written, or that holds what the dataset was imported from."""
-    folder = destination.parent
-    if not folder.is_dir():
-        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
     if destination.is_dir():
         raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
-    if not os.access(folder, os.W_OK):
-        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")
+    check_folder(destination.parent)
     if destination.is_file() and not manifest_path(destination).exists():
         with open(destination, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         dataset_id = store.dataset_id(store.run(selection.run)["dataset"])
         if store.rows("SELECT 1 FROM source WHERE dataset_id = ? AND sha256 = ?", [dataset_id, digest]):
             raise ExportFailed(f"{destination} is a file that the dataset was imported from. Choose another name.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `ExportFailed` unless something can be written into the folder."""
+    if not folder.is_dir():
+        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
+    if not os.access(folder, os.W_OK):
+        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")

@@ -14,7 +14,10 @@ from core.store.store import Store
 GROUPS_SCHEMA = pa.schema([("example_id", pa.string()), ("group_number", pa.int64())])
 """Members of groups of two or more; group_number from 1, the largest group first."""
 
-_DECIMALS = 4  # of a threshold: 0.8 asked for finds 0.8 however it was computed
+
+def rounded(threshold: float) -> float:
+    """A threshold as searches are kept by it: 0.8 asked for finds 0.8 however it was computed."""
+    return round(threshold, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ def save_near_duplicates(store: Store, dataset: str, threshold: float, example_c
 
     Returns its near_duplicate_set_id. Raises `NotFound` if there is no such dataset.
     """
-    dataset_id, rounded = store.dataset_id(dataset), round(threshold, _DECIMALS)
+    dataset_id, kept_by = store.dataset_id(dataset), rounded(threshold)
 
     def change(connection: duckdb.DuckDBPyConnection) -> int:
         known = fetch_first(
             connection,
             "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
-            [dataset_id, rounded],
+            [dataset_id, kept_by],
         )
         set_id = next_id(connection, "near_duplicate_set")
         for table in ("near_duplicate", "near_duplicate_set") if known else ():
@@ -52,7 +55,7 @@ def save_near_duplicates(store: Store, dataset: str, threshold: float, example_c
         fetch_all(
             connection,
             "INSERT INTO near_duplicate_set VALUES (?, ?, ?, ?, now())",
-            [set_id, dataset_id, rounded, example_count],
+            [set_id, dataset_id, kept_by, example_count],
         )
         connection.register("new_groups", groups.cast(GROUPS_SCHEMA))
         fetch_all(
@@ -106,7 +109,7 @@ def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
     """Id of the search of a dataset at a threshold. Raises `NotFound` saying how to search first."""
     found = store.rows(
         "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
-        [store.dataset_id(dataset), round(threshold, _DECIMALS)],
+        [store.dataset_id(dataset), rounded(threshold)],
     )
     if not found:
         raise NotFound(

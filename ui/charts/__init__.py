@@ -3,7 +3,7 @@
 from ui.charts.curves import density_figure, ridgeline_figure
 from ui.charts.distribution import ecdf_figure, histogram_figure
 from ui.charts.dressing import BRUSH, axis_title, brush_area, brush_sideways, column_label, dress, log_ticks
-from ui.charts.palette import LINE, PALETTE, domain_colours, faded, shown
+from ui.charts.palette import DOMAINS_DRAWN, LINE, PALETTE, domain_colours, faded, shown
 from ui.charts.planes import (
     QUADRANTS,
     density_map,
@@ -16,6 +16,7 @@ from ui.charts.planes import (
 
 __all__ = [
     "BRUSH",
+    "DOMAINS_DRAWN",
     "LINE",
     "PALETTE",
     "QUADRANTS",

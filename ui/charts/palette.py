@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#AA3377", "#999999")
 """Okabe and Ito's colours without black and yellow, which one theme or the other would swallow."""
 
+DOMAINS_DRAWN = 8
+"""Of more domains a chart draws the largest: as many as there are colours."""
+
 LINE = "rgba(128, 128, 128, 0.75)"
 """Of lines that belong to no domain; legible on both themes."""
 
