@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench.shapes import Shapes, shapes_of
 from core import settings
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.examples import DatasetRow
 from core.importing import SourceOptions, read_examples
 from core.matrix_products import fast_products
-from core.packing import pack_rows, plan_packs
 from core.response_loss import LossEngine, Ways
 
 Losses = NDArray[np.float64]
@@ -101,33 +100,6 @@ WAYS: dict[str, Callable[[Any, Sequence[Encoded]], Losses]] = {
     "packed, tiled, shared beginnings": by_engine(Ways(True, True, True, False)),
     "the engine (all that, oneDNN)": by_engine(Ways()),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """What the useful work of a model follows from."""
-
-    trunk_weights: int
-    width: int
-    inner: int
-    vocabulary: int
-
-    def operations(self, rows: Sequence[Encoded], share: bool) -> float:
-        """Useful floating-point operations of scoring the rows."""
-        tokens = sum(len(row.input_ids) for row in rows)
-        if share:
-            plan = plan_packs([len(row.input_ids) for row in rows], settings.integer("cpu_batch_tokens"))
-            tokens = sum(len(pack_rows([rows[row] for row in batch.rows]).input_ids) for batch in plan)
-        scored = sum(row.token_count for row in rows)
-        return 2.0 * self.trunk_weights * tokens + 2.0 * self.width * self.vocabulary * scored
-
-
-def shapes_of(model: Any) -> Shapes:
-    """Sizes of the model's matrices."""
-    head = model.get_output_embeddings()
-    matrices = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
-    inner = max((max(weight.shape) for weight in matrices), default=head.in_features)
-    return Shapes(sum(weight.numel() for weight in matrices), head.in_features, inner, head.out_features)
 
 
 def product_rates(shapes: Shapes, seconds: float = 1.0) -> tuple[float, float]:
@@ -265,7 +237,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "ways": {
             name: {
                 "seconds": seconds[name],
-                "operations": shapes.operations(rows, share="shared" in name or "engine" in name),
+                "operations": shapes.operations(
+                    rows, "shared" in name or "engine" in name, settings.integer("cpu_batch_tokens")
+                ),
                 "peak_gigabytes": gigabytes.get(name),
                 "worst_difference": float(
                     np.abs((losses[name] - truth) / [row.token_count for row in rows]).max(),
