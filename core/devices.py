@@ -1,5 +1,6 @@
 """Where and in which precision to compute, decided without importing torch in this process."""
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -19,7 +20,7 @@ def resolve_device(device: str) -> str:
     """
     if device == "cpu":
         return "cpu"
-    if _gpu_available():
+    if _gpu_count():
         return "cuda"
     if device == "cuda":
         raise ModelUnusable("A GPU was asked for (device cuda) and torch sees none. Choose auto or cpu.")
@@ -38,11 +39,32 @@ def batch_budget(device: str) -> int:
     return settings.integer(f"{device}_batch_tokens")
 
 
+def scoring_processes(device: str) -> int:
+    """How many processes divide a scoring job on that device: one a GPU, and one on a CPU, unless a setting says."""
+    return settings.integer("scoring_processes") or (_gpu_count() if device == "cuda" else 1)
+
+
+def encoding_processes(device: str) -> int:
+    """How many processes tokenise ahead of each that scores: one on a GPU, none on a CPU, unless a setting says."""
+    asked = settings.integer("encoding_processes")
+    return asked if asked >= 0 else int(device == "cuda")
+
+
+def process_environment(device: str, process: int, count: int) -> dict[str, str]:
+    """What the environment of one of `count` processes adds: its own GPU, or its share of the cores."""
+    if device == "cuda":
+        visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
+        gpus = visible or [str(number) for number in range(max(1, _gpu_count()))]
+        return {"CUDA_VISIBLE_DEVICES": gpus[process % len(gpus)]}
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))}
+
+
 @cache
-def _gpu_available() -> bool:
+def _gpu_count() -> int:
     # Importing torch takes seconds and hundreds of megabytes, which the dashboard should not pay: ask a child, and
     # only where a driver is present at all.
     if not any(Path("/dev").glob("nvidia[0-9]*")):
-        return False
-    probe = [sys.executable, "-c", "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"]
-    return subprocess.run(probe, check=False, capture_output=True, timeout=120).returncode == 0
+        return 0
+    probe = [sys.executable, "-c", "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"]
+    answer = subprocess.run(probe, check=False, capture_output=True, timeout=120)
+    return int(answer.stdout.split()[-1]) if answer.returncode == 0 else 0

@@ -1,16 +1,25 @@
-"""What a scoring job will cost, from a short probe: the real encoding, a few real batches of the base model."""
+"""What a scoring job will cost, from a short probe: the job's own models, encoding and batches, on a sample of rows.
 
+A few of the sample's batches are timed; the others are taken to take as much time as they have work: a multiplication
+for every weight of the trunk and token that it runs, and for every weight of the head and token that it scores.
+"""
+
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from core.devices import batch_budget, resolve_device
-from core.encoding import EncodingSpec, encode_examples
+from core.devices import batch_budget, resolve_device, scoring_processes
+from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.jobs import Job, Progress, read_examples_file
+from core.loss_engine import LossEngine
 from core.model_loading import load_model, load_tokenizer
 from core.models import ModelSpec
-from core.response_loss import LossEngine
+from core.packing import pack_rows
+from core.scoring_passes import share_weights
 
 _PROBE_SECONDS = 4.0
 _SHOWN_ROWS = 3
@@ -19,24 +28,32 @@ _SHOWN_ROWS = 3
 def estimate(job: Job) -> dict[str, Any]:
     """Tokens and seconds that the job's request would take, and how its first rows are encoded.
 
-    Request: base (ModelSpec fields), encoding, device, dtype, and the number of examples missing for
-    each model, of which `examples.parquet` holds a sample. Returns tokens [for both models], seconds,
-    tokens_per_second, unscorable (share of rows with nothing to score), truncated (share), and `shown`.
+    Request: base and reference (ModelSpec fields), encoding, device, dtype, and the number of examples missing for
+    each model, of which `examples.parquet` holds a sample. Returns tokens [for both models], seconds [from the start
+    of the worker, loading and encoding included], tokens_per_second [while scoring], unscorable (share of rows with
+    nothing to score), truncated (share), and `shown`.
     """
     request = job.request
     job.report(Progress("reading a sample of the examples"))
-    base = ModelSpec(**request["base"])
-    tokenizer = load_tokenizer(base)
+    tokenizer = load_tokenizer(ModelSpec(**request["base"]))
     _, examples, _ = read_examples_file(job, "examples")
+    started = _seconds_since_start()
+    began = time.monotonic()
     encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
+    encoding_seconds = (time.monotonic() - began) / max(1, len(examples))
     usable = [item for item in encoded if item.reason is None]
-    tokens_per_row = sum(len(item.input_ids) for item in usable) / max(1, len(encoded))
-    tokens = tokens_per_row * sum(request["missing"].values())
-    pace = _tokens_per_second(job, request, base, usable) if usable and tokens else None
+    missing = {role: count for role, count in request["missing"].items() if count}
+    tokens = sum(len(item.input_ids) for item in usable) / max(1, len(encoded)) * sum(missing.values())
+    scoring = loading = 0.0
+    if usable and tokens:
+        scoring, loading = _scoring_seconds(
+            job, usable, {role: count / len(encoded) for role, count in missing.items()}
+        )
+    reading = encoding_seconds * max(missing.values(), default=0)
     return {
         "tokens": round(tokens),
-        "tokens_per_second": pace,
-        "seconds": tokens / pace if pace else 0.0,
+        "tokens_per_second": tokens / scoring if scoring else None,
+        "seconds": started + loading + reading + scoring if scoring else 0.0,
         "unscorable": 1 - len(usable) / max(1, len(encoded)),
         "truncated": sum(item.truncated for item in encoded) / max(1, len(encoded)),
         "reasons": sorted({item.reason for item in encoded if item.reason is not None}),
@@ -44,21 +61,69 @@ def estimate(job: Job) -> dict[str, Any]:
     }
 
 
-def _tokens_per_second(job: Job, request: dict[str, Any], base: ModelSpec, usable: list[Any]) -> float:
-    job.report(Progress("timing a few batches of the base model"))
+def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -> tuple[float, float]:
+    """Seconds of scoring the sample so many `times` with each model, and seconds of loading the models.
+
+    A reference that is no adapter is taken to cost what the base costs, to load by the size of its files.
+    """
+    request = job.request
+    base = ModelSpec(**request["base"])
+    reference = ModelSpec(**request.get("reference", request["base"]))
+    shares = share_weights(base, reference) and "reference" in times
+    job.report(Progress("timing a few batches of both models" if shares else "timing a few batches of the base model"))
     device = resolve_device(request["device"])
-    engine = LossEngine(load_model(base, request["dtype"], device))
-    batches = engine.plan([len(item.input_ids) for item in usable], batch_budget(device))
-    engine.nll_sums([usable[row] for row in batches[-1].rows])  # the first batch pays for warming up
-    tokens, began = 0, time.monotonic()
+    began = time.monotonic()
+    model = load_model(reference if shares else base, request["dtype"], device)
+    engines = {"base": LossEngine(model, without_adapter=True)}
+    engines["reference"] = LossEngine(model) if shares else engines["base"]
+    loading = time.monotonic() - began
+    budget = batch_budget(device)
+    seconds = sum(count * _sample_seconds(engines[role], model, usable, budget) for role, count in times.items())
+    if not shares:
+        loading *= sum(_weight_bytes(base if role == "base" else reference) for role in times) / _weight_bytes(base)
+    return seconds / scoring_processes(device), loading
+
+
+def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
+    """Seconds of scoring the sample once."""
+    batches = [[usable[row] for row in batch.rows] for batch in engine.plan(_lengths(usable), budget)]
+    work = _work(engine, model, batches)
+    engine.nll_sums(batches[-1][:2])  # the first batch pays for warming up
+    timed, began = 0.0, time.monotonic()
     # Spread over the plan: long rows cost more a token than short ones.
     for index in np.random.default_rng(0).permutation(len(batches)):
-        rows = [usable[row] for row in batches[index].rows]
-        engine.nll_sums(rows)
-        tokens += sum(len(item.input_ids) for item in rows)
+        engine.nll_sums(batches[index])
+        timed += work[index]
         if time.monotonic() - began > _PROBE_SECONDS:
             break
-    return tokens / (time.monotonic() - began)
+    return (time.monotonic() - began) * sum(work) / timed
+
+
+def _work(engine: LossEngine, model: Any, batches: list[list[Encoded]]) -> list[float]:
+    """Multiplications of each batch."""
+    head = model.get_output_embeddings()
+    looked_up = {id(part) for embedding in (head, model.get_input_embeddings()) for part in embedding.parameters()}
+    trunk = sum(part.numel() for part in model.parameters() if id(part) not in looked_up)
+    of_head = sum(part.numel() for part in head.parameters())
+    work = []
+    for rows in batches:
+        tokens = len(pack_rows(rows).input_ids) if engine.packs else max(_lengths(rows)) * len(rows)
+        work.append(float(trunk * tokens + of_head * sum(row.token_count for row in rows)))
+    return work
+
+
+def _lengths(rows: list[Encoded]) -> list[int]:
+    return [len(row.input_ids) for row in rows]
+
+
+def _seconds_since_start() -> float:
+    """Age of this process: what starting, importing and reading took before anything was computed."""
+    ticks = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _weight_bytes(spec: ModelSpec) -> int:
+    return sum(path.stat().st_size for path in Path(spec.path).glob("*.safetensors"))
 
 
 def _pieces(item: Any, tokenizer: Any) -> list[list[Any]]:

@@ -7,6 +7,8 @@
     progress.json       replaced every now and then
     cancel              there when someone asked it to stop
     shards/*.arrow      finished losses
+    encoded/ leases/    while a score job runs: tokens kept for the second model; who works on which chunk
+    processes/*.json    how far each of several processes of a score job is
     outcome.json        written last: how it ended; its absence means unfinished
     settled             written by the store's owner when everything of it is in the store
 
@@ -15,11 +17,13 @@ The folder can be copied to a GPU machine, run there with `python -m core.worker
 
 import json
 import os
+import re
 import secrets
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +33,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import NotFound
+from core.example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from core.examples import Example
 from core.ownership import is_locked
+from core.permission import require_change
 from core.spool import shards, write_durably
-
-EXAMPLES_SCHEMA = pa.schema([("example_id", pa.string()), ("conversation", pa.string()), ("domain", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class Job:
 
     def cancel(self) -> None:
         """Ask the worker to stop after its current batch; what is finished is kept."""
+        require_change()
         (self.folder / "cancel").touch()
 
     @property
@@ -125,11 +130,21 @@ class Job:
         """Whether someone asked it to stop."""
         return (self.folder / "cancel").exists()
 
-    def settle(self) -> None:
-        """Record that everything is in the store; the shards are no longer needed."""
-        (self.folder / "settled").touch()
-        for shard in self.shards:
-            shard.unlink(missing_ok=True)
+    def settle(self, changes: int = 0) -> None:
+        """Record that everything is in the store, which held so many changes then. The shards stay until a later look
+        has proved it (`core.kept_shards`)."""
+        (self.folder / "settled").write_text(str(changes), encoding="ascii")
+        self.clear()
+
+    @property
+    def settled_at(self) -> int:
+        """How many changes the store held when the job was settled; 0 for jobs of earlier versions."""
+        return int((self.folder / "settled").read_text(encoding="ascii") or 0)
+
+    def clear(self) -> None:
+        """Remove what only a worker under way needs."""
+        for name in ("encoded", "leases", "processes"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, outcome: dict[str, Any]) -> None:
         """Write how it ended: the last thing that a worker does."""
@@ -184,16 +199,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def create_job(workspace: Path, request: dict[str, Any], example_files: dict[str, pa.Table]) -> Job:
-    """Make a job's folder. `request` must be JSON; each table of `example_files` has `EXAMPLES_SCHEMA`.
+def create_job(
+    workspace: Path, request: dict[str, Any], example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]
+) -> Job:
+    """Make a job's folder. `request` must be JSON; each of `example_files`, whole or in batches, has `EXAMPLES_SCHEMA`.
 
     job.json is written last, so a folder without it is not a job.
     """
+    require_change()
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
     folder.mkdir(parents=True)
-    for name, table in example_files.items():
-        pq.write_table(table.select(EXAMPLES_SCHEMA.names).cast(EXAMPLES_SCHEMA), folder / f"{name}.parquet")
+    for name, examples in example_files.items():
+        write_examples_file(folder / f"{name}.parquet", examples)
     write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
     return Job(folder)
 
@@ -214,6 +232,7 @@ def start_worker(job: Job) -> subprocess.Popen[bytes]:
 
     Popen, not multiprocessing: its spawn would run the dashboard's script again in the child.
     """
+    require_change()
     (job.folder / "cancel").unlink(missing_ok=True)
     (job.folder / "outcome.json").unlink(missing_ok=True)
     with open(job.folder / "worker.log", "ab") as log:
@@ -237,7 +256,7 @@ def all_jobs(workspace: Path) -> list[Job]:
 def find_job(workspace: Path, job_id: str) -> Job:
     """The job of that id. Raises `NotFound`."""
     folder = workspace / "jobs" / job_id
-    if not (folder / "job.json").exists():
+    if not re.fullmatch(r"[\w-]+", job_id) or not (folder / "job.json").exists():
         raise NotFound(f"There is no job {job_id!r} in {workspace}.")
     return Job(folder)
 

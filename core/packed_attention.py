@@ -1,15 +1,20 @@
 """Attention of rows that lie end to end in one sequence: each row sees itself, and the beginning that it shares.
 
 Registered with transformers under `NAME`. No mask is registered for it, so transformers builds none.
+
+Two forms of the same: segments of like length side by side, by scaled dot products of any device and precision; and on
+a GPU in half precision all segments in one call of torch's flash attention of variable length, without any padding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from core.packing import Pack
@@ -21,9 +26,46 @@ class PackingUnsupported(Exception):
     """A model's attention asks for something that the packed form does not do."""
 
 
+def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether flash attention of variable length takes tensors of that kind."""
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Segments as runs of queries and of keys, for attention of variable length.
+
+    Queries lie in the pack's own order. key_places [keys]: of every segment in turn, the places of the tokens that its
+    last one sees; query_ends and key_ends [segments + 1], int32: where each run ends.
+    """
+
+    query_ends: torch.Tensor
+    key_ends: torch.Tensor
+    key_places: torch.Tensor
+    most_queries: int
+    most_keys: int
+
+    @classmethod
+    def of(cls, pack: Pack) -> "Runs":
+        """Those of a pack."""
+        places = []
+        for segment in pack.segments:
+            places.append(np.arange(segment.shared_start, segment.shared_start + segment.shared_length))
+            places.append(np.arange(segment.start, segment.start + segment.length))
+        queries, keys = ([getattr(segment, kind) for segment in pack.segments] for kind in ("length", "seen"))
+        ends = [torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)) for lengths in (queries, keys)]
+        return cls(ends[0], ends[1], torch.from_numpy(np.concatenate(places)), max(queries), max(keys))
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "Runs":
+        """Each tensor as `move` gives it."""
+        return Runs(
+            move(self.query_ends), move(self.key_ends), move(self.key_places), self.most_queries, self.most_keys
+        )
+
+
 @dataclass(slots=True)
 class PackedPlaces:
-    """What the attention function needs of a pack, on the model's device.
+    """What the attention function needs of a pack, on the model's device: `runs`, or else the rest.
 
     buckets: places [segments x longest] of the tokens of segments of like length; answers [tokens]: where each token's
     result lies among the buckets'. `windows` collects the sliding window that each layer asked for, by its number.
@@ -31,13 +73,20 @@ class PackedPlaces:
 
     buckets: list[torch.Tensor]
     answers: torch.Tensor
+    runs: Runs | None = None
     windows: dict[int, int | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pack: Pack, device: torch.device) -> "PackedPlaces":
-        """Those of a pack."""
-        buckets = [torch.from_numpy(bucket.places).to(device) for bucket in pack.buckets]
-        return cls(buckets, torch.from_numpy(pack.answers).to(device))
+    def of(cls, pack: Pack, varlen: bool = False) -> "PackedPlaces":
+        """Those of a pack, in the main memory."""
+        if varlen:
+            return cls([], torch.zeros(0, dtype=torch.long), Runs.of(pack))
+        return cls([torch.from_numpy(bucket.places) for bucket in pack.buckets], torch.from_numpy(pack.answers))
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackedPlaces":
+        """Each tensor as `move` gives it; no windows are collected yet."""
+        runs = None if self.runs is None else self.runs.moved(move)
+        return PackedPlaces([move(bucket) for bucket in self.buckets], move(self.answers), runs)
 
 
 @contextmanager
@@ -77,6 +126,8 @@ def _attend(
     packed_places.windows[getattr(module, "layer_idx", len(packed_places.windows))] = sliding_window
     heads, width = query.shape[1], value.shape[-1]
     query, key, value = query[0], key[0], value[0]
+    if packed_places.runs is not None:
+        return _attend_runs(query, key, value, packed_places.runs, scaling, sliding_window).unsqueeze(0), None
     answers = [
         _attend_rows(_rows(query, places), _rows(key, places), _rows(value, places), scaling, sliding_window)
         .transpose(1, 2)
@@ -84,6 +135,26 @@ def _attend(
         for places in packed_places.buckets
     ]
     return torch.cat(answers).index_select(0, packed_places.answers).unsqueeze(0), None
+
+
+def _attend_runs(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: Runs, scaling: float | None, window: int | None
+) -> torch.Tensor:
+    """[heads x tokens x width] -> [tokens x heads x width]; causal from each run's end, where queries and keys meet."""
+    attended = varlen_attn(
+        query.transpose(0, 1),
+        key.transpose(0, 1).index_select(0, runs.key_places),
+        value.transpose(0, 1).index_select(0, runs.key_places),
+        runs.query_ends,
+        runs.key_ends,
+        runs.most_queries,
+        runs.most_keys,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query.shape[0] != key.shape[0],
+    )
+    assert isinstance(attended, torch.Tensor)
+    return attended
 
 
 def _rows(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -59,13 +59,14 @@ class Bucket:
 class Pack:
     """Rows laid end to end.
 
-    input_ids and position_ids [tokens]; `buckets` hold every segment, and `answers` [tokens] says where each token's
-    own result lies among the buckets' results, laid flat one bucket after another. Of every scored token, in order of
-    rows: its row, the place of the token that predicts it, and its id.
+    input_ids and position_ids [tokens]; `segments` lie one behind the other. `buckets` hold every one, and `answers`
+    [tokens] says where each token's own result lies among the buckets' results, laid flat one bucket after another. Of
+    every scored token, in order of rows: its row, the place of the token that predicts it, and its id.
     """
 
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
+    segments: tuple[Segment, ...]
     buckets: tuple[Bucket, ...]
     answers: NDArray[np.int64]
     row_index: NDArray[np.int64]
@@ -157,6 +158,7 @@ class _Layout:
         return Pack(
             np.concatenate(self._ids).astype(np.int64),
             np.concatenate(self._positions),
+            tuple(self.segments),
             buckets,
             answers,
             np.concatenate([np.full(len(places), index, np.int64) for index, places, _ in self._scored]),

@@ -9,9 +9,9 @@ import torch
 from core.encoding import Encoded, EncodingSpec, encode_example
 from core.errors import ModelUnusable, NothingScored
 from core.examples import Example
+from core.loss_engine import LossEngine
 from core.model_loading import load_model, load_tokenizer
 from core.models import ModelSpec
-from core.response_loss import LossEngine
 from core.token_pieces import token_pieces
 
 _MODELS_KEPT = 2  # a base and a reference

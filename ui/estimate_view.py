@@ -93,7 +93,7 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
     tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
     time = duration(outcome["seconds"]) if outcome["seconds"] >= 1 else "under 1 s"
     seconds.metric("Estimated time", time if rate else "not measured")
-    pace.metric("Pace of the base model", f"{rate:,.0f} tokens/s" if rate else "not measured")
+    pace.metric("Pace", f"{rate:,.0f} tokens/s" if rate else "not measured")
     for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
         if share:
             st.text(f"{share:.1%} of the sampled rows {what}.")

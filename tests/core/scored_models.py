@@ -23,14 +23,15 @@ def score_examples(
     run: str = "tiny",
     max_length: int = 2048,
     domains: Sequence[str] = ("chat",),
+    dataset: str = "talk",
 ) -> None:
     """Import the examples (row n + 1 is example n, of the domains in turn) and save their run under both models."""
     rows = [
         DatasetRow(number, domains[number % len(domains)], example, b"{}") for number, example in enumerate(examples, 1)
     ]
-    store.add_source("talk", "talk.jsonl", "jsonl", "a hash", {}, rows)
+    store.add_source(dataset, f"{dataset}.jsonl", "jsonl", "a hash", {}, rows)
     plan = plan_scoring(
-        store, ScoreRequest("talk", str(base), str(reference), run=run, max_length=max_length, device="cpu")
+        store, ScoreRequest(dataset, str(base), str(reference), run=run, max_length=max_length, device="cpu")
     )
     encoded = encode_examples(examples, load_tokenizer(plan.models["base"]), plan.encoding)
     for role in ROLES:
@@ -43,5 +44,7 @@ def score_examples(
             for example, loss, item in zip(examples, losses, encoded, strict=True)
         ]
         columns = [list(column) for column in zip(*shard, strict=True)]
-        store.ingest_shard(role, plan.loss_sets[role], pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA))
+        store.ingest_shard(
+            f"{run} {role}", plan.loss_sets[role], pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+        )
     save_run(store, plan)

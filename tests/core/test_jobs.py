@@ -122,12 +122,13 @@ def test_shards_belong_to_the_model_that_gave_them(job: Job) -> None:
     assert job.shards_of("reference") == [reference]
 
 
-def test_settling_removes_the_shards_and_can_be_repeated(job: Job) -> None:
-    shard(job, "base", 1)
-    job.settle()
-    job.settle()
+def test_settling_keeps_the_shards_and_can_be_repeated(job: Job) -> None:
+    path = shard(job, "base", 1)
+    job.settle(3)
+    job.settle(7)
     assert job.is_settled
-    assert job.shards == []
+    assert job.settled_at == 7
+    assert job.shards == [path]
 
 
 def test_cancelling_leaves_a_mark_for_the_worker(job: Job) -> None:

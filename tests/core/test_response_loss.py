@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.encoding import Encoded, encode_examples
 from core.errors import ModelUnusable
+from core.loss_engine import LossEngine, Ways
+from core.model_parts import check_windows, padded
 from core.packed_attention import PackingUnsupported
 from core.packing import plan_batches
-from core.response_loss import LossEngine, Ways, check_windows, measure_noise, padded, response_losses
+from core.response_loss import ResponseScorer, measure_noise, response_losses
 from tests.tiny_models import EOS, FAMILIES, MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
 
@@ -141,6 +144,79 @@ def test_a_very_long_row_among_short_ones_gives_the_loss_of_labels(model: torch.
     rows = [row_of(random.integers(5, 400, size).tolist(), [0] * 3 + [1] * (size - 3)) for size in (1000, 5, 40, 17)]
     expected = [label_loss(model, row) for row in rows]
     np.testing.assert_allclose(losses_of(model, rows, 2048), expected, rtol=0, atol=1e-5)
+
+
+def varlen_as_documented(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_ends: torch.Tensor,
+    key_ends: torch.Tensor,
+    *_: int,
+    scale: float | None,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> torch.Tensor:
+    """What torch's flash attention of variable length does on a GPU, run by run: a query sees up to `window_size[0]`
+    keys before its own, its run's last query being at the last key."""
+    runs = []
+    for q0, q1, k0, k1 in zip(query_ends[:-1], query_ends[1:], key_ends[:-1], key_ends[1:], strict=True):
+        ago = torch.arange(k1 - k0 - (q1 - q0), k1 - k0)[:, None] - torch.arange(k1 - k0)
+        seen = (ago >= 0) & ((ago <= window_size[0]) | (window_size[0] < 0))
+        parts = (part.transpose(0, 1) for part in (query[q0:q1], key[k0:k1], value[k0:k1]))
+        runs.append(F.scaled_dot_product_attention(*parts, attn_mask=seen, scale=scale, enable_gqa=enable_gqa))
+    return torch.cat([run.transpose(0, 1) for run in runs])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "mistral", "qwen2", "gpt2"])
+def test_attention_of_variable_length_gives_the_losses_of_labels(
+    family: str, mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.loss_engine.has_varlen", lambda *_: True)
+    monkeypatch.setattr("core.packed_attention.varlen_attn", varlen_as_documented)
+    model = make_model(family)
+    engine = LossEngine(model)
+    assert "attention of variable length" in engine.path
+    expected = [label_loss(model, row) for row in mixed]
+    counts = [row.token_count for row in mixed]
+    np.testing.assert_allclose(engine.nll_sums(mixed) / counts, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("broken", ["it raises", "a window one too wide", "no window"])
+def test_attention_of_variable_length_that_does_not_agree_is_not_used(
+    broken: str, mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attention(*given: Any, window_size: tuple[int, int], **asked: Any) -> torch.Tensor:
+        if broken == "it raises":
+            raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
+        wrong = (-1, 0) if broken == "no window" else (window_size[0] + (window_size[0] > 0), 0)
+        return varlen_as_documented(*given, window_size=wrong, **asked)
+
+    monkeypatch.setattr("core.loss_engine.has_varlen", lambda *_: True)
+    monkeypatch.setattr("core.packed_attention.varlen_attn", attention)
+    model: Any = make_model("gemma3")
+    model.config.sliding_window = 100  # longer than most rows that the engine looks at
+    for layer in model.model.layers:
+        layer.self_attn.sliding_window = 100 if layer.self_attn.sliding_window else None
+    engine = LossEngine(model)
+    assert engine.path == "rows: packed, shared beginnings once; head: scored positions, in tiles"
+    np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
+
+
+def test_packs_made_ahead_by_a_thread_give_the_same_losses(
+    mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("gemma3")
+    engines = [LossEngine(model), LossEngine(model, Ways(packed=False))]
+    expected = losses_of(model, mixed)
+    monkeypatch.setattr(LossEngine, "packs_ahead", property(lambda engine: engine.packs))
+    for chosen in (engines[:1], engines):
+        losses = np.full(len(mixed), np.nan)
+        for batch in ResponseScorer(chosen, 300).losses(mixed):
+            for sums in batch.by_engine:
+                losses[list(batch.rows)] = sums / [mixed[row].token_count for row in batch.rows]
+                np.testing.assert_allclose(losses[list(batch.rows)], expected[list(batch.rows)], rtol=0, atol=1e-5)
+        assert not np.isnan(losses).any()
 
 
 def test_the_model_is_left_with_its_own_attention(mixed: list[Encoded]) -> None:
@@ -277,7 +353,7 @@ def test_no_rows_give_no_batches() -> None:
 def test_scoring_in_small_head_chunks_changes_nothing(mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("qwen2")
     whole = losses_of(model, mixed)
-    monkeypatch.setattr("core.response_loss._HEAD_CHUNK_BYTES", 4 * 400 * 3)  # three positions a chunk
+    monkeypatch.setattr("core.loss_engine._HEAD_CHUNK_BYTES", 4 * 400 * 3)  # three positions a chunk
     np.testing.assert_allclose(losses_of(model, mixed), whole, rtol=0, atol=1e-5)
 
 
@@ -306,6 +382,48 @@ def test_a_lora_adapter_changes_the_losses_and_still_agrees_with_labels(mixed: l
     losses = losses_of(adapted, mixed)
     np.testing.assert_allclose(losses, [label_loss(adapted, row) for row in mixed], rtol=0, atol=1e-5)
     assert np.abs(losses - base).min() > 1e-3
+
+
+def adapted(family: str, **options: Any) -> Any:
+    """A tiny model under a LoRA adapter of random weights, large enough to change every loss."""
+    from peft import LoraConfig, get_peft_model
+
+    model = make_model(family)
+    torch.manual_seed(3)
+    names = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
+    layers = {"target_modules": sorted(names - {"lm_head"}) or ["c_attn"], **options}
+    return get_peft_model(model, LoraConfig(r=2, init_lora_weights=False, task_type="CAUSAL_LM", **layers)).eval()
+
+
+@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("family", ["llama", "llama-tied", "gemma2", "gemma3", "gpt2"])
+def test_on_one_set_of_weights_adapter_on_and_off_give_what_each_model_gives_alone(family: str, ways: Ways) -> None:
+    rows = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec("alpaca"))
+    counts = [row.token_count for row in rows]
+    both = adapted(family)
+    engines = [LossEngine(both, ways, without_adapter=True), LossEngine(both, ways)]
+    for batch in ResponseScorer(engines, 700).losses(rows):
+        for model, sums in zip((make_model(family), adapted(family)), batch.by_engine, strict=True):
+            alone = [label_loss(model, rows[row]) for row in batch.rows]
+            np.testing.assert_allclose(sums / [counts[row] for row in batch.rows], alone, rtol=0, atol=1e-5)
+        assert np.abs(batch.by_engine[0] - batch.by_engine[1]).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "options", [{"target_modules": ["lm_head", "q_proj"]}, {"modules_to_save": ["lm_head"]}], ids=["LoRA", "trained"]
+)
+def test_an_adapter_that_reaches_the_head_is_on_and_off_there_too(options: dict[str, Any]) -> None:
+    rows = encode_examples(MIXED_EXAMPLES[:4], make_tokenizer(), encoding_spec("alpaca"))
+    both = adapted("llama", **options)
+    if "modules_to_save" in options:
+        with torch.no_grad():
+            both.base_model.model.lm_head.modules_to_save["default"].weight.mul_(1.5)
+    off, on = LossEngine(both, without_adapter=True), LossEngine(both)
+    assert "head: scored positions, its own form" in on.path
+    counts = [row.token_count for row in rows]
+    for engine, model in ((off, make_model("llama")), (on, both)):
+        expected = [label_loss(model, row) for row in rows]
+        np.testing.assert_allclose(engine.nll_sums(rows) / counts, expected, rtol=0, atol=1e-5)
 
 
 # Noise

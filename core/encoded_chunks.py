@@ -1,0 +1,71 @@
+"""Encoded chunks in a job's folder: what was tokenised for one model is read for the other.
+
+They can be computed again, so they are not flushed to disk; a torn one is told by its checksum and counts as missing.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from core.encoding import Encoded
+
+_SCHEMA = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("scored", pa.list_(pa.bool_())),
+        ("truncated", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def write_encoded(path: Path, rows: Sequence[Encoded]) -> None:
+    """Write a chunk's rows, in order; it appears whole."""
+    ends = np.cumsum([0, *(len(row.input_ids) for row in rows)]).astype(np.int32)
+    ids = np.concatenate([np.zeros(0, np.int32), *(row.input_ids for row in rows)])
+    scored = np.concatenate([np.zeros(0, np.bool_), *(row.scored for row in rows)])
+    columns = [
+        pa.ListArray.from_arrays(ends, ids),
+        pa.ListArray.from_arrays(ends, scored),
+        pa.array([row.truncated for row in rows], pa.bool_()),
+        pa.array([row.reason for row in rows], pa.string()),
+    ]
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, _SCHEMA, options=options) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+    payload = sink.getvalue()
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(hashlib.blake2b(payload, digest_size=16).digest())
+        file.write(payload)
+    os.replace(temporary, path)
+
+
+def read_encoded(path: Path) -> list[Encoded] | None:
+    """A chunk's rows, or None where there is no such file or its bytes are not those that were written."""
+    try:
+        content = memoryview(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if hashlib.blake2b(content[16:], digest_size=16).digest() != content[:16]:
+        return None
+    batch = pa.ipc.open_stream(pa.py_buffer(content[16:])).read_all().combine_chunks().to_batches()[0]
+    ends = batch["input_ids"].offsets.to_numpy()
+    ids = batch["input_ids"].values.to_numpy()
+    scored = batch["scored"].values.to_numpy(zero_copy_only=False)
+    return [
+        Encoded(ids[start:end], scored[start:end], truncated, reason)
+        for start, end, truncated, reason in zip(
+            ends[:-1].tolist(),
+            ends[1:].tolist(),
+            batch["truncated"].to_pylist(),
+            batch["reason"].to_pylist(),
+            strict=True,
+        )
+    ]

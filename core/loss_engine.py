@@ -1,0 +1,255 @@
+"""The engine: the fastest way of running a model that gives the model's own losses.
+
+The trunk runs once without a KV cache, on rows that are laid end to end so that no padding is computed. The
+language-model head runs on scored positions only, a tile of its vocabulary at a time, and its log-softmax is taken in
+float32. What a model does not take part in falls back to padded batches, or to its whole logits, with the same losses:
+the model is asked, by comparing both ways on a few tokens, and not looked up in a list.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from core.encoding import Encoded
+from core.matrix_products import fast_products
+from core.model_parts import (
+    check_windows,
+    head_logits,
+    length_limit,
+    padded,
+    plain_head,
+    scored_positions,
+    trunk_states,
+)
+from core.packed_attention import PackedPlaces, PackingUnsupported, has_varlen, packed_attention
+from core.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
+
+_HEAD_CHUNK_BYTES = 256 * 2**20
+_LONGEST_PROBE = 4096
+_NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, IndexError, PackingUnsupported)
+"""What an architecture raises that has no trunk of the common form, or whose attention is not of the common form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the engine may do to be fast, where the model agrees. Tests and benchmarks take things away."""
+
+    packed: bool = True
+    shared: bool = True
+    tiled: bool = True
+    fast_products: bool = True
+    varlen: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PackTensors:
+    """A pack as tensors: see `core.packing.Pack`."""
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    places: PackedPlaces
+    state_index: torch.Tensor
+    row_index: torch.Tensor
+    targets: torch.Tensor
+
+    @classmethod
+    def of(cls, pack: Pack, varlen: bool) -> "PackTensors":
+        """In the main memory."""
+        arrays = (pack.input_ids, pack.position_ids, pack.state_index, pack.row_index, pack.targets)
+        ids, positions, states, rows, targets = (torch.from_numpy(array) for array in arrays)
+        return cls(ids[None], positions[None], PackedPlaces.of(pack, varlen), states, rows, targets)
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
+        """Each tensor as `move` gives it."""
+        return PackTensors(
+            move(self.input_ids),
+            move(self.position_ids),
+            self.places.moved(move),
+            move(self.state_index),
+            move(self.row_index),
+            move(self.targets),
+        )
+
+
+class LossEngine:
+    """A loaded causal language model, and the fastest way of running it that gives the model's own losses."""
+
+    def __init__(self, model: torch.nn.Module, ways: Ways = Ways(), without_adapter: bool = False) -> None:
+        """`without_adapter`: compute what the base under the model's adapter gives, by the same weights."""
+        self._model, self._ways, self._without_adapter = model, ways, without_adapter
+        self._causal: Any = getattr(model, "get_base_model", lambda: model)()
+        parameter = next(model.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
+        with self._side():
+            self.splits = self._split_agrees()
+            self._length_limit = length_limit(self._causal) if self.splits else None
+            self._head = plain_head(self._causal) if self.splits and ways.tiled else None
+            self._varlen = ways.varlen and has_varlen(self._device, self._dtype)
+            self.packs, self._why_padded = self._packing_agrees()
+            if self._varlen and not self.packs:  # the other form of attention
+                self._varlen = False
+                self.packs, self._why_padded = self._packing_agrees()
+
+    @property
+    def packs_ahead(self) -> bool:
+        """Whether batches are to be packed by a thread while the device computes."""
+        return self.packs and self._device.type == "cuda"
+
+    def prepare(self, rows: Sequence[Encoded]) -> PackTensors | None:
+        """The rows' pack, where they are computed in one, in memory that a GPU copies from by itself."""
+        if not self.packs or any(self._is_alone(len(row.input_ids)) for row in rows):
+            return None
+        tensors = PackTensors.of(pack_rows(rows, self._ways.shared), self._varlen)
+        return tensors.moved(torch.Tensor.pin_memory) if self._device.type == "cuda" else tensors
+
+    def _side(self) -> AbstractContextManager[Any]:
+        """Within it the model's adapter is off, where the base under it is asked for."""
+        off: Any = getattr(self._model, "disable_adapter", None)
+        return off() if self._without_adapter and off is not None else nullcontext()
+
+    @property
+    def path(self) -> str:
+        """Which way rows are computed, for the log."""
+        if not self.splits:
+            return "rows: padded batches; head: all positions (this architecture's head is its own)"
+        form = ", attention of variable length" if self._varlen else ""
+        rows = f"packed, shared beginnings once{form}" if self.packs else f"padded batches ({self._why_padded})"
+        return f"rows: {rows}; head: scored positions, {'in tiles' if self._head else 'its own form'}"
+
+    def plan(self, lengths: Sequence[int], token_budget: int) -> list[Batch]:
+        """Batches under the budget [tokens], longest rows first."""
+        long = [row for row, length in enumerate(lengths) if self._is_alone(length)]
+        rest = sorted(set(range(len(lengths))).difference(long))
+        planned = (plan_packs if self.packs else plan_batches)([lengths[row] for row in rest], token_budget)
+        alone = [Batch((row,), lengths[row]) for row in sorted(long, key=lambda row: -lengths[row])]
+        return alone + [Batch(tuple(rest[row] for row in batch.rows), batch.length) for batch in planned]
+
+    @torch.inference_mode()
+    def nll_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
+        """nll_sum of each row [nats], float64; the rows are computed together. pack: theirs, if it was prepared."""
+        if len(rows) > 1 and any(self._is_alone(len(row.input_ids)) for row in rows):
+            return np.concatenate([self.nll_sums([row]) for row in rows])
+        row_index, losses = self._losses(rows, pack)
+        sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
+        sums.index_add_(0, row_index, losses.double())
+        return np.asarray(sums.cpu().numpy(), dtype=np.float64)
+
+    @torch.inference_mode()
+    def token_losses(self, row: Encoded) -> NDArray[np.float64]:
+        """Loss of each scored token of one row [nats], float64, in order; they sum to the row's nll_sum."""
+        _, losses = self._losses([row])
+        return np.asarray(losses.double().cpu().numpy(), dtype=np.float64)
+
+    def _losses(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of every scored token, in order of rows: its row and its loss [nats]."""
+        products = fast_products(self._device, self._dtype) if self._ways.fast_products else nullcontext()
+        with self._side(), products:
+            alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
+            if alone:
+                self._forget_lengths()
+            if self.packs and not alone:
+                if pack is None or (pack.places.runs is not None) != self._varlen:
+                    pack = self.prepare(rows)
+                assert pack is not None
+                pack = pack.moved(lambda tensor: tensor.to(self._device, non_blocking=True))
+                return pack.row_index, self._head_losses(self._packed_states(pack)[pack.state_index], pack.targets)
+            input_ids, mask, positions = padded(rows, self._device)
+            row_index, state_index, targets = scored_positions(rows, input_ids)
+            if self.splits:
+                states = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index]
+                return row_index, self._head_losses(states, targets)
+            logits = self._whole_logits(input_ids, mask, positions)[row_index, state_index]
+            return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
+
+    def _is_alone(self, length: int) -> bool:
+        """Whether a row so long [tokens] would change the rotary embedding of those beside it."""
+        return self._length_limit is not None and length > self._length_limit
+
+    def _forget_lengths(self) -> None:
+        """A dynamic rotary embedding keeps that of the longest row until it sees a short one."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=self._device)
+        trunk_states(self._causal, token, token + 1, token)
+
+    def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self._head is not None:
+            return self._head.losses(states, targets)
+        chunk = max(1, _HEAD_CHUNK_BYTES // (4 * self._causal.config.get_text_config().vocab_size))
+        parts = [torch.zeros(0, device=self._device)]
+        for start in range(0, len(targets), chunk):
+            logits = head_logits(self._causal, states[start : start + chunk])
+            parts.append(F.cross_entropy(logits.float(), targets[start : start + chunk], reduction="none"))
+        return torch.cat(parts)
+
+    def _packed_states(self, pack: PackTensors) -> torch.Tensor:
+        """Last hidden states [tokens x width] of a pack; its places then hold the windows that the layers asked for."""
+        with packed_attention(self._causal):
+            outputs = self._causal.base_model(
+                input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False, packed_places=pack.places
+            )
+        states: torch.Tensor = outputs.last_hidden_state[0]
+        return states
+
+    def _whole_logits(self, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        outputs = self._model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        logits: torch.Tensor = outputs.logits
+        return logits
+
+    @torch.inference_mode()
+    def _split_agrees(self) -> bool:
+        """Whether trunk and head, taken apart, give what the whole model gives on a few tokens.
+
+        Asked of the model instead of a list of architectures: some scale or cap their logits in ways of their own.
+        """
+        input_ids = torch.from_numpy(self._probe_ids(8)).to(self._device)[None]
+        mask, positions = torch.ones_like(input_ids), torch.arange(8, device=self._device).unsqueeze(0)
+        whole = self._whole_logits(input_ids, mask, positions)
+        try:
+            split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask, positions))
+        except _NOT_SPLIT:
+            return False
+        return split.shape == whole.shape and torch.allclose(split.float(), whole.float(), atol=1e-3, rtol=1e-3)
+
+    @torch.inference_mode()
+    def _packing_agrees(self) -> tuple[bool, str]:
+        """Whether rows laid end to end, some with a shared beginning, give the states that they give alone.
+
+        If not, also why. Asked of the model: one that carries a state from token to token, or counts positions by
+        itself, differs here.
+        """
+        if not self.splits:
+            return False, "trunk and head do not come apart"
+        if not self._ways.packed:
+            return False, "not asked for"
+        rows = self._probe_rows()
+        pack = PackTensors.of(pack_rows(rows), self._varlen).moved(lambda tensor: tensor.to(self._device))
+        try:
+            packed = self._packed_states(pack)
+            check_windows(self._causal.config.get_text_config(), pack.places.windows)
+            input_ids, mask, positions = padded(rows, self._device)
+            row_index, state_index, _ = scored_positions(rows, input_ids)
+            apart = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index].double()
+        except _NOT_SPLIT as error:
+            return False, str(error).partition("\n")[0] or type(error).__name__
+        moved = (packed[pack.state_index].double() - apart).norm()
+        # bfloat16 rounds differently in another shape of batch; seeing another row's tokens would move states far more.
+        tolerance = 1e-4 if self._dtype == torch.float32 else 0.05
+        return bool(moved <= tolerance * apart.norm()), "packed rows do not give its states"
+
+    def _probe_rows(self) -> list[Encoded]:
+        window = getattr(self._causal.config.get_text_config(), "sliding_window", None) or 0
+        # Flash attention counts a window in its own way: there a row longer than it is looked at too.
+        beyond = min(window, _LONGEST_PROBE) + 20 if self._varlen else 0
+        ids = self._probe_ids(120 + beyond).astype(np.int32)
+        shared = ids[:20]
+        own = [ids[20:29], ids[29:61], ids[61:66]]
+        rows = [np.concatenate([shared, rest]) for rest in own] + [ids[66:90], ids[90 : 107 + beyond]]
+        return [Encoded(row, np.arange(len(row)) > min(20, len(row) - 4), False) for row in rows]
+
+    def _probe_ids(self, count: int) -> NDArray[np.int64]:
+        return np.arange(count) * 97 % int(self._causal.config.get_text_config().vocab_size)

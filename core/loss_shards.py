@@ -1,0 +1,79 @@
+"""A scoring job's finished losses: written as shards every few seconds, and found again by whoever goes on."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from core import settings
+from core.encoding import Encoded
+from core.example_chunks import Ids, packed_ids
+from core.jobs import Job
+from core.spool import SHARD_SCHEMA, read_shard, write_shard
+
+
+class FinishedRows:
+    """Which rows of a job's file have a loss of one model in a shard already."""
+
+    def __init__(self, job: Job, role: str, ids: Ids) -> None:
+        self._job, self._role, self._ids = job, role, ids
+        self._order = np.argsort(ids)
+        self._read: set[Path] = set()
+        self.mask = np.zeros(len(ids), np.bool_)
+        """True where finished, as of the last `refresh`."""
+
+    def refresh(self) -> NDArray[np.bool_]:
+        """Look at the shards that were not there before; returns the mask."""
+        for path in self._job.shards_of(self._role):
+            if path not in self._read and len(self._ids):
+                self._read.add(path)
+                found = packed_ids(read_shard(path)["example_id"])
+                places = np.searchsorted(self._ids, found, sorter=self._order).clip(max=len(self._ids) - 1)
+                rows = self._order[places]
+                self.mask[rows[self._ids[rows] == found]] = True
+        return self.mask
+
+
+class ShardWriter:
+    """Collects one model's losses and writes them as shards every few seconds.
+
+    Names are this process's own and never given again, also not by the one that takes its place: they begin with the
+    moment at which it was made.
+    """
+
+    def __init__(self, job: Job, role: str, process: int = 0) -> None:
+        self._folder = job.folder / "shards"
+        self._prefix = f"{job.shard_prefix(role)}{time.time_ns() // 1_000_000:013d}-{process:02d}-"
+        self._rows: list[dict[str, Any]] = []
+        self._written = 0
+        self._due = time.monotonic() + settings.number("shard_seconds")
+
+    def add(self, example_id: str, nll_sum: float | None, item: Encoded) -> None:
+        """Add one example's loss [nats], or, with None, its reason for having none."""
+        self._rows.append(
+            {
+                "example_id": example_id,
+                "nll_sum": nll_sum,
+                "token_count": item.token_count,
+                "truncated": item.truncated,
+                "reason": item.reason,
+            }
+        )
+
+    def flush_if_due(self) -> None:
+        """Write a shard if the last one is long enough ago."""
+        if time.monotonic() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if self._rows:
+            self._written += 1
+            write_shard(
+                self._folder, f"{self._prefix}{self._written:06d}", pa.Table.from_pylist(self._rows, SHARD_SCHEMA)
+            )
+            self._rows = []
+        self._due = time.monotonic() + settings.number("shard_seconds")

@@ -1,0 +1,98 @@
+"""What a scoring job comes down to: passes over its examples, each by one model, or by two on the same weights.
+
+Where base and reference miss the same examples, or one misses some of the other's, both read one file. A reference
+that is an adapter on exactly this base then takes no pass of its own: the weights are loaded once, and every batch is
+computed with the adapter and without.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.example_chunks import ExampleFile
+from core.jobs import Job
+from core.loss_shards import FinishedRows
+from core.models import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One model's part in a pass: which rows of the file it is asked for, and which of them are finished."""
+
+    role: str
+    spec: ModelSpec
+    wanted: NDArray[np.bool_]
+    finished: FinishedRows
+
+    def waiting(self, start: int = 0, end: int | None = None) -> NDArray[np.bool_]:
+        """Of the rows [start, end), those still to compute, as of the last look at the shards."""
+        part = slice(start, end)
+        waiting: NDArray[np.bool_] = self.wanted[part] & ~self.finished.mask[part]
+        return waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Going once through a file's chunks. `keeps`: its encoded rows are read again by a later pass."""
+
+    examples: ExampleFile
+    sides: tuple[Side, ...]
+    keeps: bool
+
+    @property
+    def name(self) -> str:
+        """Base, reference, or both, as in a file's name."""
+        return "-".join(side.role for side in self.sides)
+
+    @property
+    def models(self) -> str:
+        """For people: "the base model"."""
+        return "both models" if len(self.sides) > 1 else f"the {self.sides[0].role} model"
+
+    @property
+    def loaded(self) -> ModelSpec:
+        """The model that is loaded for it: with its adapter, where there is one."""
+        return next((side.spec for side in self.sides if side.spec.adapter), self.sides[0].spec)
+
+    def refresh(self) -> None:
+        """Look at the shards that were written since."""
+        for side in self.sides:
+            side.finished.refresh()
+
+    def waiting_rows(self) -> NDArray[np.bool_]:
+        """True for every row that at least one model is still to compute."""
+        waiting: NDArray[np.bool_] = np.logical_or.reduce([side.waiting() for side in self.sides])
+        return waiting
+
+    def count(self) -> tuple[int, int]:
+        """Rows that are finished by all models that are asked for them, and rows in all."""
+        wanted = int(np.logical_or.reduce([side.wanted for side in self.sides]).sum())
+        return wanted - int(self.waiting_rows().sum()), wanted
+
+
+def share_weights(base: ModelSpec, reference: ModelSpec) -> bool:
+    """Whether the reference is an adapter on exactly this base."""
+    return bool(reference.adapter and not base.adapter and reference.path == base.path)
+
+
+def plan_passes(job: Job) -> list[Pass]:
+    """The job's passes, in the order in which they are to be made."""
+    request: dict[str, Any] = job.request
+    specs = {part["role"]: ModelSpec(**part["model"]) for part in request["parts"]}
+    files = {role: ExampleFile(job.folder / f"{role}.parquet") for role in specs}
+    largest = max(files.values(), key=len, default=None)
+    if largest is None:
+        return []
+    is_of_largest = {role: np.isin(file.ids, largest.ids, assume_unique=True) for role, file in files.items()}
+    together = all(inside.all() for inside in is_of_largest.values())
+    sides = []
+    for role, spec in specs.items():
+        examples = largest if together else files[role]
+        wanted = np.isin(examples.ids, files[role].ids, assume_unique=True)
+        sides.append((examples, Side(role, spec, wanted, FinishedRows(job, role, examples.ids))))
+    if together and len(sides) == 2 and share_weights(specs["base"], specs["reference"]):
+        return [Pass(largest, tuple(side for _, side in sides), False)]
+    last = len(sides) - 1
+    return [Pass(examples, (side,), together and turn < last) for turn, (examples, side) in enumerate(sides)]

@@ -1,0 +1,186 @@
+"""A process that scores: passes over a job's examples, chunk by chunk, until every one has its losses."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+
+from core.devices import batch_budget, encoding_processes
+from core.encoding import Encoded
+from core.encoding_ahead import EncoderProcesses
+from core.errors import JobCancelled
+from core.example_chunks import CHUNK_ROWS, Chunk, id_texts
+from core.jobs import Job
+from core.leases import Lease, take_lease
+from core.loss_engine import LossEngine
+from core.loss_shards import ShardWriter
+from core.model_loading import load_model
+from core.response_loss import ResponseScorer, measure_noise
+from core.scoring_passes import Pass
+from core.scoring_progress import Tally
+from core.spool import write_durably
+
+log = logging.getLogger("worker")
+
+_LEAST_CHUNK_ROWS = 256
+_CHUNKS_A_PROCESS = 8
+_WAIT_SECONDS = 0.2
+"""Between two looks at chunks that other processes still work on."""
+
+
+class ScoringProcess:
+    """A process at a job: alone, or one of `count` that divide the job's chunks by leases.
+
+    `report` is told how far it is; `check` is called between batches and raises to end it.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        passes: list[Pass],
+        device: str,
+        report: Callable[[Tally], None],
+        number: int = 0,
+        count: int = 1,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._job, self._passes, self._device, self._report = job, passes, device, report
+        self._number, self._count, self._also_check = number, count, check
+        self._leases: dict[Chunk, Lease] = {}
+        self._tally = Tally()
+        self._began = time.monotonic()
+
+    def run(self) -> int:
+        """Until nothing is missing, or what is missing is worked on by others and gets done; returns tokens."""
+        while True:
+            left = [index for index, one in enumerate(self._passes) if self._missing(one)]
+            if not left:
+                return self._tally.tokens
+            before = self._tally.rows
+            for index in left:
+                self._make(index)
+            if self._tally.rows == before:
+                self._check(self._passes[left[0]])
+                time.sleep(_WAIT_SECONDS)
+
+    def _missing(self, one: Pass) -> bool:
+        one.refresh()
+        return bool(one.waiting_rows().any())
+
+    def _make(self, index: int) -> None:
+        """One pass over the chunks that are free."""
+        one = self._passes[index]
+        chunks = self._free_chunks(one)
+        first = next(chunks, None)
+        if first is None:
+            return
+        self._tally = Tally(index, f"loading {one.models}", tokens=self._tally.tokens)
+        self._report(self._tally)
+        writers = [ShardWriter(self._job, side.role, self._number) for side in one.sides]
+        ahead = encoding_processes(self._device)
+        with EncoderProcesses(self._job, one.examples, ahead, lambda: self._check(one)) as encoders:
+            engines = self._load(one)
+            scorer = ResponseScorer(engines, batch_budget(self._device), log.info)
+            for chunk, encoded in encoders.encoded(chain([first], chunks), one.keeps):
+                try:
+                    self._measure_noise(one, engines, encoded)
+                    self._score_chunk(one, chunk, encoded, scorer, writers)
+                finally:
+                    for writer in writers:
+                        writer.flush()
+                    self._leases.pop(chunk).release()
+        for side in one.sides:
+            log.info(
+                "%s: computed %s examples, %s tokens", side.role, f"{self._tally.rows:,}",
+                f"{self._tally.pass_tokens // len(one.sides):,}",
+            )  # fmt: skip
+
+    def _free_chunks(self, one: Pass) -> Iterator[Chunk]:
+        """Chunks with rows to compute, each leased when its turn comes."""
+        rows = len(one.examples) // (self._count * _CHUNKS_A_PROCESS) if self._count > 1 else CHUNK_ROWS
+        for chunk in one.examples.chunks(min(CHUNK_ROWS, max(_LEAST_CHUNK_ROWS, rows))):
+            if not one.waiting_rows()[chunk.start : chunk.end].any():
+                continue
+            lease = take_lease(self._job.folder / "leases", f"{one.name}-{chunk.name}")
+            if lease is None:
+                continue
+            one.refresh()  # whoever had it before may have finished some of it
+            if one.waiting_rows()[chunk.start : chunk.end].any():
+                self._leases[chunk] = lease
+                yield chunk
+            else:
+                lease.release()
+
+    def _load(self, one: Pass) -> list[LossEngine]:
+        """The pass's models, on one set of weights."""
+        dtype = self._job.request["dtype"]
+        model = load_model(one.loaded, dtype, self._device)
+        engines = [LossEngine(model, without_adapter=side.spec.adapter is None) for side in one.sides]
+        for side, engine in zip(one.sides, engines, strict=True):
+            log.info("%s: %s on %s in %s", side.role, side.spec.label, self._device, dtype)
+            log.info("%s: %s", side.role, engine.path)
+        if len(one.sides) > 1:
+            log.info("both models: one set of weights, every batch with the adapter and without")
+        return engines
+
+    def _measure_noise(self, one: Pass, engines: Sequence[LossEngine], encoded: Sequence[Encoded]) -> None:
+        for side, engine in zip(one.sides, engines, strict=True):
+            path = self._job.folder / f"noise-{side.role}.txt"
+            if not path.exists():
+                noise = measure_noise(engine, encoded)
+                write_durably(path, [repr(noise).encode("ascii")])
+                log.info("%s: noise floor %.1e nats per token", side.role, noise)
+
+    def _score_chunk(
+        self, one: Pass, chunk: Chunk, encoded: list[Encoded], scorer: ResponseScorer, writers: list[ShardWriter]
+    ) -> None:
+        """Compute a chunk's waiting rows; what one of two models has finished already is not written again."""
+        ids = id_texts(one.examples.ids[chunk.start : chunk.end])
+        waiting = [side.waiting(chunk.start, chunk.end) for side in one.sides]
+        rows = np.flatnonzero(np.logical_or.reduce(waiting)).tolist()
+        items = [encoded[row] for row in rows]
+
+        def add(row: int, nll_sums: Sequence[float | None]) -> None:
+            for side, asked, writer, nll_sum in zip(one.sides, waiting, writers, nll_sums, strict=True):
+                if asked[row]:
+                    writer.add(ids[row], nll_sum, encoded[row])
+                    side.finished.mask[chunk.start + row] = True
+
+        for row, item in zip(rows, items, strict=True):
+            if item.reason is not None:
+                add(row, [None] * len(one.sides))
+        self._begin_chunk(one, items)
+        for batch in scorer.losses(items):
+            for place, row in enumerate(batch.rows):
+                add(rows[row], [float(sums[place]) for sums in batch.by_engine])
+            self._advance(len(batch.rows), batch.tokens * len(one.sides))
+            for writer in writers:
+                writer.flush_if_due()
+            self._check(one)
+
+    def _begin_chunk(self, one: Pass, items: Sequence[Encoded]) -> None:
+        tally, usable = self._tally, [len(item.input_ids) for item in items if item.reason is None]
+        if not tally.rows:
+            tally.phase, self._began = f"scoring with {one.models}", time.monotonic()
+        tally.rows += len(items) - len(usable)
+        tally.ahead_rows, tally.ahead_tokens = len(usable), sum(usable) * len(one.sides)
+        tally.tokens_a_row = tally.ahead_tokens / len(items)
+
+    def _advance(self, rows: int, tokens: int) -> None:
+        tally = self._tally
+        tally.rows += rows
+        tally.ahead_rows -= rows
+        tally.ahead_tokens -= tokens
+        tally.pass_tokens += tokens
+        tally.tokens += tokens
+        tally.elapsed_seconds = time.monotonic() - self._began
+        self._report(tally)
+
+    def _check(self, one: Pass) -> None:
+        """Raise what ends this process early."""
+        if self._job.is_cancelled:
+            done, total = one.count()
+            raise JobCancelled(f"Cancelled at {done:,} of {total:,} rows of {one.models}.")
+        self._also_check()

@@ -1,0 +1,137 @@
+"""Several processes on one scoring job, one a GPU: they divide its chunks by leases, and this one watches them.
+
+    python -m core.scoring_processes JOB_DIR NUMBER COUNT DEVICE     one of them; how far it is goes to processes/
+
+A process that dies leaves its leases to the others, who then compute what it had not finished.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from core.devices import process_environment
+from core.errors import CurationError, JobCancelled, JobFailed
+from core.jobs import Job
+from core.scoring_passes import Pass, plan_passes
+from core.scoring_progress import Tally, progress_of
+from core.worker_log import log_for_people
+
+log = logging.getLogger("worker")
+
+_LOOK_SECONDS = 0.2
+
+
+def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lock: int | None) -> int:
+    """Start `count` processes and wait until everything is computed; returns tokens.
+
+    lock: descriptor of the job's lock. The processes hold it too: should this one be killed, the job counts as
+    running until they have seen it and stopped. Raises what the first that failed raised, if something is left.
+    """
+    job.clear()
+    log.info("%s processes on %s", count, device)
+    processes = [_start(job, number, count, device, lock) for number in range(count)]
+    began_with = [one.count()[0] for one in passes]
+    told: set[int] = set()
+    while any(process.poll() is None for process in processes):
+        _tell_of_the_dead(processes, told)
+        _report(job, passes, began_with, count)
+        time.sleep(_LOOK_SECONDS)
+    _tell_of_the_dead(processes, told)
+    for one in passes:
+        one.refresh()
+    missing = [one for one in passes if one.waiting_rows().any()]
+    if missing and job.is_cancelled:
+        done, total = missing[0].count()
+        raise JobCancelled(f"Cancelled at {done:,} of {total:,} rows of {missing[0].models}.")
+    if missing:
+        raise JobFailed(_first_failure(job, count))
+    return sum(tally.tokens for tally in _tallies(job, count))
+
+
+def _start(job: Job, number: int, count: int, device: str, lock: int | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "core.scoring_processes", str(job.folder), str(number), str(count), device],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=() if lock is None else (lock,),
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, **process_environment(device, number, count)},
+    )
+
+
+def _tell_of_the_dead(processes: list[subprocess.Popen[bytes]], told: set[int]) -> None:
+    for number, process in enumerate(processes):
+        status = process.poll()
+        if status is not None and status < 0 and number not in told:
+            told.add(number)
+            log.info("process %s was stopped by signal %s; what it had left is free for the others", number, -status)
+
+
+def _report(job: Job, passes: list[Pass], began_with: list[int], count: int) -> None:
+    tallies = _tallies(job, count)
+    if not tallies:
+        return
+    index = min(tally.pass_index for tally in tallies)
+    there = [tally for tally in tallies if tally.pass_index == index]
+    total = passes[index].count()[1]
+    job.report(progress_of(min(total, began_with[index] + sum(tally.rows for tally in there)), total, there))
+
+
+def _tallies(job: Job, count: int) -> list[Tally]:
+    """What each process has written last."""
+    paths = [_path(job, number) for number in range(count)]
+    return [Tally(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+
+
+def _path(job: Job, number: int) -> Path:
+    return job.folder / "processes" / f"{number:02d}.json"
+
+
+def _first_failure(job: Job, count: int) -> str:
+    for number in range(count):
+        failure = job.folder / "processes" / f"{number:02d}.failure"
+        if failure.exists():
+            return failure.read_text(encoding="utf-8")
+    return (
+        f"All of the job's {count} processes ended before it was finished (see {job.folder.name}/worker.log). "
+        "What they had finished is kept: run the same command again to go on."
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Be one of a job's processes; exit 0 when nothing is left, 1 when cancelled, failed or left alone."""
+    parent = os.getppid()
+    log_for_people(log)
+    from core.scoring_process import ScoringProcess
+
+    job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
+
+    def write(tally: Tally) -> None:
+        path = _path(job, number)
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(json.dumps(asdict(tally)), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def check() -> None:
+        if os.getppid() != parent:
+            raise JobCancelled("The worker that started this process is gone.")
+
+    try:
+        ScoringProcess(job, plan_passes(job), device, write, number, count, check).run()
+        return 0
+    except JobCancelled:
+        return 1
+    except CurationError as error:
+        log.info("process %s: %s", number, error)
+        _path(job, number).with_suffix(".failure").write_text(str(error), encoding="utf-8")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""The scoring part of a worker: what is missing is computed, by this process or by several that it watches.
+
+Nothing here imports torch: the process that watches needs none.
+"""
+
+import logging
+import time
+from typing import Any
+
+from core.devices import resolve_device, scoring_processes
+from core.jobs import Job
+from core.scoring_passes import Pass, plan_passes
+from core.scoring_processes import score_by_processes
+from core.scoring_progress import Tally, progress_of
+
+log = logging.getLogger("worker")
+
+
+def score(job: Job, lock: int | None = None) -> dict[str, Any]:
+    """Compute the job's missing losses, by this process or by several; returns tokens [by both models] and seconds.
+
+    lock: descriptor of the job's lock, which several processes hold together.
+    """
+    began = time.monotonic()
+    passes = plan_passes(job)
+    for one in passes:
+        one.refresh()
+        for side in one.sides:
+            waiting, total = int(side.waiting().sum()), int(side.wanted.sum())
+            log.info("%s: %s of %s examples to compute", side.role, f"{waiting:,}", f"{total:,}")
+    tokens = 0
+    if any(one.waiting_rows().any() for one in passes):
+        # Resolved here and not when the job was made: a job's folder may be worked on by another machine.
+        device = resolve_device(job.request["device"])
+        count = scoring_processes(device)
+        if count > 1:
+            tokens = score_by_processes(job, passes, device, count, lock)
+        else:
+            tokens = _score_alone(job, passes, device)
+    elapsed = time.monotonic() - began
+    job.clear()
+    return {"tokens": tokens, "elapsed_seconds": elapsed, "tokens_per_second": tokens / elapsed if tokens else None}
+
+
+def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
+    from core.scoring_process import ScoringProcess
+
+    def report(tally: Tally) -> None:
+        job.report(progress_of(*passes[tally.pass_index].count(), [tally]))
+
+    return ScoringProcess(job, passes, device, report).run()
