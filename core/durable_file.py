@@ -1,11 +1,13 @@
 """A file written in parts that, after a crash at any moment, is there whole or not there at all."""
 
+import errno
 import gzip
 import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
+from core.permission import require_change
 from core.spool import sync_folder
 
 
@@ -17,10 +19,14 @@ class DurableFile:
     """
 
     def __init__(self, path: Path) -> None:
+        require_change()
         self.path = path
         self.byte_count = 0
         self._digest = hashlib.sha256()
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        if path.exists() and not path.is_file():
+            # Giving the new file that name would take it from a device, which nothing brings back.
+            raise OSError(errno.EINVAL, "what has that name is no file")
         self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
 
     def __enter__(self) -> "DurableFile":

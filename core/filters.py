@@ -118,9 +118,10 @@ class RowFilter:
         found += [(f"filtered: not {flag}", (flag, [])) for flag in self.with_flags]
         if self.search:
             sql, parameters = self.search.condition()
-            found.append(
-                ("filtered: text", (f"example_id IN (SELECT example_id FROM example WHERE {sql})", parameters))
-            )
+            found_by = f"SELECT example_id FROM example WHERE {sql}"
+            if self.matches:
+                found_by, parameters = f"SELECT example_id FROM {self.matches}", []
+            found.append(("filtered: text", (f"example_id IN ({found_by})", parameters)))
         return found
 
     def where(self) -> Query:

@@ -1,5 +1,6 @@
 """Who owns a workspace: one process at a time, by an flock that the system lets go when the process ends."""
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -25,11 +26,20 @@ def acquire_lock(path: Path, owner: str) -> TextIO:
         raise WorkspaceLocked(
             f"The workspace {path.parent} is in use by {holder}. Use it there, stop it, or choose another --workspace."
         ) from None
-    lock.truncate(0)
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    lock.write(f"{owner} (process {os.getpid()} on {socket.gethostname()}, since {since})\n")
-    lock.flush()
+    # Only for whoever comes second: a disk that is full keeps nobody from reading.
+    with contextlib.suppress(OSError):
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{owner} (process {os.getpid()} on {socket.gethostname()}, since {since})\n".encode())
     return lock
+
+
+def still_holds(lock: TextIO, path: Path) -> bool:
+    """Whether the file of that name is still the one that was locked: removed or replaced, it keeps nobody out."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def is_locked(path: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from core.errors import StoreUnusable
+from core.permission import require_change
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -47,6 +48,7 @@ def shards(folder: Path) -> list[Path]:
 
 def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
     """Write a file so that after a crash it is there whole or not there: temp, fsync, rename, fsync the folder."""
+    require_change()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

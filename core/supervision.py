@@ -4,17 +4,23 @@ Run by the store's owner, over and over: in a thread of the dashboard, or in the
 Every step can be repeated after a crash without changing anything twice.
 """
 
+import hashlib
 import json
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from core.backups import answer_backup_request
+from core.disk_errors import said_plainly
 from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
 from core.jobs import Job, all_jobs, join_or_start, start_worker, unfinished
+from core.kept_shards import look_after_shards, loss_set_of, shard_digest
 from core.models import PROVENANCE, ModelSpec, trained_examples
 from core.near_duplicate_jobs import take_in_near_duplicates
 from core.scoring import (
+    ROLES,
     ScorePlan,
     ScoreRequest,
     TrainRequest,
@@ -29,6 +35,11 @@ from core.spool import read_shard, sync_folder, write_durably
 from core.store import Store
 
 log = logging.getLogger(__name__)
+
+
+def notices_of(store: Store) -> list[str]:
+    """What a person should know of a store that was just opened, a sentence each; kept shards are looked after."""
+    return [*store.opened.notices, *look_after_shards(store)]
 
 
 def advance(store: Store) -> None:
@@ -47,6 +58,7 @@ def advance(store: Store) -> None:
         raise problems[0]
 
 
+@said_plainly("What the job brought")
 def advance_job(store: Store, job: Job) -> None:
     """`advance` for one job."""
     # The outcome is looked at before the shards: a job that has one writes no more of them.
@@ -62,9 +74,10 @@ def advance_job(store: Store, job: Job) -> None:
         except (NotFound, NameTaken) as error:
             # The dataset was removed or the name given away meanwhile: the job ends with that sentence, not never.
             job.finish({**outcome, "state": "failed", "message": str(error)})
-    job.settle()
+    job.settle(store.changes)
 
 
+@said_plainly("The scoring job")
 def begin_scoring(
     store: Store, request: ScoreRequest, then: tuple[dict[str, Any], ...] = ()
 ) -> tuple[ScorePlan, Job | None]:
@@ -78,7 +91,7 @@ def begin_scoring(
         return plan, running
     if running:
         advance_job(store, running)
-        running.settle()
+        running.settle(store.changes)
         plan = plan_scoring(store, request)
     if plan.is_complete:
         save_run(store, plan)
@@ -89,6 +102,7 @@ def begin_scoring(
     return plan, job
 
 
+@said_plainly("The training job")
 def begin_training(store: Store, request: TrainRequest) -> Job | None:
     """Start, join or go on with the training that a request needs; None if that reference is there already."""
     if trained_already(store, request):
@@ -110,7 +124,7 @@ def give_up(store: Store, job: Job) -> None:
     if job.state == "interrupted":
         advance_job(store, job)
         job.finish({"state": "cancelled", "message": "Given up after its worker stopped."})
-        job.settle()
+        job.settle(store.changes)
 
 
 def save_run(store: Store, plan: ScorePlan) -> None:
@@ -135,19 +149,21 @@ def check_outcome(job: Job) -> dict[str, Any]:
 
 def _ingest(store: Store, job: Job) -> None:
     for part in job.request["parts"]:
+        loss_set = loss_set_of(store, job, part["role"])
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
             if path.stem not in ingested:
-                store.ingest_shard(path.stem, part["loss_set"], read_shard(path))
+                store.ingest_shard(path.stem, loss_set, read_shard(path), shard_digest(path))
         noise = job.folder / f"noise-{part['role']}.txt"
         if noise.exists():
-            store.set_noise_floor(part["loss_set"], float(noise.read_text(encoding="ascii")))
+            store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
 
 
 def _finish(store: Store, job: Job) -> None:
     request = job.request
     if job.kind == "score":
-        _save_run(store, request["run"], request["dataset"], request["loss_sets"], request["description"])
+        loss_sets = {role: loss_set_of(store, job, role) for role in ROLES}
+        _save_run(store, request["run"], request["dataset"], loss_sets, request["description"])
     if job.kind == "train":
         _publish(store, job)
     if job.kind == "near_duplicates":
@@ -174,10 +190,21 @@ def _publish(store: Store, job: Job) -> None:
         )
     provenance = json.loads((source / PROVENANCE).read_text(encoding="utf-8"))
     provenance["identity"] = job.request["identity"]
+    provenance["files"] = _digests(source)
     write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     target.parent.mkdir(exist_ok=True)
     source.rename(target)
     sync_folder(target.parent)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of a trained model's files by name, for `python -m core check`; without the provenance."""
+    digests = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != PROVENANCE:
+            with open(path, "rb") as file:
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _follow_up(store: Store, job: Job) -> None:
@@ -211,13 +238,23 @@ class Supervisor(threading.Thread):
     def run(self) -> None:
         """Until stopped. A job that cannot be taken in is reported once and left for the next round."""
         reported = ""
+        self._look_around()
         while not self._stopped.wait(0.5):
             try:
                 advance(self._store)
+                answer_backup_request(self._store)
             except (CurationError, OSError) as error:
                 if str(error) != reported:
                     reported = str(error)
                     self._report(reported)
+
+    def _look_around(self) -> None:
+        """What opening found, and what became of kept shards, said once."""
+        try:
+            for notice in notices_of(self._store):
+                self._report(notice)
+        except (CurationError, OSError) as error:
+            self._report(str(error))
 
     def stop(self) -> None:
         """Stop after the current round."""

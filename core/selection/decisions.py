@@ -1,6 +1,6 @@
 """Decisions: SQL that says of every row of a run whether a recipe keeps it, and if not, why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.filters import Query
@@ -29,8 +29,7 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
     order = ORDERS[selection.order]
     objection, reasons, objection_values = _objection(selection, table)
     picked, picked_values = _picked(selection, keep=True)
-    # Only where somebody picked a row: a longer sort key costs every row.
-    ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
+    ranking = _ranking_key(bool(picked_values))
     marks = ", ".join("(?::VARCHAR, ?::INTEGER, ?::BIGINT, ?::BIGINT)" for _ in limits)
     eligible, others, near_values = _eligible(near_set, ranking)
     sql = f"""
@@ -66,6 +65,51 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
     values += [str(selection.seed)] * order.sql.count("?")
     values += near_values
     return sql, values
+
+
+def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_set: int | None = None) -> Query:
+    """The rows that `decisions` ranks, whatever the amounts: place (from 1, over all pools in their order), pool and
+    domain (their numbers, from 0 in the order of `domains`; the one pool of the pooled scope is 0), rank (from 1 in the
+    pool), running_tokens (of the pool, up to and with the row), row_number, token_count, value, picked."""
+    order = ORDERS[selection.order]
+    objection, _, objection_values = _objection(selection, table)
+    picked, picked_values = _picked(selection, keep=True)
+    ranking = _ranking_key(bool(picked_values))
+    eligible, _, near_values = _eligible(near_set, ranking)
+    sql = f"""
+        WITH known(domain, domain_number) AS (VALUES {", ".join("(?::VARCHAR, ?::INTEGER)" for _ in domains)}),
+        judged AS (SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection FROM {table}),
+        scored AS (
+            SELECT {"domain_number" if selection.scope == "domain" else "0"} AS pool_id, domain_number, row_number,
+                example_id, token_count, value, picked, {order.sql} AS sort_key
+            FROM judged JOIN known USING (domain) WHERE objection = 0
+        ),
+        {eligible}
+        SELECT row_number() OVER () AS place, * FROM (
+            SELECT pool_id AS pool, domain_number AS domain, row_number() OVER ranking AS rank,
+                sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)::BIGINT AS running_tokens,
+                row_number, token_count, value, picked
+            FROM eligible WINDOW ranking AS (PARTITION BY pool_id ORDER BY {ranking}) ORDER BY pool, rank
+        )
+    """
+    numbered = [value for number, domain in enumerate(domains) for value in (domain, number)]
+    seeds = [str(selection.seed)] * order.sql.count("?")
+    return sql, [*numbered, *picked_values, *objection_values, *seeds, *near_values]
+
+
+def left_out(selection: Selection, table: str) -> Query:
+    """How many rows meet an objection of `decisions`, near duplicates aside: domain, outcome, rows, tokens."""
+    objection, reasons, values = _objection(selection, table)
+    sql = f"""
+        SELECT domain, {reasons} AS outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens
+        FROM (SELECT *, {objection} AS objection FROM {table}) WHERE objection > 0 GROUP BY ALL
+    """
+    return sql, values
+
+
+def _ranking_key(by_hand: bool) -> str:
+    # Only where somebody picked a row: a longer sort key costs every row.
+    return ("picked DESC, " if by_hand else "") + "sort_key, example_id, row_number"
 
 
 def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:

@@ -1,14 +1,14 @@
 """Which rows of a run a recipe keeps: what that adds up to, the rows near the cut, and the controls beside it."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from core.filters import Query
-from core.selection.budgets import Budget, budgets
+from core.selection.budgets import POOL, Budget, budgets
 from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
+from core.selection.ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
 from core.selection.recipe import ORDERS, Amount, Selection
 from core.selection.scored_run import ScoredRun, scored_run
 from core.snippets import snippet
@@ -133,33 +133,24 @@ def row_decisions(store: Store, selection: Selection, run: ScoredRun | None = No
 
 
 def select_summary(store: Store, selection: Selection, run: ScoredRun | None = None) -> Summary:
-    """What a recipe keeps and leaves out, in one pass over the run's rows; `run` and errors as for `row_decisions`."""
+    """What a recipe keeps and leaves out, in numbers; `run` and errors as for `row_decisions`, which decides alike row
+    by row."""
     run = run or scored_run(store, selection.run)
     limits = budgets(selection, run.totals)
-    sql, values = row_decisions(store, selection, run)
-    outcomes = store.frame(
-        f"""
-        SELECT domain, outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens,
-            max(rank) FILTER (NOT picked) AS last_rank, arg_max(value, rank) FILTER (NOT picked) AS last_value,
-            count_if(picked) AS picked
-        FROM ({sql}) GROUP BY ALL ORDER BY domain, rows DESC, outcome
-        """,
-        values,
-    )
-    kept = outcomes[outcomes["outcome"] == KEPT].set_index("domain")
+    with ranking(store, selection, run) as ranked:
+        cuts = cut(store, ranked, limits)
+        kept = kept_by_domain(store, ranked, cuts)
     domains = pd.DataFrame(
-        [
-            (d, rows, tokens, int(kept["rows"].get(d, 0)), int(kept["tokens"].get(d, 0)))
-            for d, (rows, tokens) in run.totals.items()
-        ],
+        [(d, rows, tokens, kept[d].rows, kept[d].tokens) for d, (rows, tokens) in run.totals.items()],
         columns=["domain", "rows", "tokens", "kept_rows", "kept_tokens"],
     )
-    pools = tuple(_pool_summary(selection, pool, budget, outcomes, run.totals) for pool, budget in limits.items())
-    picked = int(kept["picked"].sum())
+    by_score = ORDERS[selection.order].by_score
+    pools = tuple(_pool_summary(limits[name], name, ranked, cuts[name], by_score, run) for name in ranked.pools)
+    picked = sum(pool.picked for pool in ranked.pools.values())
     lost = _lost_picks(store, selection, run.table)
     threshold = selection.near_duplicates
     stale = threshold is not None and near_duplicate_set(store, run.dataset, threshold).stale
-    return Summary(pools, domains, outcomes[["domain", "outcome", "rows", "tokens"]], picked, lost, stale)
+    return Summary(pools, domains, outcomes(ranked, kept), picked, lost, stale)
 
 
 def _lost_picks(store: Store, selection: Selection, table: str) -> int:
@@ -176,20 +167,25 @@ def near_the_cut(
     """The `count` rows of a domain just inside the cut and as many just outside, best first: outcome, rank,
     row_number, value, base_loss, reference_loss, token_count, and the beginnings of prompt and response."""
     run = run or scored_run(store, selection.run)
-    sql, values = row_decisions(store, selection, run)
-    return store.frame(
-        f"""
-        WITH nearest AS (
-            SELECT row_number, rank, outcome FROM ({sql}) WHERE domain = ? AND rank IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY outcome ORDER BY if(outcome = '{KEPT}', -rank, rank)) <= ?
+    limits = budgets(selection, run.totals)
+    with ranking(store, selection, run) as ranked:
+        at = cut(store, ranked, limits)[POOL if ranked.pooled else domain].place
+        of_domain = f"SELECT row_number, rank, place FROM {ranked.table} WHERE domain = ? AND place"
+        number = list(ranked.eligible).index(domain)
+        return store.frame(
+            f"""
+            WITH inside AS ({of_domain} <= ? ORDER BY place DESC LIMIT {count:d}),
+            outside AS ({of_domain} > ? ORDER BY place LIMIT {count:d}),
+            nearest AS (
+                SELECT *, '{KEPT}' AS outcome FROM inside UNION ALL SELECT *, '{BELOW_THE_CUT}' FROM outside
+            )
+            SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
+                {snippet("prompt")}, {snippet("response")}
+            FROM nearest JOIN {run.table} USING (row_number) JOIN example USING (example_id)
+            ORDER BY rank
+            """,
+            [number, at, number, at],
         )
-        SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
-            {snippet("prompt")}, {snippet("response")}
-        FROM nearest JOIN {run.table} USING (row_number) JOIN example USING (example_id)
-        ORDER BY rank
-        """,
-        [*values, domain, count],
-    )
 
 
 def kept_rows(store: Store, selection: Selection) -> Query:
@@ -216,23 +212,19 @@ def matched_control(selection: Selection, summary: Summary, order: str) -> Selec
 
 
 def _pool_summary(
-    selection: Selection, pool: str, budget: Budget, outcomes: pd.DataFrame, totals: Mapping[str, tuple[int, int]]
+    limit: Budget, name: str, ranked: Ranking, cut_at: Cut, by_score: bool, run: ScoredRun
 ) -> PoolSummary:
-    mine = outcomes if selection.scope == "pooled" else outcomes[outcomes["domain"] == pool]
-    kept = mine[mine["outcome"] == KEPT]
-    eligible = mine[mine["outcome"].isin([KEPT, BELOW_THE_CUT])]
-    sizes = totals.values() if selection.scope == "pooled" else [totals[pool]]
-    ranked = kept.dropna(subset=["last_rank", "last_value"]).sort_values("last_rank")
-    cuts = ranked["last_value"].tolist() if ORDERS[selection.order].by_score else []
+    sizes = run.totals.values() if ranked.pooled else [run.totals[name]]
+    eligible = ranked.pools[name].eligible
     return PoolSummary(
-        pool,
-        budget.unit,
-        budget.wanted,
+        name,
+        limit.unit,
+        limit.wanted,
         sum(rows for rows, _ in sizes),
         sum(tokens for _, tokens in sizes),
-        int(eligible["rows"].sum()),
-        int(eligible["tokens"].sum()),
-        int(kept["rows"].sum()),
-        int(kept["tokens"].sum()),
-        float(cuts[-1]) if cuts else None,
+        eligible.rows,
+        eligible.tokens,
+        cut_at.kept.rows,
+        cut_at.kept.tokens,
+        cut_at.value if by_score else None,
     )

@@ -1,4 +1,5 @@
-"""Opening the database file: hardened, its size checked, made with its schema where there is none."""
+"""Opening the database file: hardened, its size checked, made with its schema where there is none; and what DuckDB's
+errors mean for people."""
 
 import os
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from typing import Any
 import duckdb
 
 from core import settings
-from core.errors import StoreUnusable
+from core.errors import CurationError, StoreUnusable, WorkspaceLocked, WriteFailed
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 SCRATCH = "scratch"
 """Name of the database in memory that stands beside the file."""
 _HEADER_BYTES = 3 * 4096
@@ -21,18 +22,11 @@ _HEADER_BYTES = 3 * 4096
 def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
     """The open database and the version of the store in it. Raises `StoreUnusable`."""
     path = workspace / "store.duckdb"
-    spill = workspace / "spill"
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": settings.text("store_memory"),
-        "temp_directory": str(spill),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "threads": settings.integer("store_threads") or os.cpu_count() or 1,
-    }
     try:
-        connection = duckdb.connect(str(path), config=config)
+        connection = duckdb.connect(str(path), config=_config(workspace))
         fetch_all(connection, "SET TimeZone = 'UTC'")
+        # It would be printed between a command's lines of JSON as soon as a query takes two seconds.
+        fetch_all(connection, "SET enable_progress_bar = false")
         # For what is quick to make again: gone with the process, and never a write to the file.
         fetch_all(connection, f"ATTACH ':memory:' AS {SCRATCH}")
         fetch_all(connection, "SET enable_external_access = false")
@@ -40,11 +34,92 @@ def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
         _check_size(connection, path)
         version = _version(connection)
     except duckdb.Error as error:
-        raise StoreUnusable(
-            f"The store {path} cannot be opened ({str(error).splitlines()[0]}). "
-            "Nothing was changed; restore a backup of it, or choose another --workspace."
-        ) from error
+        raise _refusal(error, path) from error
     return connection, version
+
+
+def changes_on_disk(path: Path) -> int:
+    """How many changes a database holds with what its log adds, found out without writing to either; 0 where it is of
+    a version that did not count them. Raises `StoreUnusable`."""
+    try:
+        with duckdb.connect(str(path), read_only=True, config=_config(path.parent)) as connection:
+            return count_changes(connection)
+    except duckdb.Error as error:
+        raise _refusal(error, path) from error
+
+
+def version_on_disk(path: Path) -> int:
+    """The version of the store in a file that nobody has open; -1 in a database that is no store. Raises
+    `StoreUnusable` for a file that is no database."""
+    try:
+        with duckdb.connect(str(path), read_only=True, config=_config(path.parent)) as connection:
+            known = fetch_first(connection, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'")
+            row = fetch_first(connection, "SELECT version FROM store_version") if known else None
+            return int(row[0]) if row else -1
+    except duckdb.Error as error:
+        raise _refusal(error, path) from error
+
+
+def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many changes the open database holds; 0 in one of a version that did not count them."""
+    known = fetch_first(connection, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_change'")
+    row = fetch_first(connection, "SELECT changes FROM store_change") if known else None
+    return int(row[0]) if row else 0
+
+
+def plain_error(error: duckdb.Error, path: Path) -> CurationError | None:
+    """What a failed statement means for the person, where the disk is to blame; None where it is not."""
+    text = str(error).splitlines()[0]
+    if any(sign in text for sign in _WRITE_SIGNS):
+        return WriteFailed(
+            f"The store {path} could not be written ({text.rsplit(': ', 1)[-1]}). What it held is kept, and reading "
+            "goes on; free space on that disk, then do it again."
+        )
+    if isinstance(error, duckdb.FatalException) or any(sign in text for sign in _DAMAGE_SIGNS):
+        return StoreUnusable(
+            f"The store {path} is damaged ({text}). See how far with: python -m core check, and restore a backup with: "
+            "python -m core restore FILE"
+        )
+    return None
+
+
+_WRITE_SIGNS = ("Could not write", "Failed to commit", "Could not fsync", "Could not truncate", "No space left")
+_DAMAGE_SIGNS = ("Corrupt database", "Could not read", "has been invalidated", "INTERNAL")
+
+
+def _config(workspace: Path) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": settings.text("store_memory"),
+        "temp_directory": str(workspace / "spill"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "threads": settings.integer("store_threads") or os.cpu_count() or 1,
+    }
+
+
+def _refusal(error: duckdb.Error, path: Path) -> CurationError:
+    """Why a database could not be opened, as the sentence for it."""
+    text = str(error).splitlines()[0]
+    if "Could not set lock" in text:
+        return WorkspaceLocked(
+            f"The store {path} is open in another process ({text.rsplit(': ', 1)[-1]}), though nobody holds the "
+            f"workspace's lock: its file {path.with_name('store.lock').name} was removed. Stop that process, then "
+            "start again."
+        )
+    if "replaying WAL" in text:
+        log = f"{path.name}.wal"
+        return StoreUnusable(
+            f"The store {path} has lost its last changes: its log {log} is damaged ({text.rsplit(': ', 1)[-1]}). "
+            "Nothing was changed; put the right file back, restore a backup with: python -m core restore FILE, or move "
+            f"{log} away and go on with what is left with: python -m core check --accept-loss"
+        )
+    if (failed := plain_error(error, path)) and isinstance(failed, WriteFailed):
+        return failed
+    return StoreUnusable(
+        f"The store {path} cannot be opened ({text}). Nothing was changed; restore a backup of it with: "
+        "python -m core restore FILE, or choose another --workspace."
+    )
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -71,6 +146,7 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
         fetch_all(connection, "BEGIN")
         fetch_all(connection, resources.files("core.store").joinpath("schema.sql").read_text(encoding="utf-8"))
         fetch_all(connection, "INSERT INTO store_version VALUES (?)", [STORE_VERSION])
+        fetch_all(connection, "INSERT INTO store_change VALUES (0)")
         fetch_all(connection, "COMMIT")
     row = fetch_first(connection, "SELECT version FROM store_version")
     return int(row[0]) if row else -1

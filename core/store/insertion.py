@@ -1,28 +1,15 @@
-"""Writing records in: rows, their examples (each once), and what was rejected, streamed in batches."""
+"""Writing records in: rows, their examples (each once), and what was rejected, streamed in blocks."""
 
-from collections.abc import Iterable
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from core.examples import DatasetRow, Rejected
+from core.row_blocks import RowBlock, row_blocks
 from core.store.connection import fetch_all, fetch_first, next_id
-
-_INSERT_BATCH = 10_000
-_EXAMPLE_ROWS = pa.schema(
-    [
-        ("row_number", pa.int64()),
-        ("example_id", pa.string()),
-        ("domain", pa.string()),
-        ("line", pa.int64()),
-        ("original", pa.binary()),
-        ("conversation", pa.string()),
-        ("prompt", pa.string()),
-        ("response", pa.string()),
-    ]
-)
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -35,7 +22,10 @@ def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
 
 
 def insert_records(
-    connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, records: Iterable[DatasetRow | Rejected]
+    connection: duckdb.DuckDBPyConnection,
+    dataset_id: int,
+    source_id: int,
+    records: Iterable[DatasetRow | Rejected | RowBlock],
 ) -> tuple[int, int]:
     """Stream records in; returns how many rows were kept and how many rejected."""
     last = fetch_first(
@@ -43,60 +33,53 @@ def insert_records(
     )
     first_number = int(last[0]) + 1 if last else 1
     kept = rejected = 0
-    stream = iter(records)
-    while batch := list(islice(stream, _INSERT_BATCH)):
-        rows = [record for record in batch if isinstance(record, DatasetRow)]
-        rejections = [record for record in batch if isinstance(record, Rejected)]
-        if rows:
-            _insert_rows(connection, dataset_id, source_id, first_number + kept, rows)
-        if rejections:
-            table = pa.table(
-                {
-                    "line": pa.array([r.line for r in rejections], pa.int64()),
-                    "reason": [r.reason for r in rejections],
-                    "detail": [r.detail for r in rejections],
-                }
-            )
-            connection.register("new_rejections", table)
-            fetch_all(
-                connection, "INSERT INTO rejection SELECT ?, line, reason, detail FROM new_rejections", [source_id]
-            )
-            connection.unregister("new_rejections")
-        kept += len(rows)
-        rejected += len(rejections)
+    for block in _read_ahead(row_blocks(records)):
+        if block.rows.num_rows:
+            _insert_rows(connection, dataset_id, source_id, first_number + kept, block.rows)
+        if block.rejected:
+            _insert_rejections(connection, source_id, block.rejected)
+        kept += block.rows.num_rows
+        rejected += len(block.rejected)
     return kept, rejected
 
 
+def _read_ahead(blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
+    """The same blocks, each read by another thread while the one before it is being written."""
+    with ThreadPoolExecutor(1, thread_name_prefix="import-reader") as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
+
+
 def _insert_rows(
-    connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: list[DatasetRow]
+    connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: pa.Table
 ) -> None:
-    columns: list[list[Any]] = [[] for _ in _EXAMPLE_ROWS]
-    for number, row in enumerate(rows, first_number):
-        example = row.example
-        values = (
-            number,
-            str(example.example_id),
-            row.domain,
-            row.line,
-            row.original,
-            example.to_json(),
-            example.prompt,
-            example.response,
-        )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    connection.register("new_rows", pa.table(columns, schema=_EXAMPLE_ROWS))
+    numbers = np.arange(first_number, first_number + rows.num_rows)
+    connection.register("new_rows", rows.append_column("row_number", pa.array(numbers, pa.int64())))
     fetch_all(
         connection,
-        "INSERT INTO dataset_row SELECT ?, row_number, example_id::UUID, domain, ?, line, original FROM new_rows",
+        "INSERT INTO dataset_row SELECT ?, row_number, example_id, domain, ?, line, original FROM new_rows",
         [dataset_id, source_id],
     )
     fetch_all(
         connection,
         """
-        INSERT INTO example
-        SELECT DISTINCT ON (id) example_id::UUID AS id, conversation, prompt, response FROM new_rows
-        WHERE example_id::UUID NOT IN (SELECT example_id FROM example)
+        INSERT INTO example SELECT example_id, conversation, prompt, response FROM new_rows
+        WHERE is_first AND example_id NOT IN (SELECT example_id FROM example)
         """,
     )
     connection.unregister("new_rows")
+
+
+def _insert_rejections(connection: duckdb.DuckDBPyConnection, source_id: int, rejections: tuple[Rejected, ...]) -> None:
+    table = pa.table(
+        {
+            "line": pa.array([r.line for r in rejections], pa.int64()),
+            "reason": [r.reason for r in rejections],
+            "detail": [r.detail for r in rejections],
+        }
+    )
+    connection.register("new_rejections", table)
+    fetch_all(connection, "INSERT INTO rejection SELECT ?, line, reason, detail FROM new_rejections", [source_id])
+    connection.unregister("new_rejections")

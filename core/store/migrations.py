@@ -19,7 +19,14 @@ _MIGRATIONS = {
         "threshold DOUBLE NOT NULL, example_count BIGINT NOT NULL, created_at TIMESTAMPTZ NOT NULL)",
         "CREATE TABLE near_duplicate (near_duplicate_set_id INTEGER NOT NULL, example_id UUID NOT NULL, "
         "group_number BIGINT NOT NULL)",
-    )
+    ),
+    2: (
+        "ALTER TABLE shard ADD COLUMN loss_set_id INTEGER",
+        "ALTER TABLE shard ADD COLUMN nll_total DOUBLE",
+        "ALTER TABLE shard ADD COLUMN sha256 VARCHAR",
+        "CREATE TABLE store_change (changes BIGINT NOT NULL)",
+        "INSERT INTO store_change VALUES (0)",
+    ),
 }
 """Statements that bring a store from the version that is the key to the next one."""
 
@@ -57,10 +64,13 @@ def _put_copy_aside(path: Path, version: int) -> Path:
             if not source.exists():
                 continue
             temporary = target.with_name(f".{target.name}.tmp")
-            shutil.copyfile(source, temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            temporary.rename(target)
+            try:
+                shutil.copyfile(source, temporary)
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())
+                temporary.rename(target)
+            finally:
+                temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
         raise StoreUnusable(

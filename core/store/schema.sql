@@ -3,6 +3,8 @@
 
 CREATE TABLE store_version (version INTEGER NOT NULL);
 
+CREATE TABLE store_change (changes BIGINT NOT NULL);  -- one row: how many changes were committed, see change_record.py
+
 CREATE TABLE dataset (
     dataset_id INTEGER NOT NULL,
     name VARCHAR NOT NULL,
@@ -23,9 +25,11 @@ CREATE TABLE source (                     -- one imported file
 
 CREATE TABLE example (                    -- one conversation, however many rows hold it
     example_id UUID NOT NULL,
-    conversation VARCHAR NOT NULL,        -- canonical JSON, core.examples.Example.to_json
-    prompt VARCHAR NOT NULL,
-    response VARCHAR NOT NULL
+    -- Texts are kept as they are: to compress them took three times as long as all else of an import, and made
+    -- every page that shows one slower.
+    conversation VARCHAR NOT NULL USING COMPRESSION uncompressed,  -- canonical JSON, core.examples.Example.to_json
+    prompt VARCHAR NOT NULL USING COMPRESSION uncompressed,
+    response VARCHAR NOT NULL USING COMPRESSION uncompressed
 );
 
 CREATE TABLE dataset_row (
@@ -35,7 +39,7 @@ CREATE TABLE dataset_row (
     domain VARCHAR NOT NULL,
     source_id INTEGER NOT NULL,
     line BIGINT NOT NULL,
-    original BLOB NOT NULL                -- the record byte for byte
+    original BLOB NOT NULL USING COMPRESSION uncompressed  -- the record byte for byte
 );
 
 CREATE TABLE rejection (
@@ -64,8 +68,12 @@ CREATE TABLE loss (
 
 CREATE TABLE shard (                      -- ledger of ingested shards: each counts once
     name VARCHAR NOT NULL,
-    row_count BIGINT NOT NULL,
-    ingested_at TIMESTAMPTZ NOT NULL
+    row_count BIGINT NOT NULL,            -- losses that were new with it
+    ingested_at TIMESTAMPTZ NOT NULL,
+    -- What it brought, to hold the loss table to; NULL for shards from before store version 3.
+    loss_set_id INTEGER,
+    nll_total DOUBLE,                     -- [nats], the sum over those of them that are finite
+    sha256 VARCHAR                        -- of the shard's file
 );
 
 CREATE TABLE run (                        -- dataset x base x reference x encoding

@@ -5,10 +5,12 @@ wrong answers. Ownership is an flock on `store.lock`: DuckDB's own lock is lost 
 database file a second way, so nothing here ever does.
 """
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -19,11 +21,17 @@ import pyarrow as pa
 from core.errors import NameTaken, NotFound, StoreUnusable
 from core.examples import DatasetRow, Rejected
 from core.filters import RowFilter
-from core.ownership import acquire_lock
+from core.ownership import acquire_lock, still_holds
+from core.permission import require_change
+from core.row_blocks import RowBlock
 from core.spool import SHARD_SCHEMA
-from core.store.connection import fetch_all, fetch_first, next_id
+from core.store import ledger
+from core.store.change_record import write_record
+from core.store.connection import fetch_all, fetch_first, next_id, plain_error
+from core.store.copying import copy_database
 from core.store.insertion import ensure_dataset, insert_records
-from core.store.migrations import open_database
+from core.store.kept_tables import KeptTables, kept_table
+from core.store.opening import OpenedStore, open_whole
 from core.store.result_cache import ResultCache
 from core.store.scored_table import build_scored_table, scored_table
 from core.store.text_matches import Matches, with_matches
@@ -34,22 +42,28 @@ _Result = TypeVar("_Result")
 class Store:
     """An open store. Use `Store.open`; close it, or use it as a context manager."""
 
-    def __init__(self, workspace: Path, lock: TextIO, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, workspace: Path, lock: TextIO, opened: OpenedStore) -> None:
         self.workspace = workspace
+        self.opened = opened
+        self._path = workspace / "store.duckdb"
+        self._file = os.stat(self._path)
         self._lock = lock
-        self._connection = connection
+        self._connection = opened.connection
+        self._changes = opened.changes
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._matches = Matches()
+        self._kept = KeptTables()
         self._results = ResultCache()
 
     # Opening and closing
 
     @classmethod
-    def open(cls, workspace: Path, owner: str) -> "Store":
+    def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> "Store":
         """Open the workspace's store, creating both if there are none.
 
         `owner` says who holds it, to whoever comes second ("the dashboard", "python -m core score").
-        Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if it cannot be opened.
+        Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if it cannot be opened or has lost
+        changes; `accept_loss` goes on with what is left.
         """
         try:
             workspace.mkdir(parents=True, exist_ok=True)
@@ -59,17 +73,23 @@ class Store:
                 f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
             ) from error
         try:
-            connection = open_database(workspace)
+            return cls(workspace, lock, open_whole(workspace, accept_loss))
         except BaseException:
             lock.close()
             raise
-        return cls(workspace, lock, connection)
 
     def close(self) -> None:
         """Finish the pending write, close the database and give the workspace back."""
         self._writer.shutdown(wait=True)
         self._connection.close()
+        log = self._path.with_name(f"{self._path.name}.wal")
+        write_record(self.workspace, self._changes, closed=not log.exists())
         self._lock.close()
+
+    @property
+    def changes(self) -> int:
+        """How many changes the store holds."""
+        return self._changes
 
     def __enter__(self) -> "Store":
         return self
@@ -84,6 +104,10 @@ class Store:
         cursor = self._connection.cursor()
         try:
             yield cursor
+        except duckdb.Error as error:
+            if plain := plain_error(error, self._path):
+                raise plain from error
+            raise
         finally:
             cursor.close()
 
@@ -105,27 +129,105 @@ class Store:
 
         return self._results.result("rows", sql, parameters, ask)
 
+    def arrow(self, sql: str, parameters: Sequence[object] = (), **tables: pa.Table) -> pa.Table:
+        """Rows of a query as an Arrow table, from any thread; the query may read `tables` by their names."""
+        with self._cursor() as cursor:
+            for name, table in tables.items():
+                cursor.register(name, table)
+            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+
     def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
         with self._cursor() as cursor:
             yield from cursor.sql(sql, params=list(parameters)).to_arrow_reader(size)
 
-    def write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run one change in the writer thread, in one transaction: all of it, or none."""
+    def kept_table(
+        self, sql: str, parameters: Sequence[object], state: Sequence[object]
+    ) -> AbstractContextManager[str]:
+        """A table in memory with the rows of a query, made once for all who ask; see `core.store.kept_tables`."""
+        return kept_table(self, self._kept, sql, parameters, state)
 
+    def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run a statement that changes the scratch database only, beside the writer: it may take long, and no kept
+        result depends on it."""
+        with self._cursor() as cursor:
+            fetch_all(cursor, sql, parameters)
+
+    def table_state(self, table: str) -> list[object]:
+        """What changes whenever a table is made anew while the store is open."""
+        sql = "SELECT table_oid FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
+        return [row[0] for row in self.rows(sql, [table])]
+
+    def write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Run one change in the writer thread, in one transaction: all of it, or none.
+
+        Raises `WriteFailed` if the disk takes no more, `StoreUnusable` if the workspace is not this process's any more.
+        """
+        require_change()
+
+        def with_count(connection: duckdb.DuckDBPyConnection) -> _Result:
+            self._check_owned()
+            result = change(connection)
+            fetch_all(connection, "UPDATE store_change SET changes = changes + 1")
+            return result
+
+        return self._in_writer(with_count, counted=True)
+
+    def write_scratch(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Like `write`, for a change of the scratch database only: DuckDB writes to one database a transaction."""
+        return self._in_writer(change)
+
+    def _in_writer(self, change: Callable[[duckdb.DuckDBPyConnection], _Result], counted: bool = False) -> _Result:
         def transaction() -> _Result:
             fetch_all(self._connection, "BEGIN")
             try:
                 result = change(self._connection)
                 fetch_all(self._connection, "COMMIT")
                 return result
-            except BaseException:
-                fetch_all(self._connection, "ROLLBACK")
+            except BaseException as error:
+                with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back itself
+                    fetch_all(self._connection, "ROLLBACK")
+                plain = plain_error(error, self._path) if isinstance(error, duckdb.Error) else None
+                if plain:
+                    raise plain from error
                 raise
             finally:
                 self._results.forget()
+                if counted:
+                    self._record_changes()
 
         return self._writer.submit(transaction).result()
+
+    def _record_changes(self) -> None:
+        """Read back what was committed, not what was meant to be: a commit that failed may be there."""
+        with contextlib.suppress(duckdb.Error):
+            ((changes,),) = fetch_all(self._connection, "SELECT changes FROM store_change")
+            if changes != self._changes:
+                self._changes = int(changes)
+                write_record(self.workspace, self._changes, closed=False)
+
+    def _check_owned(self) -> None:
+        """Raise `StoreUnusable` if lock or database were removed or replaced since they were opened."""
+        if still_holds(self._lock, self.workspace / "store.lock") and self._is_same_file():
+            return
+        raise StoreUnusable(
+            f"The lock or the database of the workspace {self.workspace} was removed or replaced while this program "
+            "had it open, so another one may own it now. Nothing more is written here; stop all programs that use it, "
+            "look at it with: python -m core check, and start one again."
+        )
+
+    def _is_same_file(self) -> bool:
+        try:
+            return os.path.samestat(self._file, os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def copy_to(self, path: Path) -> int:
+        """Copy the database as it is now to `path`, which must not exist, while nothing is written; readers go on.
+
+        Returns how many changes the copy holds. Raises `WriteFailed`, having left nothing behind.
+        """
+        return self._writer.submit(copy_database, self._connection, self._path, path).result()
 
     def searched(self, row_filter: RowFilter) -> RowFilter:
         """The same filter, its search looked up once for all queries that use it. Raises `SelectionInvalid` for a
@@ -154,7 +256,7 @@ class Store:
         source_format: str,
         sha256: str,
         options: dict[str, Any],
-        records: Iterable[DatasetRow | Rejected],
+        records: Iterable[DatasetRow | Rejected | RowBlock],
     ) -> int:
         """Add one file's records to a dataset (made if new) in one transaction; returns the source's id.
 
@@ -218,21 +320,17 @@ class Store:
 
     def ensure_loss_set(self, model_fingerprint: str, encoding_fingerprint: str, model_label: str) -> int:
         """Id of the loss set of this model and encoding, made if new."""
+        sql = "SELECT loss_set_id FROM loss_set WHERE model_fingerprint = ? AND encoding_fingerprint = ?"
+        key = [model_fingerprint, encoding_fingerprint]
+        if known := self.rows(sql, key):
+            return int(known[0][0])
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
-            found = fetch_first(
-                connection,
-                "SELECT loss_set_id FROM loss_set WHERE model_fingerprint = ? AND encoding_fingerprint = ?",
-                [model_fingerprint, encoding_fingerprint],
-            )
+            found = fetch_first(connection, sql, key)
             if found:
                 return int(found[0])
             loss_set_id = next_id(connection, "loss_set")
-            fetch_all(
-                connection,
-                "INSERT INTO loss_set VALUES (?, ?, ?, ?, NULL)",
-                [loss_set_id, model_fingerprint, encoding_fingerprint, model_label],
-            )
+            fetch_all(connection, "INSERT INTO loss_set VALUES (?, ?, ?, ?, NULL)", [loss_set_id, *key, model_label])
             return loss_set_id
 
         return self.write(change)
@@ -248,34 +346,24 @@ class Store:
         with self._cursor() as cursor:
             return cursor.sql(sql, params=[self.dataset_id(dataset), loss_set_id]).to_arrow_table()
 
-    def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table) -> int:
+    def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
         """Add a shard's losses (`core.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.
 
         A shard whose name is in the ledger, and a loss that is there already, are passed over, so ingesting
-        anything twice changes nothing. Returns how many losses were new.
+        anything twice changes nothing. `sha256` is of the shard's file. Returns how many losses were new.
         """
         if losses.schema != SHARD_SCHEMA:
             raise StoreUnusable(f"Shard {name} has columns {losses.schema.names}, not {SHARD_SCHEMA.names}.")
+        return self.write(lambda connection: ledger.add_shard(connection, name, loss_set_id, losses, sha256))
 
-        def change(connection: duckdb.DuckDBPyConnection) -> int:
-            if fetch_first(connection, "SELECT 1 FROM shard WHERE name = ?", [name]):
-                return 0
-            connection.register("new_losses", losses)
-            added = fetch_first(
-                connection,
-                """
-                INSERT INTO loss
-                SELECT DISTINCT ON (id) ?, example_id::UUID AS id, nll_sum, token_count, truncated, reason
-                FROM new_losses
-                WHERE example_id::UUID NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
-                """,
-                [loss_set_id, loss_set_id],
-            )
-            connection.unregister("new_losses")
-            fetch_all(connection, "INSERT INTO shard VALUES (?, ?, now())", [name, losses.num_rows])
-            return int(added[0]) if added else 0
+    def absent_losses(self, loss_set_id: int, losses: pa.Table) -> int:
+        """How many of a shard's losses the store does not hold; reads every one that it does."""
+        with self._cursor() as cursor:
+            return ledger.absent_count(cursor, loss_set_id, losses)
 
-        return self.write(change)
+    def put_back_losses(self, loss_set_id: int, losses: pa.Table) -> int:
+        """Insert those of an ingested shard's losses that the store has lost; returns how many."""
+        return self.write(lambda connection: ledger.put_back(connection, loss_set_id, losses))
 
     def ingested_shards(self, prefix: str) -> set[str]:
         """Names of the ingested shards that begin so: one query for a job, however many shards it has written."""

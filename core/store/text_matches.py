@@ -9,6 +9,7 @@ import duckdb
 
 from core.errors import SelectionInvalid
 from core.filters import RowFilter
+from core.permission import on_own_account
 from core.store.connection import SCRATCH, fetch_all
 from core.text_search import TextSearch
 
@@ -48,11 +49,12 @@ def _look_up(store: "Store", search: TextSearch, number: int) -> str:
     condition, values = search.condition()
     table = f"{SCRATCH}.main.match_{number:d}"
     try:
-        store.write(
-            lambda connection: fetch_all(
-                connection, f"CREATE TABLE {table} AS SELECT example_id FROM example WHERE {condition}", values
+        with on_own_account():  # in memory, and gone with the store: who may only look may search
+            store.write_scratch(
+                lambda connection: fetch_all(
+                    connection, f"CREATE TABLE {table} AS SELECT example_id FROM example WHERE {condition}", values
+                )
             )
-        )
     except duckdb.InvalidInputException as error:
         problem = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
         raise SelectionInvalid(
@@ -62,4 +64,5 @@ def _look_up(store: "Store", search: TextSearch, number: int) -> str:
 
 
 def _drop(store: "Store", table: str) -> None:
-    store.write(lambda connection: fetch_all(connection, f"DROP TABLE {table}"))
+    with on_own_account():
+        store.write_scratch(lambda connection: fetch_all(connection, f"DROP TABLE {table}"))

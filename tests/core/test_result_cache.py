@@ -85,5 +85,7 @@ def test_a_store_answers_with_what_was_written_last(tmp_path: Path) -> None:
             assert store.frame("SELECT count(*) AS shards FROM shard")["shards"].tolist() == [number]
             name = f"shard {number}"
             store.write(
-                lambda connection, name=name: fetch_all(connection, "INSERT INTO shard VALUES (?, 1, now())", [name])
+                lambda connection, name=name: fetch_all(
+                    connection, "INSERT INTO shard (name, row_count, ingested_at) VALUES (?, 1, now())", [name]
+                )
             )

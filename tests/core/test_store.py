@@ -431,3 +431,11 @@ def test_a_store_that_was_opened_and_changed_often_opens_again(workspace: Path) 
                 f"set {number}", "rows.jsonl", "jsonl", "hash", {}, [row(line, f"planet {line}") for line in range(20)]
             )
             assert store.rows("SELECT count(*) FROM dataset") == [(number + 1,)]
+
+
+def test_no_query_prints_a_progress_bar_into_a_commands_output(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "quiet", "a test") as opened:
+        assert opened.rows("SELECT current_setting('enable_progress_bar')") == [(False,)]
+        assert opened.write(lambda c: c.execute("SELECT current_setting('enable_progress_bar')").fetchall()) == [
+            (False,)
+        ]

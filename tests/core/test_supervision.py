@@ -102,7 +102,7 @@ def test_a_finished_score_job_becomes_losses_and_a_run(store: Store, request_: S
     found = store.rows(f"SELECT count(*), min(learnability), max(learnability) FROM {run['table']}")
     assert found == [(ROWS, 0.5, 0.5)]
     assert job.is_settled
-    assert job.shards == []
+    assert len(job.shards) == 2
 
 
 def test_shards_are_taken_in_while_the_job_is_under_way(store: Store, request_: ScoreRequest) -> None:
@@ -131,11 +131,8 @@ def test_a_job_that_did_not_finish_keeps_its_losses_and_makes_no_run(
 def test_taking_in_a_finished_job_again_after_a_crash_changes_nothing(store: Store, request_: ScoreRequest) -> None:
     job = create_score_job(store, plan_scoring(store, request_))
     finish_scoring(job)
-    copies = [(path, path.read_bytes()) for path in job.shards]
     advance(store)
-    for path, content in copies:  # as if the crash had come before the shards were removed
-        path.write_bytes(content)
-    (job.folder / "settled").unlink()
+    (job.folder / "settled").unlink()  # as if the crash had come before it was written
     advance(store)
     assert losses(store) == 2 * ROWS
     assert len(store.rows("SELECT name FROM run")) == 1

@@ -1,0 +1,119 @@
+"""Copying the database file while it is open, and putting a copy in its place."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+
+from core.errors import StoreUnusable, WriteFailed
+from core.spool import sync_folder
+from core.store.change_record import write_record
+from core.store.connection import STORE_VERSION, changes_on_disk, count_changes, fetch_all, version_on_disk
+
+_COPY = "import shutil, sys\ntry: shutil.copyfile(*sys.argv[1:])\nexcept OSError as error: sys.exit(error.strerror)"
+
+
+def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> int:
+    """Copy an open database to `target`, which must not exist; returns how many changes the copy holds.
+
+    To be called where the database is written, so that nothing is written meanwhile. Another process does the copying:
+    if this one opened and closed the file, it would lose DuckDB's lock on it. The copy appears under its name when it
+    was opened, its log taken into it, and found to hold all changes. Raises `WriteFailed`.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    logs = [path.with_name(f"{path.name}.wal") for path in (source, temporary)]
+    try:
+        _copy(source, temporary)
+        if logs[0].exists():
+            _copy(*logs)
+        changes = _take_log_in(temporary)
+        if changes != count_changes(connection):
+            raise WriteFailed(f"The copy {target} lacks changes that the store has. Nothing was left; try again.")
+        _flush(temporary)
+        temporary.rename(target)
+        sync_folder(target.parent)
+    except (OSError, duckdb.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise WriteFailed(
+            f"The copy {target} cannot be written ({reason}). Nothing was left behind; free the space or choose "
+            "another place."
+        ) from error
+    finally:
+        for leftover in (temporary, logs[1]):
+            leftover.unlink(missing_ok=True)
+    return changes
+
+
+def put_in_place(workspace: Path, copy: Path) -> Path | None:
+    """Make a copy the workspace's database; the one that was there stays beside it under a dated name, which is
+    returned. The caller holds the workspace's lock and has the database closed.
+
+    Raises `StoreUnusable` for a file that is no store of this program or an earlier one, `WriteFailed`.
+    """
+    path = workspace / "store.duckdb"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _copy(copy, temporary)
+        version = version_on_disk(temporary)
+        if not 1 <= version <= STORE_VERSION:
+            raise StoreUnusable(
+                f"{copy} has version {version}; this program reads up to version {STORE_VERSION}. Nothing was changed; "
+                "use the program version that wrote it."
+            )
+        changes = changes_on_disk(temporary)
+        _flush(temporary)
+        aside = _put_aside(path)
+        temporary.rename(path)
+        sync_folder(workspace)
+        write_record(workspace, changes, closed=True)
+        return aside
+    except OSError as error:
+        raise WriteFailed(
+            f"The workspace {workspace} cannot take {copy} in ({error.strerror}). Free the space, then restore again."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _put_aside(path: Path) -> Path | None:
+    """Rename a database, its log first: a log must never stand beside a file that it is not of."""
+    if not path.exists():
+        return None
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    aside = path.with_name(f"store.replaced-{stamp}.duckdb")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"store.replaced-{stamp}-{number}.duckdb")
+    log = path.with_name(f"{path.name}.wal")
+    if log.exists():
+        log.rename(aside.with_name(f"{aside.name}.wal"))
+    path.rename(aside)
+    return aside
+
+
+def _copy(source: Path, target: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _COPY, str(source), str(target)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise OSError(None, (done.stderr.strip().splitlines() or ["the copying process was ended"])[-1])
+
+
+def _take_log_in(path: Path) -> int:
+    """Open a copy, have its log written into it, and count its changes."""
+    with duckdb.connect(str(path)) as connection:
+        changes = count_changes(connection)
+        fetch_all(connection, "FORCE CHECKPOINT")
+    return changes
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""The ledger of shards: each shard's losses come in once, and what came in can be held against what is there."""
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.store.connection import fetch_all, fetch_first
+
+_FRESH = """
+    SELECT DISTINCT ON (id) example_id::UUID AS id, nll_sum, token_count, truncated, reason
+    FROM new_losses WHERE example_id::UUID NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
+"""
+"""Losses of a shard that the loss set, the one parameter, does not hold yet."""
+
+
+def add_shard(
+    connection: duckdb.DuckDBPyConnection, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None
+) -> int:
+    """Add a shard's losses and its name; one whose name is there already is passed over. Returns how many were new."""
+    if fetch_first(connection, "SELECT 1 FROM shard WHERE name = ?", [name]):
+        return 0
+    fresh = _insert_fresh(connection, loss_set_id, losses)
+    finite = pc.if_else(pc.is_finite(fresh["nll_sum"]), fresh["nll_sum"], None)
+    fetch_all(
+        connection,
+        "INSERT INTO shard (name, row_count, ingested_at, loss_set_id, nll_total, sha256) "
+        "VALUES (?, ?, now(), ?, ?, ?)",
+        [name, fresh.num_rows, loss_set_id, pc.sum(finite).as_py() or 0.0, sha256],
+    )
+    return int(fresh.num_rows)
+
+
+def put_back(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losses: pa.Table) -> int:
+    """Insert those of a shard's losses that have gone from the store, whatever the ledger says; returns how many."""
+    return int(_insert_fresh(connection, loss_set_id, losses).num_rows)
+
+
+def absent_count(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losses: pa.Table) -> int:
+    """How many of a shard's losses the store does not hold; each is read, so a damaged block is found.
+
+    A loss counts as held with whatever value came first: another shard may have brought it too.
+    """
+    connection.register("kept_losses", losses)
+    row = fetch_first(
+        connection,
+        """
+        SELECT count(*) FROM (SELECT DISTINCT example_id::UUID AS id FROM kept_losses)
+        ANTI JOIN (
+            SELECT example_id AS id FROM loss
+            WHERE loss_set_id = ? AND (nll_sum IS NOT NULL OR reason IS NOT NULL OR token_count = 0)
+        ) USING (id)
+        """,
+        [loss_set_id],
+    )
+    connection.unregister("kept_losses")
+    return int(row[0]) if row else 0
+
+
+def _insert_fresh(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losses: pa.Table) -> pa.Table:
+    connection.register("new_losses", losses)
+    fresh = connection.sql(_FRESH, params=[loss_set_id]).to_arrow_table()
+    connection.register("fresh_losses", fresh)
+    fetch_all(
+        connection,
+        "INSERT INTO loss SELECT ?, id, nll_sum, token_count, truncated, reason FROM fresh_losses",
+        [loss_set_id],
+    )
+    connection.unregister("fresh_losses")
+    connection.unregister("new_losses")
+    return fresh

@@ -1,0 +1,11 @@
+"""The quick form of the soak: twenty kills of everything that writes."""
+
+from pathlib import Path
+
+from tests.soak import QUICK, soak
+
+
+def test_twenty_kills_of_everything_that_writes_leave_the_workspace_whole(tmp_path: Path) -> None:
+    tally = soak(tmp_path, list(QUICK), seed=1, report=lambda _: None)
+    assert tally.kills.total() == len(QUICK) == 20
+    assert tally.recomputed == 0
