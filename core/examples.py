@@ -32,7 +32,7 @@ class Example:
         The domain is not in it, so relabelling a row keeps its losses; equal conversations share one id
         whatever format they came in, so they are scored once.
         """
-        return UUID(bytes=hashlib.blake2b(self.to_json().encode(), digest_size=16).digest())
+        return UUID(bytes=conversation_digest(self.to_json().encode()))
 
     @property
     def prompt(self) -> str:
@@ -60,6 +60,11 @@ class Example:
         """Reverse of `to_json`."""
         fields = json.loads(text)
         return cls(tuple(Message(role, content) for role, content in fields["messages"]), fields["tools"])
+
+
+def conversation_digest(canonical: bytes) -> bytes:
+    """The 16 bytes of the id of a conversation whose canonical JSON (`Example.to_json`) this is, in UTF-8."""
+    return hashlib.blake2b(canonical, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

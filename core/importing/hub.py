@@ -5,16 +5,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from core import paths
 from core.errors import SourceUnreadable
 from core.importing.reading import CONTAINERS, is_data_file, plain_stem
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ABOUT_THE_DATASET = ("dataset_info", "dataset_infos", "dataset_dict", "state", "config", "package")
 
 
 def is_hub_id(text: str) -> bool:
     """Whether a text names a dataset on the Hub ("owner/name") and no file or folder here."""
-    return bool(_HUB_ID.fullmatch(text)) and not is_data_file(text) and not Path(text).exists()
+    return paths.is_hub_id(text) and not is_data_file(text) and not os.path.lexists(text)
 
 
 def download_dataset(repo_id: str, revision: str | None = None, split_hint: str | None = None) -> list[Path]:

@@ -3,20 +3,18 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from core.errors import NoUsableRows, SourceUnreadable
-from core.examples import DatasetRow, Rejected
+from core.examples import Rejected
 from core.importing.detection import Detection, detect_format
-from core.importing.formats import SourceFormat, format_named, read_example
-from core.importing.reading import plain_stem, read_records
-from core.importing.records import REASONS, RecordUnusable, SourceRecord, plain_text
-from core.importing.source_options import AUTO, DomainRule, SourceOptions
+from core.importing.records import REASONS, plain_text
+from core.importing.row_reading import named_domain, read_blocks
+from core.importing.source_options import AUTO, SourceOptions
 from core.importing.unpacking import check_readable
+from core.row_blocks import RowBlock
 from core.store import Store
 
 
@@ -38,45 +36,6 @@ class ImportReport:
     already_imported: bool
 
 
-def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
-    """Every record of a file as a row, or as rejected with the reason; streams in bounded memory.
-
-    Raises `SourceUnreadable` if the file is no data file, or cannot be read to its end.
-    """
-    detection = detect_format(path, options)
-    rule = _named_domain(options.domain, path.name)
-    source_format = format_named(detection.format) if detection.format else None
-    with closing(read_records(path, detection.container)) as records:
-        for record in records:
-            if isinstance(record, Rejected):
-                yield record
-                continue
-            try:
-                yield _dataset_row(record, source_format, options, rule)
-            except RecordUnusable as unusable:
-                yield unusable.at(record.line)
-
-
-def _dataset_row(
-    record: SourceRecord, source_format: SourceFormat | None, options: SourceOptions, rule: DomainRule
-) -> DatasetRow:
-    fields = options.remapped(record.fields)
-    mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(options.columns.values())
-    example = read_example(source_format, fields, allow_preference=mapped_on_purpose)
-    return DatasetRow(record.line, rule.domain_of(record.fields), example, record.original)
-
-
-def _named_domain(rule: DomainRule, file_name: str) -> DomainRule:
-    """The rule with the file's name for a domain where it says nothing else."""
-    return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
-
-
-def preview(path: Path, options: SourceOptions, rows: int = 5) -> list[DatasetRow | Rejected]:
-    """The first records of a file as `read_examples` gives them."""
-    with closing(read_examples(path, options)) as records:
-        return list(islice(records, rows))
-
-
 def import_source(
     store: Store, dataset: str, path: Path, options: SourceOptions, source_name: str | None = None
 ) -> ImportReport:
@@ -90,18 +49,18 @@ def import_source(
     before = os.stat(path)
     sha256 = _sha256(path)
     detection = detect_format(path, options)
-    resolved = replace(options, format=detection.format or AUTO, domain=_named_domain(options.domain, path.name))
+    resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
 
-    def records() -> Iterator[DatasetRow | Rejected]:
+    def blocks() -> Iterator[RowBlock]:
         nonlocal fresh
         fresh = True
-        yield from _require_rows(read_examples(path, resolved), name, detection)
+        yield from _require_rows(read_blocks(path, resolved), name, detection)
         after = os.stat(path)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise SourceUnreadable(f"{name} changed while it was read. Import it again when it is finished.")
 
-    source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), records())
+    source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), blocks())
     return _report(store, dataset, source_id, already_imported=not fresh)
 
 
@@ -126,20 +85,17 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_rows(
-    records: Iterator[DatasetRow | Rejected], name: str, detection: Detection
-) -> Iterator[DatasetRow | Rejected]:
-    """Pass records on; raise `NoUsableRows` at their end if there was no row among them."""
+def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -> Iterator[RowBlock]:
+    """Pass blocks on; raise `NoUsableRows` at their end if there was no row among them."""
     reasons: Counter[str] = Counter()
     samples: dict[str, Rejected] = {}
     rows = 0
-    for record in records:
-        if isinstance(record, Rejected):
-            reasons[record.reason] += 1
-            samples.setdefault(record.reason, record)
-        else:
-            rows += 1
-        yield record
+    for block in blocks:
+        rows += block.rows.num_rows
+        for rejected in block.rejected:
+            reasons[rejected.reason] += 1
+            samples.setdefault(rejected.reason, rejected)
+        yield block
     if rows:
         return
     if not reasons:

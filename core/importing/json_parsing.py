@@ -8,6 +8,7 @@ from typing import Any
 from core import settings
 from core.importing.records import RecordUnusable
 
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -50,6 +51,9 @@ def parse_object(original: bytes) -> dict[str, Any]:
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises `RecordUnusable` if it is not JSON, or has excess depth or half characters."""
+    # Before it is parsed: where the parser gives up depends on how deep the program stands, not on the record alone.
+    if _opens_too_many(text):
+        raise too_deep()
     try:
         value = DECODER.decode(text)
     except RecursionError:
@@ -85,6 +89,19 @@ def check_value(value: Any, text: str) -> None:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:
             raise RecordUnusable("lone surrogate", f"found \\u{ord(error.object[error.start]):04x}") from None
+
+
+def _opens_too_many(text: str) -> bool:
+    """Whether more brackets are open at once than the setting max_json_depth allows, be the text JSON or not."""
+    limit = settings.integer("max_json_depth")
+    if text.count("{") + text.count("[") <= limit:
+        return False
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        depth += (match[0] in "{[") - (match[0] in "}]")
+        if depth > limit:
+            return True
+    return False
 
 
 def depth_of(value: Any) -> int:

@@ -19,7 +19,19 @@ _BETWEEN_STRINGS = re.compile(r'["{}\[\],\n]')
 
 
 def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
-    """Records of a JSONL stream, numbered by line; blank lines are passed over.
+    """Records of a JSONL stream, numbered by line; blank lines are passed over."""
+    for line, original in jsonl_lines(stream):
+        if isinstance(original, Rejected):
+            yield original
+            continue
+        try:
+            yield SourceRecord(line, original, parse_object(original))
+        except RecordUnusable as unusable:
+            yield unusable.at(line)
+
+
+def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
+    """Lines of a JSONL stream with their numbers, blank ones left out; one that is too long is rejected.
 
     An original is its line without the line's end (and without the file's byte order mark).
     """
@@ -30,14 +42,11 @@ def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
         if line == 1:
             content = content.removeprefix(codecs.BOM_UTF8)
         original = content.removesuffix(b"\n").removesuffix(b"\r")
-        try:
-            if len(original) > limit:
-                _skip_line(stream, content)
-                raise RecordUnusable("line too long", f"more than {limit:,} bytes")
-            if not original.isspace() and original:
-                yield SourceRecord(line, original, parse_object(original))
-        except RecordUnusable as unusable:
-            yield unusable.at(line)
+        if len(original) > limit:
+            _skip_line(stream, content)
+            yield line, RecordUnusable("line too long", f"more than {limit:,} bytes").at(line)
+        elif original and not original.isspace():
+            yield line, original
 
 
 def _skip_line(stream: BinaryIO, content: bytes) -> None:

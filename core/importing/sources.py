@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.importing.hub import download_dataset, is_hub_id
+from core.paths import named_path
 
 
 def local_files(names: Iterable[str]) -> list[Path]:
-    """Files to read, in the order named. Raises `SourceUnreadable` if a Hub dataset cannot be fetched."""
+    """Files to read, in the order named. Raises `SourceUnreadable` if a Hub dataset cannot be fetched,
+    `PathRefused` for a name that can be no path."""
     files: list[Path] = []
     for name in names:
+        named_path(name)
         files += download_dataset(name) if is_hub_id(name) else [Path(name).expanduser()]
     return files

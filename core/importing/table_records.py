@@ -166,6 +166,10 @@ def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
                 yield from _parquet_records(batch, number)
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
+            if "too deeply nested" in str(error):
+                raise SourceUnreadable(
+                    f"{path.name} has columns nested deeper than can be read. Leave them out, or save them as text."
+                ) from error
             raise SourceUnreadable(
                 f"{path.name} is not a whole Parquet file ({plain_text(str(error), 100)}). Fetch it again."
             ) from error

@@ -20,7 +20,7 @@ ROLE_NAMES = {
 }
 """Our roles, and the names that files give them."""
 
-_ROLE_OF = {name: role for role, names in ROLE_NAMES.items() for name in names}
+ROLE_OF = {name: role for role, names in ROLE_NAMES.items() for name in names}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -72,7 +72,7 @@ def _read_turn(turn: Any, place: str) -> Message:
     name = turn.get("from") or turn.get("role")
     if name is None:
         raise RecordUnusable("missing field", f"{place} has no role; found {', '.join(turn) or 'nothing'}")
-    role = _ROLE_OF.get(str(name).strip().lower())
+    role = ROLE_OF.get(str(name).strip().lower())
     if role is None:
         raise RecordUnusable("unknown role", f"{place} is by {name!r}")
     content = turn["value"] if turn.get("value") is not None else turn.get("content")

@@ -12,6 +12,7 @@ import zstandard
 
 from core import settings
 from core.errors import SourceUnreadable
+from core.paths import open_file
 
 _BUFFER_BYTES = 2**20
 _ZSTD_INPUT_BYTES = 2**10
@@ -24,7 +25,7 @@ def compression_of(path: Path) -> str:
     Raises `SourceUnreadable` if the path is no file that can be read.
     """
     check_readable(path)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         magic = file.read(4)
     if magic.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -40,7 +41,7 @@ def check_readable(path: Path) -> None:
     if not path.is_file():
         raise SourceUnreadable(f"{path} is not a regular file. Save the data to a file, and import that.")
     try:
-        open(path, "rb").close()
+        open_file(path).close()
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be opened ({error.strerror}). Check its permissions.") from error
 
@@ -53,7 +54,7 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     unpacks to more than the setting max_unpacked_bytes.
     """
     packing = compression_of(path)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         unpacked: Any = file
         if packing == "gzip":
             unpacked = gzip.GzipFile(fileobj=file)

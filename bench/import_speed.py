@@ -1,0 +1,135 @@
+"""How fast JSONL is imported, against orjson alone parsing the very same lines.
+
+    python -m bench.import_speed [--rows 1000000] [--rounds 3] [--json]
+
+Ours is a whole `python -m core import` into an empty workspace, and its own part after Python has started; orjson's is
+a loop over the file's lines that parses each and lets go of it. The rounds of the two alternate.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.synthetic_text import chunk_of_rows
+from core.examples import DatasetRow
+
+_CHUNK_ROWS = 20_000
+_DOMAINS = ["chat", "code", "math", "science"]
+
+
+def write_rows(path: Path, rows: int, seed: int = 0) -> None:
+    """Alpaca records of about 500 bytes, one a line, all different; two in five have an input."""
+    with open(path, "wb") as file:
+        for first in range(1, rows + 1, _CHUNK_ROWS):
+            file.writelines(_lines(range(first, min(first + _CHUNK_ROWS, rows + 1)), seed))
+
+
+def _lines(numbers: range, seed: int) -> Iterator[bytes]:
+    texts = [row.example for row in chunk_of_rows(numbers, _DOMAINS, seed) if isinstance(row, DatasetRow)]
+    for i, number in enumerate(numbers):
+        fields = {
+            "instruction": f"{texts[i].prompt} ({number})",
+            "input": texts[i - 1].prompt if number % 5 < 2 else "",
+            "output": f'{texts[i].response}\n\n"{texts[i - 1].response}"',
+        }
+        yield orjson.dumps(fields) + b"\n"
+
+
+def measure(rows: int, rounds: int = 1) -> dict[str, Any]:
+    """Seconds (medians of the rounds), rows a second, and peak resident memory [MB] of importing so many rows.
+
+    `ratio` is orjson's seconds over the import's own; `command_ratio` over the whole command's, Python's start in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        write_rows(path, rows)
+        taken = [(_orjson_seconds(path), *_import(path, Path(folder) / str(i), rows)) for i in range(rounds)]
+        size = path.stat().st_size
+    alone, command, own, cpu, memory = (statistics.median(values) for values in zip(*taken, strict=True))
+    return {
+        "rows": rows,
+        "bytes": size,
+        "rounds": rounds,
+        "orjson_seconds": alone,
+        "import_seconds": own,
+        "command_seconds": command,
+        "command_cpu_seconds": cpu,
+        "rows_per_second": rows / own,
+        "ratio": alone / own,
+        "command_ratio": alone / command,
+        "peak_resident_megabytes": memory,
+    }
+
+
+def _orjson_seconds(path: Path) -> float:
+    started = time.perf_counter()
+    with open(path, "rb") as file:
+        for line in file:
+            orjson.loads(line)
+    return time.perf_counter() - started
+
+
+def _import(path: Path, workspace: Path, rows: int) -> tuple[float, float, float, float]:
+    """Seconds of the whole command, of its import alone and of its processors, and its peak memory [MB]."""
+    code = (
+        "import sys, time; from core import __main__\n"
+        "started = time.perf_counter(); code = 0\n"
+        "try: __main__.app(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(time.perf_counter() - started, file=sys.stderr); sys.exit(code)"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "import",
+        str(path),
+        "--dataset",
+        "d",
+        "--json",
+        "--workspace",
+        str(workspace),
+    ]
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as progress:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=progress)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        progress.seek(0)
+        report, said = output.read(), progress.read()
+    if process.returncode or f'"rows": {rows}, "rejected": 0' not in report:
+        raise RuntimeError(f"The import ended with {process.returncode}: {report!r} {said!r}")
+    own = float(said.strip().splitlines()[-1])
+    return seconds, own, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main() -> int:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures = measure(arguments.rows, arguments.rounds)
+    if arguments.json:
+        print(json.dumps(figures))
+        return 0
+    for name, value in figures.items():
+        print(f"{name:26} {value:14,.3f}" if isinstance(value, float) else f"{name:26} {value:14,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Reads a file's records as rows of a dataset: one by one for looking at, and in blocks for the store."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from core.examples import DatasetRow, Rejected
+from core.importing.detection import detect_format
+from core.importing.formats import SourceFormat, format_named, read_example
+from core.importing.json_parsing import parse_object
+from core.importing.json_records import jsonl_lines
+from core.importing.plain_records import PlainReader
+from core.importing.reading import plain_stem, read_records
+from core.importing.records import RecordUnusable, SourceRecord
+from core.importing.source_options import DomainRule, SourceOptions
+from core.importing.unpacking import open_unpacked
+from core.row_blocks import RowBlock, RowBlockBuilder, row_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a file's records become rows, settled before the first."""
+
+    container: str
+    source_format: SourceFormat | None
+    options: SourceOptions
+    rule: DomainRule
+
+    def row(self, record: SourceRecord) -> DatasetRow:
+        """A record as a row. Raises `RecordUnusable`."""
+        fields = self.options.remapped(record.fields)
+        mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(self.options.columns.values())
+        example = read_example(self.source_format, fields, allow_preference=mapped_on_purpose)
+        return DatasetRow(record.line, self.rule.domain_of(record.fields), example, record.original)
+
+
+def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
+    """Every record of a file as a row, or as rejected with the reason; streams in bounded memory.
+
+    Raises `SourceUnreadable` if the file is no data file, or cannot be read to its end.
+    """
+    yield from _read_examples(path, _reading(path, options))
+
+
+def read_blocks(path: Path, options: SourceOptions) -> Generator[RowBlock, None, None]:
+    """What `read_examples` gives, by column and many rows at a time: the quick way for plain records of JSONL.
+
+    Raises `SourceUnreadable` like it.
+    """
+    reading = _reading(path, options)
+    if reading.container == "jsonl":
+        yield from _read_jsonl(path, reading)
+    else:
+        with closing(_read_examples(path, reading)) as records:
+            yield from row_blocks(records)
+
+
+def preview(path: Path, options: SourceOptions, rows: int = 5) -> list[DatasetRow | Rejected]:
+    """The first records of a file as `read_examples` gives them."""
+    with closing(read_examples(path, options)) as records:
+        return list(islice(records, rows))
+
+
+def named_domain(rule: DomainRule, file_name: str) -> DomainRule:
+    """The rule with the file's name for a domain where it says nothing else."""
+    return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
+
+
+def _reading(path: Path, options: SourceOptions) -> _Reading:
+    detection = detect_format(path, options)
+    source_format = format_named(detection.format) if detection.format else None
+    return _Reading(detection.container, source_format, options, named_domain(options.domain, path.name))
+
+
+def _read_examples(path: Path, reading: _Reading) -> Generator[DatasetRow | Rejected, None, None]:
+    with closing(read_records(path, reading.container)) as records:
+        for record in records:
+            if isinstance(record, Rejected):
+                yield record
+                continue
+            try:
+                yield reading.row(record)
+            except RecordUnusable as unusable:
+                yield unusable.at(record.line)
+
+
+def _read_jsonl(path: Path, reading: _Reading) -> Iterator[RowBlock]:
+    plain = PlainReader(reading.source_format, reading.options, reading.rule)
+    builder = RowBlockBuilder()
+    with open_unpacked(path) as stream:
+        for line, original in jsonl_lines(stream):
+            if isinstance(original, Rejected):
+                builder.add_record(original)
+            elif found := plain.read(original):
+                builder.add(line, found.domain, original, found.conversation, found.prompt, found.response)
+            else:
+                _add_strictly(builder, line, original, reading)
+            if builder.is_full:
+                yield builder.take()
+    yield builder.take()
+
+
+def _add_strictly(builder: RowBlockBuilder, line: int, original: bytes, reading: _Reading) -> None:
+    try:
+        builder.add_record(reading.row(SourceRecord(line, original, parse_object(original))))
+    except RecordUnusable as unusable:
+        builder.add_record(unusable.at(line))
