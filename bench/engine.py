@@ -35,8 +35,8 @@ from core import settings
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.examples import DatasetRow
 from core.importing import SourceOptions, read_examples
+from core.loss_engine import LossEngine, Ways
 from core.matrix_products import fast_products
-from core.response_loss import LossEngine, Ways
 
 Losses = NDArray[np.float64]
 """nll_sum of each row [nats]."""

@@ -188,6 +188,7 @@ def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
         "kind": "estimate",
         "dataset": plan.request.dataset,
         "base": plan.models["base"].to_fields(),
+        "reference": plan.models["reference"].to_fields(),
         "encoding": _encoding_fields(plan.encoding),
         "device": plan.request.device,
         "dtype": plan.dtype,

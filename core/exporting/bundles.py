@@ -15,12 +15,14 @@ from core.errors import ExportFailed
 from core.examples import Example
 from core.exporting.bundle_plan import Shape
 from core.exporting.bundle_readme import readme
-from core.exporting.exporter import check_destination, check_folder, json_file, kept_records, publish, row_scores
+from core.exporting.exporter import check_destination, check_folder, json_file, kept_records, publish
 from core.exporting.manifest import manifest, manifest_path
 from core.exporting.preflight import Preflight, judge, preflight
 from core.exporting.record_text import on_one_line
+from core.exporting.score_text import row_scores
 from core.exporting.trainer_configs import DATA_FILE
 from core.exporting.trainers import trainer_named
+from core.paths import file_stem, named_path
 from core.selection import Selection, select_summary
 from core.spool import sync_folder
 from core.store import Store
@@ -124,6 +126,7 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
     if _is_zip(destination):
         check_destination(store, selection, destination)
         return
+    named_path(str(destination))
     check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(
@@ -217,7 +220,7 @@ def _write_zip(
     with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
             # In a folder of its own, so that unpacking litters nothing.
-            top = destination.stem
+            top = file_stem(destination.stem, "bundle")
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
             _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.disk_errors import said_plainly
 from core.durable_file import DurableFile
 from core.errors import ExportFailed
 from core.exporting.bundle_readme import finding_line
@@ -14,6 +15,7 @@ from core.exporting.exporter import export_selection, json_file
 from core.exporting.manifest import manifest_path
 from core.exporting.preflight import preflight
 from core.exporting.writing import format_for
+from core.permission import require_change
 from core.selection import KEPT, Amount, Selection, Summary, matched_control, row_decisions, select_summary
 from core.selection.decisions import BELOW_THE_CUT
 from core.store import Store
@@ -115,6 +117,7 @@ def control_selections(
     return found
 
 
+@said_plainly("The controls")
 def export_controls(
     store: Store,
     selection: Selection,
@@ -221,6 +224,7 @@ def _write_index(
 
 
 def _make_folder(folder: Path) -> None:
+    require_change()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,29 +2,29 @@
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.durable_file import DurableFile
 from core.errors import ExportFailed
+from core.exporting.columns import Survey, UnseenField, sampled, surveyed
+from core.exporting.kept_chunks import KeptRows
 from core.exporting.manifest import manifest, manifest_path
-from core.exporting.writing import (
-    ExportRow,
-    Format,
-    csv_parts,
-    format_for,
-    json_parts,
-    jsonl_parts,
-    survey_columns,
+from core.exporting.record_chunks import (
+    csv_pieces,
+    export_columns,
+    export_row,
+    json_pieces,
+    jsonl_pieces,
     write_parquet,
 )
+from core.exporting.writing import ExportRow, Format, format_for
+from core.paths import named_path
 from core.scores import FLAGS, SCORES
-from core.selection import Selection, kept_rows, select_summary
+from core.selection import Selection, Summary, kept_rows, select_summary
 from core.store import Store
 
 _BATCH_ROWS = 2048
@@ -63,30 +63,20 @@ def export_selection(
     if not summary.kept_rows:
         raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
 
+    rows = KeptRows.of(store, selection)
+    if rows.count != summary.kept_rows:
+        raise ExportFailed("The dataset was changed while it was exported. Export again.")
+    export = _Export(store, selection, destination, chosen, compress, with_scores, spreadsheet_guard, name)
+    found = sampled(rows, with_scores) if chosen.tabular else None
     try:
-        with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
-            stream = partial(export_rows, store, selection, with_scores)
-            written = _write(file, stream, chosen, compress, spreadsheet_guard)
-            if written != summary.kept_rows:
-                raise ExportFailed("The dataset was changed while it was exported. Export again.")
-            file.finish()
-            output = {
-                "file": destination.name,
-                "format": chosen.name,
-                "compressed": compress,
-                "with_scores": with_scores,
-                "spreadsheet_guard": spreadsheet_guard and chosen.name == "csv",
-                "rows": written,
-                "tokens": summary.kept_tokens,
-                "bytes": file.byte_count,
-                "sha256": file.sha256,
-            }
-            publish(file, beside, manifest(store, selection, summary, output, name))
+        try:
+            return export.write(rows, summary, found)
+        except UnseenField:
+            return export.write(rows, summary, found and surveyed(rows, found))
     except OSError as error:
         raise ExportFailed(
             f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
         ) from error
-    return ExportReport(written, destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices))
 
 
 def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
@@ -120,8 +110,11 @@ def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
     """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
-    for row in kept_records(store, selection, limit):
-        yield ExportRow(row["original"], row_scores(row) if with_scores else {})
+    rows = KeptRows.of(store, selection)
+    rows = rows if limit is None else rows.first(limit)
+    for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
+        for row in chunk.to_pylist():
+            yield export_row(row, with_scores)
 
 
 def kept_records(
@@ -147,48 +140,60 @@ def kept_records(
         yield from batch.to_pylist()
 
 
-def row_scores(row: dict[str, Any]) -> dict[str, Any]:
-    """A row's scores, rank, domain and flags as JSON can hold them."""
-    return {
-        # A perplexity may be infinite, which JSON cannot say.
-        **{name: row[name] if row[name] is not None and math.isfinite(row[name]) else None for name in SCORES},
-        "token_count": row["token_count"],
-        "rank": row["rank"],
-        "domain": row["domain"],
-        "flags": [flag for flag in FLAGS if row[flag]],
-    }
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """One export: what goes where, and how."""
 
+    store: Store
+    selection: Selection
+    destination: Path
+    chosen: Format
+    compress: bool
+    with_scores: bool
+    guard: bool
+    name: str | None
 
-def _write(
-    file: DurableFile, rows: Callable[[], Iterator[ExportRow]], chosen: Format, compress: bool, guard: bool
-) -> int:
-    """Write all rows in the format; returns how many there were."""
-    count = 0
+    def write(self, rows: KeptRows, summary: Summary, found: Survey | None) -> ExportReport:
+        """Write data and manifest; `found` are the columns of a tabular format. Raises `UnseenField` or `OSError`."""
+        with DurableFile(self.destination) as file, DurableFile(manifest_path(self.destination)) as beside:
+            self._fill(file, rows, found)
+            file.finish()
+            output = {
+                "file": self.destination.name,
+                "format": self.chosen.name,
+                "compressed": self.compress,
+                "with_scores": self.with_scores,
+                "spreadsheet_guard": self.guard and self.chosen.name == "csv",
+                "rows": rows.count,
+                "tokens": summary.kept_tokens,
+                "bytes": file.byte_count,
+                "sha256": file.sha256,
+            }
+            publish(file, beside, manifest(self.store, self.selection, summary, output, self.name))
+        return ExportReport(
+            rows.count, self.destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices)
+        )
 
-    def counted() -> Iterator[ExportRow]:
-        nonlocal count
-        for count, row in enumerate(rows(), 1):  # noqa: B007
-            yield row
-
-    if chosen.name == "parquet":
-        write_parquet(file, counted(), survey_columns(rows()))
-        return count
-    if chosen.name == "csv":
-        parts = csv_parts(counted(), survey_columns(rows()), guard)
-    else:
-        parts = (jsonl_parts if chosen.name == "jsonl" else json_parts)(counted())
-    if compress:
+    def _fill(self, file: DurableFile, rows: KeptRows, found: Survey | None) -> None:
+        if found and self.chosen.name == "parquet":
+            write_parquet(file, rows, found)
+            return
+        if found:
+            pieces = csv_pieces(rows, found, self.guard)
+        else:
+            pieces = (jsonl_pieces if self.chosen.name == "jsonl" else json_pieces)(rows, self.with_scores)
+        if not self.compress:
+            for piece in pieces:
+                file.write(piece)
+            return
         with file.compressed() as stream:
-            for part in parts:
-                stream.write(part)
-    else:
-        for part in parts:
-            file.write(part)
-    return count
+            for piece in pieces:
+                stream.write(piece)
 
 
 def check_destination(store: Store, selection: Selection, destination: Path) -> None:
     """Raise `ExportFailed` for a place that cannot be written, or that holds what the dataset was imported from."""
+    named_path(str(destination))
     if destination.is_dir():
         raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
     check_folder(destination.parent)

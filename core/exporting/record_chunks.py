@@ -1,0 +1,173 @@
+"""Records on their way into a file, a chunk at a time: by SQL where it is exact, one by one where it is not."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.exporting.columns import Survey
+from core.exporting.kept_chunks import KeptRows
+from core.exporting.record_text import on_one_line
+from core.exporting.score_text import (
+    PLAIN_DOMAIN,
+    SCORE_COLUMNS,
+    SCORES_FIELD,
+    row_scores,
+    score_texts,
+    score_values,
+    scores_json,
+)
+from core.exporting.writing import FORMULA_STARTS, ExportRow, csv_line, csv_names, typed_fields
+from core.scores import FLAGS, SCORES
+
+# An object that has a field, closes right behind it, and has none of the scores' name, however that is escaped.
+_TAKES_SCORES = rf"""coalesce(TRY(json_type(text)) = 'OBJECT' AND right(text, 1) = '}}'
+    AND right(text, 2) NOT IN ('{{}}', ' }}', E'\t}}', E'\n}}', E'\r}}')
+    AND NOT contains(text, '{SCORES_FIELD}') AND NOT regexp_matches(text, '\\u00[67]') AND {PLAIN_DOMAIN}, false)"""
+_ONE_LINE = r"coalesce(NOT contains(text, E'\n') AND NOT contains(text, E'\r'), false)"
+_COMMA, _LINE_END = r"'\x2C\x0A'::BLOB", r"'\x0A'::BLOB"
+_GROUP_BYTES = 2**25
+
+
+def jsonl_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
+    """JSON Lines as pieces of bytes: a record that stood on one line stays as it was, byte for byte."""
+    record, fits = _record(with_scores)
+    line = f"{record} || {_LINE_END}"
+    return _pieces(
+        rows, line, lambda row: on_one_line(row.with_scores()) + b"\n", with_scores, f"{_ONE_LINE} AND {fits} AS fits"
+    )
+
+
+def json_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
+    """One JSON array of the records' own texts, as pieces of bytes."""
+    record, fits = _record(with_scores)
+    line = f"{_COMMA} || {record}"
+    before = b"[\n"
+    for piece in _pieces(rows, line, lambda row: b",\n" + row.with_scores(), with_scores, f"{fits} AS fits"):
+        if before:
+            yield before
+            yield memoryview(piece)[len(before) :]
+            before = b""
+        else:
+            yield piece
+    yield b"\n]\n"
+
+
+def csv_pieces(rows: KeptRows, found: Survey, guard: bool) -> Iterator[Any]:
+    """CSV with every cell quoted, as pieces of bytes: readers disagree on a lone carriage return outside quotes.
+
+    With `guard`, an apostrophe stands before text that a spreadsheet would run as a formula. Raises `UnseenField`.
+    """
+    columns, plain = found.columns, found.plain
+
+    def guarded(value: str) -> str:
+        starts = f"left(ltrim({value}, ''''), 1) IN ({_FORMULA_STARTS})"
+        return f"if({starts}, '''' || {value}, {value})" if guard else value
+
+    # What of these is no text begins like no formula.
+    cells = [guarded(plain.value(column.name)) for column in columns]
+    if found.with_scores:
+        cells += (score_texts() | {"domain": guarded("domain")}).values()
+    quoted = [f"""'"' || replace(coalesce({cell}, ''), '"', '""') || '"'""" for cell in cells]
+    joined = " || ',' || ".join(quoted)
+    line = rf"encode({joined} || E'\n')" if plain.shapes else "NULL::BLOB"
+    made = (plain.taken_apart, f"{plain.fits} AS fits")
+    yield csv_names(columns, found.with_scores, guard)
+    yield from _pieces(rows, line, lambda row: csv_line(row, columns, guard), found.with_scores, *made)
+
+
+def write_parquet(sink: Any, rows: KeptRows, found: Survey) -> None:
+    """Parquet, in row groups of bounded size. Raises `UnseenField`."""
+    fields = [(column.name, column.type) for column in found.columns]
+    schema = pa.schema([*fields, *(SCORE_COLUMNS.items() if found.with_scores else ())])
+    group: list[pa.Table] = []
+    with pq.ParquetWriter(sink, schema) as writer:
+        for table in _tables(rows, found, schema):
+            group.append(table)
+            if sum(part.nbytes for part in group) >= _GROUP_BYTES:
+                writer.write_table(pa.concat_tables(group))
+                group = []
+        if group:
+            writer.write_table(pa.concat_tables(group))
+
+
+def export_row(row: dict[str, Any], with_scores: bool) -> ExportRow:
+    """A row as the store has it, on its way out."""
+    return ExportRow(row["original"], row_scores(row) if with_scores else {})
+
+
+def export_columns(with_scores: bool) -> tuple[str, ...]:
+    """The columns of a row that `export_row` reads."""
+    return ("original", *(("rank", "domain", "token_count", *SCORES, *FLAGS) if with_scores else ()))
+
+
+_FORMULA_STARTS = ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
+
+
+def _record(with_scores: bool) -> tuple[str, str]:
+    """SQL of a record's bytes, and whether they are all that should be written."""
+    if not with_scores:
+        return "original", "true"
+    return f"""encode(left(text, -1) || ', "{SCORES_FIELD}": ' || {scores_json()} || '}}')""", _TAKES_SCORES
+
+
+def _pieces(
+    rows: KeptRows, line: str, one: Callable[[ExportRow], bytes], with_scores: bool, *made: str
+) -> Iterator[Any]:
+    """The bytes of all rows: those of `line` (SQL) where a row `fits`, else what `one` makes of it."""
+    columns = f"CASE WHEN fits THEN {line} END AS line, {_slow(with_scores)}"
+    for chunk in rows.chunks(columns, *made, with_scores=with_scores):
+        if not chunk["line"].null_count:
+            yield from _contents(chunk["line"])
+            continue
+        lines, slow = chunk["line"].to_pylist(), chunk["slow"].to_pylist()
+        yield b"".join(
+            found if row is None else one(export_row(row, with_scores)) for found, row in zip(lines, slow, strict=True)
+        )
+
+
+def _slow(with_scores: bool) -> str:
+    """SQL of a row that does not fit, whole; NULL of one that does."""
+    members = ", ".join(f"{column} := {column}" for column in export_columns(with_scores))
+    return f"CASE WHEN NOT fits THEN struct_pack({members}) END AS slow"
+
+
+def _contents(column: pa.ChunkedArray) -> Iterator[memoryview]:
+    """The bytes of a binary column's values one after another, as they lie in memory."""
+    for part in column.chunks:
+        _, offsets, data = part.buffers()
+        if len(part) and data:
+            places = memoryview(offsets).cast("B").cast("q" if pa.types.is_large_binary(part.type) else "i")
+            yield memoryview(data)[places[part.offset] : places[part.offset + len(part)]]
+
+
+def _tables(rows: KeptRows, found: Survey, schema: Any) -> Iterator[pa.Table]:
+    """The rows as tables: of those that do not fit, the values are put in one by one."""
+    columns, plain, types = found.columns, found.plain, [column.type for column in found.columns]
+    cells = [
+        f"CASE WHEN fits THEN {_typed(plain.value(column.name), kind)} END AS column_{place}"
+        for place, (column, kind) in enumerate(zip(columns, types, strict=True))
+    ]
+    if found.with_scores:
+        cells += [f"{value} AS score_{name}" for name, value in score_values().items()]
+    made = (plain.taken_apart, f"{plain.fits} AS fits")
+    for chunk in rows.chunks(", ".join([*cells, _slow(found.with_scores)]), *made, with_scores=found.with_scores):
+        table = chunk.drop_columns(["slow"]).rename_columns(schema.names).cast(schema)
+        slow = [(place, row) for place, row in enumerate(chunk["slow"].to_pylist()) if row]
+        if slow:
+            values = [typed_fields(export_row(row, found.with_scores), columns, types) for _, row in slow]
+            places = list(range(chunk.num_rows))
+            for number, (place, _) in enumerate(slow):
+                places[place] = chunk.num_rows + number
+            table = pa.concat_tables([table, pa.Table.from_pylist(values, schema)]).take(places)
+        yield table
+
+
+def _typed(value: str, kind: Any) -> str:
+    """SQL of a value of a column's type, made of its text."""
+    if kind == pa.bool_():
+        return f"{value} = 'true'"
+    if kind == pa.string():
+        return value
+    return f"CAST({value} AS {'BIGINT' if kind == pa.int64() else 'DOUBLE'})"

@@ -1,0 +1,71 @@
+"""Hashes of large files, kept beside the store, so that weights which have not changed are read once.
+
+What stands for a file's content is its device, inode, size, time of change (mtime) and time of any change to the
+inode (ctime), all to the nanosecond. Programs can set mtime back, but not ctime: a file that was written, replaced or
+restored has another one and is hashed again. A file would keep its old hash only if the clock was set back to the
+nanosecond, or if it was changed below the file system. One that changed less than `_SETTLED_SECONDS` before it was
+hashed is not kept: it could change again within the same tick of the file system's clock.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+from core.errors import CurationError
+from core.spool import write_durably
+
+FILE = "hashes.json"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SETTLED_SECONDS = 5.0
+_WORTH_KEEPING = 2**20
+"""Smaller files are hashed sooner than looked up [bytes]."""
+
+
+def content_hash(path: Path, workspace: Path | None = None) -> bytes:
+    """BLAKE2b digest of 32 bytes of a file's content; kept in the `workspace`, if one is given, for the next time.
+
+    Raises `OSError` if the file cannot be read.
+    """
+    found = path.stat()
+    if workspace is None or found.st_size < _WORTH_KEEPING:
+        return _hashed(path)
+    key, state = str(path.resolve()), _state(found)
+    known = _known(workspace).get(key)
+    if isinstance(known, list) and known[:-1] == state and _DIGEST.fullmatch(str(known[-1])):
+        return bytes.fromhex(str(known[-1]))
+    began = time.time()
+    digest = _hashed(path)
+    settled = max(found.st_mtime, found.st_ctime) < began - _SETTLED_SECONDS
+    if settled and _state(path.stat()) == state:
+        _keep(workspace, key, [*state, digest.hex()])
+    return digest
+
+
+def _hashed(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
+
+
+def _state(found: os.stat_result) -> list[object]:
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _known(workspace: Path) -> dict[str, object]:
+    """What was kept; nothing where the file is missing or is none of ours: then everything is hashed anew."""
+    try:
+        fields = json.loads((workspace / FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _keep(workspace: Path, key: str, entry: list[object]) -> None:
+    """Add an entry. That it cannot be written, or that another process wrote meanwhile, only costs hashing again."""
+    fields = _known(workspace) | {key: entry}
+    try:
+        write_durably(workspace / FILE, [json.dumps(fields, indent=0).encode("ascii")])
+    except (OSError, CurationError):
+        return

@@ -1,0 +1,31 @@
+"""Imports what the pages need while the server starts and a browser loads its files, not once somebody waits."""
+
+import importlib
+import threading
+
+_MODULES = (
+    "ui.session",
+    "core.importing",
+    "ui.dataset_view",
+    "ui.demo_view",
+    "ui.guide",
+    "ui.import_report",
+    "ui.job_view",
+    "ui.widgets",
+)
+"""What the Data page, where everybody begins, imports; the slow ones of the other pages are among what these import."""
+
+
+def import_ahead() -> threading.Thread:
+    """Import in a thread of its own; a module that cannot be imported is left to the page that wants it."""
+    thread = threading.Thread(target=_import_all, name="import-ahead", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import_all() -> None:
+    for module in _MODULES:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            return
