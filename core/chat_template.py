@@ -2,17 +2,17 @@
 
 import json
 import re
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
-from types import FrameType
 from typing import Any
 
 from core import settings
-from core.errors import CurationError, TemplateFailed
+from core.errors import CurationError, TemplateFailed, TemplateTooSlow
 from core.examples import Message
+from core.memory_limit import memory_limit
+from core.time_limit import time_limit
+
+_TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
 
 
 def render_chat(messages: Sequence[Message], tools: str, tokenizer: Any) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -110,33 +110,17 @@ def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
 
 
 def _apply_template(tokenizer: Any, turns: list[dict[str, str]], tools: list[Any] | None, opens_reply: bool) -> str:
+    seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
     try:
-        with _time_limit(settings.number("template_seconds")):
+        with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
             rendered = tokenizer.apply_chat_template(
                 turns, tools=tools, tokenize=False, add_generation_prompt=opens_reply
             )
             return str(rendered)
     except CurationError:
         raise
+    except MemoryError as error:
+        raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
     # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
     except Exception as error:
         raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Stop a template that does not end. Signals reach the main thread only, which is where workers encode."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise TemplateFailed(f"The chat template took longer than {seconds:g} seconds for one conversation.")
-
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)

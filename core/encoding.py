@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import TemplateFailed
 from core.examples import Example
-from core.rendering import Rendered, render
+from core.rendering import Rendered, render_all
+from core.tokenizing import tokenize
 
 ENCODING_VERSION = 1
 """Part of every cache key: raise it whenever the same example would be encoded differently."""
@@ -59,11 +59,11 @@ def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingS
     """Encode conversations with a fast transformers tokenizer; one result an example, in order.
 
     A conversation that the template refuses, or of which nothing is left to score, comes back with a reason.
+    Raises `TemplateFailed` if the template hangs on several in a row, `ModelUnusable` if the tokenizer fails.
     """
-    rendered = [_render_or_reason(example, tokenizer, spec.template) for example in examples]
+    rendered = render_all(examples, tokenizer, spec.template)
     texts = [item.text for item in rendered if isinstance(item, Rendered)]
-    # verbose=False: a text longer than the model's window is cut below, so the tokenizer's warning misleads.
-    tokens = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else None
+    tokens = tokenize(texts, tokenizer) if texts else None
     encoded, position = [], 0
     for item in rendered:
         if isinstance(item, str):
@@ -79,13 +79,6 @@ def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingS
 def encode_example(example: Example, tokenizer: Any, spec: EncodingSpec) -> Encoded:
     """`encode_examples` for one conversation."""
     return encode_examples([example], tokenizer, spec)[0]
-
-
-def _render_or_reason(example: Example, tokenizer: Any, template: str) -> Rendered | str:
-    try:
-        return render(example, tokenizer, template)
-    except TemplateFailed as error:
-        return str(error)
 
 
 def _unscorable(reason: str) -> Encoded:

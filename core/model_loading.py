@@ -3,6 +3,8 @@
 With `core.response_loss` and `core.training`, one of the few modules that import torch; only the worker needs them.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,22 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from core import settings
 from core.errors import ModelUnusable
+from core.memory_limit import memory_limit
+from core.model_files import read_json, weight_files
 from core.models import ModelSpec
+from core.time_limit import time_limit
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_ROOM_BYTES = 4 * 2**30
 _UNLOADABLE = (
     OSError,
     ValueError,
     KeyError,
     RuntimeError,
+    MemoryError,
     TypeError,
     AttributeError,
     ImportError,
@@ -34,9 +42,13 @@ _UNLOADABLE = (
 def load_tokenizer(spec: ModelSpec) -> Any:
     """The model's fast tokenizer (offsets are needed to tell prompt from response). Raises `ModelUnusable`."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(spec.path, use_fast=True, trust_remote_code=False)
-    # tokenizers raises bare `Exception` on a damaged file.
-    except Exception as error:
+        tokenizer = AutoTokenizer.from_pretrained(
+            spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
+        )
+    # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is no `Exception` at all.
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelUnusable(f"The tokenizer of {spec.label!r} cannot be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelUnusable(f"The tokenizer of {spec.label!r} has no fast form (tokenizer.json). Convert it first.")
@@ -44,21 +56,28 @@ def load_tokenizer(spec: ModelSpec) -> Any:
 
 
 def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
-    """The model in evaluation mode, adapter applied, on the device.
+    """The model in evaluation mode, adapter applied, on the device. Nothing is fetched, no code of the model is run.
 
     Raises `ModelUnusable` if weights are missing, of another shape, or not finite: transformers would fill
     such gaps with random numbers and go on.
     """
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            spec.path,
-            dtype=DTYPES[dtype],
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
-        )
+        with memory_limit(_memory_for(spec)):
+            model, report = AutoModelForCausalLM.from_pretrained(
+                spec.path,
+                dtype=DTYPES[dtype],
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
+            )
     except _UNLOADABLE as error:
+        if "trust_remote_code" in str(error):
+            raise ModelUnusable(
+                f"The model {spec.label!r} cannot be loaded: it needs code of its own, which is never run. "
+                "Choose a model that transformers knows."
+            ) from error
         raise ModelUnusable(f"The model {spec.label!r} cannot be loaded: {_first_line(error)}") from error
     _refuse_gaps(f"The model {spec.label!r}", report)
     module: torch.nn.Module = _with_adapter(model, spec, spec.adapter) if spec.adapter else model
@@ -87,8 +106,12 @@ def _refuse_gaps(whose: str, report: dict[str, Any]) -> None:
 def _with_adapter(model: torch.nn.Module, spec: ModelSpec, folder: str) -> torch.nn.Module:
     from peft import PeftModel, get_peft_model_state_dict
 
+    _check_patterns(model, spec, read_json(Path(folder, "adapter_config.json")))
     try:
-        adapted: torch.nn.Module = PeftModel.from_pretrained(model, folder, use_safetensors=True)
+        with memory_limit(_memory_for(spec)):
+            adapted: torch.nn.Module = PeftModel.from_pretrained(
+                model, folder, use_safetensors=True, local_files_only=True
+            )
         with safe_open(Path(folder, "adapter_model.safetensors"), framework="pt") as file:
             stored = set(file.keys())
     except _UNLOADABLE as error:
@@ -97,6 +120,36 @@ def _with_adapter(model: torch.nn.Module, spec: ModelSpec, folder: str) -> torch
     expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     _refuse_gaps(f"The adapter {spec.label!r}", {"missing_keys": set(expected) - stored})
     return adapted
+
+
+def _memory_for(spec: ModelSpec) -> int:
+    """What loading may allocate [bytes]: the weights in a type of twice or four times the size, and room to work in."""
+    files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
+    stored_bytes: int = sum(path.stat().st_size for path in files)
+    return 4 * stored_bytes + _ROOM_BYTES
+
+
+def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, Any]) -> None:
+    """Raise `ModelUnusable` if a pattern by which an adapter names layers does not end: peft matches each with all."""
+    names = [name for name, _ in model.named_modules()]
+    seconds = settings.number("template_seconds")
+    too_slow = ModelUnusable(
+        f"The adapter {spec.label!r} names its layers by a pattern that takes longer than {seconds:g} seconds to match."
+    )
+    try:
+        with time_limit(seconds, too_slow):
+            for pattern in _patterns(config):
+                matcher = re.compile(rf"(^|.*\.)(?:{pattern})($|\..*)")
+                for name in names:
+                    matcher.fullmatch(name)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ModelUnusable(f"The adapter {spec.label!r} names its layers by a broken pattern ({error}).") from error
+
+
+def _patterns(config: dict[str, Any]) -> Iterator[str]:
+    for key, value in config.items():
+        if key.endswith(("_modules", "_pattern", "_parameters")) or key == "modules_to_save":
+            yield from [value] if isinstance(value, str) else (part for part in value or () if isinstance(part, str))
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,14 +5,16 @@ Nothing here imports torch, so the dashboard can say what is cached before any m
 
 import hashlib
 import json
-import struct
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from core.errors import ModelUnusable, TokenizerMismatch
+from core.errors import ModelUnusable, PathRefused, TokenizerMismatch
+from core.known_hashes import content_hash
+from core.model_files import check_adapter_folder, check_model_folder, read_json, weight_files
+from core.paths import allowed_path, is_hub_id, named_path
 
 ENGINE_VERSION = 1
 """Part of every cache key: raise it whenever the engine would give the same tokens another loss."""
@@ -63,8 +65,8 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     folder = _folder_of(name, workspace)
     if (folder / "adapter_config.json").exists():
         return _resolve_adapter(name, folder, workspace, base)
-    _check_folder(name, folder)
-    return ModelSpec(name, str(folder), None, _hash_files(_weight_files(folder)))
+    check_model_folder(name, folder)
+    return ModelSpec(name, str(folder), None, _hash_files([folder / "config.json", *weight_files(folder)], workspace))
 
 
 def trained_references(workspace: Path) -> list[str]:
@@ -74,7 +76,7 @@ def trained_references(workspace: Path) -> list[str]:
 
 def trained_examples(spec: ModelSpec) -> list[str]:
     """Ids of the examples that a reference trained here has seen; empty where its provenance does not say."""
-    order = _read_json(Path(spec.adapter or spec.path) / PROVENANCE).get("data_order")
+    order = read_json(Path(spec.adapter or spec.path) / PROVENANCE).get("data_order")
     try:
         return [str(UUID(example_id)) for example_id in order or ()]
     except (ValueError, TypeError, AttributeError):
@@ -93,12 +95,12 @@ def has_chat_template(spec: ModelSpec) -> bool:
     """Whether the model's tokenizer brings a chat template."""
     if Path(spec.path, "chat_template.jinja").exists():
         return True
-    return bool(_read_json(Path(spec.path, "tokenizer_config.json")).get("chat_template"))
+    return bool(read_json(Path(spec.path, "tokenizer_config.json")).get("chat_template"))
 
 
 def window_length(spec: ModelSpec) -> int | None:
     """Longest sequence that the model was made for [tokens], if its config says."""
-    config = _read_json(Path(spec.path, "config.json"))
+    config = read_json(Path(spec.path, "config.json"))
     length = config.get("max_position_embeddings") or (config.get("text_config") or {}).get("max_position_embeddings")
     return int(length) if length else None
 
@@ -110,7 +112,7 @@ def check_same_tokenizer(base: ModelSpec, reference: ModelSpec) -> None:
     """
     if reference.path == base.path or not Path(reference.path, "tokenizer.json").exists():
         return
-    ours, theirs = (_read_json(Path(spec.path, "tokenizer.json")) for spec in (base, reference))
+    ours, theirs = (read_json(Path(spec.path, "tokenizer.json")) for spec in (base, reference))
     if _splitting_rules(ours) != _splitting_rules(theirs):
         raise TokenizerMismatch(
             f"Reference tokenizer differs from the base's ({_vocabulary_size(theirs):,} and "
@@ -127,34 +129,65 @@ def _splitting_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
     return {**rules, "model": model}
 
 
+def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
+    """Raise `PathRefused` if a user of the dashboard names a model's folder that is not theirs to name.
+
+    The demo's base, references trained here and ids of the Hub are no paths. A base that is an adapter leads on to the
+    base that it names; a reference is put on the base of the request.
+    """
+    if not name or not _is_path(name, workspace):
+        return
+    folder = allowed_path(name, workspace)
+    named = read_json(folder / "adapter_config.json").get("base_model_name_or_path") if is_base else None
+    if isinstance(named, str) and _is_path(named, workspace):
+        allowed_path(named, workspace)
+
+
+def _is_path(name: str, workspace: Path) -> bool:
+    """Whether a model's name leads to a folder that is not the program's own, or could."""
+    if name == DEMO_BASE or name in trained_references(workspace):
+        return False
+    return name.startswith("~") or ("/" in name and not is_hub_id(name)) or os.path.lexists(name)
+
+
 def _folder_of(name: str, workspace: Path) -> Path:
     if not name:
         raise ModelUnusable("No model was named. Give a folder, a Hugging Face id, or a reference trained here.")
-    if name == DEMO_BASE:
-        return _PROGRAM / DEMO_BASE
-    trained = workspace / "models" / name
-    if "/" not in name and (trained / PROVENANCE).exists():
-        return trained
-    local = Path(name).expanduser()
-    if local.is_dir():
-        return local.resolve()
-    if local.exists():
-        raise ModelUnusable(f"{name!r} is a file. A model is a folder with config.json and *.safetensors.")
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+    folder = _folder_here(name, workspace)
+    if folder is not None:
+        return folder
+    if not is_hub_id(name):
         known = trained_references(workspace)
         names = f"References trained here: {', '.join(known)}." if known else "No reference has been trained here yet."
         raise ModelUnusable(
-            f"No model {name!r}: it is no folder, and no Hugging Face id has that form (owner/name). {names}"
+            f"No model {name[:200]!r}: it is no folder, and no Hugging Face id has that form (owner/name). {names}"
         )
     return _download(name)
 
 
-def _download(name: str) -> Path:
+def _folder_here(name: str, workspace: Path) -> Path | None:
+    """The folder of a model on this machine, or None; nothing is fetched."""
+    if name == DEMO_BASE:
+        return _PROGRAM / DEMO_BASE
+    if name in trained_references(workspace):
+        return workspace / "models" / name
+    try:
+        local = named_path(name)
+        if local.is_dir():
+            return local.resolve()
+        if local.exists():
+            raise ModelUnusable(f"{name!r} is a file. A model is a folder with config.json and *.safetensors.")
+    except (PathRefused, OSError) as error:
+        raise ModelUnusable(f"No model {name[:200]!r}: it is no path that can be read.") from error
+    return None
+
+
+def _download(name: str, only_cached: bool = False) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS))
+        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS, local_files_only=only_cached))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnusable(
             f"The model {name!r} is no local folder and could not be fetched from the Hugging Face Hub "
@@ -162,108 +195,49 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _check_folder(name: str, folder: Path) -> None:
-    if not (folder / "config.json").exists():
-        raise ModelUnusable(
-            f"The folder {folder} of model {name!r} has no config.json. Give a Hugging Face model folder."
-        )
-    if not _weight_files(folder)[1:]:
-        raise ModelUnusable(
-            f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
-            "they can run code. Convert them with transformers' save_pretrained."
-        )
-    for weights in _weight_files(folder)[1:]:
-        _check_weights(weights)
-    for code in _named_implementations(_read_json(folder / "config.json")):
-        if "/" in code:
-            raise ModelUnusable(f"The config of model {name!r} names code to download ({code}). It is not loaded.")
-
-
-def _named_implementations(config: dict[str, Any]) -> Iterator[str]:
-    """What a config and the configs within it ask attention or experts to be computed by."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _named_implementations(value)
-            if "_implementation" in key:
-                yield from (str(part) for part in value.values())
-        elif "_implementation" in key:
-            yield str(value)
-
-
 def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec | None) -> ModelSpec:
-    config = _read_json(folder / "adapter_config.json")
+    config = check_adapter_folder(name, folder)
     named = str(config.get("base_model_name_or_path") or "")
-    weights = folder / "adapter_model.safetensors"
-    if config.get("peft_type") != "LORA":
-        raise ModelUnusable(
-            f"The adapter {name!r} is of kind {config.get('peft_type')}; only LORA is loaded. Merge it into its base."
-        )
-    if not weights.exists():
-        raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}.")
     if base is None and not named:
         raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Name the base too.")
-    base_folder = _folder_of(named, workspace) if base is None else Path(base.adapter or base.path)
+    base_folder = _base_of_adapter(name, named, workspace) if base is None else Path(base.adapter or base.path)
     if (base_folder / "adapter_config.json").exists():
         raise ModelUnusable(f"The base of adapter {name!r} is an adapter itself. Merge that into its own base first.")
     if base is None:
-        base = resolve_model(named, workspace)
+        base = replace(resolve_model(str(base_folder), workspace), label=named)
     elif not _adapter_fits(folder, named, base):
         raise ModelUnusable(f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}.")
-    adapter_hash = _hash_files([folder / "adapter_config.json", weights])
+    adapter_hash = _hash_files([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
     combined = hashlib.blake2b((base.weights_hash + adapter_hash).encode(), digest_size=16).hexdigest()
     return ModelSpec(name, base.path, str(folder), combined)
 
 
+def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
+    """The folder of the base that an adapter names, which must be here: only what a person names is fetched."""
+    try:
+        return _folder_here(named, workspace) or _download(named, only_cached=True)
+    except ModelUnusable as error:
+        raise ModelUnusable(
+            f"The adapter {name!r} was trained on {named[:200]!r}, which is no model on this machine. Name the base "
+            "yourself."
+        ) from error
+
+
 def _adapter_fits(folder: Path, named: str, base: ModelSpec) -> bool:
-    trained_on = _read_json(folder / PROVENANCE).get("base_weights_hash")
+    trained_on = read_json(folder / PROVENANCE).get("base_weights_hash")
     if trained_on:
         return bool(trained_on == base.weights_hash)
     return not named or Path(named).name in (Path(base.path).name, Path(base.label).name)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-
-
-def _hash_files(paths: list[Path]) -> str:
+def _hash_files(paths: list[Path], workspace: Path | None = None) -> str:
     combined = hashlib.blake2b(digest_size=16)
     for path in paths:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
-        combined.update(path.name.encode() + b"\0" + digest)
+        combined.update(path.name.encode() + b"\0" + content_hash(path, workspace))
     return combined.hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(fields, dict):
-            raise ValueError(f"it is a {type(fields).__name__}")
-        return fields
-    except ValueError as error:
-        raise ModelUnusable(f"{path} is not a JSON object ({error}). Fetch the model again.") from error
 
 
 def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
     vocabulary = tokenizer.get("model", {}).get("vocab", ())
     added = {token["content"] for token in tokenizer.get("added_tokens", ())}
     return len(set(vocabulary) | added) if isinstance(vocabulary, dict) else len(vocabulary) + len(added)
-
-
-def _check_weights(path: Path) -> None:
-    """Raise `ModelUnusable` unless a safetensors file is as long as its table of tensors says: eight bytes hold the
-    table's length, then it comes as JSON."""
-    try:
-        with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("it is shorter than it says")
-            header = dict(json.loads(file.read(length)))
-            tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
-            expected = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-            if path.stat().st_size < expected:
-                raise ValueError(f"it has {path.stat().st_size:,} of {expected:,} bytes")
-    except (ValueError, TypeError, KeyError, struct.error) as error:
-        raise ModelUnusable(f"The weights {path} are damaged ({error}). Fetch the model again.") from error

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.chat_template import render_chat
+from core.errors import TemplateFailed, TemplateTooSlow
 from core.examples import Example, Message
+
+_SLOW_IN_A_ROW = 5
 
 TEMPLATES = {
     "chat": "the tokenizer's own chat template",
@@ -44,6 +47,27 @@ def render(example: Example, tokenizer: Any, template: str) -> Rendered:
             piece += end_of_turn
         text += piece
     return Rendered(text, tuple(spans))
+
+
+def render_all(examples: Sequence[Example], tokenizer: Any, template: str) -> list[Rendered | str]:
+    """`render` for many conversations; one that the template refuses gives the reason instead.
+
+    Raises `TemplateFailed` if the template is too slow for several in a row: it would be for all of them, for days.
+    """
+    rendered: list[Rendered | str] = []
+    slow = 0
+    for example in examples:
+        try:
+            rendered.append(render(example, tokenizer, template))
+            slow = 0
+        except TemplateFailed as error:
+            slow = slow + 1 if isinstance(error, TemplateTooSlow) else 0
+            if slow == _SLOW_IN_A_ROW:
+                raise TemplateFailed(
+                    f"{error} So it did for {slow} in a row. Choose the template alpaca or plain, or another model."
+                ) from error
+            rendered.append(str(error))
+    return rendered
 
 
 def alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:

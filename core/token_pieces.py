@@ -5,6 +5,7 @@ from typing import Any
 from core.encoding import Encoded, EncodingSpec
 from core.examples import Example
 from core.rendering import render
+from core.tokenizing import tokenize
 
 
 def token_pieces(example: Example, encoded: Encoded, tokenizer: Any, spec: EncodingSpec) -> tuple[list[str], str]:
@@ -15,8 +16,8 @@ def token_pieces(example: Example, encoded: Encoded, tokenizer: Any, spec: Encod
     tokens that share a character the first one has it and the others have no text.
     """
     text = render(example, tokenizer, spec.template).text
-    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids, ends = list(tokens["input_ids"]), [end for _, end in tokens["offset_mapping"]]
+    tokens = tokenize([text], tokenizer)
+    ids, ends = list(tokens["input_ids"][0]), [end for _, end in tokens["offset_mapping"][0]]
     kept = encoded.input_ids.tolist()
     added = int(kept[:1] != ids[:1])  # the encoding put a BOS in front, or took surplus ones away
     own = kept[added:]

@@ -14,7 +14,9 @@ from core.importing.formats import FORMATS, FormatField, format_named
 from core.importing.hub import is_hub_id
 from core.importing.records import REASONS
 from core.importing.sources import local_files
+from core.paths import allowed_path
 from core.status import dataset_overview
+from ui.access import may_run
 from ui.dataset_view import show_dataset
 from ui.demo_view import offer_demo, show_demo_result
 from ui.guide import show_guide
@@ -45,16 +47,23 @@ def main(session: Session) -> None:
     datasets = dataset_overview(session.store)
     show_last_failure(session)
     show_active_jobs(session)
+    if may_run():
+        _show_ways_to_begin(session, datasets)
+    elif not datasets:
+        st.info("There is no data yet. Somebody who may run has to import some.")
+    if datasets:
+        st.subheader("Datasets")
+        for dataset in datasets:
+            show_dataset(session, dataset, expanded=len(datasets) == 1)
+
+
+def _show_ways_to_begin(session: Session, datasets: list[dict[str, Any]]) -> None:
     if not datasets:
         offer_demo(session)
     show_demo_result(session, [dataset["name"] for dataset in datasets])
     st.subheader("Import a file")
     show_last_import()
     _import_section(session, datasets)
-    if datasets:
-        st.subheader("Datasets")
-        for dataset in datasets:
-            show_dataset(session, dataset, expanded=len(datasets) == 1)
 
 
 def _import_section(session: Session, datasets: list[dict[str, Any]]) -> None:
@@ -101,9 +110,10 @@ def _chosen_files(session: Session) -> list[_ChosenFile]:
             "Path",
             placeholder="/data/sft.jsonl",
             key=f"path_{_round()}",
-            help="The file is read where it is, so it may be larger than an upload.",
+            help="The file is read where it is, so it may be larger than an upload. It lies in the workspace, or in "
+            "a folder that whoever runs this dashboard allows (LOBASS_ALLOWED_FOLDERS).",
         ).strip()
-        return [_ChosenFile(Path(path).expanduser(), Path(path).name)] if path else []
+        return [_ChosenFile(allowed_path(path, session.workspace), Path(path).name)] if path else []
     if where == _HUB:
         return _hub_files()
     uploads = st.file_uploader(

@@ -1,13 +1,14 @@
 """Export: a saved selection into one file or a trainer's bundle, with its manifest, and its controls beside it."""
 
-import re
 from pathlib import Path
 
 import streamlit as st
 
 from core.errors import CurationError
 from core.exporting import FORMATS, ExportReport, export_rows, export_selection, exports_folder
+from core.paths import file_stem
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
+from ui.access import may_run
 from ui.bundle_form import bundle_form
 from ui.controls_form import controls_form
 from ui.export_report import PREVIEW_ROWS, show_files, show_records
@@ -55,7 +56,7 @@ def export() -> None:
         help="One file holds the original records as they were imported. A bundle holds them as one trainer reads "
         "them, with its config and the command to run.",
     )
-    stem = file_name(name)
+    stem = file_stem(name, "selection")
     if form == "bundle":
         trainer, path = bundle_form(session, name, selection, summary, stem)
         controls_form(session, name, selection, path, "jsonl", trainer)
@@ -97,7 +98,7 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
     guard = file_format.name == "csv" and left.checkbox(
         "Guard against spreadsheet formulas",
         key="export_guard",
-        help="Puts an apostrophe before text that begins with = + - @, a tab or a carriage return. Changes the data; "
+        help="Puts an apostrophe before text that begins with = + - @, a tab or a line break. Changes the data; "
         "the manifest says so. Only for files that a person opens in a spreadsheet.",
     )
     with right:
@@ -109,7 +110,7 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
     replaces = ", in place of the export that is there" if destination.exists() else ""
     st.caption(f"Will be written, with its manifest beside it{replaces}, to:")
     st.code(str(destination), language=None)
-    if st.button("Write export", type="primary", key="write_export"):
+    if st.button("Write export", type="primary", key="write_export", disabled=not may_run()):
         with st.spinner("Writing ..."):
             st.session_state["export_report"] = export_selection(
                 session.store, selection, destination, file_format.name, with_scores, guard, name
@@ -119,11 +120,6 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
         st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
         show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
     return file_format.name, destination
-
-
-def file_name(selection: str) -> str:
-    """A file name from a selection's name: letters, digits and a few signs, so that no folder can be named."""
-    return re.sub(r"[^\w.+-]+", "-", selection).strip(".-") or "selection"
 
 
 try:

@@ -9,12 +9,13 @@ import streamlit as st
 from core.devices import DEVICES, DTYPES
 from core.errors import CurationError
 from core.jobs import all_jobs
-from core.models import DEMO_BASE, trained_references
+from core.models import DEMO_BASE, check_allowed_model, trained_references
 from core.rendering import TEMPLATES
 from core.scoring import LEARNING_RATES, ScoreRequest, TrainRequest
 from core.settings import integer
 from core.status import dataset_overview, run_overview
 from core.supervision import begin_scoring, begin_training
+from ui.access import may_run
 from ui.estimate_view import begin_estimate, show_estimate
 from ui.guide import show_guide
 from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure
@@ -40,7 +41,15 @@ def main(session: Session) -> None:
     )
     show_last_failure(session)
     show_active_jobs(session)
-    common = _shared_choices(session, [dataset["name"] for dataset in datasets])
+    if may_run():
+        _show_forms(session, [dataset["name"] for dataset in datasets])
+    _show_runs(session)
+    show_finished_jobs(session)
+
+
+def _show_forms(session: Session, datasets: list[str]) -> None:
+    """What to score, with what, and the buttons that start it."""
+    common = _shared_choices(session, datasets)
     references = trained_references(session.workspace)
     how = st.segmented_control(
         "Reference",
@@ -54,8 +63,6 @@ def main(session: Session) -> None:
         _train_section(session, common)
     else:
         _score_section(session, common, references)
-    _show_runs(session)
-    show_finished_jobs(session)
 
 
 def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
@@ -146,6 +153,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
             batch_tokens=int(batch_tokens),
             then=then,
         )
+        check_allowed_model(request.base, session.workspace)
         with st.spinner("Reading the base model"):
             job = begin_training(session.store, request)
     except CurationError as error:
@@ -199,6 +207,9 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
     is_check = check.button("Check what it will cost", width="stretch")
     is_start = start.button("Start scoring", type="primary", width="stretch")
     try:
+        if is_check or is_start:
+            check_allowed_model(request.base, session.workspace)
+            check_allowed_model(request.reference, session.workspace, is_base=False)
         if is_check:
             with st.spinner("Reading the models"):
                 begin_estimate(session, request)

@@ -116,7 +116,6 @@ def test_a_weight_file_that_was_cut_off_is_refused(folder: Path, kept: int) -> N
         {"model_type": "unheard_of"},
         {"model_type": "t5"},
         {"hidden_size": "many"},
-        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
         {"model_type": "own", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}},
     ],
     ids=lambda fields: next(iter(fields)) + "-" + str(next(iter(fields.values())))[:8],
@@ -187,7 +186,7 @@ def test_an_adapter_for_layers_that_the_base_lacks_does_not_fit(adapter: Path) -
 
 def test_a_damaged_adapter_is_refused(adapter: Path) -> None:
     (adapter / "adapter_model.safetensors").write_bytes(b"abc")
-    with pytest.raises(ModelUnusable, match="does not fit its base"):
+    with pytest.raises(ModelUnusable, match=r"weights .*adapter_model.safetensors are damaged"):
         load(adapter)
 
 

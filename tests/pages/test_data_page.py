@@ -137,6 +137,20 @@ def test_a_wrong_path_is_one_sentence(data: Callable[[], AppTest], tmp_path: Pat
     assert "not_*here*" not in page.error[0].value
 
 
+def test_a_file_outside_the_folders_that_are_allowed_is_refused(
+    data: Callable[[], AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "space.jsonl").write_bytes(b'{"instruction": "a", "output": "b"}\n')
+    (tmp_path / "mine" / "link.jsonl").symlink_to(tmp_path / "space.jsonl")
+    monkeypatch.setenv("LOBASS_ALLOWED_FOLDERS", str(tmp_path / "mine"))
+    for path in (tmp_path / "space.jsonl", tmp_path / "mine" / "link.jsonl", tmp_path / "mine" / ".." / "space.jsonl"):
+        page = from_path(data(), path)
+        assert not page.exception
+        assert "is outside the folders that may be used here" in text_of(page)
+        assert not [button for button in page.button if button.label == "Import"]
+
+
 def test_a_folder_and_a_file_that_is_no_data_are_one_sentence(data: Callable[[], AppTest], tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")

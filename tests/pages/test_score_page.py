@@ -142,7 +142,7 @@ def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     assert page.dataframe[0].value["To compute"].tolist() == [3, 3]
     assert ended("estimate").state == "done"
     page = healthy(page.run())
-    assert [metric.label for metric in page.metric] == ["Tokens to run", "Estimated time", "Pace of the base model"]
+    assert [metric.label for metric in page.metric] == ["Tokens to run", "Estimated time", "Pace"]
     assert int(page.metric[0].value.replace(",", "")) > 20
     strips = [element.proto.body for element in page.get("html")]
     assert len(strips) == 3
@@ -223,7 +223,7 @@ def test_models_that_cannot_be_used_are_one_sentence(
         assert sentence in the_error(page)
     page = enter(with_reference(score(), tiny_base), "base", "/no_*base*")
     page = button(page, press).click().run()
-    assert "No model '/no_*base*'" in the_error(page)
+    assert "'/no_*base*' is outside the folders that may be used here" in the_error(page)
     assert "/no_*base*" not in page.error[0].value
 
 

@@ -1,0 +1,228 @@
+"""What a model's folder may hold: its files, config and tokenizer are looked at before any library reads them.
+
+A folder of a model comes from a stranger. Nothing in it is run, nothing in it may send a library elsewhere, and what
+it says of its size must be borne out by its weights before anything is allocated.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnusable
+from core.weight_files import tensor_shapes
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
+_TEMPLATES = "additional_chat_templates"
+_OWN_CODE = "custom_generate/generate.py"
+_LARGEST_TEXT = 256 * 2**20  # bytes: the largest tokenizers have 40 MB
+_DEEPEST = 32
+_LARGEST_NUMBER = 2**53  # beyond, JSON readers disagree
+_MANY_LAYERS = 1024
+_MANY_FEATURES, _MANY_TOKENS = 2**16, 2**18
+"""A config may say this much whatever its weights hold: it has fields, with defaults, that its model does not use."""
+_LAYERS = re.compile(r"(^|_)(n_)?(layers?|blocks?)$")
+_FEATURES = re.compile(r"(_size|_dim|_rank|heads|experts)$|^(n_embd|n_inner|n_positions|n_ctx|d_model|d_ff|n_head)$")
+_TOKENIZER_CLASS = re.compile(r"\w*(Tokenizer|TokenizerFast|TokenizersBackend|PythonBackend|MistralCommonBackend)")
+_ADAPTER_EXTRAS = (
+    "megatron_config",
+    "layer_replication",
+    "loftq_config",
+    "eva_config",
+    "corda_config",
+    "lora_ga_config",
+    "velora_config",
+    "monteclora_config",
+    "arrow_config",
+    "kasa_config",
+    "use_bdlora",
+)
+"""Fields of an adapter's config that import modules, read other files, or multiply layers."""
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model's folder."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def check_model_folder(name: str, folder: Path) -> None:
+    """Raise `ModelUnusable`, with one sentence, for a folder that is no model or that must not be loaded."""
+    if not (folder / "config.json").exists():
+        raise ModelUnusable(
+            f"The folder {folder} of model {name!r} has no config.json. Give a Hugging Face model folder."
+        )
+    check_files(name, folder)
+    if (folder / _OWN_CODE).exists():
+        raise ModelUnusable(f"The model {name!r} brings code to generate with ({_OWN_CODE}). Remove it: it is not run.")
+    if not weight_files(folder):
+        raise ModelUnusable(
+            f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
+            "they can run code. Convert them with transformers' save_pretrained."
+        )
+    config = read_json(folder / "config.json")
+    _check_config(name, config)
+    _check_tokenizer_config(name, read_json(folder / "tokenizer_config.json"))
+    _check_index(name, folder)
+    _check_numbers(name, config, weight_files(folder))
+
+
+def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
+    """The config of a LoRA adapter's folder. Raises `ModelUnusable` if it is none, or must not be loaded."""
+    check_files(name, folder)
+    config = read_json(folder / "adapter_config.json")
+    weights = folder / "adapter_model.safetensors"
+    if config.get("peft_type") != "LORA":
+        raise ModelUnusable(
+            f"The adapter {name!r} is of kind {config.get('peft_type')}; only LORA is loaded. Merge it into its base."
+        )
+    if not weights.exists():
+        raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}.")
+    if extra := next((key for key in _ADAPTER_EXTRAS if config.get(key)), None):
+        raise ModelUnusable(
+            f"The config of adapter {name!r} uses {extra}, which is not loaded. Merge it into its base."
+        )
+    rank_pattern = config.get("rank_pattern") or {}
+    largest = max((size for shape in tensor_shapes(weights).values() for size in shape), default=0)
+    for rank in (config.get("r"), *(rank_pattern.values() if isinstance(rank_pattern, dict) else ())):
+        if rank is not None and (not isinstance(rank, int) or rank > largest):
+            raise ModelUnusable(
+                f"The config of adapter {name!r} asks for the rank {str(rank)[:40]}, which its weights do not have. "
+                "Fetch it again."
+            )
+    return config
+
+
+def check_files(name: str, folder: Path) -> None:
+    """Raise `ModelUnusable` unless every file that a library may read is a file, of sane size, and of this folder.
+
+    A pipe would hang whoever reads it. Links may lead to the folder itself, or, as in the Hub's cache, to `blobs`.
+    """
+    homes = {folder.resolve()}
+    if folder.parent.name == "snapshots":
+        homes.add((folder.parent.parent / "blobs").resolve())
+    for path in _entries(name, folder):
+        try:
+            found = path.stat()
+            target = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise ModelUnusable(f"{path} of model {name!r} cannot be read ({_reason(error)}).") from error
+        if stat.S_ISDIR(found.st_mode) and path.suffix != ".safetensors":
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelUnusable(f"{path} of model {name!r} is no file. Fetch the model again.")
+        if not any(home in target.parents for home in homes):
+            raise ModelUnusable(f"{path} of model {name!r} leads out of its folder, to {target}. Copy the file there.")
+        if path.suffix != ".safetensors" and found.st_size > _LARGEST_TEXT:
+            raise ModelUnusable(f"{path} of model {name!r} has {found.st_size:,} bytes. Fetch the model again.")
+
+
+def _entries(name: str, folder: Path) -> Iterator[Path]:
+    for place in (folder, folder / _TEMPLATES):
+        try:
+            names = sorted(os.listdir(place))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ModelUnusable(f"{place} of model {name!r} cannot be read ({_reason(error)}).") from error
+        yield from (place / entry for entry in names if entry.endswith(_READ_BY_LIBRARIES))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Fields of a JSON file, none where there is no such file. Raises `ModelUnusable` for anything but an object."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(fields, dict):
+            raise ValueError(f"it is a {type(fields).__name__}")
+        return fields
+    except FileNotFoundError:
+        return {}
+    except RecursionError as error:
+        raise ModelUnusable(f"{path} is not a JSON object (it is nested too deep). Fetch the model again.") from error
+    except ValueError as error:
+        raise ModelUnusable(f"{path} is not a JSON object ({error}). Fetch the model again.") from error
+    except OSError as error:
+        raise ModelUnusable(f"{path} cannot be read ({_reason(error)}). Check its permissions.") from error
+
+
+# What configs say
+
+
+def _fields(name: str, value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every value of a config that holds no others, at any depth, with the nearest key above it."""
+    if depth > _DEEPEST:
+        raise ModelUnusable(f"The config of model {name!r} is nested deeper than {_DEEPEST} levels. Fetch it again.")
+    if isinstance(value, dict):
+        for inner_key, inner in value.items():
+            # What a part's attention is computed by stands under the part's name.
+            yield from _fields(name, inner, key if key.endswith("_implementation") else inner_key, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _fields(name, inner, key, depth + 1)
+    else:
+        yield key, value
+
+
+def _check_config(name: str, config: dict[str, Any]) -> None:
+    for part, kind in (("text_config", dict), ("model_type", str)):
+        if config.get(part) is not None and not isinstance(config[part], kind):
+            raise ModelUnusable(f"The config of model {name!r} has no usable {part}. Fetch the model again.")
+    for key, value in _fields(name, config):
+        if key.endswith("_implementation") and "/" in str(value):
+            raise ModelUnusable(f"The config of model {name!r} names code to download ({value}). It is not loaded.")
+        if key == "transformers_weights" and value is not None:
+            raise ModelUnusable(
+                f"The config of model {name!r} names weights of its own ({value}). They are not loaded."
+            )
+        if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+            raise ModelUnusable(f"The config of model {name!r} says {key} is {str(value)[:40]}. Fetch it again.")
+    quantized = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+    if quantized:
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+        raise ModelUnusable(
+            f"The model {name!r} is quantized ({str(method)[:40]}), which needs code that is not part of this program. "
+            "Choose its weights in bfloat16 or float32."
+        )
+
+
+def _check_tokenizer_config(name: str, config: dict[str, Any]) -> None:
+    kind = config.get("tokenizer_class")
+    if kind is not None and not (isinstance(kind, str) and _TOKENIZER_CLASS.fullmatch(kind)):
+        raise ModelUnusable(f"The tokenizer of model {name!r} asks for {str(kind)[:80]!r}, which is no tokenizer.")
+    if config.get("gguf_file"):
+        raise ModelUnusable(f"The tokenizer of model {name!r} is read from another file (gguf_file). Convert it first.")
+
+
+def _check_index(name: str, folder: Path) -> None:
+    """An index tells which file holds which tensor: only files beside it, whose hash is part of what was scored."""
+    parts = read_json(folder / INDEX).get("weight_map")
+    if parts is None:
+        return
+    files = set(parts.values()) if isinstance(parts, dict) and all(isinstance(p, str) for p in parts.values()) else {""}
+    if unknown := sorted(files - {path.name for path in weight_files(folder)}):
+        raise ModelUnusable(
+            f"The index of model {name!r} names {unknown[0][:120]!r}, which is no *.safetensors of its folder. "
+            "Fetch the model again."
+        )
+
+
+def _check_numbers(name: str, config: dict[str, Any], files: list[Path]) -> None:
+    """What a config says of layers and sizes is allocated before the weights are looked at: hold it against them."""
+    shapes = [shape for path in files for shape in tensor_shapes(path).values()]
+    layers = max(_MANY_LAYERS, len(shapes))
+    features = max((8 * size for shape in shapes for size in shape), default=0)
+    for key, value in _fields(name, config):
+        least = _MANY_TOKENS if "vocab" in key else _MANY_FEATURES
+        limit = layers if _LAYERS.search(key) else max(least, features) if _FEATURES.search(key) else None
+        if limit is not None and isinstance(value, int) and value > limit:
+            raise ModelUnusable(
+                f"The config of model {name!r} says {key} is {value:,}, which its weights do not have. "
+                "Fetch the model again."
+            )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

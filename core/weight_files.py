@@ -1,0 +1,81 @@
+"""The table at the head of a safetensors file: which tensors lie where, checked before any library trusts it."""
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnusable
+
+_LONGEST_TABLE = 100_000_000  # bytes; what safetensors itself takes
+_BITS = {
+    "F4": 4,
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+}
+"""Bits of one number, by the names that safetensors gives to kinds of numbers."""
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of a file's tensors by their names; no weight is read.
+
+    Source: https://github.com/huggingface/safetensors#format. Raises `ModelUnusable` unless the table is what the
+    format says, and its tensors fill the rest of the file, one after the other.
+    """
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            size = path.stat().st_size
+            if length > size - 8:
+                raise ValueError("it is shorter than it says")
+            if length > _LONGEST_TABLE:
+                raise ValueError(f"its table of tensors has {length:,} bytes")
+            table = json.loads(file.read(length))
+        return _checked_shapes(table, size - 8 - length)
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError, struct.error) as error:
+        raise ModelUnusable(f"The weights {path} are damaged ({_said(error)}). Fetch the model again.") from error
+    except OSError as error:
+        raise ModelUnusable(f"The weights {path} cannot be read ({error.strerror}). Check its permissions.") from error
+
+
+def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
+    if not isinstance(table, dict):
+        raise ValueError("its table of tensors is no JSON object")
+    places: list[tuple[int, int, str]] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, tensor in table.items():
+        if name == "__metadata__":
+            continue
+        begin, end = tensor["data_offsets"]
+        shapes[name] = _shape(name, tensor["shape"])
+        if tensor["dtype"] not in _BITS:
+            raise ValueError(f"{name[:80]} holds an unknown kind of number")
+        if math.prod(shapes[name]) * _BITS[tensor["dtype"]] != 8 * (end - begin):
+            raise ValueError(f"{name[:80]} has not the bytes that its shape needs")
+        places.append((begin, end, name))
+    expected = 0
+    for begin, end, name in sorted(places):
+        if begin != expected:
+            raise ValueError(f"{name[:80]} does not begin where the tensor before it ends")
+        expected = end
+    if expected != data_bytes:
+        raise ValueError(f"it has {data_bytes:,} of {expected:,} bytes of weights")
+    return shapes
+
+
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, list) or not all(isinstance(size, int) and 0 <= size < 2**48 for size in shape):
+        raise ValueError(f"the shape of {name[:80]} is no list of sizes")
+    return tuple(shape)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"its table of tensors lacks {error}"
+    if isinstance(error, struct.error):
+        return "it is shorter than it says"
+    return "its table of tensors is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
