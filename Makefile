@@ -4,9 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := $(VENV)/bin
+TORCH_BRINGS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+	nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver \
+	nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo app test check format clean
+.PHONY: audit lock demo app test soak check format clean
 
 demo: $(VENV)/app-installed
 	$(BIN)/python -m core demo --workspace workspace-demo
@@ -18,6 +21,11 @@ app: $(VENV)/app-installed
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
+# Kills at random moments, and every write point of every operation on a disk that fails: takes an hour or so.
+soak: $(VENV)/dev-installed
+	$(BIN)/python -m tests.soak --rounds 200
+	LOBASS_TEST_WRITE_POINTS=1000 $(BIN)/python -m pytest -q tests/core/test_disk_faults.py
+
 check: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,15 +36,27 @@ format: $(VENV)/dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(VENV)/app-installed: requirements.txt
+$(VENV)/app-installed: requirements.lock requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	# Everything but torch by its hash; torch by its version, since each machine has its own build of it.
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
 $(VENV)/dev-installed: $(VENV)/app-installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
+
+# Needs the network: the advisories are in a database online. So it is no part of .ci/run, which works without.
+audit: $(VENV)/app-installed
+	$(BIN)/python -m pip install --quiet pip-audit==2.10.1
+	$(BIN)/python -m pip_audit --skip-editable
+
+lock: $(VENV)/app-installed
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--quiet --output-file requirements.lock $(addprefix --no-emit-package ,$(TORCH_BRINGS))
 
 clean:
 	rm -rf $(VENV) workspace-demo

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ui.entrance import let_in_or_stop, show_who_is_in
 from ui.page_style import apply_page_style
 
 st.set_page_config(page_title="LoBaSS Explorer", layout="wide")
@@ -10,7 +11,7 @@ apply_page_style()
 data = st.Page("pages/data_page.py", title="Data", url_path="data")
 # The bare address opens Data; a page that is itself the default could not be opened by its own path.
 start = st.Page(lambda: st.switch_page(data), url_path="start", default=True, visibility="hidden")
-st.navigation(
+page = st.navigation(
     [
         start,
         data,
@@ -21,4 +22,6 @@ st.navigation(
         st.Page("pages/export_page.py", title="Export", url_path="export"),
     ],
     position="top",
-).run()
+)
+show_who_is_in(let_in_or_stop())
+page.run()

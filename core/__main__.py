@@ -1,11 +1,14 @@
 """The command line: python -m core COMMAND. Scripts depend on its options, its exit codes and its JSON."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from core import __version__, demo
+from core import __version__, demo, settings
+from core.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
+from core.checking import CHECKS, check_workspace
 from core.devices import DEVICES, DTYPES
 from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import (
@@ -35,7 +38,7 @@ from core.selection.recipe import ORDERS, SCOPES
 from core.status import status_fields, status_text
 from core.store import Store
 from core.store.near_duplicates import near_duplicate_set
-from core.supervision import begin_scoring, begin_training
+from core.supervision import begin_scoring, begin_training, notices_of
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
 from core.text_search import SEARCH_KINDS
 
@@ -352,6 +355,61 @@ def status(workspace: Workspace = None, as_json: AsJson = False) -> None:
     with plain_errors(), owned_store(workspace, "status") as store:
         fields = status_fields(store)
         print_result(fields, as_json, status_text(fields))
+
+
+@app.command()
+def check(
+    accept_loss: Annotated[
+        bool, typer.Option(help="Go on with what is left of a store that has lost changes; kept shards are read again.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the workspace: a line for each thing that is not as it should be, and exit code 1 if there is one."""
+    with (
+        plain_errors(),
+        Store.open(settings.workspace_path(workspace), "python -m core check", accept_loss=accept_loss) as store,
+    ):
+        notices = notices_of(store)
+        findings = check_workspace(store, console.print)
+        fields = {
+            "workspace": str(store.workspace),
+            "checks": list(CHECKS),
+            "notices": notices,
+            "findings": [{"check": finding.check, "sentence": finding.sentence} for finding in findings],
+        }
+        lines = [*notices, *(f"{finding.check}: {finding.sentence}" for finding in findings)]
+        print_result(fields, as_json, "\n".join([*lines, f"{len(findings):,} findings in {store.workspace}"]))
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command(help=f"Copy the store into one file, also while it is in use: {CONTENTS}. Not in it: {LEFT_OUT}.")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; one that exists is left alone.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the store into one file, also while it is in use."""
+    with plain_errors():
+        report = back_up_workspace(settings.workspace_path(workspace), file)
+        sentence = f"{report.bytes:,} bytes written to {report.path} (sha256 {report.sha256}). Not in it: {LEFT_OUT}."
+        print_result(asdict(report), as_json, sentence)
+
+
+@app.command("restore")
+def restore_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File that `backup` wrote.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the workspace's store, which stays beside it under a dated name."""
+    with plain_errors():
+        aside = restore(settings.workspace_path(workspace), file)
+        sentence = (
+            f"The store is that of {file}. {f'The one before is {aside}.' if aside else 'There was none before.'}"
+        )
+        print_result({"restored": str(file), "replaced": str(aside) if aside else None}, as_json, sentence)
 
 
 @app.command()

@@ -17,6 +17,10 @@ class StoreUnusable(CurationError):
     """The store cannot be opened: damaged, of another version, or not writable."""
 
 
+class WriteFailed(CurationError):
+    """The disk took no more: nothing of the change is in the store, and what was there can still be read."""
+
+
 class SourceUnreadable(CurationError):
     """A data file cannot be read at all (a row that cannot be read is a `Rejected`, not an error)."""
 
@@ -45,6 +49,14 @@ class TemplateFailed(CurationError):
     """A chat template refused a conversation, ran too long, or cannot tell prompt from response."""
 
 
+class TemplateTooSlow(TemplateFailed):
+    """A chat template ran too long for one conversation."""
+
+
+class PathRefused(CurationError):
+    """A path that cannot be one, or that lies outside the folders where the dashboard's users may read and write."""
+
+
 class SelectionInvalid(CurationError):
     """A recipe asks for something that the scores or the data do not have."""
 
@@ -55,6 +67,14 @@ class TokensUnavailable(CurationError):
 
 class NothingScored(TokensUnavailable):
     """No token of an example is scored, so there are no losses to show."""
+
+
+class NotPermitted(CurationError):
+    """Who asks may not do this: may only look, or is not let in."""
+
+
+class ServerOpen(CurationError):
+    """The server would be reachable by people who were not let in."""
 
 
 class JobFailed(CurationError):

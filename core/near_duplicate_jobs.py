@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.disk_errors import said_plainly
 from core.errors import NoUsableRows, SelectionInvalid
 from core.jobs import Job, all_jobs, create_job, join_or_start, unfinished
 from core.near_duplicate_search import RESULT
@@ -17,6 +18,7 @@ LOWEST_THRESHOLD = 0.5
 """Below it the bands would propose nearly every pair, and what they find is no duplicate any more."""
 
 
+@said_plainly("The search for near duplicates")
 def begin_near_duplicates(store: Store, dataset: str, threshold: float) -> Job | None:
     """Start, join or start again the search of a dataset; None if there is one that holds for its examples of now.
 

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from core import settings
+from core.backups import answer_backup_request
+from core.disk_errors import said_plainly
 from core.errors import CurationError
 from core.jobs import Job
 from core.store import Store
-from core.supervision import advance, advance_job, check_outcome
+from core.supervision import advance, advance_job, check_outcome, notices_of
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 _POLL_SECONDS = 0.2
@@ -26,15 +28,18 @@ _POLL_SECONDS = 0.2
 def owned_store(workspace: Path | None, command: str) -> Iterator[Store]:
     """The workspace's store, open for one command, with whatever workers finished meanwhile taken in."""
     with Store.open(settings.workspace_path(workspace), f"python -m core {command}") as store:
+        for notice in notices_of(store):
+            console.print(notice, markup=False)
         advance(store)
         yield store
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn a `CurationError` into its sentence on stderr and exit code 1."""
+    """Turn a `CurationError`, or a disk's refusal, into its sentence on stderr and exit code 1."""
     try:
-        yield
+        with said_plainly("The workspace or the output"):
+            yield
     except CurationError as error:
         console.print(str(error), style="bold red", markup=False)
         raise typer.Exit(1) from error
@@ -65,6 +70,7 @@ def wait_for(store: Store, job: Job) -> dict[str, Any]:
 def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
     while job.state == "running":
         advance_job(store, job)
+        answer_backup_request(store)
         show(job)
         time.sleep(_POLL_SECONDS)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import TokensUnavailable
+from core.permission import require_change
 
 LOG = "token_worker.log"
 _LOG_LIMIT = 2**20  # bytes; a longer log is begun anew
@@ -31,6 +32,7 @@ class TokenProcess:
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The worker's answer. Raises `TokensUnavailable` with its sentence, or if it ended before it answered."""
+        require_change()
         line = json.dumps(request).encode() + b"\n"
         with self._asking:
             was_warm = self.process_id is not None

@@ -17,6 +17,7 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
+from ui.access import may_run
 from ui.amount_form import Readout
 from ui.guide import show_guide
 from ui.hand_picks import show_hand_picks
@@ -158,7 +159,7 @@ def save_form(store: Store, selection: Selection, summary: Summary) -> None:
         replace = st.checkbox(
             "Replace the one of that name", key="replace_selection", help="Else a name that is taken is refused."
         )
-        pressed = st.form_submit_button("Save selection", type="primary")
+        pressed = st.form_submit_button("Save selection", type="primary", disabled=not may_run())
     if pressed:
         try:
             save_selection(store, name, selection, replace, summary)

@@ -16,12 +16,19 @@ if SIDE_BY_SIDE:
 LONGEST = (
     "tests/test_demo.py",
     "tests/browser/test_whole_line.py",
+    "tests/browser/test_hostile_text.py",
     "tests/core/test_interruptions.py",
+    "tests/core/test_scoring_worker.py",
+    "tests/core/test_soak.py",
+    "tests/core/test_disk_faults.py",
     "tests/core/test_command_line.py",
+    "tests/core/test_hostile_models.py",
     "tests/browser/test_page_weight.py",
     "tests/core/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
     "tests/browser/test_brushed_chart.py",
+    "tests/browser/test_login.py",
+    "tests/browser/test_closed_defaults.py",
     "tests/browser/test_linked_views.py",
     "tests/browser/test_curation.py",
 )
@@ -56,6 +63,15 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def allowed_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pages under test, and dashboards that tests serve, may name the files that tests make."""
+    shared = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOBASS_ALLOWED_FOLDERS", str(shared.parent if SIDE_BY_SIDE else shared))
+        yield
 
 
 @pytest.fixture

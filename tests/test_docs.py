@@ -45,14 +45,14 @@ def test_every_link_and_picture_in_the_documents_is_there(path: Path) -> None:
 def test_requirements_are_pinned_exactly_and_imported() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w-]+==[\w.]+", pin) for pin in pins)
+    assert all(re.fullmatch(r"[\w-]+(\[\w+\])?==[\w.]+", pin) for pin in pins)
     code = "".join(
         path.read_text(encoding="utf-8") for folder in ("core", "ui", "pages") for path in (ROOT / folder).rglob("*.py")
     )
     # transformers' Trainer needs accelerate and imports it itself.
     unused = [
         name
-        for name, _ in (pin.split("==") for pin in pins)
+        for name in (re.split(r"\[|==", pin)[0] for pin in pins)
         if name != "accelerate" and f"import {name}" not in code and f"from {name}" not in code
     ]
     assert unused == []

@@ -18,6 +18,7 @@ from core.exporting import (
 )
 from core.selection import Selection, Summary
 from core.store import Store
+from ui.access import may_run
 from ui.export_report import PREVIEW_ROWS, show_files, show_records
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
@@ -42,7 +43,8 @@ def bundle_form(session: Session, name: str, selection: Selection, summary: Summ
     replaces = ", in place of the bundle that is there" if destination.exists() else ""
     st.caption(f"Will be written, with its manifest{replaces}, to:")
     st.code(str(destination), language=None)
-    if st.button("Write bundle", type="primary", key="write_bundle", disabled=not found.written_rows):
+    closed = not found.written_rows or not may_run()
+    if st.button("Write bundle", type="primary", key="write_bundle", disabled=closed):
         with st.spinner("Writing ..."):
             remember("bundle_report", export_bundle(session.store, selection, destination, trainer, name))
     report: BundleReport | None = remembered("bundle_report")

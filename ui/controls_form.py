@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.exporting import CONTROLS, DEFAULT_SEEDS, ControlsReport, controls_folder, export_controls
 from core.selection import Selection
+from ui.access import may_run
 from ui.session import Session, remember, remembered
 
 _MOST_SEEDS = 20
@@ -47,7 +48,7 @@ def controls_form(
     folder = controls_folder(output)
     st.caption("Will be written, each with its manifest, and listed in controls.json, to:")
     st.code(str(folder), language=None)
-    if st.button("Write controls", key="write_controls", disabled=not kinds):
+    if st.button("Write controls", key="write_controls", disabled=not kinds or not may_run()):
         with st.spinner("Writing ..."):
             written = export_controls(
                 session.store, selection, folder, file_format, int(seeds), kinds, trainer, name

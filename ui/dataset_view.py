@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.errors import CurationError
 from core.importing.records import REASONS
+from ui.access import may_run
 from ui.plain_text import escaped
 from ui.session import Session
 from ui.widgets import show_error
@@ -28,7 +29,8 @@ def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> N
         with right:
             _show_sources(session, dataset["name"])
         _show_rejections(session, dataset["name"])
-        _edit(session, dataset)
+        if may_run():
+            _edit(session, dataset)
 
 
 _COUNT = st.column_config.NumberColumn(format="localized")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.errors import CurationError
 from core.spool import write_durably
+from ui.access import may_run
 from ui.session import Session
 from ui.widgets import link_to_page, show_error
 
@@ -71,7 +72,8 @@ def show_guide(session: Session, page: str) -> None:
         with ways.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
             if step.next_page:
                 link_to_page(step.next_page, f"Next: {step.next_page.capitalize()}")
-            st.button("Dismiss the guide", key="dismiss_guide", type="tertiary", on_click=_dismiss, args=(session,))
+            if may_run():
+                st.button("Dismiss the guide", key="dismiss_guide", type="tertiary", on_click=_dismiss, args=(session,))
 
 
 def _dismiss(session: Session) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.jobs import Job, all_jobs, duration
 from core.supervision import give_up, resume
+from ui.access import may_run
 from ui.charts import domain_colours
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
@@ -69,20 +70,21 @@ def show_last_failure(session: Session) -> None:
 
 
 def _show_job(session: Session, job: Job) -> None:
-    progress, state = job.progress, job.state
+    progress, state, closed = job.progress, job.state, not may_run()
     with st.container(border=True):
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
         if state == "interrupted":
-            if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch"):
+            if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch", disabled=closed):
                 resume(session.store, job)
                 st.rerun()
-            if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch"):
+            if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch", disabled=closed):
                 give_up(session.store, job)
                 st.rerun()
             st.text("The worker stopped before it finished. What it had finished is kept.")
         elif state == "running" and not job.is_cancelled:
-            second.button("Cancel", key=f"cancel_{job.job_id}", width="stretch", on_click=job.cancel)
+            key = f"cancel_{job.job_id}"
+            second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed)
         elif state == "running":
             st.text("Stopping after the current batch.")
         st.progress(progress.share)

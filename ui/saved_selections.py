@@ -15,6 +15,7 @@ from core.selection.saved import (
     saved_selections,
 )
 from core.store import Store
+from ui.access import may_run
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered
 from ui.tables import COUNT, show_selectable
@@ -70,7 +71,8 @@ def _show_actions(store: Store, names: list[str], load: Callable[[str], None]) -
             ("Delete", _delete, "Forgets the recipe; it can be undone. Files exported from it stay."),
         ):
             key = f"selection_{label.lower()}"
-            st.button(label, key=key, help=meaning, on_click=_acted, args=(act, store, chosen))
+            closed = not may_run()
+            st.button(label, key=key, help=meaning, on_click=_acted, args=(act, store, chosen), disabled=closed)
         st.button(
             "Load into the form", key="selection_load", help="Sets every control under Choose to this recipe.",
             on_click=load, args=(chosen,),

@@ -10,9 +10,12 @@ import streamlit as st
 
 from core import settings
 from core.errors import CurationError
+from core.permission import check_changes_with, on_own_account
 from core.store import Store
 from core.supervision import Supervisor
 from core.token_losses import TokenScorer
+from ui.access import require_run
+from ui.entrance import let_in_or_stop
 from ui.plain_text import escaped
 from ui.staged_files import remove_leftovers
 
@@ -26,6 +29,7 @@ class Session:
     tokens: TokenScorer
 
 
+check_changes_with(require_run)
 _OPEN: dict[Path, tuple[Session, Supervisor]] = {}
 _OPEN_LOCK = threading.Lock()
 # A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
@@ -33,9 +37,10 @@ _OPEN_LOCK = threading.Lock()
 
 def open_session() -> Session:
     """The session of this page run; stops the page with one sentence if the workspace cannot be opened."""
+    let_in_or_stop()
     workspace = settings.workspace_path()
     try:
-        with _OPEN_LOCK:
+        with _OPEN_LOCK, on_own_account():
             if workspace not in _OPEN:
                 _OPEN[workspace] = _open(workspace)
     except CurationError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.errors import SourceUnreadable
+from core.permission import require_change
 
 _FOLDER = "uploads"
 _LONGEST_NAME = 60  # characters; a file system takes 255 bytes, and a character may need four
@@ -18,6 +19,7 @@ def staged_upload(workspace: Path, upload: UploadedFile) -> Path:
 
     Raises `SourceUnreadable` if it cannot be written.
     """
+    require_change()
     folder = workspace / _FOLDER / Path(upload.file_id).name
     path = folder / _file_name(upload.name)
     if path.exists():

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.errors import CurationError, NothingScored
 from core.token_losses import TokenLosses
+from ui.access import may_run
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered
 from ui.token_flow import (
@@ -96,6 +97,7 @@ def _offer(label: str) -> None:
         key="show_tokens",
         on_click=remember,
         args=("tokens_asked", True),
+        disabled=not may_run(),
         help="Runs both models on this row to see which tokens were learned. The first time takes some seconds, "
         "because the models are loaded; rows opened after that show their tokens by themselves.",
     )

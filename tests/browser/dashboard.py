@@ -25,18 +25,25 @@ class Dashboard:
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.environment: dict[str, str] = {}
+        self.command: tuple[str, ...] = (sys.executable, "-m", "ui.serve")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Serve, and wait until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ui.serve", "--server.port", str(self.port)],
+            [*self.command, "--server.port", str(self.port)],
             cwd=ROOT,
             env={**os.environ, **self.environment, "LOBASS_WORKSPACE": str(self.workspace)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         wait_for(self._answers, "the dashboard's first answer")
+
+    @property
+    def process_id(self) -> int:
+        """Of the server."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """kill -9: nothing is cleaned up."""
