@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.demo import DATASET
-from core.models import DEMO_BASE
+from core.models.resolving import DEMO_BASE
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = 1_000_000

@@ -14,9 +14,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.encoding import EncodingSpec, encode_examples
+from core.engine.response_loss import response_losses
 from core.examples import DatasetRow, Example
 from core.importing import SourceOptions, read_examples
-from core.response_loss import response_losses
 
 HEAD = "Below is an instruction that describes a task{pair}. Write a response that appropriately completes the request."
 PAIRED = ", paired with an input that provides further context"

@@ -33,10 +33,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from bench.shapes import Shapes, shapes_of
 from core import settings
 from core.encoding import Encoded, EncodingSpec, encode_examples
+from core.engine.loss_engine import LossEngine, Ways
+from core.engine.matrix_products import fast_products
 from core.examples import DatasetRow
 from core.importing import SourceOptions, read_examples
-from core.loss_engine import LossEngine, Ways
-from core.matrix_products import fast_products
 
 Losses = NDArray[np.float64]
 """nll_sum of each row [nats]."""

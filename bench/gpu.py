@@ -25,9 +25,9 @@ from bench.shapes import shapes_of
 from core import settings
 from core.devices import batch_budget
 from core.encoding import Encoded
-from core.loss_engine import LossEngine
-from core.models import DEMO_BASE
-from core.response_loss import measure_noise, response_losses
+from core.engine.loss_engine import LossEngine
+from core.engine.response_loss import measure_noise, response_losses
+from core.models.resolving import DEMO_BASE
 
 DEMO = Path(__file__).resolve().parent.parent / DEMO_BASE
 _PROBE_ROWS = 64

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from bench.shapes import shapes_of
 from core import settings
 from core.encoding import Encoded
-from core.response_loss import response_losses
+from core.engine.response_loss import response_losses
 
 
 @dataclass(frozen=True, slots=True)

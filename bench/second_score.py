@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench.make_rows import DATASET, make_workspace
-from core.scoring import ROLES, ScoreRequest, plan_scoring
+from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.spool import SHARD_SCHEMA
 from core.store import Store
 from core.supervision import save_run

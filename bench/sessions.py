@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bench.make_rows import DATASET, make_workspace
 from core.jobs import start_worker
-from core.near_duplicate_jobs import create_near_duplicate_job
+from core.near_duplicates.jobs import create_near_duplicate_job
 from core.store import Store
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from core.encoding import Encoded
-from core.packing import pack_rows, plan_packs
+from core.engine.packing import pack_rows, plan_packs
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from core import __version__, demo, settings
-from core.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
-from core.checking import CHECKS, check_workspace
 from core.devices import DEVICES, DTYPES
 from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import (
@@ -28,11 +26,11 @@ from core.importing.formats import FORMATS as SOURCE_FORMATS
 from core.importing.sources import local_files
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
-from core.near_duplicate_jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
+from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
 from core.recipe_options import RecipeOptions
 from core.rendering import TEMPLATES
 from core.scores import DEFAULT_SCORE, SCORES
-from core.scoring import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
+from core.scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from core.selection import save_selection, saved_selection
 from core.selection.recipe import ORDERS, SCOPES
 from core.status import status_fields, status_text
@@ -41,6 +39,8 @@ from core.store.near_duplicates import near_duplicate_set
 from core.supervision import begin_scoring, begin_training, notices_of
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
 from core.text_search import SEARCH_KINDS
+from core.upkeep.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
+from core.upkeep.checking import CHECKS, check_workspace
 
 app = typer.Typer(
     name="python -m core",

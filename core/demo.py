@@ -7,8 +7,8 @@ from typing import Any
 from core import settings
 from core.importing import DomainRule, SourceOptions, import_source
 from core.jobs import Job
-from core.models import DEMO_BASE
-from core.scoring import ScoreRequest, TrainRequest
+from core.models.resolving import DEMO_BASE
+from core.scoring.planning import ScoreRequest, TrainRequest
 from core.selection import Amount, Selection
 from core.store import Store
 from core.supervision import begin_training

@@ -9,9 +9,9 @@ from core.durable_file import DurableFile
 from core.encoding import EncodingSpec, encode_example
 from core.errors import ExportFailed, TemplateFailed
 from core.examples import Example
-from core.models import resolve_model
+from core.models.resolving import resolve_model
 from core.rendering import render
-from core.scoring import resolve_encoding
+from core.scoring.planning import resolve_encoding
 from core.store import Store
 
 
@@ -29,7 +29,7 @@ def write_encoded(
     A line holds example_id, input_ids, scored (0 or 1 a token), text (as rendered, before any cut), and reason
     (null, or why nothing of the row is scored).
     """
-    from core.model_loading import load_tokenizer
+    from core.models.loading import load_tokenizer
 
     spec = resolve_model(model, store.workspace)
     encoding = resolve_encoding(spec, template, max_length)

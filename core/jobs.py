@@ -33,10 +33,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import NotFound
-from core.example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from core.examples import Example
 from core.ownership import is_locked
 from core.permission import require_change
+from core.scoring.example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from core.spool import shards, write_durably
 
 
@@ -132,7 +132,7 @@ class Job:
 
     def settle(self, changes: int = 0) -> None:
         """Record that everything is in the store, which held so many changes then. The shards stay until a later look
-        has proved it (`core.kept_shards`)."""
+        has proved it (`core.upkeep.kept_shards`)."""
         (self.folder / "settled").write_text(str(changes), encoding="ascii")
         self.clear()
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from core.jobs import all_jobs
-from core.models import trained_references
+from core.models.resolving import trained_references
 from core.store import Store
 
 

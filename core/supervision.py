@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.backups import answer_backup_request
 from core.disk_errors import said_plainly
 from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
 from core.jobs import Job, all_jobs, join_or_start, start_worker, unfinished
-from core.kept_shards import look_after_shards, loss_set_of, shard_digest
-from core.models import PROVENANCE, ModelSpec, trained_examples
-from core.near_duplicate_jobs import take_in_near_duplicates
-from core.scoring import (
+from core.models.resolving import PROVENANCE, ModelSpec, trained_examples
+from core.near_duplicates.jobs import take_in_near_duplicates
+from core.scoring.planning import (
     ROLES,
     ScorePlan,
     ScoreRequest,
@@ -33,6 +31,8 @@ from core.scoring import (
 from core.selection import Selection, save_selection
 from core.spool import read_shard, sync_folder, write_durably
 from core.store import Store
+from core.upkeep.backups import answer_backup_request
+from core.upkeep.kept_shards import look_after_shards, loss_set_of, shard_digest
 
 log = logging.getLogger(__name__)
 

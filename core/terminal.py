@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from core import settings
-from core.backups import answer_backup_request
 from core.disk_errors import said_plainly
 from core.errors import CurationError
 from core.jobs import Job
 from core.store import Store
 from core.supervision import advance, advance_job, check_outcome, notices_of
+from core.upkeep.backups import answer_backup_request
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 _POLL_SECONDS = 0.2

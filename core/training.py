@@ -24,13 +24,13 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from core import __version__
 from core.devices import resolve_device
 from core.encoding import Encoded, EncodingSpec, encode_examples
+from core.engine.loss_engine import LossEngine
+from core.engine.model_parts import head_logits, padded, scored_positions, trunk_states
+from core.engine.packing import plan_batches
 from core.errors import JobCancelled, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
-from core.loss_engine import LossEngine
-from core.model_loading import load_model, load_tokenizer
-from core.model_parts import head_logits, padded, scored_positions, trunk_states
-from core.models import PROVENANCE, ModelSpec
-from core.packing import plan_batches
+from core.models.loading import load_model, load_tokenizer
+from core.models.resolving import PROVENANCE, ModelSpec
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")

@@ -69,13 +69,13 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
 
 
 def _score(job: Job, lock: TextIO) -> dict[str, Any]:
-    from core.scoring_worker import score
+    from core.scoring.worker import score
 
     return score(job, lock.fileno())
 
 
 def _estimate(job: Job, _: TextIO) -> dict[str, Any]:
-    from core.estimating import estimate
+    from core.scoring.estimating import estimate
 
     return estimate(job)
 
@@ -87,7 +87,7 @@ def _train(job: Job, _: TextIO) -> dict[str, Any]:
 
 
 def _near_duplicates(job: Job, _: TextIO) -> dict[str, Any]:
-    from core.near_duplicate_search import find_near_duplicates
+    from core.near_duplicates.search import find_near_duplicates
 
     return find_near_duplicates(job)
 

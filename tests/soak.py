@@ -22,13 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.checking import check_workspace
 from core.jobs import Job, all_jobs
-from core.scoring import ScoreRequest, plan_scoring
+from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.spool import read_shard
 from core.store import Store
 from core.supervision import advance
+from core.upkeep.checking import check_workspace
 from tests import command_line
 from tests.tiny_models import save_model_folder
 from tests.waiting import wait_for

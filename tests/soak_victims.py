@@ -7,12 +7,12 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from core.backups import back_up
 from core.exporting import export_bundle, export_selection
-from core.scoring import ScoreRequest
+from core.scoring.planning import ScoreRequest
 from core.selection import saved_selection
 from core.store import Store
 from core.supervision import Supervisor, begin_scoring
+from core.upkeep.backups import back_up
 
 EXPORTS = ("kept.jsonl", "kept.csv.gz", "kept.zip", "kept")
 

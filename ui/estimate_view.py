@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import NotFound
 from core.jobs import Job, duration, find_job, start_worker
-from core.scoring import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
+from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
 from ui.token_flow import STYLE, DrawnToken, token_flow

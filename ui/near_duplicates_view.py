@@ -14,7 +14,7 @@ from core.exploring.near_duplicate_groups import (
     groups_page,
 )
 from core.jobs import Job, find_job
-from core.near_duplicate_jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
+from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
 from core.scores import DEFAULT_SCORE, SCORES, Score
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
 from core.supervision import give_up

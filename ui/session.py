@@ -13,7 +13,7 @@ from core.errors import CurationError
 from core.permission import check_changes_with, on_own_account
 from core.store import Store
 from core.supervision import Supervisor
-from core.token_losses import TokenScorer
+from core.tokens.losses import TokenScorer
 from ui.access import require_run
 from ui.entrance import let_in_or_stop
 from ui.plain_text import escaped

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import CurationError, NothingScored
-from core.token_losses import TokenLosses
+from core.tokens.losses import TokenLosses
 from ui.access import may_run
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered

@@ -7,7 +7,7 @@ import pandas as pd
 
 from core.errors import NotFound, SelectionInvalid
 from core.examples import Example
-from core.near_duplicates import compared_text, jaccard, shingle_sets
+from core.near_duplicates.similarity import compared_text, jaccard, shingle_sets
 from core.reader import Reader
 from core.scores import score_named
 from core.snippets import beginning

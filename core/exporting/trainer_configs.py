@@ -11,7 +11,7 @@ from typing import Any
 from core.exporting.bundle_plan import BundlePlan
 from core.exporting.chat_templates import FILE_NAME as TEMPLATE_FILE
 from core.exporting.chat_templates import jinja_template
-from core.scoring import LEARNING_RATES
+from core.scoring.planning import LEARNING_RATES
 
 DATA_FILE = "train.jsonl"
 """Name of the records in every bundle. axolotl guesses a file's type from words anywhere in its path: this has none."""

@@ -17,8 +17,8 @@ from core.errors import CurationError
 from core.examples import DatasetRow, Example, Message, Rejected
 from core.importing.records import REASONS
 from core.jobs import create_job
-from core.near_duplicate_jobs import create_near_duplicate_job, take_in_near_duplicates
-from core.near_duplicate_search import find_near_duplicates
+from core.near_duplicates.jobs import create_near_duplicate_job, take_in_near_duplicates
+from core.near_duplicates.search import find_near_duplicates
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.browser.dashboard import Dashboard

@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     from core.errors import CurationError
     from core.examples import DatasetRow, Example, Message
     from core.jobs import Job
-    from core.scoring import ScoreRequest, create_score_job, plan_scoring
+    from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
     from core.spool import read_shard
     from core.store import Store
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from core.encoding import encode_examples
+from core.engine.response_loss import response_losses
 from core.examples import DatasetRow, Example
-from core.model_loading import load_model, load_tokenizer
-from core.response_loss import response_losses
-from core.scoring import ROLES, ScoreRequest, plan_scoring
+from core.models.loading import load_model, load_tokenizer
+from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.spool import SHARD_SCHEMA
 from core.store import Store
 from core.supervision import save_run

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from core import backups
-from core.backups import back_up, restore
-from core.checking import check_workspace
 from core.errors import StoreUnusable, WorkspaceLocked, WriteFailed
 from core.ownership import is_locked
 from core.store import Store
 from core.supervision import Supervisor
+from core.upkeep import backups
+from core.upkeep.backups import back_up, restore
+from core.upkeep.checking import check_workspace
 from tests import command_line
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core.checking import CHECKS, Finding, check_workspace
 from core.exporting import export_bundle, export_selection, exports_folder
-from core.models import PROVENANCE
+from core.models.resolving import PROVENANCE
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
+from core.upkeep.checking import CHECKS, Finding, check_workspace
 from tests import command_line
 
 RECIPE = Selection("planets", amount=Amount("rows", 5))

@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from core import worker
-from core.backups import back_up
-from core.checking import check_workspace
 from core.disk_errors import said_plainly
 from core.errors import CurationError
 from core.exporting import export_bundle, export_controls, export_selection, exports_folder
 from core.importing import SourceOptions, import_source
 from core.loss_table import write_losses
-from core.models import PROVENANCE
-from core.scoring import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
+from core.models.resolving import PROVENANCE
+from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from core.supervision import advance
+from core.upkeep.backups import back_up
+from core.upkeep.checking import check_workspace
 from tests import command_line
 from tests.core.test_migrations import old_workspace, version  # noqa: F401 (fixtures)
 from tests.core.test_supervision import finish_scoring, train

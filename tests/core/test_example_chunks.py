@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.encoded_chunks import read_encoded, write_encoded
 from core.encoding import Encoded
-from core.example_chunks import EXAMPLES_SCHEMA, ExampleFile, id_texts, packed_ids, write_examples_file
 from core.examples import Example, Message
-from core.leases import take_lease
+from core.scoring.encoded_chunks import read_encoded, write_encoded
+from core.scoring.example_chunks import EXAMPLES_SCHEMA, ExampleFile, id_texts, packed_ids, write_examples_file
+from core.scoring.leases import take_lease
 from tests import command_line
 
 
@@ -89,7 +89,7 @@ def test_a_torn_encoded_chunk_counts_as_missing(tmp_path: Path, kept: int) -> No
 
 def test_a_lease_is_one_processs_until_it_gives_it_back_or_dies(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom core.leases import take_lease\n"
+        "import sys\nfrom pathlib import Path\nfrom core.scoring.leases import take_lease\n"
         "lease = take_lease(Path(sys.argv[1]), 'a')\nprint('held', flush=True)\nsys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "leases")]

@@ -9,10 +9,10 @@ import duckdb
 import pytest
 
 from core.jobs import Job
-from core.kept_shards import look_after_shards
-from core.scoring import ScoreRequest, create_score_job, plan_scoring
+from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.supervision import advance
+from core.upkeep.kept_shards import look_after_shards
 from tests.command_line import ROOT
 from tests.core.test_supervision import ROWS, finish_scoring, losses, request_, store  # noqa: F401 (fixtures)
 

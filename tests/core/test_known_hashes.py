@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.known_hashes import FILE, content_hash
+from core.models.known_hashes import FILE, content_hash
 
 LONG_AGO = 1_000_000_000
 
@@ -23,7 +23,7 @@ def settled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the file had lain there for a while: ctime cannot be set back, so the clock goes on."""
     os.utime(path, (LONG_AGO, LONG_AGO))
     later = path.stat().st_ctime + 60
-    monkeypatch.setattr("core.known_hashes.time.time", lambda: later)
+    monkeypatch.setattr("core.models.known_hashes.time.time", lambda: later)
 
 
 def spoil(workspace: Path) -> None:

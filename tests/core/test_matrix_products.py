@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.matrix_products import fast_products
+from core.engine.matrix_products import fast_products
 
 
 @pytest.mark.parametrize("bias", [None, "own", "strided"])

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.encoding import encode_examples
+from core.engine.response_loss import response_losses
 from core.errors import ModelUnusable
-from core.model_loading import load_model, load_tokenizer
-from core.models import ModelSpec, resolve_model
-from core.response_loss import response_losses
+from core.models.loading import load_model, load_tokenizer
+from core.models.resolving import ModelSpec, resolve_model
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, save_lora_adapter, save_model_folder
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import ModelUnusable, TokenizerMismatch
-from core.models import (
+from core.models.resolving import (
     ModelSpec,
     check_same_tokenizer,
     has_chat_template,

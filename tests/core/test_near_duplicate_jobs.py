@@ -13,8 +13,8 @@ import pytest
 from core.errors import JobCancelled, NotFound, NoUsableRows, SelectionInvalid
 from core.examples import DatasetRow, Example, Message
 from core.jobs import Job, all_jobs, start_worker
-from core.near_duplicate_jobs import begin_near_duplicates, create_near_duplicate_job, open_search
-from core.near_duplicate_search import RESULT, find_near_duplicates
+from core.near_duplicates.jobs import begin_near_duplicates, create_near_duplicate_job, open_search
+from core.near_duplicates.search import RESULT, find_near_duplicates
 from core.store import Store
 from core.store.near_duplicates import (
     GROUPS_SCHEMA,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.examples import Example, Message
-from core.near_duplicates import (
+from core.near_duplicates.similarity import (
     Hashes,
     ShingleSets,
     bands,

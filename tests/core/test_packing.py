@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.encoding import Encoded
-from core.packing import Pack, pack_rows, plan_packs
+from core.engine.packing import Pack, pack_rows, plan_packs
 
 
 def row_of(input_ids: Sequence[int], scored_from: int) -> Encoded:

@@ -15,9 +15,9 @@ from core.importing.hub import is_hub_id as is_hub_dataset
 from core.importing.sources import local_files
 from core.importing.unpacking import open_unpacked
 from core.jobs import find_job
-from core.models import check_allowed_model, resolve_model
+from core.models.resolving import check_allowed_model, resolve_model
 from core.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file
-from core.scoring import TrainRequest, train_fields
+from core.scoring.planning import TrainRequest, train_fields
 from core.store import Store
 from tests import command_line
 from tests.core.bundle_rows import ALL, example, talk_store

@@ -14,7 +14,7 @@ from core.permission import check_changes_with, on_own_account
 from core.selection import Selection, save_selection
 from core.spool import write_durably
 from core.store import Store
-from core.token_process import TokenProcess
+from core.tokens.process import TokenProcess
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 

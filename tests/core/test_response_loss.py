@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.encoding import Encoded, encode_examples
+from core.engine.loss_engine import LossEngine, Ways
+from core.engine.model_parts import check_windows, padded
+from core.engine.packed_attention import PackingUnsupported
+from core.engine.packing import plan_batches
+from core.engine.response_loss import ResponseScorer, measure_noise, response_losses
 from core.errors import ModelUnusable
-from core.loss_engine import LossEngine, Ways
-from core.model_parts import check_windows, padded
-from core.packed_attention import PackingUnsupported
-from core.packing import plan_batches
-from core.response_loss import ResponseScorer, measure_noise, response_losses
 from tests.tiny_models import EOS, FAMILIES, MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
 
@@ -172,8 +172,8 @@ def varlen_as_documented(
 def test_attention_of_variable_length_gives_the_losses_of_labels(
     family: str, mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.loss_engine.has_varlen", lambda *_: True)
-    monkeypatch.setattr("core.packed_attention.varlen_attn", varlen_as_documented)
+    monkeypatch.setattr("core.engine.loss_engine.has_varlen", lambda *_: True)
+    monkeypatch.setattr("core.engine.packed_attention.varlen_attn", varlen_as_documented)
     model = make_model(family)
     engine = LossEngine(model)
     assert "attention of variable length" in engine.path
@@ -192,8 +192,8 @@ def test_attention_of_variable_length_that_does_not_agree_is_not_used(
         wrong = (-1, 0) if broken == "no window" else (window_size[0] + (window_size[0] > 0), 0)
         return varlen_as_documented(*given, window_size=wrong, **asked)
 
-    monkeypatch.setattr("core.loss_engine.has_varlen", lambda *_: True)
-    monkeypatch.setattr("core.packed_attention.varlen_attn", attention)
+    monkeypatch.setattr("core.engine.loss_engine.has_varlen", lambda *_: True)
+    monkeypatch.setattr("core.engine.packed_attention.varlen_attn", attention)
     model: Any = make_model("gemma3")
     model.config.sliding_window = 100  # longer than most rows that the engine looks at
     for layer in model.model.layers:
@@ -353,7 +353,7 @@ def test_no_rows_give_no_batches() -> None:
 def test_scoring_in_small_head_chunks_changes_nothing(mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("qwen2")
     whole = losses_of(model, mixed)
-    monkeypatch.setattr("core.loss_engine._HEAD_CHUNK_BYTES", 4 * 400 * 3)  # three positions a chunk
+    monkeypatch.setattr("core.engine.loss_engine._HEAD_CHUNK_BYTES", 4 * 400 * 3)  # three positions a chunk
     np.testing.assert_allclose(losses_of(model, mixed), whole, rtol=0, atol=1e-5)
 
 

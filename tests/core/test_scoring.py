@@ -13,8 +13,8 @@ import pytest
 from core.errors import CurationError, ModelUnusable, NameTaken, NotFound, TokenizerMismatch
 from core.examples import DatasetRow, Example, Message
 from core.jobs import read_examples_file
-from core.models import PROVENANCE, resolve_model
-from core.scoring import (
+from core.models.resolving import PROVENANCE, resolve_model
+from core.scoring.planning import (
     LEARNING_RATES,
     ScorePlan,
     ScoreRequest,

@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from core.encoding import EncodingSpec, encode_examples
+from core.engine.loss_engine import LossEngine
 from core.errors import JobCancelled
-from core.example_chunks import EXAMPLES_SCHEMA
 from core.examples import Example, Message
 from core.jobs import Job, create_job
-from core.loss_engine import LossEngine
-from core.model_loading import load_model, load_tokenizer
-from core.models import ModelSpec
-from core.scoring_passes import plan_passes
-from core.scoring_worker import score
+from core.models.loading import load_model, load_tokenizer
+from core.models.resolving import ModelSpec
+from core.scoring.example_chunks import EXAMPLES_SCHEMA
+from core.scoring.passes import plan_passes
+from core.scoring.worker import score
 from core.spool import read_shard
 from tests import command_line
 from tests.tiny_models import save_lora_adapter
@@ -38,9 +38,9 @@ EXAMPLES = [
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr("core.example_chunks._FIRST_GROUP_ROWS", 5)
-    monkeypatch.setattr("core.example_chunks._GROUP_ROWS", 10)
-    monkeypatch.setattr("core.scoring_process.CHUNK_ROWS", 20)
+    monkeypatch.setattr("core.scoring.example_chunks._FIRST_GROUP_ROWS", 5)
+    monkeypatch.setattr("core.scoring.example_chunks._GROUP_ROWS", 10)
+    monkeypatch.setattr("core.scoring.process.CHUNK_ROWS", 20)
     monkeypatch.setenv("LOBASS_CPU_BATCH_TOKENS", "256")
 
 
@@ -135,7 +135,7 @@ def test_the_second_model_reads_what_was_encoded_for_the_first_and_a_torn_chunk_
             kept.write_bytes(kept.read_bytes()[:-9])
         return encode_examples(examples, *rest)
 
-    monkeypatch.setattr("core.encoding_ahead.encode_examples", counting)
+    monkeypatch.setattr("core.scoring.encoding_ahead.encode_examples", counting)
     score(job)
     assert sum(encoded) == len(EXAMPLES) + 20
     assert_losses(job, "reference")
@@ -218,7 +218,7 @@ def processes_of(job: Job) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             continue
-        if b"core.scoring_processes" in command and job.job_id.encode() in command:
+        if b"core.scoring.processes" in command and job.job_id.encode() in command:
             found.append(int(folder.name))
     return found
 
@@ -227,7 +227,7 @@ def processes_of(job: Job) -> list[int]:
 def test_of_two_processes_one_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
     tmp_path: Path, tiny_base: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch, killed: str
 ) -> None:
-    monkeypatch.setattr("core.example_chunks._GROUP_ROWS", 100)
+    monkeypatch.setattr("core.scoring.example_chunks._GROUP_ROWS", 100)
     many = [
         Example((Message("user", f"Count to {n}."), Message("assistant", " ".join(map(str, range(n % 37))))))
         for n in range(400)

@@ -1,6 +1,7 @@
 """What workers finish reaches the store once, whatever ends in between; no worker runs here but where it says so."""
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ import pytest
 from core.errors import JobCancelled, JobFailed, StoreUnusable
 from core.examples import DatasetRow, Example, Message
 from core.jobs import Job, all_jobs
-from core.models import PROVENANCE
-from core.scoring import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
+from core.models.resolving import PROVENANCE
+from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
 from core.spool import SHARD_SCHEMA, write_shard
 from core.store import Store
@@ -78,6 +79,7 @@ def train(job: Job) -> None:
     model = job.folder / "model"
     model.mkdir()
     (model / PROVENANCE).write_text('{"seed": 0}', encoding="utf-8")
+    (model / "config.json").write_bytes(b"{}")
     job.finish({"state": "done", "elapsed_seconds": 1.0})
 
 
@@ -174,7 +176,8 @@ def test_a_finished_training_becomes_a_reference(store: Store, training: TrainRe
     train(job)
     advance(store)
     provenance = json.loads((store.workspace / "models" / "taught" / PROVENANCE).read_text(encoding="utf-8"))
-    assert provenance == {"seed": 0, "identity": job.request["identity"]}
+    hashes = {"config.json": hashlib.sha256(b"{}").hexdigest()}
+    assert provenance == {"seed": 0, "identity": job.request["identity"], "files": hashes}
     assert begin_training(store, training) is None
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.tiled_head import Head
+from core.engine.tiled_head import Head
 
 
 def exact(head: Head, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -34,8 +34,8 @@ def targets() -> torch.Tensor:
 @pytest.fixture(autouse=True, params=[(512, 2048), (5, 64), (8, 300)])
 def _tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     positions, tokens = request.param
-    monkeypatch.setattr("core.tiled_head._TILE_POSITIONS", positions)
-    monkeypatch.setattr("core.tiled_head._TILE_TOKENS", tokens)
+    monkeypatch.setattr("core.engine.tiled_head._TILE_POSITIONS", positions)
+    monkeypatch.setattr("core.engine.tiled_head._TILE_TOKENS", tokens)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import CurationError, NotFound, NothingScored, TokensUnavailable
-from core.models import PROVENANCE
+from core.models.resolving import PROVENANCE
 from core.store import Store
-from core.token_losses import TokenScorer
+from core.tokens.losses import TokenScorer
 from tests.core.scored_models import score_examples
 from tests.tiny_models import MIXED_EXAMPLES, example, save_model_folder
 from tests.waiting import wait_for
@@ -173,14 +173,14 @@ def test_an_idle_worker_ends_by_itself_and_one_that_was_just_asked_is_replaced_w
 
 
 def test_the_worker_ends_when_its_input_does() -> None:
-    worker = [sys.executable, "-m", "core.token_worker"]
+    worker = [sys.executable, "-m", "core.tokens.worker"]
     done = subprocess.run(worker, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, b"")
 
 
 def test_what_libraries_print_does_not_reach_the_answers() -> None:
     program = (
-        "import os; from core.token_worker import _take_stdout\n"
+        "import os; from core.tokens.worker import _take_stdout\n"
         "answers = _take_stdout(); print('hello', flush=True); os.write(1, b'there')\n"
         "answers.write(b'{}'); answers.flush()"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from core.encoding import encode_example
 from core.rendering import render
-from core.token_pieces import token_pieces
+from core.tokens.pieces import token_pieces
 from tests.tiny_models import BOS, MIXED_EXAMPLES, encoding_spec, example, make_tokenizer
 
 TOKENIZERS: dict[str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.checking import check_workspace
 from core.store import Store
+from core.upkeep.checking import check_workspace
 from tests import command_line
 
 

@@ -15,8 +15,8 @@ from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.examples import DatasetRow, Example, Message
 from core.jobs import Job, Progress, all_jobs, create_job
-from core.near_duplicate_jobs import create_near_duplicate_job
-from core.scoring import ScoreRequest, create_score_job, plan_scoring
+from core.near_duplicates.jobs import create_near_duplicate_job
+from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.supervision import save_run
 from tests.waiting import wait_for

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.examples import Example, Message
 from core.jobs import Job, all_jobs
-from core.near_duplicate_jobs import create_near_duplicate_job
+from core.near_duplicates.jobs import create_near_duplicate_job
 from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from core.supervision import advance

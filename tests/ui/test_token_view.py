@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.store import Store
-from core.token_losses import TokenLosses
+from core.tokens.losses import TokenLosses
 from tests.core.scored_models import score_examples
 from tests.tiny_models import example
 from ui.token_flow import STYLE, DrawnToken, difference_style, legend, loss_style, token_flow, token_name, visible
@@ -201,7 +201,7 @@ def test_a_run_without_models_says_so_and_offers_to_try_again(page_workspace: Pa
 
 
 def long_page() -> None:
-    from core.token_losses import TokenLosses
+    from core.tokens.losses import TokenLosses
     from ui.token_view import show_losses
 
     scored = tuple(place == 4_010 for place in range(4_050))

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from core.encoding import Encoded
-from core.packed_attention import PackingUnsupported
-from core.tiled_head import Head
+from core.engine.packed_attention import PackingUnsupported
+from core.engine.tiled_head import Head
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings that are chosen by the longest position in a batch."""

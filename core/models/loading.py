@@ -1,6 +1,6 @@
 """Loading a resolved model for scoring or training, refusing weights that are not all there.
 
-With `core.response_loss` and `core.training`, one of the few modules that import torch; only the worker needs them.
+With `core.engine` and `core.training`, one of the few modules that import torch; only the worker needs them.
 """
 
 import re
@@ -17,8 +17,8 @@ from transformers.utils import logging as transformers_logging
 from core import settings
 from core.errors import ModelUnusable
 from core.memory_limit import memory_limit
-from core.model_files import read_json, weight_files
-from core.models import ModelSpec
+from core.models.folder_check import read_json, weight_files
+from core.models.resolving import ModelSpec
 from core.time_limit import time_limit
 
 transformers_logging.disable_progress_bar()

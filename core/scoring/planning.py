@@ -14,7 +14,7 @@ from core.devices import resolve_device, resolve_dtype
 from core.encoding import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
-from core.models import (
+from core.models.resolving import (
     PROVENANCE,
     ModelSpec,
     check_same_tokenizer,

@@ -1,7 +1,7 @@
-"""A worker kept warm: python -m core.token_worker. Reads requests, one JSON object a line, and answers each by a line.
+"""A worker kept warm: python -m core.tokens.worker. Reads requests, one JSON object a line, and answers each by a line.
 
 It ends when its input does, so it never outlives whoever started it, and when nobody has asked for a while. What an
-answer holds, `core.token_engine` says; a request that cannot be met is answered by {"error": sentence}.
+answer holds, `core.tokens.engine` says; a request that cannot be met is answered by {"error": sentence}.
 """
 
 import json
@@ -24,7 +24,7 @@ def main() -> int:
     answers = _take_stdout()
     log_for_people(log)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from core.token_engine import TokenEngine  # here: what libraries print while they load must not reach the answers
+    from core.tokens.engine import TokenEngine  # here: what libraries print while they load must not reach the answers
 
     engine = TokenEngine()
     idle_seconds = settings.number("token_worker_idle_seconds")

@@ -1,6 +1,6 @@
 """Several processes on one scoring job, one a GPU: they divide its chunks by leases, and this one watches them.
 
-    python -m core.scoring_processes JOB_DIR NUMBER COUNT DEVICE     one of them; how far it is goes to processes/
+    python -m core.scoring.processes JOB_DIR NUMBER COUNT DEVICE     one of them; how far it is goes to processes/
 
 A process that dies leaves its leases to the others, who then compute what it had not finished.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from core.devices import process_environment
 from core.errors import CurationError, JobCancelled, JobFailed
 from core.jobs import Job
-from core.scoring_passes import Pass, plan_passes
-from core.scoring_progress import Tally, progress_of
+from core.scoring.passes import Pass, plan_passes
+from core.scoring.progress import Tally, progress_of
 from core.worker_log import log_for_people
 
 log = logging.getLogger("worker")
@@ -55,11 +55,11 @@ def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lo
 
 def _start(job: Job, number: int, count: int, device: str, lock: int | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "core.scoring_processes", str(job.folder), str(number), str(count), device],
+        [sys.executable, "-m", "core.scoring.processes", str(job.folder), str(number), str(count), device],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=() if lock is None else (lock,),
-        cwd=Path(__file__).resolve().parent.parent,
+        cwd=Path(__file__).resolve().parents[2],
         env={**os.environ, **process_environment(device, number, count)},
     )
 
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     """Be one of a job's processes; exit 0 when nothing is left, 1 when cancelled, failed or left alone."""
     parent = os.getppid()
     log_for_people(log)
-    from core.scoring_process import ScoringProcess
+    from core.scoring.process import ScoringProcess
 
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
 

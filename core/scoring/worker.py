@@ -9,9 +9,9 @@ from typing import Any
 
 from core.devices import resolve_device, scoring_processes
 from core.jobs import Job
-from core.scoring_passes import Pass, plan_passes
-from core.scoring_processes import score_by_processes
-from core.scoring_progress import Tally, progress_of
+from core.scoring.passes import Pass, plan_passes
+from core.scoring.processes import score_by_processes
+from core.scoring.progress import Tally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -43,7 +43,7 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
 
 
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
-    from core.scoring_process import ScoringProcess
+    from core.scoring.process import ScoringProcess
 
     def report(tally: Tally) -> None:
         job.report(progress_of(*passes[tally.pass_index].count(), [tally]))

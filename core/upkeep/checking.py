@@ -12,7 +12,7 @@ from uuid import UUID
 
 from core.errors import CurationError, StoreUnusable
 from core.jobs import all_jobs
-from core.models import PROVENANCE
+from core.models.resolving import PROVENANCE
 from core.spool import read_shard
 from core.store import Store
 

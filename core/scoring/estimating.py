@@ -14,12 +14,12 @@ import torch
 
 from core.devices import batch_budget, resolve_device, scoring_processes
 from core.encoding import Encoded, EncodingSpec, encode_examples
+from core.engine.loss_engine import LossEngine
+from core.engine.packing import pack_rows
 from core.jobs import Job, Progress, read_examples_file
-from core.loss_engine import LossEngine
-from core.model_loading import load_model, load_tokenizer
-from core.models import ModelSpec
-from core.packing import pack_rows
-from core.scoring_passes import share_weights
+from core.models.loading import load_model, load_tokenizer
+from core.models.resolving import ModelSpec
+from core.scoring.passes import share_weights
 
 _PROBE_SECONDS = 4.0
 _SHOWN_ROWS = 3

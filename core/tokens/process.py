@@ -17,7 +17,7 @@ _LOG_LIMIT = 2**20  # bytes; a longer log is begun anew
 
 
 class TokenProcess:
-    """At most one `core.token_worker`, answering one request at a time, whatever thread it comes from."""
+    """At most one `core.tokens.worker`, answering one request at a time, whatever thread it comes from."""
 
     def __init__(self, workspace: Path) -> None:
         self._log = workspace / LOG
@@ -78,12 +78,12 @@ class TokenProcess:
         full = self._log.exists() and self._log.stat().st_size > _LOG_LIMIT
         with open(self._log, "wb" if full else "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "core.token_worker"],
+                [sys.executable, "-m", "core.tokens.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # so that Ctrl-C on the dashboard leaves no traceback of a child
-                cwd=Path(__file__).resolve().parent.parent,
+                cwd=Path(__file__).resolve().parents[2],
                 # Half of the cores: one example is small, and the dashboard or a job may be busy beside it.
                 env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)), **os.environ},
             )

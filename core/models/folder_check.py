@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ModelUnusable
-from core.weight_files import tensor_shapes
+from core.models.weight_files import tensor_shapes
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")

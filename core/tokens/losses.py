@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import NotFound, NothingScored, TokensUnavailable
-from core.models import ModelSpec, resolve_model
-from core.scoring import ROLES
+from core.models.resolving import ModelSpec, resolve_model
+from core.scoring.planning import ROLES
 from core.store import Store
 from core.store.token_cache import cached_tokens, save_tokens
-from core.token_process import TokenProcess
+from core.tokens.process import TokenProcess
 
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
 """How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps

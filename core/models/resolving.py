@@ -12,8 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import ModelUnusable, PathRefused, TokenizerMismatch
-from core.known_hashes import content_hash
-from core.model_files import check_adapter_folder, check_model_folder, read_json, weight_files
+from core.models.folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
+from core.models.known_hashes import content_hash
 from core.paths import allowed_path, is_hub_id, named_path
 
 ENGINE_VERSION = 1
@@ -23,7 +23,7 @@ PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, found wherever the program was started."""
 
-_PROGRAM = Path(__file__).resolve().parent.parent
+_PROGRAM = Path(__file__).resolve().parents[2]
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",

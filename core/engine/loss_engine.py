@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from core.encoding import Encoded
-from core.matrix_products import fast_products
-from core.model_parts import (
+from core.engine.matrix_products import fast_products
+from core.engine.model_parts import (
     check_windows,
     head_logits,
     length_limit,
@@ -27,8 +27,8 @@ from core.model_parts import (
     scored_positions,
     trunk_states,
 )
-from core.packed_attention import PackedPlaces, PackingUnsupported, has_varlen, packed_attention
-from core.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
+from core.engine.packed_attention import PackedPlaces, PackingUnsupported, has_varlen, packed_attention
+from core.engine.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _LONGEST_PROBE = 4096
@@ -49,7 +49,7 @@ class Ways:
 
 @dataclass(frozen=True, slots=True)
 class PackTensors:
-    """A pack as tensors: see `core.packing.Pack`."""
+    """A pack as tensors: see `core.engine.packing.Pack`."""
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor

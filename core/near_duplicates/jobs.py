@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from core.disk_errors import said_plainly
 from core.errors import NoUsableRows, SelectionInvalid
 from core.jobs import Job, all_jobs, create_job, join_or_start, unfinished
-from core.near_duplicate_search import RESULT
+from core.near_duplicates.search import RESULT
 from core.store import Store
 from core.store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
 

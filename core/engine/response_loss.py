@@ -2,7 +2,7 @@
 
     nll_sum = - sum over scored t of log p(y_t | x, y_<t)    [nats]; METHOD: LoBaSS / DavIR, arXiv 2310.13008
 
-Rows are sorted by length and cut into batches under a token budget, which the engine (`core.loss_engine`) computes.
+Rows are sorted by length and cut into batches under a token budget; `core.engine.loss_engine` computes these.
 """
 
 from collections import deque
@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.encoding import Encoded
+from core.engine.loss_engine import LossEngine, PackTensors
 from core.errors import ModelUnusable
-from core.loss_engine import LossEngine, PackTensors
 
 _NOISE_ROWS = 8
 

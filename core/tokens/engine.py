@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from core.encoding import Encoded, EncodingSpec, encode_example
+from core.engine.loss_engine import LossEngine
 from core.errors import ModelUnusable, NothingScored
 from core.examples import Example
-from core.loss_engine import LossEngine
-from core.model_loading import load_model, load_tokenizer
-from core.models import ModelSpec
-from core.token_pieces import token_pieces
+from core.models.loading import load_model, load_tokenizer
+from core.models.resolving import ModelSpec
+from core.tokens.pieces import token_pieces
 
 _MODELS_KEPT = 2  # a base and a reference
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from core.packing import Pack
+from core.engine.packing import Pack
 
 NAME = "lobass_packed"
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.example_chunks import ExampleFile
 from core.jobs import Job
-from core.loss_shards import FinishedRows
-from core.models import ModelSpec
+from core.models.resolving import ModelSpec
+from core.scoring.example_chunks import ExampleFile
+from core.scoring.loss_shards import FinishedRows
 
 
 @dataclass(frozen=True, slots=True)

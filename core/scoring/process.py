@@ -9,17 +9,17 @@ import numpy as np
 
 from core.devices import batch_budget, encoding_processes
 from core.encoding import Encoded
-from core.encoding_ahead import EncoderProcesses
+from core.engine.loss_engine import LossEngine
+from core.engine.response_loss import ResponseScorer, measure_noise
 from core.errors import JobCancelled
-from core.example_chunks import CHUNK_ROWS, Chunk, id_texts
 from core.jobs import Job
-from core.leases import Lease, take_lease
-from core.loss_engine import LossEngine
-from core.loss_shards import ShardWriter
-from core.model_loading import load_model
-from core.response_loss import ResponseScorer, measure_noise
-from core.scoring_passes import Pass
-from core.scoring_progress import Tally
+from core.models.loading import load_model
+from core.scoring.encoding_ahead import EncoderProcesses
+from core.scoring.example_chunks import CHUNK_ROWS, Chunk, id_texts
+from core.scoring.leases import Lease, take_lease
+from core.scoring.loss_shards import ShardWriter
+from core.scoring.passes import Pass
+from core.scoring.progress import Tally
 from core.spool import write_durably
 
 log = logging.getLogger("worker")

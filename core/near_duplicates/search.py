@@ -19,7 +19,7 @@ from core.durable_file import DurableFile
 from core.errors import JobCancelled
 from core.examples import Example
 from core.jobs import Job, Progress
-from core.near_duplicates import (
+from core.near_duplicates.similarity import (
     PERMUTATIONS,
     Report,
     ShingleSets,

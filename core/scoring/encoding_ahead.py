@@ -1,6 +1,6 @@
 """Tokenising the next chunks while a model scores this one, in processes of their own: a GPU does not wait for text.
 
-    python -m core.encoding_ahead JOB_DIR NAME     the numbers of groups on stdin, a line when a chunk is written
+    python -m core.scoring.encoding_ahead JOB_DIR NAME   the numbers of groups on stdin, a line when a chunk is written
 
 A process and not a thread: templates are Python and would hold the interpreter that feeds the GPU. It ends when its
 parent does, whose end of the pipe then closes.
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.encoded_chunks import read_encoded, write_encoded
 from core.encoding import Encoded, EncodingSpec, encode_examples
-from core.example_chunks import Chunk, ExampleFile
 from core.jobs import Job
-from core.models import ModelSpec
+from core.models.resolving import ModelSpec
+from core.scoring.encoded_chunks import read_encoded, write_encoded
+from core.scoring.example_chunks import Chunk, ExampleFile
 
 _STEP = 256
 """Rows between two looks at whether the job is to stop."""
@@ -28,7 +28,7 @@ class ChunkEncoder:
     """Encodes chunks of one of a job's example files; what is in the job's folder already is read from there."""
 
     def __init__(self, job: Job, examples: ExampleFile, check: Callable[[], None] = lambda: None) -> None:
-        from core.model_loading import load_tokenizer
+        from core.models.loading import load_tokenizer
 
         request = job.request
         self._job, self._examples, self._check = job, examples, check
@@ -56,10 +56,10 @@ class EncoderProcesses:
     def __init__(self, job: Job, examples: ExampleFile, count: int, check: Callable[[], None]) -> None:
         self._job, self._examples, self._check = job, examples, check
         self._own: ChunkEncoder | None = None
-        command = [sys.executable, "-m", "core.encoding_ahead", str(job.folder), examples.name]
+        command = [sys.executable, "-m", "core.scoring.encoding_ahead", str(job.folder), examples.name]
         self._processes = [
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parent.parent
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[2]
             )
             for _ in range(count)
         ]

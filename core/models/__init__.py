@@ -1,0 +1,1 @@
+"""Which weights a name means, whether their folder may be loaded, and loading them."""

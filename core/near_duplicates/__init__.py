@@ -1,0 +1,1 @@
+"""Groups of rows that are nearly the same, found by a job."""

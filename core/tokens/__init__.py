@@ -1,0 +1,1 @@
+"""Losses token by token, by a worker that is kept warm."""

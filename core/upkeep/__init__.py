@@ -1,0 +1,1 @@
+"""What keeps losses safe: shards until they are proved, checking a workspace, backups of it."""
