@@ -9,7 +9,7 @@ TORCH_BRINGS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-c
 	nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: audit lock demo app test soak check format clean
+.PHONY: audit bench bench-gpu lock demo app test soak check format clean
 
 demo: $(VENV)/app-installed
 	$(BIN)/python -m core demo --workspace workspace-demo
@@ -25,6 +25,18 @@ test: $(VENV)/dev-installed
 soak: $(VENV)/dev-installed
 	$(BIN)/python -m tests.soak --rounds 200
 	LOBASS_TEST_WRITE_POINTS=1000 $(BIN)/python -m pytest -q tests/core/test_disk_faults.py
+
+# Alone on the machine; BENCH_MODELS=FOLDER:FOLDER adds real models, BENCH_OPTIONS=--large ten million rows.
+bench: $(VENV)/dev-installed $(VENV)-lm-eval/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench --lm-eval $(VENV)-lm-eval/bin/python --json bench.json $(BENCH_OPTIONS)
+
+bench-gpu: $(VENV)/dev-installed
+	$(BIN)/python -m bench.gpu --models demo/base $(subst :, ,$(BENCH_MODELS)) --json bench-gpu.json
+
+$(VENV)-lm-eval/installed: bench/requirements-lm-eval.txt
+	$(PYTHON) -m venv $(VENV)-lm-eval
+	$(VENV)-lm-eval/bin/python -m pip install --quiet -r bench/requirements-lm-eval.txt
+	touch $@
 
 check: $(VENV)/dev-installed
 	$(BIN)/ruff check .
@@ -59,4 +71,4 @@ lock: $(VENV)/app-installed
 		--quiet --output-file requirements.lock $(addprefix --no-emit-package ,$(TORCH_BRINGS))
 
 clean:
-	rm -rf $(VENV) workspace-demo
+	rm -rf $(VENV) $(VENV)-lm-eval workspace-demo

@@ -44,28 +44,43 @@ def main() -> None:
 
 
 def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str, list[str]]]:
-    """Title of each, and its module with its arguments."""
+    """Title of each, and its module with its arguments; those on a workspace come after the one that makes it."""
     harness = ["--lm-eval", lm_eval] if lm_eval else []
-    models = [str(_ROOT / DEMO_BASE), *filter(None, os.environ.get("BENCH_MODELS", "").split(":"))]
+    rows = ["--rows", str(DATASET)]
     found = [
-        (
-            f"engine: {Path(model).name}",
-            ["engine", "--model", model, "--rows", str(DATASET), "--limit", limit, *harness],
-        )
-        for model, limit in zip(models, ["100", *["20"] * (len(models) - 1)], strict=True)
+        ("engine, the demo's base", ["engine", "--model", str(_ROOT / DEMO_BASE), *rows, "--limit", "60", *harness])
     ]
+    for model in filter(None, os.environ.get("BENCH_MODELS", "").split(":")):
+        found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "20", *harness]))
+    workspace = ["--workspace", str(folder / "million")]
+    found += [
+        ("a million rows", ["make_rows", "--rows", str(_ROWS), "--runs", "2", *workspace]),
+        ("store", ["store_latency", *workspace]),
+        ("slider in the browser", ["slider_latency", *workspace]),
+        ("pages in the browser", ["page_weight", *workspace]),
+        ("export", ["export_speed", "--rounds", "3", *workspace]),
+        ("ingest beside a reader", ["ingest_speed", *workspace]),
+        ("import", ["import_speed", "--rows", str(_ROWS), "--rounds", "1"]),
+        ("a second score", ["second_score", "--rounds", "3"]),
+        ("first paint", ["first_paint", "--rounds", "5"]),
+    ]
+    if large:
+        found.append(("store at ten million rows", ["store_latency", "--rows", str(_LARGE_ROWS)]))
     return found
 
 
 def _run(title: str, command: Sequence[str], answer: Path) -> Any:
     """The figures that one benchmark writes, or None if it failed."""
-    print(f"\n## {title}\n\n    python -m bench.{' '.join(command)}\n", flush=True)
+    shown = [str(Path(word).relative_to(_ROOT)) if word.startswith(f"{_ROOT}/") else word for word in command]
+    print(f"\n## {title}\n\n    python -m bench.{' '.join(shown)}\n", flush=True)
     answer.unlink(missing_ok=True)
     began = time.monotonic()
     module, *arguments = command
     done = subprocess.run([sys.executable, "-m", f"bench.{module}", *arguments, "--json", str(answer)], check=False)
     print(f"\n({time.monotonic() - began:.0f} s)", flush=True)
-    return json.loads(answer.read_text(encoding="utf-8")) if done.returncode == 0 and answer.exists() else None
+    if done.returncode:
+        return None
+    return json.loads(answer.read_text(encoding="utf-8"))
 
 
 def _machine() -> str:

@@ -1,6 +1,6 @@
 """How fast JSONL is imported, against orjson alone parsing the very same lines.
 
-    python -m bench.import_speed [--rows 1000000] [--rounds 3] [--json]
+    python -m bench.import_speed [--rows 1000000] [--rounds 3] [--json FILE]
 
 Ours is a whole `python -m core import` into an empty workspace, and its own part after Python has started; orjson's is
 a loop over the file's lines that parses each and lets go of it. The rounds of the two alternate.
@@ -115,21 +115,19 @@ def _import(path: Path, workspace: Path, rows: int) -> tuple[float, float, float
     return seconds, own, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def main() -> int:
+def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     figures = measure(arguments.rows, arguments.rounds)
-    if arguments.json:
-        print(json.dumps(figures))
-        return 0
     for name, value in figures.items():
         print(f"{name:26} {value:14,.3f}" if isinstance(value, float) else f"{name:26} {value:14,}")
-    return 0
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1), encoding="ascii")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,6 +8,7 @@ A second run reads the same rows with another reference, correlated with the fir
 
 import argparse
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -200,6 +201,7 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--json", type=Path, help="write the seconds of each step there")
     arguments = parser.parse_args()
     workspace = workspace_path(arguments.workspace)
     try:
@@ -209,6 +211,8 @@ def main() -> int:
         return 1
     for step, taken in seconds.items():
         print(f"{step:28} {taken:8.1f} s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(seconds, indent=1), encoding="ascii")
     size = sum(file.stat().st_size for file in workspace.rglob("*") if file.is_file())
     print(f"{'all':28} {sum(seconds.values()):8.1f} s, {arguments.rows:,} rows, {size / 1e6:,.0f} MB in {workspace}")
     return 0
