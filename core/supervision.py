@@ -228,12 +228,13 @@ def _start_next(store: Store, then: tuple[dict[str, Any], ...]) -> None:
 
 
 class Supervisor(threading.Thread):
-    """Calls `advance` every half second while the dashboard runs."""
+    """Calls `advance` every half second while the dashboard runs. `notices`: what opening found, for people."""
 
     def __init__(self, store: Store, report: Callable[[str], None] = log.warning) -> None:
         super().__init__(name="supervisor", daemon=True)
         self._store, self._report = store, report
         self._stopped = threading.Event()
+        self.notices: tuple[str, ...] = store.opened.notices
 
     def run(self) -> None:
         """Until stopped. A job that cannot be taken in is reported once and left for the next round."""
@@ -251,7 +252,8 @@ class Supervisor(threading.Thread):
     def _look_around(self) -> None:
         """What opening found, and what became of kept shards, said once."""
         try:
-            for notice in notices_of(self._store):
+            self.notices = tuple(notices_of(self._store))
+            for notice in self.notices:
                 self._report(notice)
         except (CurationError, OSError) as error:
             self._report(str(error))

@@ -36,7 +36,8 @@ _OPEN_LOCK = threading.Lock()
 
 
 def open_session() -> Session:
-    """The session of this page run; stops the page with one sentence if the workspace cannot be opened."""
+    """The session of this page run; stops the page with one sentence if the workspace cannot be opened. What was seen
+    when it was opened (losses that are missing, a clock put back) is said on every page, until the next start."""
     let_in_or_stop()
     workspace = settings.workspace_path()
     try:
@@ -46,7 +47,10 @@ def open_session() -> Session:
     except CurationError as error:
         st.error(escaped(str(error)))
         st.stop()
-    return _OPEN[workspace][0]
+    session, supervisor = _OPEN[workspace]
+    for notice in supervisor.notices:
+        st.warning(escaped(notice))
+    return session
 
 
 def close_sessions() -> None:

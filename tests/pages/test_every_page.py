@@ -1,5 +1,7 @@
 """What holds on every page: each control says in plain words what it does."""
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,12 @@ def test_every_control_has_help_in_plain_words(workspace: Path, page: str, param
     controls = [control for kind in CONTROLS for control in opened.get(kind)]
     assert controls
     assert [control.proto.label for control in controls if not control.proto.help] == []
+
+
+def test_what_was_seen_when_the_store_was_opened_is_said_on_a_page(page_workspace: Path) -> None:
+    Store.open(page_workspace, "a test").close()
+    record = json.loads((page_workspace / "store.changes").read_bytes())
+    record["written_at"] = time.time() + 86_400
+    (page_workspace / "store.changes").write_text(json.dumps(record), encoding="ascii")
+    opened = AppTest.from_file(str(PAGES / "data_page.py"), default_timeout=60).run()
+    assert ["clock stands before" in warning.value for warning in opened.warning] == [True]
