@@ -14,7 +14,6 @@ With `--lm-eval`, a Python that has lm-evaluation-harness scores the same rows b
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench.peak_memory import peak_gigabytes
 from bench.shapes import Shapes, shapes_of
 from core import settings
 from core.encoding import Encoded, EncodingSpec, encode_examples
@@ -133,14 +133,14 @@ def read_rows(model: str, files: Sequence[Path], limit: int, max_length: int) ->
     return [row for row in encoded if row.reason is None]
 
 
-def peak_gigabytes(command: Sequence[str]) -> float:
+def peak_of_process(command: Sequence[str]) -> float:
     """Peak resident memory of a process that does this."""
     done = subprocess.run([sys.executable, "-m", "bench.engine", *command], check=True, capture_output=True, text=True)
     return float(done.stdout.strip().splitlines()[-1])
 
 
 _HARNESS = """
-import json, sys, time, resource, torch
+import json, sys, time, torch
 torch.set_num_threads(1)
 from lm_eval.models.huggingface import HFLM
 folder, rows, answers = sys.argv[1:]
@@ -152,7 +152,7 @@ for _ in sys.stdin:
     began = time.process_time()
     sums = [-total for total, _ in model._loglikelihood_tokens(pairs, disable_tqdm=True)]
     json.dump({"seconds": time.process_time() - began, "sums": sums,
-        "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}, open(answers, "w"))
+        "gigabytes": int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 2**20}, open(answers, "w"))
     print("done", flush=True)
 """
 
@@ -227,7 +227,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.no_memory:
         given = ["--model", arguments.model, "--rows", *map(str, arguments.rows), "--limit", str(arguments.limit)]
         given += ["--max-length", str(arguments.max_length)]
-        gigabytes |= {name: peak_gigabytes([*given, "--peak-of", name]) for name in names}
+        gigabytes |= {name: peak_of_process([*given, "--peak-of", name]) for name in names}
     return {
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),
@@ -297,7 +297,7 @@ def main() -> None:
     if arguments.peak_of:
         rows = read_rows(arguments.model, arguments.rows, arguments.limit, arguments.max_length)
         WAYS[arguments.peak_of](AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval(), rows)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        print(peak_gigabytes())
         return
     found = compare(arguments)
     print(table(found))

@@ -1,6 +1,6 @@
 """How long until a freshly started dashboard shows its first page, against `streamlit hello` on the same machine.
 
-    python -m bench.first_paint [--rows 1000] [--rounds 5]
+    python -m bench.first_paint [--rows 1000] [--rounds 5] [--json FILE]
 
 Each round starts ours and Streamlit's own example one after the other, each in a new process, with a new browser
 context. Counted is the time from the start of the process until its first page's content can be seen: the dataset on

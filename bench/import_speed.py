@@ -82,11 +82,11 @@ def _orjson_seconds(path: Path) -> float:
 def _import(path: Path, workspace: Path, rows: int) -> tuple[float, float, float, float]:
     """Seconds of the whole command, of its import alone and of its processors, and its peak memory [MB]."""
     code = (
-        "import sys, time; from core import __main__\n"
+        "import sys, time; from bench.peak_memory import peak_gigabytes; from core import __main__\n"
         "started = time.perf_counter(); code = 0\n"
         "try: __main__.app(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
-        "print(time.perf_counter() - started, file=sys.stderr); sys.exit(code)"
+        "print(time.perf_counter() - started, peak_gigabytes(), file=sys.stderr); sys.exit(code)"
     )
     command = [
         sys.executable,
@@ -111,8 +111,8 @@ def _import(path: Path, workspace: Path, rows: int) -> tuple[float, float, float
         report, said = output.read(), progress.read()
     if process.returncode or f'"rows": {rows}, "rejected": 0' not in report:
         raise RuntimeError(f"The import ended with {process.returncode}: {report!r} {said!r}")
-    own = float(said.strip().splitlines()[-1])
-    return seconds, own, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    own, gigabytes = (float(word) for word in said.strip().splitlines()[-1].split())
+    return seconds, own, usage.ru_utime + usage.ru_stime, gigabytes * 1024
 
 
 def main() -> None:

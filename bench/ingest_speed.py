@@ -1,6 +1,6 @@
 """How fast shards of losses come into a store of a million rows, while its pages are looked at.
 
-    python -m bench.ingest_speed [--workspace DIR] [--rows 1000000] [--shards 15]
+    python -m bench.ingest_speed [--workspace DIR] [--rows 1000000] [--shards 15] [--json FILE]
 
 DIR is a workspace of `python -m bench.make_rows`, which gets a loss set more; without it one is made for the time
 being. A job's shards, written as a worker writes them with 20,000 losses each (two seconds' worth at 10,000 a second),

@@ -1,6 +1,6 @@
 """How long a second, identical `python -m core score` takes, when every loss is there already.
 
-    python -m bench.second_score [--rows 100000] [--rounds 5] [--weights-megabytes 0]
+    python -m bench.second_score [--rows 100000] [--rounds 5] [--weights-megabytes 0] [--json FILE]
 
 The rows are synthetic, the models tiny ones, saved for the time being; their losses are drawn and brought in as a
 worker would. Then the real command runs, in turn with a process that only imports it. `--weights-megabytes` adds a

@@ -4,7 +4,7 @@
 
 Serves the workspace, opens Select in Debian's chromium, and moves the slider for all domains by a key press. The clock
 runs in the page: from the key's own event to the second frame after the readouts beside it (rows and tokens kept) have
-changed, and to the last change of the page. Exits with 1 if the 95th percentile of the first is over the limit.
+changed, and to the last change of the page. A 95th percentile of the first over the limit is marked.
 """
 
 import argparse
@@ -112,11 +112,12 @@ def main() -> int:
     arguments = parser.parse_args()
     found = measure(arguments.workspace, arguments.moves)
     print(f"{found.moves} moves of the slider on Select [ms]   p50   p95")
-    print(f"{'new figures on the screen':38} {found.shown_p50:6.0f} {found.shown_p95:5.0f}")
+    over = "" if found.shown_p95 < LIMIT_MILLISECONDS else f"  over the limit of {LIMIT_MILLISECONDS:g} ms"
+    print(f"{'new figures on the screen':38} {found.shown_p50:6.0f} {found.shown_p95:5.0f}{over}")
     print(f"{'page at rest':38} {found.at_rest_p50:6.0f} {found.at_rest_p95:5.0f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    return 0 if found.shown_p95 < LIMIT_MILLISECONDS else 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Takes the workspace, or makes one of so many rows in eight domains (`bench.make_rows`) and removes it again. No repeat
 asks what another asked, so no kept result answers; "first" is the first of its kind after opening, which also makes
-what the others reuse, such as a ranking. Exits with 1 if a p95 is over the limit of this number of rows.
+what the others reuse, such as a ranking. A p95 over the limit of this number of rows is marked.
 """
 
 import argparse
@@ -69,7 +69,10 @@ def _questions(store: Store, run: ScoredRun) -> dict[str, Callable[[random.Rando
     domains = list(run.totals)
 
     def long_enough(draw: random.Random) -> RowFilter:
-        return RowFilter(ranges=(Range("token_count", draw.randrange(1, 100), None),))
+        return RowFilter(ranges=(Range("token_count", draw.uniform(1, 100), None),))
+
+    def every_row(draw: random.Random) -> RowFilter:
+        return RowFilter(ranges=(Range("token_count", None, draw.uniform(10**6, 10**9)),))
 
     def share(draw: random.Random) -> Amount:
         return Amount("ratio", round(draw.uniform(0.01, 0.5), 5))
@@ -110,7 +113,7 @@ def _questions(store: Store, run: ScoredRun) -> dict[str, Callable[[random.Rando
         "selection: a budget of tokens": of_tokens,
         "the rows beside a domain's cut": at_the_cut,
         "a page of rows, sorted and filtered": page_of_rows,
-        "Spearman of length and scores, all rows": lambda draw: length_bias(store, run.table, RowFilter()),
+        "Spearman of length and scores, all rows": lambda draw: length_bias(store, run.table, every_row(draw)),
         "Spearman of length and scores, filtered": lambda draw: length_bias(store, run.table, long_enough(draw)),
     }
 
@@ -142,10 +145,11 @@ def main() -> int:
     print(f"{found['rows']:,} rows, limit {limit} ms, load before and after {found['load']}")
     print(f"{'milliseconds':60} {'first':>8} {'p50':>8} {'p95':>8} {'processor':>10}")
     for each in queries:
-        print(f"{each.query:60} {each.first:8.1f} {each.p50:8.1f} {each.p95:8.1f} {each.processor:10.1f}")
+        over = "" if limit is None or each.p95 <= float(str(limit)) else "  over the limit"
+        print(f"{each.query:60} {each.first:8.1f} {each.p50:8.1f} {each.p95:8.1f} {each.processor:10.1f}{over}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0 if limit is None or all(each.p95 <= float(str(limit)) for each in queries) else 1
+    return 0
 
 
 if __name__ == "__main__":
