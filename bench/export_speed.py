@@ -14,7 +14,6 @@ one export.
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 import duckdb
 
 from bench.make_rows import DATASET, RUNS, make_workspace
+from bench.peak_memory import peak_gigabytes
 from core.exporting import export_selection
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
@@ -161,12 +161,6 @@ def _peak_megabytes(workspace: Path, folder: Path, name: str) -> float:
     return float(done.stdout)
 
 
-def _own_peak_kilobytes() -> int:
-    """Of this process alone: getrusage would count what its parent had when it was started."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) if found else 0
-
-
 def table(found: dict[str, Any]) -> str:
     """The result as a Markdown table."""
     lines = [
@@ -202,7 +196,7 @@ def main() -> None:
     if arguments.peak_of:
         with Store.open(arguments.workspace, "bench.export_speed") as store:
             export_selection(store, SELECTION, arguments.peak_of)
-        print(_own_peak_kilobytes() / 2**10)
+        print(peak_gigabytes() * 1024)
         return
     found = measure(arguments.rows, arguments.rounds, arguments.workspace)
     print(table(found))

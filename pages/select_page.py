@@ -19,6 +19,7 @@ from core.selection.budgets import POOL
 from core.store import Store
 from ui.access import may_run
 from ui.amount_form import Readout
+from ui.entrance import let_in_or_stop
 from ui.guide import show_guide
 from ui.hand_picks import show_hand_picks
 from ui.recipe_form import put_into_form, recipe_form
@@ -63,23 +64,33 @@ def show_choice(session: Session) -> None:
         show_error(failure)
     if name is None:
         return
-    run = scored_run(session.store, name)
     st.html(_BESIDE)
-    controls, beside = st.columns([5, 3], gap="large")
-    with controls:
-        selection, readouts = recipe_form(session.store, run)
-    kept = beside.container(key="kept", border=True)
+    show_recipe(session, name)
+
+
+@st.fragment
+def show_recipe(session: Session, name: str) -> None:
+    """The recipe for a run, and what comes of it; a fragment, so that a slider that moves draws only this anew."""
+    let_in_or_stop()
     try:
-        summary = select_summary(session.store, selection, run)
-    except CurationError as error:
+        run = scored_run(session.store, name)
+        controls, beside = st.columns([5, 3], gap="large")
+        with controls:
+            selection, readouts = recipe_form(session.store, run)
+        kept = beside.container(key="kept", border=True)
+        try:
+            summary = select_summary(session.store, selection, run)
+        except CurationError as error:
+            with kept:
+                show_error(error)
+            return
+        fill_readouts(readouts, summary)
         with kept:
-            show_error(error)
-        return
-    fill_readouts(readouts, summary)
-    with kept:
-        show_totals(summary)
-        save_form(session.store, selection, summary)
-    show_views(session, run, selection, summary)
+            show_totals(summary)
+            save_form(session.store, selection, summary)
+        show_views(session, run, selection, summary)
+    except CurationError as error:
+        show_error(error)
 
 
 def fill_readouts(readouts: dict[str, Readout], summary: Summary) -> None:

@@ -1,10 +1,10 @@
 """The mixture as a chart: each domain's share of the data beside its share of what is kept, in rows and in tokens."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ui.charts import dress, faded, shown
 
@@ -30,24 +30,45 @@ def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figur
     kept. Of many domains the ones that are largest in either are drawn."""
     most = shares.set_index("domain").max(axis=1).nlargest(MOST_DOMAINS).index
     drawn = shares[shares["domain"].isin(most)]
-    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(_PANELS.values()))
-    for column, unit in enumerate(_PANELS, 1):
-        for name, shares_of, faint in (("In the data", f"share_{unit}", True), ("Kept", f"share_kept_{unit}", False)):
-            figure.add_bar(
-                x=drawn[shares_of],
-                y=[shown(domain) for domain in drawn["domain"]],
-                orientation="h",
-                name=name,
-                marker_color=[
-                    faded(colours[domain], _FAINT) if faint else colours[domain] for domain in drawn["domain"]
-                ],
-                hovertemplate=f"%{{y}}<br>{name}: %{{x:.1%}} of {unit}<extra></extra>",
-                row=1,
-                col=column,
-            )
+    names = [shown(domain) for domain in drawn["domain"]]
+    strong = [colours[domain] for domain in drawn["domain"]]
+    faint = [faded(colour, _FAINT) for colour in strong]
+    bars: list[dict[str, Any]] = []
+    for axis, unit in zip(("", "2"), _PANELS, strict=True):
+        for name, column, bar_colours in (
+            ("In the data", f"share_{unit}", faint),
+            ("Kept", f"share_kept_{unit}", strong),
+        ):
+            bars.append(
+                {
+                    "type": "bar", "orientation": "h", "name": name, "x": drawn[column].tolist(), "y": names,
+                    "marker": {"color": bar_colours}, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
+                    "hovertemplate": f"%{{y}}<br>{name}: %{{x:.1%}} of {unit}<extra></extra>",
+                }
+            )  # fmt: skip
+    # In one piece: plotly checks a figure's parts one by one where they are added, and a slider waits for this one.
+    figure = go.Figure({"data": bars, "layout": _layout()})
     height = 130 + 40 * max(2, len(drawn))
-    figure.update_xaxes(tickformat=".0%", rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", type="category")
     dress(figure, "The mixture, before and after", "Faint: share of the data. Strong: share of what is kept.", height)
-    figure.update_layout(showlegend=False, bargap=0.25, bargroupgap=0.05, margin={"t": 90})
+    figure.layout.showlegend = False
+    figure.layout.margin.t = 90
     return figure
+
+
+def _layout() -> dict[str, Any]:
+    """Two plots side by side over the same domains, the first one on top."""
+    shares_axis = {"tickformat": ".0%", "rangemode": "tozero"}
+    domains_axis = {"autorange": "reversed", "type": "category"}
+    title = {"font": {"size": 16}, "showarrow": False, "xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom"}
+    return {
+        "xaxis": {**shares_axis, "anchor": "y", "domain": [0, 0.48]},
+        "xaxis2": {**shares_axis, "anchor": "y2", "domain": [0.52, 1]},
+        "yaxis": {**domains_axis, "anchor": "x"},
+        "yaxis2": {**domains_axis, "anchor": "x2", "matches": "y", "showticklabels": False},
+        "annotations": [
+            {**title, "text": text, "x": x, "xanchor": "center"}
+            for text, x in zip(_PANELS.values(), (0.24, 0.76), strict=True)
+        ],
+        "bargap": 0.25,
+        "bargroupgap": 0.05,
+    }

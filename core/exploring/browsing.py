@@ -9,7 +9,7 @@ from core.examples import Example
 from core.filters import RowFilter
 from core.reader import Reader
 from core.scores import FLAGS, SCORES
-from core.snippets import snippet
+from core.snippets import beginnings
 
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
 _DUPLICATES_SHOWN = 20
@@ -35,10 +35,13 @@ def examples_page(
     offset = (max(page, 1) - 1) * page_size
     frame = store.frame(
         f"""
-        WITH shown AS (SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d})
-        SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags,
-            {snippet("prompt")}, {snippet("response")}
-        FROM shown JOIN example USING (example_id) ORDER BY {order}
+        WITH shown_place AS MATERIALIZED (
+            SELECT rowid AS place FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d}
+        ),
+        shown AS MATERIALIZED (SELECT * FROM {table} WHERE rowid IN (SELECT place FROM shown_place)),
+        {beginnings("shown")}
+        SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags, prompt, response
+        FROM shown JOIN beginning USING (example_id) ORDER BY {order}
         """,
         values,
     )

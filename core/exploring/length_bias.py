@@ -53,7 +53,7 @@ def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFram
     condition, values = row_filter.where()
     present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     rows = f"SELECT domain, {', '.join(columns)} FROM {table} WHERE ({condition}) AND {present}"
-    return rank_correlations(store, (rows, values), "token_count", BIASED_SCORES)
+    return rank_correlations(store, (rows, values), "token_count", BIASED_SCORES, table)
 
 
 def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 48) -> LengthPlane | None:

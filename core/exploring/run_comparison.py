@@ -104,7 +104,7 @@ def compared_counts(store: Reader, pair: RunPair) -> pd.DataFrame:
 def score_correlations(store: Reader, pair: RunPair) -> pd.DataFrame:
     """Spearman of the score in the first run with the score in the second: over all rows that count (`overall`), then
     by domain. Columns: overall, domain, rows, spearman (NULL where one side does not vary)."""
-    found = rank_correlations(store, pair.rows(), "first_score", ["second_score"])
+    found = rank_correlations(store, pair.rows(), "first_score", ["second_score"], pair.first)
     return found.rename(columns={"spearman_second_score": "spearman"})
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SCORES_FILE = "scores.jsonl"
 """Scores of the rows, by line of the data: beside it, because loaders stumble over columns they do not know."""
 MANIFEST_FILE = "manifest.json"
 README_FILE = "README.txt"
+_PIECE_BYTES = 2**18
 _OLDEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -65,10 +67,11 @@ def export_bundle(
     fields = manifest(store, selection, summary, {}, name)
     # When it was written is no part of it: equal selections give equal bundles.
     del fields["created_at"]
-    parts = _parts(store, selection, found)
     write = _write_zip if _is_zip(destination) else _write_folder
     try:
-        sha256, byte_count = write(destination, parts, fields, found)
+        with tempfile.TemporaryFile(dir=destination.parent) as aside:
+            parts = _parts(store, selection, found, aside)
+            sha256, byte_count = write(destination, parts, fields, found)
     except OSError as error:
         raise ExportFailed(
             f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
@@ -101,20 +104,32 @@ def bundle_records(
         yield line, place | row_scores(row)
 
 
-def _parts(store: Store, selection: Selection, found: Preflight) -> dict[str, Callable[[], Iterator[bytes]]]:
-    """The bundle's files in their order, each as something that yields its bytes once more."""
+def _parts(
+    store: Store, selection: Selection, found: Preflight, aside: BinaryIO
+) -> dict[str, Callable[[], Iterator[bytes]]]:
+    """The bundle's files in their order, in which each has to be asked for its bytes, once.
+
+    What comes of a record is made once: its scores wait `aside` until its line is written.
+    """
 
     def data() -> Iterator[bytes]:
-        count = 0
-        for line, _ in bundle_records(store, selection, found):
+        count, lines, size = 0, [], 0
+        for line, row in bundle_records(store, selection, found):
             count += 1
-            yield line + b"\n"
+            aside.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            lines.append(line + b"\n")
+            size += len(line)
+            if size >= _PIECE_BYTES:
+                yield b"".join(lines)
+                lines, size = [], 0
+        yield b"".join(lines)
         if count != found.written_rows:
             raise ExportFailed("The dataset was changed while it was exported. Export again.")
 
     def scores() -> Iterator[bytes]:
-        for _, row in bundle_records(store, selection, found):
-            yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        aside.seek(0)
+        while piece := aside.read(_PIECE_BYTES):
+            yield piece
 
     texts = trainer_named(found.trainer).files(found.plan) | {README_FILE: readme(found)}
     fixed = {name: _once(text) for name, text in texts.items()}

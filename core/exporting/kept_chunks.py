@@ -5,18 +5,25 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from core.errors import ExportFailed
 from core.scores import FLAGS, SCORES
-from core.selection import Selection, kept_rows
+from core.selection import Selection
+from core.selection.budgets import budgets
+from core.selection.ranking import cut, ranking
+from core.selection.scored_run import scored_run
 from core.store import Store
 
 CHUNK_BYTES = 2**25
 """About what a chunk's rows take, going by the chunk before."""
 FIRST_ROWS = 1024
 _MOST_ROWS = 2**16
+_STREAMED_ROWS = 2**12
+"""So few that they are still in the processor's cache when they are written."""
 _AHEAD = 2
+_NUMBER = "kept_row_number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,17 @@ class KeptRows:
 
     @classmethod
     def of(cls, store: Store, selection: Selection) -> "KeptRows":
-        """The rows that a recipe keeps now. Raises as `kept_rows` does."""
-        run = store.run(selection.run)
-        sql, values = kept_rows(store, selection)
-        state = store.table_state(run["table"])
-        numbers = store.arrow(f"SELECT row_number, rank FROM ({sql}) ORDER BY row_number", values)
-        return cls(store, store.dataset_id(run["dataset"]), run["table"], state, numbers)
+        """The rows that a recipe keeps now: its ranking, as far as the cut. Raises as `ranking` does."""
+        run = scored_run(store, selection.run)
+        state = store.table_state(run.table)
+        with ranking(store, selection, run) as ranked:
+            cuts = cut(store, ranked, budgets(selection, run.totals))
+            kept = " OR ".join(
+                f"place BETWEEN {pool.before + 1} AND {cuts[name].place}" for name, pool in ranked.pools.items()
+            )
+            sql = f"SELECT row_number, rank FROM {ranked.table} WHERE {kept or 'false'} ORDER BY row_number"
+            numbers = store.arrow(sql)
+        return cls(store, store.dataset_id(run.dataset), run.table, state, numbers)
 
     @property
     def count(self) -> int:
@@ -66,6 +78,37 @@ class KeptRows:
         if with_scores and self.store.table_state(self.scored) != self.scored_state:
             raise ExportFailed("The dataset was scored again while it was exported. Export again.")
 
+    def originals(self, column: str) -> Iterator[pa.Array]:
+        """A column made (by SQL) of the `original` of the kept rows alone, in their order, a few rows at a time.
+
+        Raises `ExportFailed` if rows have gone meanwhile.
+        """
+        done = 0
+        for batch in self._streamed(column):
+            wanted = self.numbers["row_number"].slice(done, batch.num_rows)
+            if not pa.chunked_array([batch["row_number"]]).equals(wanted):
+                break  # rows lie in another order, or have gone, which the chunks find out
+            done += batch.num_rows
+            yield batch["line"]
+        rest = KeptRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(done))
+        for chunk in rest.chunks(f"{column} AS line"):
+            yield from chunk["line"].chunks
+
+    def _streamed(self, column: str) -> Iterator[pa.RecordBatch]:
+        """The rows as they lie in the table, which is as they were imported, mostly: nothing is joined or sorted."""
+        if not self.count:
+            return
+        first, last = (self.numbers["row_number"][place].as_py() for place in (0, -1))
+        kept = np.zeros(last - first + 1, np.uint8)
+        kept[self.numbers["row_number"].to_numpy() - first] = ord("1")
+        kept[kept == 0] = ord("0")
+        sql = f"""
+            SELECT row_number, {column} AS line FROM dataset_row
+            WHERE dataset_id = ? AND row_number BETWEEN ? AND ? AND get_bit(?::BIT, (row_number - ?)::INTEGER) = 1
+        """
+        values = [self.dataset_id, first, last, kept.tobytes().decode("ascii"), first]
+        yield from self.store.batches(sql, values, _STREAMED_ROWS)
+
     def first(self, count: int) -> "KeptRows":
         """The same without what comes after the first `count` rows."""
         return KeptRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(0, count))
@@ -75,7 +118,10 @@ class KeptRows:
         found = self.store.arrow(sql, [self.dataset_id, first, last], kept=numbers)
         if found.num_rows != numbers.num_rows:
             raise ExportFailed("The dataset was changed while it was exported. Export again.")
-        return found
+        # Cheaper than to have wide rows sorted that are in order already, mostly.
+        if not found[_NUMBER].equals(numbers["row_number"]):
+            found = found.sort_by(_NUMBER)
+        return found.drop_columns([_NUMBER])
 
     def _sql(self, columns: str, made: tuple[str, ...], with_scores: bool) -> str:
         scored = f"JOIN {self.scored} s ON s.row_number = k.row_number" if with_scores else ""
@@ -87,4 +133,4 @@ class KeptRows:
         """
         for step in made:
             sql = f"SELECT *, {step} FROM ({sql})"
-        return f"SELECT {columns} FROM ({sql}) ORDER BY row_number"
+        return f"SELECT {columns}, row_number AS {_NUMBER} FROM ({sql})"

@@ -32,9 +32,12 @@ _GROUP_BYTES = 2**25
 
 def jsonl_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
     """JSON Lines as pieces of bytes: a record that stood on one line stays as it was, byte for byte."""
+    if not with_scores:
+        yield from _lines(rows)
+        return
     record, fits = _record(with_scores)
     line = f"{record} || {_LINE_END}"
-    return _pieces(
+    yield from _pieces(
         rows, line, lambda row: on_one_line(row.with_scores()) + b"\n", with_scores, f"{_ONE_LINE} AND {fits} AS fits"
     )
 
@@ -44,7 +47,11 @@ def json_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
     record, fits = _record(with_scores)
     line = f"{_COMMA} || {record}"
     before = b"[\n"
-    for piece in _pieces(rows, line, lambda row: b",\n" + row.with_scores(), with_scores, f"{fits} AS fits"):
+    if with_scores:
+        pieces = _pieces(rows, line, lambda row: b",\n" + row.with_scores(), with_scores, f"{fits} AS fits")
+    else:
+        pieces = map(_contents, rows.originals(line))
+    for piece in pieces:
         if before:
             yield before
             yield memoryview(piece)[len(before) :]
@@ -61,16 +68,16 @@ def csv_pieces(rows: KeptRows, found: Survey, guard: bool) -> Iterator[Any]:
     """
     columns, plain = found.columns, found.plain
 
-    def guarded(value: str) -> str:
+    def quoted(value: str, with_guard: bool) -> str:
         starts = f"left(ltrim({value}, ''''), 1) IN ({_FORMULA_STARTS})"
-        return f"if({starts}, '''' || {value}, {value})" if guard else value
+        cell = f"if({starts}, '''' || {value}, {value})" if with_guard else value
+        return f"""'"' || replace(coalesce({cell}, ''), '"', '""') || '"'"""
 
     # What of these is no text begins like no formula.
-    cells = [guarded(plain.value(column.name)) for column in columns]
+    cells = [quoted(plain.value(column.name), True) if guard else plain.quoted(column.name) for column in columns]
     if found.with_scores:
-        cells += (score_texts() | {"domain": guarded("domain")}).values()
-    quoted = [f"""'"' || replace(coalesce({cell}, ''), '"', '""') || '"'""" for cell in cells]
-    joined = " || ',' || ".join(quoted)
+        cells += [quoted(text, guard and name == "domain") for name, text in score_texts().items()]
+    joined = " || ',' || ".join(cells)
     line = rf"encode({joined} || E'\n')" if plain.shapes else "NULL::BLOB"
     made = (plain.taken_apart, f"{plain.fits} AS fits")
     yield csv_names(columns, found.with_scores, guard)
@@ -119,7 +126,7 @@ def _pieces(
     columns = f"CASE WHEN fits THEN {line} END AS line, {_slow(with_scores)}"
     for chunk in rows.chunks(columns, *made, with_scores=with_scores):
         if not chunk["line"].null_count:
-            yield from _contents(chunk["line"])
+            yield from map(_contents, chunk["line"].chunks)
             continue
         lines, slow = chunk["line"].to_pylist(), chunk["slow"].to_pylist()
         yield b"".join(
@@ -133,13 +140,22 @@ def _slow(with_scores: bool) -> str:
     return f"CASE WHEN NOT fits THEN struct_pack({members}) END AS slow"
 
 
-def _contents(column: pa.ChunkedArray) -> Iterator[memoryview]:
+def _lines(rows: KeptRows) -> Iterator[Any]:
+    """The records as lines. Breaks within one show in the count of all: there is one a line, and no other."""
+    for column in rows.originals(f"original || {_LINE_END}"):
+        piece = bytes(_contents(column))
+        if piece.count(b"\n") != len(column) or b"\r" in piece:
+            piece = b"".join(on_one_line(line[:-1]) + b"\n" for line in column.to_pylist())
+        yield piece
+
+
+def _contents(column: pa.Array) -> memoryview:
     """The bytes of a binary column's values one after another, as they lie in memory."""
-    for part in column.chunks:
-        _, offsets, data = part.buffers()
-        if len(part) and data:
-            places = memoryview(offsets).cast("B").cast("q" if pa.types.is_large_binary(part.type) else "i")
-            yield memoryview(data)[places[part.offset] : places[part.offset + len(part)]]
+    _, offsets, data = column.buffers()
+    if not len(column) or not data:
+        return memoryview(b"")
+    places = memoryview(offsets).cast("B").cast("q" if pa.types.is_large_binary(column.type) else "i")
+    return memoryview(data)[places[column.offset] : places[column.offset + len(column)]]
 
 
 def _tables(rows: KeptRows, found: Survey, schema: Any) -> Iterator[pa.Table]:

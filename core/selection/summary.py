@@ -11,7 +11,7 @@ from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
 from core.selection.ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
 from core.selection.recipe import ORDERS, Amount, Selection
 from core.selection.scored_run import ScoredRun, scored_run
-from core.snippets import snippet
+from core.snippets import beginnings
 from core.store import Store, near_duplicate_set, near_duplicate_set_id
 
 
@@ -176,12 +176,17 @@ def near_the_cut(
             f"""
             WITH inside AS ({of_domain} <= ? ORDER BY place DESC LIMIT {count:d}),
             outside AS ({of_domain} > ? ORDER BY place LIMIT {count:d}),
-            nearest AS (
+            nearest AS MATERIALIZED (
                 SELECT *, '{KEPT}' AS outcome FROM inside UNION ALL SELECT *, '{BELOW_THE_CUT}' FROM outside
-            )
+            ),
+            row_place AS MATERIALIZED (
+                SELECT rowid AS place FROM {run.table} WHERE row_number IN (SELECT row_number FROM nearest)
+            ),
+            shown AS MATERIALIZED (SELECT * FROM {run.table} WHERE rowid IN (SELECT place FROM row_place)),
+            {beginnings("shown")}
             SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
-                {snippet("prompt")}, {snippet("response")}
-            FROM nearest JOIN {run.table} USING (row_number) JOIN example USING (example_id)
+                prompt, response
+            FROM nearest JOIN shown USING (row_number) JOIN beginning USING (example_id)
             ORDER BY rank
             """,
             [number, at, number, at],

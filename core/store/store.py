@@ -33,6 +33,7 @@ from core.store.insertion import ensure_dataset, insert_records
 from core.store.kept_tables import KeptTables, kept_table
 from core.store.opening import OpenedStore, open_whole
 from core.store.result_cache import ResultCache
+from core.store.scored_stamp import is_current, keep_stamp
 from core.store.scored_table import build_scored_table, scored_table
 from core.store.text_matches import Matches, with_matches
 
@@ -135,6 +136,12 @@ class Store:
             for name, table in tables.items():
                 cursor.register(name, table)
             return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+
+    def derived(
+        self, kind: str, sql: str, parameters: Sequence[object], compute: Callable[[pa.Table], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """What `compute` makes of a query's rows, from any thread; `kind` tells one computation from another."""
+        return self._results.result(kind, sql, parameters, lambda: compute(self.arrow(sql, parameters)))
 
     def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
@@ -404,12 +411,16 @@ class Store:
     # Runs
 
     def save_run(self, name: str, dataset: str, base_set: int, reference_set: int, description: dict[str, Any]) -> None:
-        """Record a run and (re)build its scored table from the losses there are.
+        """Record a run and (re)build its scored table from the losses there are, unless it would come out the same.
 
         Raises `NameTaken` if a run of that name compares other models, another encoding or another dataset.
         """
         dataset_id = self.dataset_id(dataset)
         self.check_run_name(name, dataset, base_set, reference_set)
+        with self._cursor() as cursor:
+            known = fetch_first(cursor, "SELECT run_id FROM run WHERE name = ?", [name])
+            if known and is_current(cursor, int(known[0])):
+                return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
             found = fetch_first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
@@ -421,6 +432,7 @@ class Store:
                     [run_id, name, dataset_id, base_set, reference_set, json.dumps(description, sort_keys=True)],
                 )
             build_scored_table(connection, run_id)
+            keep_stamp(connection, run_id)
 
         self.write(change)
 

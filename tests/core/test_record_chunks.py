@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.exporting import export_rows, export_selection
-from core.exporting.columns import surveyed
+from core.exporting.columns import Survey, surveyed
 from core.exporting.kept_chunks import FIRST_ROWS, KeptRows
 from core.exporting.record_text import on_one_line
 from core.exporting.writing import csv_line, csv_names
@@ -71,6 +71,52 @@ def test_csv_is_written_as_one_by_one(store: Store, tmp_path: Path, guard: bool,
     assert (tmp_path / "o.csv").read_bytes() == csv_names(columns, with_scores, guard) + b"".join(lines)
 
 
+@pytest.mark.parametrize("guard", [False, True])
+def test_csv_of_plain_records_holds_the_same_cells_by_sql(tmp_path: Path, guard: bool) -> None:
+    texts = [
+        "",
+        "null",
+        "true",
+        "7",
+        "/",
+        "\\",
+        'a "b" c',
+        '"',
+        "'=1",
+        "=1",
+        "\t=1",
+        "\u2028é☿😀\x7f",
+        "\n",
+        "\0",
+        "{}",
+    ]
+    values = [[text, other] for text in texts for other in (text, "plain")]
+    made = [json.dumps({"q": a, "b": True, "r": b}, ensure_ascii=i % 2 == 0) for i, (a, b) in enumerate(values)]
+    made += ['{"q":"\\/\\u00e9","r":"\\ud83d\\ude00"}', '{"r":"a","q":null,"b":false}', '{"r": 12, "q": "a"}']
+    originals = [text.encode() for text in made]
+    rows = [ScoredRecord("chat", 2.0, 1.0, original=original) for original in originals]
+    with build_scored_store(tmp_path / "workspace", rows) as store:
+        columns, found = all_columns(store, False), surveyed(KeptRows.of(store, ALL), Survey(False))
+        assert len(found.plain.shapes) == len(found.shapes) == 4
+        export_selection(store, ALL, tmp_path / "o.csv", spreadsheet_guard=guard)
+        lines = [csv_line(row, columns, guard) for row in export_rows(store, ALL)]
+    assert (tmp_path / "o.csv").read_bytes() == csv_names(columns, False, guard) + b"".join(lines)
+
+
+def test_rows_that_lie_in_another_order_come_out_in_the_datasets(tmp_path: Path) -> None:
+    originals = [b'{"q": "%d"}' % number for number in range(3 * FIRST_ROWS)]
+    rows = [ScoredRecord("chat", 2.0, 1.0, original=original) for original in originals]
+    with build_scored_store(tmp_path / "workspace", rows) as store:
+        turn = "CREATE TEMP TABLE turned AS FROM dataset_row ORDER BY row_number % 2, row_number"
+        again = "DELETE FROM dataset_row; INSERT INTO dataset_row FROM turned"
+        store.write(lambda connection: connection.execute(f"{turn}; {again}").fetchall())
+        for name in ("o.jsonl", "o.csv"):
+            export_selection(store, ALL, tmp_path / name)
+    assert (tmp_path / "o.jsonl").read_bytes() == b"".join(original + b"\n" for original in originals)
+    cells = [b'"%d"\n' % number for number in range(3 * FIRST_ROWS)]
+    assert (tmp_path / "o.csv").read_bytes() == b'"q"\n' + b"".join(cells)
+
+
 def test_columns_that_only_late_records_have_are_found(store: Store, tmp_path: Path) -> None:
     export_selection(store, ALL, tmp_path / "o.parquet", with_scores=True)
     names = ["q", "n", "b", "z", "Q", "a.b", "c'd", "e f", "", 'g"h', "*"]
@@ -94,6 +140,4 @@ def test_typed_columns_hold_the_same_values_by_sql(tmp_path: Path) -> None:
 
 
 def all_columns(store: Store, with_scores: bool) -> list:  # type: ignore[type-arg]
-    from core.exporting.columns import Survey
-
     return surveyed(KeptRows.of(store, ALL), Survey(with_scores)).columns

@@ -1,0 +1,55 @@
+"""The stamp of a scored table: what it was made from, so that it is made anew only when that has changed.
+
+It is kept as the table's comment, which goes with the table: one that was made anew in any other way has none.
+"""
+
+import hashlib
+
+import duckdb
+
+from core.store.connection import fetch_all, fetch_first
+from core.store.scored_table import scored_table, scored_table_sql
+
+_SOURCES = {
+    "run": "SELECT hash(dataset_id, base_set, reference_set) AS of_row FROM run WHERE run_id = $1",
+    "rows": """
+        SELECT hash(row_number, example_id, domain) AS of_row
+        FROM dataset_row WHERE dataset_id = (SELECT dataset_id FROM run WHERE run_id = $1)
+    """,
+    "losses": """
+        SELECT hash(loss_set_id, example_id, nll_sum, token_count, truncated, reason) AS of_row
+        FROM loss JOIN run ON loss_set_id IN (base_set, reference_set) WHERE run_id = $1
+    """,
+    "loss sets": """
+        SELECT hash(loss_set_id, noise_floor, model_fingerprint) AS of_row
+        FROM loss_set JOIN run ON loss_set_id IN (base_set, reference_set) WHERE run_id = $1
+    """,
+    "training": """
+        SELECT hash(example_id) AS of_row
+        FROM trained_example WHERE model_fingerprint = (
+            SELECT model_fingerprint FROM loss_set JOIN run ON loss_set_id = reference_set WHERE run_id = $1
+        )
+    """,
+}
+
+
+def scored_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
+    """Digest of everything that a run's scored table is made from: how, and of which rows, in whatever order."""
+    # The statement holds every formula and the settings that are in it.
+    digest = hashlib.blake2b(scored_table_sql(scored_table(run_id)).encode(), digest_size=16)
+    for name, sql in _SOURCES.items():
+        found = fetch_first(connection, f"SELECT count(*), sum(of_row) FROM ({sql})", [run_id])
+        digest.update(f"{name} {found}".encode())
+    return digest.hexdigest()
+
+
+def keep_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """Give the table, which was made in the same transaction, its stamp."""
+    fetch_all(connection, f"COMMENT ON TABLE {scored_table(run_id)} IS '{scored_stamp(connection, run_id)}'")
+
+
+def is_current(connection: duckdb.DuckDBPyConnection, run_id: int) -> bool:
+    """Whether the run's scored table is there and would come out the same."""
+    sql = "SELECT comment FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
+    kept = fetch_first(connection, sql, [scored_table(run_id)])
+    return bool(kept and kept[0]) and kept == (scored_stamp(connection, run_id),)
