@@ -90,17 +90,3 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     assert EXAMPLES[row - 1].prompt in text
     keep_datasets_in(tmp_path, monkeypatch)
     assert trl_trainer(folder, tmp_path / "output", monkeypatch).train().training_loss > 0
-
-
-def test_normalising_a_mixture_leaves_a_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
-    page = open_page(f"{served.address}/select?run=tiny")
-    page.get_by_role("radio", name="A mixture of one total").click()
-    chat, math = (page.get_by_role("spinbutton", name=re.compile(name)) for name in ("^chat", "^math"))
-    expect(chat).to_have_value("50")
-    chat.fill("80")
-    chat.press("Enter")
-    expect(math).to_have_value("50")  # no weight moves another
-    page.get_by_role("checkbox", name="Lock").first.check(force=True)
-    page.get_by_role("button", name="Normalise to 100 %").click()
-    expect(math).to_have_value("20")
-    expect(chat).to_have_value("80")
