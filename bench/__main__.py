@@ -51,7 +51,7 @@ def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str
         ("engine, the demo's base", ["engine", "--model", str(_ROOT / DEMO_BASE), *rows, "--limit", "60", *harness])
     ]
     for model in filter(None, os.environ.get("BENCH_MODELS", "").split(":")):
-        found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "20", *harness]))
+        found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "8", *harness]))
     workspace = ["--workspace", str(folder / "million")]
     found += [
         ("a million rows", ["make_rows", "--rows", str(_ROWS), "--runs", "2", *workspace]),
