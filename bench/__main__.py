@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.figures import keep_figures
 from core.demo import DATASET
 from core.models.resolving import DEMO_BASE
 
@@ -38,8 +39,7 @@ def main() -> None:
         for title, command in benchmarks(Path(folder), arguments.lm_eval, arguments.large):
             if not arguments.only or any(word in title for word in arguments.only):
                 figures[title] = _run(title, command, Path(folder) / "figures.json")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    keep_figures(arguments.json, figures)
     sys.exit(any(found is None for found in figures.values()))
 
 

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench.figures import keep_figures
 from bench.peak_memory import peak_gigabytes
 from bench.shapes import Shapes, shapes_of
 from core import settings
@@ -301,8 +302,7 @@ def main() -> None:
         return
     found = compare(arguments)
     print(table(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1), encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ one export.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 
 import duckdb
 
+from bench.figures import keep_figures
 from bench.make_rows import DATASET, RUNS, make_workspace
 from bench.peak_memory import peak_gigabytes
 from core.exporting import export_selection
@@ -200,8 +200,7 @@ def main() -> None:
         return
     found = measure(arguments.rows, arguments.rounds, arguments.workspace)
     print(table(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1), encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

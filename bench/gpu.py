@@ -10,7 +10,6 @@ What the time does not suffice for is left out, and said.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from bench.figures import keep_figures
 from bench.shapes import shapes_of
 from core import settings
 from core.devices import batch_budget
@@ -234,8 +234,7 @@ def main() -> None:
         raise SystemExit("torch sees no GPU here. With --tiny the benchmark itself can be tried on a CPU.")
     found = measure(arguments.models, arguments.minutes, arguments.tiny)
     print(table(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1), encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

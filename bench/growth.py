@@ -8,7 +8,6 @@ the line needs stands beside its time: where their quotient stays, the cost is t
 """
 
 import argparse
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from bench.figures import keep_figures
 from bench.shapes import shapes_of
 from core import settings
 from core.encoding import Encoded
@@ -121,8 +121,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = measure(arguments.rounds)
     print(table(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1), encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ a loop over the file's lines that parses each and lets go of it. The rounds of t
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
 from core.examples import DatasetRow
 
@@ -125,8 +125,7 @@ def main() -> None:
     figures = measure(arguments.rows, arguments.rounds)
     for name, value in figures.items():
         print(f"{name:26} {value:14,.3f}" if isinstance(value, float) else f"{name:26} {value:14,}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1), encoding="ascii")
+    keep_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bench.figures import keep_figures
 from bench.make_rows import RUNS, make_workspace
 from core.exploring.distributions import domain_counts, flag_counts
 from core.filters import Range, RowFilter
@@ -120,11 +121,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     found = measure(arguments.rows, arguments.shards, arguments.workspace)
-    text = json.dumps(found, indent=1)
-    print(text)
+    print(json.dumps(found, indent=1))
     print(f"{found['losses_per_second_beside_a_reader']:,.0f} losses a second beside a reader; the aim is 10,000.")
-    if arguments.json:
-        arguments.json.write_text(text, encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

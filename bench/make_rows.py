@@ -8,7 +8,6 @@ A second run reads the same rows with another reference, correlated with the fir
 
 import argparse
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
 from core.errors import CurationError, NameTaken
 from core.selection import Amount, Selection, save_selection
@@ -211,8 +211,7 @@ def main() -> int:
         return 1
     for step, taken in seconds.items():
         print(f"{step:28} {taken:8.1f} s")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(seconds, indent=1), encoding="ascii")
+    keep_figures(arguments.json, seconds)
     size = sum(file.stat().st_size for file in workspace.rglob("*") if file.is_file())
     print(f"{'all':28} {sum(seconds.values()):8.1f} s, {arguments.rows:,} rows, {size / 1e6:,.0f} MB in {workspace}")
     return 0

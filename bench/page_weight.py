@@ -9,7 +9,6 @@ anything sends more than 2 MB, or ends in an error.
 """
 
 import argparse
-import json
 import re
 import sys
 import time
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, WebSocket, sync_playwright
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from bench.figures import keep_figures
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 
 LIMIT_BYTES = 2_000_000
@@ -285,8 +285,7 @@ def main() -> int:
             browser.close()
     finally:
         dashboard.stop()
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(weight) for weight in weights], indent=1) + "\n", encoding="utf-8")
+    keep_figures(arguments.json, [asdict(weight) for weight in weights])
     return 0 if all(weight.is_fine for weight in weights) else 1
 
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
+from bench.figures import keep_figures
 from bench.make_rows import DATASET, make_workspace
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.spool import SHARD_SCHEMA
@@ -103,11 +104,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     found = measure(arguments.rows, arguments.rounds, arguments.weights_megabytes)
-    text = json.dumps(found, indent=1)
-    print(text)
+    print(json.dumps(found, indent=1))
     print(f"Median {found['median_seconds']:.2f} s; the aim is under 2 s at 100,000 rows.")
-    if arguments.json:
-        arguments.json.write_text(text, encoding="ascii")
+    keep_figures(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -1,175 +1,174 @@
-"""Twenty browser sessions at once while a job runs: drafts stay apart, memory levels off, and how quick an action is.
+"""Twenty people at once while a job runs: drafts stay apart, memory levels off, and how quick an action is.
 
-    python -m bench.sessions [--sessions 20] [--minutes 10] [--rows 20000] [--json FILE]
+    python -m bench.sessions [--sessions 20] [--minutes 10] [--think 5] [--rows 20000] [--json FILE]
 
-Serves a workspace of synthetic rows in a temporary folder, starts a search for near duplicates over and over, and lets
-each session go round the pages: it opens one, writes its own name into the draft on Select, brings up Explore's tabs.
-Prints one JSON object: actions, their p50 and p95 [seconds], the server's resident memory over time [MB], and how much
-it grew in the last half; exits with 1 if a draft was seen by another session.
+Serves a workspace of synthetic rows in a temporary folder while a worker scores them with the demo's base and an
+adapter. Each person has a browser context of their own, comes within the first tenth of the time, thinks between actions
+(`--think` seconds on average), goes round the pages, opens tabs, moves the slider, and now and then begins anew in
+another tab; they search Explore and Select for words that nobody else looks for, and see at every return whether these
+still stand there. An action lasts from the click until the page is at rest; browser, server and worker share the
+machine. Prints one JSON object; exits with 1 if a draft was another's or lost, an error was shown, or the job had ended.
 """
 
 import argparse
+import asyncio
 import json
-import random
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.async_api import async_playwright
 
+from bench.figures import keep_figures
 from bench.make_rows import DATASET, make_workspace
-from core.jobs import start_worker
-from core.near_duplicates.jobs import create_near_duplicate_job
+from bench.one_person import Person, Seen
+from core.jobs import Job
+from core.models.resolving import DEMO_BASE
+from core.scoring.planning import ScoreRequest
 from core.store import Store
-from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+from core.supervision import begin_scoring
+from tests.browser.dashboard import CHROMIUM, FLAGS, ROOT, Dashboard
+from tests.tiny_models import save_lora_adapter
 
-PAGES = ("data", "score", "explore", "compare", "select", "export")
 _SAMPLE_SECONDS = 5.0
+_SAY_EVERY = 6
+_GRACE_SECONDS = 20.0
+"""How long actions that are under way at the end may take; what has not ended then is cut off."""
 
 
-@dataclass(slots=True)
-class Measured:
-    """What was seen: seconds of each action, (second, server's resident MB), and drafts that were another's."""
-
-    seconds: list[float] = field(default_factory=list)
-    memory: list[tuple[float, float]] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-
-
-class Session:
-    """One browser session: a context of its own, and a draft that carries its name."""
-
-    def __init__(self, browser: Browser, address: str, number: int) -> None:
-        self._context: BrowserContext = browser.new_context(viewport={"width": 1440, "height": 900})
-        self._context.set_default_timeout(120_000)
-        self._page: Page = self._context.new_page()
-        self._address, self._draft = address, f"draft of session {number}"
-        self._written = False
-        self._page.goto(f"{address}/data")
-        self._wait()
-
-    def act(self, choice: random.Random) -> str | None:
-        """Go to a page; on Select, write the draft or read it back. Gives what is there if it is another's draft."""
-        name = choice.choice(PAGES)
-        self._page.get_by_test_id("stTopNavLink").filter(has_text=name.capitalize()).click()
-        self._page.get_by_role("heading", name=name.capitalize(), exact=True).wait_for()
-        self._wait()
-        if name != "select":
-            return None
-        field = self._page.get_by_role("textbox", name="Search in the text")
-        if not self._written:
-            field.fill(self._draft)
-            field.press("Enter")
-            self._written = True
-            self._wait()
-            return None
-        found = field.input_value()
-        return None if found in ("", self._draft) else found
-
-    def _wait(self) -> None:
-        self._page.wait_for_function(
-            "() => document.querySelector('[data-testid=\"stApp\"]')?.dataset.testScriptState === 'notRunning'"
-        )
+def begin_job(workspace: Path) -> Job:
+    """Start the worker that scores all rows: half an hour for 20,000 on one core."""
+    base = str(ROOT / DEMO_BASE)
+    adapter = str(save_lora_adapter(workspace / "adapter", ROOT / DEMO_BASE))
+    with Store.open(workspace, "a benchmark") as store:
+        _, job = begin_scoring(store, ScoreRequest(DATASET, base, adapter, "scored meanwhile"))
+    assert job is not None
+    return job
 
 
 def resident_megabytes(process: int) -> float:
     """Resident memory of a process now."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+    return round(int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024, 1)
 
 
-class Jobs:
-    """A worker always at it: searches for near duplicates, one after another, which the dashboard takes in."""
-
-    def __init__(self, workspace: Path) -> None:
-        with Store.open(workspace, "a benchmark") as store:
-            self._waiting = [create_near_duplicate_job(store, DATASET, 0.5 + number / 100) for number in range(50)]
-        self._worker: subprocess.Popen[bytes] | None = None
-        self.finished = 0
-
-    def keep_going(self) -> None:
-        """Start the next one if none is at it."""
-        if self._worker is None or self._worker.poll() is not None:
-            self.finished += self._worker is not None
-            self._worker = start_worker(self._waiting.pop(0))
-
-    def stop(self) -> None:
-        """End the one that is at it."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker.wait()
+def processor_seconds(process: int) -> float:
+    """Processor time that a process has taken so far, in all its threads."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def go_round(sessions: list[Session], server: int, jobs: Jobs, seconds: float) -> Measured:
-    """Let the sessions act in random order for so long; the server's memory is looked at every few seconds."""
-    choice, measured, began = random.Random(0), Measured(), time.monotonic()
-    while (now := time.monotonic() - began) < seconds:
-        jobs.keep_going()
-        if not measured.memory or now - measured.memory[-1][0] > _SAMPLE_SECONDS:
-            measured.memory.append((round(now, 1), round(resident_megabytes(server), 1)))
-        started = time.perf_counter()
-        stranger = choice.choice(sessions).act(choice)
-        measured.seconds.append(time.perf_counter() - started)
-        if stranger is not None:
-            measured.strangers.append(stranger)
-    measured.memory.append((round(seconds, 1), round(resident_megabytes(server), 1)))
-    return measured
+async def watch_memory(server: int, until: float, seen: Seen) -> list[tuple[float, float]]:
+    """(second, resident MB) of the server every few seconds until then; says on stderr how far things are."""
+    clock = asyncio.get_running_loop().time
+    began, memory = clock(), []
+    while (now := clock()) < until:
+        memory.append((round(now - began, 1), resident_megabytes(server)))
+        if len(memory) % _SAY_EVERY == 0:
+            wrong = len(seen.mixed) + len(seen.broken) + len(seen.unfinished)
+            print(
+                f"{now - began:5.0f} s: {len(seen.actions):,} actions, server {memory[-1][1]:,.0f} MB, {wrong} went wrong",
+                file=sys.stderr,
+                flush=True,
+            )
+        await asyncio.sleep(min(_SAMPLE_SECONDS, max(0.0, until - clock())))
+    return [*memory, (round(until - began, 1), resident_megabytes(server))]
 
 
-def report(measured: Measured, sessions: int, jobs: Jobs) -> dict[str, Any]:
-    """The figures as one JSON object."""
-    memory = [megabytes for _, megabytes in measured.memory]
-    half, thirds = len(memory) // 2, max(1, len(memory) // 4)
-    quantiles = statistics.quantiles(measured.seconds, n=100)
+async def people_at_it(
+    dashboard: Dashboard, count: int, seconds: float, think_seconds: float
+) -> tuple[Seen, list[tuple[float, float]]]:
+    """Let so many people act for so long; what they saw, and the server's memory over that time."""
+    seen = Seen()
+    async with AsyncExitStack() as closing:
+        playwright = await closing.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        closing.push_async_callback(browser.close)
+        now = asyncio.get_running_loop().time()
+        until, between = now + seconds, seconds / 10 / count
+        people = [Person(browser, dashboard.address, number, seen) for number in range(count)]
+        stays = [
+            asyncio.create_task(person.stay(now + number * between, until, think_seconds))
+            for number, person in enumerate(people)
+        ]
+        memory = await watch_memory(dashboard.process_id, until, seen)
+        ended, late = await asyncio.wait(stays, timeout=_GRACE_SECONDS)
+        for stay in late:
+            stay.cancel()
+        seen.unfinished += ["cut off at the end"] * len(late)
+        await asyncio.gather(*late, return_exceptions=True)
+        for stay in ended:
+            stay.result()  # what nobody foresaw is raised here
+    return seen, memory
+
+
+def report(seen: Seen, memory: list[tuple[float, float]]) -> dict[str, Any]:
+    """The figures: seconds of the actions, in all and by kind, and the server's memory [MB]."""
+    kinds = sorted({kind for kind, _ in seen.actions})
+    megabytes = [resident for _, resident in memory]
+    quarter = max(1, len(megabytes) // 4)
     return {
-        "sessions": sessions,
-        "actions": len(measured.seconds),
-        "drafts_of_others_seen": len(measured.strangers),
-        "action_p50_seconds": round(quantiles[49], 3),
-        "action_p95_seconds": round(quantiles[94], 3),
-        "jobs_finished": jobs.finished,
-        "server_megabytes": {"first": memory[0], "half way": memory[half], "last": memory[-1], "most": max(memory)},
-        "growth_in_last_quarter_megabytes": round(memory[-1] - memory[-1 - thirds], 1),
-        "memory": measured.memory,
+        "actions": len(seen.actions),
+        "seconds_of_an_action": _spread([seconds for _, seconds in seen.actions]),
+        "by_kind": {kind: _spread([seconds for name, seconds in seen.actions if name == kind]) for kind in kinds},
+        "drafts_mixed_or_lost": seen.mixed,
+        "errors_shown": sorted(set(seen.broken)),
+        "unfinished": seen.unfinished,
+        "server_megabytes_by_minute": megabytes[:: round(60 / _SAMPLE_SECONDS)],
+        "server_megabytes_most_by_quarter": [max(megabytes[i * quarter : (i + 1) * quarter]) for i in range(4)],
     }
 
 
-def run(workspace: Path, session_count: int, minutes: float, rows: int) -> dict[str, Any]:
+def _spread(seconds: list[float]) -> dict[str, float]:
+    if len(seconds) < 2:
+        return {"count": len(seconds)}
+    hundredths = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {"count": len(seconds), "p50": round(hundredths[49], 2), "p95": round(hundredths[94], 2)}
+
+
+def run(workspace: Path, people: int, minutes: float, think_seconds: float, rows: int) -> dict[str, Any]:
     """The whole benchmark on a new workspace."""
     make_workspace(workspace, rows, runs=2)
-    jobs = Jobs(workspace)
+    job = begin_job(workspace)
     dashboard = Dashboard(workspace)
     try:
         dashboard.start()
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            sessions = [Session(browser, dashboard.address, number) for number in range(session_count)]
-            return report(go_round(sessions, dashboard.process_id, jobs, 60 * minutes), session_count, jobs)
+        print(f"{people} people for {minutes:g} minutes at {dashboard.address}", file=sys.stderr, flush=True)
+        began = processor_seconds(dashboard.process_id)
+        seen, memory = asyncio.run(people_at_it(dashboard, people, 60 * minutes, think_seconds))
+        return {
+            "people": people,
+            "minutes": minutes,
+            "think_seconds": think_seconds,
+            "rows": rows,
+            **report(seen, memory),
+            "server_processor_seconds": round(processor_seconds(dashboard.process_id) - began, 1),
+            "job_ran_to_the_end": job.state == "running",
+            "job": job.progress.sentence(),
+        }
     finally:
-        jobs.stop()
+        job.cancel()
         dashboard.stop()
 
 
 def main() -> int:
-    """The command line; 1 if a session saw another's draft."""
+    """The command line; 1 if something went wrong for somebody."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--think", type=float, default=5.0)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder) / "workspace", options.sessions, options.minutes, options.rows)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if options.json:
-        options.json.write_text(text, encoding="utf-8")
-    return 1 if found["drafts_of_others_seen"] else 0
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        found = run(Path(folder) / "workspace", options.sessions, options.minutes, options.think, options.rows)
+    print(json.dumps(found, indent=1))
+    keep_figures(options.json, found)
+    return int(bool(found["drafts_mixed_or_lost"] or found["errors_shown"]) or not found["job_ran_to_the_end"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ changed, and to the last change of the page. A 95th percentile of the first over
 """
 
 import argparse
-import json
 import statistics
 import sys
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from bench.figures import keep_figures
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 
 LIMIT_MILLISECONDS = 300.0
@@ -115,8 +115,7 @@ def main() -> int:
     over = "" if found.shown_p95 < LIMIT_MILLISECONDS else f"  over the limit of {LIMIT_MILLISECONDS:g} ms"
     print(f"{'new figures on the screen':38} {found.shown_p50:6.0f} {found.shown_p95:5.0f}{over}")
     print(f"{'page at rest':38} {found.at_rest_p50:6.0f} {found.at_rest_p95:5.0f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    keep_figures(arguments.json, asdict(found))
     return 0
 
 

@@ -8,7 +8,6 @@ what the others reuse, such as a ranking. A p95 over the limit of this number of
 """
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.figures import keep_figures
 from bench.make_rows import make_workspace
 from core.exploring.browsing import examples_page
 from core.exploring.distributions import histogram
@@ -147,8 +147,7 @@ def main() -> int:
     for each in queries:
         over = "" if limit is None or each.p95 <= float(str(limit)) else "  over the limit"
         print(f"{each.query:60} {each.first:8.1f} {each.p50:8.1f} {each.p95:8.1f} {each.processor:10.1f}{over}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    keep_figures(arguments.json, found)
     return 0
 
 

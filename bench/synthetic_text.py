@@ -9,10 +9,11 @@ from core.examples import DatasetRow, Example, Message, Rejected
 
 EXACT_SHARE, NEAR_SHARE, REJECTED_SHARE = 0.02, 0.01, 0.0005
 _LONGEST = 480  # words
-_COMMON = (
+COMMON_WORDS = (
     "the of and to in is that it for as with on are by this be from or an at which one have not all when there can how "
     "if so what more some they we you then than other into only over first after because most where between each both"
-)
+).split()
+"""Words of every domain, the most frequent first."""
 _SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi no ka le mi ro su ta ve zi do ha je qui bra ste tri plo"
 _WORDS_OF_A_DOMAIN = 2_000
 _VERBS = ("Explain", "Describe", "Compare", "List", "Summarise", "Rewrite", "Find", "Continue", "Prove", "Name")
@@ -74,10 +75,10 @@ def _texts(places: np.ndarray, lengths: np.ndarray, domain_count: int, random: n
 def _vocabularies(domain_count: int) -> np.ndarray:
     """Words by domain: the common ones, then its own."""
     random = np.random.default_rng(0)
-    common, syllables = _COMMON.split(), _SYLLABLES.split()
+    syllables = _SYLLABLES.split()
     own = random.integers(0, len(syllables), (domain_count, _WORDS_OF_A_DOMAIN, 3))
     return np.array(
-        [[*common, *("".join(syllables[part] for part in word) for word in words)] for words in own], dtype=object
+        [[*COMMON_WORDS, *("".join(syllables[part] for part in word) for word in words)] for words in own], dtype=object
     )
 
 

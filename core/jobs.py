@@ -16,13 +16,11 @@ The folder can be copied to a GPU machine, run there with `python -m core.worker
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +35,7 @@ from core.examples import Example
 from core.ownership import is_locked
 from core.permission import require_change
 from core.scoring.example_chunks import EXAMPLES_SCHEMA, write_examples_file
-from core.spool import shards, write_durably
+from core.spool import shards, write_durably, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +128,11 @@ class Job:
         """Whether someone asked it to stop."""
         return (self.folder / "cancel").exists()
 
-    def settle(self, changes: int = 0) -> None:
-        """Record that everything is in the store, which held so many changes then. The shards stay until a later look
-        has proved it (`core.upkeep.kept_shards`)."""
-        (self.folder / "settled").write_text(str(changes), encoding="ascii")
+    def settle(self) -> None:
+        """Record that everything is in the store. The shards stay until a later look has proved it
+        (`core.upkeep.kept_shards`)."""
+        (self.folder / "settled").touch()
         self.clear()
-
-    @property
-    def settled_at(self) -> int:
-        """How many changes the store held when the job was settled; 0 for jobs of earlier versions."""
-        return int((self.folder / "settled").read_text(encoding="ascii") or 0)
 
     def clear(self) -> None:
         """Remove what only a worker under way needs."""
@@ -152,9 +145,7 @@ class Job:
 
     def report(self, progress: "Progress") -> None:
         """Replace the progress; not flushed to disk, since only the latest counts."""
-        temporary = self.folder / ".progress.tmp"
-        temporary.write_text(json.dumps(progress.to_fields()), encoding="utf-8")
-        os.replace(temporary, self.folder / "progress.json")
+        write_whole(self.folder / "progress.json", [json.dumps(progress.to_fields()).encode()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,35 +269,6 @@ def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[]
     if job.state not in ("running", "done"):
         start_worker(job)
     return job
-
-
-class Stopwatch:
-    """Pace and time left of work measured in tokens."""
-
-    def __init__(self, total_tokens: int) -> None:
-        self._total = total_tokens
-        self._done = 0
-        self._began = time.monotonic()
-
-    def add(self, tokens: int) -> None:
-        """Count finished tokens."""
-        self._done += tokens
-
-    @property
-    def elapsed_seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._began
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        """Pace so far."""
-        return self._done / self.elapsed_seconds if self._done and self.elapsed_seconds > 0 else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the pace so far."""
-        pace = self.tokens_per_second
-        return (self._total - self._done) / pace if pace else None
 
 
 def _read_if_there(path: Path) -> dict[str, Any] | None:

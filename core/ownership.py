@@ -8,7 +8,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from core.errors import WorkspaceLocked
+from core.errors import StoreUnusable, WorkspaceLocked
+
+LOCK = "store.lock"
+"""The file in a workspace that its owner holds locked."""
+
+
+def hold_workspace(workspace: Path, owner: str) -> TextIO:
+    """Make the workspace's folder if there is none and own it until the file that is returned is closed.
+
+    Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if nothing can be written there.
+    """
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        return acquire_lock(workspace / LOCK, owner)
+    except OSError as error:
+        raise StoreUnusable(
+            f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
+        ) from error
+
+
+def still_held(lock: TextIO, workspace: Path) -> bool:
+    """Whether the workspace's lock file is still the one that was locked: removed or replaced, it keeps nobody out."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(workspace / LOCK))
+    except FileNotFoundError:
+        return False
+
+
+def is_held(workspace: Path) -> bool:
+    """Whether some process owns the workspace now."""
+    return is_locked(workspace / LOCK)
 
 
 def acquire_lock(path: Path, owner: str) -> TextIO:
@@ -32,14 +62,6 @@ def acquire_lock(path: Path, owner: str) -> TextIO:
         os.truncate(lock.fileno(), 0)
         os.write(lock.fileno(), f"{owner} (process {os.getpid()} on {socket.gethostname()}, since {since})\n".encode())
     return lock
-
-
-def still_holds(lock: TextIO, path: Path) -> bool:
-    """Whether the file of that name is still the one that was locked: removed or replaced, it keeps nobody out."""
-    try:
-        return os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def is_locked(path: Path) -> bool:

@@ -30,7 +30,7 @@ def require_change() -> None:
 
 @contextmanager
 def on_own_account() -> Iterator[None]:
-    """What the program does whoever is looking, such as opening the store, or keeping a search's matches in memory."""
+    """What the program does whoever is looking, such as opening the store."""
     token = _own_account.set(True)
     try:
         yield

@@ -50,19 +50,30 @@ def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
     """Write a file so that after a crash it is there whole or not there: temp, fsync, rename, fsync the folder."""
     require_change()
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write_and_rename(path, parts, flush=True)
+    sync_folder(path.parent)
+    return path
+
+
+def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file that readers see whole or not at all while the machine runs; not flushed to disk, so for what is
+    soon replaced or can be computed again."""
+    _write_and_rename(path, parts, flush=False)
+
+
+def _write_and_rename(path: Path, parts: Iterable[bytes], flush: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-    return path
 
 
 def sync_folder(folder: Path) -> None:

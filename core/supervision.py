@@ -4,7 +4,6 @@ Run by the store's owner, over and over: in a thread of the dashboard, or in the
 Every step can be repeated after a crash without changing anything twice.
 """
 
-import hashlib
 import json
 import logging
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 from core.disk_errors import said_plainly
 from core.errors import CurationError, JobCancelled, JobFailed, NameTaken, NotFound
+from core.file_hash import file_sha256
 from core.jobs import Job, all_jobs, join_or_start, start_worker, unfinished
 from core.models.resolving import PROVENANCE, ModelSpec, trained_examples
 from core.near_duplicates.jobs import take_in_near_duplicates
@@ -32,7 +32,7 @@ from core.selection import Selection, save_selection
 from core.spool import read_shard, sync_folder, write_durably
 from core.store import Store
 from core.upkeep.backups import answer_backup_request
-from core.upkeep.kept_shards import look_after_shards, loss_set_of, shard_digest
+from core.upkeep.kept_shards import look_after_shards, loss_set_of
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def advance_job(store: Store, job: Job) -> None:
         except (NotFound, NameTaken) as error:
             # The dataset was removed or the name given away meanwhile: the job ends with that sentence, not never.
             job.finish({**outcome, "state": "failed", "message": str(error)})
-    job.settle(store.changes)
+    job.settle()
 
 
 @said_plainly("The scoring job")
@@ -91,7 +91,7 @@ def begin_scoring(
         return plan, running
     if running:
         advance_job(store, running)
-        running.settle(store.changes)
+        running.settle()
         plan = plan_scoring(store, request)
     if plan.is_complete:
         save_run(store, plan)
@@ -124,7 +124,7 @@ def give_up(store: Store, job: Job) -> None:
     if job.state == "interrupted":
         advance_job(store, job)
         job.finish({"state": "cancelled", "message": "Given up after its worker stopped."})
-        job.settle(store.changes)
+        job.settle()
 
 
 def save_run(store: Store, plan: ScorePlan) -> None:
@@ -153,7 +153,7 @@ def _ingest(store: Store, job: Job) -> None:
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
             if path.stem not in ingested:
-                store.ingest_shard(path.stem, loss_set, read_shard(path), shard_digest(path))
+                store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
         noise = job.folder / f"noise-{part['role']}.txt"
         if noise.exists():
             store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
@@ -199,12 +199,8 @@ def _publish(store: Store, job: Job) -> None:
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of a trained model's files by name, for `python -m core check`; without the provenance."""
-    digests = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != PROVENANCE:
-            with open(path, "rb") as file:
-                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != PROVENANCE)
+    return {path.name: file_sha256(path) for path in files}
 
 
 def _follow_up(store: Store, job: Job) -> None:

@@ -1,6 +1,5 @@
 """Exporting a selection: its original records into one file, and the manifest that says where they come from."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from core.exporting.record_chunks import (
     write_parquet,
 )
 from core.exporting.writing import ExportRow, Format, format_for
+from core.file_hash import file_sha256
 from core.paths import named_path
 from core.scores import FLAGS, SCORES
 from core.selection import Selection, Summary, kept_rows, select_summary
@@ -198,10 +198,10 @@ def check_destination(store: Store, selection: Selection, destination: Path) -> 
         raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
     check_folder(destination.parent)
     if destination.is_file() and not manifest_path(destination).exists():
-        with open(destination, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         dataset_id = store.dataset_id(store.run(selection.run)["dataset"])
-        if store.rows("SELECT 1 FROM source WHERE dataset_id = ? AND sha256 = ?", [dataset_id, digest]):
+        if store.rows(
+            "SELECT 1 FROM source WHERE dataset_id = ? AND sha256 = ?", [dataset_id, file_sha256(destination)]
+        ):
             raise ExportFailed(f"{destination} is a file that the dataset was imported from. Choose another name.")
 
 

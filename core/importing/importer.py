@@ -1,6 +1,5 @@
 """Brings data files into the store: reads their examples, and counts what is left out and why."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from core.errors import NoUsableRows, SourceUnreadable
 from core.examples import Rejected
+from core.file_hash import file_sha256
 from core.importing.detection import Detection, detect_format
 from core.importing.records import REASONS, plain_text
 from core.importing.row_reading import named_domain, read_blocks
@@ -47,7 +47,7 @@ def import_source(
     name = source_name or path.name
     check_readable(path)
     before = os.stat(path)
-    sha256 = _sha256(path)
+    sha256 = file_sha256(path)
     detection = detect_format(path, options)
     resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
@@ -78,11 +78,6 @@ def check_domain_field(path: Path, options: SourceOptions) -> None:
             f"The first records of {path.name} have no field {plain_text(options.domain.field, 40)!r} for the domain. "
             f"They have: {found}. Name one of these, or one domain for all rows."
         )
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -> Iterator[RowBlock]:

@@ -15,7 +15,7 @@ from typing import Any
 from core.errors import ModelUnusable
 from core.models.weight_files import tensor_shapes
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
 _TEMPLATES = "additional_chat_templates"
 _OWN_CODE = "custom_generate/generate.py"

@@ -4,7 +4,6 @@ They can be computed again, so they are not flushed to disk; a torn one is told 
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.encoding import Encoded
+from core.spool import write_whole
 
 _SCHEMA = pa.schema(
     [
@@ -40,11 +40,7 @@ def write_encoded(path: Path, rows: Sequence[Encoded]) -> None:
         writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
     payload = sink.getvalue()
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(hashlib.blake2b(payload, digest_size=16).digest())
-        file.write(payload)
-    os.replace(temporary, path)
+    write_whole(path, [hashlib.blake2b(payload, digest_size=16).digest(), payload])
 
 
 def read_encoded(path: Path) -> list[Encoded] | None:

@@ -19,6 +19,7 @@ from core.errors import CurationError, JobCancelled, JobFailed
 from core.jobs import Job
 from core.scoring.passes import Pass, plan_passes
 from core.scoring.progress import Tally, progress_of
+from core.spool import write_whole
 from core.worker_log import log_for_people
 
 log = logging.getLogger("worker")
@@ -114,9 +115,7 @@ def main(arguments: list[str]) -> int:
     def write(tally: Tally) -> None:
         path = _path(job, number)
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(asdict(tally)), encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, [json.dumps(asdict(tally)).encode()])
 
     def check() -> None:
         if os.getppid() != parent:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import StoreUnusable
+from core.store.files import database_path, log_path
 
 log = logging.getLogger(__name__)
 
@@ -63,19 +64,19 @@ def check_whole(workspace: Path, changes: int, record: ChangeRecord) -> None:
     lost = record.changes - changes
     if lost <= 0:
         return
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     what = f"its last {lost:,} changes" if lost > 1 else "its last change"
     raise StoreUnusable(
-        f"The store {path} has lost {what} ({changes:,} of {record.changes:,} are there): its log {path.name}.wal is "
-        "missing or damaged, or an older copy was put in its place. Nothing was changed; put the right file back, "
-        "restore a backup with: python -m core restore FILE, or go on with what is left with: "
-        "python -m core check --accept-loss"
+        f"The store {path} has lost {what} ({changes:,} of {record.changes:,} are there): its log "
+        f"{log_path(path).name} is missing or damaged, or an older copy was put in its place. Nothing was changed; "
+        "put the right file back, restore a backup with: python -m core restore FILE, or go on with what is left "
+        "with: python -m core check --accept-loss"
     )
 
 
 def check_there(workspace: Path, record: ChangeRecord) -> None:
     """Raise `StoreUnusable` if there is no database although the record knows of one."""
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     # DuckDB takes an empty file for a new database.
     if not record.changes or (path.exists() and path.stat().st_size):
         return

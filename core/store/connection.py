@@ -11,6 +11,8 @@ import duckdb
 
 from core import settings
 from core.errors import CurationError, StoreUnusable, WorkspaceLocked, WriteFailed
+from core.ownership import LOCK
+from core.store.files import database_path, log_path
 
 STORE_VERSION = 3
 SCRATCH = "scratch"
@@ -21,7 +23,7 @@ _HEADER_BYTES = 3 * 4096
 
 def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
     """The open database and the version of the store in it. Raises `StoreUnusable`."""
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     try:
         connection = duckdb.connect(str(path), config=_config(workspace))
         fetch_all(connection, "SET TimeZone = 'UTC'")
@@ -104,11 +106,11 @@ def _refusal(error: duckdb.Error, path: Path) -> CurationError:
     if "Could not set lock" in text:
         return WorkspaceLocked(
             f"The store {path} is open in another process ({text.rsplit(': ', 1)[-1]}), though nobody holds the "
-            f"workspace's lock: its file {path.with_name('store.lock').name} was removed. Stop that process, then "
+            f"workspace's lock: its file {LOCK} was removed. Stop that process, then "
             "start again."
         )
     if "replaying WAL" in text:
-        log = f"{path.name}.wal"
+        log = log_path(path).name
         return StoreUnusable(
             f"The store {path} has lost its last changes: its log {log} is damaged ({text.rsplit(': ', 1)[-1]}). "
             "Nothing was changed; put the right file back, restore a backup with: python -m core restore FILE, or move "

@@ -12,6 +12,7 @@ from core.errors import StoreUnusable, WriteFailed
 from core.spool import sync_folder
 from core.store.change_record import write_record
 from core.store.connection import STORE_VERSION, changes_on_disk, count_changes, fetch_all, version_on_disk
+from core.store.files import database_path, log_path
 
 _COPY = "import shutil, sys\ntry: shutil.copyfile(*sys.argv[1:])\nexcept OSError as error: sys.exit(error.strerror)"
 
@@ -24,7 +25,7 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
     was opened, its log taken into it, and found to hold all changes. Raises `WriteFailed`.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    logs = [path.with_name(f"{path.name}.wal") for path in (source, temporary)]
+    logs = [log_path(path) for path in (source, temporary)]
     try:
         _copy(source, temporary)
         if logs[0].exists():
@@ -53,7 +54,7 @@ def put_in_place(workspace: Path, copy: Path) -> Path | None:
 
     Raises `StoreUnusable` for a file that is no store of this program or an earlier one, `WriteFailed`.
     """
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _copy(copy, temporary)
@@ -88,9 +89,9 @@ def _put_aside(path: Path) -> Path | None:
     while aside.exists():
         number += 1
         aside = path.with_name(f"store.replaced-{stamp}-{number}.duckdb")
-    log = path.with_name(f"{path.name}.wal")
+    log = log_path(path)
     if log.exists():
-        log.rename(aside.with_name(f"{aside.name}.wal"))
+        log.rename(log_path(aside))
     path.rename(aside)
     return aside
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.store.connection import SCRATCH
 
 if TYPE_CHECKING:
-    from core.store.store import Store
+    from core.store.database import Database
 
 ROWS_KEPT = 24_000_000
 """Rows of all kept tables together, some 50 bytes each: a table that is in use stays in any case."""
@@ -36,7 +36,7 @@ class KeptTables:
 
 @contextmanager
 def kept_table(
-    store: "Store", kept: KeptTables, sql: str, parameters: Sequence[object], state: Sequence[object]
+    store: "Database", kept: KeptTables, sql: str, parameters: Sequence[object], state: Sequence[object]
 ) -> Iterator[str]:
     """Name of a table with the rows of a query, made on first use; it stays for as long as the block runs.
 
@@ -64,7 +64,7 @@ def _taken(kept: KeptTables, key: tuple[object, ...]) -> _Kept:
         return kept.tables[key]
 
 
-def _give_back(store: "Store", kept: KeptTables, entry: _Kept) -> None:
+def _give_back(store: "Database", kept: KeptTables, entry: _Kept) -> None:
     """End one use, then drop what is too much: the longest unused first, never the one used last."""
     dropped: list[_Kept] = []
     with kept.lock:

@@ -9,6 +9,7 @@ import duckdb
 from core.errors import StoreUnusable
 from core.spool import sync_folder
 from core.store.connection import STORE_VERSION, connect, fetch_all
+from core.store.files import database_path, log_path
 from core.store.scored_table import build_scored_table
 
 _MIGRATIONS = {
@@ -33,7 +34,7 @@ _MIGRATIONS = {
 
 def open_database(workspace: Path) -> duckdb.DuckDBPyConnection:
     """The workspace's database in this program's version, migrated if it is older. Raises `StoreUnusable`."""
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     connection, version = connect(workspace)
     if version == STORE_VERSION:
         return connection
@@ -60,7 +61,7 @@ def _put_copy_aside(path: Path, version: int) -> Path:
     """Copy the database while no connection is open: its owner reading the file would lose DuckDB's lock."""
     copy = path.with_name(f"store.version-{version}.duckdb")
     try:
-        for source, target in ((path, copy), (path.with_name(f"{path.name}.wal"), copy.with_name(f"{copy.name}.wal"))):
+        for source, target in ((path, copy), (log_path(path), log_path(copy))):
             if not source.exists():
                 continue
             temporary = target.with_name(f".{target.name}.tmp")

@@ -7,6 +7,7 @@ import duckdb
 
 from core.store.change_record import check_there, check_whole, clock_notice, read_record, write_record
 from core.store.connection import changes_on_disk, count_changes, fetch_all
+from core.store.files import database_path, log_path
 from core.store.migrations import open_database
 
 
@@ -25,9 +26,9 @@ class OpenedStore:
 def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
     """The workspace's database, made if there is none. Raises `StoreUnusable` if changes are missing that it once
     held, unless `accept_loss`; nothing is written before that is known."""
-    path = workspace / "store.duckdb"
+    path = database_path(workspace)
     record = None if accept_loss else read_record(workspace)
-    log = path.with_name(f"{path.name}.wal")
+    log = log_path(path)
     from_file = not log.exists() or not log.stat().st_size
     if record:
         check_there(workspace, record)

@@ -1,245 +1,26 @@
-"""The store: the only user of DuckDB, and the one process that may write to a workspace.
+"""The store: what a workspace keeps of datasets, losses and runs."""
 
-One thread writes; readers get cursors of their own, because one DuckDB connection used from two threads gives
-wrong answers. Ownership is an flock on `store.lock`: DuckDB's own lock is lost silently when the owner opens the
-database file a second way, so nothing here ever does.
-"""
-
-import contextlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 
 from core.errors import NameTaken, NotFound, StoreUnusable
 from core.examples import DatasetRow, Rejected
-from core.filters import RowFilter
-from core.ownership import acquire_lock, still_holds
-from core.permission import require_change
 from core.row_blocks import RowBlock
 from core.spool import SHARD_SCHEMA
 from core.store import ledger
-from core.store.change_record import write_record
-from core.store.connection import fetch_all, fetch_first, next_id, plain_error
-from core.store.copying import copy_database
+from core.store.connection import fetch_all, fetch_first, next_id
+from core.store.database import Database
 from core.store.insertion import ensure_dataset, insert_records
-from core.store.kept_tables import KeptTables, kept_table
-from core.store.opening import OpenedStore, open_whole
-from core.store.result_cache import ResultCache
 from core.store.scored_stamp import is_current, keep_stamp
 from core.store.scored_table import build_scored_table, scored_table
-from core.store.text_matches import Matches, with_matches
-
-_Result = TypeVar("_Result")
 
 
-class Store:
-    """An open store. Use `Store.open`; close it, or use it as a context manager."""
-
-    def __init__(self, workspace: Path, lock: TextIO, opened: OpenedStore) -> None:
-        self.workspace = workspace
-        self.opened = opened
-        self._path = workspace / "store.duckdb"
-        self._file = os.stat(self._path)
-        self._lock = lock
-        self._connection = opened.connection
-        self._changes = opened.changes
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._matches = Matches()
-        self._kept = KeptTables()
-        self._results = ResultCache()
-
-    # Opening and closing
-
-    @classmethod
-    def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> "Store":
-        """Open the workspace's store, creating both if there are none.
-
-        `owner` says who holds it, to whoever comes second ("the dashboard", "python -m core score").
-        Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if it cannot be opened or has lost
-        changes; `accept_loss` goes on with what is left.
-        """
-        try:
-            workspace.mkdir(parents=True, exist_ok=True)
-            lock = acquire_lock(workspace / "store.lock", owner)
-        except OSError as error:
-            raise StoreUnusable(
-                f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
-            ) from error
-        try:
-            return cls(workspace, lock, open_whole(workspace, accept_loss))
-        except BaseException:
-            lock.close()
-            raise
-
-    def close(self) -> None:
-        """Finish the pending write, close the database and give the workspace back."""
-        self._writer.shutdown(wait=True)
-        self._connection.close()
-        log = self._path.with_name(f"{self._path.name}.wal")
-        write_record(self.workspace, self._changes, closed=not log.exists())
-        self._lock.close()
-
-    @property
-    def changes(self) -> int:
-        """How many changes the store holds."""
-        return self._changes
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # Reading and writing
-
-    @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self._connection.cursor()
-        try:
-            yield cursor
-        except duckdb.Error as error:
-            if plain := plain_error(error, self._path):
-                raise plain from error
-            raise
-        finally:
-            cursor.close()
-
-    def frame(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
-        """Rows of a query as a DataFrame, from any thread."""
-
-        def ask() -> pd.DataFrame:
-            with self._cursor() as cursor:
-                return cursor.execute(sql, list(parameters)).df()
-
-        return self._results.result("frame", sql, parameters, ask)
-
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a query as tuples, from any thread."""
-
-        def ask() -> list[tuple[Any, ...]]:
-            with self._cursor() as cursor:
-                return cursor.execute(sql, list(parameters)).fetchall()
-
-        return self._results.result("rows", sql, parameters, ask)
-
-    def arrow(self, sql: str, parameters: Sequence[object] = (), **tables: pa.Table) -> pa.Table:
-        """Rows of a query as an Arrow table, from any thread; the query may read `tables` by their names."""
-        with self._cursor() as cursor:
-            for name, table in tables.items():
-                cursor.register(name, table)
-            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
-
-    def derived(
-        self, kind: str, sql: str, parameters: Sequence[object], compute: Callable[[pa.Table], pd.DataFrame]
-    ) -> pd.DataFrame:
-        """What `compute` makes of a query's rows, from any thread; `kind` tells one computation from another."""
-        return self._results.result(kind, sql, parameters, lambda: compute(self.arrow(sql, parameters)))
-
-    def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
-        """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
-        with self._cursor() as cursor:
-            yield from cursor.sql(sql, params=list(parameters)).to_arrow_reader(size)
-
-    def kept_table(
-        self, sql: str, parameters: Sequence[object], state: Sequence[object]
-    ) -> AbstractContextManager[str]:
-        """A table in memory with the rows of a query, made once for all who ask; see `core.store.kept_tables`."""
-        return kept_table(self, self._kept, sql, parameters, state)
-
-    def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement that changes the scratch database only, beside the writer: it may take long, and no kept
-        result depends on it."""
-        with self._cursor() as cursor:
-            fetch_all(cursor, sql, parameters)
-
-    def table_state(self, table: str) -> list[object]:
-        """What changes whenever a table is made anew while the store is open."""
-        sql = "SELECT table_oid FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
-        return [row[0] for row in self.rows(sql, [table])]
-
-    def write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run one change in the writer thread, in one transaction: all of it, or none.
-
-        Raises `WriteFailed` if the disk takes no more, `StoreUnusable` if the workspace is not this process's any more.
-        """
-        require_change()
-
-        def with_count(connection: duckdb.DuckDBPyConnection) -> _Result:
-            self._check_owned()
-            result = change(connection)
-            fetch_all(connection, "UPDATE store_change SET changes = changes + 1")
-            return result
-
-        return self._in_writer(with_count, counted=True)
-
-    def write_scratch(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Like `write`, for a change of the scratch database only: DuckDB writes to one database a transaction."""
-        return self._in_writer(change)
-
-    def _in_writer(self, change: Callable[[duckdb.DuckDBPyConnection], _Result], counted: bool = False) -> _Result:
-        def transaction() -> _Result:
-            fetch_all(self._connection, "BEGIN")
-            try:
-                result = change(self._connection)
-                fetch_all(self._connection, "COMMIT")
-                return result
-            except BaseException as error:
-                with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back itself
-                    fetch_all(self._connection, "ROLLBACK")
-                plain = plain_error(error, self._path) if isinstance(error, duckdb.Error) else None
-                if plain:
-                    raise plain from error
-                raise
-            finally:
-                self._results.forget()
-                if counted:
-                    self._record_changes()
-
-        return self._writer.submit(transaction).result()
-
-    def _record_changes(self) -> None:
-        """Read back what was committed, not what was meant to be: a commit that failed may be there."""
-        with contextlib.suppress(duckdb.Error):
-            ((changes,),) = fetch_all(self._connection, "SELECT changes FROM store_change")
-            if changes != self._changes:
-                self._changes = int(changes)
-                write_record(self.workspace, self._changes, closed=False)
-
-    def _check_owned(self) -> None:
-        """Raise `StoreUnusable` if lock or database were removed or replaced since they were opened."""
-        if still_holds(self._lock, self.workspace / "store.lock") and self._is_same_file():
-            return
-        raise StoreUnusable(
-            f"The lock or the database of the workspace {self.workspace} was removed or replaced while this program "
-            "had it open, so another one may own it now. Nothing more is written here; stop all programs that use it, "
-            "look at it with: python -m core check, and start one again."
-        )
-
-    def _is_same_file(self) -> bool:
-        try:
-            return os.path.samestat(self._file, os.stat(self._path))
-        except FileNotFoundError:
-            return False
-
-    def copy_to(self, path: Path) -> int:
-        """Copy the database as it is now to `path`, which must not exist, while nothing is written; readers go on.
-
-        Returns how many changes the copy holds. Raises `WriteFailed`, having left nothing behind.
-        """
-        return self._writer.submit(copy_database, self._connection, self._path, path).result()
-
-    def searched(self, row_filter: RowFilter) -> RowFilter:
-        """The same filter, its search looked up once for all queries that use it. Raises `SelectionInvalid` for a
-        pattern that cannot be read."""
-        return with_matches(self, self._matches, row_filter)
+class Store(Database):
+    """An open store: see `Database` for opening, reading and writing."""
 
     # Datasets
 

@@ -9,12 +9,11 @@ import duckdb
 
 from core.errors import SelectionInvalid
 from core.filters import RowFilter
-from core.permission import on_own_account
 from core.store.connection import SCRATCH, fetch_all
 from core.text_search import TextSearch
 
 if TYPE_CHECKING:
-    from core.store.store import Store
+    from core.store.database import Database
 
 MATCHES_KEPT = 24
 """Searches whose matches are kept, 16 bytes a match: more than are in use at a time, so none goes while it is read."""
@@ -29,7 +28,7 @@ class Matches:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def with_matches(store: "Store", matches: Matches, row_filter: RowFilter) -> RowFilter:
+def with_matches(store: "Database", matches: Matches, row_filter: RowFilter) -> RowFilter:
     """The filter with its search looked up. Examples are only ever added, so their number tells whether a lookup is
     still whole."""
     if not row_filter.search:
@@ -45,16 +44,15 @@ def with_matches(store: "Store", matches: Matches, row_filter: RowFilter) -> Row
         return replace(row_filter, matches=matches.tables[key])
 
 
-def _look_up(store: "Store", search: TextSearch, number: int) -> str:
+def _look_up(store: "Database", search: TextSearch, number: int) -> str:
     condition, values = search.condition()
     table = f"{SCRATCH}.main.match_{number:d}"
     try:
-        with on_own_account():  # in memory, and gone with the store: who may only look may search
-            store.write_scratch(
-                lambda connection: fetch_all(
-                    connection, f"CREATE TABLE {table} AS SELECT example_id FROM example WHERE {condition}", values
-                )
+        store.write_scratch(
+            lambda connection: fetch_all(
+                connection, f"CREATE TABLE {table} AS SELECT example_id FROM example WHERE {condition}", values
             )
+        )
     except duckdb.InvalidInputException as error:
         problem = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
         raise SelectionInvalid(
@@ -63,6 +61,5 @@ def _look_up(store: "Store", search: TextSearch, number: int) -> str:
     return table
 
 
-def _drop(store: "Store", table: str) -> None:
-    with on_own_account():
-        store.write_scratch(lambda connection: fetch_all(connection, f"DROP TABLE {table}"))
+def _drop(store: "Database", table: str) -> None:
+    store.write_scratch(lambda connection: fetch_all(connection, f"DROP TABLE {table}"))

@@ -4,11 +4,11 @@ import json
 import secrets
 import time
 from dataclasses import asdict, dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 from core.errors import CurationError, StoreUnusable, WorkspaceLocked, WriteFailed
-from core.ownership import acquire_lock, is_locked
+from core.file_hash import file_sha256
+from core.ownership import hold_workspace, is_held
 from core.spool import write_durably
 from core.store import Store, put_in_place
 
@@ -37,9 +37,7 @@ def back_up(store: Store, path: Path) -> BackupReport:
     if not path.parent.is_dir():
         raise WriteFailed(f"The folder {path.parent} does not exist. Create it, or choose another place.")
     changes = store.copy_to(path)
-    with open(path, "rb") as file:
-        sha256 = file_digest(file, "sha256").hexdigest()
-    return BackupReport(str(path), path.stat().st_size, sha256, changes)
+    return BackupReport(str(path), path.stat().st_size, file_sha256(path), changes)
 
 
 def back_up_workspace(workspace: Path, path: Path) -> BackupReport:
@@ -77,14 +75,7 @@ def restore(workspace: Path, path: Path) -> Path | None:
     none. Raises `WorkspaceLocked`, `StoreUnusable` or `WriteFailed`; the store then is as it was."""
     if not path.is_file():
         raise StoreUnusable(f"There is no file {path}. Give a file that was made with: python -m core backup FILE")
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-        lock = acquire_lock(workspace / "store.lock", "python -m core restore")
-    except OSError as error:
-        raise StoreUnusable(
-            f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
-        ) from error
-    with lock:
+    with hold_workspace(workspace, "python -m core restore"):
         return put_in_place(workspace, path)
 
 
@@ -95,7 +86,7 @@ def _ask_owner(workspace: Path, path: Path, refusal: WorkspaceLocked) -> BackupR
     deadline = time.monotonic() + _ANSWER_SECONDS
     try:
         while not answer.exists():
-            if not is_locked(workspace / "store.lock"):
+            if not is_held(workspace):
                 raise WorkspaceLocked("The program that held the workspace has ended. Back up again.")
             if request.exists() and time.monotonic() > deadline:
                 raise WorkspaceLocked(f"{refusal} It is busy and has not answered; ask for the backup again later.")

@@ -1,6 +1,5 @@
 """Checking a workspace: what its store, exports, references and jobs hold is held against what they should."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,10 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import CurationError, StoreUnusable
+from core.examples import conversation_digest
+from core.file_hash import file_sha256
 from core.jobs import all_jobs
 from core.models.resolving import PROVENANCE
 from core.spool import read_shard
 from core.store import Store
+from core.store.scored_table import scored_table
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
@@ -122,7 +124,7 @@ def _scored_tables(store: Store) -> Iterator[str]:
     for run_id, name, dataset_id, base_set, reference_set in store.rows(
         "SELECT run_id, name, dataset_id, base_set, reference_set FROM run ORDER BY run_id"
     ):
-        table = f"scored_{run_id}"
+        table = scored_table(run_id)
         if table not in tables:
             yield f"The run {name!r} has no scored table. Score its dataset again; no loss is computed anew."
             continue
@@ -166,8 +168,7 @@ def _example_ids(store: Store) -> Iterator[str]:
     first = ""
     for batch in store.batches("SELECT example_id::VARCHAR, conversation FROM example", size=_BATCH_EXAMPLES):
         for example_id, conversation in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            digest = hashlib.blake2b(conversation.encode(), digest_size=16).digest()
-            if str(UUID(bytes=digest)) != example_id:
+            if str(UUID(bytes=conversation_digest(conversation.encode()))) != example_id:
                 wrong += 1
                 first = first or example_id
     if wrong:
@@ -213,9 +214,7 @@ def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
     if not path.is_file():
         yield f"{path} is gone. {advice}"
         return
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != digest:
+    if file_sha256(path) != digest:
         yield f"{path} is not what was written (its SHA-256 differs). {advice}"
 
 

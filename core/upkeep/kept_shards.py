@@ -1,10 +1,8 @@
 """Kept shards: a worker's shards outlive their job until the store's copy of them has been read back from its file, and
 losses that the store has lost come back from them."""
 
-from hashlib import sha256
-from pathlib import Path
-
 from core.errors import StoreUnusable
+from core.file_hash import file_sha256
 from core.jobs import Job, all_jobs
 from core.spool import read_shard
 from core.store import Store
@@ -35,11 +33,6 @@ def loss_set_of(store: Store, job: Job, role: str) -> int:
     )
 
 
-def shard_digest(path: Path) -> str:
-    """SHA-256 of a shard's file, as the ledger keeps it [hex]."""
-    return sha256(path.read_bytes()).hexdigest()
-
-
 def _look_after(store: Store, job: Job) -> list[str]:
     if job.kind != "score" or not job.shards:
         return []
@@ -56,7 +49,7 @@ def _look_after(store: Store, job: Job) -> list[str]:
                 notices.append(str(error))
                 continue
             if path.stem not in ingested:
-                restored += store.ingest_shard(path.stem, loss_set, losses, shard_digest(path))
+                restored += store.ingest_shard(path.stem, loss_set, losses, file_sha256(path))
             elif store.absent_losses(loss_set, losses):
                 restored += store.put_back_losses(loss_set, losses)
             elif proved:

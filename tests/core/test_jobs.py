@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import NotFound
 from core.examples import Example, Message
-from core.jobs import Job, Progress, Stopwatch, all_jobs, create_job, duration, find_job, read_examples_file, unfinished
+from core.jobs import Job, Progress, all_jobs, create_job, duration, find_job, read_examples_file, unfinished
 from core.spool import SHARD_SCHEMA, write_shard
 
 EXAMPLE = Example((Message("user", "雷克雅未克?"), Message("assistant", "Yes.")))
@@ -124,10 +124,9 @@ def test_shards_belong_to_the_model_that_gave_them(job: Job) -> None:
 
 def test_settling_keeps_the_shards_and_can_be_repeated(job: Job) -> None:
     path = shard(job, "base", 1)
-    job.settle(3)
-    job.settle(7)
+    job.settle()
+    job.settle()
     assert job.is_settled
-    assert job.settled_at == 7
     assert job.shards == [path]
 
 
@@ -150,11 +149,3 @@ def test_unfinished_work_is_the_newest_unsettled_job_that_asks_for_the_same(tmp_
     assert unfinished(jobs, {"kind": "score", "dataset": "moons"}) == old
     assert unfinished(jobs, {"kind": "score", "dataset": "suns"}) == other
     assert unfinished(jobs, {"kind": "score", "run": "a"}) is None
-
-
-def test_a_stopwatch_knows_no_pace_before_the_first_token() -> None:
-    stopwatch = Stopwatch(100)
-    assert stopwatch.tokens_per_second is None
-    assert stopwatch.seconds_left is None
-    stopwatch.add(100)
-    assert stopwatch.seconds_left == 0.0

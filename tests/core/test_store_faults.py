@@ -129,8 +129,7 @@ def test_the_right_log_put_back_opens_as_if_nothing_had_been(workspace: Path) ->
 
 @pytest.mark.parametrize("fault", ["missing", "emptied"])
 def test_a_database_that_is_gone_is_not_made_anew(workspace: Path, fault: str) -> None:
-    with Store.open(workspace, "a test"):
-        pass  # its log taken into the file
+    Store.open(workspace, "a test").close()  # its log taken into the file
     LOG_FAULTS[fault](workspace / "store.duckdb", b"")
     before = contents(workspace)
     with pytest.raises(StoreUnusable, match=r"is gone, though it held 20 changes\. Nothing was made in its place"):
