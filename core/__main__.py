@@ -57,6 +57,7 @@ Workspace = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")]
 Template = Annotated[str, typer.Option(help=f"auto, {', '.join(TEMPLATES)}: how a conversation becomes text.")]
 MaxLength = Annotated[int | None, typer.Option(min=2, help="Tokens kept of an example [LOBASS_MAX_LENGTH].")]
+SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")]
 Device = Annotated[str, typer.Option(help=f"Where to compute: {', '.join(DEVICES)}.")]
 
 
@@ -184,12 +185,13 @@ def encode(
 def losses(
     run: Annotated[str, typer.Option(help="Run whose losses to write.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .jsonl file.")],
+    spreadsheet_guard: SpreadsheetGuard = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Write every row's losses, scores and flags."""
     with plain_errors(), owned_store(workspace, "losses") as store:
-        count = write_losses(store, run, output)
+        count = write_losses(store, run, output, spreadsheet_guard)
         print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
 
 
@@ -298,9 +300,7 @@ def export(
         str | None, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)} [the file's suffix].")
     ] = None,
     with_scores: Annotated[bool, typer.Option(help="Add losses and scores to every record.")] = False,
-    spreadsheet_guard: Annotated[
-        bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")
-    ] = False,
+    spreadsheet_guard: SpreadsheetGuard = False,
     bundle: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from core.durable_file import DurableFile
 from core.errors import ExportFailed
+from core.exporting.writing import guarded
 from core.scores import FLAGS
 from core.store import Store
 
@@ -26,10 +27,11 @@ COLUMNS = (
 )
 
 
-def write_losses(store: Store, run: str, path: Path) -> int:
+def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = False) -> int:
     """Write `COLUMNS` and `flags` (names joined by ;) of every row; returns how many rows.
 
-    Losses are in nats per token. The format is the suffix's: .csv, .parquet or .jsonl.
+    Losses are in nats per token. The format is the suffix's: .csv, .parquet or .jsonl. With `spreadsheet_guard` no
+    cell of a .csv begins a formula: domains are its only text that comes from the data.
     Raises `ExportFailed` for another suffix, or where the file cannot be written.
     """
     writers = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jsonl}
@@ -46,7 +48,7 @@ def write_losses(store: Store, run: str, path: Path) -> int:
         nonlocal count
         for batch in batches:
             count += batch.num_rows
-            yield batch
+            yield _guarded(batch) if spreadsheet_guard and path.suffix == ".csv" else batch
 
     try:
         with DurableFile(path) as file:
@@ -56,6 +58,11 @@ def write_losses(store: Store, run: str, path: Path) -> int:
     except OSError as error:
         raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
     return count
+
+
+def _guarded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    domains = pa.array([guarded(domain) for domain in batch["domain"].to_pylist()], pa.string())
+    return batch.set_column(batch.schema.get_field_index("domain"), "domain", domains)
 
 
 def _write_csv(file: DurableFile, batches: Iterator[pa.RecordBatch]) -> None:

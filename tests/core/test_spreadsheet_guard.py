@@ -8,6 +8,7 @@ import pytest
 
 from core.exporting import export_selection
 from core.exporting.writing import FORMULA_STARTS
+from core.loss_table import write_losses
 from core.selection import Selection
 from core.selection.recipe import Amount
 from tests.fakes import ScoredRecord, build_scored_store
@@ -75,3 +76,14 @@ def test_the_names_of_columns_are_guarded_too(tmp_path: Path, name: str) -> None
     header, line = report.path.read_text(encoding="utf-8").splitlines()
     assert header.startswith(f'"\'{name}"')
     assert '"\'=domain"' in line
+
+
+@pytest.mark.parametrize("guard", [False, True])
+def test_a_table_of_losses_guards_its_domains_too(tmp_path: Path, guard: bool) -> None:
+    domains = ["=1+1", "chat", "'@x"]
+    rows = [ScoredRecord(domain, 2.0, 1.0, response=domain) for domain in domains]
+    with build_scored_store(tmp_path / "workspace", rows) as store:
+        assert write_losses(store, "planets", tmp_path / "losses.csv", spreadsheet_guard=guard) == 3
+    with open(tmp_path / "losses.csv", encoding="utf-8", newline="") as file:
+        found = [row["domain"] for row in csv.DictReader(file)]
+    assert found == (["'=1+1", "chat", "''@x"] if guard else domains)
