@@ -23,6 +23,8 @@ _COLUMNS = (
     ("prompt", pa.string()),
     ("response", pa.string()),
 )
+_NAMES = [*(name for name, _ in _COLUMNS), "example_id", "is_first"]
+_CONVERSATION = _NAMES.index("conversation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,19 @@ class RowBlock:
 
 
 class RowBlockBuilder:
-    """Collects rows, and gives them as a block when there are enough."""
+    """Collects rows, and gives them as a block when there are enough: `is_full` says so."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        # Lists of texts, not a tuple a row: the garbage collector would look at each of those again and again.
         self._columns: tuple[list[Any], ...] = tuple([] for _ in _COLUMNS)
-        self._digests: list[bytes] = []
         self._seen: set[bytes] = set()
-        self._batches: list[pa.RecordBatch] = []
+        self._parts: list[list[pa.Array]] = [[] for _ in _NAMES]
         self._rejected: list[Rejected] = []
         self._rows = self._bytes = 0
+        self.is_full = False
 
     def add(self, line: int, domain: str, original: bytes, conversation: bytes, prompt: str, response: str) -> None:
         """Add a row; `conversation` is its canonical JSON (`Example.to_json`) in UTF-8."""
@@ -57,52 +63,68 @@ class RowBlockBuilder:
         conversations.append(conversation)
         prompts.append(prompt)
         responses.append(response)
-        self._digests.append(conversation_digest(conversation))
-        self._rows += 1
         self._bytes += len(original) + 2 * len(conversation)
         if len(lines) >= _BATCH_ROWS or self._bytes > _BLOCK_BYTES:
             self._close_batch()
+            self.is_full = self.is_full or self._rows >= _BLOCK_ROWS or self._bytes > _BLOCK_BYTES
 
     def add_record(self, record: DatasetRow | Rejected) -> None:
         """Add a row, or count a rejected record."""
         if isinstance(record, Rejected):
             self._rejected.append(record)
+            self.is_full = self.is_full or len(self._rejected) >= _BLOCK_ROWS
             return
         example = record.example
         conversation = example.to_json().encode()
         self.add(record.line, record.domain, record.original, conversation, example.prompt, example.response)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time to take the block."""
-        return max(self._rows, len(self._rejected)) >= _BLOCK_ROWS or self._bytes > _BLOCK_BYTES
-
     def take(self) -> RowBlock:
         """What was collected; the builder is empty again."""
-        self._close_batch()
-        block = RowBlock(pa.Table.from_batches(self._batches), tuple(self._rejected))
-        self._batches, self._rejected, self._seen = [], [], set()
-        self._rows = self._bytes = 0
+        if self._columns[0] or not self._parts[0]:
+            self._close_batch()
+        # In one piece, DuckDB writes a block that is a row group as such; from several it makes parts of row groups,
+        # one a thread, which it copies together and writes again when it commits.
+        columns = [_in_one_piece(parts) for parts in self._parts]
+        block = RowBlock(pa.table(columns, _NAMES), tuple(self._rejected))
+        self._begin()
         return block
 
     def _close_batch(self) -> None:
         """Texts become Arrow's every few thousand rows: kept longer, they cost fresh memory for each of them."""
-        if not self._digests and self._batches:
-            return
         arrays = [_array(values, kind) for values, (_, kind) in zip(self._columns, _COLUMNS, strict=True)]
+        digests = [conversation_digest(conversation) for conversation in self._columns[_CONVERSATION]]
         identity = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(16), len(self._digests), [None, pa.py_buffer(b"".join(self._digests))]
+            pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))]
         )
-        is_first = []
-        seen = self._seen
-        for digest in self._digests:
-            is_first.append(digest not in seen)
-            seen.add(digest)
-        arrays += [pa.ExtensionArray.from_storage(pa.uuid(), identity), pa.array(is_first, pa.bool_())]
-        names = [*(name for name, _ in _COLUMNS), "example_id", "is_first"]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, names))
-        for values in (*self._columns, self._digests):
+        is_first = pa.array(self._are_first(digests), pa.bool_())
+        arrays += [pa.ExtensionArray.from_storage(pa.uuid(), identity), is_first]
+        for parts, array in zip(self._parts, arrays, strict=True):
+            parts.append(array)
+        self._rows += len(digests)
+        for values in self._columns:
             values.clear()
+
+    def _are_first(self, digests: list[bytes]) -> list[bool]:
+        """Whether no row of the block before it is of the same example, for each of a batch's rows."""
+        different = set(digests)
+        if len(different) == len(digests) and self._seen.isdisjoint(different):
+            self._seen |= different
+            return [True] * len(digests)
+        is_first = []
+        for digest in digests:
+            is_first.append(digest not in self._seen)
+            self._seen.add(digest)
+        return is_first
+
+
+def _in_one_piece(parts: list[pa.Array]) -> pa.Array | pa.ChunkedArray:
+    """A column's parts as one. They are let go of, so that only one column at a time is in memory twice.
+
+    More bytes than Arrow's offsets of 32 bits reach stay in several pieces, and a single part is not copied.
+    """
+    column = pa.chunked_array(parts)
+    parts.clear()
+    return column.combine_chunks() if column.num_chunks > 1 and column.nbytes < 2**31 else column
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:

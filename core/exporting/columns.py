@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from core.errors import ExportFailed
 from core.exporting.kept_chunks import FIRST_ROWS, KeptRows
-from core.exporting.plain_records import PlainRecords, Shape
-from core.exporting.record_text import FieldText, fits_double, fits_integer, record_fields
+from core.exporting.plain_records import PlainRecords, Shape, shape_of
+from core.exporting.record_text import FieldText, fits_double, fits_integer, name_taken, record_fields
 from core.exporting.score_text import SCORE_COLUMNS
 
 
@@ -72,13 +72,10 @@ class Survey:
         for name, value in fields:
             if name not in self.fields:
                 if self.with_scores and name in SCORE_COLUMNS:
-                    raise ExportFailed(
-                        f"A record already has a field named {name!r}, which the scores would replace. "
-                        "Export without scores, or rename the field."
-                    )
+                    raise name_taken(name)
                 self.fields[name] = Column(name, set())
             self.fields[name].add(value)
-        self.shapes[tuple((name, value.kind) for name, value in fields)] = None
+        self.shapes[shape_of(fields)] = None
 
 
 def sampled(rows: KeptRows, with_scores: bool) -> Survey:

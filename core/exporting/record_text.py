@@ -52,13 +52,18 @@ def with_field(original: bytes, name: str, value: dict[str, Any]) -> bytes:
     """
     names = [found for found, _ in record_fields(original)]
     if name in names:
-        raise ExportFailed(
-            f"A record already has a field named {name!r}, which the scores would replace. "
-            "Export without scores, or rename the field."
-        )
+        raise name_taken(name)
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     body = original.rstrip()[:-1].rstrip()
     return body + (b", " if names else b"") + f"{json.dumps(name)}: {text}}}".encode()
+
+
+def name_taken(name: str) -> ExportFailed:
+    """The error for a record with a field of a name that its scores are to have."""
+    return ExportFailed(
+        f"A record already has a field named {name!r}, which the scores would replace. "
+        "Export without scores, or rename the field."
+    )
 
 
 def record_fields(original: bytes) -> Iterator[tuple[str, FieldText]]:

@@ -57,8 +57,7 @@ class PlainReader:
 
     def read(self, original: bytes) -> PlainConversation | None:
         """The conversation in a record's bytes, or None where the strict way must decide."""
-        # Fewer brackets than levels are not too deep, wherever they stand, be it in a value that a later one replaces.
-        if not self._usable or original.count(b"[") + original.count(b"{") > self._levels:
+        if not self._usable or not self._is_shallow(original):
             return None
         try:
             fields = orjson.loads(original)
@@ -83,6 +82,12 @@ class PlainReader:
             return None
         domain = self._rule.domain_of(fields) if self._domain is None else self._domain
         return _conversation(domain, turns)
+
+    def _is_shallow(self, original: bytes) -> bool:
+        """Whether there are too few brackets to be too deep, wherever they stand: a later value may replace theirs."""
+        if original.find(b"[") < 0 and original.find(b"{", 1) < 0:  # which is quicker than to count them
+            return self._levels > 0
+        return original.count(b"[") + original.count(b"{") <= self._levels
 
     def _new_plan(self, names: tuple[str, ...]) -> _Plan | None:
         if len(self._plans) >= _PLANS_KEPT:

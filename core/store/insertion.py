@@ -56,20 +56,20 @@ def _insert_rows(
     connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: pa.Table
 ) -> None:
     numbers = np.arange(first_number, first_number + rows.num_rows)
-    connection.register("new_rows", rows.append_column("row_number", pa.array(numbers, pa.int64())))
-    fetch_all(
-        connection,
-        "INSERT INTO dataset_row SELECT ?, row_number, example_id, domain, ?, line, original FROM new_rows",
-        [dataset_id, source_id],
+    # A relation, not a registered table: that one's memory is held until the end of the transaction, a whole import.
+    new_rows = connection.from_arrow(rows.append_column("row_number", pa.array(numbers, pa.int64())))
+    new_rows.query(
+        "new_rows",
+        "INSERT INTO dataset_row "
+        f"SELECT {dataset_id:d}, row_number, example_id, domain, {source_id:d}, line, original FROM new_rows",
     )
-    fetch_all(
-        connection,
+    new_rows.query(
+        "new_rows",
         """
         INSERT INTO example SELECT example_id, conversation, prompt, response FROM new_rows
         WHERE is_first AND example_id NOT IN (SELECT example_id FROM example)
         """,
     )
-    connection.unregister("new_rows")
 
 
 def _insert_rejections(connection: duckdb.DuckDBPyConnection, source_id: int, rejections: tuple[Rejected, ...]) -> None:
