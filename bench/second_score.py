@@ -72,7 +72,7 @@ def _bring_losses(workspace: Path, request: ScoreRequest) -> None:
     with Store.open(workspace, "bench.second_score") as store:
         plan = plan_scoring(store, request)
         for role in ROLES:
-            missing = plan.missing[role]
+            missing = pa.Table.from_batches(list(store.missing_losses(request.dataset, plan.loss_sets[role])))
             columns = {
                 "example_id": missing["example_id"],
                 "nll_sum": random.gamma(4.0, 10.0, missing.num_rows),

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from core import settings
 from core.devices import resolve_device, resolve_dtype
 from core.encoding import EncodingSpec
@@ -53,7 +51,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `missing` holds each role's examples without a loss."""
+    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks."""
 
     request: ScoreRequest
     models: dict[str, ModelSpec]
@@ -63,17 +61,12 @@ class ScorePlan:
     dtype: str
     row_count: int
     unique_examples: int
-    missing: dict[str, pa.Table]
-
-    @property
-    def computed(self) -> dict[str, int]:
-        """Losses to compute, by role."""
-        return {role: self.missing[role].num_rows for role in ROLES}
+    computed: dict[str, int]
 
     @property
     def cached(self) -> dict[str, int]:
         """Losses that are there already, by role."""
-        return {role: self.unique_examples - self.missing[role].num_rows for role in ROLES}
+        return {role: self.unique_examples - self.computed[role] for role in ROLES}
 
     @property
     def is_complete(self) -> bool:
@@ -138,8 +131,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
         for role, spec in models.items()
     }
     store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"])
-    missing = {role: store.missing_losses(request.dataset, loss_sets[role]) for role in ROLES}
-    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, missing)
+    computed = {role: store.missing_count(request.dataset, loss_sets[role]) for role in ROLES}
+    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed)
 
 
 def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> EncodingSpec:
@@ -176,14 +169,17 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "parts": parts,
         "then": list(then),
     }
-    return create_job(store.workspace, request, {role: _without_domain(plan.missing[role]) for role in roles})
+    dataset = plan.request.dataset
+    return create_job(
+        store.workspace, request, {role: store.missing_losses(dataset, plan.loss_sets[role]) for role in roles}
+    )
 
 
 def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
     """Make the job that times a short probe of the plan; its examples are a sample spread over the ids."""
-    pool = max(plan.missing.values(), key=lambda table: table.num_rows)
-    step = max(1, pool.num_rows // _ESTIMATE_ROWS)
-    sample = pool.take(list(range(0, pool.num_rows, step)))
+    role = max(ROLES, key=lambda role: plan.computed[role])
+    every = max(1, plan.computed[role] // _ESTIMATE_ROWS)
+    sample = store.missing_losses(plan.request.dataset, plan.loss_sets[role], every)
     request = {
         "kind": "estimate",
         "dataset": plan.request.dataset,
@@ -194,7 +190,7 @@ def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
         "dtype": plan.dtype,
         "missing": plan.computed,
     }
-    return create_job(store.workspace, request, {"examples": _without_domain(sample)})
+    return create_job(store.workspace, request, {"examples": sample})
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
@@ -207,7 +203,11 @@ def create_train_job(store: Store, request: TrainRequest) -> Job:
     folder = store.workspace / "models" / request.name
     if folder.exists():
         raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another name.")
-    return create_job(store.workspace, fields, {"examples": _training_rows(store, request.dataset)})
+    sql = """
+        SELECT example_id::VARCHAR AS example_id, conversation, domain
+        FROM dataset_row JOIN example USING (example_id) WHERE dataset_id = ? ORDER BY row_number
+    """
+    return create_job(store.workspace, fields, {"examples": store.batches(sql, [store.dataset_id(request.dataset)])})
 
 
 def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
@@ -238,7 +238,8 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         "lora_rank": request.lora_rank,
         "device": request.device,
     }
-    data = _training_rows(store, request.dataset)["example_id"].to_pylist()
+    sql = "SELECT example_id::VARCHAR FROM dataset_row WHERE dataset_id = ? ORDER BY row_number"
+    data = [row[0] for row in store.rows(sql, [store.dataset_id(request.dataset)])]
     text = json.dumps([fields, data], sort_keys=True)
     identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return {**fields, "identity": identity, "then": list(request.then)}
@@ -260,18 +261,6 @@ def _count_rows(store: Store, dataset: str) -> tuple[int, int]:
     if not rows:
         raise NoUsableRows(f"The dataset {dataset!r} has no rows to score. Import a file into it first.")
     return int(rows), int(unique)
-
-
-def _training_rows(store: Store, dataset: str) -> pa.Table:
-    sql = """
-        SELECT example_id::VARCHAR AS example_id, conversation, domain
-        FROM dataset_row JOIN example USING (example_id) WHERE dataset_id = ? ORDER BY row_number
-    """
-    return pa.Table.from_batches(list(store.batches(sql, [store.dataset_id(dataset)])))
-
-
-def _without_domain(table: pa.Table) -> pa.Table:
-    return table.append_column("domain", pa.array([""] * table.num_rows, pa.string()))
 
 
 def _encoding_fields(encoding: EncodingSpec) -> dict[str, Any]:

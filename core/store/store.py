@@ -1,7 +1,7 @@
 """The store: what a workspace keeps of datasets, losses and runs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -17,6 +17,11 @@ from core.store.database import Database
 from core.store.insertion import ensure_dataset, insert_records
 from core.store.scored_stamp import is_current, keep_stamp
 from core.store.scored_table import build_scored_table, scored_table
+
+_MISSING = """
+    SELECT example_id FROM dataset_row
+    WHERE dataset_id = ? AND example_id NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
+"""
 
 
 class Store(Database):
@@ -123,16 +128,21 @@ class Store(Database):
 
         return self.write(change)
 
-    def missing_losses(self, dataset: str, loss_set_id: int) -> pa.Table:
-        """Examples of a dataset that this loss set lacks: `example_id` (text), `conversation`, one row an example."""
-        sql = """
-            SELECT DISTINCT example_id::VARCHAR AS example_id, conversation
-            FROM dataset_row JOIN example USING (example_id)
-            WHERE dataset_id = ? AND example_id NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
-            ORDER BY example_id
+    def missing_count(self, dataset: str, loss_set_id: int) -> int:
+        """How many examples of a dataset this loss set lacks."""
+        sql = f"SELECT count(DISTINCT example_id) FROM ({_MISSING})"
+        return int(self.rows(sql, [self.dataset_id(dataset), loss_set_id])[0][0])
+
+    def missing_losses(self, dataset: str, loss_set_id: int, every: int = 1) -> Iterator[pa.RecordBatch]:
+        """Examples of a dataset that this loss set lacks, by id, in batches: `example_id` (text), `conversation` and an
+        empty `domain`, one row an example. `every`: the first of every so many of them."""
+        sql = f"""
+            SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example WHERE example_id IN (
+                SELECT example_id FROM (SELECT DISTINCT example_id FROM ({_MISSING}))
+                QUALIFY (row_number() OVER (ORDER BY example_id) - 1) % ? = 0
+            ) ORDER BY example.example_id
         """
-        with self._cursor() as cursor:
-            return cursor.sql(sql, params=[self.dataset_id(dataset), loss_set_id]).to_arrow_table()
+        return self.batches(sql, [self.dataset_id(dataset), loss_set_id, every])
 
     def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
         """Add a shard's losses (`core.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.

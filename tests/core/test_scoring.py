@@ -57,7 +57,8 @@ def conversation(number: int) -> Example:
 
 def ingest(store: Store, plan: ScorePlan, role: str, count: int) -> None:
     """Losses for the first `count` of the examples that the plan is missing."""
-    ids = plan.missing[role]["example_id"].to_pylist()[:count]
+    batches = store.missing_losses(plan.request.dataset, plan.loss_sets[role])
+    ids = [example_id for batch in batches for example_id in batch["example_id"].to_pylist()][:count]
     rows = [
         {"example_id": example_id, "nll_sum": 1.0, "token_count": 1, "truncated": False, "reason": None}
         for example_id in ids

@@ -235,7 +235,7 @@ def test_relabelling_a_domain_keeps_cached_losses(store: Store) -> None:
     add(store)
     base_set, _ = score(store)
     assert store.relabel_domain("planets", "math", "chat") == 1
-    assert store.missing_losses("planets", base_set).num_rows == 0
+    assert store.missing_count("planets", base_set) == 0
     table = store.run("first")["table"]
     assert store.rows(f"SELECT domain, base_nll_sum FROM {table} ORDER BY row_number") == [
         ("chat", 20.0),
@@ -251,7 +251,7 @@ def test_losses_outlive_their_dataset(store: Store) -> None:
     for table in ("dataset", "source", "dataset_row", "run"):
         assert store.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     add(store, dataset="planets again")
-    assert store.missing_losses("planets again", base_set).num_rows == 0
+    assert store.missing_count("planets again", base_set) == 0
 
 
 def test_an_unknown_dataset_is_answered_with_those_there_are(store: Store) -> None:
@@ -265,22 +265,30 @@ def test_an_unknown_dataset_is_answered_with_those_there_are(store: Store) -> No
 # Losses
 
 
+def missing_responses(store: Store, loss_set: int) -> list[str]:
+    batches = store.missing_losses("planets", loss_set)
+    return [Example.from_json(text).response for batch in batches for text in batch["conversation"].to_pylist()]
+
+
+def ids_of(store: Store) -> list[str]:
+    return [row[0] for row in store.rows("SELECT example_id::VARCHAR FROM example")]
+
+
 def test_duplicates_are_scored_once(store: Store) -> None:
     add(store)
-    missing = store.missing_losses("planets", store.ensure_loss_set("base weights", "encoding", "base"))
-    assert missing.num_rows == 2
-    assert [Example.from_json(text).response for text in sorted(missing["conversation"].to_pylist())] == [
-        "Mars",
-        "Venus",
-    ]
+    base_set = store.ensure_loss_set("base weights", "encoding", "base")
+    assert store.missing_count("planets", base_set) == 2
+    assert sorted(missing_responses(store, base_set)) == ["Mars", "Venus"]
+    (one,) = store.missing_losses("planets", base_set, every=2)
+    assert one["example_id"].to_pylist() == [min(ids_of(store))]
 
 
 def test_only_what_a_loss_set_lacks_is_missing(store: Store) -> None:
     add(store)
     base_set = store.ensure_loss_set("base weights", "encoding", "base")
     assert store.ingest_shard("one", base_set, losses_of(Mars=20.0)) == 1
-    (missing,) = store.missing_losses("planets", base_set)["conversation"].to_pylist()
-    assert Example.from_json(missing).response == "Venus"
+    assert store.missing_count("planets", base_set) == 1
+    assert missing_responses(store, base_set) == ["Venus"]
 
 
 def test_a_loss_set_is_told_by_model_and_encoding_and_by_nothing_else(store: Store) -> None:
@@ -291,7 +299,7 @@ def test_a_loss_set_is_told_by_model_and_encoding_and_by_nothing_else(store: Sto
     assert other_encoding != base_set
     add(store)
     store.ingest_shard("one", base_set, losses_of(Mars=20.0, Venus=10.0))
-    assert store.missing_losses("planets", other_encoding).num_rows == 2
+    assert store.missing_count("planets", other_encoding) == 2
 
 
 def test_a_shard_ingested_twice_counts_once(store: Store) -> None:
