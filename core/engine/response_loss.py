@@ -18,7 +18,8 @@ from core.encoding import Encoded
 from core.engine.loss_engine import LossEngine, PackTensors
 from core.errors import ModelUnusable
 
-_NOISE_ROWS = 8
+NOISE_ROWS = 8
+"""Rows that each model computes twice, together and alone, to measure its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def measure_noise(model: torch.nn.Module | LossEngine, encoded: Sequence[Encoded
     """
     engine = model if isinstance(model, LossEngine) else LossEngine(model)
     usable = sorted((item for item in encoded if item.reason is None), key=lambda item: len(item.input_ids))
-    step = max(1, len(usable) // _NOISE_ROWS)
-    sample = usable[::step][:_NOISE_ROWS]
+    step = max(1, len(usable) // NOISE_ROWS)
+    sample = usable[::step][:NOISE_ROWS]
     while True:
         if not sample:
             return 0.0

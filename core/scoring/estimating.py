@@ -16,6 +16,7 @@ from core.devices import batch_budget, resolve_device, scoring_processes
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows
+from core.engine.response_loss import NOISE_ROWS
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
@@ -44,15 +45,17 @@ def estimate(job: Job) -> dict[str, Any]:
     usable = [item for item in encoded if item.reason is None]
     missing = {role: count for role, count in request["missing"].items() if count}
     tokens = sum(len(item.input_ids) for item in usable) / max(1, len(encoded)) * sum(missing.values())
-    scoring = loading = 0.0
+    scoring = loading = computed = 0.0
     if usable and tokens:
+        noise = 2 * min(NOISE_ROWS, len(usable)) / len(usable)
+        computed = tokens + noise * sum(_lengths(usable)) * len(missing)
         scoring, loading = _scoring_seconds(
-            job, usable, {role: count / len(encoded) for role, count in missing.items()}
+            job, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
         )
     reading = encoding_seconds * max(missing.values(), default=0)
     return {
         "tokens": round(tokens),
-        "tokens_per_second": tokens / scoring if scoring else None,
+        "tokens_per_second": computed / scoring if scoring else None,
         "seconds": started + loading + reading + scoring if scoring else 0.0,
         "unscorable": 1 - len(usable) / max(1, len(encoded)),
         "truncated": sum(item.truncated for item in encoded) / max(1, len(encoded)),
