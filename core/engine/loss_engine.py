@@ -27,7 +27,7 @@ from core.engine.model_parts import (
     scored_positions,
     trunk_states,
 )
-from core.engine.packed_attention import PackedPlaces, PackingUnsupported, has_varlen, packed_attention
+from core.engine.packed_attention import PackedPlaces, PackingUnsupported, has_blocks, has_varlen, packed_attention
 from core.engine.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
@@ -59,11 +59,11 @@ class PackTensors:
     targets: torch.Tensor
 
     @classmethod
-    def of(cls, pack: Pack, varlen: bool) -> "PackTensors":
+    def of(cls, pack: Pack, varlen: bool, blocks: bool) -> "PackTensors":
         """In the main memory."""
         arrays = (pack.input_ids, pack.position_ids, pack.state_index, pack.row_index, pack.targets)
         ids, positions, states, rows, targets = (torch.from_numpy(array) for array in arrays)
-        return cls(ids[None], positions[None], PackedPlaces.of(pack, varlen), states, rows, targets)
+        return cls(ids[None], positions[None], PackedPlaces.of(pack, varlen, blocks), states, rows, targets)
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
         """Each tensor as `move` gives it."""
@@ -91,6 +91,7 @@ class LossEngine:
             self._length_limit = length_limit(self._causal) if self.splits else None
             self._head = plain_head(self._causal) if self.splits and ways.tiled else None
             self._varlen = ways.varlen and has_varlen(self._device, self._dtype)
+            self._blocks = ways.fast_products and has_blocks(self._device, self._dtype)
             self.packs, self._why_padded = self._packing_agrees()
             if self._varlen and not self.packs:  # the other form of attention
                 self._varlen = False
@@ -105,7 +106,7 @@ class LossEngine:
         """The rows' pack, where they are computed in one, in memory that a GPU copies from by itself."""
         if not self.packs or any(self._is_alone(len(row.input_ids)) for row in rows):
             return None
-        tensors = PackTensors.of(pack_rows(rows, self._ways.shared), self._varlen)
+        tensors = PackTensors.of(pack_rows(rows, self._ways.shared), self._varlen, self._blocks)
         return tensors.moved(torch.Tensor.pin_memory) if self._device.type == "cuda" else tensors
 
     def _side(self) -> AbstractContextManager[Any]:
@@ -227,7 +228,7 @@ class LossEngine:
         if not self._ways.packed:
             return False, "not asked for"
         rows = self._probe_rows()
-        pack = PackTensors.of(pack_rows(rows), self._varlen).moved(lambda tensor: tensor.to(self._device))
+        pack = PackTensors.of(pack_rows(rows), self._varlen, self._blocks).moved(lambda part: part.to(self._device))
         try:
             packed = self._packed_states(pack)
             check_windows(self._causal.config.get_text_config(), pack.places.windows)

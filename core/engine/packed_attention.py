@@ -2,11 +2,12 @@
 
 Registered with transformers under `NAME`. No mask is registered for it, so transformers builds none.
 
-Two forms of the same: segments of like length side by side, by scaled dot products of any device and precision; and on
-a GPU in half precision all segments in one call of torch's flash attention of variable length, without any padding.
+Three forms of the same: segments of like length side by side, by scaled dot products of any device and precision; on
+a GPU in half precision all segments in one call of torch's flash attention of variable length, without any padding; on
+a CPU in float32 a segment's queries block by block as products of matrices, the fastest of what its libraries do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,11 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from core.engine.packing import Pack
+from core.engine.packing import Pack, Segment
 
 NAME = "lobass_packed"
+_BLOCK_QUERIES = 128
+"""More compute scores of keys that no query of the block sees; fewer make small products."""
 
 
 class PackingUnsupported(Exception):
@@ -29,6 +32,11 @@ class PackingUnsupported(Exception):
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether flash attention of variable length takes tensors of that kind."""
     return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+def has_blocks(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether queries block by block are the faster form for tensors of that kind."""
+    return device.type == "cpu" and dtype == torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Runs:
 
 @dataclass(slots=True)
 class PackedPlaces:
-    """What the attention function needs of a pack, on the model's device: `runs`, or else the rest.
+    """What the attention function needs of a pack, on the model's device: `runs`, or `blocks`, or else the rest.
 
     buckets: places [segments x longest] of the tokens of segments of like length; answers [tokens]: where each token's
     result lies among the buckets'. `windows` collects the sliding window that each layer asked for, by its number.
@@ -74,19 +82,21 @@ class PackedPlaces:
     buckets: list[torch.Tensor]
     answers: torch.Tensor
     runs: Runs | None = None
+    blocks: tuple[Segment, ...] | None = None
     windows: dict[int, int | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pack: Pack, varlen: bool = False) -> "PackedPlaces":
+    def of(cls, pack: Pack, varlen: bool = False, blocks: bool = False) -> "PackedPlaces":
         """Those of a pack, in the main memory."""
-        if varlen:
-            return cls([], torch.zeros(0, dtype=torch.long), Runs.of(pack))
+        if varlen or blocks:
+            runs = Runs.of(pack) if varlen else None
+            return cls([], torch.zeros(0, dtype=torch.long), runs, None if varlen else pack.segments)
         return cls([torch.from_numpy(bucket.places) for bucket in pack.buckets], torch.from_numpy(pack.answers))
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackedPlaces":
         """Each tensor as `move` gives it; no windows are collected yet."""
         runs = None if self.runs is None else self.runs.moved(move)
-        return PackedPlaces([move(bucket) for bucket in self.buckets], move(self.answers), runs)
+        return PackedPlaces([move(bucket) for bucket in self.buckets], move(self.answers), runs, self.blocks)
 
 
 @contextmanager
@@ -128,6 +138,8 @@ def _attend(
     query, key, value = query[0], key[0], value[0]
     if packed_places.runs is not None:
         return _attend_runs(query, key, value, packed_places.runs, scaling, sliding_window).unsqueeze(0), None
+    if packed_places.blocks is not None:
+        return _attend_blocks(query, key, value, packed_places.blocks, scaling, sliding_window).unsqueeze(0), None
     answers = [
         _attend_rows(_rows(query, places), _rows(key, places), _rows(value, places), scaling, sliding_window)
         .transpose(1, 2)
@@ -155,6 +167,53 @@ def _attend_runs(
     )
     assert isinstance(attended, torch.Tensor)
     return attended
+
+
+def _attend_blocks(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Sequence[Segment],
+    scaling: float | None,
+    window: int | None,
+) -> torch.Tensor:
+    """[heads x tokens x width] -> [tokens x heads x width]; a shared beginning's own queries are computed once."""
+    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    answers = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+    for segment in segments:
+        keys, values = (_seen_by(segment, states) for states in (key, value))
+        for start in range(0, segment.length, _BLOCK_QUERIES):
+            end = min(start + _BLOCK_QUERIES, segment.length)
+            last = segment.shared_length + end
+            first = 0 if window is None else max(0, last - (end - start) - window + 1)
+            block = slice(segment.start + start, segment.start + end)
+            answers[block] = _attend_block(query[:, block], keys[:, first:last], values[:, first:last], window)
+    return answers
+
+
+def _seen_by(segment: Segment, states: torch.Tensor) -> torch.Tensor:
+    """Of [heads x tokens x width], what the segment's last token attends to."""
+    own = states[:, segment.start : segment.start + segment.length]
+    shared = states[:, segment.shared_start : segment.shared_start + segment.shared_length]
+    return torch.cat((shared, own), 1)
+
+
+def _attend_block(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None) -> torch.Tensor:
+    """[heads x queries x width], already scaled, the last of them at the last key -> [queries x heads x width]."""
+    (heads, queries, width), (key_heads, keys, _) = query.shape, key.shape
+    scores = _products(query.reshape(key_heads, -1, width), key).view(heads, queries, keys)
+    scores[..., keys - queries :] += torch.full((queries, queries), -torch.inf).triu_(1)
+    if window is not None and keys > window:
+        scores.masked_fill_(torch.ones(queries, keys, dtype=torch.bool).tril_(keys - queries - window), -torch.inf)
+    attended = _products(scores.softmax(-1).view(key_heads, -1, keys), value.transpose(1, 2))
+    return attended.view(heads, queries, -1).transpose(0, 1)
+
+
+def _products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """[heads x m x n] and [heads x k x n] -> [heads x m x k]; those of one head by `F.linear`, see `fast_products`."""
+    if len(left) == 1:
+        return F.linear(left[0], right[0].contiguous())[None]
+    return torch.bmm(left, right.transpose(1, 2))
 
 
 def _rows(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

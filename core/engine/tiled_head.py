@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-_TILE_POSITIONS = 512
+_TILE_POSITIONS = 1024
 _TILE_TOKENS = 2048
-"""A tile of logits and the weights that make it lie in the cache: 4 MB and, at a width of 640, 5 MB."""
+"""A tile of logits, at most 8 MB, and the weights that make it lie in the cache."""
 _TILE_TOKENS_CUDA = 16384
 
 
@@ -43,14 +43,15 @@ class Head:
         return torch.cat(parts)
 
     def _losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        reference = total = picked = torch.zeros(0)
+        reference = torch.zeros(0)
+        total = torch.zeros_like(targets, dtype=torch.float64)
+        picked = _Picked(targets, self._tile_tokens(states), len(self.weight))
         for start, logits in self._tiles(states):
             if start == 0:
                 reference = logits.amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).min)
-                total, picked = torch.zeros_like(targets, dtype=torch.float64), torch.zeros_like(reference[:, 0])
-            picked = _picked(logits, targets - start, picked)
+            picked.look(start, logits)
             total += logits.sub_(reference).exp_().sum(1)
-        losses = total.log().float() + reference[:, 0] - picked
+        losses = total.log().float() + reference[:, 0] - picked.logits
         again = ~torch.isfinite(losses)
         if again.any():
             losses[again] = self._losses_by_running_maximum(states[again], targets[again])
@@ -58,15 +59,15 @@ class Head:
 
     def _losses_by_running_maximum(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         total = torch.full(targets.shape, -torch.inf, device=states.device)
-        picked = torch.zeros_like(total)
+        picked = _Picked(targets, self._tile_tokens(states), len(self.weight))
         for start, logits in self._tiles(states):
-            picked = _picked(logits, targets - start, picked)
+            picked.look(start, logits)
             total = torch.logaddexp(total, logits.logsumexp(1))
-        return total - picked
+        return total - picked.logits
 
     def _tiles(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """First token and logits [positions x tile], float32 and the caller's to overwrite, of each tile."""
-        size = _TILE_TOKENS_CUDA if states.is_cuda else _TILE_TOKENS
+        size = self._tile_tokens(states)
         for start in range(0, len(self.weight), size):
             bias = None if self.bias is None else self.bias[start : start + size]
             logits = F.linear(states, self.weight[start : start + size], bias)
@@ -76,9 +77,25 @@ class Head:
                 logits.div_(self.cap).tanh_().mul_(self.cap)
             yield start, logits.float()
 
+    @staticmethod
+    def _tile_tokens(states: torch.Tensor) -> int:
+        return _TILE_TOKENS_CUDA if states.is_cuda else _TILE_TOKENS
 
-def _picked(logits: torch.Tensor, places: torch.Tensor, picked: torch.Tensor) -> torch.Tensor:
-    """`picked`, with the logits at `places` where these lie in the tile."""
-    size = logits.shape[1]
-    inside = (places >= 0) & (places < size)
-    return torch.where(inside, logits.gather(1, places.clamp(0, size - 1)[:, None])[:, 0], picked)
+
+class _Picked:
+    """The logit of each target, taken from the tile that it lies in; positions are put in order of their targets."""
+
+    def __init__(self, targets: torch.Tensor, tile_tokens: int, vocabulary: int) -> None:
+        self._targets, self._order = targets.sort()
+        starts = torch.arange(0, vocabulary + tile_tokens, tile_tokens, device=targets.device)
+        self._ends = torch.searchsorted(self._targets, starts).tolist()
+        self._tile_tokens = tile_tokens
+        self.logits = torch.zeros(targets.shape, device=targets.device)
+
+    def look(self, start: int, logits: torch.Tensor) -> None:
+        """The logits [positions x tile] of the tile that begins with the token `start`."""
+        tile = start // self._tile_tokens
+        inside = slice(self._ends[tile], self._ends[tile + 1])
+        if inside.start < inside.stop:
+            positions = self._order[inside]
+            self.logits[positions] = logits[positions, self._targets[inside] - start]

@@ -203,6 +203,23 @@ def test_attention_of_variable_length_that_does_not_agree_is_not_used(
     np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("window", [100, 300])
+def test_a_window_longer_than_what_the_engine_tries_it_on_gives_the_losses_of_labels(window: int) -> None:
+    model: Any = make_model("gemma3")
+    model.config.sliding_window = window
+    for layer in model.model.layers:
+        layer.self_attn.sliding_window = window if layer.self_attn.sliding_window else None
+    random = np.random.default_rng(0)
+    header = random.integers(5, 400, 40).tolist()
+    rows = [
+        row_of(header + random.integers(5, 400, size).tolist(), [0] * 60 + [1] * (size - 20)) for size in (500, 30, 290)
+    ]
+    engine = LossEngine(model)
+    assert engine.packs
+    expected = [label_loss(model, row) for row in rows]
+    np.testing.assert_allclose(engine.nll_sums(rows) / [row.token_count for row in rows], expected, rtol=0, atol=1e-5)
+
+
 def test_packs_made_ahead_by_a_thread_give_the_same_losses(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
