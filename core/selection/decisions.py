@@ -1,6 +1,7 @@
 """Decisions: SQL that says of every row of a run whether a recipe keeps it, and if not, why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from core.filters import Query
@@ -13,6 +14,7 @@ DUPLICATE = "duplicate of an eligible row"
 NEAR_DUPLICATE = "near duplicate of an eligible row that ranks higher"
 LEFT_OUT_BY_HAND = "left out by hand"
 _NO_LIMIT = 2**62
+_RUNNING_TOKENS = "sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)"  # up to and with the row
 _NO_SCORE = """coalesce(reason, CASE WHEN non_finite THEN 'non_finite' WHEN no_scored_token THEN 'no_scored_token'
     WHEN not_scored THEN 'not_scored' WHEN zero_base_loss THEN 'zero_base_loss' ELSE 'undefined' END)"""
 
@@ -26,75 +28,50 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
     them. A row is judged by the first that applies: a hand pick, no score, a filter, a duplicate, a near duplicate,
     the cut. Ties are broken by example_id, then row_number.
     """
-    order = ORDERS[selection.order]
-    objection, reasons, objection_values = _objection(selection, table)
-    picked, picked_values = _picked(selection, keep=True)
-    ranking = _ranking_key(bool(picked_values))
     marks = ", ".join("(?::VARCHAR, ?::INTEGER, ?::BIGINT, ?::BIGINT)" for _ in limits)
-    eligible, others, near_values = _eligible(near_set, ranking)
+    pools: Query = ("budget ON pool = domain", []) if selection.scope == "domain" else ("budget ON pool = ?", [POOL])
+    found = _eligible(selection, table, pools, "domain, pool_id", near_set)
+    # Left out of the pass where no budget is in tokens.
+    running = "0" if all(budget.unit == "rows" for budget in limits.values()) else _RUNNING_TOKENS
     sql = f"""
         WITH budget(pool, pool_id, row_limit, token_limit) AS (VALUES {marks}),
-        judged AS (
-            SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection
-            FROM {table} JOIN budget ON pool = {"domain" if selection.scope == "domain" else "?"}
-        ),
-        scored AS (
-            SELECT row_number, example_id, domain, token_count, value, picked, pool_id, {order.sql} AS sort_key
-            FROM judged WHERE objection = 0
-        ),
-        {eligible},
+        {found.sql},
         ranked AS (
-            SELECT *, row_number() OVER ranking AS rank, {_running(limits)} AS running_tokens
+            SELECT *, row_number() OVER ranking AS rank, {running} AS running_tokens
             FROM eligible
-            WINDOW ranking AS (PARTITION BY pool_id ORDER BY {ranking})
+            WINDOW ranking AS (PARTITION BY pool_id ORDER BY {found.ranking})
         )
         SELECT row_number, example_id, domain, token_count, value, picked, rank,
             if(picked OR (rank <= row_limit AND running_tokens <= token_limit), '{KEPT}', '{BELOW_THE_CUT}') AS outcome
         FROM ranked JOIN budget USING (pool_id)
-        {others}
+        {found.fallen}
         UNION ALL
-        SELECT row_number, example_id, domain, token_count, value, picked, NULL, {reasons} AS outcome
+        SELECT row_number, example_id, domain, token_count, value, picked, NULL, {found.reasons} AS outcome
         FROM judged WHERE objection > 0
     """
     values: list[Any] = []
     for pool_id, (pool, budget) in enumerate(limits.items()):
         by_rows = budget.unit == "rows"
         values += [pool, pool_id, budget.wanted if by_rows else _NO_LIMIT, _NO_LIMIT if by_rows else budget.wanted]
-    values += picked_values + objection_values
-    values += [POOL] if selection.scope == "pooled" else []
-    values += [str(selection.seed)] * order.sql.count("?")
-    values += near_values
-    return sql, values
+    return sql, values + found.values
 
 
 def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_set: int | None = None) -> Query:
     """The rows that `decisions` ranks, whatever the amounts: place (from 1, over all pools in their order), pool and
     domain (their numbers, from 0 in the order of `domains`; the one pool of the pooled scope is 0), rank (from 1 in the
     pool), running_tokens (of the pool, up to and with the row), row_number, token_count, value, picked."""
-    order = ORDERS[selection.order]
-    objection, _, objection_values = _objection(selection, table)
-    picked, picked_values = _picked(selection, keep=True)
-    ranking = _ranking_key(bool(picked_values))
-    eligible, _, near_values = _eligible(near_set, ranking)
+    pool = "domain_number" if selection.scope == "domain" else "0"
+    found = _eligible(selection, table, ("known USING (domain)", []), f"domain_number, {pool} AS pool_id", near_set)
     sql = f"""
         WITH known(domain, domain_number) AS (VALUES {", ".join("(?::VARCHAR, ?::INTEGER)" for _ in domains)}),
-        judged AS (SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection FROM {table}),
-        scored AS (
-            SELECT {"domain_number" if selection.scope == "domain" else "0"} AS pool_id, domain_number, row_number,
-                example_id, token_count, value, picked, {order.sql} AS sort_key
-            FROM judged JOIN known USING (domain) WHERE objection = 0
-        ),
-        {eligible}
+        {found.sql}
         SELECT row_number() OVER () AS place, * FROM (
             SELECT pool_id AS pool, domain_number AS domain, row_number() OVER ranking AS rank,
-                sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)::BIGINT AS running_tokens,
-                row_number, token_count, value, picked
-            FROM eligible WINDOW ranking AS (PARTITION BY pool_id ORDER BY {ranking}) ORDER BY pool, rank
+                {_RUNNING_TOKENS}::BIGINT AS running_tokens, row_number, token_count, value, picked
+            FROM eligible WINDOW ranking AS (PARTITION BY pool_id ORDER BY {found.ranking}) ORDER BY pool, rank
         )
     """
-    numbered = [value for number, domain in enumerate(domains) for value in (domain, number)]
-    seeds = [str(selection.seed)] * order.sql.count("?")
-    return sql, [*numbered, *picked_values, *objection_values, *seeds, *near_values]
+    return sql, [*(value for number, domain in enumerate(domains) for value in (domain, number)), *found.values]
 
 
 def left_out(selection: Selection, table: str) -> Query:
@@ -107,9 +84,42 @@ def left_out(selection: Selection, table: str) -> Query:
     return sql, values
 
 
-def _ranking_key(by_hand: bool) -> str:
-    # Only where somebody picked a row: a longer sort key costs every row.
-    return ("picked DESC, " if by_hand else "") + "sort_key, example_id, row_number"
+@dataclass(frozen=True, slots=True)
+class _Eligible:
+    """SQL of the tables `judged` (every row with value, picked and objection), `scored` (those that meet none) and
+    `eligible` (of those, what no near duplicate stands before), with their parameters; the sort key of the eligible
+    ones; SQL that says why a judged row meets an objection; and SQL of the rows that fall to a better one of their
+    group, to be added to a union."""
+
+    sql: str
+    values: list[Any]
+    ranking: str
+    reasons: str
+    fallen: str
+
+
+def _eligible(selection: Selection, table: str, joined: Query, columns: str, near_set: int | None) -> _Eligible:
+    """What may be ranked: the table's rows joined to what names their pools, of which `columns` are carried along."""
+    order = ORDERS[selection.order]
+    objection, reasons, objection_values = _objection(selection, table)
+    picked, picked_values = _picked(selection, keep=True)
+    # By hand only where somebody picked a row: a longer sort key costs every row.
+    ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
+    unique, fallen, near_values = _without_near_duplicates(near_set, ranking)
+    sql = f"""
+        judged AS (
+            SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection
+            FROM {table} JOIN {joined[0]}
+        ),
+        scored AS (
+            SELECT row_number, example_id, token_count, value, picked, {columns}, {order.sql} AS sort_key
+            FROM judged WHERE objection = 0
+        ),
+        {unique}
+    """
+    seeds = [str(selection.seed)] * order.sql.count("?")
+    values = [*picked_values, *objection_values, *joined[1], *seeds, *near_values]
+    return _Eligible(sql, values, ranking, reasons, fallen)
 
 
 def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
@@ -162,7 +172,7 @@ def _duplicate(selection: Selection, table: str) -> Query:
     return f"row_number NOT IN ({first})", values
 
 
-def _eligible(near_set: int | None, ranking: str) -> tuple[str, str, list[Any]]:
+def _without_near_duplicates(near_set: int | None, ranking: str) -> tuple[str, str, list[Any]]:
     """SQL of the eligible rows, of those that fall to a better one of their group, and parameters."""
     if near_set is None:
         return "eligible AS (FROM scored)", "", []
@@ -180,10 +190,3 @@ def _eligible(near_set: int | None, ranking: str) -> tuple[str, str, list[Any]]:
         FROM scored WHERE row_number IN (FROM fallen)
     """
     return eligible, others, [near_set]
-
-
-def _running(limits: Mapping[str, Budget]) -> str:
-    """SQL of the tokens up to and including a row, left out of the pass where no budget is in tokens."""
-    if all(budget.unit == "rows" for budget in limits.values()):
-        return "0"
-    return "sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)"

@@ -36,6 +36,26 @@ def test_rows_without_a_score_come_last_in_both_directions(store: Store) -> None
         assert rows["row_number"].tolist() == expected
 
 
+@pytest.mark.parametrize("column", ["learnability", "token_count", "domain"])
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_page_far_down_holds_what_sorting_all_rows_gives(store: Store, column: str, descending: bool) -> None:
+    """Many ties, rows without a score last, and a filter that some rows do not pass."""
+    rows = [
+        ScoredRow("abc"[n % 3], 10.0, None if n % 5 == 0 else float(n * 7 % 90), 1 + n % 40, response=f"r{n}")
+        for n in range(2600)
+    ]
+    table = add_scored_run(store, rows)
+    order = f"{column} {'DESC' if descending else 'ASC'} NULLS LAST, example_id, row_number"
+    expected = [
+        number for (number,) in store.rows(f"SELECT row_number FROM {table} WHERE token_count >= 3 ORDER BY {order}")
+    ]
+    wanted = RowFilter(ranges=(Range("token_count", 3, None),))
+    for page in (20, 21, 22, 35, 38, 39, 48, 50):
+        found, total = examples_page(store, table, wanted, column, descending, page, 50)
+        assert total == len(expected)
+        assert found["row_number"].tolist() == expected[50 * (page - 1) : 50 * page], page
+
+
 def test_text_and_range_narrow_the_page_and_its_total(store: Store) -> None:
     rows = [
         ScoredRow("chat", 10.0, 2.0, prompt="Name a planet", response="Mars"),
