@@ -1,5 +1,6 @@
 """Imports what the pages need while the server starts and a browser loads its files, not once somebody waits."""
 
+import gc
 import importlib
 import threading
 
@@ -29,3 +30,6 @@ def _import_all() -> None:
             importlib.import_module(module)
         except ImportError:
             return
+    # Streamlit collects garbage after every run of a page, with all threads halted. What was imported is never
+    # garbage, and to look through it takes longer than a page does to follow a slider.
+    gc.freeze()

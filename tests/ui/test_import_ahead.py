@@ -11,6 +11,12 @@ from ui import import_ahead
 import_ahead.import_ahead().join()
 print(*set(import_ahead._MODULES) - set(sys.modules))
 """
+LEFT_ALONE = """
+import gc
+from ui import import_ahead
+import_ahead.import_ahead().join()
+print(gc.get_freeze_count() > len(gc.get_objects()))
+"""
 MISSING = """
 from ui import import_ahead
 import_ahead._MODULES = ("ui.no_such_page",)
@@ -24,6 +30,10 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_module_of_the_first_page_is_imported_before_anybody_asks() -> None:
     assert run(IMPORTED).stdout.split() == []
+
+
+def test_what_was_imported_is_no_longer_looked_through_for_garbage() -> None:
+    assert run(LEFT_ALONE).stdout.split() == ["True"]
 
 
 def test_a_module_that_is_missing_is_left_to_the_page_that_wants_it() -> None:
