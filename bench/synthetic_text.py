@@ -9,10 +9,11 @@ from core.examples import DatasetRow, Example, Message, Rejected
 
 EXACT_SHARE, NEAR_SHARE, REJECTED_SHARE = 0.02, 0.01, 0.0005
 _LONGEST = 480  # words
-COMMON_WORDS = (
+_COMMON = (
     "the of and to in is that it for as with on are by this be from or an at which one have not all when there can how "
     "if so what more some they we you then than other into only over first after because most where between each both"
-).split()
+)
+COMMON_WORDS = tuple(_COMMON.split())
 """Words of every domain, the most frequent first."""
 _SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi no ka le mi ro su ta ve zi do ha je qui bra ste tri plo"
 _WORDS_OF_A_DOMAIN = 2_000

@@ -1,0 +1,46 @@
+"""Sessions at the same time, by the protocol that a browser speaks: what one person types no other sees."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.make_rows import make_workspace
+from bench.people import Seen
+from bench.people_by_protocol import ProtocolPerson
+from tests.browser.dashboard import Dashboard
+
+ROUND = ("select", "explore", "data", "select", "explore")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Dashboard]:
+    """A dashboard on a few rows and two runs."""
+    make_workspace(tmp_path / "workspace", 200, domains=2, runs=2)
+    dashboard = Dashboard(tmp_path / "workspace")
+    dashboard.start()
+    yield dashboard
+    dashboard.stop()
+
+
+async def _at_once(address: str) -> tuple[Seen, Seen]:
+    """What three people see who go round together, and what a fourth sees who believes to have typed something."""
+    seen, seen_by_last = Seen(), Seen()
+    people = [ProtocolPerson(number, address, seen) for number in range(3)]
+    last = ProtocolPerson(3, address, seen_by_last)
+    await asyncio.gather(*(person.begin() for person in (*people, last)))
+    for page in ROUND:
+        await asyncio.gather(*(person.visit(page) for person in people))
+    last.written.add("select")
+    await last.visit("select")
+    for person in (*people, last):
+        await person.leave()
+    return seen, seen_by_last
+
+
+def test_what_one_session_types_no_other_sees_and_it_stands_there_on_return(served: Dashboard) -> None:
+    seen, seen_by_last = asyncio.run(_at_once(served.address))
+    assert (seen.mixed, seen.broken, seen.unfinished) == ([], [], [])
+    assert len(seen.actions) == 3 * (1 + len(ROUND) + 2)
+    assert seen_by_last.mixed == ["person 3 found '' on select, not 'to'"]
