@@ -31,6 +31,7 @@ LONGEST = (
     "tests/browser/test_closed_defaults.py",
     "tests/browser/test_linked_views.py",
     "tests/browser/test_curation.py",
+    "tests/browser/test_sessions.py",
 )
 """Files that take longest, longest first: side by side they are begun first, so that none is left alone at the end.
 A file that is missing here costs time and nothing else."""

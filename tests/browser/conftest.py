@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+
+expect.set_options(timeout=30_000)  # parts of a page come late where cores are shared
 
 
 @pytest.fixture

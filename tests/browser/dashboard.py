@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from playwright.sync_api import Page, expect
+
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +65,13 @@ class Dashboard:
                 return bool(answer.status == 200)
         except (URLError, ConnectionError, TimeoutError):
             return False
+
+
+def go_to(page: Page, name: str) -> None:
+    """Go to a page by the navigation, once what runs has ended: a click on what is being drawn anew can be lost."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
 
 def _free_port() -> int:

@@ -24,7 +24,6 @@ DRAWN = """chart => chart.layout && [
     (chart.layout.selections || []).length,
     (chart.layout.shapes || []).filter(shape => shape.name === 'brush').length,
 ]"""
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

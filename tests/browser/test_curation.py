@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from core.examples import Example, Message
 from core.store import Store
-from tests.browser.dashboard import Dashboard
+from tests.browser.dashboard import Dashboard, go_to
 from tests.core.scored_models import score_examples
 from tests.core.trl_reading import keep_datasets_in, trl_trainer
 
@@ -65,14 +65,14 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
 
-    page.get_by_role("link", name="Select").first.click()
+    go_to(page, "Select")
     name = page.get_by_role("textbox", name="Name of this selection")
     name.fill("picked")
     name.press("Enter")
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text(re.compile("Saved as .picked")).first).to_be_visible()
 
-    page.get_by_role("link", name="Export").first.click()
+    go_to(page, "Export")
     page.get_by_role("radio", name="A bundle for a trainer").click()
     page.get_by_role("combobox", name=re.compile("Trainer")).click()
     page.get_by_role("option", name=re.compile("TRL")).click()

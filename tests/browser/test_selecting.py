@@ -11,7 +11,6 @@ from tests.browser.dashboard import Dashboard
 from tests.fakes import ScoredRecord, build_scored_store
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)  # parts of a page come late where cores are shared
 ROWS = [
     ScoredRecord(domain, 1.0, number / 50, 10, f"{domain} {number}")
     for domain in ("chat", "math")

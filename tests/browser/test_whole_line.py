@@ -12,7 +12,7 @@ from core import demo
 from core.importing import DomainRule, SourceOptions, import_source
 from core.jobs import all_jobs
 from core.store import Store
-from tests.browser.conftest import Dashboard
+from tests.browser.dashboard import Dashboard, go_to
 from tests.command_line import write_rows
 from tests.waiting import wait_for
 
@@ -24,7 +24,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
     dashboard.stop()
-    dashboard.environment = {"LOBASS_DEMO_EPOCHS": "0.5"}  # tests/test_demo.py runs it whole
+    dashboard.environment = {"LOBASS_DEMO_EPOCHS": "0.2"}  # tests/test_demo.py runs it whole
     dashboard.start()
     page = open_page(dashboard.address)
     page.get_by_role("button", name="Run the demo").click()
@@ -36,7 +36,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     expect(page.get_by_text("Learnability in each domain")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
-    page.get_by_role("link", name="Select", exact=True).click()
+    go_to(page, "Select")
     kept = page.get_by_test_id("stMetricValue").first
     expect(kept).to_be_visible()
     before = int(kept.inner_text().replace(",", ""))
@@ -51,8 +51,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     settled = _settled_number(page, kept)
     assert settled > before
 
-    page.get_by_role("link", name="Export").first.click()
-    expect(page.get_by_role("heading", name="Export")).to_be_visible()
+    go_to(page, "Export")
     page.get_by_role("button", name="Write export").click()
     with page.expect_download() as downloading:
         page.get_by_role("button", name=re.compile("Download")).first.click()

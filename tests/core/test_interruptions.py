@@ -1,6 +1,7 @@
 """kill -9 at any time: the same command again gives what an undisturbed run gives, computing only what is missing."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,37 @@ from core.jobs import Job, all_jobs
 from tests import command_line
 from tests.waiting import wait_for
 
+Loss = dict[str, Any]
 ROWS = 250
 # Small batches, each a shard of its own, and enough of them: a busy machine, too, finds a middle to be killed in.
 SLOW = {"LOBASS_CPU_BATCH_TOKENS": "64", "LOBASS_SHARD_SECONDS": "0", "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    rows = command_line.write_rows(tmp_path / "rows.jsonl", ROWS)
-    command_line.result(tmp_path / "w", "import", rows, "--dataset", "numbers", "--domain-field", "domain")
-    return tmp_path / "w"
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that holds the rows and nothing else; copy it."""
+    folder = tmp_path_factory.mktemp("imported")
+    rows = command_line.write_rows(folder / "rows.jsonl", ROWS)
+    command_line.result(folder / "w", "import", rows, "--dataset", "numbers", "--domain-field", "domain")
+    return folder / "w"
 
 
 @pytest.fixture
+def workspace(tmp_path: Path, imported: Path) -> Path:
+    return shutil.copytree(imported, tmp_path / "w")
+
+
+@pytest.fixture(scope="module")
 def score_command(tiny_base: Path, tiny_reference: Path) -> list[object]:
     return ["score", "--dataset", "numbers", "--base", tiny_base, "--reference", tiny_reference, "--run", "numbers"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, imported: Path, score_command: list[object]) -> list[Loss]:
+    """The losses of a run that nobody interrupted."""
+    workspace = shutil.copytree(imported, tmp_path_factory.mktemp("undisturbed") / "w")
+    command_line.result(workspace, *score_command)
+    return command_line.losses(workspace, "numbers", workspace.parent)
 
 
 def _job_with_shards(workspace: Path, count: int) -> Job:
@@ -46,22 +63,15 @@ def _kill_worker(job: Job) -> None:
     os.kill(process, signal.SIGKILL)
 
 
-def _undisturbed(tmp_path: Path, score_command: list[object]) -> list[dict[str, Any]]:
-    workspace = tmp_path / "undisturbed"
-    command_line.result(
-        workspace, "import", tmp_path / "rows.jsonl", "--dataset", "numbers", "--domain-field", "domain"
-    )
-    command_line.result(workspace, *score_command)
-    return command_line.losses(workspace, "numbers", tmp_path)
-
-
-def _assert_equal_losses(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+def _assert_equal_losses(found: list[Loss], expected: list[Loss]) -> None:
     assert [row["example_id"] for row in found] == [row["example_id"] for row in expected]
     for column in ("base_loss", "reference_loss"):
         assert [row[column] for row in found] == pytest.approx([row[column] for row in expected], abs=1e-5)
 
 
-def test_a_killed_worker_loses_no_finished_batch(tmp_path: Path, workspace: Path, score_command: list[object]) -> None:
+def test_a_killed_worker_loses_no_finished_batch(
+    tmp_path: Path, workspace: Path, score_command: list[object], undisturbed: list[Loss]
+) -> None:
     command = command_line.start(workspace, *score_command, **SLOW)
     job = _job_with_shards(workspace, 5)
     _kill_worker(job)
@@ -73,11 +83,11 @@ def test_a_killed_worker_loses_no_finished_batch(tmp_path: Path, workspace: Path
     assert again["computed"]["base"] == ROWS - again["cached"]["base"]
     log = all_jobs(workspace)[-1].log_text
     assert f"base: {again['computed']['base']:,} of {again['computed']['base']:,} examples to compute" in log
-    _assert_equal_losses(command_line.losses(workspace, "numbers", tmp_path), _undisturbed(tmp_path, score_command))
+    _assert_equal_losses(command_line.losses(workspace, "numbers", tmp_path), undisturbed)
 
 
 def test_the_worker_outlives_a_killed_command_and_the_next_one_joins_it(
-    tmp_path: Path, workspace: Path, score_command: list[object]
+    tmp_path: Path, workspace: Path, score_command: list[object], undisturbed: list[Loss]
 ) -> None:
     command = command_line.start(workspace, *score_command, **SLOW)
     _job_with_shards(workspace, 5)
@@ -87,7 +97,7 @@ def test_the_worker_outlives_a_killed_command_and_the_next_one_joins_it(
     jobs = all_jobs(workspace)
     assert len(jobs) == 1
     assert jobs[0].is_settled
-    _assert_equal_losses(command_line.losses(workspace, "numbers", tmp_path), _undisturbed(tmp_path, score_command))
+    _assert_equal_losses(command_line.losses(workspace, "numbers", tmp_path), undisturbed)
 
 
 def test_ctrl_c_stops_the_worker_and_keeps_what_is_finished(workspace: Path, score_command: list[object]) -> None:

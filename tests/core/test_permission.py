@@ -24,14 +24,15 @@ def refuse() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A scored store, made by somebody who may run; from here on nobody may."""
     with Store.open(tmp_path / "workspace", "a test") as store:
         add_scored_run(store, [ScoredRow("chat", 10.0, 9.0 - number) for number in range(4)])
         save_selection(store, "kept", Selection("first"))
+        # Put back afterwards what was asked before: pages that were tested in this process have put in their own check.
+        monkeypatch.setattr(permission, "_check", permission._check)
         check_changes_with(refuse)
         yield store
-        check_changes_with(permission._everybody_may)
 
 
 CHANGES: dict[str, Callable[[Store], object]] = {
