@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,9 @@ async def _at_once(address: str) -> tuple[Seen, Seen]:
 
 
 def test_what_one_session_types_no_other_sees_and_it_stands_there_on_return(served: Dashboard) -> None:
-    seen, seen_by_last = asyncio.run(_at_once(served.address))
+    # In a thread of its own: while a browser of Playwright's is open, the main one has a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        seen, seen_by_last = thread.submit(asyncio.run, _at_once(served.address)).result()
     assert (seen.mixed, seen.broken, seen.unfinished) == ([], [], [])
     assert len(seen.actions) == 3 * (1 + len(ROUND) + 2)
     assert seen_by_last.mixed == ["person 3 found '' on select, not 'to'"]
