@@ -220,6 +220,18 @@ def test_a_window_longer_than_what_the_engine_tries_it_on_gives_the_losses_of_la
     np.testing.assert_allclose(engine.nll_sums(rows) / [row.token_count for row in rows], expected, rtol=0, atol=1e-5)
 
 
+def test_segments_too_long_for_blocks_give_the_losses_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.engine.packed_attention._LONGEST_IN_BLOCKS", 50)
+    model = make_model("gpt2")  # several key heads
+    random = np.random.default_rng(0)
+    header = random.integers(5, 400, 20).tolist()
+    rows = [row_of(header + random.integers(5, 400, size).tolist(), [0] * 20 + [1] * size) for size in (60, 20, 90)]
+    engine = LossEngine(model)
+    assert engine.packs
+    expected = [label_loss(model, row) for row in rows]
+    np.testing.assert_allclose(engine.nll_sums(rows) / [row.token_count for row in rows], expected, rtol=0, atol=1e-5)
+
+
 def test_packs_made_ahead_by_a_thread_give_the_same_losses(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
