@@ -23,9 +23,12 @@ def hold_workspace(workspace: Path, owner: str) -> TextIO:
         workspace.mkdir(parents=True, exist_ok=True)
         return acquire_lock(workspace / LOCK, owner)
     except OSError as error:
-        raise StoreUnusable(
-            f"The workspace {workspace} cannot be written to ({error.strerror}). Choose another with --workspace."
-        ) from error
+        raise not_writable(workspace, str(error.strerror)) from error
+
+
+def not_writable(workspace: Path, reason: str) -> StoreUnusable:
+    """The sentence for a workspace in which nothing can be written."""
+    return StoreUnusable(f"The workspace {workspace} cannot be written to ({reason}). Choose another with --workspace.")
 
 
 def still_held(lock: TextIO, workspace: Path) -> bool:

@@ -11,12 +11,13 @@ import duckdb
 
 from core import settings
 from core.errors import CurationError, StoreUnusable, WorkspaceLocked, WriteFailed
-from core.ownership import LOCK
+from core.ownership import LOCK, not_writable
 from core.store.files import database_path, log_path
 
 STORE_VERSION = 3
 SCRATCH = "scratch"
 """Name of the database in memory that stands beside the file."""
+_NOT_WRITABLE = ("Permission denied", "Read-only file system")
 _HEADER_BYTES = 3 * 4096
 """DuckDB's file begins with three headers of this total size; blocks follow."""
 
@@ -106,9 +107,10 @@ def _refusal(error: duckdb.Error, path: Path) -> CurationError:
     if "Could not set lock" in text:
         return WorkspaceLocked(
             f"The store {path} is open in another process ({text.rsplit(': ', 1)[-1]}), though nobody holds the "
-            f"workspace's lock: its file {LOCK} was removed. Stop that process, then "
-            "start again."
+            f"workspace's lock: its file {LOCK} was removed. Stop that process, then start again."
         )
+    if denied := next((reason for reason in _NOT_WRITABLE if reason in text), None):
+        return not_writable(path.parent, denied)
     if "replaying WAL" in text:
         log = log_path(path).name
         return StoreUnusable(
