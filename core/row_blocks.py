@@ -40,7 +40,7 @@ class RowBlock:
 
 
 class RowBlockBuilder:
-    """Collects rows, and gives them as a block when there are enough: `is_full` says so."""
+    """Collects rows, and gives them as a block when there are enough."""
 
     def __init__(self) -> None:
         self._begin()
@@ -52,7 +52,6 @@ class RowBlockBuilder:
         self._parts: list[list[pa.Array]] = [[] for _ in _NAMES]
         self._rejected: list[Rejected] = []
         self._rows = self._bytes = 0
-        self.is_full = False
 
     def add(self, line: int, domain: str, original: bytes, conversation: bytes, prompt: str, response: str) -> None:
         """Add a row; `conversation` is its canonical JSON (`Example.to_json`) in UTF-8."""
@@ -66,17 +65,20 @@ class RowBlockBuilder:
         self._bytes += len(original) + 2 * len(conversation)
         if len(lines) >= _BATCH_ROWS or self._bytes > _BLOCK_BYTES:
             self._close_batch()
-            self.is_full = self.is_full or self._rows >= _BLOCK_ROWS or self._bytes > _BLOCK_BYTES
 
     def add_record(self, record: DatasetRow | Rejected) -> None:
         """Add a row, or count a rejected record."""
         if isinstance(record, Rejected):
             self._rejected.append(record)
-            self.is_full = self.is_full or len(self._rejected) >= _BLOCK_ROWS
             return
         example = record.example
         conversation = example.to_json().encode()
         self.add(record.line, record.domain, record.original, conversation, example.prompt, example.response)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to take the block; rows count when their batch is closed."""
+        return max(self._rows, len(self._rejected)) >= _BLOCK_ROWS or self._bytes > _BLOCK_BYTES
 
     def take(self) -> RowBlock:
         """What was collected; the builder is empty again."""
