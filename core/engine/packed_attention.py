@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from core.engine.packing import Pack, Segment
+from core.engine.packing import Pack, Segment, side_by_side
 
 NAME = "lobass_packed"
 _BLOCK_QUERIES = 128
@@ -93,7 +93,8 @@ class PackedPlaces:
         if varlen or blocks:
             runs = Runs.of(pack) if varlen else None
             return cls([], torch.zeros(0, dtype=torch.long), runs, None if varlen else pack.segments)
-        return cls([torch.from_numpy(bucket.places) for bucket in pack.buckets], torch.from_numpy(pack.answers))
+        buckets, answers = side_by_side(pack)
+        return cls([torch.from_numpy(bucket.places) for bucket in buckets], torch.from_numpy(answers))
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackedPlaces":
         """Each tensor as `move` gives it; no windows are collected yet."""

@@ -59,16 +59,13 @@ class Bucket:
 class Pack:
     """Rows laid end to end.
 
-    input_ids and position_ids [tokens]; `segments` lie one behind the other. `buckets` hold every one, and `answers`
-    [tokens] says where each token's own result lies among the buckets' results, laid flat one bucket after another. Of
-    every scored token, in order of rows: its row, the place of the token that predicts it, and its id.
+    input_ids and position_ids [tokens]; `segments` lie one behind the other. Of every scored token, in order of rows:
+    its row, the place of the token that predicts it, and its id.
     """
 
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     segments: tuple[Segment, ...]
-    buckets: tuple[Bucket, ...]
-    answers: NDArray[np.int64]
     row_index: NDArray[np.int64]
     state_index: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -154,13 +151,10 @@ class _Layout:
     def pack(self) -> Pack:
         """What was collected."""
         self._scored.sort(key=lambda item: item[0])
-        buckets, answers = _buckets(self.segments, self._tokens)
         return Pack(
             np.concatenate(self._ids).astype(np.int64),
             np.concatenate(self._positions),
             tuple(self.segments),
-            buckets,
-            answers,
             np.concatenate([np.full(len(places), index, np.int64) for index, places, _ in self._scored]),
             np.concatenate([places for _, places, _ in self._scored]),
             np.concatenate([targets for _, _, targets in self._scored]).astype(np.int64),
@@ -195,10 +189,12 @@ def _shared_length(rows: Sequence[Encoded]) -> int:
     return shared
 
 
-def _buckets(segments: Sequence[Segment], tokens: int) -> tuple[tuple[Bucket, ...], NDArray[np.int64]]:
-    answers = np.zeros(tokens, np.int64)
+def side_by_side(pack: Pack) -> tuple[tuple[Bucket, ...], NDArray[np.int64]]:
+    """Buckets that hold every segment of a pack; and where [tokens] each token's own result lies among the buckets'
+    results, laid flat one bucket after another."""
+    answers = np.zeros(len(pack.input_ids), np.int64)
     buckets: list[Bucket] = []
-    waiting = sorted(segments, key=lambda segment: -segment.seen)
+    waiting = sorted(pack.segments, key=lambda segment: -segment.seen)
     flat = 0
     while waiting:
         longest = waiting[0].seen

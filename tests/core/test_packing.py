@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.encoding import Encoded
-from core.engine.packing import Pack, pack_rows, plan_packs
+from core.engine.packing import Pack, pack_rows, plan_packs, side_by_side
 
 
 def row_of(input_ids: Sequence[int], scored_from: int) -> Encoded:
@@ -22,16 +22,13 @@ ROWS = [
 
 def seen_by(pack: Pack) -> dict[int, list[int]]:
     """Of each place in the pack, the ids of the tokens that it attends to, itself last."""
-    flat = np.concatenate([bucket.places.ravel() for bucket in pack.buckets])
+    buckets, answers = side_by_side(pack)
+    flat = np.concatenate([bucket.places.ravel() for bucket in buckets])
     starts = np.concatenate(
-        [np.repeat(np.arange(len(b.places)) * b.places.shape[1], b.places.shape[1]) for b in pack.buckets]
+        [np.repeat(np.arange(len(b.places)) * b.places.shape[1], b.places.shape[1]) for b in buckets]
     )
-    starts += np.repeat(
-        np.cumsum([0, *(b.places.size for b in pack.buckets)])[:-1], [b.places.size for b in pack.buckets]
-    )
-    return {
-        place: pack.input_ids[flat[starts[answer] : answer + 1]].tolist() for place, answer in enumerate(pack.answers)
-    }
+    starts += np.repeat(np.cumsum([0, *(b.places.size for b in buckets)])[:-1], [b.places.size for b in buckets])
+    return {place: pack.input_ids[flat[starts[answer] : answer + 1]].tolist() for place, answer in enumerate(answers)}
 
 
 def test_every_token_sees_its_own_row_up_to_itself_and_nothing_else() -> None:
