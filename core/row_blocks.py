@@ -5,26 +5,16 @@ Columns, and not one object a row, are what keeps a million rows quick: Python t
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from core.examples import DatasetRow, Rejected, conversation_digest
 
-_BATCH_ROWS = 4_096
 _BLOCK_ROWS = 122_880
-# DuckDB's row group: what is inserted in whole ones is written by several threads.
+# DuckDB's row group: a block that is one, in one piece, is written as such and at once, by several threads. From
+# several pieces it makes parts of row groups, which it copies together and writes again when it commits.
 _BLOCK_BYTES = 256 * 2**20
-_COLUMNS = (
-    ("line", pa.int64()),
-    ("domain", pa.string()),
-    ("original", pa.binary()),
-    ("conversation", pa.string()),
-    ("prompt", pa.string()),
-    ("response", pa.string()),
-)
-_NAMES = [*(name for name, _ in _COLUMNS), "example_id", "is_first"]
-_CONVERSATION = _NAMES.index("conversation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +29,23 @@ class RowBlock:
     rejected: tuple[Rejected, ...]
 
 
+class _Texts:
+    """A column of texts in UTF-8, end to end: each is copied once, into memory that Arrow and DuckDB then read."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self._ends = [0]
+
+    def add(self, text: bytes) -> None:
+        self.content += text
+        self._ends.append(len(self.content))
+
+    def array(self, kind: pa.DataType) -> pa.Array:
+        """As Arrow's large strings or bytes, whose offsets have 64 bits; strings are UTF-8 by construction."""
+        ends = pa.py_buffer(np.array(self._ends, np.int64))
+        return pa.Array.from_buffers(kind, len(self._ends) - 1, [None, ends, pa.py_buffer(self.content)])
+
+
 class RowBlockBuilder:
     """Collects rows, and gives them as a block when there are enough."""
 
@@ -46,25 +53,26 @@ class RowBlockBuilder:
         self._begin()
 
     def _begin(self) -> None:
-        # Lists of texts, not a tuple a row: the garbage collector would look at each of those again and again.
-        self._columns: tuple[list[Any], ...] = tuple([] for _ in _COLUMNS)
+        self._lines: list[int] = []
+        self._domains: list[str] = []
+        self._originals, self._conversations, self._prompts, self._responses = _Texts(), _Texts(), _Texts(), _Texts()
+        self._digests = bytearray()
         self._seen: set[bytes] = set()
-        self._parts: list[list[pa.Array]] = [[] for _ in _NAMES]
+        self._are_first: list[bool] = []
         self._rejected: list[Rejected] = []
-        self._rows = self._bytes = 0
 
     def add(self, line: int, domain: str, original: bytes, conversation: bytes, prompt: str, response: str) -> None:
         """Add a row; `conversation` is its canonical JSON (`Example.to_json`) in UTF-8."""
-        lines, domains, originals, conversations, prompts, responses = self._columns
-        lines.append(line)
-        domains.append(domain)
-        originals.append(original)
-        conversations.append(conversation)
-        prompts.append(prompt)
-        responses.append(response)
-        self._bytes += len(original) + 2 * len(conversation)
-        if len(lines) >= _BATCH_ROWS or self._bytes > _BLOCK_BYTES:
-            self._close_batch()
+        self._lines.append(line)
+        self._domains.append(domain)
+        self._originals.add(original)
+        self._conversations.add(conversation)
+        self._prompts.add(prompt.encode())
+        self._responses.add(response.encode())
+        digest = conversation_digest(conversation)
+        self._digests += digest
+        self._are_first.append(digest not in self._seen)
+        self._seen.add(digest)
 
     def add_record(self, record: DatasetRow | Rejected) -> None:
         """Add a row, or count a rejected record."""
@@ -77,63 +85,28 @@ class RowBlockBuilder:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to take the block; rows count when their batch is closed."""
-        return max(self._rows, len(self._rejected)) >= _BLOCK_ROWS or self._bytes > _BLOCK_BYTES
+        """Whether it is time to take the block."""
+        held = len(self._originals.content) + 2 * len(self._conversations.content)
+        return max(len(self._lines), len(self._rejected)) >= _BLOCK_ROWS or held > _BLOCK_BYTES
 
     def take(self) -> RowBlock:
         """What was collected; the builder is empty again."""
-        if self._columns[0] or not self._parts[0]:
-            self._close_batch()
-        # In one piece, DuckDB writes a block that is a row group as such; from several it makes parts of row groups,
-        # one a thread, which it copies together and writes again when it commits.
-        columns = [_in_one_piece(parts) for parts in self._parts]
-        block = RowBlock(pa.table(columns, _NAMES), tuple(self._rejected))
+        digests = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), len(self._lines), [None, pa.py_buffer(self._digests)]
+        )
+        rows = {
+            "line": pa.array(self._lines, pa.int64()),
+            "domain": pa.array(self._domains, pa.string()),
+            "original": self._originals.array(pa.large_binary()),
+            "conversation": self._conversations.array(pa.large_string()),
+            "prompt": self._prompts.array(pa.large_string()),
+            "response": self._responses.array(pa.large_string()),
+            "example_id": pa.ExtensionArray.from_storage(pa.uuid(), digests),
+            "is_first": pa.array(self._are_first, pa.bool_()),
+        }
+        block = RowBlock(pa.table(rows), tuple(self._rejected))
         self._begin()
         return block
-
-    def _close_batch(self) -> None:
-        """Texts become Arrow's every few thousand rows: kept longer, they cost fresh memory for each of them."""
-        arrays = [_array(values, kind) for values, (_, kind) in zip(self._columns, _COLUMNS, strict=True)]
-        digests = [conversation_digest(conversation) for conversation in self._columns[_CONVERSATION]]
-        identity = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))]
-        )
-        is_first = pa.array(self._are_first(digests), pa.bool_())
-        arrays += [pa.ExtensionArray.from_storage(pa.uuid(), identity), is_first]
-        for parts, array in zip(self._parts, arrays, strict=True):
-            parts.append(array)
-        self._rows += len(digests)
-        for values in self._columns:
-            values.clear()
-
-    def _are_first(self, digests: list[bytes]) -> list[bool]:
-        """Whether no row of the block before it is of the same example, for each of a batch's rows."""
-        different = set(digests)
-        if len(different) == len(digests) and self._seen.isdisjoint(different):
-            self._seen |= different
-            return [True] * len(digests)
-        is_first = []
-        for digest in digests:
-            is_first.append(digest not in self._seen)
-            self._seen.add(digest)
-        return is_first
-
-
-def _in_one_piece(parts: list[pa.Array]) -> pa.Array | pa.ChunkedArray:
-    """A column's parts as one. They are let go of, so that only one column at a time is in memory twice.
-
-    More bytes than Arrow's offsets of 32 bits reach stay in several pieces, and a single part is not copied.
-    """
-    column = pa.chunked_array(parts)
-    parts.clear()
-    return column.combine_chunks() if column.num_chunks > 1 and column.nbytes < 2**31 else column
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """Bytes in a text column are UTF-8 by construction, so they are not checked again."""
-    if kind == pa.string() and values and isinstance(values[0], bytes):
-        return pa.array(values, pa.binary()).view(pa.string())
-    return pa.array(values, kind)
 
 
 def row_blocks(records: Iterable[DatasetRow | Rejected | RowBlock]) -> Iterator[RowBlock]:
