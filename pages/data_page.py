@@ -127,15 +127,25 @@ def _chosen_files(session: Session) -> list[_ChosenFile]:
 
 
 def _hub_files() -> list[_ChosenFile]:
-    field, action = st.columns([3, 1], vertical_alignment="bottom")
-    hub_id = field.text_input("Dataset id", placeholder="owner/name", key=f"hub_id_{_round()}").strip()
-    if action.button("Fetch", disabled=not hub_id, width="stretch"):
+    fields = st.columns([3, 1, 1, 1], vertical_alignment="bottom")
+    hub_id = fields[0].text_input("Dataset id", placeholder="owner/name", key=f"hub_id_{_round()}").strip()
+    split = fields[1].text_input(
+        "Split", placeholder="train", key=f"hub_split_{_round()}",
+        help="The files whose path names it are fetched. Left empty: those of train, or all where none is named so.",
+    ).strip()  # fmt: skip
+    revision = (
+        fields[2]
+        .text_input("Revision", placeholder="main", key=f"hub_revision_{_round()}", help="A branch, a tag or a commit.")
+        .strip()
+    )
+    wanted = (hub_id, split, revision)
+    if fields[3].button("Fetch", disabled=not hub_id, width="stretch"):
         if not is_hub_id(hub_id):
             raise SourceUnreadable(f"{hub_id!r} is no id of a dataset on the Hub. Write it as owner/name.")
         with st.spinner("Fetching"):
-            remember("hub_files", (hub_id, local_files([hub_id])))
-    fetched_id, files = remembered("hub_files", ("", []))
-    return [_ChosenFile(file, file.name) for file in files] if hub_id and hub_id == fetched_id else []
+            remember("hub_files", (wanted, local_files([hub_id], revision or None, split or None)))
+    fetched, files = remembered("hub_files", (None, []))
+    return [_ChosenFile(file, file.name) for file in files] if wanted == fetched else []
 
 
 # How it is read

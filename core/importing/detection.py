@@ -1,6 +1,6 @@
 """Tells which format a file is in by its first records."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -13,24 +13,20 @@ from core.importing.records import SourceRecord, plain_text
 from core.importing.source_options import AUTO, SourceOptions
 
 _LOOKED_AT = 100
-_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
     """What a file is, and why it is thought to be.
 
-    `container` is one of `core.reading.CONTAINERS`; `format` a name in `core.formats.FORMATS`, or None where none
-    fits; `columns` the file's own field names; `confidence` the share of the records looked at that have the
-    fields the format needs; `samples` the fields of its first records.
+    `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in
+    `core.importing.formats.FORMATS`, or None where none fits; `columns` the file's own field names.
     """
 
     container: str
     format: str | None
     columns: tuple[str, ...]
-    confidence: float
     why: str
-    samples: tuple[Mapping[str, Any], ...]
 
 
 def detect_format(path: Path, options: SourceOptions | None = None) -> Detection:
@@ -42,8 +38,8 @@ def detect_format(path: Path, options: SourceOptions | None = None) -> Detection
     container = container_of(path, FIELD_NAMES | set(options.columns.values()))
     records = [record.fields for record in _first_records(path, container)]
     columns = tuple(dict.fromkeys(name for fields in records for name in fields))
-    name, share, why = _choose(options, records, columns)
-    return Detection(container, name, columns, share, why, tuple(records[:_SAMPLES]))
+    name, why = _choose(options, records, columns)
+    return Detection(container, name, columns, why)
 
 
 def _first_records(path: Path, container: str) -> Iterator[SourceRecord]:
@@ -51,20 +47,18 @@ def _first_records(path: Path, container: str) -> Iterator[SourceRecord]:
         yield from (record for record in islice(records, _LOOKED_AT) if isinstance(record, SourceRecord))
 
 
-def _choose(
-    options: SourceOptions, records: list[dict[str, Any]], columns: tuple[str, ...]
-) -> tuple[str | None, float, str]:
+def _choose(options: SourceOptions, records: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[str | None, str]:
     if not records:
-        return (None if options.format == AUTO else options.format), 0.0, "none of its first records can be read"
+        return (None if options.format == AUTO else options.format), "none of its first records can be read"
     renamed = [options.remapped(fields) for fields in records]
     pairs = sum(is_preference_pair(fields) for fields in renamed)
     if 2 * pairs > len(records):
         why = f"{pairs} of the first {len(records)} records are preference pairs (chosen and rejected)"
-        return (None if options.format == AUTO else options.format), 0.0, why
+        return (None if options.format == AUTO else options.format), why
     formats = [f for f in FORMATS if options.format in (AUTO, f.name)]
     counts = [sum(source_format.fits(fields) for fields in renamed) for source_format in formats]
     best, count = max(zip(formats, counts, strict=True), key=lambda pair: pair[1])
     if not count and options.format == AUTO:
-        return None, 0.0, f"no format fits the fields {plain_text(', '.join(columns), 120) or '(none)'}"
+        return None, f"no format fits the fields {plain_text(', '.join(columns), 120) or '(none)'}"
     needed = " and ".join(field.name for field in best.required)
-    return best.name, count / len(records), f"{count} of the first {len(records)} records have {needed}"
+    return best.name, f"{count} of the first {len(records)} records have {needed}"

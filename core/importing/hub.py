@@ -17,10 +17,10 @@ def is_hub_id(text: str) -> bool:
     return paths.is_hub_id(text) and not is_data_file(text) and not os.path.lexists(text)
 
 
-def download_dataset(repo_id: str, revision: str | None = None, split_hint: str | None = None) -> list[Path]:
+def download_dataset(repo_id: str, revision: str | None = None, split: str | None = None) -> list[Path]:
     """Data files of a Hub dataset, fetched into the Hub's own cache on this machine.
 
-    Of a dataset with splits, the files whose path names `split_hint` (else "train") are taken; where none does,
+    Of a dataset with splits, the files whose path names `split` (else "train") are taken; where none does,
     all are. HF_ENDPOINT and HF_HUB_CACHE in the environment say where the Hub and its cache are.
     Raises `SourceUnreadable` if the Hub, the dataset or its data files cannot be had.
     """
@@ -30,7 +30,7 @@ def download_dataset(repo_id: str, revision: str | None = None, split_hint: str 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     try:
         info = api.dataset_info(repo_id, revision=revision)
-        chosen = choose_files(repo_id, [file.rfilename for file in info.siblings or []], split_hint)
+        chosen = choose_files(repo_id, [file.rfilename for file in info.siblings or []], split)
         cache = os.environ.get("HF_HUB_CACHE")
         return [
             # By commit, so that all files are of one state of the dataset, whoever changes it meanwhile.
@@ -41,20 +41,18 @@ def download_dataset(repo_id: str, revision: str | None = None, split_hint: str 
         raise SourceUnreadable(_sentence(error, repo_id, revision, api.endpoint)) from error
 
 
-def choose_files(repo_id: str, names: list[str], split_hint: str | None = None) -> list[str]:
+def choose_files(repo_id: str, names: list[str], split: str | None = None) -> list[str]:
     """Which of a dataset repository's files to take; of the same data in two kinds of file, one.
 
     Raises `SourceUnreadable` if there is none.
     """
     data = sorted(name for name in names if is_data_file(name) and not _is_about_the_dataset(name))
-    wanted = [name for name in data if (split_hint or "train") in re.split(r"[^A-Za-z0-9]+", name)]
+    wanted = [name for name in data if (split or "train") in re.split(r"[^A-Za-z0-9]+", name)]
     if not data:
         kinds = ", ".join(ending for endings in CONTAINERS.values() for ending in endings)
         raise SourceUnreadable(f"The Hub dataset {repo_id} has no data file ({kinds}). Choose another dataset.")
-    if split_hint and not wanted:
-        raise SourceUnreadable(
-            f"The Hub dataset {repo_id} has no file for {split_hint!r}. It has: {', '.join(data[:10])}."
-        )
+    if split and not wanted:
+        raise SourceUnreadable(f"The Hub dataset {repo_id} has no file for {split!r}. It has: {', '.join(data[:10])}.")
     by_stem: dict[str, str] = {}
     for name in wanted or data:
         by_stem.setdefault(str(Path(name).parent / plain_stem(Path(name).name)), name)

@@ -13,6 +13,7 @@ from core.store.connection import fetch_all, fetch_first, next_id
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Id of the dataset of that name, made if new; for the writer alone."""
     found = fetch_first(connection, "SELECT dataset_id FROM dataset WHERE name = ?", [name])
     if found:
         return int(found[0])

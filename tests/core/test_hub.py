@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from typer.testing import CliRunner
 
+from core.__main__ import app
 from core.errors import SourceUnreadable
 from core.importing import SourceOptions, import_source
 from core.importing.hub import choose_files, download_dataset, is_hub_id
@@ -88,10 +90,23 @@ def test_the_training_files_of_a_hub_dataset_are_fetched_and_imported(hub: str, 
 
 
 def test_another_split_is_fetched_on_request(hub: str) -> None:
-    (path,) = download_dataset("owner/tiny", split_hint="test")
+    (path,) = download_dataset("owner/tiny", split="test")
     assert path.read_bytes() == FILES["data/test.jsonl"]
     with pytest.raises(SourceUnreadable, match=r"no file for 'dev'.*data/test.jsonl"):
-        download_dataset("owner/tiny", split_hint="dev")
+        download_dataset("owner/tiny", split="dev")
+
+
+def test_the_command_line_takes_the_split_and_the_revision(hub: str, tmp_path: Path) -> None:
+    command = ["import", "owner/tiny", "--dataset", "tiny", "--workspace", str(tmp_path / "workspace"), "--json"]
+    done = CliRunner().invoke(app, [*command, "--split", "test", "--revision", "main"])
+    assert [file["file"] for file in json.loads(done.stdout)["files"]] == ["test.jsonl"]
+    refused = CliRunner().invoke(app, [*command, "--revision", "v9"])
+    assert (refused.exit_code, "no revision 'v9'" in refused.stderr) == (1, True)
+
+
+def test_a_split_of_a_file_is_wrong_usage(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["import", str(tmp_path / "a.jsonl"), "--dataset", "tiny", "--split", "test"])
+    assert (done.exit_code, "none is named" in done.stderr) == (2, True)
 
 
 def test_what_the_hub_does_not_give_is_said_in_a_sentence(hub: str) -> None:
