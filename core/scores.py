@@ -1,6 +1,7 @@
 """The scores: one table of name, formula, direction, SQL and numpy.
 
-To add a score, add one `Score` here; the command line, the pages, exports and tests read this table.
+To add a score, add one `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
+its column when their workspace is opened; no loss is computed for it.
 SQL sees one row of a scored table: base_nll_sum, reference_nll_sum [nats], token_count [tokens], and
 base_loss, reference_loss [nats per token] = the sums over token_count. numpy sees arrays of the same names.
 """
@@ -22,6 +23,8 @@ class Score:
 
     `sql` yields NULL where the score is undefined, `compute` yields NaN there; they agree elsewhere (a test
     holds them to it). `higher_means` says in plain words what a high value tells.
+
+    `is_ratio`: rows taken together have one too, that of their sums. `never_negative`: it can be drawn on a log axis.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Score:
     higher_means: str
     sql: str
     compute: Callable[[Columns], NDArray[np.float64]]
+    is_ratio: bool = True
+    never_negative: bool = False
 
 
 def _learnability(columns: Columns) -> NDArray[np.float64]:
@@ -67,6 +72,7 @@ SCORES = {
             "fine-tuning removed more loss from the whole response; favours long rows",
             "base_nll_sum - reference_nll_sum",
             lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
+            is_ratio=False,
         ),
         Score(
             "base_loss",
@@ -76,6 +82,7 @@ SCORES = {
             "the base model finds the response more surprising",
             "base_loss",
             lambda columns: columns["base_loss"],
+            never_negative=True,
         ),
         Score(
             "reference_loss",
@@ -85,6 +92,7 @@ SCORES = {
             "the response stays surprising after fine-tuning",
             "reference_loss",
             lambda columns: columns["reference_loss"],
+            never_negative=True,
         ),
         Score(
             "base_perplexity",
@@ -94,6 +102,7 @@ SCORES = {
             "the base model finds the response more surprising",
             "exp(base_loss)",
             lambda columns: np.exp(columns["base_loss"]),
+            never_negative=True,
         ),
     )
 }

@@ -8,21 +8,12 @@ import pandas as pd
 from core.errors import SelectionInvalid
 from core.filters import Query, RowFilter, check_column
 from core.reader import Reader
-from core.scores import DOUBTS, FLAGS
+from core.scores import DOUBTS, FLAGS, SCORES
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
 _FLAGGED = " OR ".join(DOUBTS)
-_RATIO_OF_MEANS = {
-    "learnability": "1 - sum(reference_sum) / nullif(sum(base_sum), 0)",
-    "loss_difference": "(sum(base_sum) - sum(reference_sum)) / nullif(sum(scored_tokens), 0)",
-    "base_loss": "sum(base_sum) / nullif(sum(scored_tokens), 0)",
-    "reference_loss": "sum(reference_sum) / nullif(sum(scored_tokens), 0)",
-    "base_perplexity": "exp(sum(base_sum) / nullif(sum(scored_tokens), 0))",
-}
-
-
-POSITIVE_COLUMNS = ("base_loss", "reference_loss", "base_perplexity", "token_count")
+POSITIVE_COLUMNS = (*(score.name for score in SCORES.values() if score.never_negative), "token_count")
 """Columns that are never negative, so that a log axis holds (nearly) all of their rows."""
 FINE_BINS = 240
 """Bins of a curve: finer than a screen's eye, coarse enough to send."""
@@ -142,24 +133,32 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     """
     check_column(column)
     condition, values = row_filter.where()
-    pooled = _RATIO_OF_MEANS.get(column, "CAST(NULL AS DOUBLE)")
+    score = SCORES.get(column)
+    # The score's own formula, of the sums over rows that have it.
+    ratio = score.sql if score and score.is_ratio else "CAST(NULL AS DOUBLE)"
+    has_value = f"{column} IS NOT NULL"
     return store.frame(
         f"""
-        SELECT
-            grouping(domain) = 1 AS overall, coalesce(domain, '') AS domain, count(*) AS rows,
-            count({column}) AS scored, count(*) - count({column}) AS no_score, avg({column}) AS mean,
-            {pooled} AS ratio_of_means,
-            quantile_cont({column}, 0.5) AS median, quantile_cont({column}, 0.25) AS q25,
-            quantile_cont({column}, 0.75) AS q75, min({column}) AS min, max({column}) AS max,
-            count_if({column} < 0) / nullif(count({column}), 0) AS share_negative,
-            count_if({_FLAGGED}) / nullif(count(*), 0) AS share_flagged, sum(token_count)::BIGINT AS tokens
-        FROM (
-            SELECT *, if({column} IS NULL, NULL, base_nll_sum) AS base_sum,
-                if({column} IS NULL, NULL, reference_nll_sum) AS reference_sum,
-                if({column} IS NULL, NULL, token_count) AS scored_tokens
-            FROM {table} WHERE {condition}
+        WITH counted AS (
+            SELECT
+                grouping(domain) = 1 AS overall, coalesce(domain, '') AS domain, count(*) AS rows,
+                count({column}) AS scored, count(*) - count({column}) AS no_score, avg({column}) AS mean,
+                quantile_cont({column}, 0.5) AS median, quantile_cont({column}, 0.25) AS q25,
+                quantile_cont({column}, 0.75) AS q75, min({column}) AS min, max({column}) AS max,
+                count_if({column} < 0) / nullif(count({column}), 0) AS share_negative,
+                count_if({_FLAGGED}) / nullif(count(*), 0) AS share_flagged, sum(token_count)::BIGINT AS tokens,
+                sum(base_nll_sum) FILTER ({has_value}) AS base_nll_sum,
+                sum(reference_nll_sum) FILTER ({has_value}) AS reference_nll_sum,
+                sum(token_count) FILTER ({has_value}) AS token_count
+            FROM {table} WHERE {condition} GROUP BY GROUPING SETS ((domain), ()) HAVING count(*) > 0
+        ), summed AS (
+            SELECT *, base_nll_sum / nullif(token_count, 0) AS base_loss,
+                reference_nll_sum / nullif(token_count, 0) AS reference_loss
+            FROM counted
         )
-        GROUP BY GROUPING SETS ((domain), ()) HAVING count(*) > 0 ORDER BY overall DESC, domain
+        SELECT overall, domain, rows, scored, no_score, mean, {ratio} AS ratio_of_means, median, q25, q75, min, max,
+            share_negative, share_flagged, tokens
+        FROM summed ORDER BY overall DESC, domain
         """,
         values,
     )

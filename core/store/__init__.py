@@ -4,7 +4,6 @@ from core.store.connection import STORE_VERSION
 from core.store.copying import put_in_place
 from core.store.near_duplicates import near_duplicate_set, near_duplicate_set_id
 from core.store.recipes import remove_recipe, rename_recipe, save_recipe, saved_recipe
-from core.store.scored_table import scored_table
 from core.store.store import Store
 
 __all__ = [
@@ -17,5 +16,4 @@ __all__ = [
     "rename_recipe",
     "save_recipe",
     "saved_recipe",
-    "scored_table",
 ]

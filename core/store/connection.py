@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from core import settings
-from core.errors import CurationError, StoreUnusable, WorkspaceLocked, WriteFailed
+from core.errors import CurationError, SettingInvalid, StoreUnusable, WorkspaceLocked, WriteFailed
 from core.ownership import LOCK, not_writable
 from core.store.files import database_path, log_path
 
@@ -111,6 +111,11 @@ def _refusal(error: duckdb.Error, path: Path) -> CurationError:
         )
     if denied := next((reason for reason in _NOT_WRITABLE if reason in text), None):
         return not_writable(path.parent, denied)
+    if isinstance(error, duckdb.ParserException | duckdb.SyntaxException | duckdb.OutOfMemoryException):
+        return SettingInvalid(
+            f"The store {path} cannot be opened with its settings ({text}). Correct LOBASS_STORE_MEMORY (such as 4GB) "
+            "or LOBASS_STORE_THREADS."
+        )
     if "replaying WAL" in text:
         log = log_path(path).name
         return StoreUnusable(
@@ -171,5 +176,6 @@ def fetch_first(
 
 
 def next_id(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The id after the highest of a table, from 1; for the writer alone."""
     row = fetch_first(connection, f"SELECT coalesce(max({table}_id), 0) + 1 FROM {table}")
     return int(row[0]) if row else 1

@@ -101,7 +101,7 @@ CREATE TABLE trained_example (            -- what a reference that was trained h
 CREATE TABLE token_loss (                 -- losses token by token of the examples somebody looked at
     loss_set_id INTEGER NOT NULL,
     example_id UUID NOT NULL,
-    tokens VARCHAR NOT NULL               -- JSON: core.token_losses
+    tokens VARCHAR NOT NULL               -- JSON: what core.tokens.losses saves
 );
 
 CREATE TABLE near_duplicate_set (         -- one search for near duplicates

@@ -67,4 +67,5 @@ def scored_table(run_id: int) -> str:
 
 
 def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
+    """(Re)build a run's scored table; for the writer alone."""
     fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])

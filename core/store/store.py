@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from core.errors import NameTaken, NotFound, StoreUnusable
 from core.examples import DatasetRow, Rejected
 from core.row_blocks import RowBlock
+from core.scores import FLAGS, SCORES
 from core.spool import SHARD_SCHEMA
 from core.store import ledger
 from core.store.connection import fetch_all, fetch_first, next_id
@@ -25,7 +27,19 @@ _MISSING = """
 
 
 class Store(Database):
-    """An open store: see `Database` for opening, reading and writing."""
+    """An open store: see `Database` for reading and writing."""
+
+    @classmethod
+    def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> Self:
+        """As `Database.open`. A run that was scored before a score or flag was added to the tables of `core.scores`
+        gets its column: no loss is computed for it."""
+        store = super().open(workspace, owner, accept_loss)
+        try:
+            store._complete_scored_tables()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     # Datasets
 
@@ -226,6 +240,26 @@ class Store(Database):
             keep_stamp(connection, run_id)
 
         self.write(change)
+
+    def _complete_scored_tables(self) -> None:
+        """Make those anew that lack a column; a table that is gone is left for `check` to find."""
+        columns: dict[str, list[str]] = dict(
+            self.rows(
+                "SELECT table_name, list(column_name) FROM duckdb_columns() "
+                "WHERE database_name = current_database() GROUP BY table_name"
+            )
+        )
+        wanted = {*SCORES, *FLAGS}
+        runs = [int(run_id) for (run_id,) in self.rows("SELECT run_id FROM run ORDER BY run_id")]
+        lacking = [run_id for run_id in runs if wanted - set(columns.get(scored_table(run_id), wanted))]
+
+        def change(connection: duckdb.DuckDBPyConnection) -> None:
+            for run_id in lacking:
+                build_scored_table(connection, run_id)
+                keep_stamp(connection, run_id)
+
+        if lacking:
+            self.write(change)
 
     def check_run_name(self, name: str, dataset: str, base_set: int, reference_set: int) -> None:
         """Raise `NameTaken` if the name is another run's."""

@@ -113,6 +113,9 @@ def test_mean_of_ratios_and_ratio_of_means_are_told_apart(store: Store) -> None:
     difference = summary(store, table, "loss_difference", EVERYTHING).set_index("domain")
     assert difference.loc["chat", "mean"] == pytest.approx((0.5 + 0.3) / 2)
     assert difference.loc["chat", "ratio_of_means"] == pytest.approx(14 / 40)
+    perplexity = summary(store, table, "base_perplexity", EVERYTHING).set_index("domain")
+    assert perplexity.loc["chat", "ratio_of_means"] == pytest.approx(np.exp(150 / 47))
+    assert summary(store, table, "implicit_reward", EVERYTHING)["ratio_of_means"].isna().all()
 
 
 def test_quartiles_and_extremes_agree_with_numpy(store: Store) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -81,6 +82,19 @@ def test_an_equal_run_is_not_made_anew_after_the_store_was_opened_again(store: S
     store.close()
     with Store.open(store.workspace, "a test") as opened:
         assert not save_again(opened)
+
+
+@pytest.mark.parametrize("column", ["base_perplexity", "duplicate"])
+def test_a_table_that_lacks_a_score_or_flag_gets_it_when_the_store_is_opened(store: Store, column: str) -> None:
+    whole = store.frame("SELECT * FROM scored_1")
+    store.write(lambda connection: connection.execute(f"ALTER TABLE scored_1 DROP COLUMN {column}").fetchall())
+    store.close()
+    with Store.open(store.workspace, "a test") as opened:
+        pd.testing.assert_frame_equal(opened.frame("SELECT * FROM scored_1"), whole)
+        changes = opened.changes
+        assert not save_again(opened)
+    with Store.open(store.workspace, "a test") as again:
+        assert again.changes == changes
 
 
 def test_relabelling_makes_the_table_anew_once(store: Store) -> None:
