@@ -53,6 +53,10 @@ class TemplateTooSlow(TemplateFailed):
     """A chat template ran too long for one conversation."""
 
 
+class SettingInvalid(CurationError):
+    """The environment gives a setting a value that it cannot have."""
+
+
 class PathRefused(CurationError):
     """A path that cannot be one, or that lies outside the folders where the dashboard's users may read and write."""
 

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import SettingInvalid
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -49,16 +51,31 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 def _value(name: str) -> int | float | str:
     setting = _BY_NAME[name]
     raw = os.environ.get(setting.variable)
-    return setting.default if raw is None else type(setting.default)(raw)
+    if raw is None:
+        return setting.default
+    try:
+        return type(setting.default)(raw)
+    except ValueError:
+        kind = "whole number" if isinstance(setting.default, int) else "number"
+        raise SettingInvalid(
+            f"{setting.variable} is {raw[:80]!r}, which is no {kind}. Set it to one, such as {setting.default}, or "
+            "take it out of the environment."
+        ) from None
+
+
+def check_settings() -> None:
+    """Raise `SettingInvalid` for the first setting that the environment gives a value it cannot have."""
+    for setting in SETTINGS:
+        _value(setting.name)
 
 
 def integer(name: str) -> int:
-    """Value of a whole-number setting, in the unit its help names."""
+    """Value of a whole-number setting, in the unit its help names. Raises `SettingInvalid`."""
     return int(_value(name))
 
 
 def number(name: str) -> float:
-    """Value of a numeric setting, in the unit its help names."""
+    """Value of a numeric setting, in the unit its help names. Raises `SettingInvalid`."""
     return float(_value(name))
 
 

@@ -9,7 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap, cli
 
 from core import settings
-from core.errors import ServerOpen
+from core.errors import ServerOpen, SettingInvalid
 from ui.closed_server import check_closed
 from ui.import_ahead import import_ahead
 
@@ -23,6 +23,10 @@ def main() -> None:
     the first visitor of a link such as /explore would be told that there is no such page.
     """
     PagesManager.uses_pages_directory = False
+    try:
+        settings.check_settings()
+    except SettingInvalid as error:
+        sys.exit(str(error))
     upload = f"--server.maxUploadSize={settings.integer('max_upload_megabytes')}"
     if "--open" in sys.argv[1:]:
         os.environ["LOBASS_ALLOW_OPEN"] = "1"

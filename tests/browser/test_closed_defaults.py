@@ -28,15 +28,16 @@ def scored(dashboard: Dashboard) -> Dashboard:
 def test_a_page_that_breaks_shows_no_trace_and_asks_no_other_host(
     scored: Dashboard, open_page: Callable[[str], Page]
 ) -> None:
-    scored.environment = {"LOBASS_MAX_LENGTH": "no number, so the page breaks"}
+    with Store.open(scored.workspace, "a test") as store:  # damage that only `check` looks for, so the page breaks
+        store.write(lambda connection: connection.execute("DROP TABLE scored_1").fetchall())
     scored.start()
     page = open_page("about:blank")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{scored.address}/score")
+    page.goto(f"{scored.address}/explore")
     broken = page.get_by_test_id("stException")
     expect(broken).to_be_visible()
-    for secret in ("Traceback", "ValueError", "no number", ".py", str(ROOT)):
+    for secret in ("Traceback", "CatalogException", "Catalog Error", "scored_1", ".py", str(ROOT)):
         assert secret not in page.content()
     assert asked
     assert {urlparse(address).hostname for address in asked} <= {"127.0.0.1", None}
