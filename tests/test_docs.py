@@ -13,10 +13,13 @@ from core.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "demo" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+FOLDERS = ("core", "ui", "pages", "bench", "demo", "docs", "tests")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "version"])
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"version"}))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"python -m core {command}" in README or f"make {command}" in README
 
@@ -40,6 +43,43 @@ def test_every_link_and_picture_in_the_documents_is_there(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
     missing = [target for target in targets if "://" not in target and not (path.parent / target).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_and_option_that_the_documents_name_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    places = re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w", text)
+    missing = [place for place in places if "NAME" not in place and not (ROOT / place).exists()]
+    modules = {found.name for folder in FOLDERS for found in (ROOT / folder).rglob("*.py")} | {"app.py"}
+    missing += [name for name in re.findall(r"`(\w+\.py)\b", text) if name not in modules]
+    for command, rest in re.findall(r"python -m core ([a-z-]+)([^`\n]*)", text):
+        known = {option for parameter in COMMANDS[command].params for option in parameter.opts}
+        missing += [f"{command} {option}" for option in OPTION.findall(rest) if option not in {*known, "--help"}]
+    for module, rest in re.findall(r"python -m ((?:bench|tests)[\w.]*)([^`\n]*)", text):
+        place = ROOT / module.replace(".", "/")
+        code = (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text(encoding="utf-8")
+        missing += [f"{module} {option}" for option in OPTION.findall(rest) if f'"{option}"' not in code]
+    assert missing == []
+
+
+def test_every_option_in_the_readme_is_one_of_some_command() -> None:
+    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    assert set(OPTION.findall(README)) - known == {"--help"}
+
+
+def test_every_target_that_the_documents_name_is_in_the_makefile() -> None:
+    named = {name for path in DOCUMENTS for name in re.findall(r"`make ([a-z-]+)", path.read_text(encoding="utf-8"))}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    assert named
+    assert named <= targets
+
+
+def test_the_map_in_contributing_has_every_module_of_core_and_ui_and_no_other() -> None:
+    drawn = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
+    named = set(re.findall(r"(\w+)(?:\.py|/)", drawn)) - {"core", "ui"}
+    found = [path for folder in ("core", "ui") for path in (ROOT / folder).iterdir()]
+    modules = {path.stem for path in found if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert named == modules - {"__init__"}
 
 
 def test_requirements_are_pinned_exactly_and_imported() -> None:
