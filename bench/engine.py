@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,14 @@ def by_engine(ways: Ways) -> Callable[[Any, Sequence[Encoded]], Losses]:
     return score
 
 
+_PADDED = Ways(packed=False, shared=False, tiled=False, fast_products=False)
 WAYS: dict[str, Callable[[Any, Sequence[Encoded]], Losses]] = {
     "one by one, labels=": one_by_one,
     "padded by 8, all logits": padded_all_logits,
-    "sorted, padded, head where scored": by_engine(Ways(False, False, False, False)),
-    "packed": by_engine(Ways(True, False, False, False)),
-    "packed, tiled head": by_engine(Ways(True, False, True, False)),
-    "packed, tiled, shared beginnings": by_engine(Ways(True, True, True, False)),
+    "sorted, padded, head where scored": by_engine(_PADDED),
+    "packed": by_engine(replace(_PADDED, packed=True)),
+    "packed, tiled head": by_engine(replace(_PADDED, packed=True, tiled=True)),
+    "packed, tiled, shared beginnings": by_engine(Ways(fast_products=False)),
     "the engine (all that, oneDNN)": by_engine(Ways()),
 }
 

@@ -1,5 +1,6 @@
 """The command line: python -m core COMMAND. Scripts depend on its options, its exit codes and its JSON."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +9,8 @@ import typer
 
 from core import __version__, demo, settings
 from core.devices import DEVICES, DTYPES
-from core.exporting import FORMATS as EXPORT_FORMATS
 from core.exporting import (
+    CONTROLS,
     TRAINERS,
     BundleReport,
     ExportReport,
@@ -21,8 +22,10 @@ from core.exporting import (
     format_for,
     selection_from_manifest,
 )
+from core.exporting import FORMATS as EXPORT_FORMATS
 from core.importing import DomainRule, SourceOptions, check_domain_field, import_source
 from core.importing.formats import FORMATS as SOURCE_FORMATS
+from core.importing.hub import is_hub_id
 from core.importing.sources import local_files
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
@@ -31,11 +34,9 @@ from core.recipe_options import RecipeOptions
 from core.rendering import TEMPLATES
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
-from core.selection import save_selection, saved_selection
-from core.selection.recipe import ORDERS, SCOPES
+from core.selection import ORDERS, SCOPES, save_selection, saved_selection
 from core.status import status_fields, status_text
-from core.store import Store
-from core.store.near_duplicates import near_duplicate_set
+from core.store import Store, near_duplicate_set
 from core.supervision import begin_scoring, begin_training, notices_of
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
 from core.text_search import SEARCH_KINDS
@@ -59,6 +60,7 @@ Template = Annotated[str, typer.Option(help=f"auto, {', '.join(TEMPLATES)}: how 
 MaxLength = Annotated[int | None, typer.Option(min=2, help="Tokens kept of an example [LOBASS_MAX_LENGTH].")]
 SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")]
 Device = Annotated[str, typer.Option(help=f"Where to compute: {', '.join(DEVICES)}.")]
+_USUAL_RATES = ", ".join(f"{rate:g} for {method}" for method, rate in LEARNING_RATES.items())
 
 
 @app.command("demo")
@@ -86,17 +88,24 @@ def import_command(
     domain: Annotated[str | None, typer.Option(help="One domain for all rows [the file's name].")] = None,
     domain_field: Annotated[str | None, typer.Option(help="Field of the record that holds its domain.")] = None,
     source_format: Annotated[
-        str, typer.Option("--format", help=f"auto, {', '.join(item.name for item in SOURCE_FORMATS)}.")
+        str,
+        typer.Option(
+            "--format", help=f"How records are read: auto, {', '.join(item.name for item in SOURCE_FORMATS)}."
+        ),
     ] = "auto",
+    split: Annotated[str | None, typer.Option(help="Of a Hub dataset: the files named so [train].")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a Hub dataset: branch, tag or commit [main].")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Read files into a dataset; every record becomes a row, or is counted as rejected with a reason."""
     if domain and domain_field:
         raise typer.BadParameter("--domain and --domain-field exclude each other.")
+    if (split or revision) and not any(is_hub_id(file) for file in files):
+        raise typer.BadParameter("--split and --revision are for a dataset on the Hub, and none is named.")
     with plain_errors(), owned_store(workspace, "import") as store:
         options = SourceOptions(format=source_format, domain=DomainRule(domain, domain_field))
-        paths = local_files(files)
+        paths = local_files(files, revision, split)
         for path in paths:
             check_domain_field(path, options)
         reports = [import_source(store, dataset, path, options) for path in paths]
@@ -118,9 +127,9 @@ def train(
     dataset: Annotated[str, typer.Option(help="Dataset to fine-tune on.")],
     base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
     name: Annotated[str, typer.Option(help="Name of the reference; use it as --reference.")],
-    method: Annotated[str, typer.Option(help=f"{' or '.join(LEARNING_RATES)}.")] = "lora",
+    method: Annotated[str, typer.Option(help=f"How to train: {' or '.join(LEARNING_RATES)}.")] = "lora",
     epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the data.")] = 1.0,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate [2e-4 for lora, 2e-5 for full].")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=f"Peak rate [{_USUAL_RATES}].")] = None,
     seed: Annotated[int, typer.Option(help="Decides first weights and data order.")] = 0,
     max_length: MaxLength = None,
     template: Template = "auto",
@@ -239,7 +248,7 @@ def select(
         list[str] | None,
         typer.Option(metavar="DOMAIN=W", help="A domain's part of the total; repeat it. Domains without get nothing."),
     ] = None,
-    score: Annotated[str, typer.Option(help=f"{', '.join(SCORES)}.")] = DEFAULT_SCORE,
+    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}.")] = DEFAULT_SCORE,
     scope: Annotated[
         str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
     ] = "domain",
@@ -297,7 +306,7 @@ def export(
         typer.Option(metavar="FILE", help="File to write (a bundle: a folder or a .zip); a manifest comes with it."),
     ],
     file_format: Annotated[
-        str | None, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)} [the file's suffix].")
+        str | None, typer.Option("--format", help=f"What to write: {', '.join(EXPORT_FORMATS)} [the file's suffix].")
     ] = None,
     with_scores: Annotated[bool, typer.Option(help="Add losses and scores to every record.")] = False,
     spreadsheet_guard: SpreadsheetGuard = False,
@@ -313,8 +322,8 @@ def export(
         typer.Option(
             min=0,
             metavar="N",
-            help="Also write the selection's controls (random by N seeds, longest, highest base loss, lowest score), "
-            "with as many tokens, into FILE.controls.",
+            help=f"Also write the selection's controls ({', '.join(CONTROLS)}; the random ones by N seeds), with as "
+            "many tokens, into FILE.controls.",
         ),
     ] = 0,
     workspace: Workspace = None,
@@ -453,7 +462,8 @@ def _bundle_fields(report: BundleReport) -> dict[str, Any]:
     }
 
 
-def _added(counts: Any) -> dict[str, int]:
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name, put together."""
     total: dict[str, int] = {}
     for part in counts:
         for name, count in part.items():

@@ -44,6 +44,11 @@ class Example:
         """The last assistant turn, for reading; never what is tokenised."""
         return self.messages[self._last_assistant()].content
 
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The messages up to the last assistant turn: nothing after it is scored, and nothing before depends on it."""
+        return self.messages[: self._last_assistant() + 1]
+
     def _last_assistant(self) -> int:
         return max(i for i, message in enumerate(self.messages) if message.role == "assistant")
 

@@ -174,7 +174,7 @@ class RowFilter:
                 tuple(_region(*area) for area in fields.get("regions", ())),
             )
         except (TypeError, ValueError) as error:
-            raise SelectionInvalid(f"The filter {fields!r} cannot be read ({error}).") from error
+            raise SelectionInvalid(f"The filter {fields!r} cannot be read ({error}). Set it again.") from error
 
 
 EVERYTHING = RowFilter()

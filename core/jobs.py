@@ -2,13 +2,18 @@
 
     job.json            the request, never changed
     *.parquet           the examples it works on: example_id, conversation, domain
+    starting.json       the process id of a worker that has not locked it yet
     worker.lock         locked while a worker is at it
     worker.log          for people
     progress.json       replaced every now and then
     cancel              there when someone asked it to stop
-    shards/*.arrow      finished losses
-    encoded/ leases/    while a score job runs: tokens kept for the second model; who works on which chunk
-    processes/*.json    how far each of several processes of a score job is
+    shards/*.arrow      score: finished losses
+    noise-*.txt         score: how far a model's losses move by computing alone [nats per token]
+    encoded/ leases/    score, while it runs: tokens kept for the second model; who works on which chunk
+    processes/*.json    score: how far each of several processes is
+    curve.jsonl         train: the loss by domain so far
+    checkpoints/ model/ train: what a worker that is started again goes on from; the finished reference
+    search/             near_duplicates, while it runs; what it found is near_duplicates.parquet
     outcome.json        written last: how it ended; its absence means unfinished
     settled             written by the store's owner when everything of it is in the store
 
@@ -51,7 +56,7 @@ class Job:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What was asked for: `kind` ("score", "train", "estimate") and that kind's fields."""
+        """What was asked for: `kind` (score, train, estimate or near_duplicates) and that kind's fields."""
         return dict(json.loads((self.folder / "job.json").read_text(encoding="utf-8")))
 
     @property
@@ -248,7 +253,7 @@ def find_job(workspace: Path, job_id: str) -> Job:
     """The job of that id. Raises `NotFound`."""
     folder = workspace / "jobs" / job_id
     if not re.fullmatch(r"[\w-]+", job_id) or not (folder / "job.json").exists():
-        raise NotFound(f"There is no job {job_id!r} in {workspace}.")
+        raise NotFound(f"There is no job {job_id!r} in {workspace}. List those there are with: python -m core status")
     return Job(folder)
 
 

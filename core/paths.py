@@ -33,7 +33,9 @@ def named_path(text: str) -> Path:
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError as error:
-        raise PathRefused(f"{text[:_SHOWN]!r} is no path: it has characters that no file name can hold.") from error
+        raise PathRefused(
+            f"{text[:_SHOWN]!r} is no path: it has characters that no file name can hold. Rename the file."
+        ) from error
     if len(encoded) >= _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in encoded.split(b"/")):
         raise PathRefused(f"{text[:_SHOWN]!r}... is too long for a path. Check how it was copied.")
     try:
@@ -63,7 +65,9 @@ def allowed_path(text: str, workspace: Path) -> Path:
     try:
         path = named_path(text).resolve()
     except (OSError, RuntimeError) as error:
-        raise PathRefused(f"{text[:_SHOWN]!r} cannot be followed: its links lead in a circle.") from error
+        raise PathRefused(
+            f"{text[:_SHOWN]!r} cannot be followed: its links lead in a circle. Name the file itself."
+        ) from error
     folders = allowed_folders(workspace)
     if any(path == folder or folder in path.parents for folder in folders):
         return path

@@ -30,16 +30,12 @@ class Rendered:
 
 
 def render(example: Example, tokenizer: Any, template: str) -> Rendered:
-    """The conversation as the model reads it. Raises `TemplateFailed` if the template refuses it.
-
-    What follows the last assistant turn is left out: nothing there is scored, and nothing before depends on it.
-    """
-    last = max(i for i, message in enumerate(example.messages) if message.role == "assistant")
-    messages = example.messages[: last + 1]
+    """The conversation up to its last assistant turn, as the model reads it. Raises `TemplateFailed` if the template
+    refuses it."""
     if template == "chat":
-        return Rendered(*render_chat(messages, example.tools, tokenizer))
+        return Rendered(*render_chat(example.turns, example.tools, tokenizer))
     end_of_turn = tokenizer.eos_token or ""
-    turns = alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages)
+    turns = alpaca_turns(example.turns) if template == "alpaca" else _plain_turns(example.turns)
     text, spans = "", []
     for piece, is_response in turns:
         if is_response:

@@ -113,7 +113,7 @@ def begin_training(store: Store, request: TrainRequest) -> Job | None:
     return join_or_start(store.workspace, wanted, lambda: create_train_job(store, request))
 
 
-def resume(store: Store, job: Job) -> None:
+def resume(job: Job) -> None:
     """Start an interrupted job's worker again: it goes on from what is finished."""
     if job.state == "interrupted":
         start_worker(job)

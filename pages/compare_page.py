@@ -80,7 +80,7 @@ def compare() -> None:
     say_what_is_compared(first, second)
     pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
     counts = compared_counts(session.store, pair)
-    count = show_readout(counts, pair)
+    count = show_readout(counts)
     if not count:
         st.info("No row has this score in both runs and passes the filters. Clear them, or choose another score.")
         return
@@ -148,7 +148,7 @@ def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFil
     return RowFilter(domains=tuple(chosen), without_flags=tuple(without))
 
 
-def show_readout(counts: pd.DataFrame, pair: RunPair) -> int:
+def show_readout(counts: pd.DataFrame) -> int:
     """How many rows are compared and why the others are not; returns the compared."""
     totals = {name: int(counts[name].sum()) for name in counts.columns if name != "domain"}
     compared, within_noise = totals["compared"], totals.pop("within_noise")

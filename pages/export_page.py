@@ -13,8 +13,9 @@ from ui.bundle_form import bundle_form
 from ui.controls_form import controls_form
 from ui.export_report import PREVIEW_ROWS, show_files, show_records
 from ui.guide import show_guide
-from ui.session import Session, open_session
-from ui.widgets import escaped, link_to_page, show_error
+from ui.plain_text import escaped
+from ui.session import Session, open_session, remember, remembered
+from ui.widgets import link_to_page, show_error
 
 FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
@@ -112,10 +113,11 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
     st.code(str(destination), language=None)
     if st.button("Write export", type="primary", key="write_export", disabled=not may_run()):
         with st.spinner("Writing ..."):
-            st.session_state["export_report"] = export_selection(
+            written = export_selection(
                 session.store, selection, destination, file_format.name, with_scores, guard, name
             )
-    report: ExportReport | None = st.session_state.get("export_report")
+        remember("export_report", written)
+    report: ExportReport | None = remembered("export_report")
     if report and report.path == destination and report.path.exists():
         st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
         show_files(report.path, report.manifest_path, report.sha256, report.byte_count)

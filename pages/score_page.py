@@ -20,6 +20,7 @@ from ui.estimate_view import begin_estimate, show_estimate
 from ui.guide import show_guide
 from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure
 from ui.session import Session, forget, open_session, remember, remembered
+from ui.tables import COUNT
 from ui.widgets import link_to_page, show_error
 
 _EXISTING, _TRAIN = "An existing model", "Train one here"
@@ -36,7 +37,7 @@ def main(session: Session) -> None:
         link_to_page("data", "Import a dataset")
         return
     st.caption(
-        "The loss of every answer is computed under a base model and under a reference fine-tuned on this data. The "
+        "The loss of every response is computed under a base model and under a reference fine-tuned on this data. The "
         "share of the base's loss that fine-tuning removed is a row's learnability."
     )
     show_last_failure(session)
@@ -245,8 +246,7 @@ def _show_runs(session: Session) -> None:
             "scored": "Scored",
         }
     )
-    number = st.column_config.NumberColumn(format="localized")
-    st.dataframe(table, hide_index=True, column_config={"Rows": number, "Scored": number})
+    st.dataframe(table, hide_index=True, column_config={"Rows": COUNT, "Scored": COUNT})
     link_to_page("explore", "Explore a run")
 
 

@@ -22,12 +22,13 @@ from ui.amount_form import Readout
 from ui.entrance import let_in_or_stop
 from ui.guide import show_guide
 from ui.hand_picks import show_hand_picks
+from ui.plain_text import escaped
 from ui.recipe_form import put_into_form, recipe_form
 from ui.saved_selections import chosen_name, show_saved_selections
 from ui.selection_comparison import show_comparison
 from ui.selection_views import show_cut, show_distribution, show_domains
 from ui.session import Session, open_session
-from ui.widgets import escaped, link_to_page, run_picker, show_error
+from ui.widgets import link_to_page, run_picker, show_error
 
 TABS = ("Choose", "Saved selections")
 # What is kept stays in sight while the controls beside it scroll.

@@ -7,12 +7,13 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.exploring.rank_changes import PAPER_SHARES
 from core.selection import Amount, Selection
 from core.selection.budgets import POOL, budgets
 from ui.mixture_form import mixture_form, put_weights
 from ui.plain_text import escaped
 
-PRESETS = (1.5, 6.0, 16.7)
+PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: where to start looking, never a guarantee."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Tokens"}
 WAYS = {"share": "A share of each domain", "mixture": "A mixture of one total"}

@@ -11,14 +11,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.exporting.writing import guarded
 from core.filters import RANGE_COLUMNS
 from ui.charts import BRUSH, column_label
 from ui.session import forget, remember, remembered
+from ui.tables import COUNT, SHARE
 
 PICTURES = ("PNG", "SVG")
 _QUIET = ["zoomIn2d", "zoomOut2d", "autoScale2d"]
-_COUNT = st.column_config.NumberColumn(format="localized")
-_SHARE = st.column_config.NumberColumn(format="percent")
 _VALUE = st.column_config.NumberColumn(format="%.4g")
 _LABELS = {
     "bin_low": "From",
@@ -176,20 +176,19 @@ def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
 
 def _format(name: str, values: pd.Series) -> Any:
     if name.startswith("share_"):
-        return _SHARE
+        return SHARE
     if pd.api.types.is_integer_dtype(values):
-        return _COUNT
+        return COUNT
     return _VALUE if pd.api.types.is_numeric_dtype(values) else None
 
 
 def _as_csv(numbers: pd.DataFrame) -> bytes:
     """As a file for spreadsheets: text that one would take for a formula is marked as text."""
-    texts = {name: numbers[name].map(_as_text) for name in numbers.select_dtypes(exclude="number").columns}
+    texts = {
+        name: numbers[name].map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+        for name in numbers.select_dtypes(exclude="number").columns
+    }
     return numbers.assign(**texts).to_csv(index=False).encode(errors="replace")
-
-
-def _as_text(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _label(name: str) -> str:

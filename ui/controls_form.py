@@ -9,6 +9,7 @@ from core.exporting import CONTROLS, DEFAULT_SEEDS, ControlsReport, controls_fol
 from core.selection import Selection
 from ui.access import may_run
 from ui.session import Session, remember, remembered
+from ui.tables import COUNT
 
 _MOST_SEEDS = 20
 
@@ -79,5 +80,5 @@ def _show_report(report: ControlsReport) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        column_config={count: st.column_config.NumberColumn(format="localized") for count in counts},
+        column_config=dict.fromkeys(counts, COUNT),
     )

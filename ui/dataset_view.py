@@ -11,6 +11,7 @@ from core.importing.records import REASONS
 from ui.access import may_run
 from ui.plain_text import escaped
 from ui.session import Session
+from ui.tables import COUNT, SHARE
 from ui.widgets import show_error
 
 _SHOWN_REJECTIONS = 200
@@ -21,20 +22,16 @@ def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> N
     title = f"{dataset['rows']:,} rows, {dataset['unique_examples']:,} different, {dataset['rejected']:,} left out"
     with st.expander(f"{escaped(dataset['name'])}: {title}", expanded=expanded):
         domains = pd.DataFrame(
-            [(name, count, 100 * count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
+            [(name, count, count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
             columns=["Domain", "Rows", "Share"],
         )
         left, right = st.columns(2)
-        left.dataframe(domains, hide_index=True, column_config={"Rows": _COUNT, "Share": _SHARE})
+        left.dataframe(domains, hide_index=True, column_config={"Rows": COUNT, "Share": SHARE})
         with right:
             _show_sources(session, dataset["name"])
         _show_rejections(session, dataset["name"])
         if may_run():
             _edit(session, dataset)
-
-
-_COUNT = st.column_config.NumberColumn(format="localized")
-_SHARE = st.column_config.NumberColumn("Share (%)", format="%.1f")
 
 
 def _show_sources(session: Session, name: str) -> None:
@@ -47,7 +44,7 @@ def _show_sources(session: Session, name: str) -> None:
             [name],
         ),
         hide_index=True,
-        column_config={"Rows": _COUNT, "Left out": _COUNT},
+        column_config={"Rows": COUNT, "Left out": COUNT},
     )
 
 
@@ -73,12 +70,12 @@ def _show_rejections(session: Session, name: str) -> None:
     )
     total = int(counts["Records"].sum())
     st.caption("Records left out, by reason")
-    st.dataframe(counts, hide_index=True, column_config={"Records": _COUNT})
+    st.dataframe(counts, hide_index=True, column_config={"Records": COUNT})
     st.caption(
         f"The first {len(rejections):,} of {total:,} records left out" if total > len(rejections) else "Each of them"
     )
     st.dataframe(
-        rejections, hide_index=True, height=220 if len(rejections) > 5 else "content", column_config={"Record": _COUNT}
+        rejections, hide_index=True, height=220 if len(rejections) > 5 else "content", column_config={"Record": COUNT}
     )
 
 

@@ -11,12 +11,13 @@ from core.jobs import Job, duration, find_job, start_worker
 from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
+from ui.tables import COUNT
 from ui.token_flow import STYLE, DrawnToken, token_flow
 
 
 @dataclass(frozen=True, slots=True)
 class _Estimate:
-    """What is kept of a check between reruns; the plan itself holds the text of every missing example."""
+    """What is kept of a check between reruns: what was asked, what was found, and the job of the probe."""
 
     request: ScoreRequest
     summary: str
@@ -42,8 +43,7 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
         return
     with st.container(border=True):
         st.text(kept.summary)
-        number = st.column_config.NumberColumn(format="localized")
-        st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": number, "To compute": number})
+        st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": COUNT, "To compute": COUNT})
         if kept.job_id is None:
             st.text("Nothing to compute: every loss is cached.")
             return

@@ -13,7 +13,7 @@ from core.scores import SCORES
 from core.selection import Pick, ScoredRun
 from core.selection.hand_picks import pick_table
 from ui.session import Session, forget, remember, remembered
-from ui.tables import open_by_number, show_selectable
+from ui.tables import CLOSE_VALUE, open_by_number, show_selectable
 from ui.widgets import example_card, show_error
 
 CHOICES = {True: "Always keep", None: "No pick", False: "Never keep"}
@@ -114,7 +114,7 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
     with above:
         show_selectable(
             frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number(_ROW),
-            column_config={SCORES[score].label: st.column_config.NumberColumn(format="%.4f")},
+            column_config={SCORES[score].label: CLOSE_VALUE},
         )  # fmt: skip
         st.caption("Select a row to open it, and change its pick or its note.")
 

@@ -36,7 +36,7 @@ def show_active_jobs(session: Session) -> None:
         if [job.job_id for job in now] != [job.job_id for job in jobs]:
             st.rerun()
         for job in now:
-            _show_job(session, job)
+            show_job(session, job)
 
     live()
 
@@ -69,19 +69,23 @@ def show_last_failure(session: Session) -> None:
             st.rerun()
 
 
-def _show_job(session: Session, job: Job) -> None:
+def show_job(session: Session, job: Job) -> None:
+    """A job under way: how far it is, and the ways to stop it, to go on with it or to give it up."""
     progress, state, closed = job.progress, job.state, not may_run()
     with st.container(border=True):
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
         if state == "interrupted":
             if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch", disabled=closed):
-                resume(session.store, job)
+                resume(job)
                 st.rerun()
             if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch", disabled=closed):
                 give_up(session.store, job)
                 st.rerun()
-            st.text("The worker stopped before it finished. What it had finished is kept.")
+            kept = "What it had finished is kept."
+            if job.kind == "near_duplicates":
+                kept = "Resuming begins the search anew."
+            st.text(f"The worker stopped before it finished. {kept}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed)

@@ -3,7 +3,7 @@
 No weight moves another by itself: only the buttons move them.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,7 @@ def _say_sum(weights: Mapping[str, float]) -> bool:
     return bool(whole)
 
 
-def _set(weights_of: Any) -> None:
+def _set(weights_of: Callable[[], Mapping[str, float]]) -> None:
     """Callback: move the weights, or keep the sentence that says why they cannot be."""
     try:
         for domain, weight in weights_of().items():

@@ -88,7 +88,7 @@ def _show_turn(role: str, pieces: list[Piece]) -> None:
     marked = "".join(f"<{_TAGS[kind]}>{html.escape(text[:_LONGEST_SHOWN])}</{_TAGS[kind]}>" for kind, text in pieces)
     st.html(f'<style>{_STYLE}</style><div class="lobass-turn">{marked}</div>')
     if any(len(text) > _LONGEST_SHOWN for _, text in pieces):
-        st.caption(f"The first {_LONGEST_SHOWN:,} characters; see the whole of it under Examples.")
+        st.caption(f"The first {_LONGEST_SHOWN:,} characters; open the row below to read the whole of it.")
 
 
 _TAGS = {"same": "span", "added": "ins", "removed": "del"}

@@ -17,8 +17,8 @@ from core.jobs import Job, find_job
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
 from core.scores import DEFAULT_SCORE, SCORES, Score
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
-from core.supervision import give_up
 from ui.access import may_run
+from ui.job_view import show_job
 from ui.near_duplicate_group import in_sentence, show_group
 from ui.plain_text import escaped
 from ui.session import Session, forget, remember, remembered
@@ -126,22 +126,7 @@ def _follow(session: Session, job: Job) -> None:
     def live() -> None:
         if job.is_settled:
             st.rerun()
-        with st.container(border=True):
-            progress, state, closed = job.progress, job.state, not may_run()
-            head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
-            head.text("Looking for near duplicates")
-            if state == "interrupted":
-                if first.button("Resume", key="near_resume", type="primary", width="stretch", disabled=closed):
-                    begin_near_duplicates(session.store, job.request["dataset"], job.request["threshold"])
-                    st.rerun()
-                if second.button("Give up", key="near_give_up", width="stretch", disabled=closed):
-                    give_up(session.store, job)
-                    st.rerun()
-                st.text("The worker stopped before it finished. Resuming begins the search anew.")
-            elif state == "running" and not job.is_cancelled:
-                second.button("Cancel", key="near_cancel", width="stretch", on_click=job.cancel, disabled=closed)
-            st.progress(progress.share)
-            st.text(progress.sentence())
+        show_job(session, job)
 
     live()
 

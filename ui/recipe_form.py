@@ -9,9 +9,7 @@ from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.store import Store
 from ui.amount_form import Readout, amount_form, put_amounts
 from ui.hand_picks import picks_of, put_picks
-from ui.recipe_filters import Eligible, eligible_form, put_eligible, put_filter_into_form
-
-__all__ = ["put_filter_into_form", "put_into_form", "recipe_form"]
+from ui.recipe_filters import Eligible, eligible_form, put_eligible
 
 _KEEP: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "All together"}

@@ -12,7 +12,7 @@ from core.scores import SCORES
 from core.selection import Selection, compared_rows, overlap, saved_selection
 from core.store import Store
 from ui.saved_selections import chosen_name
-from ui.tables import ALL_DOMAINS, COUNT, SHARE, open_by_number, show_selectable
+from ui.tables import ALL_DOMAINS, CLOSE_VALUE, COUNT, SHARE, open_by_number, show_selectable
 from ui.widgets import example_card, show_error
 
 PARTS = {"only_first": "Only in A", "only_second": "Only in B", "both": "In both"}
@@ -90,8 +90,7 @@ def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: st
         rows = rows.assign(**{column: rows[column].fillna("its run was scored before this row came")})
         labels[column] = label
     labels |= {"token_count": "Tokens", "prompt": "Prompt", "response": "Response"}
-    value = st.column_config.NumberColumn(format="%.4f")
-    formats: dict[str, Any] = {label: value for name, label in labels.items() if name.endswith("_value")}
+    formats: dict[str, Any] = {label: CLOSE_VALUE for name, label in labels.items() if name.endswith("_value")}
     formats |= {"Row": COUNT, "Tokens": COUNT}
     shown = rows[list(labels)].rename(columns=labels)
     show_selectable(shown, numbers, f"compared_{part}", open_by_number(_ROW), column_config=formats)

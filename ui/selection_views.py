@@ -14,9 +14,7 @@ from ui.charts import DOMAINS_DRAWN, domain_colours, histogram_figure
 from ui.hand_picks import show_pickable_row
 from ui.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.session import Session
-from ui.tables import COUNT, open_by_number, show_selectable
-
-_VALUE = st.column_config.NumberColumn(format="%.4f")
+from ui.tables import CLOSE_VALUE, COUNT, open_by_number, show_selectable
 
 
 def show_domains(selection: Selection, summary: Summary) -> None:
@@ -34,7 +32,9 @@ def show_domains(selection: Selection, summary: Summary) -> None:
     labels |= {"kept_tokens": "Tokens kept", "cut": f"{SCORES[selection.score].label} at the cut", "note": "Note"}
     counts = dict.fromkeys(("Rows", "Rows kept", "Tokens", "Tokens kept"), COUNT)
     st.dataframe(
-        shown[list(labels)].rename(columns=labels), hide_index=True, column_config={**counts, labels["cut"]: _VALUE}
+        shown[list(labels)].rename(columns=labels),
+        hide_index=True,
+        column_config={**counts, labels["cut"]: CLOSE_VALUE},
     )
     dropped = summary.outcomes[summary.outcomes["outcome"] != KEPT]
     with st.expander(f"Why {summary.dropped_rows:,} rows are left out"):

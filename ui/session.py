@@ -1,4 +1,4 @@
-"""The session: how a page gets at the workspace, and sole owner of Streamlit's state, links and caches."""
+"""The session: how a page gets at the workspace, and what is remembered from page to page of one browser session."""
 
 import atexit
 import threading

@@ -13,6 +13,8 @@ ALL_DOMAINS = "All domains"
 COUNT = st.column_config.NumberColumn(format="localized")
 SHARE = st.column_config.NumberColumn(format="percent")
 VALUE = st.column_config.NumberColumn(format="%.3f")
+CLOSE_VALUE = st.column_config.NumberColumn(format="%.4f")
+"""Where rows stand beside each other whose scores differ by little: at a cut, among picks."""
 _SPEARMAN_COLUMNS = {"spearman_loss_difference": "Loss difference (raw)", "spearman_learnability": "Learnability"}
 _TWO_DECIMALS = dict.fromkeys(_SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))
 

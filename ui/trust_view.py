@@ -14,7 +14,7 @@ from core.scores import FLAGS, SCORES
 from core.selection import kept_rows, saved_selection, selections_of_run
 from core.store import Store
 from ui.plain_text import escaped
-from ui.tables import COUNT, SHARE, VALUE, show_paper_figures, show_spearman
+from ui.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, show_paper_figures, show_spearman
 from ui.widgets import show_error
 
 
@@ -120,7 +120,7 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
 def _show_averages(totals: pd.DataFrame) -> None:
     shown = pd.DataFrame(
         {
-            "Domain": totals["domain"].mask(totals["overall"], "All domains"),
+            "Domain": totals["domain"].mask(totals["overall"], ALL_DOMAINS),
             "Rows with a score": totals["scored"],
             "Mean of ratios": totals["mean"],
             "Ratio of means": totals["ratio_of_means"],

@@ -13,17 +13,6 @@ from core.scores import FLAGS, SCORES, Score
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
 
-__all__ = [
-    "conversation",
-    "escaped",
-    "example_card",
-    "link_to_page",
-    "linked_selectbox",
-    "run_picker",
-    "score_picker",
-    "show_error",
-]
-
 ROLE_LABELS = {
     "system": "System",
     "user": "User",
@@ -100,7 +89,7 @@ def _no_run(session: Session) -> None:
 
 
 def example_card(found: dict[str, Any]) -> None:
-    """One example as `core.browsing.example` gives it: its turns beside its losses, scores, flags and place."""
+    """One row as `core.exploring.browsing.example` gives it: its turns beside its losses, scores, flags and place."""
     with st.container(border=True):
         turns, numbers = st.columns([3, 2], gap="medium")
         with turns:

@@ -60,14 +60,14 @@ def loss_plane(store: Reader, table: str, row_filter: RowFilter, bins: int = 80)
     return LossPlane(high, bins, cells, int(count), outside, float(base_median), float(reference_median))
 
 
-def loss_points(store: Reader, table: str, row_filter: RowFilter, limit: int = POINTS_LIMIT) -> pd.DataFrame:
+def loss_points(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
     """The rows themselves: row_number, domain, base_loss, reference_loss [nats per token], learnability, token_count.
 
-    For few rows only: at most `limit` come back, in row order.
+    For few rows only: at most `POINTS_LIMIT` come back, in row order.
     """
     condition, values = row_filter.where()
     return store.frame(
         f"SELECT row_number, domain, base_loss, reference_loss, learnability, token_count FROM {table} "
-        f"WHERE ({condition}) AND {_BOTH} ORDER BY row_number LIMIT {limit:d}",
+        f"WHERE ({condition}) AND {_BOTH} ORDER BY row_number LIMIT {POINTS_LIMIT}",
         values,
     )

@@ -18,8 +18,8 @@ from core.exporting.controls import (
 from core.exporting.exporter import ExportReport, export_rows, export_selection, exports_folder
 from core.exporting.manifest import selection_from_manifest
 from core.exporting.preflight import Preflight, preflight
-from core.exporting.trainers import DEFAULT_TRAINER, TRAINERS, Trainer
-from core.exporting.writing import FORMATS, Format, format_for
+from core.exporting.trainers import DEFAULT_TRAINER, TRAINERS
+from core.exporting.writing import FORMATS, format_for
 
 __all__ = [
     "CONTROLS",
@@ -31,9 +31,7 @@ __all__ = [
     "BundleReport",
     "ControlsReport",
     "ExportReport",
-    "Format",
     "Preflight",
-    "Trainer",
     "bundle_records",
     "control_selections",
     "controls_folder",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from core.examples import Example, Message
+from core.examples import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,6 @@ class BundlePlan:
     several_replies: bool = False
     tools: bool = False
     adapter: str | None = None
-
-
-def turns_to_train(example: Example) -> tuple[Message, ...]:
-    """The messages up to the last reply: what is scored, and all that training can use."""
-    last = max(i for i, message in enumerate(example.messages) if message.role == "assistant")
-    return example.messages[: last + 1]
 
 
 @lru_cache(maxsize=256)

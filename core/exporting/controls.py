@@ -47,7 +47,7 @@ CONTROLS = {
         Control("lowest-score", "Lowest score", "what the score would keep last", "lowest"),
     )
 }
-"""Every control of METHOD: to add one, add it here; the command line, the page and tests read this table."""
+"""To add a control, add one here; the command line, the page and tests read this table."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.chat_template import chat_messages
 from core.examples import Example, Message
-from core.exporting.bundle_plan import BundlePlan, tool_list, turns_to_train
+from core.exporting.bundle_plan import BundlePlan, tool_list
 from core.rendering import alpaca_turns, render
 
 Record = dict[str, Any]
@@ -29,7 +29,7 @@ def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
 
     The text is split so that LLaMA-Factory's template around it gives the text that was scored.
     """
-    messages = turns_to_train(example)
+    messages = example.turns
     system = messages[0].content if messages[0].role == "system" else ""
     turns = messages[1:] if messages[0].role == "system" else messages
     if plan.template == "chat":
@@ -59,7 +59,7 @@ def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
 def trl_record(example: Example, plan: BundlePlan) -> Record:
     """Prompt and completion where every row has one reply, so that TRL trains on the completion only; else messages,
     which its config then masks. Never both: TRL would take one and not say which."""
-    messages = turns_to_train(example)
+    messages = example.turns
     # As JSON text "null" means no tools to TRL; a real null in the first rows would fix the column's type.
     tools = {"tools": _tools(example, plan, none="null")} if plan.tools and plan.template == "chat" else {}
     if plan.several_replies:
@@ -75,7 +75,7 @@ def trl_record(example: Example, plan: BundlePlan) -> Record:
 def axolotl_record(example: Example, plan: BundlePlan) -> Record:
     """Messages of role and content; tools as JSON text of a list, which may be empty but not missing."""
     tools = {"tools": _tools(example, plan, none="[]")} if plan.tools and plan.template == "chat" else {}
-    return {"messages": _role_and_content(turns_to_train(example), plan), **tools}
+    return {"messages": _role_and_content(example.turns, plan), **tools}
 
 
 def _role_and_content(messages: tuple[Message, ...], plan: BundlePlan) -> list[Record]:

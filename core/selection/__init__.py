@@ -5,25 +5,22 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 
 from core.selection.comparison import compared_rows, overlap
 from core.selection.decisions import KEPT
-from core.selection.explanation import RowOutcome, row_outcome
-from core.selection.recipe import AMOUNT_KINDS, ORDERS, SCOPES, Amount, Pick, Selection
+from core.selection.explanation import row_outcome
+from core.selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from core.selection.saved import save_selection, saved_selection, saved_selection_names, selections_of_run
-from core.selection.scored_run import ScoredRun, domain_totals, scored_run
+from core.selection.scored_run import ScoredRun, scored_run
 from core.selection.summary import Summary, kept_rows, matched_control, near_the_cut, row_decisions, select_summary
 
 __all__ = [
-    "AMOUNT_KINDS",
     "KEPT",
     "ORDERS",
     "SCOPES",
     "Amount",
     "Pick",
-    "RowOutcome",
     "ScoredRun",
     "Selection",
     "Summary",
     "compared_rows",
-    "domain_totals",
     "kept_rows",
     "matched_control",
     "near_the_cut",

@@ -104,7 +104,9 @@ class Pick:
         try:
             object.__setattr__(self, "example_id", str(UUID(self.example_id)))
         except (ValueError, TypeError, AttributeError) as error:
-            raise SelectionInvalid(f"A hand pick names {self.example_id!r}, which is no example_id.") from error
+            raise SelectionInvalid(
+                f"A hand pick names {self.example_id!r}, which is no example_id. Take it from the table of losses."
+            ) from error
         if type(self.keep) is not bool or not isinstance(self.note, str):
             raise SelectionInvalid(f"The hand pick of {self.example_id} cannot be read. Give keep and a note.")
 

@@ -119,13 +119,13 @@ class Summary:
         }
 
 
-def row_decisions(store: Store, selection: Selection, run: ScoredRun | None = None) -> Query:
-    """`decisions` for a recipe as the store stands; `run` is the recipe's, where it is known already.
+def row_decisions(store: Store, selection: Selection) -> Query:
+    """`decisions` for a recipe as the store stands.
 
     Raises `NotFound` if the run, or the search for near duplicates that the recipe names, is not there, and
     `SelectionInvalid` for a search pattern that cannot be read.
     """
-    run = run or scored_run(store, selection.run)
+    run = scored_run(store, selection.run)
     selection = replace(selection, filter=store.searched(selection.filter))
     threshold = selection.near_duplicates
     near_set = None if threshold is None else near_duplicate_set_id(store, run.dataset, threshold)
@@ -133,8 +133,8 @@ def row_decisions(store: Store, selection: Selection, run: ScoredRun | None = No
 
 
 def select_summary(store: Store, selection: Selection, run: ScoredRun | None = None) -> Summary:
-    """What a recipe keeps and leaves out, in numbers; `run` and errors as for `row_decisions`, which decides alike row
-    by row."""
+    """What a recipe keeps and leaves out, in numbers; `run` is the recipe's, where it is known already. Raises as
+    `row_decisions` does, which decides alike row by row."""
     run = run or scored_run(store, selection.run)
     limits = budgets(selection, run.totals)
     with ranking(store, selection, run) as ranked:

@@ -266,7 +266,7 @@ def test_a_job_that_is_not_interrupted_is_neither_given_up_nor_resumed(store: St
     job = create_score_job(store, plan_scoring(store, request_))
     job.finish({"state": "failed", "message": "Too hot."})
     give_up(store, job)
-    resume(store, job)
+    resume(job)
     assert job.outcome == {"state": "failed", "message": "Too hot."}
     assert not job.is_settled
 

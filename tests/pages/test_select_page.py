@@ -393,7 +393,8 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
 
         from core.filters import Range, RowFilter
         from core.selection import scored_run
-        from ui.recipe_form import put_filter_into_form, recipe_form
+        from ui.recipe_filters import put_filter_into_form
+        from ui.recipe_form import recipe_form
         from ui.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))

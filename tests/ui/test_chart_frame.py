@@ -91,7 +91,7 @@ def test_a_brush_that_a_link_brought_is_drawn() -> None:
     assert "shapes" not in json.loads(chart(opened()).spec)["layout"]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "＝", "'="])
 def test_text_that_a_spreadsheet_would_run_is_marked_as_text(start: str) -> None:
     numbers = pd.DataFrame({"domain": [f"{start}1+1", "plain"], "low": [-1.5, 2.0]})
     lines = _as_csv(numbers).decode().splitlines()

@@ -83,11 +83,6 @@ def test_a_histogram_draws_its_counts_as_steps_on_the_bins_edges() -> None:
     assert figure.layout.xaxis.title.text == "Learnability (share of the base loss)"
 
 
-def test_density_counts_the_rows_outside_the_axis_too() -> None:
-    figure = histogram_figure(counted({"chat": [3, 1]}), {"chat": PALETTE[0]}, density=True)
-    assert list(figure.data[0].y) == pytest.approx([0, 3 / (5 * 0.5), 1 / (5 * 0.5), 0])
-
-
 def test_rows_that_are_not_drawn_are_said() -> None:
     figure = histogram_figure(counted({"chat": [3, 1], "math": [1, 1]}), domain_colours(["chat", "math"]))
     assert figure.layout.title.subtitle.text == "Not drawn: 2 rows below 0, 4 rows without this score"

@@ -2,7 +2,7 @@
 
 from ui.charts.curves import density_figure, ridgeline_figure
 from ui.charts.distribution import ecdf_figure, histogram_figure
-from ui.charts.dressing import BRUSH, axis_title, brush_area, brush_sideways, column_label, dress, log_ticks
+from ui.charts.dressing import BRUSH, axis_title, brush_sideways, column_label, dress
 from ui.charts.palette import DOMAINS_DRAWN, LINE, PALETTE, domain_colours, faded, shown
 from ui.charts.planes import (
     QUADRANTS,
@@ -21,7 +21,6 @@ __all__ = [
     "PALETTE",
     "QUADRANTS",
     "axis_title",
-    "brush_area",
     "brush_sideways",
     "column_label",
     "density_figure",
@@ -33,7 +32,6 @@ __all__ = [
     "histogram_figure",
     "length_plane_figure",
     "length_points_figure",
-    "log_ticks",
     "loss_plane_figure",
     "loss_points_figure",
     "point_cloud",

@@ -19,6 +19,7 @@ _ROW_HEIGHT = 150
 
 
 def drawn_domains(frame: pd.DataFrame, colours: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of the domains that are drawn: those with a colour."""
     return frame[frame["domain"].isin(list(colours))]
 
 

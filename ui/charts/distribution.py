@@ -6,14 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
-from core.exploring.distributions import Histogram, scored_rows, with_shares
+from core.exploring.distributions import Histogram, with_shares
 from ui.charts.by_domain import IN_READOUT, drawn_domains, dress_distribution, name_plots, stacked_plots
 from ui.charts.dressing import Span, brush_sideways, log_ticks
 from ui.charts.palette import IN_LEGEND, LINE, dashes, faded, shown
-
-Values = NDArray[np.float64]
 
 _NO_ROWS = 0.5  # where a log scale of counts puts an empty bin: below one row
 _COUNTED = "%{customdata[0]:,} rows, percentile %{customdata[1]:.1f} to %{customdata[2]:.1f}"
@@ -23,25 +20,22 @@ def histogram_figure(
     counted: Histogram,
     colours: Mapping[str, str],
     *,
-    density: bool = False,
     one_above_another: bool = False,
     log_counts: bool = False,
     cuts: Mapping[str, float] | None = None,
     brushable: bool = False,
     brush: Span | None = None,
 ) -> go.Figure:
-    """Histogram by domain. `density` divides by each domain's scored rows and the bin width; `cuts` are values by
-    domain, drawn as dashed lines. Domains without a colour are not drawn. `brushable`: a drag selects a span of the
-    axis; `brush` shows the span that is selected."""
+    """Histogram by domain. `cuts` are values by domain, drawn as dashed lines. Domains without a colour are not drawn.
+    `brushable`: a drag selects a span of the axis; `brush` shows the span that is selected."""
     bins = drawn_domains(with_shares(counted), colours)
     domains = list(bins["domain"].unique())
     figure, rows = stacked_plots(len(domains), one_above_another)
-    scored, dash = scored_rows(counted), dashes(domains, colours)
+    dash = dashes(domains, colours)
     for place, name in enumerate(domains):
         row = place + 1 if rows > 1 else 1
         part = bins[bins["domain"] == name]
-        heights = _densities(part, scored[name]) if density else part["rows"].to_numpy(dtype=float)
-        trace = _steps(part, heights, name, colours[name], counted.log, _NO_ROWS if log_counts else 0.0)
+        trace = _steps(part, name, colours[name], counted.log, _NO_ROWS if log_counts else 0.0)
         trace.line.dash = dash[name]
         if rows > 1:  # no headline says where the pointer is
             trace.hovertemplate = f"%{{customdata[3]:.3g}} to %{{customdata[4]:.3g}}<br>{trace.hovertemplate}"
@@ -50,7 +44,7 @@ def histogram_figure(
             _add_cut(figure, cuts[name], name, colours[name], row)
     dress_distribution(figure, counted, colours, "", "", rows)
     name_plots(figure, domains, rows)
-    figure.update_yaxes(title="Density" if density else "Rows", rangemode="tozero")
+    figure.update_yaxes(title="Rows", rangemode="tozero")
     if log_counts:
         most = max(float(bins["rows"].max()), 1.0) if len(bins) else 1.0
         extent = [math.log10(_NO_ROWS), math.log10(most * 1.3)]
@@ -90,12 +84,7 @@ def ecdf_figure(
     return figure
 
 
-def _densities(bins: pd.DataFrame, scored: int) -> Values:
-    widths = (bins["bin_high"] - bins["bin_low"]).to_numpy(dtype=float)
-    return np.asarray(bins["rows"].to_numpy(dtype=float) / (max(scored, 1) * widths))
-
-
-def _steps(bins: pd.DataFrame, heights: Values, name: str, colour: str, log: bool, floor: float) -> go.Scatter:
+def _steps(bins: pd.DataFrame, name: str, colour: str, log: bool, floor: float) -> go.Scatter:
     """The outline of a histogram: bin centres joined by steps that fall on the bins' edges, none below `floor`."""
     low, high = bins["bin_low"].to_numpy(dtype=float), bins["bin_high"].to_numpy(dtype=float)
     if log:
@@ -108,7 +97,7 @@ def _steps(bins: pd.DataFrame, heights: Values, name: str, colour: str, log: boo
     text = shown(name, IN_READOUT)
     return go.Scatter(
         x=np.concatenate([ends[:1], centres, ends[1:]]),
-        y=np.concatenate([[floor], np.maximum(heights, floor), [floor]]),
+        y=np.concatenate([[floor], np.maximum(bins["rows"].to_numpy(dtype=float), floor), [floor]]),
         customdata=np.vstack([counts[:1], counts, counts[-1:]]),
         mode="lines",
         name=shown(name, IN_LEGEND),
