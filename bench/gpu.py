@@ -11,8 +11,9 @@ What the time does not suffice for is left out, and said.
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ _PROBE_ROWS = 64
 _EXACT_ROWS = 16
 _TEMPLATE_TOKENS = 40
 _SECONDS_A_MODEL = 25.0
+_PRODUCTS = 100
+"""In a row: a card that has just woken, and one that is not yet warm, are no measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,10 @@ def product_rate(device: str, dtype: torch.dtype, size: int) -> float:
     for _ in range(5):
         _wait(device)
         began = time.perf_counter()
-        for _ in range(10):
+        for _ in range(_PRODUCTS):
             torch.mm(left, right)
         _wait(device)
-        best = max(best, 10 * 2.0 * size**3 / (time.perf_counter() - began))
+        best = max(best, _PRODUCTS * 2.0 * size**3 / (time.perf_counter() - began))
     return best
 
 
@@ -158,18 +161,21 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def models_to_measure(sizes: dict[str, Size], folders: Sequence[str], device: str) -> Iterator[tuple[str, Any]]:
-    """Each name and its model in bfloat16; the one before it should be let go of by then."""
-    for name, size in sizes.items():
-        torch.manual_seed(0)
-        with torch.device(device):
-            yield (
-                f"Llama's form, {name}, random weights",
-                AutoModelForCausalLM.from_config(size.config(), dtype=torch.bfloat16).eval(),
-            )
-    for folder in folders:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, use_safetensors=True)
-        yield Path(folder).name, model.to(device).eval()
+def models_to_measure(sizes: dict[str, Size], folders: Sequence[str], device: str) -> dict[str, Callable[[], Any]]:
+    """By its name, how each model comes onto the device in bfloat16; the one before it is to be let go of by then."""
+    made = {f"Llama's form, {name}, random weights": partial(_made_up_model, sizes[name], device) for name in sizes}
+    return {**made, **{Path(folder).name: partial(_read_model, folder, device) for folder in folders}}
+
+
+def _made_up_model(size: Size, device: str) -> Any:
+    torch.manual_seed(0)
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(size.config(), dtype=torch.bfloat16).eval()
+
+
+def _read_model(folder: str, device: str) -> Any:
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, use_safetensors=True)
+    return model.to(device).eval()
 
 
 def measure(folders: Sequence[str], minutes: float, tiny: bool = False) -> dict[str, Any]:
@@ -188,13 +194,12 @@ def measure(folders: Sequence[str], minutes: float, tiny: bool = False) -> dict[
         "left_out": [],
     }
     slowest = 0.0
-    for name, model in models_to_measure(sizes, folders, device):
+    for name, load in models_to_measure(sizes, folders, device).items():
         began = time.monotonic()
         if began + max(slowest, 2 * seconds) > end:
             found["left_out"].append(name)
             continue
-        found["models"][name] = measure_model(model, device, rate, seconds)
-        del model
+        found["models"][name] = measure_model(load(), device, rate, seconds)
         if device == "cuda":
             torch.cuda.empty_cache()
         slowest = max(slowest, time.monotonic() - began)

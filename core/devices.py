@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from core import settings
@@ -11,6 +12,8 @@ from core.errors import ModelUnusable
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "float32", "bfloat16")
+_DRIVERS = ("nvidia[0-9]*", "dxg", "kfd")
+"""Device files of NVIDIA's driver, of Windows' for its subsystem for Linux, and of AMD's."""
 
 
 def resolve_device(device: str) -> str:
@@ -23,7 +26,10 @@ def resolve_device(device: str) -> str:
     if _gpu_count():
         return "cuda"
     if device == "cuda":
-        raise ModelUnusable("A GPU was asked for (device cuda) and torch sees none. Choose auto or cpu.")
+        raise ModelUnusable(
+            f"A GPU was asked for (device cuda) and torch {version('torch')} sees none. Choose auto or cpu, or install "
+            "the build of torch for it."
+        )
     return "cpu"
 
 
@@ -63,8 +69,16 @@ def process_environment(device: str, process: int, count: int) -> dict[str, str]
 def _gpu_count() -> int:
     # Importing torch takes seconds and hundreds of megabytes, which the dashboard should not pay: ask a child, and
     # only where a driver is present at all.
-    if not any(Path("/dev").glob("nvidia[0-9]*")):
+    if not has_driver(Path("/dev")):
         return 0
     probe = [sys.executable, "-c", "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"]
-    answer = subprocess.run(probe, check=False, capture_output=True, timeout=120)
+    try:
+        answer = subprocess.run(probe, check=False, capture_output=True, timeout=120)
+    except subprocess.TimeoutExpired:  # a driver that hangs
+        return 0
     return int(answer.stdout.split()[-1]) if answer.returncode == 0 else 0
+
+
+def has_driver(devices: Path) -> bool:
+    """Whether that folder of device files has one of a GPU's driver."""
+    return any(any(devices.glob(name)) for name in _DRIVERS)

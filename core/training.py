@@ -27,7 +27,7 @@ from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.engine.loss_engine import LossEngine
 from core.engine.model_parts import head_logits, padded, scored_positions, trunk_states
 from core.engine.packing import plan_batches
-from core.errors import JobCancelled, NoUsableRows
+from core.errors import JobCancelled, ModelUnusable, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import PROVENANCE, ModelSpec
@@ -71,7 +71,13 @@ def train_reference(job: Job) -> dict[str, Any]:
         engine_splits,
     )
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(job))
+    try:
+        trainer.train(resume_from_checkpoint=_last_checkpoint(job))
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelUnusable(
+            f"GPU memory ran out while training in batches of {request['batch_tokens']:,} tokens. "
+            "Lower --batch-tokens or --max-length, or free the GPU."
+        ) from error
     if job.is_cancelled:
         raise JobCancelled("Training was cancelled; no reference was made.")
     elapsed = time.monotonic() - began
@@ -117,6 +123,8 @@ class _ReferenceTrainer(Trainer):  # type: ignore[misc]
             remove_unused_columns=False,
             dataloader_pin_memory=False,
         )
+        # On several GPUs the Trainer would lay the model out on all of them, in a form whose trunk cannot be called.
+        arguments._n_gpu = min(1, arguments.n_gpu)
         super().__init__(
             model=model,
             args=arguments,
@@ -136,12 +144,14 @@ class _ReferenceTrainer(Trainer):  # type: ignore[misc]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         input_ids, mask, positions = padded(batch, next(model.parameters()).device)
         row_index, state_index, targets = scored_positions(batch, input_ids)
-        if self._splits:
-            hidden = trunk_states(causal, input_ids, mask, positions)[row_index, state_index]
-            logits = head_logits(causal, hidden)
-        else:
-            whole = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
-            logits = whole[row_index, state_index]
+        # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
+        with self.accelerator.autocast():
+            if self._splits:
+                hidden = trunk_states(causal, input_ids, mask, positions)[row_index, state_index]
+                logits = head_logits(causal, hidden)
+            else:
+                whole = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+                logits = whole[row_index, state_index]
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
         self._window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
         return losses.mean()

@@ -6,8 +6,8 @@ float32. What a model does not take part in falls back to padded batches, or to 
 the model is asked, by comparing both ways on a few tokens, and not looked up in a list.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,10 @@ from core.engine.model_parts import (
     scored_positions,
     trunk_states,
 )
-from core.engine.packed_attention import PackedPlaces, PackingUnsupported, has_blocks, has_varlen, packed_attention
-from core.engine.packing import Batch, Pack, pack_rows, plan_batches, plan_packs
+from core.engine.pack_tensors import PackTensors
+from core.engine.packed_attention import PackingUnsupported, has_blocks, has_varlen, packed_attention
+from core.engine.packing import Batch, pack_rows, plan_batches, plan_packs
+from core.errors import ModelUnusable
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _LONGEST_PROBE = 4096
@@ -47,55 +49,37 @@ class Ways:
     varlen: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PackTensors:
-    """A pack as tensors: see `core.engine.packing.Pack`."""
-
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    places: PackedPlaces
-    state_index: torch.Tensor
-    row_index: torch.Tensor
-    targets: torch.Tensor
-
-    @classmethod
-    def of(cls, pack: Pack, varlen: bool, blocks: bool) -> "PackTensors":
-        """In the main memory."""
-        arrays = (pack.input_ids, pack.position_ids, pack.state_index, pack.row_index, pack.targets)
-        ids, positions, states, rows, targets = (torch.from_numpy(array) for array in arrays)
-        return cls(ids[None], positions[None], PackedPlaces.of(pack, varlen, blocks), states, rows, targets)
-
-    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
-        """Each tensor as `move` gives it."""
-        return PackTensors(
-            move(self.input_ids),
-            move(self.position_ids),
-            self.places.moved(move),
-            move(self.state_index),
-            move(self.row_index),
-            move(self.targets),
-        )
-
-
 class LossEngine:
     """A loaded causal language model, and the fastest way of running it that gives the model's own losses."""
 
     def __init__(self, model: torch.nn.Module, ways: Ways = Ways(), without_adapter: bool = False) -> None:
-        """`without_adapter`: compute what the base under the model's adapter gives, by the same weights."""
+        """`without_adapter`: compute what the base under the model's adapter gives, by the same weights.
+
+        Raises `ModelUnusable` if the model leaves a GPU no memory for a few tokens.
+        """
         self._model, self._ways, self._without_adapter = model, ways, without_adapter
         self._causal: Any = getattr(model, "get_base_model", lambda: model)()
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
-        with self._side():
-            self.splits = self._split_agrees()
-            self._length_limit = length_limit(self._causal) if self.splits else None
-            self._head = plain_head(self._causal) if self.splits and ways.tiled else None
-            self._varlen = ways.varlen and has_varlen(self._device, self._dtype)
-            self._blocks = ways.fast_products and has_blocks(self._device, self._dtype)
+        torch.set_float32_matmul_precision("highest")  # a container's environment may have asked for less
+        self._varlen = ways.varlen and has_varlen(self._device, self._dtype)
+        self._blocks = ways.fast_products and has_blocks(self._device, self._dtype)
+        self._why_no_varlen = ""
+        try:
+            with self._side():
+                self._try_ways()
+        except torch.cuda.OutOfMemoryError as error:
+            raise ModelUnusable("GPU memory ran out on the model's first few tokens. Free the GPU first.") from error
+
+    def _try_ways(self) -> None:
+        """Find out which of the ways the model agrees with."""
+        self.splits = self._split_agrees()
+        self._length_limit = length_limit(self._causal) if self.splits else None
+        self._head = plain_head(self._causal) if self.splits and self._ways.tiled else None
+        self.packs, self._why_padded = self._packing_agrees()
+        if self._varlen and not self.packs:  # the other form of attention
+            self._varlen, self._why_no_varlen = False, self._why_padded
             self.packs, self._why_padded = self._packing_agrees()
-            if self._varlen and not self.packs:  # the other form of attention
-                self._varlen = False
-                self.packs, self._why_padded = self._packing_agrees()
 
     @property
     def packs_ahead(self) -> bool:
@@ -109,10 +93,19 @@ class LossEngine:
         tensors = PackTensors.of(pack_rows(rows, self._ways.shared), self._varlen, self._blocks)
         return tensors.moved(torch.Tensor.pin_memory) if self._device.type == "cuda" else tensors
 
-    def _side(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _side(self) -> Iterator[None]:
         """Within it the model's adapter is off, where the base under it is asked for."""
-        off: Any = getattr(self._model, "disable_adapter", None)
-        return off() if self._without_adapter and off is not None else nullcontext()
+        tuner: Any = getattr(self._model, "base_model", None)
+        if not (self._without_adapter and hasattr(tuner, "disable_adapter_layers")):
+            yield
+            return
+        # Not peft's `disable_adapter`, which goes over all layers twice more: a GPU waits for it, batch by batch.
+        tuner.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            tuner.enable_adapter_layers()
 
     @property
     def path(self) -> str:
@@ -120,6 +113,8 @@ class LossEngine:
         if not self.splits:
             return "rows: padded batches; head: all positions (this architecture's head is its own)"
         form = ", attention of variable length" if self._varlen else ""
+        if self._why_no_varlen:
+            form = f", attention side by side (of variable length: {self._why_no_varlen})"
         rows = f"packed, shared beginnings once{form}" if self.packs else f"padded batches ({self._why_padded})"
         return f"rows: {rows}; head: scored positions, {'in tiles' if self._head else 'its own form'}"
 
@@ -212,6 +207,8 @@ class LossEngine:
         whole = self._whole_logits(input_ids, mask, positions)
         try:
             split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask, positions))
+        except torch.cuda.OutOfMemoryError:
+            raise
         except _NOT_SPLIT:
             return False
         return split.shape == whole.shape and torch.allclose(split.float(), whole.float(), atol=1e-3, rtol=1e-3)
@@ -232,15 +229,19 @@ class LossEngine:
         try:
             packed = self._packed_states(pack)
             check_windows(self._causal.config.get_text_config(), pack.places.windows)
-            input_ids, mask, positions = padded(rows, self._device)
-            row_index, state_index, _ = scored_positions(rows, input_ids)
-            apart = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index].double()
+            apart = torch.cat([self._states_alone(row) for row in rows]).double()
         except _NOT_SPLIT as error:
             return False, str(error).partition("\n")[0] or type(error).__name__
         moved = (packed[pack.state_index].double() - apart).norm()
         # bfloat16 rounds differently in another shape of batch; seeing another row's tokens would move states far more.
         tolerance = 1e-4 if self._dtype == torch.float32 else 0.05
         return bool(moved <= tolerance * apart.norm()), "packed rows do not give its states"
+
+    def _states_alone(self, row: Encoded) -> torch.Tensor:
+        """The states [scored tokens x width] that predict a row's scored tokens, computed by itself."""
+        input_ids, mask, positions = padded([row], self._device)
+        row_index, state_index, _ = scored_positions([row], input_ids)
+        return trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index]
 
     def _probe_rows(self) -> list[Encoded]:
         window = getattr(self._causal.config.get_text_config(), "sliding_window", None) or 0

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from core.encoding import Encoded
+from core.engine.matrix_products import has_wide_products
 from core.engine.packed_attention import PackingUnsupported
 from core.engine.tiled_head import Head
 
@@ -64,7 +65,8 @@ def plain_head(causal: Any) -> Head | None:
     head = causal.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.layout != torch.strided:
         return None
-    return Head(head.weight, head.bias, *_scale_and_cap(causal))
+    wide = has_wide_products(head.weight.device, head.weight.dtype)
+    return Head(head.weight, head.bias, *_scale_and_cap(causal), wide)
 
 
 def _scale_and_cap(causal: Any) -> tuple[float, float | None]:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.encoding import Encoded
-from core.engine.loss_engine import LossEngine, PackTensors
+from core.engine.loss_engine import LossEngine
+from core.engine.pack_tensors import PackTensors
 from core.errors import ModelUnusable
 
 NOISE_ROWS = 8
@@ -61,6 +62,7 @@ class ResponseScorer:
         while waiting:
             lengths = [len(encoded[row].input_ids) for row in waiting]
             done: set[int] = set()
+            ran_out = False
             try:
                 batches = [
                     tuple(waiting[index] for index in batch.rows) for batch in self._planner.plan(lengths, self._budget)
@@ -73,8 +75,11 @@ class ResponseScorer:
                     done.update(rows)
                     yield BatchLosses(rows, sums, sum(len(item.input_ids) for item in items))
             except torch.cuda.OutOfMemoryError:
-                self._halve(max(length for row, length in zip(waiting, lengths, strict=True) if row not in done))
+                ran_out = True  # what the batch left on the GPU is let go of when this clause ends
             waiting = [row for row in waiting if row not in done]
+            if ran_out:
+                self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])
+                self._report(f"GPU memory ran out; going on with batches of {self._budget:,} tokens")
 
     def _packed_ahead(
         self, batches: Sequence[tuple[int, ...]], encoded: Sequence[Encoded]
@@ -93,14 +98,19 @@ class ResponseScorer:
             while ahead:
                 yield _with_result(*ahead.popleft())
 
-    def _halve(self, longest: int) -> None:
-        torch.cuda.empty_cache()
-        if self._budget <= longest:
-            raise ModelUnusable(
-                f"GPU memory ran out on a single row of {longest:,} tokens. Lower --max-length, or free the GPU."
-            ) from None
-        self._budget = max(longest, self._budget // 2)
-        self._report(f"GPU memory ran out; going on with batches of {self._budget:,} tokens")
+
+def smaller_budget(budget: int, rows: Sequence[Encoded]) -> int:
+    """Tokens of a batch of these rows after a GPU's memory ran out on batches of `budget` tokens.
+
+    Raises `ModelUnusable` if one row alone did not fit.
+    """
+    torch.cuda.empty_cache()
+    longest = max(len(row.input_ids) for row in rows)
+    if budget <= longest:
+        raise ModelUnusable(
+            f"GPU memory ran out on a single row of {longest:,} tokens. Lower --max-length, or free the GPU."
+        )
+    return max(longest, budget // 2)
 
 
 def _with_result(

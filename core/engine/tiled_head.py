@@ -5,6 +5,9 @@
 
 The reference of a position is the largest logit of its first tile. Where a later logit is so much larger that the sum
 overflows, that position is computed again with a running maximum.
+
+On a GPU, where the exponentials of a large vocabulary would take longer than the products, a tile's logits are gone
+over once, and no value is looked at: that would wait for all that the GPU was asked to compute.
 """
 
 from collections.abc import Iterator
@@ -16,28 +19,35 @@ import torch.nn.functional as F
 _TILE_POSITIONS = 1024
 _TILE_TOKENS = 2048
 """A tile of logits, at most 8 MB, and the weights that make it lie in the cache."""
-_TILE_TOKENS_CUDA = 16384
+_GPU_TILE_POSITIONS = 8192
+_GPU_TILE_TOKENS = 8192
+"""On a GPU: 268 MB, enough to keep it busy, with rows that its softmax reads once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A language-model head that is one matrix: logits = cap * tanh(scale * (states @ weight.T + bias) / cap).
 
-    weight [vocabulary x width], bias [vocabulary] or None; a cap of None is no cap.
+    weight [vocabulary x width], bias [vocabulary] or None; a cap of None is no cap. wide: products of half precision
+    are given in float32 and not rounded, see `has_wide_products`.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     scale: float
     cap: float | None
+    wide: bool = False
 
     def losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of each target [nats], float32, given the states [positions x width] that predict them."""
         if not len(targets):
             return torch.zeros(0, device=states.device)
-        positions = len(targets) if states.is_cuda else _TILE_POSITIONS
+        if _on_gpu(states):
+            positions, losses = _GPU_TILE_POSITIONS, self._losses_unseen
+        else:
+            positions, losses = _TILE_POSITIONS, self._losses
         parts = [
-            self._losses(states[start : start + positions], targets[start : start + positions])
+            losses(states[start : start + positions], targets[start : start + positions])
             for start in range(0, len(targets), positions)
         ]
         return torch.cat(parts)
@@ -65,21 +75,48 @@ class Head:
             total = torch.logaddexp(total, logits.logsumexp(1))
         return total - picked.logits
 
+    def _losses_unseen(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Without a look at any value on the way."""
+        total = torch.full(targets.shape, -torch.inf, dtype=torch.float64, device=states.device)
+        picked = torch.zeros(targets.shape, device=states.device)
+        for start, logits in self._tiles(states):
+            places = (targets - start).clamp(0, logits.shape[1] - 1)
+            picked = torch.where(places + start == targets, logits.gather(1, places[:, None])[:, 0], picked)
+            total = torch.logaddexp(total, self._log_sums(logits).double())
+        return (total - picked).float()
+
+    def _log_sums(self, logits: torch.Tensor) -> torch.Tensor:
+        """ln sum exp of each row."""
+        if self.bias is not None:  # which may rule the first token out: nothing can be told from one of -inf
+            return logits.logsumexp(1)
+        # A GPU's log-softmax is one kernel that reads and writes each logit once; logsumexp is four, and does so twice.
+        return logits[:, 0] - logits.log_softmax(1)[:, 0]
+
     def _tiles(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """First token and logits [positions x tile], float32 and the caller's to overwrite, of each tile."""
         size = self._tile_tokens(states)
         for start in range(0, len(self.weight), size):
-            bias = None if self.bias is None else self.bias[start : start + size]
-            logits = F.linear(states, self.weight[start : start + size], bias)
+            logits = self._products(states, slice(start, start + size))
             if self.scale != 1:
                 logits *= self.scale
             if self.cap:
                 logits.div_(self.cap).tanh_().mul_(self.cap)
             yield start, logits.float()
 
+    def _products(self, states: torch.Tensor, tile: slice) -> torch.Tensor:
+        weight, bias = self.weight[tile], None if self.bias is None else self.bias[tile]
+        if not self.wide:
+            return F.linear(states, weight, bias)
+        products = torch.mm(states, weight.t(), out_dtype=torch.float32)
+        return products if bias is None else products.add_(bias)
+
     @staticmethod
     def _tile_tokens(states: torch.Tensor) -> int:
-        return _TILE_TOKENS_CUDA if states.is_cuda else _TILE_TOKENS
+        return _GPU_TILE_TOKENS if _on_gpu(states) else _TILE_TOKENS
+
+
+def _on_gpu(states: torch.Tensor) -> bool:
+    return states.is_cuda
 
 
 class _Picked:

@@ -80,7 +80,7 @@ def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
             f"The adapter {name!r} is of kind {config.get('peft_type')}; only LORA is loaded. Merge it into its base."
         )
     if not weights.exists():
-        raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}.")
+        raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}. Fetch it again.")
     if extra := next((key for key in _ADAPTER_EXTRAS if config.get(key)), None):
         raise ModelUnusable(
             f"The config of adapter {name!r} uses {extra}, which is not loaded. Merge it into its base."
@@ -109,7 +109,7 @@ def check_files(name: str, folder: Path) -> None:
             found = path.stat()
             target = path.resolve()
         except (OSError, RuntimeError) as error:
-            raise ModelUnusable(f"{path} of model {name!r} cannot be read ({_reason(error)}).") from error
+            raise ModelUnusable(_unreadable(path, name, error)) from error
         if stat.S_ISDIR(found.st_mode) and path.suffix != ".safetensors":
             continue
         if not stat.S_ISREG(found.st_mode):
@@ -127,7 +127,7 @@ def _entries(name: str, folder: Path) -> Iterator[Path]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ModelUnusable(f"{place} of model {name!r} cannot be read ({_reason(error)}).") from error
+            raise ModelUnusable(_unreadable(place, name, error)) from error
         yield from (place / entry for entry in names if entry.endswith(_READ_BY_LIBRARIES))
 
 
@@ -191,7 +191,10 @@ def _check_config(name: str, config: dict[str, Any]) -> None:
 def _check_tokenizer_config(name: str, config: dict[str, Any]) -> None:
     kind = config.get("tokenizer_class")
     if kind is not None and not (isinstance(kind, str) and _TOKENIZER_CLASS.fullmatch(kind)):
-        raise ModelUnusable(f"The tokenizer of model {name!r} asks for {str(kind)[:80]!r}, which is no tokenizer.")
+        raise ModelUnusable(
+            f"The tokenizer of model {name!r} asks for {str(kind)[:80]!r}, which is no tokenizer. "
+            "Fetch the model again."
+        )
     if config.get("gguf_file"):
         raise ModelUnusable(f"The tokenizer of model {name!r} is read from another file (gguf_file). Convert it first.")
 
@@ -222,6 +225,11 @@ def _check_numbers(name: str, config: dict[str, Any], files: list[Path]) -> None
                 f"The config of model {name!r} says {key} is {value:,}, which its weights do not have. "
                 "Fetch the model again."
             )
+
+
+def _unreadable(path: Path, name: str, error: Exception) -> str:
+    reason = _reason(error)
+    return f"{path} of model {name!r} cannot be read ({reason}). Check its permissions, or fetch the model again."
 
 
 def _reason(error: Exception) -> str:

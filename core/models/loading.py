@@ -49,7 +49,10 @@ def load_tokenizer(spec: ModelSpec) -> Any:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ModelUnusable(f"The tokenizer of {spec.label!r} cannot be loaded: {_first_line(error)}") from error
+        raise ModelUnusable(
+            f"The tokenizer of {spec.label!r} cannot be loaded ({_first_line(error)}). Fetch the model again, or "
+            "choose another."
+        ) from error
     if not tokenizer.is_fast:
         raise ModelUnusable(f"The tokenizer of {spec.label!r} has no fast form (tokenizer.json). Convert it first.")
     return tokenizer
@@ -78,18 +81,38 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
                 f"The model {spec.label!r} cannot be loaded: it needs code of its own, which is never run. "
                 "Choose a model that transformers knows."
             ) from error
-        raise ModelUnusable(f"The model {spec.label!r} cannot be loaded: {_first_line(error)}") from error
+        raise ModelUnusable(
+            f"The model {spec.label!r} cannot be loaded ({_first_line(error)}). Fetch it again, or choose another."
+        ) from error
     _refuse_gaps(f"The model {spec.label!r}", report)
     module: torch.nn.Module = _with_adapter(model, spec, spec.adapter) if spec.adapter else model
-    for name, parameter in module.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise ModelUnusable(f"The weights {name} of model {spec.label!r} hold NaN or infinity.")
+    return _on_device(module, spec, device)
+
+
+def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
+    """In evaluation mode, and looked at there: a GPU reads all weights in no time."""
     try:
-        return module.to(device).eval()
+        module.to(device).eval()
+        unsound = next((name for name, parameter in module.named_parameters() if not _is_finite(parameter)), None)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelUnusable(
             f"The model {spec.label!r} does not fit into the memory of {device}. Free it first."
         ) from error
+    except torch.AcceleratorError as error:
+        raise ModelUnusable(
+            f"The model {spec.label!r} cannot run on {device} ({_first_line(error)}). Choose device cpu, or install "
+            "a build of torch for this GPU."
+        ) from error
+    if unsound is not None:
+        raise ModelUnusable(
+            f"The weights {unsound} of model {spec.label!r} hold NaN or infinity. Fetch it again, or choose another."
+        )
+    return module
+
+
+def _is_finite(weights: torch.Tensor) -> bool:
+    # NaN shows in both ends; asking every weight would take memory of its own, on a GPU perhaps the last there is.
+    return not weights.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weights.detach()))
 
 
 def _refuse_gaps(whose: str, report: dict[str, Any]) -> None:
@@ -110,12 +133,20 @@ def _with_adapter(model: torch.nn.Module, spec: ModelSpec, folder: str) -> torch
     try:
         with memory_limit(_memory_for(spec)):
             adapted: torch.nn.Module = PeftModel.from_pretrained(
-                model, folder, use_safetensors=True, local_files_only=True
+                model,
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                torch_device="cpu",  # or peft takes a GPU where there is one, also one that was not asked for
+                autocast_adapter_dtype=False,  # or it turns an adapter in bfloat16 to float32, slow on a GPU
             )
         with safe_open(Path(folder, "adapter_model.safetensors"), framework="pt") as file:
             stored = set(file.keys())
     except _UNLOADABLE as error:
-        raise ModelUnusable(f"The adapter {spec.label!r} does not fit its base: {_first_line(error)}") from error
+        raise ModelUnusable(
+            f"The adapter {spec.label!r} does not fit its base ({_first_line(error)}). Name the base that it was "
+            "trained on."
+        ) from error
     # peft leaves what the file lacks as it was made, with a warning at most.
     expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     _refuse_gaps(f"The adapter {spec.label!r}", {"missing_keys": set(expected) - stored})
@@ -134,7 +165,8 @@ def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, A
     names = [name for name, _ in model.named_modules()]
     seconds = settings.number("template_seconds")
     too_slow = ModelUnusable(
-        f"The adapter {spec.label!r} names its layers by a pattern that takes longer than {seconds:g} seconds to match."
+        f"The adapter {spec.label!r} names its layers by a pattern that takes longer than {seconds:g} seconds to "
+        "match. Merge it into its base."
     )
     try:
         with time_limit(seconds, too_slow):
@@ -143,7 +175,9 @@ def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, A
                 for name in names:
                     matcher.fullmatch(name)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ModelUnusable(f"The adapter {spec.label!r} names its layers by a broken pattern ({error}).") from error
+        raise ModelUnusable(
+            f"The adapter {spec.label!r} names its layers by a broken pattern ({error}). Merge it into its base."
+        ) from error
 
 
 def _patterns(config: dict[str, Any]) -> Iterator[str]:

@@ -178,7 +178,9 @@ def _folder_here(name: str, workspace: Path) -> Path | None:
         if local.exists():
             raise ModelUnusable(f"{name!r} is a file. A model is a folder with config.json and *.safetensors.")
     except (PathRefused, OSError) as error:
-        raise ModelUnusable(f"No model {name[:200]!r}: it is no path that can be read.") from error
+        raise ModelUnusable(
+            f"No model {name[:200]!r}: it is no path that can be read. Check how it is spelt."
+        ) from error
     return None
 
 
@@ -206,7 +208,9 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
     if base is None:
         base = replace(resolve_model(str(base_folder), workspace), label=named)
     elif not _adapter_fits(folder, named, base):
-        raise ModelUnusable(f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}.")
+        raise ModelUnusable(
+            f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}. Name that one as the base."
+        )
     adapter_hash = _hash_files([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
     combined = hashlib.blake2b((base.weights_hash + adapter_hash).encode(), digest_size=16).hexdigest()
     return ModelSpec(name, base.path, str(folder), combined)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.devices import batch_budget, resolve_device, scoring_processes
+from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows
-from core.engine.response_loss import NOISE_ROWS
+from core.engine.response_loss import NOISE_ROWS, smaller_budget
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
@@ -52,16 +52,23 @@ def estimate(job: Job) -> dict[str, Any]:
         scoring, loading = _scoring_seconds(
             job, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
         )
-    reading = encoding_seconds * max(missing.values(), default=0)
+    device = resolve_device(request["device"])
+    encoding = encoding_seconds * max(missing.values(), default=0) / scoring_processes(device)
+    working = working_seconds(scoring, encoding, encoding_processes(device))
     return {
         "tokens": round(tokens),
         "tokens_per_second": computed / scoring if scoring else None,
-        "seconds": started + loading + reading + scoring if scoring else 0.0,
+        "seconds": started + loading + working if scoring else 0.0,
         "unscorable": 1 - len(usable) / max(1, len(encoded)),
         "truncated": sum(item.truncated for item in encoded) / max(1, len(encoded)),
         "reasons": sorted({item.reason for item in encoded if item.reason is not None}),
         "shown": [_pieces(item, tokenizer) for item in usable[:_SHOWN_ROWS]],
     }
+
+
+def working_seconds(scoring: float, encoding: float, ahead: int) -> float:
+    """Seconds of scoring and encoding, where `ahead` processes encode meanwhile, or none."""
+    return max(scoring, encoding / ahead) if ahead else scoring + encoding
 
 
 def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -> tuple[float, float]:
@@ -88,7 +95,16 @@ def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -
 
 
 def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
-    """Seconds of scoring the sample once."""
+    """Seconds of scoring the sample once, in smaller batches where a GPU's memory asks for them."""
+    while True:
+        try:
+            return _timed_seconds(engine, model, usable, budget)
+        except torch.cuda.OutOfMemoryError:
+            pass  # what the batch left on the GPU is let go of when this clause ends
+        budget = smaller_budget(budget, usable)
+
+
+def _timed_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
     batches = [[usable[row] for row in batch.rows] for batch in engine.plan(_lengths(usable), budget)]
     work = _work(engine, model, batches)
     engine.nll_sums(batches[-1][:2])  # the first batch pays for warming up

@@ -45,7 +45,10 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
     from core.scoring.process import ScoringProcess
 
+    began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
+
     def report(tally: Tally) -> None:
-        job.report(progress_of(*passes[tally.pass_index].count(), [tally]))
+        done, total = began_with[tally.pass_index]
+        job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 
     return ScoringProcess(job, passes, device, report).run()

@@ -63,9 +63,18 @@ class TokenEngine:
         if (spec, dtype) not in self._engines:
             while len(self._engines) >= _MODELS_KEPT:  # before the next one is loaded: three may not fit
                 self._engines.popitem(last=False)
-            self._engines[spec, dtype] = LossEngine(load_model(spec, dtype, self._device))
+            self._engines[spec, dtype] = self._loaded(spec, dtype)
         self._engines.move_to_end((spec, dtype))
         return self._engines[spec, dtype]
+
+    def _loaded(self, spec: ModelSpec, dtype: str) -> LossEngine:
+        try:
+            return LossEngine(load_model(spec, dtype, self._device))
+        except ModelUnusable as error:
+            if not (self._engines and isinstance(error.__cause__, torch.cuda.OutOfMemoryError)):
+                raise
+        self._engines.clear()  # a GPU that holds each model may not hold both
+        return LossEngine(load_model(spec, dtype, self._device))
 
     def _tokenizer(self, spec: ModelSpec) -> Any:
         if spec not in self._tokenizers:

@@ -1,6 +1,8 @@
 """The GPU benchmark itself, on whatever device there is: a tiny model goes through all that a large one does."""
 
-from bench.gpu import measure, table
+import torch
+
+from bench.gpu import TINY, measure, models_to_measure, table
 
 
 def test_a_tiny_model_is_measured_and_shown_with_its_figures() -> None:
@@ -16,3 +18,9 @@ def test_models_that_the_time_does_not_suffice_for_are_named() -> None:
     found = measure([], minutes=0, tiny=True)
     assert not found["models"]
     assert "Left out for want of time: Llama's form, tiny, random weights." in table(found)
+
+
+def test_what_is_made_after_a_models_weights_lies_in_the_main_memory() -> None:
+    (load,) = models_to_measure(TINY, [], "meta").values()
+    assert {parameter.device.type for parameter in load().parameters()} == {"meta"}
+    assert torch.zeros(0).device.type == "cpu"

@@ -199,7 +199,8 @@ def test_attention_of_variable_length_that_does_not_agree_is_not_used(
     for layer in model.model.layers:
         layer.self_attn.sliding_window = 100 if layer.self_attn.sliding_window else None
     engine = LossEngine(model)
-    assert engine.path == "rows: packed, shared beginnings once; head: scored positions, in tiles"
+    why = "FlashAttention only supports" if broken == "it raises" else "packed rows do not give its states"
+    assert f"packed, shared beginnings once, attention side by side (of variable length: {why}" in engine.path
     np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
 
 
@@ -513,6 +514,22 @@ def test_a_single_row_that_does_not_fit_is_said_with_its_length(
     monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest - 1, []))
     with pytest.raises(ModelUnusable, match=f"a single row of {longest:,} tokens. Lower --max-length"):
         losses_of(make_model("llama"), mixed)
+
+
+def test_a_model_that_leaves_no_memory_for_a_few_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs_out(*_: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("core.engine.loss_engine.trunk_states", runs_out)
+    with pytest.raises(ModelUnusable, match="GPU memory ran out on the model's first few tokens"):
+        LossEngine(make_model("llama"))
+
+
+def test_float32_is_computed_in_full_whatever_the_environment_asked_for() -> None:
+    torch.set_float32_matmul_precision("high")  # as NVIDIA's containers do
+    LossEngine(make_model("llama"))
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_measuring_noise_goes_on_with_fewer_rows_when_memory_runs_out(

@@ -18,7 +18,7 @@ from core.encoding import EncodingSpec, encode_examples
 from core.engine.loss_engine import LossEngine
 from core.errors import JobCancelled
 from core.examples import Example, Message
-from core.jobs import Job, create_job
+from core.jobs import Job, Progress, create_job
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
 from core.scoring.example_chunks import EXAMPLES_SCHEMA
@@ -120,6 +120,34 @@ def test_chunks_give_both_models_every_loss_once(
     assert outcome["tokens"] > 0
     assert not (job.folder / "encoded").exists()
     assert float((job.folder / "noise-base.txt").read_text(encoding="ascii")) < 1e-4
+
+
+def test_progress_counts_up_to_all_rows_and_goes_on_where_the_job_was_left(
+    tmp_path: Path, tiny_base: Path, tiny_reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, shown = make_job(tmp_path, tiny_base, tiny_reference), []
+
+    def report(job: Job, progress: Progress) -> None:
+        shown.append((progress.done, progress.total))
+        if len(shown) == 9:  # rows of the first model are done
+            job.cancel()
+
+    monkeypatch.setattr(Job, "report", report)
+    with pytest.raises(JobCancelled):
+        score(job)
+    assert shown == sorted(shown)
+    (job.folder / "cancel").unlink()
+    base, _ = plan_passes(job)
+    base.refresh()
+    assert 0 < base.count()[0] < len(EXAMPLES)
+    shown.append((-1, 0))
+    score(job)
+    resumed = shown[shown.index((-1, 0)) + 1 :]
+    assert resumed[0] == (base.count()[0], len(EXAMPLES))
+    second = resumed.index((0, len(EXAMPLES)))  # the second model's pass begins
+    for one_pass in (resumed[:second], resumed[second:]):
+        assert one_pass == sorted(one_pass)
+        assert one_pass[-1] == (len(EXAMPLES), len(EXAMPLES))
 
 
 def test_the_second_model_reads_what_was_encoded_for_the_first_and_a_torn_chunk_is_encoded_again(

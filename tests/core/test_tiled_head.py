@@ -31,11 +31,17 @@ def targets() -> torch.Tensor:
     return torch.randint(0, 301, (37,), generator=torch.Generator().manual_seed(3))
 
 
+@pytest.fixture(autouse=True, params=["on a processor", "as on a GPU"])
+def _form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.engine.tiled_head._on_gpu", lambda _: request.param == "as on a GPU")
+
+
 @pytest.fixture(autouse=True, params=[(512, 2048), (5, 64), (8, 300)])
 def _tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     positions, tokens = request.param
-    monkeypatch.setattr("core.engine.tiled_head._TILE_POSITIONS", positions)
-    monkeypatch.setattr("core.engine.tiled_head._TILE_TOKENS", tokens)
+    for kind in ("_", "_GPU_"):
+        monkeypatch.setattr(f"core.engine.tiled_head.{kind}TILE_POSITIONS", positions)
+        monkeypatch.setattr(f"core.engine.tiled_head.{kind}TILE_TOKENS", tokens)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])
