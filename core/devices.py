@@ -40,6 +40,12 @@ def resolve_dtype(dtype: str, device: str) -> str:
     return dtype
 
 
+def training_dtype(method: str, device: str) -> str:
+    """The precision in which a base is loaded to be trained. Steps of a full fine-tuning are smaller than bfloat16
+    resolves; under an adapter (in float32) the base stays as it is, and at half the size more of them fit a GPU."""
+    return "bfloat16" if method == "lora" and device == "cuda" else "float32"
+
+
 def batch_budget(device: str) -> int:
     """Tokens of one scoring batch on that device, padding included [tokens]."""
     return settings.integer(f"{device}_batch_tokens")

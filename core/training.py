@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from core import __version__
-from core.devices import resolve_device
+from core.devices import resolve_device, training_dtype
 from core.encoding import Encoded, EncodingSpec, encode_examples
 from core.engine.loss_engine import LossEngine
 from core.engine.model_parts import head_logits, padded, scored_positions, trunk_states
@@ -57,7 +57,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     log.info("training on %s of %s examples", f"{len(usable):,}", f"{len(encoded):,}")
     transformers.set_seed(request["seed"])
     device = resolve_device(request["device"])
-    model = load_model(base, "float32", device)
+    model = load_model(base, training_dtype(request["method"], device), device)
     engine_splits = LossEngine(model).splits
     if request["method"] == "lora":
         model = _with_lora(model, request)

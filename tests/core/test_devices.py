@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.devices import has_driver, process_environment, resolve_device
+from core.devices import has_driver, process_environment, resolve_device, training_dtype
 from core.errors import ModelUnusable
 
 
@@ -40,3 +40,8 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_said_with_the_build_of_torch(m
     with pytest.raises(ModelUnusable, match=r"torch 2\.\d+\S* sees none. Choose auto or cpu"):
         resolve_device("cuda")
     assert resolve_device("auto") == "cpu"
+
+
+def test_only_what_stays_as_it_is_is_trained_on_in_bfloat16() -> None:
+    found = [training_dtype(method, device) for method in ("lora", "full") for device in ("cuda", "cpu")]
+    assert found == ["bfloat16", "float32", "float32", "float32"]

@@ -15,7 +15,7 @@ from core.examples import DatasetRow
 from core.jobs import Job
 from core.scoring.planning import TrainRequest, create_train_job
 from core.store import Store
-from core.training import _ReferenceTrainer, train_reference
+from core.training import _ReferenceTrainer, _with_lora, train_reference
 from tests.fake_gpu import fake_gpu, moved
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
@@ -63,6 +63,16 @@ def test_the_trunk_is_trained_in_the_precision_that_the_trainer_was_given(
     trainer.train()
     AcceleratorState._reset_state()
     assert seen == {torch.bfloat16}
+
+
+def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path) -> None:
+    rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
+    model = _with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
+    _ReferenceTrainer(Job(tmp_path), model, rows[:2], ["all"] * 2, REQUEST, True).train()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
+    assert all(bool(parameter.any()) for parameter in trained), "what begins as zero has taken a step"
+    assert {parameter.dtype for parameter in model.parameters() if not parameter.requires_grad} == {torch.bfloat16}
 
 
 def test_the_loss_of_a_batch_lies_on_the_models_device(make_trainer: Callable[[], Any]) -> None:
