@@ -224,11 +224,18 @@ def _start_next(store: Store, then: tuple[dict[str, Any], ...]) -> None:
 
 
 class Supervisor(threading.Thread):
-    """Calls `advance` every half second while the dashboard runs. `notices`: what opening found, for people."""
+    """Calls `advance` every half second while the dashboard runs, and `make_room` when a job has begun to run, which
+    may need all the memory of a GPU. `notices`: what opening found, for people."""
 
-    def __init__(self, store: Store, report: Callable[[str], None] = log.warning) -> None:
+    def __init__(
+        self,
+        store: Store,
+        report: Callable[[str], None] = log.warning,
+        make_room: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(name="supervisor", daemon=True)
-        self._store, self._report = store, report
+        self._store, self._report, self._make_room = store, report, make_room
+        self._running: set[str] = set()
         self._stopped = threading.Event()
         self.notices: tuple[str, ...] = store.opened.notices
 
@@ -238,12 +245,20 @@ class Supervisor(threading.Thread):
         self._look_around()
         while not self._stopped.wait(0.5):
             try:
+                self._look_for_begun_jobs()
                 advance(self._store)
                 answer_backup_request(self._store)
             except (CurationError, OSError) as error:
                 if str(error) != reported:
                     reported = str(error)
                     self._report(reported)
+
+    def _look_for_begun_jobs(self) -> None:
+        jobs = (job for job in all_jobs(self._store.workspace) if not job.is_settled)
+        running = {job.job_id for job in jobs if job.state == "running"}
+        if running - self._running:
+            self._make_room()
+        self._running = running
 
     def _look_around(self) -> None:
         """What opening found, and what became of kept shards, said once."""

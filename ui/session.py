@@ -71,7 +71,7 @@ def _open(workspace: Path) -> tuple[Session, Supervisor]:
     session = Session(workspace, store, TokenScorer(store))
     # The store is ours now, so uploads that lie there are of a server that ended.
     remove_leftovers(workspace)
-    supervisor = Supervisor(session.store)
+    supervisor = Supervisor(session.store, make_room=session.tokens.release)
     supervisor.start()
     return session, supervisor
 

@@ -72,6 +72,10 @@ class TokenScorer:
         row = self._row(run, row_number)
         return self._cached(row) or self._compute(row)
 
+    def release(self) -> None:
+        """Give back the memory that warm models take, unless a row is being computed."""
+        self._process.release()
+
     def close(self) -> None:
         """End the worker."""
         self._process.close()

@@ -48,6 +48,16 @@ class TokenProcess:
             raise TokensUnavailable(answer["error"])
         return answer
 
+    def release(self) -> None:
+        """End the worker unless it is being asked; the next request starts another."""
+        if self._asking.acquire(blocking=False):
+            try:
+                if self._process:
+                    self._process.kill()
+                    self._process.wait()
+            finally:
+                self._asking.release()
+
     def close(self) -> None:
         """End the worker; a request that is under way is told so."""
         self._closed = True

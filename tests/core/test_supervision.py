@@ -293,6 +293,25 @@ def test_the_supervisor_takes_in_jobs_and_reports_a_problem_once(store: Store, r
     assert not supervisor.is_alive()
 
 
+def test_the_supervisor_makes_room_once_for_each_job_that_begins_to_run(store: Store, request_: ScoreRequest) -> None:
+    made_room: list[None] = []
+
+    def run(job: Job, count: int) -> None:
+        with at_work(job):
+            wait_for(lambda: len(made_room) == count, "room for the job")
+            finish_scoring(job)
+        wait_for(lambda: job.is_settled, "the end of the job")
+        assert len(made_room) == count
+
+    supervisor = Supervisor(store, make_room=lambda: made_room.append(None))
+    supervisor.start()
+    try:
+        run(create_score_job(store, plan_scoring(store, request_)), 1)
+        run(create_score_job(store, plan_scoring(store, replace(request_, template="plain", run="second"))), 2)
+    finally:
+        supervisor.stop()
+
+
 def test_advancing_a_job_on_its_own_leaves_others_alone(store: Store, request_: ScoreRequest) -> None:
     job = create_score_job(store, plan_scoring(store, request_))
     other = create_score_job(store, plan_scoring(store, replace(request_, template="plain", run="second")))

@@ -172,6 +172,24 @@ def test_an_idle_worker_ends_by_itself_and_one_that_was_just_asked_is_replaced_w
     wait_for(lambda: scorer.process_id is None, "the idle worker's end")
 
 
+def test_a_worker_that_gave_its_memory_back_is_replaced_by_the_next_request(store: Store, scorer: TokenScorer) -> None:
+    forget_tokens(store)
+    scorer.token_losses("tiny", 2)
+    scorer.release()
+    assert scorer.process_id is None
+    forget_tokens(store)
+    assert sum(scorer.token_losses("tiny", 2).scored) > 0
+
+
+def test_a_worker_that_is_being_asked_is_not_ended(store: Store, scorer: TokenScorer) -> None:
+    forget_tokens(store)
+    scorer.token_losses("tiny", 2)
+    asked = scorer.process_id
+    with scorer._process._asking:
+        scorer.release()
+    assert scorer.process_id == asked
+
+
 def test_the_worker_ends_when_its_input_does() -> None:
     worker = [sys.executable, "-m", "core.tokens.worker"]
     done = subprocess.run(worker, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120)
