@@ -6,6 +6,7 @@ for every weight of the trunk and token that it runs, and for every weight of th
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,8 @@ def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -
 def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
     """Seconds of scoring the sample once, in smaller batches where a GPU's memory asks for them."""
     while True:
-        try:
+        with suppress(torch.cuda.OutOfMemoryError):  # what the batch left on the GPU is let go of with the error
             return _timed_seconds(engine, model, usable, budget)
-        except torch.cuda.OutOfMemoryError:
-            pass  # what the batch left on the GPU is let go of when this clause ends
         budget = smaller_budget(budget, usable)
 
 
