@@ -230,6 +230,8 @@ class LossEngine:
             packed = self._packed_states(pack)
             check_windows(self._causal.config.get_text_config(), pack.places.windows)
             apart = torch.cat([self._states_alone(row) for row in rows]).double()
+        except torch.cuda.OutOfMemoryError:
+            raise
         except _NOT_SPLIT as error:
             return False, str(error).partition("\n")[0] or type(error).__name__
         moved = (packed[pack.state_index].double() - apart).norm()

@@ -516,11 +516,12 @@ def test_a_single_row_that_does_not_fit_is_said_with_its_length(
         losses_of(make_model("llama"), mixed)
 
 
-def test_a_model_that_leaves_no_memory_for_a_few_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["trunk_states", "LossEngine._packed_states"])
+def test_a_model_that_leaves_no_memory_for_a_few_tokens_is_refused(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def runs_out(*_: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("core.engine.loss_engine.trunk_states", runs_out)
+    monkeypatch.setattr(f"core.engine.loss_engine.{step}", runs_out)
     with pytest.raises(ModelUnusable, match="GPU memory ran out on the model's first few tokens"):
         LossEngine(make_model("llama"))
 
