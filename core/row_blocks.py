@@ -86,8 +86,11 @@ class RowBlockBuilder:
     @property
     def is_full(self) -> bool:
         """Whether it is time to take the block."""
-        held = len(self._originals.content) + 2 * len(self._conversations.content)
-        return max(len(self._lines), len(self._rejected)) >= _BLOCK_ROWS or held > _BLOCK_BYTES
+        return (
+            len(self._lines) >= _BLOCK_ROWS
+            or len(self._rejected) >= _BLOCK_ROWS
+            or len(self._originals.content) + 2 * len(self._conversations.content) > _BLOCK_BYTES
+        )
 
     def take(self) -> RowBlock:
         """What was collected; the builder is empty again."""

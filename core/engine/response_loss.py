@@ -8,6 +8,7 @@ Rows are sorted by length and cut into batches under a token budget; `core.engin
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +63,7 @@ class ResponseScorer:
         while waiting:
             lengths = [len(encoded[row].input_ids) for row in waiting]
             done: set[int] = set()
-            ran_out = False
-            try:
+            with suppress(torch.cuda.OutOfMemoryError):  # what the batch left on the GPU is let go of with the error
                 batches = [
                     tuple(waiting[index] for index in batch.rows) for batch in self._planner.plan(lengths, self._budget)
                 ]
@@ -74,10 +74,8 @@ class ResponseScorer:
                     )
                     done.update(rows)
                     yield BatchLosses(rows, sums, sum(len(item.input_ids) for item in items))
-            except torch.cuda.OutOfMemoryError:
-                ran_out = True  # what the batch left on the GPU is let go of when this clause ends
             waiting = [row for row in waiting if row not in done]
-            if ran_out:
+            if waiting:  # memory ran out on them
                 self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])
                 self._report(f"GPU memory ran out; going on with batches of {self._budget:,} tokens")
 

@@ -47,13 +47,13 @@ def estimate(job: Job) -> dict[str, Any]:
     missing = {role: count for role, count in request["missing"].items() if count}
     tokens = sum(len(item.input_ids) for item in usable) / max(1, len(encoded)) * sum(missing.values())
     scoring = loading = computed = 0.0
+    device = resolve_device(request["device"])
     if usable and tokens:
         noise = 2 * min(NOISE_ROWS, len(usable)) / len(usable)
         computed = tokens + noise * sum(_lengths(usable)) * len(missing)
         scoring, loading = _scoring_seconds(
-            job, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
+            job, device, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
         )
-    device = resolve_device(request["device"])
     encoding = encoding_seconds * max(missing.values(), default=0) / scoring_processes(device)
     working = working_seconds(scoring, encoding, encoding_processes(device))
     return {
@@ -72,7 +72,7 @@ def working_seconds(scoring: float, encoding: float, ahead: int) -> float:
     return max(scoring, encoding / ahead) if ahead else scoring + encoding
 
 
-def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -> tuple[float, float]:
+def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[str, float]) -> tuple[float, float]:
     """Seconds of scoring the sample so many `times` with each model, and seconds of loading the models.
 
     A reference that is no adapter is taken to cost what the base costs, to load by the size of its files.
@@ -82,7 +82,6 @@ def _scoring_seconds(job: Job, usable: list[Encoded], times: dict[str, float]) -
     reference = ModelSpec(**request.get("reference", request["base"]))
     shares = share_weights(base, reference) and "reference" in times
     job.report(Progress("timing a few batches of both models" if shares else "timing a few batches of the base model"))
-    device = resolve_device(request["device"])
     began = time.monotonic()
     model = load_model(reference if shares else base, request["dtype"], device)
     engines = {"base": LossEngine(model, without_adapter=True)}

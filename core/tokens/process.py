@@ -52,15 +52,16 @@ class TokenProcess:
         """End the worker unless it is being asked; the next request starts another."""
         if self._asking.acquire(blocking=False):
             try:
-                if self._process:
-                    self._process.kill()
-                    self._process.wait()
+                self._kill()
             finally:
                 self._asking.release()
 
     def close(self) -> None:
         """End the worker; a request that is under way is told so."""
         self._closed = True
+        self._kill()
+
+    def _kill(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait()
