@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 ROLES = ("system", "user", "context", "assistant", "tool")
@@ -11,11 +12,70 @@ every other template reads it as the end of the user's turn."""
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the assistant.
+
+    `arguments` is JSON text where the record's arguments are JSON, else the text that the record has. `call_id` is the
+    id by which a tool's answer names its call, empty where the record gives none.
+    """
+
+    name: str
+    arguments: str
+    call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The call as JSON of name and arguments, for reading and for templates that know no tool calls."""
+        try:
+            arguments = json.loads(self.arguments)
+        except ValueError:
+            arguments = self.arguments
+        return json.dumps({"name": self.name, "arguments": arguments}, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation, as plain text."""
+    """One turn of a conversation.
+
+    `thought` is an assistant's reasoning before its content, where the record keeps it apart. `name` and `call_id` of
+    a tool's turn say which tool and which call it answers. `is_context` marks an assistant's turn that is not to be
+    trained on, and so is not scored.
+    """
 
     role: str
     content: str
+    thought: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str = ""
+    call_id: str = ""
+    is_context: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of the turn as one text: the thought as `<think>`, the content, the tool calls as JSON, one a line."""
+        thought = f"<think>\n{self.thought}\n</think>\n\n" if self.thought else ""
+        calls = "\n".join(call.text for call in self.tool_calls)
+        return thought + self.content + ("\n" if self.content and calls else "") + calls
+
+    def to_fields(self) -> list[Any]:
+        """As JSON fields: role and content, and a third item only where there is more than these."""
+        more = {
+            "thought": self.thought,
+            "tool_calls": [[call.name, call.arguments, call.call_id] for call in self.tool_calls],
+            "name": self.name,
+            "call_id": self.call_id,
+            "is_context": self.is_context,
+        }
+        found = {key: value for key, value in more.items() if value}
+        return [self.role, self.content, found] if found else [self.role, self.content]
+
+    @classmethod
+    def from_fields(cls, fields: list[Any]) -> "Message":
+        """Reverse of `to_fields`."""
+        role, content, *rest = fields
+        more = dict(rest[0]) if rest else {}
+        more["tool_calls"] = tuple(ToolCall(*call) for call in more.get("tool_calls", ()))
+        return cls(role, content, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +97,12 @@ class Example:
     @property
     def prompt(self) -> str:
         """Everything before the last assistant turn, for reading; never what is tokenised."""
-        return "\n\n".join(message.content for message in self.messages[: self._last_assistant()])
+        return "\n\n".join(message.text for message in self.messages[: self._last_assistant()])
 
     @property
     def response(self) -> str:
         """The last assistant turn, for reading; never what is tokenised."""
-        return self.messages[self._last_assistant()].content
+        return self.messages[self._last_assistant()].text
 
     @property
     def turns(self) -> tuple[Message, ...]:
@@ -55,7 +115,7 @@ class Example:
     def to_json(self) -> str:
         """Canonical JSON: the same conversation always gives the same text."""
         return json.dumps(
-            {"messages": [[message.role, message.content] for message in self.messages], "tools": self.tools},
+            {"messages": [message.to_fields() for message in self.messages], "tools": self.tools},
             ensure_ascii=False,
             separators=(",", ":"),
         )
@@ -64,7 +124,7 @@ class Example:
     def from_json(cls, text: str) -> "Example":
         """Reverse of `to_json`."""
         fields = json.loads(text)
-        return cls(tuple(Message(role, content) for role, content in fields["messages"]), fields["tools"])
+        return cls(tuple(map(Message.from_fields, fields["messages"])), fields["tools"])
 
 
 def conversation_digest(canonical: bytes) -> bytes:
