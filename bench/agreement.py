@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.encoding import EncodingSpec, encode_examples
+from core.encoding import encode_examples
+from core.encoding_spec import EncodingSpec
 from core.engine.response_loss import response_losses
 from core.examples import DatasetRow, Example
 from core.importing import SourceOptions, read_examples

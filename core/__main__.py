@@ -31,13 +31,13 @@ from core.inspecting import write_encoded
 from core.loss_table import write_losses
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
 from core.recipe_options import RecipeOptions
-from core.rendering import TEMPLATES
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from core.selection import ORDERS, SCOPES, save_selection, saved_selection
 from core.status import status_fields, status_text
 from core.store import Store, near_duplicate_set
 from core.supervision import begin_scoring, begin_training, notices_of
+from core.templates import TEMPLATES
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
 from core.text_search import SEARCH_KINDS
 from core.upkeep.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore

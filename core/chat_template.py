@@ -1,126 +1,329 @@
-"""Where a chat template puts the assistant's turns, found by rendering turn by turn; a template may refuse, or hang."""
+"""Where a chat template puts each turn, and which part of it the assistant has to write.
 
-import json
+The template is rendered as transformers renders it, and once more with marks (`core.template_marks`): where a pass of
+its loop begins, and where each text given to it stands. Without the marks both must be the same text, so no mark can
+slip. A reply begins after what the template writes to open one, and ends with its own end of turn; what the template
+adds by itself, such as an empty thought, is no part of it. A template may refuse a conversation, or hang.
+"""
+
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property, lru_cache
 from typing import Any
+
+from jinja2 import Template
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from core import settings
 from core.errors import CurationError, TemplateFailed, TemplateTooSlow
-from core.examples import Message
+from core.examples import Message, ToolCall
 from core.memory_limit import memory_limit
+from core.reply_spans import (
+    Block,
+    Piece,
+    SpecialTokens,
+    block_of_turn,
+    blocks_of,
+    left_out,
+    reply_spans,
+    searched_pieces,
+    segments_of,
+    shared_prefix_length,
+)
+from core.template_marks import (
+    FIRST_PIECE,
+    NONCHARACTERS,
+    TURNS_END,
+    mark,
+    marking_template,
+    names_read,
+    read_marks,
+)
+from core.template_turns import (
+    Mark,
+    TurnForm,
+    chat_messages,
+    folded_system,
+    short_ids,
+    template_turn,
+    thought_keys,
+    tool_descriptions,
+    unmarked,
+)
+from core.templates import TurnPlace
 from core.time_limit import time_limit
 
+Tools = Sequence[dict[str, Any]] | None
+
 _TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
+_NOT_SHOWN = "The chat template does not show where the reply begins."
+_DATE_FUNCTION = "strftime_now"
+_ROLES_MARKED = (
+    ({"system", "user", "tool", "assistant"}, False),
+    ({"system", "user", "tool", "assistant"}, True),
+    ({"system", "tool", "assistant"}, True),
+    ({"assistant"}, True),
+    (set[str](), True),
+)
+"""Whose texts are marked, and whether inside the white space at their edges: tried in turn, until the marks change
+nothing. A template may strip a text, or look at how a user's begins."""
 
 
-def render_chat(messages: Sequence[Message], tools: str, tokenizer: Any) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The conversation as the tokenizer's chat template writes it, and the character spans [start, end) of the
-    assistant's turns, end-of-turn included.
+@dataclass(frozen=True, slots=True)
+class RenderedChat:
+    """A conversation as a chat template writes it. `folded_system`: the system prompt stands in the user's turn."""
 
-    Raises `TemplateFailed` if the template refuses, does not end, or does not show where a reply begins.
+    text: str
+    places: tuple[TurnPlace, ...]
+    folded_system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """A rendered text's blocks, and which pieces of which turn were found in it."""
+
+    blocks: list[Block]
+    pieces: dict[int, list[Piece]]
+    roles: set[str]
+
+
+class ChatTemplate:
+    """A chat template's text, made ready to render conversations.
+
+    `variables` are the tokenizer's special tokens by name, `day` is the date for a template that asks for one.
+    Raises `TemplateFailed` if the text is no template.
     """
-    turns = chat_messages(messages)
-    tool_list = _parsed_tools(tools)
 
-    def text_of(count: int, opens_reply: bool = False) -> str:
-        return _apply_template(tokenizer, turns[:count], tool_list, opens_reply)
+    def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
+        try:
+            environment = _compile_jinja_template(source).environment
+            fixed = {_DATE_FUNCTION: day.strftime}
+            self._names = names_read(environment, source)
+            self._marking = marking_template(environment, source, fixed)
+            code: Any = environment.compile(source)
+            self._plain = Template.from_code(environment, code, environment.make_globals(fixed))
+        # A template is a program that came with the model: what is wrong with it may raise anything.
+        except Exception as error:
+            raise TemplateFailed(f"The chat template cannot be read: {str(error)[:200]}") from error
+        self._variables, self._specials = variables, specials
+        self._openings: dict[Any, str] = {}
 
-    def opening(index: int) -> str:
-        """The text up to where the reply of turn `index` begins, as the template writes it before a reply is there."""
-        opened = text_of(index, opens_reply=True) if index else ""
-        if index and opened != text_of(index):
-            return opened
-        # A template may not open replies at all: what two different replies have before them is the prompt.
-        one, other = (
-            _apply_template(tokenizer, [*turns[:index], {"role": "assistant", "content": text}], tool_list, False)
-            for text in ("0", "1")
-        )
-        return one[: _shared_prefix_length(one, other)]
+    def render(self, messages: Sequence[Message], tools: str) -> RenderedChat:
+        """The conversation as the template writes it, with the places of its turns, numbered as in `messages`.
 
-    full = text_of(len(turns))
-    spans = []
-    for index, turn in enumerate(turns):
-        if turn["role"] != "assistant":
-            continue
-        opened = opening(index)
-        start = _shared_prefix_length(opened, full)
-        # Some templates open a reply with text (an empty thought, say) that a finished turn does not have: what
-        # both share is the prompt, as long as it goes on past the turns before.
-        if start < len(opened) and start <= _shared_prefix_length(text_of(index), full):
-            raise TemplateFailed("The chat template does not show where the reply begins.")
-        closed = full if index == len(turns) - 1 else text_of(index + 1)
-        end = _end_of_turn(closed, start, tokenizer) if full.startswith(closed) else None
-        spans.append((start, end or _first_special(full, start, tokenizer)))
-    return full, tuple(spans)
+        Raises `TemplateFailed` if the template refuses, does not end, or does not show where a reply begins.
+        """
+        described = tool_descriptions(tools)
+        numbered = chat_messages(messages)
+        if any(NONCHARACTERS.search(message.text) for _, message in numbered):
+            raise TemplateFailed("The conversation holds characters U+FDD0 to U+FDDB, which stand for no text.")
+        folds = not self._form.has_system and numbered[0][1].role == "system"
+        given = folded_system(numbered) if folds else numbered
+        text, turns = self._text_and_turns([turn for _, turn in given], described)
+        trace = self._trace(turns, described, text)
+        if lost := _lost_calls(turns, trace):
+            turns = [_with_calls_as_content(turn) if i in lost else turn for i, turn in enumerate(turns)]
+            text = self._text(turns, described)
+            trace = self._trace(turns, described, text)
+        places = self._places(turns, described, text, trace)
+        return RenderedChat(text, tuple(replace(place, turn=given[place.turn][0]) for place in places), folds)
+
+    def _text_and_turns(self, turns: Sequence[Message], tools: Tools) -> tuple[str, Sequence[Message]]:
+        """The text, and the turns as they were given: with shorter ids of calls where the template insists on them."""
+        try:
+            return self._text(turns, tools), turns
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            renamed = short_ids(turns)
+            if renamed == list(turns):
+                raise
+            return self._text(renamed, tools), renamed
+
+    # Where the turns are
+
+    def _places(self, turns: Sequence[Message], tools: Tools, text: str, trace: _Trace) -> list[TurnPlace]:
+        places: list[TurnPlace] = []
+        reached = 0
+        for index, turn in enumerate(turns):
+            pieces = trace.pieces.get(index, [])
+            if turn.role != "assistant":
+                if turn.role in trace.roles and any(piece.start is None and piece.end is None for piece in pieces):
+                    raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
+                places.append(TurnPlace(index, turn.role, _written(pieces)))
+                continue
+            block = block_of_turn(trace.blocks, index, len(turns))
+            if block is None:
+                raise TemplateFailed(_NOT_SHOWN)
+            spans = reply_spans(
+                text,
+                segments_of(block, index),
+                self._opening_of(turns, index, tools, text[block.start : block.end]),
+                self._specials,
+                index == len(turns) - 1,
+            )
+            if spans and spans[0][0] < reached:
+                raise TemplateFailed(_NOT_SHOWN)
+            reached = spans[-1][1] if spans else reached
+            places.append(TurnPlace(index, "assistant", spans, *left_out(text, pieces)))
+        return places
+
+    def _trace(self, turns: Sequence[Message], tools: Tools, text: str) -> _Trace:
+        """The text's blocks and pieces, by the fullest marks that change nothing of it."""
+        for roles, is_tight in _ROLES_MARKED:
+            keys: list[tuple[int, str, str]] = []
+            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, roles, is_tight)))
+            if marked.text != text:
+                continue
+            blocks, pieces = blocks_of(marked, keys)
+            if not roles:
+                for index, turn in enumerate(turns):
+                    block = block_of_turn(blocks, index, len(turns))
+                    if block is not None and turn.role == "assistant":
+                        pieces[index] = searched_pieces(text, block, index, turn.content)
+            return _Trace(blocks, pieces, roles)
+        raise TemplateFailed(_NOT_SHOWN)
+
+    def _opening_of(self, turns: Sequence[Message], index: int, tools: Tools, block: str) -> Callable[[], str]:
+        """Gives what the template writes before the reply of turn `index`, when asked: it is rendered for the first
+        conversation of a kind, and again for one that it does not fit."""
+
+        def opening() -> str:
+            before = turns[max(0, index - 2) : index]
+            kind = (*((turn.role, bool(turn.tool_calls), bool(turn.thought)) for turn in before), bool(tools))
+            if kind not in self._openings:
+                self._openings[kind] = self._opening(turns[:index], tools)
+            known = self._openings[kind]
+            return known if known and block.startswith(known) else self._opening(turns[:index], tools)
+
+        return opening
+
+    def _opening(self, before: Sequence[Message], tools: Tools) -> str:
+        """What the template writes after these turns to open a reply; empty where it opens none."""
+        try:
+            opened = read_marks(self._apply(self._marking, before, tools, True, unmarked))
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            return ""
+        ends = [at for number, at in opened.marks if number == TURNS_END]
+        if ends:
+            return opened.text[ends[-1] :]
+        closed = self._apply(self._plain, before, tools, False, unmarked)
+        return opened.text[shared_prefix_length(closed, opened.text) :]
+
+    # How the template wants its messages
+
+    @cached_property
+    def _form(self) -> TurnForm:
+        keys = thought_keys(self._names)
+        system, user, reply = (Message(role, f"probe{role}") for role in ("system", "user", "assistant"))
+        plain = TurnForm(keys)
+        knows_system = "probesystem" in self._probe([system, user, reply], plain)
+        has_system = knows_system or "probeuser" not in self._probe([user, reply], plain)
+        call = ToolCall("probecall", '{"probekey": "probevalue"}', "probeid12")
+        answer = Message("tool", "probetool", name=call.name, call_id=call.call_id)
+        calling = [user, Message("assistant", "", tool_calls=(call,)), answer, reply]
+        if "tool_calls" in self._names:
+            for content in ("", None):
+                for arguments in ("object", "text"):
+                    form = TurnForm(keys, arguments, content, has_system)
+                    if _writes_call(self._probe(calling, form)):
+                        return form
+        return TurnForm(keys, has_system=has_system)
+
+    def _probe(self, turns: Sequence[Message], form: TurnForm) -> str:
+        """The text of a few turns in a form, empty where the template refuses them."""
+        try:
+            return self._rendered(
+                self._plain, [template_turn(turn, i, form) for i, turn in enumerate(turns)], None, False
+            )
+        except TemplateFailed:
+            return ""
+
+    # Rendering
+
+    def _text(self, turns: Sequence[Message], tools: Tools) -> str:
+        return self._apply(self._plain, turns, tools, False, unmarked)
+
+    def _apply(self, template: Template, turns: Sequence[Message], tools: Tools, opens_reply: bool, marks: Mark) -> str:
+        given = [template_turn(turn, index, self._form, marks) for index, turn in enumerate(turns)]
+        return self._rendered(template, given, tools, opens_reply)
+
+    def _rendered(self, template: Template, given: list[dict[str, Any]], tools: Tools, opens_reply: bool) -> str:
+        seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
+        try:
+            with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
+                return template.render(
+                    messages=given,
+                    tools=list(tools) if tools is not None else None,
+                    documents=None,
+                    add_generation_prompt=opens_reply,
+                    **self._variables,
+                )
+        except CurationError:
+            raise
+        except MemoryError as error:
+            raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
+        # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
+        except Exception as error:
+            raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
 
 
-def _shared_prefix_length(first: str, second: str) -> int:
-    if second.startswith(first):
-        return len(first)
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
+def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:
+    """Spans of the pieces that the template wrote whole."""
+    return tuple((piece.start, piece.end) for piece in pieces if piece.start is not None and piece.end is not None)
 
 
-def chat_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Messages in the roles that chat templates know: `context` ends the user's turn."""
-    turns: list[dict[str, str]] = []
-    for message in messages:
-        if message.role == "context" and turns and turns[-1]["role"] == "user":
-            turns[-1]["content"] += "\n" + message.content
-        else:
-            turns.append({"role": "user" if message.role == "context" else message.role, "content": message.content})
-    return turns
+def _marks(keys: list[tuple[int, str, str]], roles: set[str], is_tight: bool) -> Mark:
+    """Marks for the texts of these roles; whose each is, is added to `keys`. `is_tight`: inside of white space."""
+
+    def marked(message: Message, turn: int, part: str, text: str) -> str:
+        core = text.strip() if is_tight else text
+        if message.role not in roles or not (core or part == "open"):
+            return text
+        number = FIRST_PIECE + 2 * len(keys)
+        keys.append((turn, part, core))
+        before, _, after = text.partition(core) if core else ("", "", "")
+        return before + mark(number) + core + mark(number + 1) + after
+
+    return marked
 
 
-def _parsed_tools(tools: str) -> list[Any] | None:
-    if not tools:
-        return None
-    try:
-        parsed = json.loads(tools)
-    except ValueError as error:
-        raise TemplateFailed("The row's tools are not JSON.") from error
-    return parsed if isinstance(parsed, list) else [parsed]
+def _writes_call(text: str) -> bool:
+    """Whether a probe's text has its call, written neither as Python would, nor as text within text."""
+    wrong = ("'probekey'", '\\"probekey', "None", "null")
+    return "probecall" in text and "probevalue" in text and not any(sign in text for sign in wrong)
 
 
-def _end_of_turn(text: str, start: int, tokenizer: Any) -> int:
-    """Where the turn that begins at `start` and closes `text` ends: with its special token.
-
-    The template's line break after an end-of-turn token is nobody's to predict. Without a special token at its end,
-    the whole text belongs to the turn.
-    """
-    ends = [found.end() for found in _special_tokens(tokenizer).finditer(text, start)]
-    return ends[-1] if ends and not text[ends[-1] :].strip() else len(text)
-
-
-def _first_special(text: str, start: int, tokenizer: Any) -> int:
-    """End of the first special token from `start` on, or of the text."""
-    found = _special_tokens(tokenizer).search(text, start)
-    return found.end() if found else len(text)
+def _lost_calls(turns: Sequence[Message], trace: _Trace) -> set[int]:
+    """Turns of which the template does not write every call."""
+    if "assistant" not in trace.roles:
+        return set()
+    return {
+        index
+        for index, turn in enumerate(turns)
+        if turn.tool_calls
+        and any(piece.part == "call" and piece.start is None for piece in trace.pieces.get(index, []))
+    }
 
 
-@lru_cache(maxsize=4)
-def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """Matches every special token. Many a tokenizer does not list its end-of-turn among those it names."""
+def _with_calls_as_content(turn: Message) -> Message:
+    return replace(turn, content=replace(turn, thought="").text, tool_calls=())
+
+
+@lru_cache(maxsize=8)
+def chat_template_of(tokenizer: Any, source: str, day: date) -> ChatTemplate:
+    """A template's text, rendered with the special tokens of a tokenizer."""
+    return ChatTemplate(source, dict(tokenizer.special_tokens_map), _special_tokens(tokenizer), day)
+
+
+def _special_tokens(tokenizer: Any) -> SpecialTokens:
+    """All special tokens: many a tokenizer does not list its end-of-turn among those it names."""
     added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(added.union(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-
-def _apply_template(tokenizer: Any, turns: list[dict[str, str]], tools: list[Any] | None, opens_reply: bool) -> str:
-    seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
-    try:
-        with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
-            rendered = tokenizer.apply_chat_template(
-                turns, tools=tools, tokenize=False, add_generation_prompt=opens_reply
-            )
-            return str(rendered)
-    except CurationError:
-        raise
-    except MemoryError as error:
-        raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
-    # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
-    except Exception as error:
-        raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
+    pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+    begin, end = tokenizer.bos_token or "", tokenizer.eos_token or ""
+    return SpecialTokens(pattern) if begin == end else SpecialTokens(pattern, begin, end)

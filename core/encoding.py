@@ -5,36 +5,20 @@ tokenised once; which tokens are scored comes from the places where the template
 from searching the text for the response.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.encoding_spec import EncodingSpec, encoding_version
+from core.errors import EncodingOutdated
 from core.examples import Example
 from core.rendering import Rendered, render_all
 from core.tokenizing import tokenize
 
-ENCODING_VERSION = 1
-"""Part of every cache key: raise it whenever the same example would be encoded differently."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingSpec:
-    """How text becomes tokens: everything that a loss depends on besides the model."""
-
-    template: str
-    max_length: int
-    tokenizer_fingerprint: str
-    version: int = ENCODING_VERSION
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of all fields; part of the cache key of every loss."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=16).hexdigest()
+_NO_TURN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +26,16 @@ class Encoded:
     """Token ids of a conversation, and a mask of the same length that is true where the token is scored.
 
     `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
+    `left_out`: share of the scored replies' text that the template does not write. `turns`, where it was asked for:
+    of each token the number of the turn whose text it is, -1 for what the template adds.
     """
 
     input_ids: NDArray[np.int32]
     scored: NDArray[np.bool_]
     truncated: bool
     reason: str | None = None
+    left_out: float = 0.0
+    turns: NDArray[np.int32] | None = None
 
     @property
     def token_count(self) -> int:
@@ -61,17 +49,31 @@ def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingS
     A conversation that the template refuses, or of which nothing is left to score, comes back with a reason.
     Raises `TemplateFailed` if the template hangs on several in a row, `ModelUnusable` if the tokenizer fails.
     """
-    rendered = render_all(examples, tokenizer, spec.template)
+    return [encoded for encoded, _ in encode_and_render(examples, tokenizer, spec)]
+
+
+def encode_and_render(
+    examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec, with_turns: bool = False
+) -> list[tuple[Encoded, Rendered | None]]:
+    """`encode_examples`, each with its text and places, None where the template refused it. `with_turns`: also say of
+    each token of which turn it is."""
+    if spec.version != encoding_version(spec.template):
+        raise EncodingOutdated(
+            "This was begun by another version of the program, which tells replies from prompts differently. "
+            "Start it again."
+        )
+    rendered = render_all(examples, tokenizer, spec.rendering)
     texts = [item.text for item in rendered if isinstance(item, Rendered)]
     tokens = tokenize(texts, tokenizer) if texts else None
-    encoded, position = [], 0
+    encoded: list[tuple[Encoded, Rendered | None]] = []
+    position = 0
     for item in rendered:
         if isinstance(item, str):
-            encoded.append(_unscorable(item))
+            encoded.append((_unscorable(item), None))
             continue
         assert tokens is not None
         ids, offsets = tokens["input_ids"][position], tokens["offset_mapping"][position]
-        encoded.append(_mask(ids, offsets, item.spans, tokenizer, spec.max_length))
+        encoded.append((_encoded(ids, offsets, item, tokenizer, spec.max_length, with_turns), item))
         position += 1
     return encoded
 
@@ -81,46 +83,76 @@ def encode_example(example: Example, tokenizer: Any, spec: EncodingSpec) -> Enco
     return encode_examples([example], tokenizer, spec)[0]
 
 
+def token_roles(example: Example, encoded: Encoded) -> list[str]:
+    """Role of the turn whose text each token is, "template" for what the template adds. Needs `encoded.turns`."""
+    turns = [] if encoded.turns is None else encoded.turns.tolist()
+    return ["template" if turn == _NO_TURN else example.messages[turn].role for turn in turns]
+
+
 def _unscorable(reason: str) -> Encoded:
     return Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, reason)
 
 
-def _mask(
-    ids: list[int], offsets: list[tuple[int, int]], spans: Sequence[tuple[int, int]], tokenizer: Any, max_length: int
+def _encoded(
+    ids: list[int],
+    offsets: list[tuple[int, int]],
+    rendered: Rendered,
+    tokenizer: Any,
+    max_length: int,
+    with_turns: bool,
 ) -> Encoded:
+    starts, ends = _token_bounds(offsets)
+    scored = np.zeros(len(ids), np.bool_)
+    for span in rendered.spans:
+        scored |= _within(starts, ends, span)
+    input_ids = np.array(ids, np.int32)
+    dropped, added = _bos_to_mend(input_ids, tokenizer)
+    input_ids, scored = _mended(input_ids, dropped, added), _mended(scored, dropped, [False] * len(added))
+    turns = None
+    if with_turns:
+        of_token = np.full(len(ids), _NO_TURN, np.int32)
+        for place in rendered.places:
+            for span in place.spans:
+                of_token[_within(starts, ends, span)] = place.turn
+        turns = _mended(of_token, dropped, [_NO_TURN] * len(added))[:max_length]
+    truncated = bool(scored[max_length:].any())
+    input_ids, scored = input_ids[:max_length], scored[:max_length]
+    scored[:1] = False
+    reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
+    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, turns)
+
+
+def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First character of each token, and the one after its last."""
     starts = np.array([start for start, _ in offsets], np.int64)
     ends = np.array([end for _, end in offsets], np.int64)
     # Some tokenizers leave white space out of offsets: an indent then has none of its own, and begins where the
     # token before it ends.
     previous_ends = np.concatenate([np.zeros(1, np.int64), np.maximum.accumulate(ends)])[:-1]
-    starts = np.where(starts == ends, np.minimum(starts, previous_ends), starts)
-    scored = np.zeros(len(ids), np.bool_)
-    for start, end in spans:
-        # A token that straddles the boundary holds response text, so it is scored.
-        scored |= (ends > start) & (starts < end) & (ends > starts)
-    input_ids = np.array(ids, np.int32)
-    input_ids, scored = _exactly_one_bos(input_ids, scored, tokenizer)
-    truncated = bool(scored[max_length:].any())
-    input_ids, scored = input_ids[:max_length], scored[:max_length]
-    scored[:1] = False
-    reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
-    return Encoded(input_ids, scored, truncated, reason)
+    return np.where(starts == ends, np.minimum(starts, previous_ends), starts), ends
 
 
-def _exactly_one_bos(
-    input_ids: NDArray[np.int32], scored: NDArray[np.bool_], tokenizer: Any
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Templates differ in whether they write the BOS; a model trained with one must see one."""
+def _within(starts: NDArray[np.int64], ends: NDArray[np.int64], span: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tokens with a character of the span. One that straddles its edge holds text of it, so it counts."""
+    start, end = span
+    inside: NDArray[np.bool_] = (ends > start) & (starts < end) & (ends > starts)
+    return inside
+
+
+def _bos_to_mend(input_ids: NDArray[np.int32], tokenizer: Any) -> tuple[int, list[int]]:
+    """How many tokens to drop from the beginning, and which to put there, for exactly one BOS where the tokenizer uses
+    one: templates differ in whether they write it; a model trained with one must see one."""
     bos = tokenizer.bos_token_id
     if bos is None:
-        return input_ids, scored
-    while len(input_ids) > 1 and input_ids[0] == bos and input_ids[1] == bos:
-        input_ids, scored = input_ids[1:], scored[1:]
-    begins_with_bos = len(input_ids) > 0 and input_ids[0] == bos
-    if not begins_with_bos and _adds_bos(tokenizer):
-        input_ids = np.concatenate([np.array([bos], np.int32), input_ids])
-        scored = np.concatenate([np.zeros(1, np.bool_), scored])
-    return input_ids, scored
+        return 0, []
+    first = next((place for place, token in enumerate(input_ids.tolist()) if token != bos), len(input_ids))
+    if first:
+        return first - 1, []
+    return 0, [bos] if _adds_bos(tokenizer) else []
+
+
+def _mended(values: NDArray[Any], dropped: int, added: Sequence[Any]) -> NDArray[Any]:
+    return np.concatenate([np.array(added, values.dtype), values[dropped:]])
 
 
 def _adds_bos(tokenizer: Any) -> bool:

@@ -53,6 +53,10 @@ class TemplateTooSlow(TemplateFailed):
     """A chat template ran too long for one conversation."""
 
 
+class EncodingOutdated(CurationError):
+    """A job or a run was encoded by a version of the program that scores other tokens."""
+
+
 class SettingInvalid(CurationError):
     """The environment gives a setting a value that it cannot have."""
 

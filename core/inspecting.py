@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.durable_file import DurableFile
-from core.encoding import EncodingSpec, encode_example
-from core.errors import ExportFailed, TemplateFailed
+from core.encoding import encode_and_render, token_roles
+from core.encoding_spec import EncodingSpec
+from core.errors import ExportFailed
 from core.examples import Example
 from core.models.resolving import resolve_model
-from core.rendering import render
 from core.scoring.planning import resolve_encoding
 from core.store import Store
 
@@ -26,8 +26,10 @@ def write_encoded(
 ) -> int:
     """Write the first `rows` rows (all by default) as JSON lines; returns how many.
 
-    A line holds example_id, input_ids, scored (0 or 1 a token), text (as rendered, before any cut), and reason
-    (null, or why nothing of the row is scored).
+    A line holds example_id, input_ids, scored (0 or 1 a token), turns (of each token, the number from 0 of the turn
+    whose text it is, null for what the template adds), roles (of that turn, or "template"), text (as rendered, before
+    any cut), left_out (share of the scored replies that the template does not write), and reason (null, or why nothing
+    of the row is scored).
     """
     from core.models.loading import load_tokenizer
 
@@ -57,14 +59,14 @@ def write_encoded(
 
 
 def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec) -> dict[str, Any]:
-    encoded = encode_example(example, tokenizer, encoding)
-    try:
-        text = render(example, tokenizer, encoding.template).text
-    except TemplateFailed:
-        text = None
+    ((encoded, rendered),) = encode_and_render([example], tokenizer, encoding, with_turns=True)
+    turns = [] if encoded.turns is None else encoded.turns.tolist()
     return {
         "input_ids": encoded.input_ids.tolist(),
         "scored": encoded.scored.astype(int).tolist(),
-        "text": text,
+        "turns": [turn if turn >= 0 else None for turn in turns],
+        "roles": token_roles(example, encoded),
+        "text": rendered.text if rendered else None,
+        "left_out": encoded.left_out,
         "reason": encoded.reason,
     }

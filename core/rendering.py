@@ -1,51 +1,56 @@
 """A conversation becomes text, with the places in it that are the assistant's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from core.chat_template import render_chat
+from core.chat_template import chat_template_of
 from core.errors import TemplateFailed, TemplateTooSlow
-from core.examples import Example, Message
+from core.examples import Example
+from core.template_turns import tool_descriptions
+from core.templates import CHATML, Template, TurnPlace, plain_text
 
 _SLOW_IN_A_ROW = 5
-
-TEMPLATES = {
-    "chat": "the tokenizer's own chat template",
-    "alpaca": "Stanford Alpaca's prompt: ### Instruction, ### Input, ### Response",
-    "plain": "the prompt, a line break, the response",
-}
-ALPACA_HEAD = (
-    "Below is an instruction that describes a task{paired}. Write a response that appropriately completes the request."
-)
-ALPACA_PAIRED = ", paired with an input that provides further context"
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A conversation as text, with the character spans [start, end) that are the assistant's, end-of-turn included."""
+    """A conversation as text, with the places of its turns, and the character spans [start, end) that are scored.
+
+    `left_out`: share of the scored replies' text that the template does not write.
+    """
 
     text: str
+    places: tuple[TurnPlace, ...]
     spans: tuple[tuple[int, int], ...]
+    left_out: float = 0.0
+    folded_system: bool = False
 
 
-def render(example: Example, tokenizer: Any, template: str) -> Rendered:
+def render(example: Example, tokenizer: Any, template: Template | str) -> Rendered:
     """The conversation up to its last assistant turn, as the model reads it. Raises `TemplateFailed` if the template
     refuses it."""
-    if template == "chat":
-        return Rendered(*render_chat(example.turns, example.tools, tokenizer))
-    end_of_turn = tokenizer.eos_token or ""
-    turns = alpaca_turns(example.turns) if template == "alpaca" else _plain_turns(example.turns)
-    text, spans = "", []
-    for piece, is_response in turns:
-        if is_response:
-            spans.append((len(text), len(text) + len(piece) + len(end_of_turn)))
-            piece += end_of_turn
-        text += piece
-    return Rendered(text, tuple(spans))
+    if isinstance(template, str):
+        template = Template(template)
+    turns = example.turns
+    folded = False
+    if template.name in ("chat", "chatml"):
+        source = CHATML if template.name == "chatml" else template.source or _own_source(tokenizer, example.tools)
+        day = template.day or date.today()
+        chat = chat_template_of(tokenizer, source, day).render(turns, example.tools)
+        text, places, folded = chat.text, chat.places, chat.folded_system
+    else:
+        text, places = plain_text(turns, template.name, tokenizer.eos_token or "")
+    scored = [place for place in places if place.role == "assistant" and not turns[place.turn].is_context]
+    if template.replies == "last":
+        scored = scored[-1:]
+    length = sum(place.length for place in scored)
+    left_out = sum(place.left_out for place in scored) / length if length else 0.0
+    return Rendered(text, places, tuple(span for place in scored for span in place.spans), left_out, folded)
 
 
-def render_all(examples: Sequence[Example], tokenizer: Any, template: str) -> list[Rendered | str]:
+def render_all(examples: Sequence[Example], tokenizer: Any, template: Template) -> list[Rendered | str]:
     """`render` for many conversations; one that the template refuses gives the reason instead.
 
     Raises `TemplateFailed` if the template is too slow for several in a row: it would be for all of them, for days.
@@ -66,24 +71,9 @@ def render_all(examples: Sequence[Example], tokenizer: Any, template: str) -> li
     return rendered
 
 
-def alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
-    """Pieces of text, each with whether it is a response. Source: Stanford Alpaca's prompt_no_input / prompt_input."""
-    system = next((index for index, message in enumerate(messages) if message.role == "system"), None)
-    has_context = any(message.role == "context" for message in messages)
-    head = ALPACA_HEAD.format(paired=ALPACA_PAIRED if has_context else "")
-    yield (head if system is None else messages[system].content or head), False
-    headings = {"user": "### Instruction:", "context": "### Input:", "tool": "### Tool:"}
-    for index, message in enumerate(messages):
-        if message.role == "assistant":
-            yield "\n\n### Response:\n", False
-            yield message.content, True
-        elif message.role in headings:
-            yield f"\n\n{headings[message.role]}\n{message.content}", False
-        elif index != system:
-            yield f"\n\n{message.content}", False
-
-
-def _plain_turns(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
-    for message in messages:
-        yield message.content, message.role == "assistant"
-        yield "\n", False
+def _own_source(tokenizer: Any, tools: str) -> str:
+    """The text of the tokenizer's own template: of several, the one for tools where a conversation has some."""
+    try:
+        return str(tokenizer.get_chat_template(None, list(tool_descriptions(tools) or ()) or None))
+    except ValueError as error:
+        raise TemplateFailed(f"The tokenizer has no chat template that fits: {str(error)[:200]}") from error

@@ -10,7 +10,7 @@ from core.devices import DEVICES, DTYPES
 from core.errors import CurationError
 from core.jobs import all_jobs
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
-from core.rendering import TEMPLATES
+from core.templates import TEMPLATES
 from core.scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
 from core.settings import integer
 from core.status import dataset_overview, run_overview

@@ -26,7 +26,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from core.encoding import EncodingSpec
+from core.encoding_spec import EncodingSpec
 from core.examples import Example, Message
 
 BOS, EOS, PAD, TURN_START, TURN_END = "<s>", "</s>", "<pad>", "<|turn|>", "<|end|>"

@@ -4,7 +4,7 @@ A test holds their text to `core.rendering.render`. `{% generation %}` marks wha
 templates does not know it and finds the replies itself.
 """
 
-from core.rendering import ALPACA_HEAD, ALPACA_PAIRED
+from core.templates import ALPACA_HEAD, ALPACA_PAIRED
 
 FILE_NAME = "chat_template.jinja"
 

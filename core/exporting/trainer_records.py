@@ -5,23 +5,15 @@ Sources, read in the trainers' code: LLaMA-Factory 0.9.5 `data/converter.py` and
 """
 
 import json
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from core.chat_template import chat_messages
 from core.examples import Example, Message
 from core.exporting.bundle_plan import BundlePlan, tool_list
-from core.rendering import alpaca_turns, render
+from core.template_turns import chat_messages
+from core.templates import alpaca_turns, plain_text
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _NoEndOfTurn:
-    """Stands in for a tokenizer where text is rendered: the trainer adds the end-of-text token itself."""
-
-    eos_token: str = ""
 
 
 def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
@@ -33,14 +25,14 @@ def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
     system = messages[0].content if messages[0].role == "system" else ""
     turns = messages[1:] if messages[0].role == "system" else messages
     if plan.template == "chat":
-        found = [(turn["role"], turn["content"]) for turn in chat_messages(turns)]
+        found = [(turn.role, turn.text) for _, turn in chat_messages(turns)]
     else:
         separator = "\n\n### Input:\n" if plan.template == "alpaca" else "\n"
         end_of_prompt = "" if plan.template == "alpaca" else "\n"
         found = [
             (
                 role,
-                separator.join(message.content for message in group) + ("" if role == "assistant" else end_of_prompt),
+                separator.join(message.text for message in group) + ("" if role == "assistant" else end_of_prompt),
             )
             for role, group in _exchanges(turns)
         ]
@@ -67,9 +59,10 @@ def trl_record(example: Example, plan: BundlePlan) -> Record:
     if plan.template == "chat":
         turns = _role_and_content(messages, plan)
         return {"prompt": turns[:-1], "completion": turns[-1:], **tools}
-    rendered = render(Example(messages), _NoEndOfTurn(), plan.template)
-    start, end = rendered.spans[-1]
-    return {"prompt": rendered.text[:start], "completion": rendered.text[start:end]}
+    # The trainer adds the end-of-text token itself.
+    text, places = plain_text(messages, plan.template, end_of_turn="")
+    ((start, end),) = places[-1].spans
+    return {"prompt": text[:start], "completion": text[start:end]}
 
 
 def axolotl_record(example: Example, plan: BundlePlan) -> Record:
@@ -81,8 +74,8 @@ def axolotl_record(example: Example, plan: BundlePlan) -> Record:
 def _role_and_content(messages: tuple[Message, ...], plan: BundlePlan) -> list[Record]:
     """Only chat templates want an input joined to its question; ours know the role `context`."""
     if plan.template == "chat":
-        return [{"role": turn["role"], "content": turn["content"]} for turn in chat_messages(messages)]
-    return [{"role": message.role, "content": message.content} for message in messages]
+        messages = tuple(turn for _, turn in chat_messages(messages))
+    return [{"role": message.role, "content": message.text} for message in messages]
 
 
 def _exchanges(turns: tuple[Message, ...]) -> list[tuple[str, list[Message]]]:

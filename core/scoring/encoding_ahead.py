@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.encoding import Encoded, EncodingSpec, encode_examples
+from core.encoding import Encoded, encode_examples
+from core.encoding_spec import EncodingSpec
 from core.jobs import Job
 from core.models.resolving import ModelSpec
 from core.scoring.encoded_chunks import read_encoded, write_encoded

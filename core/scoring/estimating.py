@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
-from core.encoding import Encoded, EncodingSpec, encode_examples
+from core.encoding import Encoded, encode_examples
+from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows
 from core.engine.response_loss import NOISE_ROWS, smaller_budget

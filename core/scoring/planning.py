@@ -9,7 +9,7 @@ from typing import Any
 
 from core import settings
 from core.devices import resolve_device, resolve_dtype
-from core.encoding import EncodingSpec
+from core.encoding_spec import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
 from core.models.resolving import (
@@ -21,8 +21,8 @@ from core.models.resolving import (
     tokenizer_fingerprint,
     window_length,
 )
-from core.rendering import TEMPLATES
 from core.store import Store
+from core.templates import TEMPLATES
 
 ROLES = ("base", "reference")
 _ESTIMATE_ROWS = 512
@@ -84,7 +84,7 @@ class ScorePlan:
         return {
             "models": {role: self.models[role].to_fields() for role in ROLES},
             "model_fingerprints": {role: self.models[role].fingerprint(self.dtype) for role in ROLES},
-            "encoding": _encoding_fields(self.encoding),
+            "encoding": self.encoding.to_fields(),
             "encoding_fingerprint": self.encoding.fingerprint,
             "dtype": self.dtype,
         }
@@ -163,7 +163,7 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "run": plan.request.run_name,
         "description": plan.description,
         "base": plan.models["base"].to_fields(),
-        "encoding": _encoding_fields(plan.encoding),
+        "encoding": plan.encoding.to_fields(),
         "device": plan.request.device,
         "dtype": plan.dtype,
         "parts": parts,
@@ -185,7 +185,7 @@ def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
         "dataset": plan.request.dataset,
         "base": plan.models["base"].to_fields(),
         "reference": plan.models["reference"].to_fields(),
-        "encoding": _encoding_fields(plan.encoding),
+        "encoding": plan.encoding.to_fields(),
         "device": plan.request.device,
         "dtype": plan.dtype,
         "missing": plan.computed,
@@ -229,7 +229,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         "name": request.name,
         "dataset": request.dataset,
         "base": base.to_fields(),
-        "encoding": _encoding_fields(resolve_encoding(base, request.template, request.max_length)),
+        "encoding": resolve_encoding(base, request.template, request.max_length).to_fields(),
         "method": request.method,
         "epochs": request.epochs,
         "learning_rate": rate,
@@ -261,12 +261,3 @@ def _count_rows(store: Store, dataset: str) -> tuple[int, int]:
     if not rows:
         raise NoUsableRows(f"The dataset {dataset!r} has no rows to score. Import a file into it first.")
     return int(rows), int(unique)
-
-
-def _encoding_fields(encoding: EncodingSpec) -> dict[str, Any]:
-    return {
-        "template": encoding.template,
-        "max_length": encoding.max_length,
-        "tokenizer_fingerprint": encoding.tokenizer_fingerprint,
-        "version": encoding.version,
-    }

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from core.encoding import Encoded, EncodingSpec
+from core.encoding import Encoded
+from core.encoding_spec import EncodingSpec
 from core.examples import Example
 from core.rendering import render
 from core.tokenizing import tokenize
@@ -15,7 +16,7 @@ def token_pieces(example: Example, encoded: Encoded, tokenizer: Any, spec: Encod
     decoded one by one, because a byte-level token may hold part of a character, and some decoders drop blanks: of the
     tokens that share a character the first one has it and the others have no text.
     """
-    text = render(example, tokenizer, spec.template).text
+    text = render(example, tokenizer, spec.rendering).text
     tokens = tokenize([text], tokenizer)
     ids, ends = list(tokens["input_ids"][0]), [end for _, end in tokens["offset_mapping"][0]]
     kept = encoded.input_ids.tolist()

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
-from core.encoding import EncodingSpec, encode_example
+from core.encoding import encode_example
+from core.encoding_spec import EncodingSpec
 from core.examples import Example
 from core.exporting import TRAINERS, export_bundle
 from core.rendering import render

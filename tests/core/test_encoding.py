@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from core.encoding import Encoded, EncodingSpec, encode_example, encode_examples
+from core.encoding import Encoded, encode_example, encode_examples
+from core.encoding_spec import EncodingSpec
 from core.errors import TemplateFailed
 from core.rendering import render
 from tests.tiny_models import BOS, EOS, MIXED_EXAMPLES, TURNS_TEMPLATE, encoding_spec, example, make_tokenizer
@@ -225,10 +226,10 @@ def test_a_template_that_hangs_is_stopped_and_the_row_has_the_reason(monkeypatch
 
 
 def test_a_template_that_raises_leaves_only_its_row_out() -> None:
-    refuse = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    refuse = "{% if messages | length > 4 %}{{ raise_exception('too many turns') }}{% endif %}"
     tokenizer = chat(refuse + TURNS_TEMPLATE)
     refused, kept = encode_examples([TURNS, QUESTION], tokenizer, encoding_spec("chat"))
-    assert refused.reason == "The chat template refused the conversation: no system role"
+    assert refused.reason == "The chat template refused the conversation: too many turns"
     assert kept.reason is None
     assert scored_text(kept, tokenizer) == "The Thames.<|end|>"
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from core.encoding import EncodingSpec, encode_examples
+from core.encoding import encode_examples
+from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.errors import JobCancelled
 from core.examples import Example, Message
