@@ -9,6 +9,7 @@ import typer
 
 from core import __version__, demo, settings
 from core.devices import DEVICES, DTYPES
+from core.exploring.unscored import unscored_sentences
 from core.exporting import (
     CONTROLS,
     TRAINERS,
@@ -37,7 +38,8 @@ from core.selection import ORDERS, SCOPES, save_selection, saved_selection
 from core.status import status_fields, status_text
 from core.store import Store, near_duplicate_set
 from core.supervision import begin_scoring, begin_training, notices_of
-from core.templates import TEMPLATES
+from core.template_choice import CHOICES
+from core.templates import REPLIES
 from core.terminal import console, owned_store, plain_errors, print_result, wait_for
 from core.text_search import SEARCH_KINDS
 from core.upkeep.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
@@ -56,7 +58,13 @@ Workspace = Annotated[
     Path | None, typer.Option(help="Folder of the store, jobs, references and exports [LOBASS_WORKSPACE, workspace/].")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")]
-Template = Annotated[str, typer.Option(help=f"auto, {', '.join(TEMPLATES)}: how a conversation becomes text.")]
+Template = Annotated[
+    str, typer.Option(help=f"How a conversation becomes text: {', '.join(CHOICES)}, or a file (.jinja).")
+]
+Replies = Annotated[str, typer.Option(help=f"Which replies are scored: {' or '.join(REPLIES)}.")]
+TemplateDate = Annotated[
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="Date for templates that ask for it [the workspace's].")
+]
 MaxLength = Annotated[int | None, typer.Option(min=2, help="Tokens kept of an example [LOBASS_MAX_LENGTH].")]
 SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: keep spreadsheets from reading cells as formulas.")]
 Device = Annotated[str, typer.Option(help=f"Where to compute: {', '.join(DEVICES)}.")]
@@ -133,6 +141,8 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides first weights and data order.")] = 0,
     max_length: MaxLength = None,
     template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of one training batch.")] = 4096,
     device: Device = "auto",
     workspace: Workspace = None,
@@ -140,8 +150,9 @@ def train(
 ) -> None:
     """Train a reference on the very tokens that will be scored."""
     request = TrainRequest(
-        dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens
-    )
+        dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
+        replies=replies, template_date=template_date,
+    )  # fmt: skip
     with plain_errors(), owned_store(workspace, "train") as store:
         job = begin_training(store, request)
         outcome = wait_for(store, job) if job else {}
@@ -157,6 +168,8 @@ def score(
     reference: Annotated[str, typer.Option(metavar="MODEL", help="Reference: trained name, adapter, folder or id.")],
     run: Annotated[str | None, typer.Option(help="Name of the run [dataset-reference].")] = None,
     template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help=f"Precision of the trunk: {', '.join(DTYPES)}.")] = "auto",
@@ -165,7 +178,10 @@ def score(
 ) -> None:
     """Compute the losses that are not cached yet, under both models."""
     with plain_errors(), owned_store(workspace, "score") as store:
-        report = _score(store, ScoreRequest(dataset, base, reference, run, template, max_length, device, dtype))
+        request = ScoreRequest(
+            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date
+        )
+        report = _score(store, request)
         computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))
         sentence = (
             f"Run {report['run']!r}: {report['examples']:,} examples, {computed:,} losses computed, {cached:,} cached."
@@ -179,6 +195,8 @@ def encode(
     model: Annotated[str, typer.Option(metavar="MODEL", help="Model whose tokenizer reads it.")],
     output: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="Where to write.")],
     template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
     max_length: MaxLength = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     workspace: Workspace = None,
@@ -186,7 +204,10 @@ def encode(
 ) -> None:
     """Write what exactly is scored: a row's token ids, which of them count, and the text."""
     with plain_errors(), owned_store(workspace, "encode") as store:
-        count = write_encoded(store, dataset, model, template, max_length, rows, output)
+        request = ScoreRequest(
+            dataset, model, "", None, template, max_length, replies=replies, template_date=template_date
+        )
+        count = write_encoded(store, request, rows, output)
         print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
 
 
@@ -430,6 +451,8 @@ def version() -> None:
 def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
     """Score until nothing is missing, joining a worker that is at it already; the report of the JSON contract."""
     plan, job = begin_scoring(store, request)
+    for notice in plan.notices:
+        console.print(notice, markup=False)
     first, outcomes = plan, []
     while job:
         missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
@@ -438,6 +461,10 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
         plan, job = begin_scoring(store, request)
     tokens = sum(outcome["tokens"] for outcome in outcomes)
     elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
+    found = [notice for outcome in outcomes for notice in outcome.get("notices", ())]
+    found += unscored_sentences(store, store.run(first.request.run_name)["table"])
+    for notice in found:
+        console.print(notice, markup=False)
     return {
         "run": first.request.run_name,
         "examples": first.row_count,
@@ -447,6 +474,7 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": tokens / elapsed if elapsed else None,
         "elapsed_seconds": elapsed,
+        "notices": [*plan.notices, *found],
     }
 
 

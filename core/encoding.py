@@ -19,6 +19,9 @@ from core.rendering import Rendered, render_all
 from core.tokenizing import tokenize
 
 _NO_TURN = -1
+FOLDED_SYSTEM = (
+    "The chat template has no system role: system prompts are put at the beginning of the first user's turn."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,9 @@ class Encoded:
     """Token ids of a conversation, and a mask of the same length that is true where the token is scored.
 
     `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
-    `left_out`: share of the scored replies' text that the template does not write. `turns`, where it was asked for:
-    of each token the number of the turn whose text it is, -1 for what the template adds.
+    `left_out`: share of the scored replies' text that the template does not write. `folded_system`: the template has no
+    system role, so the system prompt stands in the user's turn. `turns`, where it was asked for: of each token the
+    number of the turn whose text it is, -1 for what the template adds.
     """
 
     input_ids: NDArray[np.int32]
@@ -35,6 +39,7 @@ class Encoded:
     truncated: bool
     reason: str | None = None
     left_out: float = 0.0
+    folded_system: bool = False
     turns: NDArray[np.int32] | None = None
 
     @property
@@ -119,7 +124,7 @@ def _encoded(
     input_ids, scored = input_ids[:max_length], scored[:max_length]
     scored[:1] = False
     reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
-    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, turns)
+    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns)
 
 
 def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

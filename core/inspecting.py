@@ -11,20 +11,13 @@ from core.encoding_spec import EncodingSpec
 from core.errors import ExportFailed
 from core.examples import Example
 from core.models.resolving import resolve_model
-from core.scoring.planning import resolve_encoding
+from core.scoring.planning import ScoreRequest, resolve_encoding
 from core.store import Store
 
 
-def write_encoded(
-    store: Store,
-    dataset: str,
-    model: str,
-    template: str,
-    max_length: int | None,
-    rows: int | None,
-    path: Path,
-) -> int:
-    """Write the first `rows` rows (all by default) as JSON lines; returns how many.
+def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: Path) -> int:
+    """Write the first `rows` rows (all by default) of the request's dataset as its base reads them, as JSON lines;
+    returns how many.
 
     A line holds example_id, input_ids, scored (0 or 1 a token), turns (of each token, the number from 0 of the turn
     whose text it is, null for what the template adds), roles (of that turn, or "template"), text (as rendered, before
@@ -33,15 +26,15 @@ def write_encoded(
     """
     from core.models.loading import load_tokenizer
 
-    spec = resolve_model(model, store.workspace)
-    encoding = resolve_encoding(spec, template, max_length)
-    tokenizer = load_tokenizer(spec)
+    base = resolve_model(request.base, store.workspace)
+    encoding, _ = resolve_encoding(store, base, None, request)
+    tokenizer = load_tokenizer(base)
     found = store.rows(
         """
         SELECT example_id::VARCHAR, conversation FROM dataset_row JOIN example USING (example_id)
         WHERE dataset_id = ? ORDER BY row_number
         """,
-        [store.dataset_id(dataset)],
+        [store.dataset_id(request.dataset)],
     )
     try:
         with DurableFile(path) as file:

@@ -133,6 +133,17 @@ class Job:
         """Whether someone asked it to stop."""
         return (self.folder / "cancel").exists()
 
+    def add_notice(self, sentence: str) -> None:
+        """Note something that whoever asked should know; each process may say it once more."""
+        with open(self.folder / "notices.txt", "a", encoding="utf-8") as file:
+            file.write(sentence + "\n")
+
+    @property
+    def notices(self) -> list[str]:
+        """What was noted, each sentence once."""
+        path = self.folder / "notices.txt"
+        return list(dict.fromkeys(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
     def settle(self) -> None:
         """Record that everything is in the store. The shards stay until a later look has proved it
         (`core.upkeep.kept_shards`)."""

@@ -113,6 +113,7 @@ DEFAULT_SCORE = "learnability"
 
 FLAGS = {
     "truncated": "the response was cut off at the maximum length, so only its beginning was scored",
+    "cut_by_template": "the chat template leaves out part of the reply (earlier thoughts, say), so that was not scored",
     "low_base_loss": "the base loss is so small that a ratio to it means little",
     "unresolved": "the two losses differ by less than the measured noise of computing them",
     "non_finite": "a model gave a loss that is not a finite number, so there is no score",

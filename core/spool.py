@@ -21,9 +21,11 @@ SHARD_SCHEMA = pa.schema(
         ("token_count", pa.int32()),
         ("truncated", pa.bool_()),
         ("reason", pa.string()),
+        ("left_out", pa.float32()),
     ]
 )
-"""One row an example: nll_sum [nats], null with a reason where there is none; token_count [scored tokens]."""
+"""One row an example: nll_sum [nats], null with a reason where there is none; token_count [scored tokens]; left_out
+(share of the reply that the chat template does not write), null in shards of versions up to 0.5.0."""
 
 
 def write_shard(folder: Path, name: str, losses: pa.Table) -> Path:
@@ -38,7 +40,11 @@ def read_shard(path: Path) -> pa.Table:
     checksum, payload = content[:16], content[16:]
     if hashlib.blake2b(payload, digest_size=16).digest() != checksum:
         raise StoreUnusable(f"Shard {path} is damaged (its checksum differs). Delete it and score again.")
-    return pa.ipc.open_stream(payload).read_all()
+    losses = pa.ipc.open_stream(payload).read_all()
+    missing = [field for field in SHARD_SCHEMA if field.name not in losses.column_names]
+    for field in missing:
+        losses = losses.append_column(field, pa.nulls(len(losses), field.type))
+    return losses
 
 
 def shards(folder: Path) -> list[Path]:

@@ -10,11 +10,12 @@ from core.devices import DEVICES, DTYPES
 from core.errors import CurationError
 from core.jobs import all_jobs
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
-from core.templates import TEMPLATES
 from core.scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
 from core.settings import integer
 from core.status import dataset_overview, run_overview
 from core.supervision import begin_scoring, begin_training
+from core.template_choice import AUTO, CHOICES, check_allowed_template
+from core.templates import REPLIES
 from ui.access import may_run
 from ui.estimate_view import begin_estimate, show_estimate
 from ui.guide import show_guide
@@ -24,7 +25,9 @@ from ui.tables import COUNT
 from ui.widgets import link_to_page, show_error
 
 _EXISTING, _TRAIN = "An existing model", "Train one here"
-_TEMPLATE_HELP = "auto is the base's own chat template, or Alpaca's where it has none."
+_TEMPLATE_HELP = (
+    "auto says which it took when you check what it will cost. To use a chat template from a file, type its path."
+)
 
 
 def main(session: Session) -> None:
@@ -86,9 +89,16 @@ def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
         left, right = st.columns(2)
         template = left.selectbox(
             "Template",
-            ["auto", *TEMPLATES],
-            format_func=lambda name: f"{name}: {TEMPLATES[name]}" if name in TEMPLATES else name,
+            list(CHOICES),
+            format_func=lambda name: f"{name}: {CHOICES[name]}" if name in CHOICES else name,
+            accept_new_options=True,
             help=_TEMPLATE_HELP,
+        )
+        replies = left.selectbox(
+            "Scored replies",
+            list(REPLIES),
+            format_func=lambda name: f"{name}: {REPLIES[name]}",
+            help="Replies that the data marks as not to be trained on are never scored.",
         )
         max_length = right.number_input(
             "Maximum length (tokens)",
@@ -97,7 +107,13 @@ def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
             step=256,
             help="The rest of a longer row is cut off and flagged truncated. Never more than the model's window.",
         )
-    return {"dataset": dataset, "base": (base or "").strip(), "template": template, "max_length": int(max_length)}
+    return {
+        "dataset": dataset,
+        "base": (base or "").strip(),
+        "template": template or AUTO,
+        "replies": replies,
+        "max_length": int(max_length),
+    }
 
 
 def _place(options: list[str], wanted: str | None) -> int:
@@ -155,6 +171,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
             then=then,
         )
         check_allowed_model(request.base, session.workspace)
+        check_allowed_template(request.template, session.workspace)
         with st.spinner("Reading the base model"):
             job = begin_training(session.store, request)
     except CurationError as error:
@@ -211,6 +228,7 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
         if is_check or is_start:
             check_allowed_model(request.base, session.workspace)
             check_allowed_model(request.reference, session.workspace, is_base=False)
+            check_allowed_template(request.template, session.workspace)
         if is_check:
             with st.spinner("Reading the models"):
                 begin_estimate(session, request)

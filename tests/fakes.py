@@ -47,6 +47,7 @@ def add_scored_records(
                 r.token_count,
                 r.truncated,
                 r.reason,
+                0.0,
             )
             for row, loss, r in zip(rows, losses, records, strict=True)
             if loss is not None or r.reason

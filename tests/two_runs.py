@@ -58,6 +58,7 @@ def score_rows(
             [tokens for _, tokens in found.values()],
             [False] * len(found),
             [None] * len(found),
+            [0.0] * len(found),
         ]
         shard = pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run} {loss_set} {len(rows)}", loss_set, shard)

@@ -21,6 +21,7 @@ class _Estimate:
 
     request: ScoreRequest
     summary: str
+    notices: tuple[str, ...]
     counts: pd.DataFrame
     job_id: str | None
 
@@ -33,7 +34,7 @@ def begin_estimate(session: Session, request: ScoreRequest) -> None:
         job = create_estimate_job(session.store, plan)
         start_worker(job)
         job_id = job.job_id
-    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), job_id))
+    remember("estimate", _Estimate(request, _summary(plan), plan.notices, _counts(plan), job_id))
 
 
 def show_estimate(session: Session, request: ScoreRequest) -> None:
@@ -43,6 +44,8 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
         return
     with st.container(border=True):
         st.text(kept.summary)
+        for notice in kept.notices:
+            st.text(notice)
         st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": COUNT, "To compute": COUNT})
         if kept.job_id is None:
             st.text("Nothing to compute: every loss is cached.")
@@ -97,6 +100,13 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
     for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
         if share:
             st.text(f"{share:.1%} of the sampled rows {what}.")
+    if outcome["cut_by_template"]:
+        st.text(
+            f"Of {outcome['cut_by_template']:.1%} of the sampled rows the chat template leaves out part of the reply, "
+            f"{outcome['left_out']:.0%} of it on average."
+        )
+    for notice in outcome["notices"]:
+        st.text(notice)
     for reason in outcome["reasons"]:
         st.text(f"Nothing to score because: {reason}")
     if outcome["shown"]:

@@ -103,7 +103,7 @@ def show_job(session: Session, job: Job) -> None:
 
 def _show_details(job: Job) -> None:
     outcome = job.outcome or {}
-    for sentence in (outcome.get("message"), outcome.get("follow_up_failed")):
+    for sentence in (outcome.get("message"), outcome.get("follow_up_failed"), *outcome.get("notices", ())):
         if sentence:
             st.text(sentence)
     if outcome.get("elapsed_seconds"):

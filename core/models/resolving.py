@@ -91,13 +91,6 @@ def tokenizer_fingerprint(spec: ModelSpec) -> str:
     return _hash_files(files)
 
 
-def has_chat_template(spec: ModelSpec) -> bool:
-    """Whether the model's tokenizer brings a chat template."""
-    if Path(spec.path, "chat_template.jinja").exists():
-        return True
-    return bool(read_json(Path(spec.path, "tokenizer_config.json")).get("chat_template"))
-
-
 def window_length(spec: ModelSpec) -> int | None:
     """Longest sequence that the model was made for [tokens], if its config says."""
     config = read_json(Path(spec.path, "config.json"))

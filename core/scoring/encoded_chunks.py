@@ -19,6 +19,7 @@ _SCHEMA = pa.schema(
         ("scored", pa.list_(pa.bool_())),
         ("truncated", pa.bool_()),
         ("reason", pa.string()),
+        ("left_out", pa.float64()),
     ]
 )
 
@@ -33,6 +34,7 @@ def write_encoded(path: Path, rows: Sequence[Encoded]) -> None:
         pa.ListArray.from_arrays(ends, scored),
         pa.array([row.truncated for row in rows], pa.bool_()),
         pa.array([row.reason for row in rows], pa.string()),
+        pa.array([row.left_out for row in rows], pa.float64()),
     ]
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -56,12 +58,13 @@ def read_encoded(path: Path) -> list[Encoded] | None:
     ids = batch["input_ids"].values.to_numpy()
     scored = batch["scored"].values.to_numpy(zero_copy_only=False)
     return [
-        Encoded(ids[start:end], scored[start:end], truncated, reason)
-        for start, end, truncated, reason in zip(
+        Encoded(ids[start:end], scored[start:end], truncated, reason, left_out)
+        for start, end, truncated, reason, left_out in zip(
             ends[:-1].tolist(),
             ends[1:].tolist(),
             batch["truncated"].to_pylist(),
             batch["reason"].to_pylist(),
+            batch["left_out"].to_pylist(),
             strict=True,
         )
     ]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.encoding import Encoded, encode_examples
+from core.encoding import FOLDED_SYSTEM, Encoded, encode_examples
 from core.encoding_spec import EncodingSpec
 from core.jobs import Job
 from core.models.resolving import ModelSpec
@@ -35,6 +35,7 @@ class ChunkEncoder:
         self._job, self._examples, self._check = job, examples, check
         self._spec = EncodingSpec(**request["encoding"])
         self._tokenizer = load_tokenizer(ModelSpec(**request["base"]))
+        self._said = False
 
     def encode(self, chunk: Chunk) -> list[Encoded]:
         """The chunk's rows, in order; `check` is called every now and then and may raise."""
@@ -43,6 +44,9 @@ class ChunkEncoder:
             for start in range(0, len(examples), _STEP):
                 self._check()
                 encoded += encode_examples(examples[start : start + _STEP], self._tokenizer, self._spec)
+        if not self._said and any(row.folded_system for row in encoded):
+            self._job.add_notice(FOLDED_SYSTEM)
+            self._said = True
         return encoded
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
-from core.encoding import Encoded, encode_examples
+from core.encoding import FOLDED_SYSTEM, Encoded, encode_examples
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows
@@ -34,7 +34,8 @@ def estimate(job: Job) -> dict[str, Any]:
     Request: base and reference (ModelSpec fields), encoding, device, dtype, and the number of examples missing for
     each model, of which `examples.parquet` holds a sample. Returns tokens [for both models], seconds [from the start
     of the worker, loading and encoding included], tokens_per_second [while scoring], unscorable (share of rows with
-    nothing to score), truncated (share), and `shown`.
+    nothing to score), truncated (share), cut_by_template (share of rows whose replies the template shortens), left_out
+    (mean share of the reply that it leaves out of those), notices (sentences), and `shown`.
     """
     request = job.request
     job.report(Progress("reading a sample of the examples"))
@@ -55,6 +56,7 @@ def estimate(job: Job) -> dict[str, Any]:
         scoring, loading = _scoring_seconds(
             job, device, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
         )
+    cut = [item.left_out for item in encoded if item.left_out]
     encoding = encoding_seconds * max(missing.values(), default=0) / scoring_processes(device)
     working = working_seconds(scoring, encoding, encoding_processes(device))
     return {
@@ -63,6 +65,9 @@ def estimate(job: Job) -> dict[str, Any]:
         "seconds": started + loading + working if scoring else 0.0,
         "unscorable": 1 - len(usable) / max(1, len(encoded)),
         "truncated": sum(item.truncated for item in encoded) / max(1, len(encoded)),
+        "cut_by_template": len(cut) / max(1, len(encoded)),
+        "left_out": sum(cut) / len(cut) if cut else 0.0,
+        "notices": [FOLDED_SYSTEM] if any(item.folded_system for item in encoded) else [],
         "reasons": sorted({item.reason for item in encoded if item.reason is not None}),
         "shown": [_pieces(item, tokenizer) for item in usable[:_SHOWN_ROWS]],
     }

@@ -60,6 +60,7 @@ class ShardWriter:
                 "token_count": item.token_count,
                 "truncated": item.truncated,
                 "reason": item.reason,
+                "left_out": item.left_out,
             }
         )
 

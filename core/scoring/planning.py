@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core import settings
@@ -16,13 +16,13 @@ from core.models.resolving import (
     PROVENANCE,
     ModelSpec,
     check_same_tokenizer,
-    has_chat_template,
     resolve_model,
     tokenizer_fingerprint,
     window_length,
 )
 from core.store import Store
-from core.templates import TEMPLATES
+from core.template_choice import AUTO, choose_template, parsed_date, template_source
+from core.templates import REPLIES, asks_for_date
 
 ROLES = ("base", "reference")
 _ESTIMATE_ROWS = 512
@@ -37,10 +37,12 @@ class ScoreRequest:
     base: str
     reference: str
     run: str | None = None
-    template: str = "auto"
+    template: str = AUTO
     max_length: int | None = None
     device: str = "auto"
     dtype: str = "auto"
+    replies: str = "all"
+    template_date: str | None = None
 
     @property
     def run_name(self) -> str:
@@ -51,7 +53,8 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks."""
+    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks; `notices`:
+    sentences about how the request was understood."""
 
     request: ScoreRequest
     models: dict[str, ModelSpec]
@@ -62,6 +65,7 @@ class ScorePlan:
     row_count: int
     unique_examples: int
     computed: dict[str, int]
+    notices: tuple[str, ...] = ()
 
     @property
     def cached(self) -> dict[str, int]:
@@ -101,11 +105,13 @@ class TrainRequest:
     epochs: float = 1.0
     learning_rate: float | None = None
     seed: int = 0
-    template: str = "auto"
+    template: str = AUTO
     max_length: int | None = None
     device: str = "auto"
     batch_tokens: int = 4096
     lora_rank: int = 16
+    replies: str = "all"
+    template_date: str | None = None
     then: tuple[dict[str, Any], ...] = field(default=())
 
 
@@ -122,7 +128,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     base = resolve_model(request.base, store.workspace)
     reference = resolve_model(request.reference, store.workspace, base)
     check_same_tokenizer(base, reference)
-    encoding = resolve_encoding(base, request.template, request.max_length)
+    encoding, chosen = resolve_encoding(store, base, reference, request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     models = {"base": base, "reference": reference}
@@ -130,28 +136,38 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
         role: store.ensure_loss_set(spec.fingerprint(dtype), encoding.fingerprint, spec.label)
         for role, spec in models.items()
     }
-    store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"])
     computed = {role: store.missing_count(request.dataset, loss_sets[role]) for role in ROLES}
-    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed)
+    plan = ScorePlan(
+        request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed, (chosen,)
+    )
+    store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"], plan.description)
+    return plan
 
 
-def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> EncodingSpec:
-    """The encoding that a base model's tokenizer, a template and a maximum length [tokens] mean.
+def resolve_encoding(
+    store: Store, base: ModelSpec, reference: ModelSpec | None, request: ScoreRequest | TrainRequest
+) -> tuple[EncodingSpec, str]:
+    """The encoding that a request means for a base, and a sentence that says which template was taken.
 
-    `auto` is the tokenizer's chat template, or Alpaca's where it has none.
+    A template that asks for the date gets the request's, else the workspace's, which is the day when one was first
+    asked for: so that what is scored on two days is scored with the same text.
     """
-    has_template = has_chat_template(base)
-    if template == "auto":
-        template = "chat" if has_template else "alpaca"
-    if template not in TEMPLATES:
-        raise ModelUnusable(f"Unknown template {template!r}. Must be one of: auto, {', '.join(TEMPLATES)}.")
-    if template == "chat" and not has_template:
-        raise ModelUnusable(
-            f"The tokenizer of {base.label!r} has no chat template. Choose the template alpaca or plain."
-        )
-    length = max_length or settings.integer("max_length")
+    if request.replies not in REPLIES:
+        raise ModelUnusable(f"Unknown replies {request.replies!r}. Must be one of: {', '.join(REPLIES)}.")
+    chosen = choose_template(request.template, base, reference)
+    length = request.max_length or settings.integer("max_length")
     window = window_length(base)
-    return EncodingSpec(template, min(length, window) if window else length, tokenizer_fingerprint(base))
+    encoding = EncodingSpec(
+        chosen.name,
+        min(length, window) if window else length,
+        tokenizer_fingerprint(base),
+        chat_template=chosen.source,
+        replies=request.replies,
+    )
+    if not asks_for_date(template_source(encoding, base)):
+        return encoding, chosen.sentence
+    day = parsed_date(request.template_date) if request.template_date else store.template_day()
+    return replace(encoding, day=day), f"{chosen.sentence} It asks for the date, and is given {day}."
 
 
 def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], ...] = ()) -> Job:
@@ -229,7 +245,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         "name": request.name,
         "dataset": request.dataset,
         "base": base.to_fields(),
-        "encoding": resolve_encoding(base, request.template, request.max_length).to_fields(),
+        "encoding": resolve_encoding(store, base, None, request)[0].to_fields(),
         "method": request.method,
         "epochs": request.epochs,
         "learning_rate": rate,

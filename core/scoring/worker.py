@@ -17,7 +17,8 @@ log = logging.getLogger("worker")
 
 
 def score(job: Job, lock: int | None = None) -> dict[str, Any]:
-    """Compute the job's missing losses, by this process or by several; returns tokens [by both models] and seconds.
+    """Compute the job's missing losses, by this process or by several; returns tokens [by both models], seconds, and
+    notices.
 
     lock: descriptor of the job's lock, which several processes hold together.
     """
@@ -39,7 +40,12 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
             tokens = _score_alone(job, passes, device)
     elapsed = time.monotonic() - began
     job.clear()
-    return {"tokens": tokens, "elapsed_seconds": elapsed, "tokens_per_second": tokens / elapsed if tokens else None}
+    return {
+        "tokens": tokens,
+        "elapsed_seconds": elapsed,
+        "tokens_per_second": tokens / elapsed if tokens else None,
+        "notices": job.notices,
+    }
 
 
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:

@@ -28,6 +28,10 @@ _MIGRATIONS = {
         "CREATE TABLE store_change (changes BIGINT NOT NULL)",
         "INSERT INTO store_change VALUES (0)",
     ),
+    3: (
+        "ALTER TABLE loss ADD COLUMN left_out FLOAT",
+        "CREATE TABLE template_day (day VARCHAR NOT NULL)",
+    ),
 }
 """Statements that bring a store from the version that is the key to the next one."""
 

@@ -63,7 +63,8 @@ CREATE TABLE loss (
     nll_sum DOUBLE,                       -- [nats]; NULL with a reason where there is none
     token_count INTEGER NOT NULL,         -- scored tokens
     truncated BOOLEAN NOT NULL,
-    reason VARCHAR
+    reason VARCHAR,
+    left_out FLOAT                        -- share of the reply that the chat template does not write; NULL: none
 );
 
 CREATE TABLE shard (                      -- ledger of ingested shards: each counts once
@@ -117,3 +118,5 @@ CREATE TABLE near_duplicate (             -- members of groups of two or more
     example_id UUID NOT NULL,
     group_number BIGINT NOT NULL
 );
+
+CREATE TABLE template_day (day VARCHAR NOT NULL);  -- at most one row: the date given to templates that ask for one

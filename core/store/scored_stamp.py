@@ -17,7 +17,7 @@ _SOURCES = {
         FROM dataset_row WHERE dataset_id = (SELECT dataset_id FROM run WHERE run_id = $1)
     """,
     "losses": """
-        SELECT hash(loss_set_id, example_id, nll_sum, token_count, truncated, reason) AS of_row
+        SELECT hash(loss_set_id, example_id, nll_sum, token_count, truncated, reason, left_out) AS of_row
         FROM loss JOIN run ON loss_set_id IN (base_set, reference_set) WHERE run_id = $1
     """,
     "loss sets": """

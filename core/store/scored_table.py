@@ -31,6 +31,8 @@ def scored_table_sql(table: str) -> str:
                 reference_nll_sum / nullif(reference.token_count, 0) AS reference_loss,
                 greatest(base_set.noise_floor, reference_set.noise_floor) AS noise_floor,
                 coalesce(base.truncated, false) AS truncated,
+                coalesce(base.left_out > 0, false) AS cut_by_template,
+                coalesce(base.left_out, 0) AS left_out,
                 coalesce(NOT isfinite(base.nll_sum) OR NOT isfinite(reference.nll_sum), false) AS non_finite,
                 coalesce(base.nll_sum = 0, false) AS zero_base_loss,
                 coalesce(base.reason, reference.reason) AS reason,

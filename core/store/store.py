@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,6 +143,22 @@ class Store(Database):
 
         return self.write(change)
 
+    def template_day(self) -> str:
+        """The date (ISO 8601) given to chat templates that ask for one: the day on which the workspace first needed it,
+        so that all of its losses are of the same texts."""
+        sql = "SELECT day FROM template_day"
+        if known := self.rows(sql):
+            return str(known[0][0])
+
+        def change(connection: duckdb.DuckDBPyConnection) -> str:
+            today = date.today().isoformat()
+            found = fetch_first(connection, sql)
+            if found is None:
+                fetch_all(connection, "INSERT INTO template_day VALUES (?)", [today])
+            return str(found[0]) if found else today
+
+        return self.write(change)
+
     def missing_count(self, dataset: str, loss_set_id: int) -> int:
         """How many examples of a dataset this loss set lacks."""
         sql = f"SELECT count(DISTINCT example_id) FROM ({_MISSING})"
@@ -218,23 +235,31 @@ class Store(Database):
     def save_run(self, name: str, dataset: str, base_set: int, reference_set: int, description: dict[str, Any]) -> None:
         """Record a run and (re)build its scored table from the losses there are, unless it would come out the same.
 
-        Raises `NameTaken` if a run of that name compares other models, another encoding or another dataset.
+        A run of that name whose encoding is of an earlier version becomes this one. Raises `NameTaken` if it compares
+        other models, another encoding or another dataset.
         """
         dataset_id = self.dataset_id(dataset)
-        self.check_run_name(name, dataset, base_set, reference_set)
+        self.check_run_name(name, dataset, base_set, reference_set, description)
         with self._cursor() as cursor:
-            known = fetch_first(cursor, "SELECT run_id FROM run WHERE name = ?", [name])
-            if known and is_current(cursor, int(known[0])):
+            known = fetch_first(cursor, "SELECT run_id, base_set, reference_set FROM run WHERE name = ?", [name])
+            if known and known[1:] == (base_set, reference_set) and is_current(cursor, int(known[0])):
                 return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
             found = fetch_first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
             run_id = int(found[0]) if found else next_id(connection, "run")
+            fields = json.dumps(description, sort_keys=True)
             if not found:
                 fetch_all(
                     connection,
                     "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, now())",
-                    [run_id, name, dataset_id, base_set, reference_set, json.dumps(description, sort_keys=True)],
+                    [run_id, name, dataset_id, base_set, reference_set, fields],
+                )
+            else:
+                fetch_all(
+                    connection,
+                    "UPDATE run SET base_set = ?, reference_set = ?, description = ? WHERE run_id = ?",
+                    [base_set, reference_set, fields, run_id],
                 )
             build_scored_table(connection, run_id)
             keep_stamp(connection, run_id)
@@ -261,10 +286,17 @@ class Store(Database):
         if lacking:
             self.write(change)
 
-    def check_run_name(self, name: str, dataset: str, base_set: int, reference_set: int) -> None:
-        """Raise `NameTaken` if the name is another run's."""
-        found = self.rows("SELECT dataset_id, base_set, reference_set FROM run WHERE name = ?", [name])
-        if found and found[0] != (self.dataset_id(dataset), base_set, reference_set):
+    def check_run_name(
+        self, name: str, dataset: str, base_set: int, reference_set: int, description: dict[str, Any]
+    ) -> None:
+        """Raise `NameTaken` if the name is another run's: of other data or models, or encoded otherwise than by an
+        earlier version of the same rules."""
+        found = self.rows("SELECT dataset_id, base_set, reference_set, description FROM run WHERE name = ?", [name])
+        if not found:
+            return
+        dataset_id, *sets, known = found[0]
+        is_same = sets == [base_set, reference_set] or _follows(json.loads(known), description)
+        if dataset_id != self.dataset_id(dataset) or not is_same:
             raise NameTaken(f"A run named {name!r} compares other models, data or encoding. Name this run otherwise.")
 
     def run(self, name: str) -> dict[str, Any]:
@@ -290,3 +322,17 @@ class Store(Database):
             "reference_noise": reference_noise,
             "description": json.loads(description),
         }
+
+
+def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a run's new description differs from the known one in the version of its encoding alone, and in the date
+    that earlier versions did not keep."""
+    before, now = known.get("encoding"), new.get("encoding")
+    if not isinstance(before, dict) or not isinstance(now, dict) or before.get("version") == now.get("version"):
+        return False
+    shared = before.keys() - {"version"}
+    return (
+        all(before[key] == now.get(key) for key in shared)
+        and now.keys() - before.keys() <= {"day"}
+        and known.get("model_fingerprints") == new.get("model_fingerprints")
+    )

@@ -40,7 +40,7 @@ def score_examples(
             for place, nll_sum in zip(batch.rows, batch.nll_sums.tolist(), strict=True):
                 losses[place] = nll_sum
         shard = [
-            (str(example.example_id), loss, item.token_count, item.truncated, item.reason)
+            (str(example.example_id), loss, item.token_count, item.truncated, item.reason, item.left_out)
             for example, loss, item in zip(examples, losses, encoded, strict=True)
         ]
         columns = [list(column) for column in zip(*shard, strict=True)]

@@ -47,6 +47,7 @@ def add_scored_run(store: Store, rows: Sequence[ScoredRow], run: str = "first", 
                 "token_count": [row.tokens for row in rows],
                 "truncated": [row.truncated for row in rows],
                 "reason": pa.array([None] * len(rows), pa.string()),
+                "left_out": [0.0] * len(rows),
             }
         ).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)

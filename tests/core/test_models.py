@@ -13,12 +13,12 @@ from core.errors import ModelUnusable, TokenizerMismatch
 from core.models.resolving import (
     ModelSpec,
     check_same_tokenizer,
-    has_chat_template,
     resolve_model,
     tokenizer_fingerprint,
     trained_references,
     window_length,
 )
+from core.template_choice import chat_template_text
 from tests.tiny_models import save_lora_adapter, save_model_folder
 
 
@@ -319,11 +319,11 @@ def test_a_reference_with_another_template_or_no_tokenizer_reads_as_the_base_doe
 
 def test_whether_there_is_a_chat_template_is_read_from_either_file(folder: Path, tmp_path: Path) -> None:
     spec = resolve(folder, tmp_path)
-    assert has_chat_template(spec)
+    assert "message.role" in (chat_template_text(Path(spec.path)) or "")
     (folder / "chat_template.jinja").unlink()
-    assert not has_chat_template(spec)
+    assert chat_template_text(Path(spec.path)) is None
     edit_json(folder / "tokenizer_config.json", lambda config: config.update(chat_template="{{ messages }}"))
-    assert has_chat_template(spec)
+    assert chat_template_text(Path(spec.path)) == "{{ messages }}"
 
 
 # Facts read without loading

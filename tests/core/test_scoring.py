@@ -23,12 +23,12 @@ from core.scoring.planning import (
     create_score_job,
     create_train_job,
     plan_scoring,
-    resolve_encoding,
     train_fields,
     trained_already,
 )
 from core.spool import SHARD_SCHEMA
 from core.store import Store
+from core.template_choice import choose_template
 
 ROWS = 6  # five different conversations: the last row says what the first does
 
@@ -166,16 +166,15 @@ def test_auto_is_the_chat_template_where_there_is_one(tmp_path: Path, tiny_base:
     from tests.tiny_models import save_model_folder
 
     without = resolve_model(str(save_model_folder(tmp_path / "bare", chat_template=None)), tmp_path)
-    assert resolve_encoding(resolve_model(str(tiny_base), tmp_path), "auto", None).template == "chat"
-    assert resolve_encoding(without, "auto", None).template == "alpaca"
+    assert choose_template("auto", resolve_model(str(tiny_base), tmp_path), None).name == "chat"
+    assert choose_template("auto", without, None).name == "alpaca"
     with pytest.raises(ModelUnusable, match="no chat template"):
-        resolve_encoding(without, "chat", None)
+        choose_template("chat", without, None)
 
 
-def test_the_length_is_never_more_than_the_models_window(tmp_path: Path, tiny_base: Path) -> None:
-    base = resolve_model(str(tiny_base), tmp_path)
-    assert resolve_encoding(base, "auto", 100_000).max_length == 2048
-    assert resolve_encoding(base, "auto", 100).max_length == 100
+def test_the_length_is_never_more_than_the_models_window(store: Store, request_: ScoreRequest) -> None:
+    assert plan_scoring(store, replace(request_, max_length=100_000)).encoding.max_length == 2048
+    assert plan_scoring(store, replace(request_, max_length=100)).encoding.max_length == 100
 
 
 def test_a_training_job_has_every_row_and_every_default_written_out(store: Store, training: TrainRequest) -> None:

@@ -16,6 +16,7 @@ LOSSES = pa.table(
         "token_count": [3, 4, 0],
         "truncated": [False, True, False],
         "reason": [None, None, "response has no token"],
+        "left_out": [0.0, 0.5, None],
     },
     schema=SHARD_SCHEMA,
 )

@@ -65,6 +65,7 @@ def losses_of(**nll_sums: float | None) -> pa.Table:
             "token_count": [10] * len(nll_sums),
             "truncated": [False] * len(nll_sums),
             "reason": [None] * len(nll_sums),
+            "left_out": [0.0] * len(nll_sums),
         },
         schema=SHARD_SCHEMA,
     )

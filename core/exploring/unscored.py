@@ -1,0 +1,26 @@
+"""What of a run was not scored, in sentences with counts: rows without a score, and replies cut by the template."""
+
+from core.reader import Reader
+
+
+def unscored_sentences(store: Reader, table: str) -> list[str]:
+    """A sentence for each reason for which rows of a scored table have no scored token, the commonest first, and one
+    for the replies of which the chat template leaves out a part."""
+    sentences = [
+        f"{rows:,} of {total:,} rows have no score: {reason}"
+        for reason, rows, total in store.rows(
+            f"""
+            SELECT rtrim(reason, '.') || '.', count(*) AS rows, (SELECT count(*) FROM {table})
+            FROM {table} WHERE reason IS NOT NULL GROUP BY ALL ORDER BY rows DESC, 1
+            """
+        )
+    ]
+    rows, total, share = store.rows(
+        f"SELECT count_if(cut_by_template), count(*), avg(left_out) FILTER (cut_by_template) FROM {table}"
+    )[0]
+    if rows:
+        sentences.append(
+            f"Of {rows:,} of {total:,} rows the chat template leaves out part of the reply, on average {share:.0%} "
+            "of it (flag cut_by_template)."
+        )
+    return sentences
