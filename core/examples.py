@@ -51,6 +51,11 @@ class Message:
     is_context: bool = False
 
     @property
+    def is_scored(self) -> bool:
+        """Whether the turn is an assistant's that is trained on."""
+        return self.role == "assistant" and not self.is_context
+
+    @property
     def text(self) -> str:
         """All of the turn as one text: the thought as `<think>`, the content, the tool calls as JSON, one a line."""
         thought = f"<think>\n{self.thought}\n</think>\n\n" if self.thought else ""
@@ -96,21 +101,21 @@ class Example:
 
     @property
     def prompt(self) -> str:
-        """Everything before the last assistant turn, for reading; never what is tokenised."""
-        return "\n\n".join(message.text for message in self.messages[: self._last_assistant()])
+        """Everything before the last scored turn, for reading; never what is tokenised."""
+        return "\n\n".join(message.text for message in self.messages[: self._last_scored()])
 
     @property
     def response(self) -> str:
-        """The last assistant turn, for reading; never what is tokenised."""
-        return self.messages[self._last_assistant()].text
+        """The last scored turn, for reading; never what is tokenised."""
+        return self.messages[self._last_scored()].text
 
     @property
     def turns(self) -> tuple[Message, ...]:
-        """The messages up to the last assistant turn: nothing after it is scored, and nothing before depends on it."""
-        return self.messages[: self._last_assistant() + 1]
+        """The messages up to the last scored turn: nothing after it is scored, and nothing before depends on it."""
+        return self.messages[: self._last_scored() + 1]
 
-    def _last_assistant(self) -> int:
-        return max(i for i, message in enumerate(self.messages) if message.role == "assistant")
+    def _last_scored(self) -> int:
+        return max(i for i, message in enumerate(self.messages) if message.is_scored)
 
     def to_json(self) -> str:
         """Canonical JSON: the same conversation always gives the same text."""
@@ -137,13 +142,15 @@ class DatasetRow:
     """An example's place in a source file: its line or record number from 1, domain and original record.
 
     `original` is the record byte for byte where the source is JSON or JSONL (without the line's end), and the
-    record's fields as a JSON object where the source is CSV or Parquet.
+    record's fields as a JSON object where the source is CSV or Parquet. `notices` say what deserves a look, though
+    the row is kept: each ends the sentence "this row has ...".
     """
 
     line: int
     domain: str
     example: Example
     original: bytes
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

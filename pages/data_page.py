@@ -10,7 +10,8 @@ from core import settings
 from core.errors import CurationError, SourceUnreadable
 from core.examples import DatasetRow, Rejected
 from core.importing import Detection, DomainRule, ImportReport, SourceOptions, detect_format, import_source, preview
-from core.importing.formats import FORMATS, FormatField, format_named
+from core.importing.fields import FormatField
+from core.importing.formats import FORMATS, format_named
 from core.importing.hub import is_hub_id
 from core.importing.records import REASONS
 from core.importing.sources import local_files

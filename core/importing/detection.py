@@ -56,9 +56,13 @@ def _choose(options: SourceOptions, records: list[dict[str, Any]], columns: tupl
         why = f"{pairs} of the first {len(records)} records are preference pairs (chosen and rejected)"
         return (None if options.format == AUTO else options.format), why
     formats = [f for f in FORMATS if options.format in (AUTO, f.name)]
-    counts = [sum(source_format.fits(fields) for fields in renamed) for source_format in formats]
-    best, count = max(zip(formats, counts, strict=True), key=lambda pair: pair[1])
+    counts = [
+        (sum(item.fits(fields) for fields in renamed), sum(item.fits_by_own_names(fields) for fields in renamed))
+        for item in formats
+    ]
+    best, (count, _) = max(zip(formats, counts, strict=True), key=lambda pair: pair[1])
     if not count and options.format == AUTO:
         return None, f"no format fits the fields {plain_text(', '.join(columns), 120) or '(none)'}"
-    needed = " and ".join(field.name for field in best.required)
+    like = next((fields for fields in renamed if best.fits(fields)), {})
+    needed = " and ".join(field.found_in(like) or field.name for field in best.required)
     return best.name, f"{count} of the first {len(records)} records have {needed}"

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from core import settings
-from core.importing.formats import SourceFormat
+from core.importing.fields import SourceFormat
+from core.importing.formats import MEDIA_FIELDS, NULL_WORDS, is_verdict
 from core.importing.source_options import DomainRule, SourceOptions
-from core.importing.turns import ROLE_OF
+from core.importing.turns import CALL_ROLES, ROLE_OF
 
 _EXACT_BELOW = 1e18
 # A number that orjson reads as a float of less was written as one: whole numbers it keeps exactly up to 2**63.
@@ -22,6 +23,8 @@ _ROLES = {"system": "system", "instruction": "user", "question": "user", "prompt
           "context": "context", "output": "assistant", "answer": "assistant", "completion": "assistant"}  # fmt: skip
 """Who speaks in a format's text field; the fields that hold something else must be empty."""
 _TURNS = ("messages", "conversations")
+_PLAIN_ROLE_OF = {name: role for name, role in ROLE_OF.items() if name not in CALL_ROLES}
+_LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
 
 Turns = list[tuple[str, str]]
 
@@ -37,11 +40,13 @@ class PlainConversation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is where in records that have the same fields: texts by speaker, turns, and fields that must be empty."""
+    """What is where in records that have the same fields: texts by speaker, turns, fields that must be empty, and
+    labels that must be no verdict."""
 
     texts: tuple[tuple[str, str], ...]
     turns: str
     empty: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 class PlainReader:
@@ -75,6 +80,9 @@ class PlainReader:
         for name in plan.empty:
             if fields[name] not in (None, "", []):
                 return None
+        for name in plan.labels:
+            if is_verdict(fields[name]):
+                return None
         if self._rule.field and not _is_exact(fields.get(self._rule.field)):
             return None
         turns = _spoken(plan, fields)
@@ -101,14 +109,18 @@ def _plan(source_format: SourceFormat, names: tuple[str, ...]) -> _Plan | None:
     known = dict.fromkeys(names)
     if {"chosen", "rejected"} <= known.keys() or not source_format.fits(known):
         return None
-    found = {item.name: next((name for name in item.names if name in known), "") for item in source_format.fields}
+    if any(sum(name in known for name in item.all_names) > 1 for item in source_format.fields):
+        return None  # the values decide which name counts
+    found = {item.name: item.found_in(known) for item in source_format.fields}
     spoken = {name: found[name] for name in ("system", *found) if found.get(name)}
     texts = tuple((_ROLES[name], column) for name, column in spoken.items() if name in _ROLES)
     # The context is what the question is about, so it comes after it, whatever the order of the format's fields.
     order = ("system", "user", "context", "assistant")
     turns = next((column for name, column in spoken.items() if name in _TURNS), "")
-    empty = tuple(column for name, column in spoken.items() if name not in _ROLES and name not in _TURNS)
-    return _Plan(tuple(sorted(texts, key=lambda text: order.index(text[0]))), turns, empty)
+    others = {name: column for name, column in spoken.items() if name not in _ROLES and name not in _TURNS}
+    labels = (others.pop("label"),) if "label" in others else ()
+    empty = (*others.values(), *(name for name in MEDIA_FIELDS if name in known))
+    return _Plan(tuple(sorted(texts, key=lambda text: order.index(text[0]))), turns, empty, labels)
 
 
 def _spoken(plan: _Plan, fields: dict[str, Any]) -> Turns | None:
@@ -121,6 +133,8 @@ def _spoken(plan: _Plan, fields: dict[str, Any]) -> Turns | None:
         if type(text) is not str:
             return None
         if text:
+            if len(text) <= _LONGEST_NULL_WORD and text.strip().lower() in NULL_WORDS:
+                return None
             texts.append((role, text))
         elif role in ("user", "assistant"):
             return None
@@ -138,8 +152,8 @@ def _with_turns(system: Turns, listed: Any) -> Turns | None:
         speaker, text = "role", turn.get("content")
         if text is None:
             speaker, text = "from", turn.get("value")
-        role = ROLE_OF.get(str(turn.get(speaker)))
-        if type(text) is not str or role is None:
+        role = _PLAIN_ROLE_OF.get(str(turn.get(speaker)))
+        if type(text) is not str or role is None or text in ("nan", "NaN"):
             return None
         turns.append((role, text))
     if system and turns and turns[0][0] != "system":

@@ -21,7 +21,9 @@ REASONS = {
     "not for supervised fine-tuning.",
     "unknown role": "A turn is by somebody who is neither system, user, assistant nor tool.",
     "not text": "A turn holds an image, a sound or a file, which a language model's loss does not cover.",
+    "unwanted answer": "The record's label says that its answer is not wanted (KTO): fine-tuning would teach it.",
     "no assistant turn": "The conversation has no answer that could be scored.",
+    "no scored turn": "Every answer is marked as not to be trained on (weight 0, train false), so none is scored.",
     "empty prompt": "There is no question: everything but the answer is empty.",
     "empty response": "The answer is empty.",
 }
@@ -60,3 +62,14 @@ def plain_text(text: str, characters: int = _DETAIL_CHARACTERS) -> str:
     line = " ".join(text[: characters * 4].split())
     printable = "".join(character if character.isprintable() else "\ufffd" for character in line)
     return printable if len(printable) <= characters else printable[: characters - 3] + "..."
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words for a sentence: "a list", "text"."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return "text"
+    return "true or false" if isinstance(value, bool) else "null" if value is None else "a number"

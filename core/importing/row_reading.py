@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.examples import DatasetRow, Rejected
 from core.importing.detection import detect_format
-from core.importing.formats import SourceFormat, format_named, read_example
+from core.importing.fields import SourceFormat
+from core.importing.formats import format_named, read_example
 from core.importing.json_parsing import parse_object
 from core.importing.json_records import jsonl_lines
 from core.importing.plain_records import PlainReader
@@ -32,8 +33,10 @@ class _Reading:
         """A record as a row. Raises `RecordUnusable`."""
         fields = self.options.remapped(record.fields)
         mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(self.options.columns.values())
-        example = read_example(self.source_format, fields, allow_preference=mapped_on_purpose)
-        return DatasetRow(record.line, self.rule.domain_of(record.fields), example, record.original)
+        notices: list[str] = []
+        example = read_example(self.source_format, fields, mapped_on_purpose, notices)
+        domain = self.rule.domain_of(record.fields)
+        return DatasetRow(record.line, domain, example, record.original, tuple(dict.fromkeys(notices)))
 
 
 def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:

@@ -60,4 +60,4 @@ class SourceOptions:
         """Other names of the fields that are mapped: a field said to be absent is not read under an alias either."""
         source_format = format_named(self.format)
         fields = source_format.fields if source_format else ()
-        return {name for item in fields if item.name in self.columns for name in item.names}
+        return {name for item in fields if item.name in self.columns for name in item.all_names}

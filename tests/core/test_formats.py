@@ -22,7 +22,8 @@ def read(name: str, fields: dict[str, Any]) -> Example:
 
 
 def turns(name: str, fields: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in read(name, fields).messages]
+    """Who says what, with thoughts and calls in the text."""
+    return [(message.role, message.text) for message in read(name, fields).messages]
 
 
 def reason(name: str, fields: dict[str, Any]) -> str:
@@ -122,6 +123,34 @@ def test_prompt_and_completion_may_be_lists_of_messages() -> None:
     assert turns("prompt-completion", {"prompt": "a", "response": "b"}) == [("user", "a"), ("assistant", "b")]
 
 
+def test_replies_of_a_prompt_are_context() -> None:
+    prompt = [USER, {"role": "assistant", "content": "Ho"}, USER]
+    for completion in ("Hum", [{"role": "assistant", "content": "Hum"}], {"role": "assistant", "content": "Hum"}):
+        messages = read("prompt-completion", {"prompt": prompt, "completion": completion}).messages
+        assert [(m.content, m.is_scored) for m in messages] == [
+            ("Hi", False),
+            ("Ho", False),
+            ("Hi", False),
+            ("Hum", True),
+        ]
+
+
+def test_a_list_of_weights_beside_the_turns_says_which_are_scored() -> None:
+    turn = {"role": "assistant", "content": "Ho"}
+    for weights in ([0, 1], [1, 0, 1, 1], ["0", "1"]):
+        fields = {"messages": [USER, turn, USER, turn], "loss_mask": weights}
+        assert [m.is_scored for m in read("messages", fields).messages] == [False, False, False, True]
+    notices: list[str] = []
+    assert read_example(format_named("messages"), {"messages": [USER, turn], "weights": [0] * 3}, False, notices)
+    assert notices == ["a list of weights that fits neither its turns nor its answers, not used"]
+
+
+def test_what_is_read_is_the_last_scored_reply() -> None:
+    later = {"role": "assistant", "content": "Hum", "weight": 0}
+    example = read("messages", {"messages": [USER, {"role": "assistant", "content": "Ho"}, USER, later]})
+    assert (example.prompt, example.response, len(example.turns)) == ("Hi", "Ho", 2)
+
+
 def test_numbers_are_read_as_their_digits() -> None:
     assert turns("question-answer", {"question": "6 x 7?", "answer": 42})[-1] == ("assistant", "42")
 
@@ -146,7 +175,8 @@ USER = {"role": "user", "content": "Hi"}
         ("alpaca", {"instruction": "a", "output": " \n"}, "empty response"),
         ("alpaca", {"instruction": "", "input": None, "output": "b"}, "empty prompt"),
         ("alpaca", {"instruction": ["a"], "output": "b"}, "wrong type"),
-        ("question-answer", {"question": "a", "answer": {"text": ["b"]}}, "wrong type"),
+        ("question-answer", {"question": "a", "answer": {"score": 1}}, "wrong type"),
+        ("question-answer", {"question": "a", "answer": {"text": []}}, "empty response"),
         ("question-answer", {"question": "a", "answer": True}, "wrong type"),
         ("alpaca", {"instruction": "a", "output": "b", "chosen": "b", "rejected": "c"}, "preference pair"),
         ("sharegpt", {"conversations": [{"from": "human", "value": "a"}]}, "no assistant turn"),
@@ -157,6 +187,7 @@ USER = {"role": "user", "content": "Hi"}
         ("messages", {"messages": [{"role": "narrator", "content": "a"}]}, "unknown role"),
         ("messages", {"messages": [USER, {"role": "assistant", "content": ""}]}, "empty response"),
         ("messages", {"messages": [{"role": "assistant", "content": "a"}]}, "empty prompt"),
+        ("messages", {"messages": [USER, {"role": "assistant", "content": "a", "weight": 0}]}, "no scored turn"),
         ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "not text"),
         ("messages", {"messages": [{"role": "user", "content": [1]}]}, "wrong type"),
     ],

@@ -1,0 +1,101 @@
+"""How the fields of each format become a conversation. Text is taken as it is, never stripped."""
+
+from typing import Any
+
+from core.examples import Message
+from core.importing.blocks import read_content, read_text
+from core.importing.fields import RecordValues
+from core.importing.records import RecordUnusable
+from core.importing.tool_calls import first_of
+from core.importing.turn_weights import as_context, with_weights
+from core.importing.turns import read_list, read_turns
+
+
+def alpaca(record: RecordValues) -> list[Message]:
+    """An instruction, perhaps an input, and an output; perhaps earlier pairs."""
+    instruction, context = read_text(record["instruction"], "instruction"), read_text(record["input"], "input")
+    # Without an instruction the input is the whole question, which no template should call an addition.
+    asked = [Message("user", instruction), Message("context", context)] if instruction else [Message("user", context)]
+    return [_system(record), *_history(record["history"]), *asked, _answer(record, "output")]
+
+
+def turns_of(field: str) -> Any:
+    """A reader of a list of turns that stands in `field`."""
+
+    def read(record: RecordValues) -> list[Message]:
+        turns = with_weights(read_turns(record[field], field, record.notices), record["weights"], record.notices)
+        return _with_system(record, turns)
+
+    return read
+
+
+def prompt_completion(record: RecordValues) -> list[Message]:
+    """A prompt and its completion, as text or as lists of messages; a prompt's own replies are context."""
+    prompt, completion = record["prompt"], record["completion"]
+    turns: list[Message] = []
+    if _is_turns(prompt):
+        turns += [as_context(turn) for turn in read_turns(_as_list(prompt), "prompt", record.notices)]
+    else:
+        turns.append(Message("user", read_text(prompt, "prompt")))
+    if _is_turns(completion):
+        turns += read_turns(_as_list(completion), "completion", record.notices)
+    else:
+        turns.append(_answer(record, "completion"))
+    return _with_system(record, turns)
+
+
+def question_answer(record: RecordValues) -> list[Message]:
+    """A question and its answer, perhaps with a context."""
+    question = Message("user", read_text(record["question"], "question"))
+    context = Message("context", read_text(record["context"], "context"))
+    return [_system(record), question, context, _answer(record, "answer")]
+
+
+def _history(value: Any) -> list[Message]:
+    pairs = read_list(value, "history")
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise RecordUnusable("wrong type", "history is not a list of pairs (question, answer)")
+    roles = ("user", "assistant")
+    return [Message(role, read_text(text, "history")) for pair in pairs for role, text in zip(roles, pair, strict=True)]
+
+
+def _system(record: RecordValues) -> Message:
+    system = record["system"]
+    if isinstance(system, dict | list):  # Gemini's instruction, Anthropic's blocks
+        turn = {"content": system.get("parts") or system} if isinstance(system, dict) else {"content": system}
+        return Message("system", "".join(read_content(turn["content"], "system", record.notices).texts))
+    return Message("system", read_text(system, "system"))
+
+
+def _answer(record: RecordValues, field: str) -> Message:
+    return Message("assistant", _answer_text(record[field], field, record.notices))
+
+
+def _answer_text(value: Any, field: str, notices: list[str]) -> str:
+    """An answer's text; of a list of answers the first. Raises `RecordUnusable` for what is no text."""
+    if isinstance(value, list):
+        texts = [_answer_text(item, field, notices) for item in value]
+        if len(set(texts)) > 1:
+            notices.append(f"several texts in {field}, of which the first is read")
+        return texts[0] if texts else ""
+    if isinstance(value, dict):
+        text = first_of(value, ("text", "content", "value", "answer"))
+        if text is not None:
+            return _answer_text(text, field, notices)
+    return read_text(value, field)
+
+
+def _is_turns(value: Any) -> bool:
+    """Whether a value is a list of turns, or one turn."""
+    if isinstance(value, list):
+        return not value or not all(isinstance(item, str) for item in value)
+    return isinstance(value, dict) and ("role" in value or "from" in value)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+def _with_system(record: RecordValues, turns: list[Message]) -> list[Message]:
+    """The turns under the record's system prompt, unless they begin with one of their own."""
+    return turns if turns and turns[0].role == "system" else [_system(record), *turns]
