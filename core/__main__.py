@@ -431,6 +431,8 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
     """Score until nothing is missing, joining a worker that is at it already; the report of the JSON contract."""
     plan, job = begin_scoring(store, request)
     first, outcomes = plan, []
+    for notice in plan.notices:
+        console.print(notice, markup=False)
     while job:
         missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
         console.print(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
@@ -447,6 +449,7 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": tokens / elapsed if elapsed else None,
         "elapsed_seconds": elapsed,
+        "notices": list(first.notices),
     }
 
 

@@ -31,6 +31,7 @@ from core.errors import JobCancelled, ModelUnusable, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import PROVENANCE, ModelSpec
+from core.models.vocabulary import readable_ids, vocabulary_notice, without_unreadable
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")
@@ -50,7 +51,11 @@ def train_reference(job: Job) -> dict[str, Any]:
     base = ModelSpec(**request["base"])
     tokenizer = load_tokenizer(base)
     example_ids, examples, domains = read_examples_file(job, "examples")
-    encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
+    encoded = without_unreadable(
+        encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"])), readable_ids(base, base)
+    )
+    if notice := vocabulary_notice("base", base, base):
+        log.info("%s", notice)
     usable = [index for index, item in enumerate(encoded) if item.reason is None]
     if not usable:
         raise NoUsableRows(f"None of the {len(encoded):,} examples has a response left to learn from.")

@@ -22,6 +22,7 @@ class _Estimate:
     request: ScoreRequest
     summary: str
     counts: pd.DataFrame
+    notices: tuple[str, ...]
     job_id: str | None
 
 
@@ -33,7 +34,7 @@ def begin_estimate(session: Session, request: ScoreRequest) -> None:
         job = create_estimate_job(session.store, plan)
         start_worker(job)
         job_id = job.job_id
-    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), job_id))
+    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), plan.notices, job_id))
 
 
 def show_estimate(session: Session, request: ScoreRequest) -> None:
@@ -43,6 +44,8 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
         return
     with st.container(border=True):
         st.text(kept.summary)
+        for notice in kept.notices:
+            st.warning(escaped(notice))
         st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": COUNT, "To compute": COUNT})
         if kept.job_id is None:
             st.text("Nothing to compute: every loss is cached.")

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from core import settings
@@ -12,15 +13,17 @@ from core.devices import resolve_device, resolve_dtype
 from core.encoding import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
+from core.models.config_facts import window_length
 from core.models.resolving import (
     PROVENANCE,
     ModelSpec,
-    check_same_tokenizer,
+    adapter_notice,
     has_chat_template,
     resolve_model,
     tokenizer_fingerprint,
-    window_length,
 )
+from core.models.tokenizer_comparison import compare_tokenizers
+from core.models.vocabulary import vocabulary_notice
 from core.rendering import TEMPLATES
 from core.store import Store
 
@@ -51,7 +54,8 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks."""
+    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks; `notices`: a
+    sentence for each thing about the models that a person should know before they believe the scores."""
 
     request: ScoreRequest
     models: dict[str, ModelSpec]
@@ -62,6 +66,7 @@ class ScorePlan:
     row_count: int
     unique_examples: int
     computed: dict[str, int]
+    notices: tuple[str, ...] = ()
 
     @property
     def cached(self) -> dict[str, int]:
@@ -87,6 +92,7 @@ class ScorePlan:
             "encoding": _encoding_fields(self.encoding),
             "encoding_fingerprint": self.encoding.fingerprint,
             "dtype": self.dtype,
+            **({"notices": list(self.notices)} if self.notices else {}),
         }
 
 
@@ -121,7 +127,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     row_count, unique_examples = _count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     reference = resolve_model(request.reference, store.workspace, base)
-    check_same_tokenizer(base, reference)
+    notices = compare_models(base, reference)
     encoding = resolve_encoding(base, request.template, request.max_length)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
@@ -132,7 +138,18 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     }
     store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"])
     computed = {role: store.missing_count(request.dataset, loss_sets[role]) for role in ROLES}
-    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed)
+    return ScorePlan(request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed, notices)
+
+
+def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
+    """What a person should know of these two models before their losses are compared, a sentence each.
+
+    Raises `TokenizerMismatch` if the ids that the base's tokenizer writes mean other tokens to the reference.
+    """
+    tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
+    rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
+    found = (adapter_notice(reference, base), *tokenizers.notices, *rows)
+    return tuple(notice for notice in found if notice)
 
 
 def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> EncodingSpec:
@@ -150,7 +167,7 @@ def resolve_encoding(base: ModelSpec, template: str, max_length: int | None) -> 
             f"The tokenizer of {base.label!r} has no chat template. Choose the template alpaca or plain."
         )
     length = max_length or settings.integer("max_length")
-    window = window_length(base)
+    window = window_length(Path(base.path))
     return EncodingSpec(template, min(length, window) if window else length, tokenizer_fingerprint(base))
 
 
