@@ -67,10 +67,53 @@ _SMALL: dict[str, Any] = {
     "eos_token_id": 1,
     "initializer_range": 0.2,
     "use_cache": False,
+    "is_decoder": True,
+    "causal": True,
 }
 """Sizes by the names that families have for them."""
 
-_NO_PADDING = ("pad_token_id",)
+
+_MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_expand": 2, "mamba_d_ssm": 64, "mamba_chunk_size": 8}
+_ONE_KIND_OF_LAYER = {"per_layer_config": None}
+_GEMMA_3N = {
+    "intermediate_size": [64, 64],
+    "activation_sparsity_pattern": [0.0, 0.0],
+    "num_kv_shared_layers": 0,
+    "laurel_rank": 8,
+}
+_KIND: dict[str, dict[str, Any]] = {
+    "bailing_hybrid": {
+        "num_expert_group": 1, "topk_group": 1, "linear_head_dim": 16, "linear_num_heads": 2, "first_k_dense_replace": 1,
+        "mlp_layer_types": ["dense", "sparse"], "layer_types": ["linear_attention", "full_attention"],
+    },
+    "bamba": {**_MAMBA, "layers_block_type": ["mamba", "attention"]},
+    "codegen": {"n_embd": 64, "n_head": 4},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "dots3_note_text": _ONE_KIND_OF_LAYER,
+    "emu3": {"pad_token_id": 1},
+    "emu3_text_model": {"pad_token_id": 1},
+    "falcon_h1": _MAMBA,
+    "gemma3n_text": _GEMMA_3N,
+    **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), _ONE_KIND_OF_LAYER),
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]},
+    "granitemoehybrid": {**_MAMBA, "shared_intermediate_size": 32},
+    "laguna": {"num_attention_heads_per_layer": [2, 2]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2, "n_groups": 1, "chunk_size": 8},
+    "recurrent_gemma": {"lru_width": 32, "num_hidden_layers": 3},
+    "reformer": {"axial_pos_shape": [16, 32], "axial_pos_embds_dim": [16, 16], "attention_head_size": 16},
+    "roc_bert": {"shape_vocab_size": 400, "pronunciation_vocab_size": 400},
+    "xlm": {"emb_dim": 32},
+    "xlnet": {"d_head": 16},
+    "xlstm": {"embedding_dim": 32, "num_blocks": 2, "mode": "inference", "chunk_size": 16},
+    "zamba2": {
+        "num_hidden_layers": 4, "hybrid_layer_ids": [1, 3], "n_mamba_heads": 4, "mamba_headdim": 16, "chunk_size": 8,
+        "attention_hidden_size": 64, "attention_head_dim": 32, "adapter_rank": 4, "num_query_groups": 2,
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+    },
+    "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 16},
+}  # fmt: skip
+"""What single kinds need beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +227,13 @@ def _shrunk(fields: dict[str, Any], config_class: Any) -> dict[str, Any]:
             small[key] = _SMALL[key]
         elif key in ("layer_types", "layers_block_type", "mlp_layer_types") and isinstance(value, list):
             small[key] = _two_of(value)
-        elif key.endswith("token_id") or key.endswith("token_index"):
-            small[key] = None if key in _NO_PADDING else value
-    return small
+        elif key == "pad_token_id" and isinstance(value, int):
+            small[key] = min(value, 1)
+        elif key == "rope_parameters" and isinstance(value, dict) and "mrope_section" in value:
+            small[key] = {**value, "mrope_section": [2, 3, 3]}
+    if "qk_rope_head_dim" in fields:
+        small["head_dim"] = small["qk_rope_head_dim"]
+    return small | _KIND.get(str(fields.get("model_type")), {})
 
 
 def _two_of(kinds: list[str]) -> list[str]:
