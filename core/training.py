@@ -147,15 +147,15 @@ class _ReferenceTrainer(Trainer):  # type: ignore[misc]
         """Mean nats per scored token of the batch."""
         batch = [self._rows[index] for index in inputs["rows"]]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-        input_ids, mask, positions = padded(batch, next(model.parameters()).device)
+        input_ids, mask = padded(batch, next(model.parameters()).device)
         row_index, state_index, targets = scored_positions(batch, input_ids)
         # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
         with self.accelerator.autocast():
             if self._splits:
-                hidden = trunk_states(causal, input_ids, mask, positions)[row_index, state_index]
+                hidden = trunk_states(causal, input_ids, mask)[row_index, state_index]
                 logits = head_logits(causal, hidden)
             else:
-                whole = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+                whole = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits
                 logits = whole[row_index, state_index]
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
         self._window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
