@@ -451,9 +451,9 @@ def version() -> None:
 def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
     """Score until nothing is missing, joining a worker that is at it already; the report of the JSON contract."""
     plan, job = begin_scoring(store, request)
-    for notice in plan.notices:
-        console.print(notice, markup=False)
     first, outcomes = plan, []
+    for notice in (plan.template_sentence, *plan.notices):
+        console.print(notice, markup=False)
     while job:
         missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
         console.print(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
@@ -474,7 +474,7 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": tokens / elapsed if elapsed else None,
         "elapsed_seconds": elapsed,
-        "notices": [*plan.notices, *found],
+        "notices": [first.template_sentence, *first.notices, *found],
     }
 
 

@@ -32,6 +32,7 @@ from core.errors import JobCancelled, ModelUnusable, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import PROVENANCE, ModelSpec
+from core.models.vocabulary import readable_ids, vocabulary_notice, without_unreadable
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")
@@ -51,7 +52,11 @@ def train_reference(job: Job) -> dict[str, Any]:
     base = ModelSpec(**request["base"])
     tokenizer = load_tokenizer(base)
     example_ids, examples, domains = read_examples_file(job, "examples")
-    encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
+    encoded = without_unreadable(
+        encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"])), readable_ids(base, base)
+    )
+    if notice := vocabulary_notice("base", base, base):
+        log.info("%s", notice)
     usable = [index for index, item in enumerate(encoded) if item.reason is None]
     if not usable:
         raise NoUsableRows(f"None of the {len(encoded):,} examples has a response left to learn from.")
@@ -143,15 +148,15 @@ class _ReferenceTrainer(Trainer):  # type: ignore[misc]
         """Mean nats per scored token of the batch."""
         batch = [self._rows[index] for index in inputs["rows"]]
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-        input_ids, mask, positions = padded(batch, next(model.parameters()).device)
+        input_ids, mask = padded(batch, next(model.parameters()).device)
         row_index, state_index, targets = scored_positions(batch, input_ids)
         # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
         with self.accelerator.autocast():
             if self._splits:
-                hidden = trunk_states(causal, input_ids, mask, positions)[row_index, state_index]
+                hidden = trunk_states(causal, input_ids, mask)[row_index, state_index]
                 logits = head_logits(causal, hidden)
             else:
-                whole = model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+                whole = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits
                 logits = whole[row_index, state_index]
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
         self._window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())

@@ -19,7 +19,7 @@ from core.templates import REPLIES
 from ui.access import may_run
 from ui.estimate_view import begin_estimate, show_estimate
 from ui.guide import show_guide
-from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure
+from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
 from ui.session import Session, forget, open_session, remember, remembered
 from ui.tables import COUNT
 from ui.widgets import link_to_page, show_error
@@ -242,10 +242,11 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
 
 def _start(session: Session, request: ScoreRequest) -> None:
     with st.spinner("Reading the models"):
-        _, job = begin_scoring(session.store, request)
+        plan, job = begin_scoring(session.store, request)
     forget("estimate")
     if job:
         st.rerun()
+    show_notices(plan.description)
     st.success("Every loss was cached already: the run is ready, and no model was run.")
 
 

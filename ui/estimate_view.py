@@ -21,8 +21,8 @@ class _Estimate:
 
     request: ScoreRequest
     summary: str
-    notices: tuple[str, ...]
     counts: pd.DataFrame
+    notices: tuple[str, ...]
     job_id: str | None
 
 
@@ -34,7 +34,7 @@ def begin_estimate(session: Session, request: ScoreRequest) -> None:
         job = create_estimate_job(session.store, plan)
         start_worker(job)
         job_id = job.job_id
-    remember("estimate", _Estimate(request, _summary(plan), plan.notices, _counts(plan), job_id))
+    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), plan.notices, job_id))
 
 
 def show_estimate(session: Session, request: ScoreRequest) -> None:
@@ -45,7 +45,7 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
     with st.container(border=True):
         st.text(kept.summary)
         for notice in kept.notices:
-            st.text(notice)
+            st.warning(escaped(notice))
         st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": COUNT, "To compute": COUNT})
         if kept.job_id is None:
             st.text("Nothing to compute: every loss is cached.")
@@ -58,8 +58,8 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
 
 def _summary(plan: ScorePlan) -> str:
     return (
-        f"{plan.row_count:,} rows, {plan.unique_examples:,} different; template {plan.encoding.template}, "
-        f"at most {plan.encoding.max_length:,} tokens a row, {plan.dtype} on {plan.device}"
+        f"{plan.row_count:,} rows, {plan.unique_examples:,} different, at most {plan.encoding.max_length:,} tokens a "
+        f"row, {plan.dtype} on {plan.device}. {plan.template_sentence}"
     )
 
 

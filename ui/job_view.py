@@ -91,6 +91,7 @@ def show_job(session: Session, job: Job) -> None:
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed)
         elif state == "running":
             st.text("Stopping after the current batch.")
+        show_notices(job.request.get("description", {}))
         st.progress(progress.share)
         st.text(progress.sentence())
         if job.request.get("then"):
@@ -101,8 +102,15 @@ def show_job(session: Session, job: Job) -> None:
             _show_log(job)
 
 
+def show_notices(description: dict[str, Any]) -> None:
+    """What a run's description says of its models that a person should know before they believe the scores."""
+    for notice in description.get("notices", ()):
+        st.warning(escaped(str(notice)))
+
+
 def _show_details(job: Job) -> None:
     outcome = job.outcome or {}
+    show_notices(job.request.get("description", {}))
     for sentence in (outcome.get("message"), outcome.get("follow_up_failed"), *outcome.get("notices", ())):
         if sentence:
             st.text(sentence)

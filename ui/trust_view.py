@@ -51,6 +51,7 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
         f"Precision: {description.get('dtype', 'unknown')}. "
         f"Template: {encoding.get('template', 'unknown')}, at most {encoding.get('max_length', 0):,} tokens."
     ]
+    found += [str(notice) for notice in description.get("notices", ())]
     floors = [floor for floor in (run["base_noise"], run["reference_noise"]) if floor is not None]
     if floors:
         found.append(

@@ -155,12 +155,12 @@ class LossEngine:
                 assert pack is not None
                 pack = pack.moved(lambda tensor: tensor.to(self._device, non_blocking=True))
                 return pack.row_index, self._head_losses(self._packed_states(pack)[pack.state_index], pack.targets)
-            input_ids, mask, positions = padded(rows, self._device)
+            input_ids, mask = padded(rows, self._device)
             row_index, state_index, targets = scored_positions(rows, input_ids)
             if self.splits:
-                states = trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index]
+                states = trunk_states(self._causal, input_ids, mask)[row_index, state_index]
                 return row_index, self._head_losses(states, targets)
-            logits = self._whole_logits(input_ids, mask, positions)[row_index, state_index]
+            logits = self._whole_logits(input_ids, mask)[row_index, state_index]
             return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
 
     def _is_alone(self, length: int) -> bool:
@@ -170,7 +170,7 @@ class LossEngine:
     def _forget_lengths(self) -> None:
         """A dynamic rotary embedding keeps that of the longest row until it sees a short one."""
         token = torch.zeros(1, 1, dtype=torch.long, device=self._device)
-        trunk_states(self._causal, token, token + 1, token)
+        trunk_states(self._causal, token, token + 1)
 
     def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if self._head is not None:
@@ -191,8 +191,8 @@ class LossEngine:
         states: torch.Tensor = outputs.last_hidden_state[0]
         return states
 
-    def _whole_logits(self, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        outputs = self._model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+    def _whole_logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        outputs = self._model(input_ids=input_ids, attention_mask=mask, use_cache=False)
         logits: torch.Tensor = outputs.logits
         return logits
 
@@ -203,10 +203,10 @@ class LossEngine:
         Asked of the model instead of a list of architectures: some scale or cap their logits in ways of their own.
         """
         input_ids = torch.from_numpy(self._probe_ids(8)).to(self._device)[None]
-        mask, positions = torch.ones_like(input_ids), torch.arange(8, device=self._device).unsqueeze(0)
-        whole = self._whole_logits(input_ids, mask, positions)
+        mask = torch.ones_like(input_ids)
+        whole = self._whole_logits(input_ids, mask)
         try:
-            split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask, positions))
+            split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask))
         except torch.cuda.OutOfMemoryError:
             raise
         except _NOT_SPLIT:
@@ -241,9 +241,9 @@ class LossEngine:
 
     def _states_alone(self, row: Encoded) -> torch.Tensor:
         """The states [scored tokens x width] that predict a row's scored tokens, computed by itself."""
-        input_ids, mask, positions = padded([row], self._device)
+        input_ids, mask = padded([row], self._device)
         row_index, state_index, _ = scored_positions([row], input_ids)
-        return trunk_states(self._causal, input_ids, mask, positions)[row_index, state_index]
+        return trunk_states(self._causal, input_ids, mask)[row_index, state_index]
 
     def _probe_rows(self) -> list[Encoded]:
         window = getattr(self._causal.config.get_text_config(), "sliding_window", None) or 0

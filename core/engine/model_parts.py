@@ -15,11 +15,12 @@ _ROPE_BY_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings that are chosen by the longest position in a batch."""
 
 
-def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """input_ids, attention mask and position ids [rows x longest], padded on the right.
+def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """input_ids and attention mask [rows x longest], padded on the right.
 
     Causal attention never looks to the right, so padding there cannot reach a real token. The pad id is 0 and
     stands for nothing: what is padding is told by the mask alone, because a model's pad may be its end-of-turn.
+    Positions are left to the model: RoBERTa's begin behind its padding id, and not at 0.
     """
     longest = max(len(row.input_ids) for row in rows)
     ids = np.zeros((len(rows), longest), np.int64)
@@ -27,8 +28,7 @@ def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor,
     for index, row in enumerate(rows):
         ids[index, : len(row.input_ids)] = row.input_ids
         mask[index, : len(row.input_ids)] = 1
-    positions = torch.arange(longest, device=device).expand(len(rows), -1)
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), positions
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
 def scored_positions(
@@ -44,9 +44,9 @@ def scored_positions(
     return row_index, token_index - 1, input_ids[row_index, token_index]
 
 
-def trunk_states(causal: Any, input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def trunk_states(causal: Any, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Last hidden states [rows x length x width] of a causal language model, without its head."""
-    outputs = causal.base_model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+    outputs = causal.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False)
     states: torch.Tensor = outputs.last_hidden_state
     return states
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.nn.attention.varlen import varlen_attn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 from core.engine.packing import Pack, Segment, side_by_side
 
@@ -105,14 +105,17 @@ class PackedPlaces:
 @contextmanager
 def packed_attention(causal: Any) -> Iterator[None]:
     """Within it the model's layers attend in packs; afterwards as they did before."""
-    before = causal.config._attn_implementation
-    causal.set_attn_implementation(NAME)
-    if causal.config._attn_implementation != NAME:
-        raise PackingUnsupported("its attention cannot be replaced")
+    # A model of several parts has a config for each; some parts take no other attention, and must not keep it.
+    configs = {id(part.config): part.config for part in causal.modules() if isinstance(part, PreTrainedModel)}
+    before = [(config, config._attn_implementation) for config in configs.values()]
     try:
+        causal.set_attn_implementation(NAME)
+        if causal.config.get_text_config()._attn_implementation != NAME:
+            raise PackingUnsupported("its attention cannot be replaced")
         yield
     finally:
-        causal.set_attn_implementation(before)
+        for config, attention in before:
+            config._attn_implementation = attention
 
 
 def _attend(

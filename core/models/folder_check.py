@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ModelUnusable
+from core.models.kinds import refused_folder, refused_kind
 from core.models.weight_files import tensor_shapes
 
 INDEX = "model.safetensors.index.json"
@@ -51,6 +52,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def check_model_folder(name: str, folder: Path) -> None:
     """Raise `ModelUnusable`, with one sentence, for a folder that is no model or that must not be loaded."""
+    if sentence := refused_folder(name, folder):
+        raise ModelUnusable(sentence)
     if not (folder / "config.json").exists():
         raise ModelUnusable(
             f"The folder {folder} of model {name!r} has no config.json. Give a Hugging Face model folder."
@@ -58,13 +61,15 @@ def check_model_folder(name: str, folder: Path) -> None:
     check_files(name, folder)
     if (folder / _OWN_CODE).exists():
         raise ModelUnusable(f"The model {name!r} brings code to generate with ({_OWN_CODE}). Remove it: it is not run.")
+    config = read_json(folder / "config.json")
+    _check_config(name, config)
+    if sentence := refused_kind(name, folder, config):
+        raise ModelUnusable(sentence)
     if not weight_files(folder):
         raise ModelUnusable(
             f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
             "they can run code. Convert them with transformers' save_pretrained."
         )
-    config = read_json(folder / "config.json")
-    _check_config(name, config)
     _check_tokenizer_config(name, read_json(folder / "tokenizer_config.json"))
     _check_index(name, folder)
     _check_numbers(name, config, weight_files(folder))
@@ -185,6 +190,10 @@ def _check_config(name: str, config: dict[str, Any]) -> None:
         raise ModelUnusable(
             f"The model {name!r} is quantized ({str(method)[:40]}), which needs code that is not part of this program. "
             "Choose its weights in bfloat16 or float32."
+        )
+    if isinstance(config.get("quantization"), dict):
+        raise ModelUnusable(
+            f"The model {name!r} is quantized for MLX, which is not read. Choose its weights in bfloat16 or float32."
         )
 
 

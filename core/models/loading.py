@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from core import settings
 from core.errors import ModelUnusable
 from core.memory_limit import memory_limit
 from core.models.folder_check import read_json, weight_files
+from core.models.kinds import IMAGE_TEXT_MODELS
+from core.models.reading_direction import reads_to_the_right
 from core.models.resolving import ModelSpec
 from core.time_limit import time_limit
 
@@ -66,7 +68,7 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     """
     try:
         with memory_limit(_memory_for(spec)):
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = _auto_class(spec).from_pretrained(
                 spec.path,
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
@@ -86,7 +88,34 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
         ) from error
     _refuse_gaps(f"The model {spec.label!r}", report)
     module: torch.nn.Module = _with_adapter(model, spec, spec.adapter) if spec.adapter else model
-    return _on_device(module, spec, device)
+    return _reading_left(_on_device(module, spec, device), spec)
+
+
+def _auto_class(spec: ModelSpec) -> Any:
+    """What transformers loads the model by: a vision-language model reads text alone too."""
+    kind = read_json(Path(spec.path, "config.json")).get("model_type")
+    return AutoModelForImageTextToText if kind in IMAGE_TEXT_MODELS else AutoModelForCausalLM
+
+
+def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
+    """The model, unless its predictions hang on later tokens, or it takes more than token ids."""
+    try:
+        to_the_right = reads_to_the_right(module)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelUnusable(
+            f"The model {spec.label!r} leaves its device no memory for a few tokens. Free it first."
+        ) from error
+    except (*_UNLOADABLE, IndexError, AssertionError) as error:
+        raise ModelUnusable(
+            f"The model {spec.label!r} does not run on tokens alone ({_first_line(error)}). Choose a causal language "
+            "model."
+        ) from error
+    if to_the_right:
+        raise ModelUnusable(
+            f"The model {spec.label!r} reads tokens to the right too: its earlier predictions change with a later "
+            "token, so its losses mean nothing. Choose a causal language model."
+        )
+    return module
 
 
 def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from core.errors import ModelUnusable, PathRefused, TokenizerMismatch
+from core.errors import ModelUnusable, PathRefused
+from core.models.adapter_base import base_notice, shape_conflict
 from core.models.folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
 from core.models.known_hashes import content_hash
 from core.paths import allowed_path, is_hub_id, named_path
@@ -69,6 +70,17 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     return ModelSpec(name, str(folder), None, _hash_files([folder / "config.json", *weight_files(folder)], workspace))
 
 
+def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
+    """A sentence if a model is an adapter that calls its base otherwise than the base that it was put on; else None.
+
+    One that was trained here is told by the weights, so its base's name does not matter.
+    """
+    if spec.adapter is None or read_json(Path(spec.adapter) / PROVENANCE).get("base_weights_hash"):
+        return None
+    named = read_json(Path(spec.adapter) / "adapter_config.json").get("base_model_name_or_path")
+    return base_notice(spec.label, str(named or ""), base.label, Path(base.path))
+
+
 def trained_references(workspace: Path) -> list[str]:
     """Names of the references trained in this workspace; the provenance is written last, so it means complete."""
     return sorted(path.parent.name for path in (workspace / "models").glob(f"*/{PROVENANCE}"))
@@ -89,37 +101,6 @@ def tokenizer_fingerprint(spec: ModelSpec) -> str:
     if not files:
         raise ModelUnusable(f"The model {spec.label!r} has no tokenizer in {spec.path}. Choose a folder that has one.")
     return _hash_files(files)
-
-
-def window_length(spec: ModelSpec) -> int | None:
-    """Longest sequence that the model was made for [tokens], if its config says."""
-    config = read_json(Path(spec.path, "config.json"))
-    length = config.get("max_position_embeddings") or (config.get("text_config") or {}).get("max_position_embeddings")
-    return int(length) if length else None
-
-
-def check_same_tokenizer(base: ModelSpec, reference: ModelSpec) -> None:
-    """Raise `TokenizerMismatch` unless both models split text into the same tokens.
-
-    A reference without a tokenizer of its own (an adapter) uses the base's.
-    """
-    if reference.path == base.path or not Path(reference.path, "tokenizer.json").exists():
-        return
-    ours, theirs = (read_json(Path(spec.path, "tokenizer.json")) for spec in (base, reference))
-    if _splitting_rules(ours) != _splitting_rules(theirs):
-        raise TokenizerMismatch(
-            f"Reference tokenizer differs from the base's ({_vocabulary_size(theirs):,} and "
-            f"{_vocabulary_size(ours):,} tokens). Choose models that share a tokenizer."
-        )
-
-
-def _splitting_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a tokenizer that decide on tokens, as one form: library versions write the same merges as "a b" or
-    as ["a", "b"], and leave out what is off or write it as false."""
-    rules = {part: tokenizer.get(part) for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
-    model = {key: value for key, value in (rules["model"] or {}).items() if value not in (None, False, "")}
-    model["merges"] = [merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())]
-    return {**rules, "model": model}
 
 
 def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
@@ -200,9 +181,15 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
         raise ModelUnusable(f"The base of adapter {name!r} is an adapter itself. Merge that into its own base first.")
     if base is None:
         base = replace(resolve_model(str(base_folder), workspace), label=named)
-    elif not _adapter_fits(folder, named, base):
+    trained_on = read_json(folder / PROVENANCE).get("base_weights_hash")
+    if trained_on and trained_on != base.weights_hash:
         raise ModelUnusable(
             f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}. Name that one as the base."
+        )
+    if conflict := shape_conflict(folder, Path(base.path)):
+        raise ModelUnusable(
+            f"The adapter {name!r} does not fit its base {base.label!r}: {conflict}. Name the base that it was trained "
+            f"on{f' ({named[:200]})' if named else ''}."
         )
     adapter_hash = _hash_files([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
     combined = hashlib.blake2b((base.weights_hash + adapter_hash).encode(), digest_size=16).hexdigest()
@@ -220,21 +207,8 @@ def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
         ) from error
 
 
-def _adapter_fits(folder: Path, named: str, base: ModelSpec) -> bool:
-    trained_on = read_json(folder / PROVENANCE).get("base_weights_hash")
-    if trained_on:
-        return bool(trained_on == base.weights_hash)
-    return not named or Path(named).name in (Path(base.path).name, Path(base.label).name)
-
-
 def _hash_files(paths: list[Path], workspace: Path | None = None) -> str:
     combined = hashlib.blake2b(digest_size=16)
     for path in paths:
         combined.update(path.name.encode() + b"\0" + content_hash(path, workspace))
     return combined.hexdigest()
-
-
-def _vocabulary_size(tokenizer: dict[str, Any]) -> int:
-    vocabulary = tokenizer.get("model", {}).get("vocab", ())
-    added = {token["content"] for token in tokenizer.get("added_tokens", ())}
-    return len(set(vocabulary) | added) if isinstance(vocabulary, dict) else len(vocabulary) + len(added)

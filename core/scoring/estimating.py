@@ -22,6 +22,7 @@ from core.engine.response_loss import NOISE_ROWS, smaller_budget
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
+from core.models.vocabulary import readable_ids, without_unreadable
 from core.scoring.passes import share_weights
 
 _PROBE_SECONDS = 4.0
@@ -39,11 +40,14 @@ def estimate(job: Job) -> dict[str, Any]:
     """
     request = job.request
     job.report(Progress("reading a sample of the examples"))
-    tokenizer = load_tokenizer(ModelSpec(**request["base"]))
+    base = ModelSpec(**request["base"])
+    reference = ModelSpec(**request.get("reference", request["base"]))
+    tokenizer = load_tokenizer(base)
     _, examples, _ = read_examples_file(job, "examples")
     started = _seconds_since_start()
     began = time.monotonic()
     encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
+    encoded = without_unreadable(encoded, readable_ids(base, base, reference))
     encoding_seconds = (time.monotonic() - began) / max(1, len(examples))
     usable = [item for item in encoded if item.reason is None]
     missing = {role: count for role, count in request["missing"].items() if count}

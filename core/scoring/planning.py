@@ -5,6 +5,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from core import settings
@@ -12,14 +13,16 @@ from core.devices import resolve_device, resolve_dtype
 from core.encoding_spec import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
+from core.models.config_facts import window_length
 from core.models.resolving import (
     PROVENANCE,
     ModelSpec,
-    check_same_tokenizer,
+    adapter_notice,
     resolve_model,
     tokenizer_fingerprint,
-    window_length,
 )
+from core.models.tokenizer_comparison import compare_tokenizers
+from core.models.vocabulary import vocabulary_notice
 from core.store import Store
 from core.template_choice import AUTO, choose_template, parsed_date, template_source
 from core.templates import REPLIES, asks_for_date
@@ -53,8 +56,9 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks; `notices`:
-    sentences about how the request was understood."""
+    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks;
+    `template_sentence`: which template was taken; `notices`: a sentence for each thing about the models that a person
+    should know before they believe the scores."""
 
     request: ScoreRequest
     models: dict[str, ModelSpec]
@@ -65,6 +69,7 @@ class ScorePlan:
     row_count: int
     unique_examples: int
     computed: dict[str, int]
+    template_sentence: str
     notices: tuple[str, ...] = ()
 
     @property
@@ -91,6 +96,7 @@ class ScorePlan:
             "encoding": self.encoding.to_fields(),
             "encoding_fingerprint": self.encoding.fingerprint,
             "dtype": self.dtype,
+            **({"notices": list(self.notices)} if self.notices else {}),
         }
 
 
@@ -127,8 +133,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     row_count, unique_examples = _count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     reference = resolve_model(request.reference, store.workspace, base)
-    check_same_tokenizer(base, reference)
-    encoding, chosen = resolve_encoding(store, base, reference, request)
+    notices = compare_models(base, reference)
+    encoding, template_sentence = resolve_encoding(store, base, reference, request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     models = {"base": base, "reference": reference}
@@ -138,10 +144,31 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     }
     computed = {role: store.missing_count(request.dataset, loss_sets[role]) for role in ROLES}
     plan = ScorePlan(
-        request, models, loss_sets, encoding, device, dtype, row_count, unique_examples, computed, (chosen,)
+        request,
+        models,
+        loss_sets,
+        encoding,
+        device,
+        dtype,
+        row_count,
+        unique_examples,
+        computed,
+        template_sentence,
+        notices,
     )
     store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"], plan.description)
     return plan
+
+
+def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
+    """What a person should know of these two models before their losses are compared, a sentence each.
+
+    Raises `TokenizerMismatch` if the ids that the base's tokenizer writes mean other tokens to the reference.
+    """
+    tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
+    rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
+    found = (adapter_notice(reference, base), *tokenizers.notices, *rows)
+    return tuple(notice for notice in found if notice)
 
 
 def resolve_encoding(
@@ -156,7 +183,7 @@ def resolve_encoding(
         raise ModelUnusable(f"Unknown replies {request.replies!r}. Must be one of: {', '.join(REPLIES)}.")
     chosen = choose_template(request.template, base, reference)
     length = request.max_length or settings.integer("max_length")
-    window = window_length(base)
+    window = window_length(Path(base.path))
     encoding = EncodingSpec(
         chosen.name,
         min(length, window) if window else length,

@@ -14,6 +14,8 @@ from core.engine.response_loss import ResponseScorer, measure_noise
 from core.errors import JobCancelled
 from core.jobs import Job
 from core.models.loading import load_model
+from core.models.resolving import ModelSpec
+from core.models.vocabulary import readable_ids, without_unreadable
 from core.scoring.encoding_ahead import EncoderProcesses
 from core.scoring.example_chunks import CHUNK_ROWS, Chunk, id_texts
 from core.scoring.leases import Lease, take_lease
@@ -83,7 +85,9 @@ class ScoringProcess:
         with EncoderProcesses(self._job, one.examples, ahead, lambda: self._check(one)) as encoders:
             engines = self._load(one)
             scorer = ResponseScorer(engines, batch_budget(self._device), log.info)
-            for chunk, encoded in encoders.encoded(chain([first], chunks), one.keeps):
+            readable = readable_ids(ModelSpec(**self._job.request["base"]), *(side.spec for side in one.sides))
+            for chunk, rows in encoders.encoded(chain([first], chunks), one.keeps):
+                encoded = without_unreadable(rows, readable)
                 try:
                     self._measure_noise(one, engines, encoded)
                     self._score_chunk(one, chunk, encoded, scorer, writers)

@@ -1,0 +1,110 @@
+"""Which kind of model a folder holds, told by its config alone, so that one without causal losses is refused when it
+is named.
+
+The lists are of transformers 5.23. What they do not know is asked of the loaded model, by
+`core.models.reading_direction`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+IMAGE_TEXT_MODELS = frozenset({"llava", "llava_next", "mistral3", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"})
+"""Vision-language models whose text is scored, and that transformers loads as such alone."""
+
+_BOTH_WAYS = "it reads tokens to the right too"
+_ENCODER_DECODER, _SPEECH = "an encoder-decoder", "a model of speech or sound"
+_MASKED, _DIFFUSION = f"a masked language model: {_BOTH_WAYS}", f"a diffusion language model: {_BOTH_WAYS}"
+_VISION = "a vision-language model of a kind that is not read, not even its text"
+_READ = "a vision-language model that transformers loads as a causal language model too"
+_NAMES = {
+    _READ: """
+    dots3_note emu3 fuyu gemma3 gemma3n gemma4 gemma4_unified git got_ocr2 llama4 mllama qwen3_5 qwen3_5_moe
+    qwen4_exp
+    """,
+    _ENCODER_DECODER: """
+    bart bigbird_pegasus blenderbot blenderbot-small encoder-decoder florence2 fsmt led longt5 m2m_100 marian
+    mbart mt5 mvp nllb-moe pegasus pegasus_x pix2struct plbart prophetnet switch_transformers t5 t5gemma
+    t5gemma2 udop umt5 vision-encoder-decoder xlm-prophetnet
+    """,
+    _SPEECH: """
+    audioflamingo3 bark canary cohere_asr csm dia fun_asr_nano glmasr gradium_phonon_tts granite_speech
+    granite_speech_plus higgs_audio_v2 hubert kyutai_speech_to_text moonshine moonshine_streaming moshi
+    moss_transcribe_diarize musicflamingo musicgen musicgen_melody nemo_speechlm pop2piano qwen2_audio
+    qwen3_asr seamless_m4t seamless_m4t_v2 speech-encoder-decoder speech_to_text speecht5 vibevoice
+    vibevoice_asr vits voxtral voxtral_realtime wav2vec2 wav2vec2-bert wavlm whisper
+    """,
+    _MASKED: """
+    albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert
+    electra ernie esm esmc eurobert flaubert fnet funnel gte ibert jina_embeddings_v3 layoutlm longformer luke
+    megatron-bert mobilebert modernbert mpnet mra neomme nomic_bert nystromformer qdqbert rembert roberta
+    roberta-prelayernorm roc_bert roformer squeezebert tapas ultrabert xlm xlm-roberta xlm-roberta-xl xmod
+    yoso
+    """,
+    _DIFFUSION: "diffusion_gemma dream diffullama llada llada2_moe mdlm sdar sdar_moe",
+}
+"""What a model is, and the model types that are."""
+
+_KINDS = {kind: what for what, kinds in _NAMES.items() for kind in kinds.split()}
+
+_HEADS = (
+    ("ForSequenceClassification", "a classifier, as rerankers and reward models are"),
+    ("ForTokenClassification", "a classifier of tokens"),
+    ("ForQuestionAnswering", "a model that marks answers in a text"),
+    ("ForMultipleChoice", "a classifier of answers"),
+    ("RewardModel", "a reward model"),
+    ("ForSequenceScoring", "a reward model"),
+    ("ForTextEncoding", "a text encoder"),
+    ("EncoderModel", "an encoder"),
+)
+_ADVICE = "Choose a causal language model."
+
+
+def refused_kind(name: str, folder: Path, config: dict[str, Any]) -> str | None:
+    """A sentence that says what a model is, if it is of a kind that has no causal losses of text; None otherwise."""
+    kind = str(config.get("model_type") or "")
+    listed = config.get("architectures")
+    architectures = [str(item) for item in listed] if isinstance(listed, list) else []
+    what = _what_it_is(kind, architectures, config)
+    if what is None and _is_embedding_model(folder, architectures):
+        what = "an embedding model"
+    if what is None:
+        return None
+    shown = (architectures or [kind])[0][:80]
+    return f"The model {name!r} is {what} ({shown}), which has no causal losses of text. {_ADVICE}"
+
+
+def _what_it_is(kind: str, architectures: list[str], config: dict[str, Any]) -> str | None:
+    for ending, head in _HEADS:
+        if any(item.endswith(ending) for item in architectures):
+            return head
+    is_causal = any(item.endswith("ForCausalLM") for item in architectures)
+    what = _KINDS.get(kind)
+    if what in (_SPEECH, _DIFFUSION):
+        return what
+    if (what == _ENCODER_DECODER or config.get("is_encoder_decoder") is True) and not is_causal:
+        return _ENCODER_DECODER
+    if what == _MASKED and not config.get("is_decoder") and not config.get("causal"):
+        return _MASKED
+    if any(item.endswith("ForMaskedLM") for item in architectures):
+        return _MASKED
+    has_vision = any(isinstance(config.get(part), dict) for part in ("vision_config", "vision_encoder", "visual"))
+    return _VISION if has_vision and not is_causal and kind not in IMAGE_TEXT_MODELS and what != _READ else None
+
+
+def _is_embedding_model(folder: Path, architectures: list[str]) -> bool:
+    """Whether it was saved for sentence-transformers, without a head. Such folders list their parts in modules.json."""
+    headless = bool(architectures) and all(item.endswith("Model") and "LMHead" not in item for item in architectures)
+    return headless and (folder / "modules.json").exists()
+
+
+def refused_folder(name: str, folder: Path) -> str | None:
+    """A sentence about a folder of another form than transformers', where a library is known for it; None otherwise."""
+    if (folder / "model_index.json").exists():
+        return f"The folder {folder} of model {name!r} holds a diffusers pipeline, which makes images. {_ADVICE}"
+    for ending, form in ((".gguf", "llama.cpp (GGUF)"), (".onnx", "ONNX"), (".nemo", "NeMo"), (".mlmodel", "Core ML")):
+        if any(folder.glob(f"*{ending}")) and not any(folder.glob("*.safetensors")):
+            return (
+                f"The folder {folder} of model {name!r} holds weights for {form}, which are not read. "
+                "Give the Hugging Face folder that they were made from."
+            )
+    return None

@@ -1,0 +1,185 @@
+"""Whether two models read text alike: what the base's tokenizer writes must mean the same to the reference.
+
+Looked at are the parts of tokenizer.json that decide on tokens; nothing is loaded.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import TokenizerMismatch
+from core.models.folder_check import read_json
+
+_NAMED = 3
+"""Tokens that a sentence names."""
+
+_FILLER = re.compile(r"pad|unused|reserved|extra|dummy|placeholder|fill", re.IGNORECASE)
+"""Names of tokens that stand in no text."""
+
+_RULES = (("normalizer", "normaliser"), ("pre_tokenizer", "pre-tokeniser"))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two tokenizers that may be compared still differ in: ids of the base's tokens that stand for others in the
+    reference's, and a sentence for each thing that may matter."""
+
+    other_ids: frozenset[int] = frozenset()
+    notices: tuple[str, ...] = ()
+
+
+def compare_tokenizers(base: Path, reference: Path) -> Comparison:
+    """Compare the tokenizers in two models' folders; a reference without one of its own reads as the base does.
+
+    Added tokens may differ: more of them in either, renamed reserved ones, their order and flags. Raises
+    `TokenizerMismatch`, with what differs, unless all other tokens have the same ids and text is split by the same
+    rules.
+    """
+    if reference == base or not (reference / "tokenizer.json").exists():
+        return Comparison()
+    ours, theirs = (read_json(folder / "tokenizer.json") for folder in (base, reference))
+    if difference := _other_rules(ours, theirs):
+        raise _mismatch(difference)
+    ids, other_ids = token_ids(ours), token_ids(theirs)
+    added = _added(ours)
+    by_id: dict[int, str] = {}
+    for token, number in other_ids.items():
+        by_id.setdefault(number, token)
+    moved = [
+        token
+        for token, number in ids.items()
+        if other_ids.get(token) != number and (token in other_ids or number in by_id or token not in added)
+    ]
+    in_use = _tokens_in_use(base, moved)
+    if refused := [token for token in moved if token not in added or token in in_use]:
+        raise _mismatch(_differing(refused, ids, other_ids, by_id))
+    notices = []
+    if moved:
+        notices.append(
+            f"To the reference's tokenizer other tokens stand behind {_differing(moved, ids, other_ids, by_id)}. Rows "
+            "that hold them are left out of its losses, with that reason."
+        )
+    if own := [token for token in other_ids if token not in ids and not _is_filler(token, reference)]:
+        notices.append(
+            f"The reference's tokenizer has tokens that the base's lacks ({_listed(own, other_ids)}). The base's "
+            "writes the data, so the reference reads such text in pieces."
+        )
+    return Comparison(frozenset(ids[token] for token in moved), tuple(notices))
+
+
+def token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
+    """Every token's id, of the fields of a tokenizer.json; added tokens go before those of the vocabulary."""
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    ids: dict[str, int] = {}
+    if isinstance(vocabulary, dict):
+        ids = {token: number for token, number in vocabulary.items() if isinstance(number, int)}
+    elif isinstance(vocabulary, list):
+        for number, entry in enumerate(vocabulary):
+            if isinstance(entry, list) and entry and isinstance(entry[0], str):
+                ids.setdefault(entry[0], number)
+    return ids | _added(tokenizer)
+
+
+def _added(tokenizer: dict[str, Any]) -> dict[str, int]:
+    tokens = tokenizer.get("added_tokens")
+    return {
+        token["content"]: token["id"]
+        for token in (tokens if isinstance(tokens, list) else ())
+        if isinstance(token, dict) and isinstance(token.get("content"), str) and isinstance(token.get("id"), int)
+    }
+
+
+def _other_rules(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """What the first rule is by which text is split otherwise; None if all are the same."""
+    for part, name in _RULES:
+        if _plain(ours.get(part)) != _plain(theirs.get(part)):
+            return f"its {name} is another"
+    rules, other_rules = _model_rules(ours), _model_rules(theirs)
+    merges, other_merges = rules.pop("merges"), other_rules.pop("merges")
+    if merges != other_merges:
+        pairs = zip([*merges, "none"], [*other_merges, "none"], strict=False)
+        number, (one, other) = next((at, pair) for at, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+        return f"its merges are others, from number {number:,} on: {other!r} where the base has {one!r}"
+    differing = sorted(key for key in rules.keys() | other_rules.keys() if rules.get(key) != other_rules.get(key))
+    return f"it splits words by another {differing[0]}" if differing else None
+
+
+def _model_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer's model without its ids, as one form: library versions write the same merges as "a b" or as
+    ["a", "b"], and leave out what is off or write it as false."""
+    model = tokenizer.get("model")
+    fields = dict(model) if isinstance(model, dict) else {}
+    vocabulary = fields.pop("vocab", None)
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in fields.pop("merges", None) or ()]
+    rules = {key: value for key, value in fields.items() if value not in (None, False, "", 0)}
+    if isinstance(vocabulary, list):  # unigram: its probabilities decide; more tokens at the end are other rules too
+        rules["scores"] = [entry[1] for entry in vocabulary if isinstance(entry, list) and len(entry) > 1]
+    return {**rules, "merges": merges}
+
+
+def _plain(step: Any) -> Any:
+    """A step of a tokenizer without what is off, and without a sequence of one around it."""
+    if isinstance(step, dict):
+        steps = next((step[key] for key in ("normalizers", "pretokenizers") if isinstance(step.get(key), list)), None)
+        if steps is not None and len(steps) < 2:
+            return _plain(steps[0]) if steps else None
+        return {key: _plain(value) for key, value in step.items() if value not in (None, False)}
+    return [_plain(part) for part in step] if isinstance(step, list) else step
+
+
+def _tokens_in_use(folder: Path, tokens: Iterable[str]) -> set[str]:
+    """Those of the tokens that a template writes, or that begin or end a text."""
+    config = read_json(folder / "tokenizer_config.json")
+    named = {**config, **read_json(folder / "special_tokens_map.json")}
+    begin_or_end = {
+        token.get("content") if isinstance(token, dict) else token
+        for token in (named.get(f"{which}_token") for which in ("bos", "eos"))
+    }
+    template = str(config.get("chat_template") or "")
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        template += path.read_text(encoding="utf-8", errors="replace")
+    return {token for token in tokens if token in begin_or_end or token in template}
+
+
+def _is_filler(token: str, folder: Path) -> bool:
+    pad = read_json(folder / "tokenizer_config.json").get("pad_token")
+    return bool(_FILLER.search(token)) or token == (pad.get("content") if isinstance(pad, dict) else pad)
+
+
+def _mismatch(difference: str) -> TokenizerMismatch:
+    return TokenizerMismatch(
+        f"Reference tokenizer differs from the base's: {difference}. Choose models that share a tokenizer."
+    )
+
+
+def _differing(tokens: list[str], ids: dict[str, int], other_ids: dict[str, int], by_id: dict[int, str]) -> str:
+    """The first tokens of which ids differ, with both ids."""
+    sentences = []
+    for token in sorted(tokens, key=ids.__getitem__)[:_NAMED]:
+        number, other = ids[token], other_ids.get(token)
+        if other is not None:
+            sentences.append(f"{_quoted(token)} is {number} in the base's and {other} in the reference's")
+        elif number in by_id:
+            sentences.append(
+                f"{number} is {_quoted(token)} in the base's and {_quoted(by_id[number])} in the reference's"
+            )
+        else:
+            sentences.append(f"{_quoted(token)}, {number} in the base's, is missing in the reference's")
+    return "; ".join(sentences) + _and_more(len(tokens))
+
+
+def _listed(tokens: list[str], ids: dict[str, int]) -> str:
+    first = sorted(tokens, key=ids.__getitem__)[:_NAMED]
+    return ", ".join(f"{_quoted(token)} {ids[token]}" for token in first) + _and_more(len(tokens))
+
+
+def _and_more(count: int) -> str:
+    return f"; {count - _NAMED:,} more" if count > _NAMED else ""
+
+
+def _quoted(token: str) -> str:
+    return repr(token[:40])

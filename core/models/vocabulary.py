@@ -1,0 +1,75 @@
+"""Which ids of the base's tokenizer a model can read: those that its weights have a row for, and that mean the same.
+
+A tokenizer may know more tokens than the weights have rows, most often by a padding token that stands in no text. A row
+of data that does hold such a token has no loss; the others are not kept from theirs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.encoding import Encoded
+from core.models.config_facts import embedding_rows
+from core.models.folder_check import read_json
+from core.models.resolving import ModelSpec
+from core.models.tokenizer_comparison import compare_tokenizers, token_ids
+
+_NAMED = 3
+_BEYOND = "holds a token that the model's weights have no row for"
+_OTHER = "holds a token that means another one to the reference"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableIds:
+    """Ids below `rows` (any, where it is None), but for `others`."""
+
+    rows: int | None = None
+    others: frozenset[int] = frozenset()
+
+
+def readable_ids(base: ModelSpec, *specs: ModelSpec) -> ReadableIds:
+    """The ids of the base's tokenizer that every one of the models can read.
+
+    Raises `TokenizerMismatch` for a model with another tokenizer.
+    """
+    rows, others = [], frozenset[int]()
+    for spec in specs:
+        count = embedding_rows(Path(spec.path), Path(spec.adapter) if spec.adapter else None)
+        rows += [count] if count is not None else []
+        others |= compare_tokenizers(Path(base.path), Path(spec.path)).other_ids
+    return ReadableIds(min(rows, default=None), others)
+
+
+def without_unreadable(encoded: Sequence[Encoded], readable: ReadableIds) -> list[Encoded]:
+    """The rows, in order; one that holds an id which the model cannot read comes back with a reason."""
+    others = np.array(sorted(readable.others), np.int64)
+    return [_checked(item, readable.rows, others) for item in encoded]
+
+
+def _checked(item: Encoded, rows: int | None, others: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Encoded:
+    if item.reason is not None:
+        return item
+    if rows is not None and int(item.input_ids.max()) >= rows:
+        reason = _BEYOND
+    elif len(others) and np.isin(item.input_ids, others).any():
+        reason = _OTHER
+    else:
+        return item
+    return replace(item, scored=np.zeros_like(item.scored), reason=reason)
+
+
+def vocabulary_notice(role: str, spec: ModelSpec, base: ModelSpec) -> str | None:
+    """A sentence if the base's tokenizer has tokens that a model's weights have no row for."""
+    rows = readable_ids(base, spec).rows
+    ids = token_ids(read_json(Path(base.path, "tokenizer.json")))
+    if rows is None or not (beyond := [token for token, number in ids.items() if number >= rows]):
+        return None
+    beyond.sort(key=ids.__getitem__)
+    named = ", ".join(f"{token[:40]!r} {ids[token]}" for token in beyond[:_NAMED])
+    more = f" and {len(beyond) - _NAMED:,} more" if len(beyond) > _NAMED else ""
+    return (
+        f"The tokenizer has {len(set(ids.values())):,} tokens, and the weights of the {role} have {rows:,} rows. Rows "
+        f"of data that hold {named}{more} are left out with that reason."
+    )
