@@ -35,12 +35,12 @@ from core.recipe_options import RecipeOptions
 from core.scores import DEFAULT_SCORE, SCORES
 from core.scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from core.selection import ORDERS, SCOPES, save_selection, saved_selection
-from core.status import status_fields, status_text
+from core.status import status_text
 from core.store import Store, near_duplicate_set
 from core.supervision import begin_scoring, begin_training, notices_of
 from core.template_choice import CHOICES
 from core.templates import REPLIES
-from core.terminal import console, owned_store, plain_errors, print_result, wait_for
+from core.terminal import console, done_by_owner, owned_store, plain_errors, print_result, readable_store, wait_for
 from core.text_search import SEARCH_KINDS
 from core.upkeep.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
 from core.upkeep.checking import CHECKS, check_workspace
@@ -220,7 +220,7 @@ def losses(
     as_json: AsJson = False,
 ) -> None:
     """Write every row's losses, scores and flags."""
-    with plain_errors(), owned_store(workspace, "losses") as store:
+    with plain_errors(), readable_store(workspace, "losses") as store:
         count = write_losses(store, run, output, spreadsheet_guard)
         print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
 
@@ -304,19 +304,13 @@ def select(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
             ).recipe()  # fmt: skip
-    with plain_errors(), owned_store(workspace, "select") as store:
-        summary = save_selection(store, name, selection, replace_existing=True)
-        by_domain_kept = {
-            row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
-            for row in summary.domains.to_dict("records")
-        }
-        for notice in summary.notices:
+    with plain_errors():
+        fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})
+        rows = fields.pop("rows")
+        for notice in fields["notices"]:
             console.print(notice, markup=False)
-        fields = {"name": name, "kept": summary.kept_rows, "tokens": summary.kept_tokens, "by_domain": by_domain_kept}
-        sentence = (
-            f"Selection {name!r}: {summary.kept_rows:,} of {summary.rows:,} rows, {summary.kept_tokens:,} tokens."
-        )
-        print_result({**fields, "notices": summary.notices}, as_json, sentence)
+        sentence = f"Selection {name!r}: {fields['kept']:,} of {rows:,} rows, {fields['tokens']:,} tokens."
+        print_result(fields, as_json, sentence)
 
 
 @app.command()
@@ -353,7 +347,7 @@ def export(
     """Write the selected rows, as they were or as a trainer reads them, and a manifest that reproduces the file."""
     if bundle and (file_format or with_scores or spreadsheet_guard):
         raise typer.BadParameter("--bundle excludes --format, --with-scores and --spreadsheet-guard.")
-    with plain_errors(), owned_store(workspace, "export") as store:
+    with plain_errors(), readable_store(workspace, "export") as store:
         recipe = saved_selection(store, selection)
         report: ExportReport | BundleReport
         if bundle:
@@ -382,8 +376,8 @@ def export(
 @app.command()
 def status(workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Show datasets, models, runs, jobs and selections."""
-    with plain_errors(), owned_store(workspace, "status") as store:
-        fields = status_fields(store)
+    with plain_errors():
+        fields = done_by_owner(workspace, "status", {})
         print_result(fields, as_json, status_text(fields))
 
 

@@ -13,6 +13,10 @@ class WorkspaceLocked(CurationError):
     """Another process owns the workspace's store."""
 
 
+class RequestRefused(CurationError):
+    """The process that owns the store could not do what another one asked it for."""
+
+
 class StoreUnusable(CurationError):
     """The store cannot be opened: damaged, of another version, or not writable."""
 

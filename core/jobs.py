@@ -39,6 +39,7 @@ from core.errors import NotFound
 from core.examples import Example
 from core.ownership import is_locked
 from core.permission import require_change
+from core.process_facts import works_on
 from core.scoring.example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from core.spool import shards, write_durably, write_whole
 
@@ -102,7 +103,7 @@ class Job:
     def _just_started(self) -> bool:
         """A worker needs a moment from its start to its lock; `starting` holds its process id meanwhile."""
         starting = _read_if_there(self.folder / "starting.json")
-        return bool(starting) and _works_on(int((starting or {})["process"]), self.job_id)
+        return bool(starting) and works_on(int((starting or {})["process"]), self.job_id)
 
     @property
     def log_text(self) -> str:
@@ -292,19 +293,3 @@ def _read_if_there(path: Path) -> dict[str, Any] | None:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-
-
-def _works_on(process: int, job_id: str) -> bool:
-    """Whether a process is a worker of that job. Its id alone would not do: the system gives ids out again.
-
-    A process that is just becoming another program has no command line for a moment, as one that ended has none
-    until it is waited for (a zombie): the first counts as the worker, the second does not.
-    """
-    folder = Path(f"/proc/{process}")
-    try:
-        command = (folder / "cmdline").read_bytes()
-        if command:
-            return job_id.encode() in command
-        return "State:\tZ" not in (folder / "status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False

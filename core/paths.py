@@ -14,7 +14,7 @@ from typing import BinaryIO
 from core import settings
 from core.errors import PathRefused
 
-_LONGEST_PATH = 4096  # bytes; what Linux takes
+_LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")  # bytes: 4,096 on Linux, 1,024 on macOS
 _LONGEST_NAME = 255
 _LONGEST_STEM = 120  # bytes of a file's name that come from a name: endings and temporary names need room too
 _SHOWN = 80

@@ -31,7 +31,6 @@ from core.scoring.planning import (
 from core.selection import Selection, save_selection
 from core.spool import read_shard, sync_folder, write_durably
 from core.store import Store
-from core.upkeep.backups import answer_backup_request
 from core.upkeep.kept_shards import look_after_shards, loss_set_of
 
 log = logging.getLogger(__name__)
@@ -247,7 +246,6 @@ class Supervisor(threading.Thread):
             try:
                 self._look_for_begun_jobs()
                 advance(self._store)
-                answer_backup_request(self._store)
             except (CurationError, OSError) as error:
                 if str(error) != reported:
                     reported = str(error)

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from core import settings
+from core.answering import Answering, perform, snapshot
+from core.asking import Fields, asked, own_or_ask
 from core.disk_errors import said_plainly
-from core.errors import CurationError
+from core.errors import CurationError, WorkspaceLocked
 from core.jobs import Job
 from core.store import Store
 from core.supervision import advance, advance_job, check_outcome, notices_of
-from core.upkeep.backups import answer_backup_request
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 _POLL_SECONDS = 0.2
@@ -31,7 +32,34 @@ def owned_store(workspace: Path | None, command: str) -> Iterator[Store]:
         for notice in notices_of(store):
             console.print(notice, markup=False)
         advance(store)
-        yield store
+        with Answering(store):
+            yield store
+
+
+@contextmanager
+def readable_store(workspace: Path | None, command: str) -> Iterator[Store]:
+    """The workspace's store for a command that only reads it: a snapshot of it while another process owns it."""
+    path = settings.workspace_path(workspace)
+    with ExitStack() as stack:
+        yield own_or_ask(
+            lambda: stack.enter_context(owned_store(workspace, command)),
+            lambda refusal: stack.enter_context(snapshot(path, f"python -m core {command}", refusal)),
+        )
+
+
+def done_by_owner(workspace: Path | None, command: str, fields: Fields) -> Fields:
+    """What the command of that name gives, done here or by the process that owns the workspace."""
+    path = settings.workspace_path(workspace)
+
+    def own() -> Fields:
+        with owned_store(workspace, command) as store:
+            return perform(store, command, fields, path)
+
+    def ask(refusal: WorkspaceLocked) -> Fields:
+        with asked(path, command, fields, refusal) as answer:
+            return answer.fields
+
+    return own_or_ask(own, ask)
 
 
 @contextmanager
@@ -70,7 +98,6 @@ def wait_for(store: Store, job: Job) -> dict[str, Any]:
 def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
     while job.state == "running":
         advance_job(store, job)
-        answer_backup_request(store)
         show(job)
         time.sleep(_POLL_SECONDS)
 

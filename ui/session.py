@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core import settings
+from core.answering import Answering
 from core.errors import CurationError
 from core.permission import check_changes_with, on_own_account
 from core.store import Store
@@ -30,7 +31,7 @@ class Session:
 
 
 check_changes_with(require_run)
-_OPEN: dict[Path, tuple[Session, Supervisor]] = {}
+_OPEN: dict[Path, tuple[Session, Supervisor, Answering]] = {}
 _OPEN_LOCK = threading.Lock()
 # A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
 
@@ -47,7 +48,7 @@ def open_session() -> Session:
     except CurationError as error:
         st.error(escaped(str(error)))
         st.stop()
-    session, supervisor = _OPEN[workspace]
+    session, supervisor, _ = _OPEN[workspace]
     for notice in supervisor.notices:
         st.warning(escaped(notice))
     return session
@@ -56,7 +57,8 @@ def open_session() -> Session:
 def close_sessions() -> None:
     """Close every open workspace: for tests, which open many in one process."""
     with _OPEN_LOCK:
-        for session, supervisor in _OPEN.values():
+        for session, supervisor, answering in _OPEN.values():
+            answering.stop()
             supervisor.stop()
             session.tokens.close()
             session.store.close()
@@ -66,14 +68,16 @@ def close_sessions() -> None:
 atexit.register(close_sessions)
 
 
-def _open(workspace: Path) -> tuple[Session, Supervisor]:
+def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
     store = Store.open(workspace, "the dashboard")
     session = Session(workspace, store, TokenScorer(store))
     # The store is ours now, so uploads that lie there are of a server that ended.
     remove_leftovers(workspace)
     supervisor = Supervisor(session.store, make_room=session.tokens.release)
     supervisor.start()
-    return session, supervisor
+    answering = Answering(session.store)
+    answering.start()
+    return session, supervisor, answering
 
 
 def remember(key: str, value: Any) -> None:

@@ -4,7 +4,6 @@ A few of the sample's batches are timed; the others are taken to take as much ti
 for every weight of the trunk and token that it runs, and for every weight of the head and token that it scores.
 """
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
 from core.models.vocabulary import readable_ids, without_unreadable
+from core.process_facts import process_age
 from core.scoring.passes import share_weights
 
 _PROBE_SECONDS = 4.0
@@ -44,7 +44,7 @@ def estimate(job: Job) -> dict[str, Any]:
     reference = ModelSpec(**request.get("reference", request["base"]))
     tokenizer = load_tokenizer(base)
     _, examples, _ = read_examples_file(job, "examples")
-    started = _seconds_since_start()
+    started = process_age()  # what starting, importing and reading took before anything was computed
     began = time.monotonic()
     encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
     encoded = without_unreadable(encoded, readable_ids(base, base, reference))
@@ -141,12 +141,6 @@ def _work(engine: LossEngine, model: Any, batches: list[list[Encoded]]) -> list[
 
 def _lengths(rows: list[Encoded]) -> list[int]:
     return [len(row.input_ids) for row in rows]
-
-
-def _seconds_since_start() -> float:
-    """Age of this process: what starting, importing and reading took before anything was computed."""
-    ticks = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _weight_bytes(spec: ModelSpec) -> int:

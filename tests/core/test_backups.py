@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from core import asking
+from core.answering import Answering
 from core.errors import StoreUnusable, WorkspaceLocked, WriteFailed
 from core.ownership import is_locked
 from core.store import Store
-from core.supervision import Supervisor
 from core.upkeep import backups
 from core.upkeep.backups import back_up, restore
 from core.upkeep.checking import check_workspace
@@ -126,17 +127,13 @@ def test_a_restored_older_backup_is_not_taken_for_a_store_that_lost_changes(
 
 
 def test_the_command_asks_the_dashboard_that_holds_the_store(scored_store: Store, tmp_path: Path) -> None:
-    supervisor = Supervisor(scored_store)
-    supervisor.start()
-    try:
+    with Answering(scored_store):
         report = command_line.result(scored_store.workspace, "backup", tmp_path / "backup")
         assert report["changes"] == scored_store.changes
         refused = command_line.run(scored_store.workspace, "backup", tmp_path / "backup")
-    finally:
-        supervisor.stop()
     assert refused.returncode == 1
     assert "exists and is left alone" in refused.stderr
-    assert [path.name for path in scored_store.workspace.glob("backup-*")] == []
+    assert list((scored_store.workspace / "requests").iterdir()) == []
     restore(tmp_path / "w", tmp_path / "backup")
     Store.open(tmp_path / "w", "a test").close()
 
@@ -144,13 +141,7 @@ def test_the_command_asks_the_dashboard_that_holds_the_store(scored_store: Store
 def test_an_owner_that_does_not_answer_is_said(
     scored_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backups, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(asking, "_ANSWER_SECONDS", 0.2)
     with pytest.raises(WorkspaceLocked, match="It is busy and has not answered"):
         backups.back_up_workspace(scored_store.workspace, tmp_path / "backup")
-    assert list(scored_store.workspace.glob("backup-*")) == []
-
-
-def test_a_request_of_another_form_is_thrown_away(scored_store: Store) -> None:
-    (scored_store.workspace / "backup-request.json").write_text("{", encoding="utf-8")
-    backups.answer_backup_request(scored_store)
-    assert list(scored_store.workspace.glob("backup-*")) == []
+    assert not (tmp_path / "backup").exists()

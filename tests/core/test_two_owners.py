@@ -10,7 +10,7 @@ from core.upkeep.checking import check_workspace
 from tests import command_line
 
 
-@pytest.mark.parametrize("command", [("status",), ("check",), ("restore", "backup")], ids=" ".join)
+@pytest.mark.parametrize("command", [("check",), ("restore", "backup")], ids=" ".join)
 def test_a_command_says_that_the_dashboard_holds_the_workspace(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "backup").write_bytes(b"any file")
     arguments = [tmp_path / part if part == "backup" else part for part in command]
