@@ -34,7 +34,8 @@ from bench.figures import keep_figures
 from bench.peak_memory import peak_gigabytes
 from bench.shapes import Shapes, shapes_of
 from core import settings
-from core.encoding import Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_examples
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine, Ways
 from core.engine.matrix_products import fast_products

@@ -25,7 +25,7 @@ from bench.figures import keep_figures
 from bench.shapes import shapes_of
 from core import settings
 from core.devices import batch_budget
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.loss_engine import LossEngine
 from core.engine.response_loss import measure_noise, response_losses
 from core.models.resolving import DEMO_BASE

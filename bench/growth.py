@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from bench.figures import keep_figures
 from bench.shapes import shapes_of
 from core import settings
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.response_loss import response_losses
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.packing import Segment, pack_rows, plan_packs
 
 

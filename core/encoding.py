@@ -6,46 +6,21 @@ from searching the text for the response.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.encoded import NO_TURN, Encoded
 from core.encoding_spec import EncodingSpec, encoding_version
 from core.errors import EncodingOutdated
 from core.examples import Example
 from core.rendering import Rendered, render_all
 from core.tokenizing import tokenize
 
-_NO_TURN = -1
 FOLDED_SYSTEM = (
     "The chat template has no system role: system prompts are put at the beginning of the first user's turn."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token ids of a conversation, and a mask of the same length that is true where the token is scored.
-
-    `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
-    `left_out`: share of the scored replies' text that the template does not write. `folded_system`: the template has no
-    system role, so the system prompt stands in the user's turn. `turns`, where it was asked for: of each token the
-    number of the turn whose text it is, -1 for what the template adds.
-    """
-
-    input_ids: NDArray[np.int32]
-    scored: NDArray[np.bool_]
-    truncated: bool
-    reason: str | None = None
-    left_out: float = 0.0
-    folded_system: bool = False
-    turns: NDArray[np.int32] | None = None
-
-    @property
-    def token_count(self) -> int:
-        """Scored tokens."""
-        return int(self.scored.sum())
 
 
 def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec) -> list[Encoded]:
@@ -91,7 +66,7 @@ def encode_example(example: Example, tokenizer: Any, spec: EncodingSpec) -> Enco
 def token_roles(example: Example, encoded: Encoded) -> list[str]:
     """Role of the turn whose text each token is, "template" for what the template adds. Needs `encoded.turns`."""
     turns = [] if encoded.turns is None else encoded.turns.tolist()
-    return ["template" if turn == _NO_TURN else example.messages[turn].role for turn in turns]
+    return ["template" if turn == NO_TURN else example.messages[turn].role for turn in turns]
 
 
 def _unscorable(reason: str) -> Encoded:
@@ -115,11 +90,11 @@ def _encoded(
     input_ids, scored = _mended(input_ids, dropped, added), _mended(scored, dropped, [False] * len(added))
     turns = None
     if with_turns:
-        of_token = np.full(len(ids), _NO_TURN, np.int32)
+        of_token = np.full(len(ids), NO_TURN, np.int32)
         for place in rendered.places:
             for span in place.spans:
                 of_token[_within(starts, ends, span)] = place.turn
-        turns = _mended(of_token, dropped, [_NO_TURN] * len(added))[:max_length]
+        turns = _mended(of_token, dropped, [NO_TURN] * len(added))[:max_length]
     truncated = bool(scored[max_length:].any())
     input_ids, scored = input_ids[:max_length], scored[:max_length]
     scored[:1] = False

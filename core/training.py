@@ -23,7 +23,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from core import __version__
 from core.devices import resolve_device, training_dtype
-from core.encoding import Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_examples
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.engine.model_parts import head_logits, padded, scored_positions, trunk_states

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.matrix_products import fast_products
 from core.engine.model_parts import (
     check_windows,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.matrix_products import has_wide_products
 from core.engine.packed_attention import PackingUnsupported
 from core.engine.tiled_head import Head

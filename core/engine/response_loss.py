@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.loss_engine import LossEngine
 from core.engine.pack_tensors import PackTensors
 from core.errors import ModelUnusable

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.models.config_facts import embedding_rows
 from core.models.folder_check import read_json
 from core.models.resolving import ModelSpec

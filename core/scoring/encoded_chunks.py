@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.spool import write_whole
 
 _SCHEMA = pa.schema(

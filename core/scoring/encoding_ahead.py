@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.encoding import FOLDED_SYSTEM, Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import FOLDED_SYSTEM, encode_examples
 from core.encoding_spec import EncodingSpec
 from core.jobs import Job
 from core.models.resolving import ModelSpec

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
-from core.encoding import FOLDED_SYSTEM, Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import FOLDED_SYSTEM, encode_examples
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core import settings
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.jobs import Job
 from core.scoring.example_chunks import Ids, packed_ids
 from core.spool import SHARD_SCHEMA, read_shard, write_shard

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from core.devices import batch_budget, encoding_processes
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.loss_engine import LossEngine
 from core.engine.response_loss import ResponseScorer, measure_noise
 from core.errors import JobCancelled

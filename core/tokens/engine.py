@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from core.encoding import Encoded, encode_example
+from core.encoded import Encoded
+from core.encoding import encode_example
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.errors import ModelUnusable, NothingScored

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.encoding_spec import EncodingSpec
 from core.examples import Example
 from core.rendering import render

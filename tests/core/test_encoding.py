@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from core.encoding import Encoded, encode_example, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_example, encode_examples
 from core.encoding_spec import EncodingSpec
 from core.errors import TemplateFailed
 from core.rendering import render

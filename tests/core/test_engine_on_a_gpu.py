@@ -4,7 +4,8 @@ batch is computed without waiting for the GPU on the way. Values are compared el
 import pytest
 import torch
 
-from core.encoding import Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_examples
 from core.engine.loss_engine import LossEngine, Ways
 from core.engine.response_loss import ResponseScorer, measure_noise
 from tests.fake_gpu import fake_gpu, moved

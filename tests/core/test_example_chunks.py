@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.examples import Example, Message
 from core.scoring.encoded_chunks import read_encoded, write_encoded
 from core.scoring.example_chunks import EXAMPLES_SCHEMA, ExampleFile, id_texts, packed_ids, write_examples_file

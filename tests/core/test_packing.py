@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.encoding import Encoded
+from core.encoded import Encoded
 from core.engine.packing import Pack, pack_rows, plan_packs, side_by_side
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from core.encoding import Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_examples
 from core.engine.loss_engine import LossEngine, Ways
 from core.engine.response_loss import ResponseScorer
 from core.jobs import Job

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from core.encoding import Encoded, encode_examples
+from core.encoded import Encoded
+from core.encoding import encode_examples
 from core.engine.loss_engine import LossEngine, Ways
 from core.engine.model_parts import check_windows, padded
 from core.engine.packed_attention import PackingUnsupported

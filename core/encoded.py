@@ -1,0 +1,33 @@
+"""A conversation as tokens, and which of them count: what the encoder gives and the engine takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_TURN = -1
+"""Stands for a turn's number where a token is the template's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of a conversation, and a mask of the same length that is true where the token is scored.
+
+    `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
+    `left_out`: share of the scored replies' text that the template does not write. `folded_system`: the template has no
+    system role, so the system prompt stands in the user's turn. `turns`, where it was asked for: of each token the
+    number of the turn whose text it is, `NO_TURN` for what the template adds.
+    """
+
+    input_ids: NDArray[np.int32]
+    scored: NDArray[np.bool_]
+    truncated: bool
+    reason: str | None = None
+    left_out: float = 0.0
+    folded_system: bool = False
+    turns: NDArray[np.int32] | None = None
+
+    @property
+    def token_count(self) -> int:
+        """Scored tokens."""
+        return int(self.scored.sum())
