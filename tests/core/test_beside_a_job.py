@@ -1,4 +1,4 @@
-"""`status`, `losses`, `select` and `export` beside a process that holds the workspace: they give what they give alone."""
+"""`status`, `losses`, `select`, `export` beside a process that holds the workspace: they give what they give alone."""
 
 import json
 import os
