@@ -12,7 +12,7 @@ from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimat
 from ui.plain_text import escaped
 from ui.session import Session, remember, remembered
 from ui.tables import COUNT
-from ui.token_flow import STYLE, DrawnToken, token_flow
+from ui.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,9 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
         st.text(f"Nothing to score because: {reason}")
     if outcome["shown"]:
         with st.expander("What exactly is scored"):
-            st.caption("Marked tokens are scored; the others are read as context. The first rows of the sample:")
+            st.caption(f"Marked tokens are scored. {TEMPLATE_CAPTION} The first rows of the sample:")
             for pieces in outcome["shown"]:
-                drawn = [DrawnToken(str(text), "marked" if scored else "context") for text, scored in pieces]
+                drawn = [
+                    DrawnToken(str(text), "marked" if scored else unscored_style(role)) for text, scored, role in pieces
+                ]
                 st.html(STYLE + token_flow(drawn))

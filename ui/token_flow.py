@@ -18,6 +18,8 @@ its text keeps a contrast of 4.5 to 1."""
 NO_TEXT = "\u00b7"
 """What stands for a token that has no text of its own, because it shares a character with the one before."""
 
+TEMPLATE_CAPTION = "Text underlined with dots is written by the template and not scored."
+
 _PIECE_LIMIT = 300  # characters of one token that are drawn
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _NAME_LIMIT = 40  # characters of it where it is named beside its losses
@@ -42,6 +44,11 @@ def loss_style(nats: float | None) -> str:
 def difference_style(nats: float | None) -> str:
     """Style of a scored token by base minus reference loss [nats]: blue where it fell, orange where it rose."""
     return "odd" if nats is None else f"{'fell' if nats >= 0 else 'rose'}-{_level(abs(nats))}"
+
+
+def unscored_style(role: str) -> str:
+    """Style of a token that is not scored, by whose turn it is; "template" is what the template adds."""
+    return "template" if role == "template" else "context"
 
 
 def token_flow(tokens: Iterable[DrawnToken], hint: str = "") -> str:
@@ -127,6 +134,7 @@ STYLE = (
     ".lobass-tokens span { border-radius: 3px; padding: 0.1em 0; "
     "box-shadow: inset -1px 0 0 rgba(128, 128, 128, 0.4); } "
     ".lobass-tokens .context { opacity: 0.7; box-shadow: none; } "
+    ".lobass-tokens .template { opacity: 0.7; box-shadow: none; text-decoration: underline dotted; } "
     f".lobass-tokens .marked {{ background: rgba({_SCALES['fell'][0]}, 0.25); }} "
     ".lobass-tokens .odd { outline: 2px dotted currentColor; outline-offset: -2px; } "
     ".lobass-tokens span[data-said]:is(:hover, :focus) { outline: 2px solid currentColor; outline-offset: -1px; } "

@@ -13,12 +13,14 @@ from ui.session import Session, forget, remember, remembered
 from ui.token_flow import (
     NO_TEXT,
     STYLE,
+    TEMPLATE_CAPTION,
     DrawnToken,
     difference_style,
     legend,
     loss_style,
     token_flow,
     token_name,
+    unscored_style,
     visible,
 )
 from ui.widgets import show_error
@@ -70,6 +72,8 @@ def show_losses(losses: TokenLosses, key: str) -> None:
     page = _page(losses, key)
     st.html(f"{STYLE}{legend('difference' if colouring == 'Difference' else 'loss')}")
     st.html(token_flow(drawn_tokens(losses, str(colouring), page), _HINT))
+    if "template" in losses.roles:
+        st.caption(TEMPLATE_CAPTION)
     if losses.cut_characters:
         st.caption(
             f"The conversation goes on for {losses.cut_characters:,} characters, which were cut off at the maximum "
@@ -126,7 +130,7 @@ def drawn_tokens(losses: TokenLosses, colouring: str, page: range) -> list[Drawn
     return [
         DrawnToken(losses.pieces[place], style(values[place]), _said(losses, place))
         if losses.scored[place]
-        else DrawnToken(losses.pieces[place], "context")
+        else DrawnToken(losses.pieces[place], unscored_style(losses.roles[place] if losses.roles else ""))
         for place in page
     ]
 

@@ -14,11 +14,12 @@ import torch
 
 from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
 from core.encoded import Encoded
-from core.encoding import FOLDED_SYSTEM, encode_examples
+from core.encoding import FOLDED_SYSTEM, encode_and_render, token_roles
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.engine.packing import pack_rows
 from core.engine.response_loss import NOISE_ROWS, smaller_budget
+from core.examples import Example
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
@@ -47,7 +48,8 @@ def estimate(job: Job) -> dict[str, Any]:
     _, examples, _ = read_examples_file(job, "examples")
     started = process_age()  # what starting, importing and reading took before anything was computed
     began = time.monotonic()
-    encoded = encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"]))
+    found = encode_and_render(examples, tokenizer, EncodingSpec(**request["encoding"]), with_turns=True)
+    encoded = [item for item, _ in found]
     encoded = without_unreadable(encoded, readable_ids(base, base, reference))
     encoding_seconds = (time.monotonic() - began) / max(1, len(examples))
     usable = [item for item in encoded if item.reason is None]
@@ -74,7 +76,11 @@ def estimate(job: Job) -> dict[str, Any]:
         "left_out": sum(cut) / len(cut) if cut else 0.0,
         "notices": [FOLDED_SYSTEM] if any(item.folded_system for item in encoded) else [],
         "reasons": sorted({item.reason for item in encoded if item.reason is not None}),
-        "shown": [_pieces(item, tokenizer) for item in usable[:_SHOWN_ROWS]],
+        "shown": [
+            _pieces(example, item, tokenizer)
+            for example, item in zip(examples, encoded, strict=True)
+            if item.reason is None
+        ][:_SHOWN_ROWS],
     }
 
 
@@ -148,8 +154,11 @@ def _weight_bytes(spec: ModelSpec) -> int:
     return sum(path.stat().st_size for path in Path(spec.path).glob("*.safetensors"))
 
 
-def _pieces(item: Any, tokenizer: Any) -> list[list[Any]]:
-    """Each token's text and whether it is scored."""
+def _pieces(example: Example, item: Encoded, tokenizer: Any) -> list[list[Any]]:
+    """Each token's text, whether it is scored, and whose turn it is (see `token_roles`)."""
     texts = tokenizer.convert_ids_to_tokens(item.input_ids.tolist())
     readable = [tokenizer.convert_tokens_to_string([text]) or text for text in texts]
-    return [[text, bool(scored)] for text, scored in zip(readable, item.scored, strict=True)]
+    return [
+        [text, bool(scored), role]
+        for text, scored, role in zip(readable, item.scored, token_roles(example, item), strict=True)
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from core.encoded import Encoded
-from core.encoding import encode_example
+from core.encoding import encode_and_render, token_roles
 from core.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.errors import ModelUnusable, NothingScored
@@ -32,13 +32,14 @@ class TokenEngine:
 
         Request: conversation (`Example.to_json`), encoding (fields of EncodingSpec), base (fields of the ModelSpec
         whose tokenizer splits the text), dtype, and models (fields of a ModelSpec by role). Answer: pieces (text a
-        token), scored (0 or 1 a token), cut_characters (text beyond the maximum length), and nlls: for each role the
-        loss of each token [nats], null where it is not scored or not finite.
+        token), scored (0 or 1 a token), roles (whose turn a token is, see `token_roles`), cut_characters (text beyond
+        the maximum length), and nlls: for each role the loss of each token [nats], null where it is not scored or not
+        finite.
         Raises `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
         """
         example, spec = Example.from_json(request["conversation"]), EncodingSpec(**request["encoding"])
         tokenizer = self._tokenizer(ModelSpec(**request["base"]))
-        encoded = encode_example(example, tokenizer, spec)
+        ((encoded, _),) = encode_and_render([example], tokenizer, spec, with_turns=True)
         if encoded.reason is not None:
             raise NothingScored(f"No token of this row is scored: {encoded.reason}.")
         pieces, cut = token_pieces(example, encoded, tokenizer, spec)
@@ -46,6 +47,7 @@ class TokenEngine:
         return {
             "pieces": pieces,
             "scored": encoded.scored.astype(int).tolist(),
+            "roles": token_roles(example, encoded),
             "cut_characters": len(cut),
             "nlls": {role: self._nlls(model, request["dtype"], encoded) for role, model in models.items()},
         }

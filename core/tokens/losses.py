@@ -23,8 +23,9 @@ on another device."""
 class TokenLosses:
     """The tokens of one row in order: text, whether scored, and loss under both models [nats].
 
-    A loss is None where the token is not scored or the loss is not finite. `cut_characters` of the conversation lie
-    beyond the maximum length. `doubts` are sentences about losses that do not add up to what the row was scored with.
+    A loss is None where the token is not scored or the loss is not finite. `roles` says whose turn a token is, or
+    "template" for what the template adds; empty in what 0.5.0 cached. `cut_characters` of the conversation lie beyond
+    the maximum length. `doubts` are sentences about losses that do not add up to what the row was scored with.
     """
 
     pieces: tuple[str, ...]
@@ -32,6 +33,7 @@ class TokenLosses:
     base: tuple[float | None, ...]
     reference: tuple[float | None, ...]
     cut_characters: int = 0
+    roles: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -166,7 +168,8 @@ def _where_it_is(spec: ModelSpec, workspace: Path, base: ModelSpec | None) -> Mo
 def _token_losses(fields: Mapping[str, Any], nlls: Mapping[str, list[float | None]]) -> TokenLosses:
     base, reference = (tuple(nlls[role]) for role in ROLES)
     scored = tuple(bool(flag) for flag in fields["scored"])
-    return TokenLosses(tuple(fields["pieces"]), scored, base, reference, fields["cut_characters"])
+    roles = tuple(fields.get("roles", ()))
+    return TokenLosses(tuple(fields["pieces"]), scored, base, reference, fields["cut_characters"], roles)
 
 
 def _nll_sum(scored: tuple[bool, ...], losses: tuple[float | None, ...]) -> float | None:
