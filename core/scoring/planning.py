@@ -12,6 +12,7 @@ from core.devices import resolve_device, resolve_dtype
 from core.encoding import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
+from core.models.adapter_facts import check_repeatable
 from core.models.resolving import (
     PROVENANCE,
     ModelSpec,
@@ -121,6 +122,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     row_count, unique_examples = _count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     reference = resolve_model(request.reference, store.workspace, base)
+    for spec in (base, reference):
+        check_repeatable(spec)
     check_same_tokenizer(base, reference)
     encoding = resolve_encoding(base, request.template, request.max_length)
     device = resolve_device(request.device)
