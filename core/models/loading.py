@@ -3,42 +3,27 @@
 With `core.engine` and `core.training`, one of the few modules that import torch; only the worker needs them.
 """
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from core import settings
 from core.errors import ModelUnusable
 from core.memory_limit import memory_limit
+from core.models.adapter_facts import check_repeatable, takes_from_base, trained_tokens
+from core.models.adapter_loading import with_adapter
+from core.models.base_probe import BaseProbe
 from core.models.folder_check import read_json, weight_files
 from core.models.kinds import IMAGE_TEXT_MODELS
 from core.models.reading_direction import reads_to_the_right
 from core.models.resolving import ModelSpec
-from core.time_limit import time_limit
+from core.models.unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ROOM_BYTES = 4 * 2**30
-_UNLOADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    SafetensorError,
-    StrictDataclassError,
-)
-"""What transformers and peft raise on files that are damaged, or of a kind that they do not know."""
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
@@ -52,7 +37,7 @@ def load_tokenizer(spec: ModelSpec) -> Any:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ModelUnusable(
-            f"The tokenizer of {spec.label!r} cannot be loaded ({_first_line(error)}). Fetch the model again, or "
+            f"The tokenizer of {spec.label!r} cannot be loaded ({first_line(error)}). Fetch the model again, or "
             "choose another."
         ) from error
     if not tokenizer.is_fast:
@@ -66,6 +51,30 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     Raises `ModelUnusable` if weights are missing, of another shape, or not finite: transformers would fill
     such gaps with random numbers and go on.
     """
+    if not spec.adapter:
+        return _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+    check_repeatable(spec)
+    if not takes_from_base(Path(spec.adapter)):
+        return _reading_left(_on_device(_adapted(_base(spec, dtype), spec), spec, device), spec)
+    # What such an adapter takes hangs on the base's precision: rounded to bfloat16 it would lose another part.
+    return _reading_left(_on_device(_rounded(_adapted(_base(spec, "float32"), spec), dtype), spec, device), spec)
+
+
+def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.Module, bool]:
+    """As `load_model`, for a model with an adapter; and whether it gives the base's own losses with its adapter off.
+
+    The base is asked on its own before the adapter is put on it.
+    """
+    assert spec.adapter is not None
+    check_repeatable(spec)
+    base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+    probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
+    model = _on_device(_adapted(base, spec), spec, device)
+    return model, probe.agrees(model)
+
+
+def _base(spec: ModelSpec, dtype: str) -> Any:
+    """The model without its adapter, as transformers loads it."""
     try:
         with memory_limit(_memory_for(spec)):
             model, report = _auto_class(spec).from_pretrained(
@@ -77,18 +86,17 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
             )
-    except _UNLOADABLE as error:
+    except UNLOADABLE as error:
         if "trust_remote_code" in str(error):
             raise ModelUnusable(
                 f"The model {spec.label!r} cannot be loaded: it needs code of its own, which is never run. "
                 "Choose a model that transformers knows."
             ) from error
         raise ModelUnusable(
-            f"The model {spec.label!r} cannot be loaded ({_first_line(error)}). Fetch it again, or choose another."
+            f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
         ) from error
-    _refuse_gaps(f"The model {spec.label!r}", report)
-    module: torch.nn.Module = _with_adapter(model, spec, spec.adapter) if spec.adapter else model
-    return _reading_left(_on_device(module, spec, device), spec)
+    refuse_gaps(f"The model {spec.label!r}", report)
+    return model
 
 
 def _auto_class(spec: ModelSpec) -> Any:
@@ -105,10 +113,9 @@ def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
         raise ModelUnusable(
             f"The model {spec.label!r} leaves its device no memory for a few tokens. Free it first."
         ) from error
-    except (*_UNLOADABLE, IndexError, AssertionError) as error:
+    except (*UNLOADABLE, IndexError, AssertionError) as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} does not run on tokens alone ({_first_line(error)}). Choose a causal language "
-            "model."
+            f"The model {spec.label!r} does not run on tokens alone ({first_line(error)}). Choose a causal language model."
         ) from error
     if to_the_right:
         raise ModelUnusable(
@@ -116,6 +123,22 @@ def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
             "token, so its losses mean nothing. Choose a causal language model."
         )
     return module
+
+
+def _adapted(model: Any, spec: ModelSpec) -> torch.nn.Module:
+    assert spec.adapter is not None
+    with memory_limit(_memory_for(spec)):
+        return with_adapter(model, spec, Path(spec.adapter))
+
+
+def _rounded(model: Any, dtype: str) -> Any:
+    """The model with its weights in `dtype`, as if transformers had loaded it so: its buffers stay, since rotary
+    frequencies would not survive bfloat16, and so does what the architecture keeps in float32."""
+    kept = tuple(getattr(model.get_base_model(), "_keep_in_fp32_modules_strict", None) or ())
+    for name, parameter in model.named_parameters():
+        if not any(part in name for part in kept):
+            parameter.data = parameter.data.to(DTYPES[dtype])
+    return model
 
 
 def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
@@ -129,7 +152,7 @@ def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.n
         ) from error
     except torch.AcceleratorError as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} cannot run on {device} ({_first_line(error)}). Choose device cpu, or install "
+            f"The model {spec.label!r} cannot run on {device} ({first_line(error)}). Choose device cpu, or install "
             "a build of torch for this GPU."
         ) from error
     if unsound is not None:
@@ -144,77 +167,8 @@ def _is_finite(weights: torch.Tensor) -> bool:
     return not weights.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weights.detach()))
 
 
-def _refuse_gaps(whose: str, report: dict[str, Any]) -> None:
-    if missing := sorted(report.get("missing_keys", ())):
-        raise ModelUnusable(f"{whose} lacks {len(missing)} of its weights, such as {missing[0]}. Fetch it again.")
-    if mismatched := sorted(report.get("mismatched_keys", ())):
-        name, found, expected = mismatched[0]
-        raise ModelUnusable(
-            f"{whose} has weights of another shape than its config says: {name} is {tuple(found)}, not "
-            f"{tuple(expected)}. Fetch it again."
-        )
-
-
-def _with_adapter(model: torch.nn.Module, spec: ModelSpec, folder: str) -> torch.nn.Module:
-    from peft import PeftModel, get_peft_model_state_dict
-
-    _check_patterns(model, spec, read_json(Path(folder, "adapter_config.json")))
-    try:
-        with memory_limit(_memory_for(spec)):
-            adapted: torch.nn.Module = PeftModel.from_pretrained(
-                model,
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
-                torch_device="cpu",  # or peft takes a GPU where there is one, also one that was not asked for
-                autocast_adapter_dtype=False,  # or it turns an adapter in bfloat16 to float32, slow on a GPU
-            )
-        with safe_open(Path(folder, "adapter_model.safetensors"), framework="pt") as file:
-            stored = set(file.keys())
-    except _UNLOADABLE as error:
-        raise ModelUnusable(
-            f"The adapter {spec.label!r} does not fit its base ({_first_line(error)}). Name the base that it was "
-            "trained on."
-        ) from error
-    # peft leaves what the file lacks as it was made, with a warning at most.
-    expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    _refuse_gaps(f"The adapter {spec.label!r}", {"missing_keys": set(expected) - stored})
-    return adapted
-
-
 def _memory_for(spec: ModelSpec) -> int:
     """What loading may allocate [bytes]: the weights in a type of twice or four times the size, and room to work in."""
     files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
     stored_bytes: int = sum(path.stat().st_size for path in files)
     return 4 * stored_bytes + _ROOM_BYTES
-
-
-def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, Any]) -> None:
-    """Raise `ModelUnusable` if a pattern by which an adapter names layers does not end: peft matches each with all."""
-    names = [name for name, _ in model.named_modules()]
-    seconds = settings.number("template_seconds")
-    too_slow = ModelUnusable(
-        f"The adapter {spec.label!r} names its layers by a pattern that takes longer than {seconds:g} seconds to "
-        "match. Merge it into its base."
-    )
-    try:
-        with time_limit(seconds, too_slow):
-            for pattern in _patterns(config):
-                matcher = re.compile(rf"(^|.*\.)(?:{pattern})($|\..*)")
-                for name in names:
-                    matcher.fullmatch(name)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ModelUnusable(
-            f"The adapter {spec.label!r} names its layers by a broken pattern ({error}). Merge it into its base."
-        ) from error
-
-
-def _patterns(config: dict[str, Any]) -> Iterator[str]:
-    for key, value in config.items():
-        if key.endswith(("_modules", "_pattern", "_parameters")) or key == "modules_to_save":
-            yield from [value] if isinstance(value, str) else (part for part in value or () if isinstance(part, str))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

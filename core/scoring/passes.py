@@ -2,7 +2,7 @@
 
 Where base and reference miss the same examples, or one misses some of the other's, both read one file. A reference
 that is an adapter on exactly this base then takes no pass of its own: the weights are loaded once, and every batch is
-computed with the adapter and without.
+computed with the adapter and without. Where switching it off does not give the base back, each model takes a pass.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.jobs import Job
+from core.models.adapter_facts import base_change
 from core.models.resolving import ModelSpec
 from core.scoring.example_chunks import ExampleFile
 from core.scoring.loss_shards import FinishedRows
+from core.spool import write_durably
+
+_APART = "apart.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,36 @@ class Pass:
         return wanted - int(self.waiting_rows().sum()), wanted
 
 
-def share_weights(base: ModelSpec, reference: ModelSpec) -> bool:
+def is_adapter_on(base: ModelSpec, reference: ModelSpec) -> bool:
     """Whether the reference is an adapter on exactly this base."""
     return bool(reference.adapter and not base.adapter and reference.path == base.path)
+
+
+def share_weights(base: ModelSpec, reference: ModelSpec) -> bool:
+    """Whether one set of weights serves both: the reference is an adapter on this base, and its files say nothing of
+    what would remain when it is switched off."""
+    return is_adapter_on(base, reference) and base_change(reference) is None
+
+
+def keep_apart(job: Job) -> None:
+    """Record that the job's models take a pass each: with the adapter off, the base's own losses did not come out."""
+    write_durably(job.folder / _APART, [b"With its adapter off, the reference did not give the base's own losses."])
+
+
+def are_apart(job: Job) -> bool:
+    """Whether `keep_apart` was said of the job."""
+    return (job.folder / _APART).exists()
+
+
+def why_apart(job: Job) -> str | None:
+    """Why base and reference take a pass each although one is an adapter on the other; None where they do not."""
+    specs = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
+    if len(specs) < 2 or not is_adapter_on(specs["base"], specs["reference"]):
+        return None
+    change = base_change(specs["reference"])
+    if change is None and are_apart(job):
+        change = "does not give the base's own losses when it is switched off"
+    return change and f"base and reference take a pass each: the adapter {specs['reference'].label!r} {change}"
 
 
 def plan_passes(job: Job) -> list[Pass]:
@@ -92,7 +123,7 @@ def plan_passes(job: Job) -> list[Pass]:
         examples = largest if together else files[role]
         wanted = np.isin(examples.ids, files[role].ids, assume_unique=True)
         sides.append((examples, Side(role, spec, wanted, FinishedRows(job, role, examples.ids))))
-    if together and len(sides) == 2 and share_weights(specs["base"], specs["reference"]):
+    if together and len(sides) == 2 and not are_apart(job) and share_weights(specs["base"], specs["reference"]):
         return [Pass(largest, tuple(side for _, side in sides), False)]
     last = len(sides) - 1
     return [Pass(examples, (side,), together and turn < last) for turn, (examples, side) in enumerate(sides)]

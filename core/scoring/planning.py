@@ -13,6 +13,7 @@ from core.devices import resolve_device, resolve_dtype
 from core.encoding_spec import EncodingSpec
 from core.errors import ModelUnusable, NameTaken, NoUsableRows
 from core.jobs import Job, create_job
+from core.models.adapter_facts import check_repeatable
 from core.models.config_facts import window_length
 from core.models.resolving import (
     PROVENANCE,
@@ -133,6 +134,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     row_count, unique_examples = _count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     reference = resolve_model(request.reference, store.workspace, base)
+    for spec in (base, reference):
+        check_repeatable(spec)
     notices = compare_models(base, reference)
     encoding, template_sentence = resolve_encoding(store, base, reference, request)
     device = resolve_device(request.device)

@@ -13,18 +13,23 @@ from core.engine.loss_engine import LossEngine
 from core.engine.response_loss import ResponseScorer, measure_noise
 from core.errors import JobCancelled
 from core.jobs import Job
-from core.models.loading import load_model
+from core.models.loading import load_model, load_with_base
 from core.models.resolving import ModelSpec
 from core.models.vocabulary import readable_ids, without_unreadable
 from core.scoring.encoding_ahead import EncoderProcesses
 from core.scoring.example_chunks import CHUNK_ROWS, Chunk, id_texts
 from core.scoring.leases import Lease, take_lease
 from core.scoring.loss_shards import ShardWriter
-from core.scoring.passes import Pass
+from core.scoring.passes import Pass, keep_apart
 from core.scoring.progress import Tally
 from core.spool import write_durably
 
 log = logging.getLogger("worker")
+
+
+class BaseNotKept(Exception):
+    """With its adapter off, the reference does not give the base's own losses: each model is to take a pass."""
+
 
 _LEAST_CHUNK_ROWS = 256
 _CHUNKS_A_PROCESS = 8
@@ -55,7 +60,10 @@ class ScoringProcess:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        """Until nothing is missing, or what is missing is worked on by others and gets done; returns tokens."""
+        """Until nothing is missing, or what is missing is worked on by others and gets done; returns tokens.
+
+        Raises `BaseNotKept`, with nothing computed and said of the job, if its passes are to be planned anew.
+        """
         while True:
             left = [index for index, one in enumerate(self._passes) if self._missing(one)]
             if not left:
@@ -83,7 +91,11 @@ class ScoringProcess:
         writers = [ShardWriter(self._job, side.role, self._number) for side in one.sides]
         ahead = encoding_processes(self._device)
         with EncoderProcesses(self._job, one.examples, ahead, lambda: self._check(one)) as encoders:
-            engines = self._load(one)
+            try:
+                engines = self._load(one)
+            except BaseException:
+                self._leases.popitem()[1].release()
+                raise
             scorer = ResponseScorer(engines, batch_budget(self._device), log.info)
             readable = readable_ids(ModelSpec(**self._job.request["base"]), *(side.spec for side in one.sides))
             for chunk, rows in encoders.encoded(chain([first], chunks), one.keeps):
@@ -120,7 +132,13 @@ class ScoringProcess:
     def _load(self, one: Pass) -> list[LossEngine]:
         """The pass's models, on one set of weights."""
         dtype = self._job.request["dtype"]
-        model = load_model(one.loaded, dtype, self._device)
+        if len(one.sides) > 1:
+            model, gives_base = load_with_base(one.loaded, dtype, self._device)
+            if not gives_base:
+                keep_apart(self._job)
+                raise BaseNotKept
+        else:
+            model = load_model(one.loaded, dtype, self._device)
         engines = [LossEngine(model, without_adapter=side.spec.adapter is None) for side in one.sides]
         for side, engine in zip(one.sides, engines, strict=True):
             log.info("%s: %s on %s in %s", side.role, side.spec.label, self._device, dtype)

@@ -11,13 +11,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from core.devices import process_environment
 from core.errors import CurationError, JobCancelled, JobFailed
 from core.jobs import Job
-from core.scoring.passes import Pass, plan_passes
+from core.scoring.passes import Pass, are_apart, plan_passes, why_apart
 from core.scoring.progress import Tally, progress_of
 from core.spool import write_whole
 from core.worker_log import log_for_people
@@ -38,11 +39,18 @@ def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lo
     processes = [_start(job, number, count, device, lock) for number in range(count)]
     began_with = [one.count()[0] for one in passes]
     told: set[int] = set()
+    were_apart = are_apart(job)
     while any(process.poll() is None for process in processes):
         _tell_of_the_dead(processes, told)
-        _report(job, passes, began_with, count)
+        tallies = _tallies(job, count)
+        if are_apart(job) != were_apart:  # looked at after the tallies, which may speak of passes planned anew
+            log.info("%s", why_apart(job))
+            were_apart, passes = True, plan_passes(job)
+            began_with = [one.count()[0] for one in passes]
+        _report(job, passes, began_with, tallies)
         time.sleep(_LOOK_SECONDS)
     _tell_of_the_dead(processes, told)
+    passes = plan_passes(job) if are_apart(job) != were_apart else passes
     for one in passes:
         one.refresh()
     missing = [one for one in passes if one.waiting_rows().any()]
@@ -73,8 +81,7 @@ def _tell_of_the_dead(processes: list[subprocess.Popen[bytes]], told: set[int]) 
             log.info("process %s was stopped by signal %s; what it had left is free for the others", number, -status)
 
 
-def _report(job: Job, passes: list[Pass], began_with: list[int], count: int) -> None:
-    tallies = _tallies(job, count)
+def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[Tally]) -> None:
     if not tallies:
         return
     index = min(tally.pass_index for tally in tallies)
@@ -108,7 +115,7 @@ def main(arguments: list[str]) -> int:
     """Be one of a job's processes; exit 0 when nothing is left, 1 when cancelled, failed or left alone."""
     parent = os.getppid()
     log_for_people(log)
-    from core.scoring.process import ScoringProcess
+    from core.scoring.process import BaseNotKept, ScoringProcess
 
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
 
@@ -121,8 +128,14 @@ def main(arguments: list[str]) -> int:
         if os.getppid() != parent:
             raise JobCancelled("The worker that started this process is gone.")
 
-    try:
+    def work() -> None:
         ScoringProcess(job, plan_passes(job), device, write, number, count, check).run()
+
+    try:
+        with suppress(BaseNotKept):
+            work()
+            return 0
+        work()
         return 0
     except JobCancelled:
         return 1

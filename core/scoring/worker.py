@@ -5,11 +5,12 @@ Nothing here imports torch: the process that watches needs none.
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from core.devices import resolve_device, scoring_processes
 from core.jobs import Job
-from core.scoring.passes import Pass, plan_passes
+from core.scoring.passes import Pass, plan_passes, why_apart
 from core.scoring.processes import score_by_processes
 from core.scoring.progress import Tally, progress_of
 
@@ -25,12 +26,7 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     began = time.monotonic()
     for notice in job.request["description"].get("notices", ()):
         log.info("%s", notice)
-    passes = plan_passes(job)
-    for one in passes:
-        one.refresh()
-        for side in one.sides:
-            waiting, total = int(side.waiting().sum()), int(side.wanted.sum())
-            log.info("%s: %s of %s examples to compute", side.role, f"{waiting:,}", f"{total:,}")
+    passes = _planned(job)
     tokens = 0
     if any(one.waiting_rows().any() for one in passes):
         # Resolved here and not when the job was made: a job's folder may be worked on by another machine.
@@ -50,8 +46,21 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     }
 
 
+def _planned(job: Job) -> list[Pass]:
+    """The job's passes, with a word for people on each."""
+    passes = plan_passes(job)
+    if reason := why_apart(job):
+        log.info("%s", reason)
+    for one in passes:
+        one.refresh()
+        for side in one.sides:
+            waiting, total = int(side.waiting().sum()), int(side.wanted.sum())
+            log.info("%s: %s of %s examples to compute", side.role, f"{waiting:,}", f"{total:,}")
+    return passes
+
+
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
-    from core.scoring.process import ScoringProcess
+    from core.scoring.process import BaseNotKept, ScoringProcess
 
     began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
 
@@ -59,4 +68,6 @@ def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
         done, total = began_with[tally.pass_index]
         job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 
-    return ScoringProcess(job, passes, device, report).run()
+    with suppress(BaseNotKept):  # and what was loaded is let go of with it
+        return ScoringProcess(job, passes, device, report).run()
+    return _score_alone(job, _planned(job), device)

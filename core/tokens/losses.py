@@ -33,8 +33,8 @@ class TokenLosses:
     base: tuple[float | None, ...]
     reference: tuple[float | None, ...]
     cut_characters: int = 0
-    roles: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
 
     @property
     def differences(self) -> tuple[float | None, ...]:
@@ -169,7 +169,7 @@ def _token_losses(fields: Mapping[str, Any], nlls: Mapping[str, list[float | Non
     base, reference = (tuple(nlls[role]) for role in ROLES)
     scored = tuple(bool(flag) for flag in fields["scored"])
     roles = tuple(fields.get("roles", ()))
-    return TokenLosses(tuple(fields["pieces"]), scored, base, reference, fields["cut_characters"], roles)
+    return TokenLosses(tuple(fields["pieces"]), scored, base, reference, fields["cut_characters"], roles=roles)
 
 
 def _nll_sum(scored: tuple[bool, ...], losses: tuple[float | None, ...]) -> float | None:

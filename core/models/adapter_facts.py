@@ -1,0 +1,132 @@
+"""What an adapter's files say, before any library reads them: what it does to its base, and its rows of tokens.
+
+Nothing here imports torch: planning, estimates and the store ask too.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnusable
+from core.models.folder_check import read_json
+from core.models.resolving import ModelSpec
+from core.models.weight_files import tensor_shapes
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_TAKEN_FROM_BASE = ("pissa", "olora")
+"""Beginnings that peft takes out of the base's weights whenever it loads the adapter, the same each time."""
+_NOT_REPEATABLE = ("pissa_niter_", "corda", "loftq", "lora_ga")
+"""Beginnings that were taken out of the base at random, or by data: peft cannot take out the same again."""
+_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "lm_head", "embed_out")
+"""Names of the modules with a row a token, of the common architectures."""
+_OF_ADAPTER = re.compile(r"\.(lora_\w+|token_adapter|trainable_tokens_\w+)(\.|$)")
+_PREFIX = "base_model.model."
+
+
+def takes_from_base(folder: Path) -> bool:
+    """Whether peft takes the adapter's beginning out of the base's weights when it loads it (PiSSA, OLoRA)."""
+    return _beginning(folder).startswith(_TAKEN_FROM_BASE)
+
+
+def check_repeatable(spec: ModelSpec) -> None:
+    """Raise `ModelUnusable` if the weights that the adapter was trained on cannot be made again from its files."""
+    beginning = _beginning(Path(spec.adapter)) if spec.adapter else ""
+    if beginning.startswith(_NOT_REPEATABLE):
+        raise ModelUnusable(
+            f"The adapter {spec.label!r} began with a part of its base that its files do not hold (init_lora_weights "
+            f"{beginning[:40]}), so its trained weights cannot be made again. Convert it where it was trained, with "
+            "peft's save_pretrained(path_initial_model_for_weight_conversion=...), or merge it there."
+        )
+
+
+def base_change(spec: ModelSpec) -> str | None:
+    """Why the base under an adapter is not what is left with the adapter switched off, to follow its name; None where
+    nothing in its files says so, or where there is no adapter. Raises `ModelUnusable` for damaged files."""
+    if spec.adapter is None:
+        return None
+    folder = Path(spec.adapter)
+    config = read_json(folder / ADAPTER_CONFIG)
+    beginning, bias = _beginning(folder), config.get("bias") or "none"
+    if beginning.startswith((*_TAKEN_FROM_BASE, *_NOT_REPEATABLE)):
+        return f"takes its beginning out of the base's weights (init_lora_weights {beginning[:40]})"
+    if bias != "none":
+        return f"replaces biases of the base (bias {str(bias)[:40]})"
+    base_rows = _config_rows(Path(spec.path))
+    if base_rows and (rows := wanted_rows(folder, base_rows)) != base_rows:
+        return f"has {rows:,} tokens, the base {base_rows:,}"
+    if brought := next(_base_tensors(folder, config), None):
+        return f"brings weights of the base ({brought[:80]})"
+    return None
+
+
+def wanted_rows(folder: Path, base_rows: int) -> int:
+    """How many tokens the model must have rows for, whose base has `base_rows`, before the adapter fits on it.
+
+    The adapter's own embeddings or head say so. Where it has none, rows are added for a larger tokenizer beside it, as
+    peft's auto classes do, and for the tokens that it trains. Raises `ModelUnusable` if the adapter's own rows differ.
+    """
+    found = dict(_rows(tensor_shapes(folder / ADAPTER_WEIGHTS)))
+    if not found:
+        return max(base_rows, tokenizer_size(folder), *(index + 1 for index in trained_tokens(folder)))
+    if len(set(found.values())) > 1:
+        fewest, most = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+        raise ModelUnusable(
+            f"The adapter in {folder} has {found[most]:,} rows in {most} and {found[fewest]:,} in {fewest}, where one "
+            "number of tokens is expected. Save it again, or merge it into its base."
+        )
+    return next(iter(found.values()))
+
+
+def trained_tokens(folder: Path) -> list[int]:
+    """Ids of the tokens that an adapter trains alone (peft's trainable_token_indices)."""
+    told = read_json(folder / ADAPTER_CONFIG).get("trainable_token_indices") or []
+    parts = told.values() if isinstance(told, dict) else [told]
+    return sorted({index for part in parts if isinstance(part, list) for index in part if isinstance(index, int)})
+
+
+def tokenizer_size(folder: Path) -> int:
+    """How many tokens the tokenizer of a folder has, added ones included; 0 where there is none."""
+    tokenizer = read_json(folder / "tokenizer.json")
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    texts = list(vocabulary) if isinstance(vocabulary, dict) else [entry[0] for entry in _lists(vocabulary) if entry]
+    added = tokenizer.get("added_tokens")
+    texts += [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    return len({text for text in texts if isinstance(text, str)})
+
+
+def _beginning(folder: Path) -> str:
+    return str(read_json(folder / ADAPTER_CONFIG).get("init_lora_weights", "")).lower()
+
+
+def _rows(shapes: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, int]]:
+    """Tensors that have a row a token, and how many rows."""
+    for name, shape in shapes.items():
+        parts = name.split(".")
+        if len(shape) != 2 or not any(part in _EMBEDDINGS for part in parts):
+            continue
+        if parts[-1] == "lora_embedding_A":
+            yield name, shape[1]
+        elif parts[-1] == "weight" and "lora_A" not in parts:
+            yield name, shape[0]
+
+
+def _lists(value: Any) -> Iterator[list[Any]]:
+    yield from (entry for entry in value if isinstance(entry, list)) if isinstance(value, list) else ()
+
+
+def _base_tensors(folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    """Names of the tensors in an adapter's file that peft writes over the base's own."""
+    trained = config.get("modules_to_save") or []
+    for name in tensor_shapes(folder / ADAPTER_WEIGHTS):
+        module = name.removeprefix(_PREFIX).rpartition(".")[0].split(".")
+        is_trained = any(part in trained for part in module) and "original_module" not in module
+        if not _OF_ADAPTER.search(name) and not is_trained:
+            yield name.removeprefix(_PREFIX)
+
+
+def _config_rows(folder: Path) -> int | None:
+    config = read_json(folder / "config.json")
+    rows = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    return rows if isinstance(rows, int) else None
