@@ -61,9 +61,10 @@ def _history(value: Any) -> list[Message]:
 
 def _system(record: RecordValues) -> Message:
     system = record["system"]
-    if isinstance(system, dict | list):  # Gemini's instruction, Anthropic's blocks
-        turn = {"content": system.get("parts") or system} if isinstance(system, dict) else {"content": system}
-        return Message("system", "".join(read_content(turn["content"], "system", record.notices).texts))
+    parts = system.get("parts") if isinstance(system, dict) else system
+    if isinstance(parts, list) and parts and all(isinstance(part, dict) for part in parts):
+        # Gemini's instruction and Anthropic's blocks
+        return Message("system", "".join(read_content(parts, "system", record.notices).texts))
     return Message("system", read_text(system, "system"))
 
 
@@ -72,16 +73,16 @@ def _answer(record: RecordValues, field: str) -> Message:
 
 
 def _answer_text(value: Any, field: str, notices: list[str]) -> str:
-    """An answer's text; of a list of answers the first. Raises `RecordUnusable` for what is no text."""
-    if isinstance(value, list):
-        texts = [_answer_text(item, field, notices) for item in value]
-        if len(set(texts)) > 1:
-            notices.append(f"several texts in {field}, of which the first is read")
-        return texts[0] if texts else ""
+    """An answer's text; of a list of texts the first. Raises `RecordUnusable` for what is no text."""
     if isinstance(value, dict):
-        text = first_of(value, ("text", "content", "value", "answer"))
-        if text is not None:
-            return _answer_text(text, field, notices)
+        text = first_of(value, ("text", "content", "value"))
+        if text == []:
+            return ""  # SQuAD has no answer to some questions
+        value = value if text is None else text
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        if len(set(value)) > 1:
+            notices.append(f"several texts in {field}, of which the first is read")
+        value = value[0]
     return read_text(value, field)
 
 

@@ -38,7 +38,8 @@ class FormatField:
 
     def value(self, fields: Fields) -> Any:
         """Its value in a record, else None."""
-        return fields.get(self.found_in(fields))
+        name = self.found_in(fields)
+        return fields[name] if name else None
 
     def is_in(self, fields: Fields) -> bool:
         """Whether a record has it, be it empty."""

@@ -92,8 +92,8 @@ def _read_turn(turn: Any, place: str, notices: list[str]) -> list[Message]:
 def _speaker(turn: dict[str, Any], place: str) -> tuple[str, str]:
     """Who speaks, as written in small letters, and the role that it is."""
     name = next((turn[key] for key in _SPEAKERS if turn.get(key)), None)
-    if isinstance(name, dict):
-        name = name.get("role")
+    if isinstance(name, dict) and name.get("role"):
+        name = name["role"]
     if name is None and turn.get("parts"):
         name = "user"  # Gemini's rule
     if name is None:

@@ -274,7 +274,7 @@ _MISSING: tuple[tuple[str, bytes], ...] = (
     ("an error message", b'{"error":{"code":429}}'),
 )
 
-_NO_TEXTS = ("true", "false", "[]", "{}", '["a"]', '{"text":"a"}', "[1]")
+_NO_TEXTS = ("true", "false", "[]", "{}", '["a",1]', '{"score":1}', "[1]")
 
 _WRONG_TYPE: tuple[tuple[str, bytes], ...] = (
     *((f"{value} for an answer", _answer(value)) for value in _NO_TEXTS),
@@ -380,6 +380,9 @@ _ODD_JSON: tuple[tuple[str, bytes, str], ...] = (
     ("a number too small", _answer("1e-999"), "0.0"),
     ("a huge number that nothing reads", _with('"id":' + "9" * 400), "a"),
     ("a fraction that nothing reads", _with('"score":0.25'), "a"),
+    ("a list of one text", _answer('["a"]'), "a"),
+    ("a list of two texts", _answer('["a","b"]'), "a"),
+    ("an object with a text", _answer('{"text":"a"}'), "a"),
     ("the last of two answers", b'{"question":"q","answer":"first","answer":"second"}', "second"),
     ("the last of two answers of other types", b'{"question":"q","answer":[1],"answer":"second"}', "second"),
     ("a field twice that nothing reads", _with('"x":1,"x":{"y":2}'), "a"),
@@ -518,7 +521,7 @@ _JSONL_FILES = (
     File(
         "a field that changes its type",
         "a.jsonl",
-        b'{"question":"q","answer":"a"}\n{"question":"q","answer":1}\n{"question":"q","answer":["a"]}\n'
+        b'{"question":"q","answer":"a"}\n{"question":"q","answer":1}\n{"question":"q","answer":[1]}\n'
         b'{"question":"q","answer":null}',
         (1, 2),
         [(3, "wrong type"), (4, "empty response")],
@@ -572,6 +575,11 @@ _TURN_CASES: tuple[tuple[str, bytes, str | None], ...] = (
     ("a list in a list for a text", _turns('{"role":"user","content":[["q"]]}', _SAID), "wrong type"),
     ("a turn without a role", _turns('{"content":"q"}', _SAID), "missing field"),
     ("an empty turn", _turns("{}", _SAID), "missing field"),
+    ("a turn whose text has a name nobody knows", _turns('{"role":"user","phrase":"q"}', _SAID), "missing field"),
+    ("no turn to train on", _turns(_USER, '{"role":"assistant","content":"a","weight":0}'), "no scored turn"),
+    ("an answer that is not wanted", b'{"label":false,' + _turns(_USER, _SAID)[1:], "unwanted answer"),
+    ("an answer that is wanted", b'{"label":true,' + _turns(_USER, _SAID)[1:], None),
+    ("a picture beside the turns", b'{"image":"a.png",' + _turns(_USER, _SAID)[1:], "not text"),
     ("an unknown role", _turns('{"role":"narrator","content":"q"}', _SAID), "unknown role"),
     ("a number for a role", _turns('{"role":7,"content":"q"}', _SAID), "unknown role"),
     ("an object for a role", _turns('{"role":{"a":1},"content":"q"}', _SAID), "unknown role"),
@@ -721,7 +729,7 @@ _PARQUET_FILES = (
     File(
         "lists for answers",
         "a.parquet",
-        _table(question=["q", "q"], answer=[["a"], []]),
+        _table(question=["q", "q"], answer=[[1], []]),
         refused="2 of 2 were rejected as 'wrong type'",
     ),
     File("booleans for answers", "a.parquet", _table(question=["q"], answer=[True]), refused="'wrong type'"),
