@@ -115,7 +115,8 @@ def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
         ) from error
     except (*UNLOADABLE, IndexError, AssertionError) as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} does not run on tokens alone ({first_line(error)}). Choose a causal language model."
+            f"The model {spec.label!r} does not run on tokens alone ({first_line(error)}). Choose a causal language "
+            "model."
         ) from error
     if to_the_right:
         raise ModelUnusable(
