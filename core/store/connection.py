@@ -14,7 +14,7 @@ from core.errors import CurationError, SettingInvalid, StoreUnusable, WorkspaceL
 from core.ownership import LOCK, not_writable
 from core.store.files import database_path, log_path
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 SCRATCH = "scratch"
 """Name of the database in memory that stands beside the file."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")
