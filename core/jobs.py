@@ -9,6 +9,7 @@
     cancel              there when someone asked it to stop
     shards/*.arrow      score: finished losses
     apart.txt           score: there when base and reference cannot be computed on one set of weights
+    earlier-shards-checked  there when shards of an earlier version were looked at
     noise-*.txt         score: how far a model's losses move by computing alone [nats per token]
     encoded/ leases/    score, while it runs: tokens kept for the second model; who works on which chunk
     processes/*.json    score: how far each of several processes is

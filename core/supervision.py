@@ -17,6 +17,7 @@ from core.file_hash import file_sha256
 from core.jobs import Job, all_jobs, join_or_start, start_worker, unfinished
 from core.models.resolving import PROVENANCE, ModelSpec, trained_examples
 from core.near_duplicates.jobs import take_in_near_duplicates
+from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import (
     ROLES,
     ScorePlan,
@@ -62,8 +63,12 @@ def advance_job(store: Store, job: Job) -> None:
     """`advance` for one job."""
     # The outcome is looked at before the shards: a job that has one writes no more of them.
     outcome = job.outcome
+    dropped = drop_unsound_shards(job)
     if job.kind == "score":
         _ingest(store, job)
+    if dropped and outcome and outcome["state"] == "done":
+        outcome = {**outcome, "state": "failed", "message": _dropped(dropped)}
+        job.finish(outcome)
     if outcome is None:
         return
     if outcome["state"] == "done":
@@ -156,6 +161,13 @@ def _ingest(store: Store, job: Job) -> None:
         noise = job.folder / f"noise-{part['role']}.txt"
         if noise.exists():
             store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
+
+
+def _dropped(roles: list[str]) -> str:
+    return (
+        f"An earlier version computed losses of this job ({', '.join(roles)}) that are or may be another model's; they "
+        "were dropped. Score again to compute them."
+    )
 
 
 def _finish(store: Store, job: Job) -> None:

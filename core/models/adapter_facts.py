@@ -22,6 +22,7 @@ _EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "lm_head", 
 """Names of the modules with a row a token, of the common architectures."""
 _OF_ADAPTER = re.compile(r"\.(lora_\w+|token_adapter|trainable_tokens_\w+)(\.|$)")
 _PREFIX = "base_model.model."
+_WRAPPERS = ("base_layer", "original_module")
 
 
 def takes_from_base(folder: Path) -> bool:
@@ -29,35 +30,60 @@ def takes_from_base(folder: Path) -> bool:
     return _beginning(folder).startswith(_TAKEN_FROM_BASE)
 
 
+def is_repeatable(folder: Path) -> bool:
+    """Whether the weights that the adapter was trained on can be made again from its files and its base."""
+    return not _beginning(folder).startswith(_NOT_REPEATABLE)
+
+
 def check_repeatable(spec: ModelSpec) -> None:
-    """Raise `ModelUnusable` if the weights that the adapter was trained on cannot be made again from its files."""
-    beginning = _beginning(Path(spec.adapter)) if spec.adapter else ""
-    if beginning.startswith(_NOT_REPEATABLE):
+    """Raise `ModelUnusable` unless the model has no adapter, or one that `is_repeatable`."""
+    if spec.adapter and not is_repeatable(Path(spec.adapter)):
         raise ModelUnusable(
             f"The adapter {spec.label!r} began with a part of its base that its files do not hold (init_lora_weights "
-            f"{beginning[:40]}), so its trained weights cannot be made again. Convert it where it was trained, with "
-            "peft's save_pretrained(path_initial_model_for_weight_conversion=...), or merge it there."
+            f"{_beginning(Path(spec.adapter))[:40]}), so its trained weights cannot be made again. Convert it where it "
+            "was trained, with peft's save_pretrained(path_initial_model_for_weight_conversion=...), or merge it there."
         )
 
 
 def base_change(spec: ModelSpec) -> str | None:
     """Why the base under an adapter is not what is left with the adapter switched off, to follow its name; None where
-    nothing in its files says so, or where there is no adapter. Raises `ModelUnusable` for damaged files."""
+    its config and the shapes of its weights say nothing of it. Raises `ModelUnusable` for damaged files."""
     if spec.adapter is None:
         return None
-    folder = Path(spec.adapter)
-    config = read_json(folder / ADAPTER_CONFIG)
-    beginning, bias = _beginning(folder), config.get("bias") or "none"
+    if change := weights_change(Path(spec.adapter)):
+        return change
+    base_rows = _config_rows(Path(spec.path))
+    if base_rows and (rows := wanted_rows(Path(spec.adapter), base_rows)) != base_rows:
+        return f"has {rows:,} tokens, the base {base_rows:,}"
+    return None
+
+
+def weights_change(folder: Path) -> str | None:
+    """What an adapter's config says that it does to weights of its base, to follow its name, or None."""
+    beginning, bias = _beginning(folder), read_json(folder / ADAPTER_CONFIG).get("bias") or "none"
     if beginning.startswith((*_TAKEN_FROM_BASE, *_NOT_REPEATABLE)):
         return f"takes its beginning out of the base's weights (init_lora_weights {beginning[:40]})"
-    if bias != "none":
-        return f"replaces biases of the base (bias {str(bias)[:40]})"
-    base_rows = _config_rows(Path(spec.path))
-    if base_rows and (rows := wanted_rows(folder, base_rows)) != base_rows:
-        return f"has {rows:,} tokens, the base {base_rows:,}"
-    if brought := next(_base_tensors(folder, config), None):
-        return f"brings weights of the base ({brought[:80]})"
-    return None
+    return None if bias == "none" else f"replaces biases of the base (bias {str(bias)[:40]})"
+
+
+def brought_weights(folder: Path) -> dict[str, str]:
+    """The tensors in an adapter's file that peft writes over the base's own: their names there, and in the base."""
+    trained = read_json(folder / ADAPTER_CONFIG).get("modules_to_save") or []
+    brought = {}
+    for name in tensor_shapes(folder / ADAPTER_WEIGHTS):
+        *module, tensor = name.removeprefix(_PREFIX).split(".")
+        is_trained = any(part in trained for part in module) and "original_module" not in module
+        if not _OF_ADAPTER.search(name) and not is_trained:
+            brought[name] = ".".join([*(part for part in module if part not in _WRAPPERS), tensor])
+    return brought
+
+
+def lacks_rows(spec: ModelSpec) -> bool:
+    """Whether an adapter has tokens that neither its base nor its own weights have rows for."""
+    if spec.adapter is None or not (base_rows := _config_rows(Path(spec.path))):
+        return False
+    has_own = any(_rows(tensor_shapes(Path(spec.adapter, ADAPTER_WEIGHTS))))
+    return not has_own and wanted_rows(Path(spec.adapter), base_rows) != base_rows
 
 
 def wanted_rows(folder: Path, base_rows: int) -> int:
@@ -116,17 +142,8 @@ def _lists(value: Any) -> Iterator[list[Any]]:
     yield from (entry for entry in value if isinstance(entry, list)) if isinstance(value, list) else ()
 
 
-def _base_tensors(folder: Path, config: dict[str, Any]) -> Iterator[str]:
-    """Names of the tensors in an adapter's file that peft writes over the base's own."""
-    trained = config.get("modules_to_save") or []
-    for name in tensor_shapes(folder / ADAPTER_WEIGHTS):
-        module = name.removeprefix(_PREFIX).rpartition(".")[0].split(".")
-        is_trained = any(part in trained for part in module) and "original_module" not in module
-        if not _OF_ADAPTER.search(name) and not is_trained:
-            yield name.removeprefix(_PREFIX)
-
-
 def _config_rows(folder: Path) -> int | None:
     config = read_json(folder / "config.json")
-    rows = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    text = config.get("text_config")
+    rows = config.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
     return rows if isinstance(rows, int) else None

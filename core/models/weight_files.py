@@ -42,6 +42,18 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelUnusable(f"The weights {path} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
+def tensor_content(path: Path, name: str) -> tuple[str, bytes] | None:
+    """A tensor's kind of number, as safetensors calls it, and its bytes; None if the file has none of that name."""
+    if name not in tensor_shapes(path):
+        return None
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        tensor = json.loads(file.read(length))[name]
+        begin, end = tensor["data_offsets"]
+        file.seek(8 + length + begin)
+        return str(tensor["dtype"]), file.read(end - begin)
+
+
 def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
     if not isinstance(table, dict):
         raise ValueError("its table of tensors is no JSON object")

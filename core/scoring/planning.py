@@ -213,6 +213,7 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "device": plan.request.device,
         "dtype": plan.dtype,
         "parts": parts,
+        "asks_base": True,  # earlier versions took what is left of an adapter's base for the base
         "then": list(then),
     }
     dataset = plan.request.dataset

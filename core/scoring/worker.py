@@ -10,6 +10,7 @@ from typing import Any
 
 from core.devices import resolve_device, scoring_processes
 from core.jobs import Job
+from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.passes import Pass, plan_passes, why_apart
 from core.scoring.processes import score_by_processes
 from core.scoring.progress import Tally, progress_of
@@ -26,6 +27,8 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     began = time.monotonic()
     for notice in job.request["description"].get("notices", ()):
         log.info("%s", notice)
+    for role in drop_unsound_shards(job, at_work=True):
+        log.info("%s: losses of an earlier version were dropped, since they may be wrong", role)
     passes = _planned(job)
     tokens = 0
     if any(one.waiting_rows().any() for one in passes):

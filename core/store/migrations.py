@@ -11,8 +11,9 @@ from core.spool import sync_folder
 from core.store.connection import STORE_VERSION, connect, fetch_all
 from core.store.files import database_path, log_path
 from core.store.scored_table import build_scored_table
+from core.store.unsound_losses import drop_unsound_losses
 
-_MIGRATIONS = {
+_MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         "CREATE TABLE trained_example (model_fingerprint VARCHAR NOT NULL, example_id UUID NOT NULL)",
         "CREATE TABLE token_loss (loss_set_id INTEGER NOT NULL, example_id UUID NOT NULL, tokens VARCHAR NOT NULL)",
@@ -35,13 +36,17 @@ _MIGRATIONS = {
 }
 """Statements that bring a store from the version that is the key to the next one."""
 
+_CHANGES = {3: drop_unsound_losses}
+"""What no statement says, done after those of that version; each returns sentences for people."""
 
-def open_database(workspace: Path) -> duckdb.DuckDBPyConnection:
-    """The workspace's database in this program's version, migrated if it is older. Raises `StoreUnusable`."""
+
+def open_database(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, list[str]]:
+    """The workspace's database in this program's version, migrated if it is older, and sentences for people on what
+    that changed. Raises `StoreUnusable`."""
     path = database_path(workspace)
     connection, version = connect(workspace)
     if version == STORE_VERSION:
-        return connection
+        return connection, []
     connection.close()
     if version not in _MIGRATIONS:
         raise StoreUnusable(
@@ -51,14 +56,14 @@ def open_database(workspace: Path) -> duckdb.DuckDBPyConnection:
     copy = _put_copy_aside(path, version)
     connection, _ = connect(workspace)
     try:
-        _migrate(connection, version)
+        notices = _migrate(connection, version, workspace)
     except duckdb.Error as error:
         connection.close()
         raise StoreUnusable(
             f"The store {path} could not be brought to version {STORE_VERSION} ({str(error).splitlines()[0]}). "
             f"Nothing was changed; a copy is in {copy}."
         ) from error
-    return connection
+    return connection, notices
 
 
 def _put_copy_aside(path: Path, version: int) -> Path:
@@ -85,13 +90,17 @@ def _put_copy_aside(path: Path, version: int) -> Path:
     return copy
 
 
-def _migrate(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+def _migrate(connection: duckdb.DuckDBPyConnection, version: int, workspace: Path) -> list[str]:
     """All steps in one transaction, then every run's scored table with the columns of this version."""
+    notices: list[str] = []
     fetch_all(connection, "BEGIN")
     for step in range(version, STORE_VERSION):
         for statement in _MIGRATIONS[step]:
             fetch_all(connection, statement)
+        if change := _CHANGES.get(step):
+            notices += change(connection, workspace)
     for (run_id,) in fetch_all(connection, "SELECT run_id FROM run"):
         build_scored_table(connection, run_id)
     fetch_all(connection, "UPDATE store_version SET version = ?", [STORE_VERSION])
     fetch_all(connection, "COMMIT")
+    return notices

@@ -35,7 +35,7 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
         # Opened for writing, what a damaged log still holds would be taken into the file and the rest thrown away.
         if path.exists() and not (record.closed and from_file):
             check_whole(workspace, changes_on_disk(path), record)
-    connection = open_database(workspace)
+    connection, migrated = open_database(workspace)
     changes = count_changes(connection)
     if record:
         try:
@@ -45,7 +45,8 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
             raise
     write_record(workspace, changes, closed=False)
     lacking = missing_by_set(connection)
-    notices = [clock_notice(record)] if record else []
+    notices: list[str | None] = [clock_notice(record)] if record else []
+    notices += migrated
     notices += [_lacks_losses(label, count) for label, count in lacking]
     return OpenedStore(connection, changes, from_file, bool(lacking), tuple(filter(None, notices)))
 

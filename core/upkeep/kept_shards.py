@@ -4,6 +4,7 @@ losses that the store has lost come back from them."""
 from core.errors import StoreUnusable
 from core.file_hash import file_sha256
 from core.jobs import Job, all_jobs
+from core.scoring.earlier_shards import drop_unsound_shards
 from core.spool import read_shard
 from core.store import Store
 
@@ -36,6 +37,7 @@ def loss_set_of(store: Store, job: Job, role: str) -> int:
 def _look_after(store: Store, job: Job) -> list[str]:
     if job.kind != "score" or not job.shards:
         return []
+    drop_unsound_shards(job)
     proved = job.is_settled and store.opened.from_file and store.changes == store.opened.changes
     notices: list[str] = []
     restored = 0

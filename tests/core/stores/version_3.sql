@@ -1,3 +1,4 @@
+-- The schema of store version 3, as release 0.5.0 made it.
 -- The store's tables. Losses are keyed by content (example_id) and by what computed them (loss_set), never by a
 -- position in a file: relabelling, reordering or re-importing rows keeps them.
 

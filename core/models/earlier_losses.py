@@ -1,0 +1,97 @@
+"""Losses of versions up to 0.5.0 that came from other weights than their model's.
+
+Those versions took a reference's adapter off and called what remained the base. They also let peft begin an adapter
+anew from a base in the wrong precision or at random, and left tokens out that it brings.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from core.errors import ModelUnusable
+from core.models.adapter_facts import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    brought_weights,
+    is_repeatable,
+    lacks_rows,
+    takes_from_base,
+    weights_change,
+)
+from core.models.folder_check import weight_files
+from core.models.known_hashes import content_hash
+from core.models.resolving import ModelSpec
+from core.models.weight_files import tensor_content
+
+
+def unsound_roles(models: Mapping[str, ModelSpec], dtype: str, workspace: Path) -> dict[str, str]:
+    """Of the models by role that were scored together in `dtype`, those whose losses are or may be wrong: for each role
+    why, a sentence's part. An adapter that is gone or has changed since cannot be asked: its base counts as wrong."""
+    unsound = {}
+    base, reference = models.get("base"), models.get("reference")
+    for role, spec in models.items():
+        found = _as_it_was(spec, base if role == "reference" else None, workspace)
+        if found and (reason := _wrong_itself(found, dtype)):
+            unsound[role] = reason
+    if base and reference and reference.adapter and not base.adapter and reference.path == base.path:
+        found = _as_it_was(reference, base, workspace)
+        if (
+            reason := _change(found)
+            if found
+            else "is gone or has changed, so that nobody can tell what it did to its base"
+        ):
+            unsound["base"] = f"they were computed through the adapter {reference.label!r}, which {reason}"
+    return unsound
+
+
+def _change(spec: ModelSpec) -> str | None:
+    try:
+        return weights_change(Path(spec.adapter or "")) or _overwriting(spec)
+    except (ModelUnusable, OSError):
+        return "cannot be read any more"
+
+
+def _wrong_itself(spec: ModelSpec, dtype: str) -> str | None:
+    """Why a model with an adapter was not what it was trained to be."""
+    folder = Path(spec.adapter or "")
+    with suppress(ModelUnusable):
+        if not is_repeatable(folder):
+            return f"the adapter {spec.label!r} was begun anew, and not from the same part of its base"
+        if takes_from_base(folder) and dtype != "float32":
+            return f"the adapter {spec.label!r} was begun anew from a rounded base"
+        if lacks_rows(spec):
+            return f"the tokens that the adapter {spec.label!r} adds were left out"
+    return None
+
+
+def _overwriting(spec: ModelSpec) -> str | None:
+    """Whether an adapter's file holds weights of the base that are not the base's; many hold a copy of some."""
+    folder, base_files = Path(spec.adapter or ""), weight_files(Path(spec.path))
+    for name, base_name in brought_weights(folder).items():
+        own = tensor_content(folder / ADAPTER_WEIGHTS, name)
+        if not any(tensor_content(path, base_name) == own for path in base_files):
+            return f"brings its own {base_name[:80]} for the base's"
+    return None
+
+
+def _as_it_was(spec: ModelSpec, base: ModelSpec | None, workspace: Path) -> ModelSpec | None:
+    """The model with its adapter where that lies now; None if it has none, or it is gone or another than was scored."""
+    if spec.adapter is None:
+        return None
+    for folder in (Path(spec.adapter), workspace / "models" / spec.label):
+        try:
+            if base is None or _weights_hash(folder, base) == spec.weights_hash:
+                return replace(spec, adapter=str(folder))
+        except OSError:
+            continue
+    return None
+
+
+def _weights_hash(folder: Path, base: ModelSpec) -> str:
+    """What version 0.5.0 called a base with the adapter of `folder`."""
+    adapter = hashlib.blake2b(digest_size=16)
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        adapter.update(name.encode() + b"\0" + content_hash(folder / name))
+    return hashlib.blake2b((base.weights_hash + adapter.hexdigest()).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,29 @@
+"""Shards that an earlier version left in a job's folder: those that may hold another model's losses are removed."""
+
+from core.jobs import Job
+from core.models.earlier_losses import unsound_roles
+from core.models.resolving import ModelSpec
+
+_LOOKED_AT = "earlier-shards-checked"
+
+
+def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
+    """Remove the shards of an earlier version's job whose losses are or may be wrong; returns the roles that had some.
+
+    at_work: asked by the job's own worker before it begins. Asked again later nothing is looked at any more, unless a
+    worker of the earlier version may still be writing.
+    """
+    if job.kind != "score" or job.request.get("asks_base") or (job.folder / _LOOKED_AT).exists():
+        return []
+    models = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
+    may_write = job.is_alive and not at_work
+    dropped = []
+    for role in unsound_roles(models, job.request["dtype"], job.folder.parent.parent):
+        shards = job.shards_of(role)
+        for path in shards:
+            path.unlink()
+        (job.folder / f"noise-{role}.txt").unlink(missing_ok=True)
+        dropped += [role] if shards else []
+    if not may_write:
+        (job.folder / _LOOKED_AT).touch()
+    return dropped
