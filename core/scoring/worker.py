@@ -22,7 +22,7 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     lock: descriptor of the job's lock, which several processes hold together.
     """
     began = time.monotonic()
-    for notice in job.request["description"].get("notices", ()):
+    for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     passes = plan_passes(job)
     for one in passes:
