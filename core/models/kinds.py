@@ -8,18 +8,23 @@ The lists are of transformers 5.23. What they do not know is asked of the loaded
 from pathlib import Path
 from typing import Any
 
-IMAGE_TEXT_MODELS = frozenset({"llava", "llava_next", "mistral3", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"})
-"""Vision-language models whose text is scored, and that transformers loads as such alone."""
-
 _BOTH_WAYS = "it reads tokens to the right too"
 _ENCODER_DECODER, _SPEECH = "an encoder-decoder", "a model of speech or sound"
 _MASKED, _DIFFUSION = f"a masked language model: {_BOTH_WAYS}", f"a diffusion language model: {_BOTH_WAYS}"
 _VISION = "a vision-language model of a kind that is not read, not even its text"
 _READ = "a vision-language model that transformers loads as a causal language model too"
+_IMAGE_TEXT = "a vision-language model that gives the losses of text alone"
 _NAMES = {
     _READ: """
     dots3_note emu3 fuyu gemma3 gemma3n gemma4 gemma4_unified git got_ocr2 llama4 mllama qwen3_5 qwen3_5_moe
     qwen4_exp
+    """,
+    _IMAGE_TEXT: """
+    aria aya_vision cohere2_vision cosmos3_edge cosmos3_omni deepseek_vl deepseek_vl_hybrid exaone4_5 glm46v glm4v
+    glm4v_moe glm_ocr glmga granite_docling hyperclovax_vision_v2 idefics2 idefics3 inkling_mm_model internvl
+    kimi_k25 kosmos-2.5 lfm2_vl lfm3_vl lighton_ocr llava llava_next llava_next_video llava_onevision minicpm_ocr
+    minicpmv4_6 minicpmv4_7 minimax_m3_vl mistral3 ovis2 paddleocr_vl pp_chart2table qianfan_ocr qwen2_5_vl qwen2_vl
+    qwen3_vl qwen3_vl_moe smolvlm step3p7 unlimited_ocr video_llama_3 video_llava vipllava
     """,
     _ENCODER_DECODER: """
     bart bigbird_pegasus blenderbot blenderbot-small encoder-decoder florence2 fsmt led longt5 m2m_100 marian
@@ -28,9 +33,9 @@ _NAMES = {
     """,
     _SPEECH: """
     audioflamingo3 bark canary cohere_asr csm dia fun_asr_nano glmasr gradium_phonon_tts granite_speech
-    granite_speech_plus higgs_audio_v2 hubert kyutai_speech_to_text moonshine moonshine_streaming moshi
-    moss_transcribe_diarize musicflamingo musicgen musicgen_melody nemo_speechlm pop2piano qwen2_audio
-    qwen3_asr seamless_m4t seamless_m4t_v2 speech-encoder-decoder speech_to_text speecht5 vibevoice
+    granite_speech_plus higgs_audio_v2 hubert kyutai_speech_to_text moonshine moonshine_streaming
+    musicflamingo musicgen musicgen_melody nemo_speechlm pop2piano qwen2_5_omni qwen2_audio
+    qwen3_asr qwen3_omni_moe seamless_m4t seamless_m4t_v2 speech-encoder-decoder speech_to_text speecht5 vibevoice
     vibevoice_asr vits voxtral voxtral_realtime wav2vec2 wav2vec2-bert wavlm whisper
     """,
     _MASKED: """
@@ -45,6 +50,9 @@ _NAMES = {
 """What a model is, and the model types that are."""
 
 _KINDS = {kind: what for what, kinds in _NAMES.items() for kind in kinds.split()}
+
+IMAGE_TEXT_MODELS = frozenset(_NAMES[_IMAGE_TEXT].split())
+"""Vision-language models that transformers loads as such alone. `bench.architectures` compares their losses of text."""
 
 _HEADS = (
     ("ForSequenceClassification", "a classifier, as rerankers and reward models are"),
@@ -79,7 +87,7 @@ def _what_it_is(kind: str, architectures: list[str], config: dict[str, Any]) -> 
             return head
     is_causal = any(item.endswith("ForCausalLM") for item in architectures)
     what = _KINDS.get(kind)
-    if what in (_SPEECH, _DIFFUSION):
+    if what == _DIFFUSION or (what == _SPEECH and not is_causal):
         return what
     if (what == _ENCODER_DECODER or config.get("is_encoder_decoder") is True) and not is_causal:
         return _ENCODER_DECODER
@@ -88,7 +96,7 @@ def _what_it_is(kind: str, architectures: list[str], config: dict[str, Any]) -> 
     if any(item.endswith("ForMaskedLM") for item in architectures):
         return _MASKED
     has_vision = any(isinstance(config.get(part), dict) for part in ("vision_config", "vision_encoder", "visual"))
-    return _VISION if has_vision and not is_causal and kind not in IMAGE_TEXT_MODELS and what != _READ else None
+    return _VISION if has_vision and not is_causal and what not in (_READ, _IMAGE_TEXT) else None
 
 
 def _is_embedding_model(folder: Path, architectures: list[str]) -> bool:

@@ -25,7 +25,7 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     lock: descriptor of the job's lock, which several processes hold together.
     """
     began = time.monotonic()
-    for notice in job.request["description"].get("notices", ()):
+    for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     for role in drop_unsound_shards(job, at_work=True):
         log.info("%s: losses of an earlier version were dropped, since they may be wrong", role)

@@ -9,6 +9,7 @@ import duckdb
 from core.errors import StoreUnusable
 from core.spool import sync_folder
 from core.store.connection import STORE_VERSION, connect, fetch_all
+from core.store.earlier_masks import earlier_masks_notice
 from core.store.files import database_path, log_path
 from core.store.scored_table import build_scored_table
 from core.store.unsound_losses import drop_unsound_losses
@@ -36,7 +37,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
 }
 """Statements that bring a store from the version that is the key to the next one."""
 
-_CHANGES = {3: drop_unsound_losses}
+_CHANGES = {3: (drop_unsound_losses, earlier_masks_notice)}
 """What no statement says, done after those of that version; each returns sentences for people."""
 
 
@@ -97,7 +98,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, version: int, workspace: Pat
     for step in range(version, STORE_VERSION):
         for statement in _MIGRATIONS[step]:
             fetch_all(connection, statement)
-        if change := _CHANGES.get(step):
+        for change in _CHANGES.get(step, ()):
             notices += change(connection, workspace)
     for (run_id,) in fetch_all(connection, "SELECT run_id FROM run"):
         build_scored_table(connection, run_id)

@@ -364,9 +364,9 @@ WEIGHTS = (
 )
 OTHERS = (
     Case(
-        "an adapter of another base",
+        "an adapter that calls its base otherwise",
         with_fields(ADAPTER, base_model_name_or_path="stranger/other"),
-        "was trained on",
+        "scored",
         "adapter",
     ),
     Case(

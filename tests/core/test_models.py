@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import ModelUnusable, TokenizerMismatch
+from core.errors import ModelUnusable
 from core.models.resolving import (
     ModelSpec,
-    check_same_tokenizer,
+    adapter_notice,
     resolve_model,
     tokenizer_fingerprint,
     trained_references,
-    window_length,
 )
 from core.template_choice import chat_template_text
 from tests.tiny_models import save_lora_adapter, save_model_folder
@@ -229,17 +228,13 @@ def test_an_adapter_finds_its_base_by_the_name_in_its_config(saved: Path, saved_
     assert spec == resolve(saved_adapter, tmp_path, resolve(saved, tmp_path))
 
 
-def test_an_adapter_of_another_base_is_refused(adapter: Path, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnusable, match=r"was trained on '.*saved', not on the base '.*model'"):
-        resolve(adapter, tmp_path, resolve(folder, tmp_path))
-
-
 def test_an_adapter_trained_here_is_told_by_its_bases_weights_not_their_name(
     adapter: Path, saved: Path, folder: Path, tmp_path: Path
 ) -> None:
     provenance = {"base_weights_hash": resolve(folder, tmp_path).weights_hash}
     (adapter / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
     assert resolve(adapter, tmp_path, resolve(folder, tmp_path)).path == str(folder)
+    assert adapter_notice(resolve(adapter, tmp_path, resolve(folder, tmp_path)), resolve(folder, tmp_path)) is None
     flip_last_byte(folder / "model.safetensors")
     with pytest.raises(ModelUnusable, match="not on the base"):
         resolve(adapter, tmp_path, resolve(folder, tmp_path))
@@ -279,42 +274,7 @@ def test_an_adapter_that_names_itself_as_base_is_refused(adapter: Path, tmp_path
         resolve(adapter, tmp_path)
 
 
-# Tokenizers
-
-
-def test_another_tokenizer_is_refused_with_both_sizes(saved: Path, tmp_path: Path) -> None:
-    base = resolve(saved, tmp_path)
-    other = resolve(save_model_folder(tmp_path / "other", vocabulary_size=380), tmp_path)
-    with pytest.raises(TokenizerMismatch, match=r"differs from the base's \(380 and 400 tokens\)"):
-        check_same_tokenizer(base, other)
-
-
-def test_a_tokenizer_of_the_same_size_and_other_merges_is_refused(saved: Path, folder: Path, tmp_path: Path) -> None:
-    edit_json(folder / "tokenizer.json", lambda fields: fields["model"]["merges"].reverse())
-    with pytest.raises(TokenizerMismatch, match=r"\(400 and 400 tokens\)"):
-        check_same_tokenizer(resolve(saved, tmp_path), resolve(folder, tmp_path))
-
-
-def test_the_same_tokenizer_saved_by_another_library_version_is_accepted(
-    saved: Path, folder: Path, tmp_path: Path
-) -> None:
-    def as_older_versions_wrote_it(fields: dict[str, Any]) -> None:
-        fields["model"]["merges"] = [" ".join(merge) for merge in fields["model"]["merges"]]
-        fields["model"].pop("ignore_merges", None)
-
-    edit_json(folder / "tokenizer.json", as_older_versions_wrote_it)
-    check_same_tokenizer(resolve(saved, tmp_path), resolve(folder, tmp_path))
-
-
-def test_a_reference_with_another_template_or_no_tokenizer_reads_as_the_base_does(
-    saved: Path, folder: Path, saved_adapter: Path, tmp_path: Path
-) -> None:
-    base = resolve(saved, tmp_path)
-    (folder / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
-    check_same_tokenizer(base, resolve(folder, tmp_path))
-    (folder / "tokenizer.json").unlink()
-    check_same_tokenizer(base, resolve(folder, tmp_path))
-    check_same_tokenizer(base, resolve(saved_adapter, tmp_path))
+# Facts read without loading
 
 
 def test_whether_there_is_a_chat_template_is_read_from_either_file(folder: Path, tmp_path: Path) -> None:
@@ -324,18 +284,6 @@ def test_whether_there_is_a_chat_template_is_read_from_either_file(folder: Path,
     assert chat_template_text(Path(spec.path)) is None
     edit_json(folder / "tokenizer_config.json", lambda config: config.update(chat_template="{{ messages }}"))
     assert chat_template_text(Path(spec.path)) == "{{ messages }}"
-
-
-# Facts read without loading
-
-
-def test_the_window_is_read_from_the_config_or_its_text_part(folder: Path, tmp_path: Path) -> None:
-    spec = resolve(folder, tmp_path)
-    assert window_length(spec) == 2048
-    edit_json(folder / "config.json", lambda config: config.pop("max_position_embeddings"))
-    assert window_length(spec) is None
-    edit_json(folder / "config.json", lambda config: config.update(text_config={"max_position_embeddings": 64}))
-    assert window_length(spec) == 64
 
 
 def test_a_spec_survives_the_job_file(saved: Path, saved_adapter: Path, tmp_path: Path) -> None:

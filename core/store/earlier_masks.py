@@ -1,0 +1,22 @@
+"""Runs that versions up to 0.5.0 scored by a chat template: they often took other tokens for the reply."""
+
+import json
+from pathlib import Path
+
+import duckdb
+
+from core.store.connection import fetch_all
+
+
+def earlier_masks_notice(connection: duckdb.DuckDBPyConnection, _workspace: Path) -> list[str]:
+    """A sentence that names those runs, if there are any; they stay as they are until they are scored again."""
+    runs = fetch_all(connection, "SELECT name, description FROM run ORDER BY run_id")
+    names = [
+        name for name, description in runs if json.loads(description).get("encoding", {}).get("template") == "chat"
+    ]
+    if not names:
+        return []
+    return [
+        f"The runs {', '.join(map(repr, names))} were scored by an earlier version, which often took other tokens of a "
+        "chat template for the reply. Score them again under the same names."
+    ]
