@@ -7,7 +7,8 @@ adds by itself, such as an empty thought, is no part of it. A template may refus
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, lru_cache
@@ -97,16 +98,13 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
-        try:
+        fixed = {_DATE_FUNCTION: day.strftime}
+        with _limited():
             environment = _compile_jinja_template(source).environment
-            fixed = {_DATE_FUNCTION: day.strftime}
             self._names = names_read(environment, source)
             self._marking = marking_template(environment, source, fixed)
             code: Any = environment.compile(source)
             self._plain = Template.from_code(environment, code, environment.make_globals(fixed))
-        # A template is a program that came with the model: what is wrong with it may raise anything.
-        except Exception as error:
-            raise TemplateFailed(f"The chat template cannot be read: {str(error)[:200]}") from error
         self._variables, self._specials = variables, specials
         self._openings: dict[Any, str] = {}
 
@@ -196,23 +194,39 @@ class ChatTemplate:
             if kind not in self._openings:
                 self._openings[kind] = self._opening(turns[:index], tools)
             known = self._openings[kind]
-            return known if known and block.startswith(known) else self._opening(turns[:index], tools)
+            if not (known and block.startswith(known)):
+                known = self._opening(turns[:index], tools)
+            return known
 
         return opening
 
     def _opening(self, before: Sequence[Message], tools: Tools) -> str:
-        """What the template writes after these turns to open a reply; empty where it opens none."""
+        """What the template writes after these turns before a reply's own text."""
         try:
             opened = read_marks(self._apply(self._marking, before, tools, True, unmarked))
+            ends = [at for number, at in opened.marks if number == TURNS_END]
+            after_loop = opened.text[ends[-1] :] if ends else ""
+            closed = self._apply(self._plain, before, tools, False, unmarked)
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            return self._header(before, tools)
+        return after_loop or opened.text[shared_prefix_length(closed, opened.text) :] or self._header(before, tools)
+
+    def _header(self, before: Sequence[Message], tools: Tools) -> str:
+        """What the template writes of a reply before its text, for one that opens no replies; empty if it refuses."""
+        keys: list[tuple[int, str, str]] = []
+        probe = [*before, Message("assistant", "0")]
+        try:
+            marked = read_marks(self._apply(self._marking, probe, tools, False, _marks(keys, {"assistant"}, True)))
         except TemplateTooSlow:
             raise
         except TemplateFailed:
             return ""
-        ends = [at for number, at in opened.marks if number == TURNS_END]
-        if ends:
-            return opened.text[ends[-1] :]
-        closed = self._apply(self._plain, before, tools, False, unmarked)
-        return opened.text[shared_prefix_length(closed, opened.text) :]
+        blocks, pieces = blocks_of(marked, keys)
+        block = block_of_turn(blocks, len(before), len(probe))
+        start = pieces[len(before)][0].start
+        return marked.text[block.start : start] if block is not None and start is not None else ""
 
     # How the template wants its messages
 
@@ -253,23 +267,30 @@ class ChatTemplate:
         return self._rendered(template, given, tools, opens_reply)
 
     def _rendered(self, template: Template, given: list[dict[str, Any]], tools: Tools, opens_reply: bool) -> str:
-        seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
-        try:
-            with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
-                return template.render(
-                    messages=given,
-                    tools=list(tools) if tools is not None else None,
-                    documents=None,
-                    add_generation_prompt=opens_reply,
-                    **self._variables,
-                )
-        except CurationError:
-            raise
-        except MemoryError as error:
-            raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
-        # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
-        except Exception as error:
-            raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
+        with _limited():
+            return template.render(
+                messages=given,
+                tools=list(tools) if tools is not None else None,
+                documents=None,
+                add_generation_prompt=opens_reply,
+                **self._variables,
+            )
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Limits on time and memory, within which whatever a template raises becomes `TemplateFailed`."""
+    seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
+    try:
+        with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
+            yield
+    except CurationError:
+        raise
+    except MemoryError as error:
+        raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
+    # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
+    except Exception as error:
+        raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:
