@@ -18,6 +18,7 @@ LONGEST = (
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
     "tests/core/test_interruptions.py",
+    "tests/core/test_adapters.py",
     "tests/core/test_scoring_worker.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",

@@ -68,11 +68,14 @@ def weights_change(folder: Path) -> str | None:
 
 def brought_weights(folder: Path) -> dict[str, str]:
     """The tensors in an adapter's file that peft writes over the base's own: their names there, and in the base."""
-    trained = read_json(folder / ADAPTER_CONFIG).get("modules_to_save") or []
+    saved = read_json(folder / ADAPTER_CONFIG).get("modules_to_save")
+    trained = tuple(str(name) for name in saved) if isinstance(saved, list) else ()
     brought = {}
     for name in tensor_shapes(folder / ADAPTER_WEIGHTS):
         *module, tensor = name.removeprefix(_PREFIX).split(".")
-        is_trained = any(part in trained for part in module) and "original_module" not in module
+        # As peft matches them: "norm" is each module whose name ends so, and what lies in it.
+        is_trained = any(".".join(module[: end + 1]).endswith(trained) for end in range(len(module)))
+        is_trained = is_trained and "original_module" not in module
         if not _OF_ADAPTER.search(name) and not is_trained:
             brought[name] = ".".join([*(part for part in module if part not in _WRAPPERS), tensor])
     return brought

@@ -64,6 +64,9 @@ def open_database(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, list[str]
             f"The store {path} could not be brought to version {STORE_VERSION} ({str(error).splitlines()[0]}). "
             f"Nothing was changed; a copy is in {copy}."
         ) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection, notices
 
 
