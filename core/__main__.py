@@ -155,6 +155,7 @@ def train(
     )  # fmt: skip
     with plain_errors(), owned_store(workspace, "train") as store:
         job = begin_training(store, request)
+        _say_notices(job.request.get("description", {}).get("notices", ()) if job else ())
         outcome = wait_for(store, job) if job else {}
         fields = {"name": name, "path": str(store.workspace / "models" / name), "trained": job is not None, **outcome}
         done = f"trained in {outcome['elapsed_seconds']:,.0f} s" if job else "is there already, trained just so"
@@ -446,8 +447,7 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
     """Score until nothing is missing, joining a worker that is at it already; the report of the JSON contract."""
     plan, job = begin_scoring(store, request)
     first, outcomes = plan, []
-    for notice in (plan.template_sentence, *plan.notices):
-        console.print(notice, markup=False)
+    _say_notices((plan.template_sentence, *plan.notices))
     while job:
         missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
         console.print(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
@@ -470,6 +470,12 @@ def _score(store: Store, request: ScoreRequest) -> dict[str, Any]:
         "elapsed_seconds": elapsed,
         "notices": [first.template_sentence, *first.notices, *found],
     }
+
+
+def _say_notices(notices: Iterable[str]) -> None:
+    """What a person should know of the models, on stderr."""
+    for notice in notices:
+        console.print(notice, markup=False)
 
 
 def _bundle_fields(report: BundleReport) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from core.errors import JobCancelled, ModelUnusable, NoUsableRows
 from core.jobs import Job, Progress, read_examples_file
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import PROVENANCE, ModelSpec
-from core.models.vocabulary import readable_ids, vocabulary_notice, without_unreadable
+from core.models.vocabulary import readable_ids, without_unreadable
 from core.spool import sync_folder, write_durably
 
 log = logging.getLogger("worker")
@@ -56,7 +56,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     encoded = without_unreadable(
         encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"])), readable_ids(base, base)
     )
-    if notice := vocabulary_notice("base", base, base):
+    for notice in request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     usable = [index for index, item in enumerate(encoded) if item.reason is None]
     if not usable:

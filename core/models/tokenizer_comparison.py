@@ -11,12 +11,18 @@ from typing import Any
 
 from core.errors import TokenizerMismatch
 from core.models.folder_check import read_json
+from core.models.known_hashes import content_hash
 
 _NAMED = 3
 """Tokens that a sentence names."""
 
 _FILLER = re.compile(r"pad|unused|reserved|extra|dummy|placeholder|fill", re.IGNORECASE)
 """Names of tokens that stand in no text."""
+
+_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+_OLDER = "of older files"
+_NO_RULES = ("dropout", "unk_token", "unk_id", "max_input_chars_per_word")
+"""Fields of a tokenizer's model that do not split known text."""
 
 _RULES = (("normalizer", "normaliser"), ("pre_tokenizer", "pre-tokeniser"))
 
@@ -37,9 +43,18 @@ def compare_tokenizers(base: Path, reference: Path) -> Comparison:
     `TokenizerMismatch`, with what differs, unless all other tokens have the same ids and text is split by the same
     rules.
     """
-    if reference == base or not (reference / "tokenizer.json").exists():
+    if reference == base or not any((reference / name).exists() for name in _FILES):
         return Comparison()
-    ours, theirs = (read_json(folder / "tokenizer.json") for folder in (base, reference))
+    ours, theirs = tokenizer_fields(base), tokenizer_fields(reference)
+    if not ours or not theirs:
+        return _compare_pieces(base, reference)
+    try:
+        return _compare(ours, theirs, base, reference)
+    except (TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise _mismatch(f"its tokenizer.json or the base's is damaged ({type(error).__name__})") from error
+
+
+def _compare(ours: dict[str, Any], theirs: dict[str, Any], base: Path, reference: Path) -> Comparison:
     if difference := _other_rules(ours, theirs):
         raise _mismatch(difference)
     ids, other_ids = token_ids(ours), token_ids(theirs)
@@ -52,7 +67,7 @@ def compare_tokenizers(base: Path, reference: Path) -> Comparison:
         for token, number in ids.items()
         if other_ids.get(token) != number and (token in other_ids or number in by_id or token not in added)
     ]
-    in_use = _tokens_in_use(base, moved)
+    in_use = tokens_in_use(base, moved)
     if refused := [token for token in moved if token not in added or token in in_use]:
         raise _mismatch(_differing(refused, ids, other_ids, by_id))
     notices = []
@@ -67,6 +82,35 @@ def compare_tokenizers(base: Path, reference: Path) -> Comparison:
             "writes the data, so the reference reads such text in pieces."
         )
     return Comparison(frozenset(ids[token] for token in moved), tuple(notices))
+
+
+def tokenizer_fields(folder: Path) -> dict[str, Any]:
+    """The fields of a folder's tokenizer.json, or what the older files of a BPE tokenizer say in its form; none for a
+    tokenizer that has neither."""
+    if (folder / "tokenizer.json").exists():
+        return read_json(folder / "tokenizer.json")
+    vocabulary = read_json(folder / "vocab.json")
+    if not vocabulary:
+        return {}
+    path = folder / "merges.txt"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    merges = [line for line in lines if line and not line.startswith("#version")]
+    added = [{"content": token, "id": number} for token, number in read_json(folder / "added_tokens.json").items()]
+    return {"model": {"type": "BPE", "vocab": vocabulary, "merges": merges}, "added_tokens": added, _OLDER: True}
+
+
+def _compare_pieces(base: Path, reference: Path) -> Comparison:
+    """The comparison of tokenizers of which one is a SentencePiece file alone."""
+    names = [folder / "tokenizer.model" for folder in (base, reference)]
+    if all(path.exists() for path in names) and content_hash(names[0]) == content_hash(names[1]):
+        return Comparison()
+    notice = (
+        "The tokenizers of base and reference lie in files of different kinds and could not be compared. Make sure "
+        "that they are the same: with other tokens the scores mean nothing."
+    )
+    if all(path.exists() for path in names):
+        raise _mismatch("its tokenizer.model is another")
+    return Comparison(notices=(notice,))
 
 
 def token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
@@ -94,7 +138,8 @@ def _added(tokenizer: dict[str, Any]) -> dict[str, int]:
 
 def _other_rules(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     """What the first rule is by which text is split otherwise; None if all are the same."""
-    for part, name in _RULES:
+    older = _OLDER in ours or _OLDER in theirs  # its steps stand in no file
+    for part, name in () if older else _RULES:
         if _plain(ours.get(part)) != _plain(theirs.get(part)):
             return f"its {name} is another"
     rules, other_rules = _model_rules(ours), _model_rules(theirs)
@@ -103,6 +148,11 @@ def _other_rules(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
         pairs = zip([*merges, "none"], [*other_merges, "none"], strict=False)
         number, (one, other) = next((at, pair) for at, pair in enumerate(pairs, 1) if pair[0] != pair[1])
         return f"its merges are others, from number {number:,} on: {other!r} where the base has {one!r}"
+    if older:
+        return None
+    if isinstance(scores := rules.get("scores"), dict) and isinstance(others := other_rules.get("scores"), dict):
+        others = {piece: score for piece, score in others.items() if piece in scores}  # more pieces are no other rule
+        other_rules["scores"] = others | {piece: score for piece, score in scores.items() if piece not in others}
     differing = sorted(key for key in rules.keys() | other_rules.keys() if rules.get(key) != other_rules.get(key))
     return f"it splits words by another {differing[0]}" if differing else None
 
@@ -114,9 +164,9 @@ def _model_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
     fields = dict(model) if isinstance(model, dict) else {}
     vocabulary = fields.pop("vocab", None)
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in fields.pop("merges", None) or ()]
-    rules = {key: value for key, value in fields.items() if value not in (None, False, "", 0)}
-    if isinstance(vocabulary, list):  # unigram: its probabilities decide; more tokens at the end are other rules too
-        rules["scores"] = [entry[1] for entry in vocabulary if isinstance(entry, list) and len(entry) > 1]
+    rules = {key: value for key, value in fields.items() if key not in _NO_RULES and value not in (None, False, "", 0)}
+    if isinstance(vocabulary, list):  # unigram: its probabilities decide
+        rules["scores"] = {entry[0]: entry[1] for entry in vocabulary if isinstance(entry, list) and len(entry) > 1}
     return {**rules, "merges": merges}
 
 
@@ -126,11 +176,13 @@ def _plain(step: Any) -> Any:
         steps = next((step[key] for key in ("normalizers", "pretokenizers") if isinstance(step.get(key), list)), None)
         if steps is not None and len(steps) < 2:
             return _plain(steps[0]) if steps else None
-        return {key: _plain(value) for key, value in step.items() if value not in (None, False)}
+        return {
+            key: _plain(value) for key, value in step.items() if key != "trim_offsets" and value not in (None, False)
+        }
     return [_plain(part) for part in step] if isinstance(step, list) else step
 
 
-def _tokens_in_use(folder: Path, tokens: Iterable[str]) -> set[str]:
+def tokens_in_use(folder: Path, tokens: Iterable[str]) -> set[str]:
     """Those of the tokens that a template writes, or that begin or end a text."""
     config = read_json(folder / "tokenizer_config.json")
     named = {**config, **read_json(folder / "special_tokens_map.json")}

@@ -12,9 +12,8 @@ import numpy as np
 
 from core.encoded import Encoded
 from core.models.config_facts import embedding_rows
-from core.models.folder_check import read_json
 from core.models.resolving import ModelSpec
-from core.models.tokenizer_comparison import compare_tokenizers, token_ids
+from core.models.tokenizer_comparison import compare_tokenizers, token_ids, tokenizer_fields, tokens_in_use
 
 _NAMED = 3
 _BEYOND = "holds a token that the model's weights have no row for"
@@ -63,13 +62,15 @@ def _checked(item: Encoded, rows: int | None, others: np.ndarray[tuple[int], np.
 def vocabulary_notice(role: str, spec: ModelSpec, base: ModelSpec) -> str | None:
     """A sentence if the base's tokenizer has tokens that a model's weights have no row for."""
     rows = readable_ids(base, spec).rows
-    ids = token_ids(read_json(Path(base.path, "tokenizer.json")))
+    ids = token_ids(tokenizer_fields(Path(base.path)))
     if rows is None or not (beyond := [token for token, number in ids.items() if number >= rows]):
         return None
     beyond.sort(key=ids.__getitem__)
     named = ", ".join(f"{token[:40]!r} {ids[token]}" for token in beyond[:_NAMED])
     more = f" and {len(beyond) - _NAMED:,} more" if len(beyond) > _NAMED else ""
+    everywhere = tokens_in_use(Path(base.path), beyond)
+    warning = " The template or the end of a text uses them, so that may be every row." if everywhere else ""
     return (
         f"The tokenizer has {len(set(ids.values())):,} tokens, and the weights of the {role} have {rows:,} rows. Rows "
-        f"of data that hold {named}{more} are left out with that reason."
+        f"of data that hold {named}{more} are left out with that reason.{warning}"
     )

@@ -289,7 +289,9 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     data = [row[0] for row in store.rows(sql, [store.dataset_id(request.dataset)])]
     text = json.dumps([fields, data], sort_keys=True)
     identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return {**fields, "identity": identity, "then": list(request.then)}
+    notice = vocabulary_notice("base", base, base)
+    description = {"description": {"notices": [notice]}} if notice else {}
+    return {**fields, "identity": identity, "then": list(request.then), **description}
 
 
 def trained_already(store: Store, request: TrainRequest) -> bool:

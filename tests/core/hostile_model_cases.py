@@ -409,10 +409,7 @@ OTHERS = (
     Case("an adapter with a broken pattern", with_fields(ADAPTER, target_modules="((("), "broken pattern", "adapter"),
     Case(
         "another vocabulary",
-        edited(
-            "tokenizer.json",
-            lambda t: t["model"]["vocab"].update(a=t["model"]["vocab"]["b"], b=t["model"]["vocab"]["a"]),
-        ),
+        edited("tokenizer.json", lambda t: t["model"]["vocab"].update(a=400)),
         "tokenizer differs",
         "reference",
     ),

@@ -181,6 +181,8 @@ def test_a_reference_is_trained_on_a_vision_language_model_and_scored(store: Sto
 def test_training_leaves_out_rows_that_the_weights_cannot_read(store: Store, tmp_path: Path) -> None:
     base = save(tmp_path / "base", 1, 400, ("<|more|>",))
     job: Job = create_train_job(store, TrainRequest("rows", str(base), "taught", template="alpaca", device="cpu"))
+    (notice,) = job.request["description"]["notices"]
+    assert "the weights of the base have 400 rows" in notice
     worker.main([str(job.folder)])
     assert (job.outcome or {})["trained_examples"] == 2
 
@@ -211,3 +213,10 @@ def test_a_model_folder_in_a_hub_cache_is_the_base_of_an_adapter_that_names_its_
     spec = resolve_model(str(adapter), tmp_path, base)
     assert isinstance(spec, ModelSpec)
     assert load_model(spec, "float32", "cpu") is not None
+
+
+def test_a_turn_token_without_a_row_is_said_to_stand_in_every_row(store: Store, tmp_path: Path) -> None:
+    base = save(tmp_path / "base", 1, 4)  # of the template's tokens the end of a turn is the fifth
+    plan = plan_scoring(store, request(base, base))
+    assert all(notice.endswith("so that may be every row.") for notice in plan.notices)
+    assert len(plan.notices) == 2

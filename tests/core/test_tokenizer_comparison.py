@@ -178,3 +178,62 @@ def test_ids_are_read_from_vocabularies_of_both_forms_and_from_added_tokens() ->
     unigram = {"model": {"vocab": [["a", -1.5], ["b", -2.0]]}, "added_tokens": tokens}
     assert token_ids(words) == token_ids(unigram) == {"a": 0, "b": 1, PAD: 2}
     assert token_ids({"model": None, "added_tokens": "?"}) == {}
+
+
+def test_offsets_and_unknown_words_split_nothing(base: Path, reference: Path) -> None:
+    def change(fields: dict[str, Any]) -> None:
+        fields["pre_tokenizer"]["trim_offsets"] = not fields["pre_tokenizer"]["trim_offsets"]
+        fields["model"].update(dropout=0.1, unk_token="<s>")
+
+    edit(reference, change)
+    assert compare_tokenizers(base, reference) == Comparison()
+
+
+def test_the_older_files_of_a_tokenizer_are_compared_with_the_newer_one(base: Path, reference: Path) -> None:
+    fields = json.loads((reference / "tokenizer.json").read_text(encoding="utf-8"))
+    (reference / "tokenizer.json").unlink()
+    (reference / "vocab.json").write_text(json.dumps(fields["model"]["vocab"]), encoding="utf-8")
+    merges = [" ".join(merge) for merge in fields["model"]["merges"]]
+    (reference / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]), encoding="utf-8")
+    assert compare_tokenizers(base, reference) == compare_tokenizers(reference, base) == Comparison()
+    (reference / "merges.txt").write_text("\n".join(reversed(merges)), encoding="utf-8")
+    with pytest.raises(TokenizerMismatch, match="its merges are others"):
+        compare_tokenizers(base, reference)
+
+
+def test_sentencepiece_files_alone_are_compared_whole(base: Path, reference: Path) -> None:
+    for folder, content in ((base, b"one"), (reference, b"one")):
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer.model").write_bytes(content)
+    assert compare_tokenizers(base, reference) == Comparison()
+    (reference / "tokenizer.model").write_bytes(b"other")
+    with pytest.raises(TokenizerMismatch, match=r"its tokenizer\.model is another"):
+        compare_tokenizers(base, reference)
+    (base / "tokenizer.model").unlink()
+    assert "could not be compared" in compare_tokenizers(base, reference).notices[0]
+
+
+@pytest.mark.parametrize(("change", "taken"), [(["new", 0.0], True), (["b", -2.0], False)])
+def test_more_pieces_are_no_other_rule_of_a_unigram_model_and_other_scores_are(
+    change: list[object], taken: bool, base: Path, reference: Path
+) -> None:
+    pieces = [["a", -1.0], ["b", -1.5]]
+    for folder in (base, reference):
+        edit(
+            folder,
+            lambda fields: fields.update(model={"type": "Unigram", "unk_id": 0, "vocab": pieces}, added_tokens=[]),
+        )
+    theirs = [*pieces, change] if taken else [pieces[0], change]
+    edit(reference, lambda fields: fields["model"].update(vocab=theirs))
+    if taken:
+        assert compare_tokenizers(base, reference).other_ids == frozenset()
+        return
+    with pytest.raises(TokenizerMismatch, match="splits words by another scores"):
+        compare_tokenizers(base, reference)
+
+
+@pytest.mark.parametrize("merges", [[1, 2], [[1]], 7, {"a": 1}])
+def test_a_damaged_tokenizer_ends_in_a_sentence(merges: object, base: Path, reference: Path) -> None:
+    edit(reference, lambda fields: fields["model"].update(merges=merges))
+    with pytest.raises(TokenizerMismatch, match=r"differs from the base's: "):
+        compare_tokenizers(base, reference)

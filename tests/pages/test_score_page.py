@@ -19,6 +19,7 @@ from core.near_duplicates.jobs import create_near_duplicate_job
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.supervision import save_run
+from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
 from ui.session import open_session
 
@@ -150,6 +151,25 @@ def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     # Hostile text stays text: of tags there are only ours.
     assert all(set(re.findall(r"</?\w+", strip)) == OUR_TAGS for strip in strips)
     assert open_session().store.rows("SELECT count(*) FROM loss") == [(0,)]
+
+
+def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scoring(
+    score: Callable[[], AppTest], workspace: Path, tiny_base: Path
+) -> None:
+    adapter = save_lora_adapter(workspace / "tuned", tiny_base)
+    path = adapter / "adapter_config.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**fields, "base_model_name_or_path": HOSTILE}), encoding="utf-8")
+    page = with_reference(score(), adapter)
+    page = healthy(button(page, "Check what it will cost").click().run())
+    (notice,) = page.warning
+    assert "as its base, not" in notice.value
+    assert "\\<script\\>" in notice.value  # escaped: it is somebody else's text
+    assert ended("estimate").state == "done"
+    healthy(button(page, "Start scoring").click().run())
+    assert ended("score").state == "done"
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    assert [warning.value for warning in page.warning] == [notice.value]
 
 
 def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest], tiny_reference: Path) -> None:
