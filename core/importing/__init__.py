@@ -1,7 +1,7 @@
 """Importing: a file's records become rows, or are left out with a reason.
 
-sources / hub -> unpacking -> reading (json_records, table_records) -> detection -> formats (turns), or for the common
-record plain_records -> row_reading -> importer
+sources / hub -> unpacking -> reading (json_records, csv_records, arrow_records) -> detection -> formats
+(conversations, turns), or for the common record plain_records -> row_reading -> importer
 """
 
 from core.importing.detection import Detection, detect_format
