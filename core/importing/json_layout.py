@@ -30,13 +30,26 @@ class Layout:
     key: str = ""
     item: str = ""
     note: str = ""
+    has_splits: bool = False
 
 
 def layout_of(text: str, name: str, split: str | None = None) -> Layout | None:
-    """The layout of a JSON text that begins with "{", given its beginning; None where it is records as they are.
+    """The layout of a JSON file, given the beginning of its text; None where it is records as they are.
 
-    Raises `SourceUnreadable` if it has splits, and not the one that is asked for.
+    Raises `SourceUnreadable` if it has not the split that is asked for, or no one split for training.
     """
+    layout = _layout(text, name, split) if text.startswith("{") else None
+    if split and not (layout and layout.has_splits):
+        raise no_splits(name, split)
+    return layout
+
+
+def no_splits(name: str, split: str) -> SourceUnreadable:
+    """The refusal of a split where there are none."""
+    return SourceUnreadable(f"{plain_text(name, 80)} has no splits, so no {split!r}. Leave out --split.")
+
+
+def _layout(text: str, name: str, split: str | None) -> Layout | None:
     members = list(_members(text))
     lists = {key: item for key, item in ((key, _first_item(text, *rest)) for key, *rest in members) if item is not None}
     values = {key: value for key, _, value in members}
@@ -86,7 +99,7 @@ def _split_layout(splits: list[str], name: str, split: str | None) -> Layout:
         )
     others = [other for other in splits if other != chosen]
     note = f"Of its splits {', '.join(splits)}, {chosen} is read." if others else ""
-    return Layout("list", chosen, note=note)
+    return Layout("list", chosen, note=note, has_splits=True)
 
 
 def _are_columns(values: dict[str, Any], lists: dict[str, Any]) -> bool:

@@ -84,7 +84,7 @@ class _JsonValues:
         while len(self._text) - self._at < HEAD_CHARACTERS and self._read_on():
             pass
         self._pass_space()
-        layout = layout_of(self._text[self._at :], name, split) if self._next() == "{" else None
+        layout = layout_of(self._text[self._at :], name, split)
         if layout is None:
             yield from self.records()
             return

@@ -9,7 +9,7 @@ from core.errors import SourceUnreadable
 from core.examples import Rejected
 from core.importing.arrow_records import ARROW_FILE, ARROW_STREAM, arrow_records, parquet_records
 from core.importing.csv_records import csv_header, csv_records
-from core.importing.json_layout import HEAD_CHARACTERS, layout_of
+from core.importing.json_layout import HEAD_CHARACTERS, layout_of, no_splits
 from core.importing.json_parsing import is_json
 from core.importing.json_records import json_records, jsonl_records
 from core.importing.records import SourceRecord, plain_text
@@ -120,6 +120,8 @@ def read_records(
     `split` names one of a JSON file's splits, else it is the one for training. Raises `SourceUnreadable`, also while
     reading, if the file cannot be read to its end.
     """
+    if split and container != "json":
+        raise no_splits(path.name, split)
     if container in ("parquet", "arrow"):
         yield from parquet_records(path) if container == "parquet" else arrow_records(path)
         return
@@ -138,5 +140,5 @@ def layout_note(path: Path, container: str, split: str | None = None) -> str:
         return ""
     with open_unpacked(path) as stream:
         text = stream.read(HEAD_CHARACTERS).decode("utf-8-sig", "replace").lstrip()
-    layout = layout_of(text, path.name, split) if text.startswith("{") else None
+    layout = layout_of(text, path.name, split)
     return layout.note if layout else ""

@@ -48,6 +48,7 @@ class SourceOptions:
     domain: DomainRule = DomainRule()
     columns: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [AUTO, *(source_format.name for source_format in FORMATS)]
@@ -58,7 +59,8 @@ class SourceOptions:
         """The options as JSON has them, for the store."""
         domain = {"name": self.domain.name, "field": self.domain.field}
         fields = {"format": self.format, "domain": domain, "columns": dict(self.columns)}
-        return fields if self.split is None else {**fields, "split": self.split}
+        more = {"split": self.split, "origin": dict(self.origin)}
+        return fields | {name: value for name, value in more.items() if value}
 
     def remapped(self, fields: Mapping[str, Any], forgiving: bool = False) -> dict[str, Any]:
         """A record's fields under the names the format knows them by.
