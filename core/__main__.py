@@ -1,6 +1,5 @@
 """The command line: python -m core COMMAND. Scripts depend on its options, its exit codes and its JSON."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ import typer
 
 from core import __version__, demo, settings
 from core.devices import DEVICES, DTYPES
+from core.errors import SourceUnreadable
 from core.exploring.unscored import unscored_sentences
 from core.exporting import (
     CONTROLS,
@@ -24,10 +24,11 @@ from core.exporting import (
     selection_from_manifest,
 )
 from core.exporting import FORMATS as EXPORT_FORMATS
-from core.importing import DomainRule, SourceOptions, check_domain_field, import_source
+from core.import_batch import HubChoice, import_batch, named_columns
+from core.importing import DomainRule, SourceOptions
 from core.importing.formats import FORMATS as SOURCE_FORMATS
-from core.importing.hub import is_hub_id
-from core.importing.sources import local_files
+from core.importing.hub import hub_name
+from core.importing.sources import takes_split
 from core.inspecting import write_encoded
 from core.loss_table import write_losses
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
@@ -91,7 +92,13 @@ def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
 
 @app.command("import")
 def import_command(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, or a Hub dataset id (owner/name).")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files, zip archives, folders of save_to_disk, or Hub datasets (owner/name, hf://datasets/...).",
+        ),
+    ],
     dataset: Annotated[str, typer.Option(help="Name of the dataset; several imports into one name add to it.")],
     domain: Annotated[str | None, typer.Option(help="One domain for all rows [the file's name].")] = None,
     domain_field: Annotated[str | None, typer.Option(help="Field of the record that holds its domain.")] = None,
@@ -101,7 +108,12 @@ def import_command(
             "--format", help=f"How records are read: auto, {', '.join(item.name for item in SOURCE_FORMATS)}."
         ),
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Of a Hub dataset: the files named so [train].")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COLUMN", help="Column that a field is read from, none if empty; repeat it."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of a dataset with splits: the one to read [train].")] = None,
+    config: Annotated[str | None, typer.Option(help="Of a Hub dataset with several configs: the one to read.")] = None,
     revision: Annotated[str | None, typer.Option(help="Of a Hub dataset: branch, tag or commit [main].")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
@@ -109,25 +121,24 @@ def import_command(
     """Read files into a dataset; every record becomes a row, or is counted as rejected with a reason."""
     if domain and domain_field:
         raise typer.BadParameter("--domain and --domain-field exclude each other.")
-    if (split or revision) and not any(is_hub_id(file) for file in files):
-        raise typer.BadParameter("--split and --revision are for a dataset on the Hub, and none is named.")
+    with plain_errors():
+        if (config or revision) and not any(hub_name(file) for file in files):
+            raise typer.BadParameter("--config and --revision are for a dataset on the Hub, and none is named.")
+        if split and not any(takes_split(file) for file in files):
+            raise typer.BadParameter("--split is for a dataset that has splits (on the Hub, say), and none is named.")
+        try:
+            columns = named_columns(column or [])
+        except SourceUnreadable as error:
+            raise typer.BadParameter(str(error)) from error
     with plain_errors(), owned_store(workspace, "import") as store:
-        options = SourceOptions(format=source_format, domain=DomainRule(domain, domain_field))
-        paths = local_files(files, revision, split)
-        for path in paths:
-            check_domain_field(path, options)
-        reports = [import_source(store, dataset, path, options) for path in paths]
-        fields: dict[str, Any] = {
-            "dataset": dataset,
-            "rows": sum(report.rows for report in reports),
-            "rejected": sum(report.rejected for report in reports),
-            "by_reason": _added(report.by_reason for report in reports),
-            "domains": _added(report.domains for report in reports),
-            "files": [{"file": report.source, "format": report.format, "rows": report.rows} for report in reports],
-        }
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fields["by_reason"].items())
-        sentence = f"{fields['rows']:,} rows in {dataset!r}, {fields['rejected']:,} rejected"
-        print_result(fields, as_json, f"{sentence} ({reasons})." if reasons else f"{sentence}.")
+        options = SourceOptions(source_format, DomainRule(domain, domain_field), columns)
+        batch = import_batch(store, dataset, files, options, HubChoice(revision, split, config))
+        for line in batch.lines():
+            console.print(line, markup=False)
+        batch.raise_if_alone()
+        print_result(batch.to_fields(), as_json, batch.sentence())
+        if batch.failed:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -488,15 +499,6 @@ def _bundle_fields(report: BundleReport) -> dict[str, Any]:
         "left_out": {finding.reason.name: finding.rows for finding in found.left_out},
         "changed": {finding.reason.name: finding.rows for finding in found.changed},
     }
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts by name, put together."""
-    total: dict[str, int] = {}
-    for part in counts:
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    return total
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Columns, and not one object a row, are what keeps a million rows quick: Python touches each text as little as it can.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,13 @@ class RowBlock:
     """Some rows in their order, and what was rejected between them.
 
     `rows` has the columns line, domain, original (bytes), conversation (canonical JSON), prompt, response,
-    example_id (Arrow's uuid) and is_first: whether no earlier row of the block is of the same example.
+    example_id (Arrow's uuid) and is_first: whether no earlier row of the block is of the same example. `notices` counts
+    the rows that deserve a look, by what they have (see `DatasetRow`).
     """
 
     rows: pa.Table
     rejected: tuple[Rejected, ...]
+    notices: Mapping[str, int]
 
 
 class _Texts:
@@ -60,6 +63,7 @@ class RowBlockBuilder:
         self._seen: set[bytes] = set()
         self._are_first: list[bool] = []
         self._rejected: list[Rejected] = []
+        self._notices: Counter[str] = Counter()
 
     def add(self, line: int, domain: str, original: bytes, conversation: bytes, prompt: str, response: str) -> None:
         """Add a row; `conversation` is its canonical JSON (`Example.to_json`) in UTF-8."""
@@ -79,6 +83,7 @@ class RowBlockBuilder:
         if isinstance(record, Rejected):
             self._rejected.append(record)
             return
+        self._notices.update(record.notices)
         example = record.example
         conversation = example.to_json().encode()
         self.add(record.line, record.domain, record.original, conversation, example.prompt, example.response)
@@ -107,7 +112,7 @@ class RowBlockBuilder:
             "example_id": pa.ExtensionArray.from_storage(pa.uuid(), digests),
             "is_first": pa.array(self._are_first, pa.bool_()),
         }
-        block = RowBlock(pa.table(rows), tuple(self._rejected))
+        block = RowBlock(pa.table(rows), tuple(self._rejected), dict(self._notices))
         self._begin()
         return block
 

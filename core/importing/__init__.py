@@ -1,22 +1,27 @@
 """Importing: a file's records become rows, or are left out with a reason.
 
-sources / hub -> unpacking -> reading (json_records, table_records) -> detection -> formats (turns), or for the common
-record plain_records -> row_reading -> importer
+sources (hub, archives) -> unpacking -> reading (json_records, csv_records, arrow_records) -> detection -> formats
+(conversations, turns), or for the common record plain_records -> row_reading -> importer
 """
 
 from core.importing.detection import Detection, detect_format
-from core.importing.importer import ImportReport, check_domain_field, import_source
+from core.importing.importer import ImportReport, import_file, import_source, options_for
 from core.importing.row_reading import preview, read_blocks, read_examples
 from core.importing.source_options import DomainRule, SourceOptions
+from core.importing.sources import DataFile, data_files, files_at
 
 __all__ = [
+    "DataFile",
     "Detection",
     "DomainRule",
     "ImportReport",
     "SourceOptions",
-    "check_domain_field",
+    "data_files",
     "detect_format",
+    "files_at",
+    "import_file",
     "import_source",
+    "options_for",
     "preview",
     "read_blocks",
     "read_examples",

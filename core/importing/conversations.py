@@ -1,12 +1,16 @@
 """How the fields of each format become a conversation. Text is taken as it is, never stripped."""
 
+from collections.abc import Callable
 from typing import Any
 
 from core.examples import Message
 from core.importing.blocks import read_content, read_text
-from core.importing.fields import RecordValues
+from core.importing.choices import chosen_line, read_choices, with_choices
+from core.importing.fields import Fields, RecordValues
+from core.importing.markup import read_markup
 from core.importing.records import RecordUnusable
 from core.importing.tool_calls import first_of
+from core.importing.trees import best_thread
 from core.importing.turn_weights import as_context, with_weights
 from core.importing.turns import read_list, read_turns
 
@@ -19,7 +23,7 @@ def alpaca(record: RecordValues) -> list[Message]:
     return [_system(record), *_history(record["history"]), *asked, _answer(record, "output")]
 
 
-def turns_of(field: str) -> Any:
+def turns_of(field: str) -> Callable[[RecordValues], list[Message]]:
     """A reader of a list of turns that stands in `field`."""
 
     def read(record: RecordValues) -> list[Message]:
@@ -46,9 +50,46 @@ def prompt_completion(record: RecordValues) -> list[Message]:
 
 def question_answer(record: RecordValues) -> list[Message]:
     """A question and its answer, perhaps with a context."""
-    question = Message("user", read_text(record["question"], "question"))
+    question, answer = read_text(record["question"], "question"), record["answer"]
     context = Message("context", read_text(record["context"], "context"))
-    return [_system(record), question, context, _answer(record, "answer")]
+    if choices := read_choices(record["choices"], record.fields):
+        question, answer = with_choices(question, choices), chosen_line(answer, choices)
+    reply = Message("assistant", _answer_text(answer, "answer", record.notices))
+    return [_system(record), Message("user", question), context, reply]
+
+
+def marked_text(record: RecordValues) -> list[Message]:
+    """A conversation in one text, in a chat markup that is known."""
+    text = read_text(record["text"], "text")
+    turns = read_markup(text)
+    if turns is None:
+        raise RecordUnusable("unknown markup", f"the text begins with {text[:80]!r}")
+    return _with_system(record, turns)
+
+
+def tree(record: RecordValues) -> list[Message]:
+    """A tree of messages, along its best ranked replies."""
+    return read_turns(best_thread(record.fields.get("prompt"), record.notices), "the tree", record.notices)
+
+
+def has_turns(field: str, also: tuple[str, ...]) -> Callable[[Fields], bool]:
+    """Whether a record has its turns in `field`, or under one of the other names what can be turns."""
+
+    def holds(fields: Fields) -> bool:
+        if field in fields:
+            return True
+        value = next((fields[name] for name in also if fields.get(name) is not None), None)
+        if isinstance(value, str):
+            return value.strip()[:2] in ("[{", "[[", "['", '["') or read_markup(value) is not None
+        return isinstance(value, list) and len(value) > 0
+
+    return holds
+
+
+def has_markup(fields: Fields) -> bool:
+    """Whether a record's text is in a chat markup that is known."""
+    text = fields.get("text")
+    return isinstance(text, str) and read_markup(text) is not None
 
 
 def _history(value: Any) -> list[Message]:

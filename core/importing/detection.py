@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.importing.formats import FIELD_NAMES, FORMATS, is_preference_pair
-from core.importing.reading import container_of, read_records
+from core.importing.reading import TABLES, container_of, layout_note, read_records
 from core.importing.records import SourceRecord, plain_text
 from core.importing.source_options import AUTO, SourceOptions
 
@@ -20,13 +20,15 @@ class Detection:
     """What a file is, and why it is thought to be.
 
     `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in
-    `core.importing.formats.FORMATS`, or None where none fits; `columns` the file's own field names.
+    `core.importing.formats.FORMATS`, or None where none fits; `columns` the file's own field names; `note` a sentence
+    on what of the file is not read, where its records are only a part of it.
     """
 
     container: str
     format: str | None
     columns: tuple[str, ...]
     why: str
+    note: str = ""
 
 
 def detect_format(path: Path, options: SourceOptions | None = None) -> Detection:
@@ -36,24 +38,24 @@ def detect_format(path: Path, options: SourceOptions | None = None) -> Detection
     """
     options = options or SourceOptions()
     container = container_of(path, FIELD_NAMES | set(options.columns.values()))
-    records = [record.fields for record in _first_records(path, container)]
+    records = [record.fields for record in _first_records(path, container, options.split)]
     columns = tuple(dict.fromkeys(name for fields in records for name in fields))
-    name, why = _choose(options, records, columns)
-    return Detection(container, name, columns, why)
+    renamed = [options.remapped(fields, forgiving=container in TABLES) for fields in records]
+    name, why = _choose(options, renamed, columns)
+    return Detection(container, name, columns, why, layout_note(path, container, options.split))
 
 
-def _first_records(path: Path, container: str) -> Iterator[SourceRecord]:
-    with closing(read_records(path, container)) as records:
+def _first_records(path: Path, container: str, split: str | None) -> Iterator[SourceRecord]:
+    with closing(read_records(path, container, split)) as records:
         yield from (record for record in islice(records, _LOOKED_AT) if isinstance(record, SourceRecord))
 
 
-def _choose(options: SourceOptions, records: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[str | None, str]:
-    if not records:
+def _choose(options: SourceOptions, renamed: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[str | None, str]:
+    if not renamed:
         return (None if options.format == AUTO else options.format), "none of its first records can be read"
-    renamed = [options.remapped(fields) for fields in records]
     pairs = sum(is_preference_pair(fields) for fields in renamed)
-    if 2 * pairs > len(records):
-        why = f"{pairs} of the first {len(records)} records are preference pairs (chosen and rejected)"
+    if 2 * pairs > len(renamed):
+        why = f"{pairs} of the first {len(renamed)} records are preference pairs (chosen and rejected)"
         return (None if options.format == AUTO else options.format), why
     formats = [f for f in FORMATS if options.format in (AUTO, f.name)]
     counts = [
@@ -65,4 +67,4 @@ def _choose(options: SourceOptions, records: list[dict[str, Any]], columns: tupl
         return None, f"no format fits the fields {plain_text(', '.join(columns), 120) or '(none)'}"
     like = next((fields for fields in renamed if best.fits(fields)), {})
     needed = " and ".join(field.found_in(like) or field.name for field in best.required)
-    return best.name, f"{count} of the first {len(records)} records have {needed}"
+    return best.name, f"{count} of the first {len(renamed)} records have {needed}"

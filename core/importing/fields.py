@@ -1,12 +1,14 @@
 """A format's fields, the names they go by, and their values in one record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.examples import Message
+from core.examples import Message, Rejected
+from core.importing.records import SourceRecord
 
 Fields = Mapping[str, Any]
+Records = Iterator[SourceRecord | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +71,29 @@ class RecordValues:
 class SourceFormat:
     """A format: its name, what it is for, its fields, and how a record's values become a conversation.
 
-    `holds` looks at values where names do not tell: a text is a conversation only if it has chat markup.
+    `holds` looks at a record's values where names do not tell: a text is a conversation only if it has chat markup.
+    `join` puts together the records of a file that are parts of one conversation each.
     """
 
     name: str
     summary: str
     fields: tuple[FormatField, ...]
     messages: Callable[[RecordValues], list[Message]]
-    holds: Callable[[Any], bool] | None = None
+    holds: Callable[[Fields], bool] | None = None
+    join: Callable[[Records], Records] | None = None
 
     @property
     def required(self) -> tuple[FormatField, ...]:
         """Fields that a record must have."""
         return tuple(item for item in self.fields if item.required)
 
+    def has_fields(self, names: Fields) -> bool:
+        """Whether there is every field that the format needs, whatever the values."""
+        return all(item.is_in(names) for item in self.required)
+
     def fits(self, fields: Fields) -> bool:
-        """Whether a record has every field that the format needs."""
-        return all(item.is_in(fields) for item in self.required) and (
-            self.holds is None or self.holds(self.required[0].value(fields))
-        )
+        """Whether a record has every field that the format needs, and values that it can be."""
+        return self.has_fields(fields) and (self.holds is None or self.holds(fields))
 
     def fits_by_own_names(self, fields: Fields) -> bool:
         """Whether it fits, and every field it needs goes by one of its own names."""

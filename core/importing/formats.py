@@ -6,10 +6,20 @@ To add a format, add a line to `FORMATS` and its function to `conversations`.
 from typing import Any
 
 from core.examples import Example, Message
-from core.importing.conversations import alpaca, prompt_completion, question_answer, turns_of
+from core.importing.conversations import (
+    alpaca,
+    has_markup,
+    has_turns,
+    marked_text,
+    prompt_completion,
+    question_answer,
+    tree,
+    turns_of,
+)
 from core.importing.fields import Fields, FormatField, RecordValues, SourceFormat
 from core.importing.records import RecordUnusable
 from core.importing.tool_calls import is_absent, read_tools
+from core.importing.trees import join_messages
 
 MEDIA_FIELDS = ("image", "images", "image_path", "image_paths", "image_url", "image_urls", "image_file", "audio",
                 "audios", "audio_path", "video", "videos", "video_path", "pixel_values")  # fmt: skip
@@ -50,6 +60,7 @@ def read_example(
     said = source_format.messages(record)
     messages = tuple(message for message in said if message.content or message.role not in ("system", "context"))
     _check_conversation(messages)
+    _look_for_unread(source_format, record)
     _look_for_null_words(record, messages)
     return Example(messages, read_tools(record["tools"]))
 
@@ -91,6 +102,16 @@ def _check_conversation(messages: tuple[Message, ...]) -> None:
         raise RecordUnusable("empty prompt")
 
 
+def _look_for_unread(source_format: SourceFormat, record: RecordValues) -> None:
+    """Notice texts that stand under a second name of a field: only the first is read."""
+    for field in source_format.fields:
+        read = field.found_in(record.fields)
+        for name in field.all_names:
+            value = record.fields.get(name)
+            if name != read and isinstance(value, str) and value.strip() and value != record.fields[read]:
+                record.notices.append(f"a field {name} besides {read}, which alone is read")
+
+
 def _look_for_null_words(record: RecordValues, messages: tuple[Message, ...]) -> None:
     for name, value in record.values.items():
         word = value.strip().lower() if isinstance(value, str) and len(value) < 20 else ""
@@ -110,16 +131,19 @@ _TOOLS = FormatField(("tools",), required=False, also=("functions",))
 _LABEL = FormatField(("label",), required=False, also=("kto_tag",))
 _WEIGHTS = FormatField(("weights",), required=False, also=("loss_mask", "turn_weights"))
 
+_TURNS_ELSEWHERE = ("conversation", "dialogue", "dialog", "thread", "turns", "chat", "contents", "items", "data")
+
 FORMATS = (
     SourceFormat(
         "messages",
-        "OpenAI's chat format: messages of role and content (text or a list of parts).",
-        (FormatField(("messages",)), _SYSTEM, _TOOLS, _LABEL, _WEIGHTS),
+        "OpenAI's chat format: messages of role and content (text or a list of parts); also Anthropic's and Gemini's.",
+        (FormatField(("messages",), also=_TURNS_ELSEWHERE), _SYSTEM, _TOOLS, _LABEL, _WEIGHTS),
         turns_of("messages"),
+        holds=has_turns("messages", _TURNS_ELSEWHERE),
     ),
     SourceFormat(
         "sharegpt",
-        "ShareGPT conversations: turns of from (human, gpt, ...) and value.",
+        "ShareGPT conversations: turns of from (human, gpt, ...) and value, or texts in turn.",
         (FormatField(("conversations",)), _SYSTEM, _TOOLS, _LABEL, _WEIGHTS),
         turns_of("conversations"),
     ),
@@ -129,7 +153,7 @@ FORMATS = (
         (
             FormatField(("instruction",)),
             FormatField(("input", "context"), required=False),
-            FormatField(("output", "response")),
+            FormatField(("output", "response"), also=("completion", "answer", "target", "solution", "outputs")),
             _SYSTEM,
             FormatField(("history",), required=False),
         ),
@@ -138,16 +162,56 @@ FORMATS = (
     SourceFormat(
         "prompt-completion",
         "A prompt and its completion (or response), as text or as lists of messages.",
-        (FormatField(("prompt",)), FormatField(("completion", "response")), _SYSTEM, _TOOLS, _LABEL),
+        (
+            FormatField(("prompt",), also=("query", "problem", "inputs", "input", "user", "human")),
+            FormatField(
+                ("completion", "response"),
+                also=("targets", "output", "generated_solution", "solution", "target", "answer", "assistant", "bot",
+                      "outputs", "responses"),
+            ),
+            _SYSTEM,
+            _TOOLS,
+            _LABEL,
+        ),
         prompt_completion,
     ),
     SourceFormat(
         "question-answer",
-        "A question and its answer, perhaps with a context.",
-        (FormatField(("question",)), FormatField(("answer",)), FormatField(("context",), required=False), _SYSTEM),
+        "A question and its answer, perhaps with a context, or with choices, which are written below the question.",
+        (
+            FormatField(("question",), also=("question_stem",)),
+            FormatField(
+                ("answer",),
+                also=("response", "answers", "answerKey", "answer_key", "answer_idx", "answer_index", "correct_answer",
+                      "solution", "output", "completion", "cop"),
+            ),
+            FormatField(("context",), required=False),
+            FormatField(("choices",), required=False, also=("options",)),
+            _SYSTEM,
+        ),
         question_answer,
     ),
-)
+    SourceFormat(
+        "text",
+        "A whole conversation in one text, in a known markup: ChatML, Llama, Gemma, Zephyr, ### Human:, and others.",
+        (FormatField(("text",)), _SYSTEM, _LABEL),
+        marked_text,
+        holds=has_markup,
+    ),
+    SourceFormat(
+        "tree",
+        "Open Assistant's trees: a prompt with its replies, of which the best ranked are read.",
+        (FormatField(("message_tree_id",)), FormatField(("prompt",))),
+        tree,
+    ),
+    SourceFormat(
+        "tree-messages",
+        "Open Assistant's messages, one a record, each with its parent's id: a row for each tree.",
+        (FormatField(("message_id",)), FormatField(("parent_id",)), FormatField(("role",)), FormatField(("text",))),
+        tree,
+        join=join_messages,
+    ),
+)  # fmt: skip
 """Every format, the fullest first: of two that fit a record alike, detection takes the first."""
 
 FIELD_NAMES = frozenset(name for source_format in FORMATS for field in source_format.fields for name in field.all_names)

@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import NoUsableRows, SourceUnreadable
@@ -12,7 +12,8 @@ from core.file_hash import file_sha256
 from core.importing.detection import Detection, detect_format
 from core.importing.records import REASONS, plain_text
 from core.importing.row_reading import named_domain, read_blocks
-from core.importing.source_options import AUTO, SourceOptions
+from core.importing.source_options import AUTO, DomainRule, SourceOptions
+from core.importing.sources import DataFile
 from core.importing.unpacking import check_readable
 from core.row_blocks import RowBlock
 from core.store import Store
@@ -23,7 +24,8 @@ class ImportReport:
     """What an import brought: rows kept and records rejected [counts], by reason and by domain.
 
     `already_imported` says that the dataset had this file, read with these options, before: nothing was added,
-    and the counts are those of the first time.
+    and the counts are those of the first time. `notices` are sentences on what was read and deserves a look; they are
+    told when a file is imported, and not kept. `origin` is where the file came from (see `DataFile`).
     """
 
     dataset: str
@@ -34,6 +36,8 @@ class ImportReport:
     by_reason: dict[str, int]
     domains: dict[str, int]
     already_imported: bool
+    notices: tuple[str, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 def import_source(
@@ -51,33 +55,64 @@ def import_source(
     detection = detect_format(path, options)
     resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
+    noticed: Counter[str] = Counter()
 
     def blocks() -> Iterator[RowBlock]:
         nonlocal fresh
         fresh = True
-        yield from _require_rows(read_blocks(path, resolved), name, detection)
+        for block in _require_rows(read_blocks(path, resolved), name, detection):
+            noticed.update(block.notices)
+            yield block
         after = os.stat(path)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise SourceUnreadable(f"{name} changed while it was read. Import it again when it is finished.")
 
     source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), blocks())
-    return _report(store, dataset, source_id, already_imported=not fresh)
+    report = _report(store, dataset, source_id, already_imported=not fresh)
+    return replace(report, origin=options.origin, notices=_sentences(detection, noticed) if fresh else ())
 
 
-def check_domain_field(path: Path, options: SourceOptions) -> None:
-    """Raise `SourceUnreadable` if the first records have no field of the name that the domain is to come from.
+def import_file(store: Store, dataset: str, file: DataFile, options: SourceOptions) -> ImportReport:
+    """Add a data file to a dataset; what is known of the file fills in what the options leave open.
 
-    Such a name is a slip of the pen, and would leave every row unlabelled without a word.
+    Raises `SourceUnreadable` also for a column that the options name and the file lacks, else like `import_source`.
     """
-    if not options.domain.field:
-        return
-    columns = detect_format(path, options).columns
-    if columns and options.domain.field not in columns:
-        found = ", ".join(plain_text(column, 40) for column in columns)
-        raise SourceUnreadable(
-            f"The first records of {path.name} have no field {plain_text(options.domain.field, 40)!r} for the domain. "
-            f"They have: {found}. Name one of these, or one domain for all rows."
-        )
+    resolved = options_for(file, options)
+    check_named_columns(file.path, resolved)
+    return import_source(store, dataset, file.path, resolved, source_name=file.name)
+
+
+def options_for(file: DataFile, options: SourceOptions) -> SourceOptions:
+    """The options with what is known of a file: its domain, where they name none, its split and its origin."""
+    domain = options.domain
+    if file.domain and not (domain.name or domain.field):
+        domain = DomainRule(name=file.domain)
+    return replace(options, domain=domain, split=file.split, origin=file.origin)
+
+
+def _sentences(detection: Detection, noticed: Mapping[str, int]) -> tuple[str, ...]:
+    """What is told of a file as a whole, then what rows of it have, the most frequent first."""
+    counted = sorted(noticed.items(), key=lambda item: (-item[1], item[0]))
+    rows = [f"{count:,} {'row has' if count == 1 else 'rows have'} {what}." for what, count in counted]
+    return tuple([detection.note, *rows] if detection.note else rows)
+
+
+def check_named_columns(path: Path, options: SourceOptions) -> None:
+    """Raise `SourceUnreadable` if the first records lack a column that the domain or a field is to be read from.
+
+    Such a name is a slip of the pen, and would leave every row unlabelled, or rejected, without saying so.
+    """
+    wanted = {column: f"the field {field}" for field, column in options.columns.items() if column}
+    if options.domain.field:
+        wanted[options.domain.field] = "the domain"
+    columns = detect_format(path, options).columns if wanted else ()
+    for column, purpose in wanted.items():
+        if columns and column not in columns:
+            found = ", ".join(plain_text(name, 40) for name in columns)
+            raise SourceUnreadable(
+                f"The first records of {path.name} have no field {plain_text(column, 40)!r} for {purpose}. "
+                f"They have: {found}. Name one of these{', or one domain for all rows' * (purpose == 'the domain')}."
+            )
 
 
 def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -> Iterator[RowBlock]:
@@ -110,7 +145,10 @@ def _advice(reason: str, detection: Detection) -> str:
             "Import a file with one answer to each prompt, or map the column chosen, where it is text, to the answer."
         )
     if reason == "missing field":
-        return f"Map its columns to the fields of a format, or choose the format (found: {detection.why})."
+        return (
+            "Map its columns to the fields of a format (--column FIELD=COLUMN, or on the page), or choose the format "
+            f"(found: {detection.why})."
+        )
     return "Correct the file, or choose another."
 
 

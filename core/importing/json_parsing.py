@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from core import settings
-from core.importing.records import RecordUnusable
+from core.importing.records import RecordUnusable, SourceRecord
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -36,9 +36,10 @@ def is_json(text: str) -> bool:
     return True
 
 
-def parse_object(original: bytes) -> dict[str, Any]:
-    """The fields of one JSON object. Of a name that stands twice the last value counts, as in most readers.
+def parse_record(line: int, original: bytes) -> SourceRecord:
+    """The record of one JSON object. Of a name that stands twice the last value counts, as in most readers.
 
+    A list of turns is read as the object {"conversations": [...]}, which then is the original.
     Raises `RecordUnusable` saying why, if it is no object that can be carried on.
     """
     try:
@@ -46,7 +47,7 @@ def parse_object(original: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         found = f"byte {error.start + 1} of the record is 0x{original[error.start]:02x}"
         raise RecordUnusable("not UTF-8", found) from None
-    return as_object(parse_json(text), text)
+    return as_record(line, parse_json(text), text, original)
 
 
 def parse_json(text: str) -> Any:
@@ -71,11 +72,18 @@ def bad_json(error: ValueError, start: int) -> RecordUnusable:
     return RecordUnusable("bad JSON", str(error))
 
 
-def as_object(value: Any, text: str) -> dict[str, Any]:
-    """`value`, parsed from `text`, if it is an object. Raises `RecordUnusable`."""
+def as_record(line: int, value: Any, text: str, original: bytes) -> SourceRecord:
+    """`value`, parsed from `text`, as a record, if it is an object or a list of turns. Raises `RecordUnusable`."""
+    if isinstance(value, list) and value and all(map(is_turn, value)):
+        return SourceRecord(line, b'{"conversations": ' + original.strip() + b"}", {"conversations": value})
     if not isinstance(value, dict):
         raise RecordUnusable("not an object", f"found {text[:200]}")
-    return value
+    return SourceRecord(line, original, value)
+
+
+def is_turn(value: Any) -> bool:
+    """Whether a value is an object that says who speaks."""
+    return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
 def check_value(value: Any, text: str) -> None:

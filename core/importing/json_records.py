@@ -8,12 +8,16 @@ from typing import Any, BinaryIO
 
 from core import settings
 from core.examples import Rejected
-from core.importing.json_parsing import DECODER, as_object, bad_json, check_value, parse_object, too_deep
+from core.importing.json_layout import HEAD_CHARACTERS, Layout, layout_of, rows_of_columns
+from core.importing.json_parsing import DECODER, as_record, bad_json, check_value, parse_record, too_deep
 from core.importing.records import RecordUnusable, SourceRecord
+from core.importing.table_json import as_json
 
 _CHUNK_BYTES = 2**20
 _LONGEST_INDENT = 1_000
+_LONGEST_TABLE = 2**28  # characters of a table by column, which is held in memory
 _SPACE = re.compile(r"[ \t\r\n,]*")
+_BEFORE_VALUE = re.compile(r"[ \t\r\n:]*")
 _IN_STRING = re.compile(r'\\.|["\n]', re.DOTALL)
 _BETWEEN_STRINGS = re.compile(r'["{}\[\],\n]')
 
@@ -25,7 +29,7 @@ def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
             yield original
             continue
         try:
-            yield SourceRecord(line, original, parse_object(original))
+            yield parse_record(line, original)
         except RecordUnusable as unusable:
             yield unusable.at(line)
 
@@ -54,9 +58,12 @@ def _skip_line(stream: BinaryIO, content: bytes) -> None:
         content = stream.readline(_CHUNK_BYTES)
 
 
-def json_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
-    """Records of a JSON stream (an array, one object, or objects one after another), numbered from 1."""
-    return _JsonValues(stream).records()
+def json_records(
+    stream: BinaryIO, name: str = "the file", split: str | None = None
+) -> Iterator[SourceRecord | Rejected]:
+    """Records of a JSON stream (an array, one object, objects one after another, or as `json_layout` tells them),
+    numbered from 1. Raises `SourceUnreadable` if it has splits, and not the one that is asked for."""
+    return _JsonValues(stream).laid_out_records(name, split)
 
 
 class _JsonValues:
@@ -72,7 +79,51 @@ class _JsonValues:
         self._in_array = False
         self._limit = settings.integer("max_line_bytes")
 
-    def records(self) -> Iterator[SourceRecord | Rejected]:
+    def laid_out_records(self, name: str, split: str | None) -> Iterator[SourceRecord | Rejected]:
+        """The records, wherever in the file they are."""
+        while len(self._text) - self._at < HEAD_CHARACTERS and self._read_on():
+            pass
+        self._pass_space()
+        layout = layout_of(self._text[self._at :], name, split)
+        if layout is None:
+            yield from self.records()
+            return
+        try:
+            if layout.kind == "columns":
+                yield from self._rows_of_columns()
+            else:
+                yield from self._members(layout)
+        except RecordUnusable as unusable:
+            yield unusable.at(1)
+
+    def _rows_of_columns(self) -> Iterator[SourceRecord | Rejected]:
+        self._limit = _LONGEST_TABLE
+        value, text = self._value()
+        check_value(value, text)
+        for number, fields in enumerate(rows_of_columns(value), 1):
+            yield SourceRecord(number, as_json(fields), fields)
+
+    def _members(self, layout: Layout) -> Iterator[SourceRecord | Rejected]:
+        """Records among the object's members: each of them, or the items of the list under the layout's key."""
+        self._at += 1
+        number = 0
+        while self._pass_space() and self._next() != "}":
+            key, _ = self._value()
+            self._pass_space(_BEFORE_VALUE)
+            if layout.kind == "list" and key == layout.key:
+                yield from self.records(is_part=True, item=layout.item)
+                return
+            if layout.kind == "list":
+                self._skip_value(None) if self._next() in ("[", "{") else self._value()
+                continue
+            number += 1
+            try:
+                yield self._record(number)
+            except RecordUnusable as unusable:
+                yield unusable.at(number)
+
+    def records(self, is_part: bool = False, item: str = "") -> Iterator[SourceRecord | Rejected]:
+        """The records from here on; of a part of the file (`is_part`) up to its end. `item` is where in each it is."""
         self._pass_space()
         self._in_array = self._next() == "["
         self._at += self._in_array
@@ -80,7 +131,7 @@ class _JsonValues:
         while self._pass_space():
             if self._in_array and self._next() == "]":
                 self._at += 1
-                if not self._pass_space():
+                if is_part or not self._pass_space():
                     return
                 # What follows may be records all the same: after a bad one, its inner list's end looks like ours.
                 self._in_array = False
@@ -89,7 +140,8 @@ class _JsonValues:
                 continue
             number += 1
             try:
-                yield self._record(number)
+                record = self._record(number)
+                yield _inner(record, item) if item else record
             except RecordUnusable as unusable:
                 yield unusable.at(number)
         if self._in_array:
@@ -109,7 +161,7 @@ class _JsonValues:
         if len(original) > self._limit:
             raise self._too_long()
         check_value(value, text)
-        return SourceRecord(number, original, as_object(value, text))
+        return as_record(number, value, text, original)
 
     def _value(self) -> tuple[Any, str]:
         """The value at the window's position and its own text; reads on until it is complete."""
@@ -178,10 +230,10 @@ class _JsonValues:
             pass
         return self._text.startswith(text, self._at)
 
-    def _pass_space(self) -> bool:
+    def _pass_space(self, space: re.Pattern[str] = _SPACE) -> bool:
         """Go past white space and commas; False at the end of the stream."""
         while True:
-            match = _SPACE.match(self._text, self._at)
+            match = space.match(self._text, self._at)
             self._at = match.end() if match else self._at
             if self._at < len(self._text):
                 return True
@@ -203,3 +255,11 @@ class _JsonValues:
         self._at -= line_start
         self._ended = not content
         return bool(content or more)
+
+
+def _inner(record: SourceRecord, item: str) -> SourceRecord:
+    """The record that stands under a key of another."""
+    fields = record.fields.get(item)
+    if not isinstance(fields, dict):
+        raise RecordUnusable("not an object", f"no object under {item}")
+    return SourceRecord(record.line, as_json(fields), fields)

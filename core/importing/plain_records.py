@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from core import settings
+from core.importing.choices import choice_columns
 from core.importing.fields import SourceFormat
 from core.importing.formats import MEDIA_FIELDS, NULL_WORDS, is_verdict
+from core.importing.roles import CALL_ROLES, ROLE_OF
 from core.importing.source_options import DomainRule, SourceOptions
-from core.importing.turns import CALL_ROLES, ROLE_OF
 
 _EXACT_BELOW = 1e18
 # A number that orjson reads as a float of less was written as one: whole numbers it keeps exactly up to 2**63.
@@ -107,7 +108,9 @@ class PlainReader:
 def _plan(source_format: SourceFormat, names: tuple[str, ...]) -> _Plan | None:
     """Where a format's fields are in records of these names; None where no such record is plain."""
     known = dict.fromkeys(names)
-    if {"chosen", "rejected"} <= known.keys() or not source_format.fits(known):
+    if {"chosen", "rejected"} <= known.keys() or not source_format.has_fields(known):
+        return None
+    if source_format.join or choice_columns(names):
         return None
     if any(sum(name in known for name in item.all_names) > 1 for item in source_format.fields):
         return None  # the values decide which name counts

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from core.errors import SourceUnreadable
 from core.examples import Rejected
+from core.importing.arrow_records import ARROW_FILE, ARROW_STREAM, arrow_records, parquet_records
+from core.importing.csv_records import csv_header, csv_records
+from core.importing.json_layout import HEAD_CHARACTERS, layout_of, no_splits
 from core.importing.json_parsing import is_json
 from core.importing.json_records import json_records, jsonl_records
 from core.importing.records import SourceRecord, plain_text
-from core.importing.table_records import csv_header, csv_records, parquet_records
 from core.importing.unpacking import open_unpacked
 
 CONTAINERS = {
@@ -18,8 +20,15 @@ CONTAINERS = {
     "json": (".json",),
     "csv": (".csv", ".tsv"),
     "parquet": (".parquet",),
+    "arrow": (".arrow",),
 }
 """Kinds of file that can be read, and the endings of their names; each also packed."""
+
+TABLES = ("csv", "parquet", "arrow")
+"""Kinds whose columns people name, in capitals or with spaces too."""
+
+PADDED = ("parquet", "arrow")
+"""Kinds whose objects have the keys of all objects of their column, null where a record has none."""
 
 PACKED_ENDINGS = (".gz", ".zst")
 _HEAD_BYTES = 2**20
@@ -55,6 +64,8 @@ def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
     by_name = _kind_by_ending(path.name)
     if head.startswith(b"PAR1"):
         return "parquet"
+    if head.startswith((ARROW_FILE, ARROW_STREAM)):
+        return "arrow"
     _refuse_unreadable(head, by_name, path.name)
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if by_name == "csv" or (not by_name and text[:1] not in b"[{" and _has_header(text, field_names)):
@@ -64,11 +75,12 @@ def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
     if text.startswith(b"["):
         return "json"
     if text.startswith(b"{"):
-        return "jsonl" if b"\n" in text and _is_json(text.partition(b"\n")[0]) else "json"
+        first, _, rest = text.partition(b"\n")
+        return "jsonl" if rest.strip() and _is_json(first) else "json"
     if by_name == "json" or not text:
         return "jsonl"
     raise SourceUnreadable(
-        f"{path.name} is neither JSON, JSONL, CSV nor Parquet: it begins with "
+        f"{path.name} is neither JSON, JSONL, CSV, Parquet nor Arrow: it begins with "
         f"{plain_text(text[:200].decode('utf-8', 'replace'), 40)!r}. Save it as one of these."
     )
 
@@ -78,8 +90,9 @@ def _refuse_unreadable(head: bytes, by_name: str, name: str) -> None:
         raise SourceUnreadable(f"{name} is a Git LFS pointer, not the data itself. Fetch it with git lfs pull.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head[:4]:
         raise SourceUnreadable(f"{name} is not UTF-8 text (it looks like UTF-16, or like no text). Save it as UTF-8.")
-    if by_name == "parquet":
-        raise SourceUnreadable(f"{name} is named as Parquet but is none. Fetch it again, or name it as what it is.")
+    if by_name in ("parquet", "arrow"):
+        kind = by_name.capitalize()
+        raise SourceUnreadable(f"{name} is named as {kind} but is none. Fetch it again, or name it as what it is.")
 
 
 def _is_array_over_lines(text: bytes) -> bool:
@@ -96,19 +109,36 @@ def _has_header(text: bytes, field_names: frozenset[str]) -> bool:
         header, _ = csv_header(text.partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r"))
     except csv.Error:
         return False
-    return not field_names.isdisjoint(header)
+    return len(header) > 1 and not field_names.isdisjoint(header)
 
 
-def read_records(path: Path, container: str) -> Generator[SourceRecord | Rejected, None, None]:
+def read_records(
+    path: Path, container: str, split: str | None = None
+) -> Generator[SourceRecord | Rejected, None, None]:
     """Every record of a file: its fields and original bytes, or why it was left out.
 
-    Raises `SourceUnreadable`, also while reading, if the file cannot be read to its end.
+    `split` names one of a JSON file's splits, else it is the one for training. Raises `SourceUnreadable`, also while
+    reading, if the file cannot be read to its end.
     """
-    if container == "parquet":
-        yield from parquet_records(path)
+    if split and container != "json":
+        raise no_splits(path.name, split)
+    if container in ("parquet", "arrow"):
+        yield from parquet_records(path) if container == "parquet" else arrow_records(path)
         return
     with open_unpacked(path) as stream:
         if container == "csv":
             yield from csv_records(stream, path.name)
+        elif container == "json":
+            yield from json_records(stream, path.name, split)
         else:
-            yield from json_records(stream) if container == "json" else jsonl_records(stream)
+            yield from jsonl_records(stream)
+
+
+def layout_note(path: Path, container: str, split: str | None = None) -> str:
+    """What of a file is not read, as a sentence, where its records are only a part of it; else ""."""
+    if container != "json":
+        return ""
+    with open_unpacked(path) as stream:
+        text = stream.read(HEAD_CHARACTERS).decode("utf-8-sig", "replace").lstrip()
+    layout = layout_of(text, path.name, split)
+    return layout.note if layout else ""

@@ -22,6 +22,7 @@ REASONS = {
     "unknown role": "A turn is by somebody who is neither system, user, assistant nor tool.",
     "not text": "A turn holds an image, a sound or a file, which a language model's loss does not cover.",
     "unwanted answer": "The record's label says that its answer is not wanted (KTO): fine-tuning would teach it.",
+    "unknown markup": "The text is in no chat markup that is known, so its turns cannot be told apart.",
     "no assistant turn": "The conversation has no answer that could be scored.",
     "no scored turn": "Every answer is marked as not to be trained on (weight 0, train false), so none is scored.",
     "empty prompt": "There is no question: everything but the answer is empty.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from core.examples import DatasetRow, Rejected
 from core.importing.detection import detect_format
 from core.importing.fields import SourceFormat
 from core.importing.formats import format_named, read_example
-from core.importing.json_parsing import parse_object
+from core.importing.json_parsing import parse_record
 from core.importing.json_records import jsonl_lines
 from core.importing.plain_records import PlainReader
-from core.importing.reading import plain_stem, read_records
+from core.importing.reading import PADDED, TABLES, plain_stem, read_records
 from core.importing.records import RecordUnusable, SourceRecord
-from core.importing.source_options import DomainRule, SourceOptions
+from core.importing.source_options import AUTO, DomainRule, SourceOptions
+from core.importing.table_json import unpadded
 from core.importing.unpacking import open_unpacked
 from core.row_blocks import RowBlock, RowBlockBuilder, row_blocks
 
@@ -31,7 +32,9 @@ class _Reading:
 
     def row(self, record: SourceRecord) -> DatasetRow:
         """A record as a row. Raises `RecordUnusable`."""
-        fields = self.options.remapped(record.fields)
+        fields = self.options.remapped(record.fields, forgiving=self.container in TABLES)
+        if self.container in PADDED:
+            fields = unpadded(fields)
         mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(self.options.columns.values())
         notices: list[str] = []
         example = read_example(self.source_format, fields, mapped_on_purpose, notices)
@@ -53,7 +56,7 @@ def read_blocks(path: Path, options: SourceOptions) -> Generator[RowBlock, None,
     Raises `SourceUnreadable` like it.
     """
     reading = _reading(path, options)
-    if reading.container == "jsonl":
+    if reading.container == "jsonl" and not (reading.source_format and reading.source_format.join):
         yield from _read_jsonl(path, reading)
     else:
         with closing(_read_examples(path, reading)) as records:
@@ -74,12 +77,15 @@ def named_domain(rule: DomainRule, file_name: str) -> DomainRule:
 def _reading(path: Path, options: SourceOptions) -> _Reading:
     detection = detect_format(path, options)
     source_format = format_named(detection.format) if detection.format else None
-    return _Reading(detection.container, source_format, options, named_domain(options.domain, path.name))
+    # With its format, the options know under which other names a field that is mapped is not to be read.
+    resolved = replace(options, format=detection.format or AUTO)
+    return _Reading(detection.container, source_format, resolved, named_domain(options.domain, path.name))
 
 
 def _read_examples(path: Path, reading: _Reading) -> Generator[DatasetRow | Rejected, None, None]:
-    with closing(read_records(path, reading.container)) as records:
-        for record in records:
+    with closing(read_records(path, reading.container, reading.options.split)) as read:
+        join = reading.source_format.join if reading.source_format else None
+        for record in join(read) if join else read:
             if isinstance(record, Rejected):
                 yield record
                 continue
@@ -107,6 +113,6 @@ def _read_jsonl(path: Path, reading: _Reading) -> Iterator[RowBlock]:
 
 def _add_strictly(builder: RowBlockBuilder, line: int, original: bytes, reading: _Reading) -> None:
     try:
-        builder.add_record(reading.row(SourceRecord(line, original, parse_object(original))))
+        builder.add_record(reading.row(parse_record(line, original)))
     except RecordUnusable as unusable:
         builder.add_record(unusable.at(line))

@@ -1,15 +1,24 @@
 """How a person wants a file read: its format, which column is which field, and what its rows' domain is."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import SourceUnreadable
-from core.importing.formats import FORMATS, format_named
+from core.importing.formats import FIELD_NAMES, FORMATS, format_named
 
 AUTO = "auto"
 UNLABELLED = "unlabelled"
+
+
+_KNOWN = {name.lower(): name for name in sorted(FIELD_NAMES, reverse=True)}
+
+
+def known_name(name: str) -> str:
+    """The field's name that a column's name is in other writing (capitals, spaces, hyphens), else the column's own."""
+    return name if name in FIELD_NAMES else _KNOWN.get(re.sub(r"[\s-]+", "_", name.strip()).lower(), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,8 @@ class SourceOptions:
     format: str = AUTO
     domain: DomainRule = DomainRule()
     columns: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [AUTO, *(source_format.name for source_format in FORMATS)]
@@ -47,12 +58,23 @@ class SourceOptions:
     def to_fields(self) -> dict[str, Any]:
         """The options as JSON has them, for the store."""
         domain = {"name": self.domain.name, "field": self.domain.field}
-        return {"format": self.format, "domain": domain, "columns": dict(self.columns)}
+        fields = {"format": self.format, "domain": domain, "columns": dict(self.columns)}
+        more = {"split": self.split, "origin": dict(self.origin)}
+        return fields | {name: value for name, value in more.items() if value}
 
-    def remapped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A record's fields under the names the format knows them by."""
+    def remapped(self, fields: Mapping[str, Any], forgiving: bool = False) -> dict[str, Any]:
+        """A record's fields under the names the format knows them by.
+
+        `forgiving` reads "Instruction" and "System Prompt" as the names that they are in other writing, where the
+        record has no field of that name itself.
+        """
         replaced = set(self.columns) | self._aliases()
-        renamed = {name: value for name, value in fields.items() if name not in replaced}
+        names = {name: known_name(name) if forgiving else name for name in fields}
+        renamed = {
+            name if meant in fields else meant: fields[name]
+            for name, meant in names.items()
+            if name not in replaced and meant not in replaced
+        }
         renamed.update({name: fields[column] for name, column in self.columns.items() if column in fields})
         return renamed
 
@@ -60,4 +82,5 @@ class SourceOptions:
         """Other names of the fields that are mapped: a field said to be absent is not read under an alias either."""
         source_format = format_named(self.format)
         fields = source_format.fields if source_format else ()
-        return {name for item in fields if item.name in self.columns for name in item.all_names}
+        mapped = (item for item in fields if any(name in self.columns for name in item.all_names))
+        return {name for item in mapped for name in item.all_names}

@@ -1,19 +1,90 @@
-"""What a person names as input becomes files: paths as they are, Hugging Face Hub ids by fetching their data files."""
+"""What a person names as input becomes data files: paths as they are, zip archives, saved datasets, and the Hub."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 
-from core.importing.hub import download_dataset, is_hub_id
+from core.errors import SourceUnreadable
+from core.importing.archives import is_about_a_dataset, is_saved_dataset, is_zip, saved_files, unpack, zip_members
+from core.importing.hub import download_dataset, hub_name
+from core.importing.hub_files import choose_files
+from core.importing.reading import CONTAINERS, is_data_file, plain_stem
 from core.paths import named_path
 
 
-def local_files(names: Iterable[str], revision: str | None = None, split: str | None = None) -> list[Path]:
-    """Files to read, in the order named; of a Hub dataset those of a revision and split, see `download_dataset`.
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file to import: where it is, the name its owner knows it by, and what is known of it beyond its content.
 
-    Raises `SourceUnreadable` if a Hub dataset cannot be fetched, `PathRefused` for a name that can be no path.
+    `domain` is that of its rows where nothing else names one, `split` the split to read of a file with several, and
+    `origin` where it came from: of a file of the Hub its dataset, commit and path.
     """
-    files: list[Path] = []
-    for name in names:
-        named_path(name)
-        files += download_dataset(name, revision, split) if is_hub_id(name) else [Path(name).expanduser()]
-    return files
+
+    path: Path
+    name: str
+    domain: str = ""
+    split: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def data_files(
+    name: str,
+    unpack_into: Path,
+    revision: str | None = None,
+    split: str | None = None,
+    config: str | None = None,
+) -> list[DataFile]:
+    """The data files that a name means, in their order; see `download_dataset` for a dataset on the Hub.
+
+    A zip archive's are unpacked into a folder of their own in `unpack_into`. Raises `SourceUnreadable` if they cannot
+    be had, `PathRefused` for a name that can be no path.
+    """
+    on_hub = hub_name(name)
+    if on_hub:
+        found = download_dataset(on_hub.repo_id, revision or on_hub.revision, split, config, on_hub.path)
+        about = {"hub": found.repo_id, "commit": found.commit}
+        return [
+            DataFile(path, path.name, origin=about | {name: text for name, text in file.to_fields().items() if text})
+            for path, file in found.files
+        ]
+    named_path(name)
+    return files_at(Path(name).expanduser(), unpack_into, split)
+
+
+def files_at(path: Path, unpack_into: Path, split: str | None = None, name: str | None = None) -> list[DataFile]:
+    """The data files at a path: itself, those of a saved dataset's folder, or those in a zip archive.
+
+    `name` is what its owner calls it. Raises `SourceUnreadable` like `data_files`.
+    """
+    name = name or path.name
+    if path.is_dir() and is_saved_dataset(path):
+        files = saved_files(path, split)
+        return [DataFile(file, f"{name}/{file.relative_to(path)}", domain=name) for file in files]
+    if is_zip(path):
+        return _zipped_files(path, name, unpack_into, split)
+    return [DataFile(path, name, split=split)]
+
+
+def takes_split(name: str) -> bool:
+    """Whether what a name means may have splits to choose from: a dataset on the Hub, a folder, a zip, or JSON."""
+    path = Path(name).expanduser()
+    return hub_name(name) is not None or path.is_dir() or ".json" in path.suffixes or path.suffix.lower() == ".zip"
+
+
+def _zipped_files(path: Path, name: str, unpack_into: Path, split: str | None) -> list[DataFile]:
+    members = [
+        member
+        for member in zip_members(path)
+        if is_data_file(member) and not is_about_a_dataset(plain_stem(member.rpartition("/")[2]))
+    ]
+    if not members:
+        kinds = ", ".join(ending for endings in CONTAINERS.values() for ending in endings)
+        raise SourceUnreadable(f"{name} holds no data file ({kinds}). Unpack it, and look what is in it.")
+    if split:
+        members = [file.name for file in choose_files(name, members, split)]
+    status = path.stat()
+    key = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{members}".encode("utf-8", "surrogateescape")
+    folder = unpack_into / f"unpacked-{blake2b(key, digest_size=8).hexdigest()}"
+    unpacked = unpack(path, members, folder)
+    return [DataFile(file, f"{name}/{member}") for file, member in zip(unpacked, members, strict=True)]

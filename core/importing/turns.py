@@ -3,31 +3,23 @@
 An assistant's thought and tool calls stand apart from its text, as chat templates want them.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.examples import Message
 from core.importing.blocks import Content, read_content, tool_text
-from core.importing.json_parsing import parse_json
+from core.importing.literals import parse_literal
+from core.importing.markup import read_markup
 from core.importing.records import RecordUnusable, kind_of
+from core.importing.roles import CALL_ROLES, ROLE_OF
 from core.importing.tool_calls import first_of, is_absent, read_calls
 from core.importing.turn_weights import is_context
 
-ROLE_NAMES = {
-    "system": ("system", "developer"),
-    "user": ("user", "human", "prompter"),
-    "assistant": ("assistant", "gpt", "model", "bot", "chatgpt", "bing", "bard", "ai", "function_call", "tool_call"),
-    "tool": ("tool", "observation", "function", "function_response", "tool_response", "tool_result", "ipython"),
-}
-"""Our roles, and the names that files give them."""
-
-ROLE_OF = {name: role for role, names in ROLE_NAMES.items() for name in names}
-CALL_ROLES = ("function_call", "tool_call")
-"""Roles whose text is a tool call in JSON, not an answer in words."""
-
 _SPEAKERS = ("from", "role", "speaker", "author", "sender")
+_SPOKEN = (*_SPEAKERS, "parts")
 _TEXTS = ("value", "content")
 _OTHER_TEXTS = ("text", "parts", "message", "utterance", "body", "msg", "reply", "refusal")
+_QUESTIONS = ("human", "user", "input", "question", "prompt", "instruction", "query", "q")
+_ANSWERS = ("assistant", "gpt", "bot", "output", "answer", "response", "completion", "a")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
 _CALLS = ("function_call", "functionCall", "tool_calls")
 _NOT_TEXT = frozenset(
@@ -38,10 +30,13 @@ _NOT_TEXT = frozenset(
 
 
 def read_list(value: Any, field: str) -> list[Any]:
-    """A field's list, also where it is written as JSON text (as in CSV). Raises `RecordUnusable` for anything else."""
+    """A field's list, also where it is written as text (as in CSV), in JSON or as Python prints it.
+
+    Raises `RecordUnusable` for anything else.
+    """
     if isinstance(value, str) and value.strip():
         try:
-            value = parse_json(value)
+            value = parse_literal(value)
         except RecordUnusable as unusable:
             if unusable.reason != "bad JSON":
                 raise
@@ -55,15 +50,44 @@ def read_list(value: Any, field: str) -> list[Any]:
 def read_turns(value: Any, field: str, notices: list[str]) -> list[Message]:
     """Messages of a list of turns, each an object with a role (or from) and a content (or value).
 
-    What deserves a look, though it is read, goes into `notices`. Raises `RecordUnusable`.
+    A list of texts is a conversation of user and assistant in turn, a list of pairs or of objects with question and
+    answer likewise, and a text one in chat markup. What deserves a look, though it is read, goes into `notices`.
+    Raises `RecordUnusable`.
     """
-    return _joined(
-        _read_turn(turn, f"turn {number} of {field}", notices) for number, turn in enumerate(read_list(value, field), 1)
-    )
+    if isinstance(value, str) and value.strip()[:1] not in ("[", "{"):
+        marked = read_markup(value)
+        if marked is not None:
+            return marked
+    turns = _alternating(read_list(value, field))
+    messages = [_read_turn(turn, f"turn {number} of {field}", notices) for number, turn in enumerate(turns, 1)]
+    return [message for turn in messages for message in turn]
 
 
-def _joined(parts: Iterable[list[Message]]) -> list[Message]:
-    return [message for part in parts for message in part]
+def _alternating(turns: list[Any]) -> list[Any]:
+    """Turns that name no speaker: texts and pairs of texts by their place, questions and answers by their names."""
+    if len(turns) > 1 and all(isinstance(turn, str) for turn in turns):
+        return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
+    if turns and all(_is_pair(turn) for turn in turns):
+        return _alternating([text for pair in turns for text in pair])
+    if turns and all(isinstance(turn, dict) and not any(key in turn for key in _SPOKEN) for turn in turns):
+        return [said for turn in turns for said in _question_and_answer(turn)]
+    return turns
+
+
+def _is_pair(turn: Any) -> bool:
+    return isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)
+
+
+def _question_and_answer(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns in an object that holds a question and its answer; the object itself where it does not."""
+    question = next((key for key in _QUESTIONS if isinstance(turn.get(key), str)), None)
+    answer = next((key for key in _ANSWERS if isinstance(turn.get(key), str)), None)
+    if question is None or answer is None:
+        return [turn]
+    system = [{"role": "system", "content": turn["system"]}] if turn.get("system") else []
+    marks = {key: value for key, value in turn.items() if key not in ("system", question, answer)}
+    asked = {"role": "user", "content": turn[question]}
+    return [*system, asked, {**marks, "role": "assistant", "content": turn[answer]}]
 
 
 def _read_turn(turn: Any, place: str, notices: list[str]) -> list[Message]:

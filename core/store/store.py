@@ -69,19 +69,20 @@ class Store(Database):
         """Add one file's records to a dataset (made if new) in one transaction; returns the source's id.
 
         `records` is consumed once and streamed. A file whose content and options are in the dataset already is
-        not added twice: its existing id comes back.
+        not added twice: its existing id comes back. Where it came from (the option "origin") makes no difference.
         """
         fields = json.dumps(options, sort_keys=True, ensure_ascii=False)
 
         def change(connection: duckdb.DuckDBPyConnection) -> int:
             dataset_id = ensure_dataset(connection, dataset)
-            known = fetch_first(
+            same_content = fetch_all(
                 connection,
-                "SELECT source_id FROM source WHERE dataset_id = ? AND sha256 = ? AND options = ?",
-                [dataset_id, sha256, fields],
+                "SELECT source_id, options FROM source WHERE dataset_id = ? AND sha256 = ? ORDER BY source_id",
+                [dataset_id, sha256],
             )
-            if known:
-                return int(known[0])
+            for source_id, known_fields in same_content:
+                if _without_origin(json.loads(known_fields)) == _without_origin(options):
+                    return int(source_id)
             source_id = next_id(connection, "source")
             row_count, rejected_count = insert_records(connection, dataset_id, source_id, records)
             fetch_all(
@@ -336,3 +337,7 @@ def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:
         and now.keys() - before.keys() <= {"day"}
         and known.get("model_fingerprints") == new.get("model_fingerprints")
     )
+
+
+def _without_origin(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "origin"}

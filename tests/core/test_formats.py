@@ -11,7 +11,7 @@ import core.importing
 from core.examples import ROLES, Example
 from core.importing.formats import FIELD_NAMES, FORMATS, format_named, read_example
 from core.importing.records import REASONS, RecordUnusable
-from core.importing.turns import ROLE_NAMES
+from core.importing.roles import ROLE_NAMES
 
 CALL = {"name": "weather", "arguments": {"city": "Ulm"}}
 CALL_TEXT = '{"name": "weather", "arguments": {"city": "Ulm"}}'
@@ -80,7 +80,13 @@ def test_the_same_conversation_is_one_example_in_every_format() -> None:
         "messages": {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
         "prompt-completion": {"prompt": "Hi", "completion": "Ho"},
         "question-answer": {"question": "Hi", "answer": "Ho"},
+        "text": {"text": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n"},
+        "tree": {
+            "message_tree_id": "1",
+            "prompt": {"role": "prompter", "text": "Hi", "replies": [{"role": "assistant", "text": "Ho"}]},
+        },
     }
+    records["tree-messages"] = {"message_id": "1", "parent_id": None, "role": "", "text": "", **records["tree"]}
     assert set(records) == {source_format.name for source_format in FORMATS}
     assert len({read(name, fields).example_id for name, fields in records.items()}) == 1
 

@@ -15,6 +15,12 @@ from core.importing.source_options import DomainRule
 _ABSENT = object()
 _USER, _SAID = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 _SHARED = {"system": (_ABSENT, "be brief", "", None), "tools": (_ABSENT, "", [], [{"name": "f"}])}
+_MARKS = {
+    "system": (_ABSENT, "be brief"),
+    "label": (_ABSENT, True, False, 0, "poem"),
+    "weights": (_ABSENT, [0]),
+    "image": (_ABSENT, "a.png", None),
+}
 _TURNS = (
     [_USER, _SAID],
     [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
@@ -24,22 +30,43 @@ _TURNS = (
     [_SAID, _USER],
     [_USER, {"role": "tool", "content": "7"}, {"role": "model", "content": "a\n"}],
     [_USER, {**_SAID, "reasoning_content": "hm"}],
+    [_USER, {**_SAID, "weight": 0}],
+    [_USER, {"role": "assistant", "text": "a"}],
+    [_USER, {"from": "function_call", "value": '{"name": "f", "arguments": {}}'}],
+    [_USER, {"from": "function_call", "value": "f()"}],
+    [_USER, {"role": "assistant", "content": "NaN"}],
+    ["q", "a"],
+    "Human: q\n\nAssistant: a",
     [],
 )
 _VALUES = {
-    "messages": {"messages": _TURNS, **_SHARED},
-    "sharegpt": {"conversations": _TURNS, **_SHARED},
+    "messages": {"messages": _TURNS, **_MARKS},
+    "sharegpt": {"conversations": _TURNS, **_SHARED, "system_prompt": (_ABSENT, "be kind", "", None)},
     "alpaca": {
         "instruction": ("q", "", None, 7),
-        "input": (_ABSENT, "i", "", None),
+        "input": (_ABSENT, "i", "", None, "NaN"),
         "context": (_ABSENT, "c"),
         "output": ("a", " ", "ü🦉\x00\x7f\u2028"),
         "history": (_ABSENT, [], [["q", "a"]]),
         "system": (_ABSENT, "s", ""),
     },
     "prompt-completion": {"prompt": ("q", "", [_USER]), "response": ("a", None, [_SAID]), **_SHARED},
-    "question-answer": {"answer": ("a", ""), "context": (_ABSENT, "c", ""), "question": ("q", " ", ""), **_SHARED},
+    "question-answer": {
+        "answer": ("a", "", 1),
+        "context": (_ABSENT, "c", ""),
+        "question": ("q", " "),
+        "choices": (_ABSENT, ["x", "y"], []),
+        "A": (_ABSENT, "x"),
+        "B": (_ABSENT, "y"),
+        "response": (_ABSENT, "r"),
+        "system": (_ABSENT, "s"),
+    },
+    "text": {"text": ("### Human: q### Assistant: a", "prose", ""), "system": (_ABSENT, "s")},
+    "tree": {"message_tree_id": ("1",), "prompt": ({"role": "prompter", "text": "q", "replies": [_SAID]}, "q", None)},
+    "tree-messages": {"message_id": ("1",), "parent_id": (None, "0"), "role": ("prompter",), "text": ("q",)},
 }
+_QUICK = ("messages", "sharegpt", "alpaca", "prompt-completion", "question-answer")
+_ALSO = ({"query": "q", "response": "a"}, {"inputs": "q", "targets": "a"}, {"problem": "q", "solution": "a"})
 
 
 def records(name: str) -> list[bytes]:
@@ -68,8 +95,20 @@ def test_every_combination_of_fields_reads_the_same_both_ways(tmp_path: Path, na
     assert block.rows["is_first"].to_pylist() == first
 
 
-@pytest.mark.parametrize("name", [item.name for item in FORMATS])
+@pytest.mark.parametrize("name", _QUICK)
 def test_the_common_record_of_every_format_takes_the_quick_way(name: str) -> None:
     reader = PlainReader(format_named(name), SourceOptions(), DomainRule("d"))
     assert reader.read(records(name)[0])
     assert not reader.read(records(name)[0][:-1])
+
+
+@pytest.mark.parametrize("fields", _ALSO, ids=str)
+def test_the_other_names_of_fields_take_the_quick_way_too(tmp_path: Path, fields: dict[str, str]) -> None:
+    line = json.dumps(fields).encode()
+    found = PlainReader(format_named("prompt-completion"), SourceOptions(), DomainRule("d")).read(line)
+    (tmp_path / "a.jsonl").write_bytes(line)
+    (row,) = read_examples(tmp_path / "a.jsonl", SourceOptions())
+    assert isinstance(row, DatasetRow)
+    assert found
+    assert found.conversation == row.example.to_json().encode()
+    assert (found.prompt, found.response) == ("q", "a")

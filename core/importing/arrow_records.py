@@ -1,0 +1,144 @@
+"""Reads the rows of Parquet and Arrow files; the original of a row is a JSON object of its fields."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core import settings
+from core.errors import SourceUnreadable
+from core.examples import Rejected
+from core.importing.json_parsing import depth_of
+from core.importing.records import RecordUnusable, SourceRecord, plain_text
+from core.importing.table_json import as_json, json_value
+from core.importing.unpacking import compression_of, open_unpacked
+
+ARROW_FILE, ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
+"""What Arrow's two kinds of file begin with."""
+
+_BATCH_ROWS = 1_000
+_COPY_BYTES = 2**20
+
+
+def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
+    """Rows of a Parquet file, numbered from 1, batch by batch.
+
+    Raises `SourceUnreadable` if it is no Parquet file or unpacks to more than the setting max_unpacked_bytes.
+    """
+    with _seekable(path) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            _check_parquet(parquet, path.name)
+            number = 1
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
+                yield from _batch_records(batch, number)
+                number += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            if "too deeply nested" in str(error):
+                raise SourceUnreadable(
+                    f"{path.name} has columns nested deeper than can be read. Leave them out, or save them as text."
+                ) from error
+            raise SourceUnreadable(
+                f"{path.name} is not a whole Parquet file ({plain_text(str(error), 100)}). Fetch it again."
+            ) from error
+
+
+def arrow_records(path: Path) -> Iterator[SourceRecord | Rejected]:
+    """Rows of an Arrow IPC file or stream (as the datasets library saves them), numbered from 1, batch by batch.
+
+    Raises `SourceUnreadable` if it is neither, or unpacks to more than the setting max_unpacked_bytes.
+    """
+    limit = settings.integer("max_unpacked_bytes")
+    with _seekable(path) as file:
+        try:
+            number, size = 1, 0
+            for batch in _arrow_batches(file):
+                # A file may say anything of where its texts lie, and what it says is followed when they are read.
+                batch.validate(full=True)
+                _check_names(batch.schema.names, path.name)
+                size += batch.nbytes
+                if size > limit:
+                    raise SourceUnreadable(
+                        f"{path.name} unpacks to more than {limit:,} bytes. If it is to be trusted, raise "
+                        "LOBASS_MAX_UNPACKED_BYTES."
+                    )
+                for start in range(0, batch.num_rows, _BATCH_ROWS):
+                    rows = batch.slice(start, _BATCH_ROWS)
+                    yield from _batch_records(rows, number)
+                    number += rows.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise SourceUnreadable(
+                f"{path.name} is not a whole Arrow file ({plain_text(str(error), 100)}). Fetch it again."
+            ) from error
+
+
+def _arrow_batches(file: Any) -> Iterator[Any]:
+    is_file = file.read(len(ARROW_FILE)) == ARROW_FILE
+    file.seek(0)
+    if is_file:
+        reader = pa.ipc.open_file(file)
+        yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+    else:
+        yield from pa.ipc.open_stream(file)
+
+
+@contextmanager
+def _seekable(path: Path) -> Iterator[Any]:
+    """The file, or where it is packed its unpacked copy on disk: Parquet is read from its end."""
+    if not compression_of(path):
+        with open(path, "rb") as file:
+            yield file
+        return
+    with open_unpacked(path) as stream, tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(stream, unpacked, _COPY_BYTES)
+        unpacked.seek(0)
+        yield unpacked
+
+
+def _check_parquet(parquet: Any, name: str) -> None:
+    metadata = parquet.metadata
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if size > settings.integer("max_unpacked_bytes"):
+        raise SourceUnreadable(
+            f"{name} unpacks to {size:,} bytes. If it is to be trusted, raise LOBASS_MAX_UNPACKED_BYTES."
+        )
+    _check_names(parquet.schema_arrow.names, name)
+
+
+def _check_names(names: list[str], name: str) -> None:
+    if len(set(names)) < len(names):
+        raise SourceUnreadable(f"{name} has two columns of one name. Give each column a name of its own.")
+
+
+def _batch_records(batch: Any, first: int) -> Iterator[SourceRecord | Rejected]:
+    try:
+        rows: list[dict[str, Any] | None] = batch.to_pylist()
+    except ValueError:
+        # One text that is not UTF-8 fails the whole batch, so its rows are read one by one.
+        rows = [_row(batch.slice(i, 1)) for i in range(batch.num_rows)]
+    limit, depth = settings.integer("max_line_bytes"), settings.integer("max_json_depth")
+    for number, row in enumerate(rows, first):
+        try:
+            if row is None:
+                raise RecordUnusable("not UTF-8")
+            if depth_of(row) > depth:
+                raise RecordUnusable("nested too deep", f"more than {depth} levels")
+            fields = json_value(row)
+            original = as_json(fields)
+            if len(original) > limit:
+                raise RecordUnusable("line too long", f"more than {limit:,} bytes")
+            yield SourceRecord(number, original, fields)
+        except RecordUnusable as unusable:
+            yield unusable.at(number)
+
+
+def _row(row: Any) -> dict[str, Any] | None:
+    try:
+        return dict(row.to_pylist()[0])
+    except ValueError:
+        return None

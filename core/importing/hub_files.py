@@ -1,0 +1,140 @@
+"""Which files of a Hub dataset's repository to take: of one config and one split, never of several mixed."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import SourceUnreadable
+from core.importing.archives import is_about_a_dataset
+from core.importing.reading import CONTAINERS, is_data_file, plain_stem
+from core.importing.splits import named_split, one_training_split, split_kind, without_shard
+
+_SHARDED = re.compile(r"[-_.]\d+-of-\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A data file of a repository, and the config and the split that it belongs to ("" where neither is told)."""
+
+    name: str
+    config: str
+    split: str
+
+    def to_fields(self) -> dict[str, str]:
+        """As an import keeps it."""
+        return {"file": self.name, "config": self.config, "split": self.split}
+
+
+def choose_files(
+    subject: str,
+    names: Iterable[str],
+    split: str | None = None,
+    config: str | None = None,
+    described: Sequence[Mapping[str, Any]] = (),
+) -> list[HubFile]:
+    """The files of one config and split: those named, else the only config (or "default") and its split for training.
+
+    `described` is what the dataset's card says of its configs; without, folders are configs, and files and folders
+    name splits. Of the same data in two kinds of file one is taken. Raises `SourceUnreadable` if the choice is not
+    clear, with what there is to choose from; `subject` names the dataset in its sentence.
+    """
+    data = sorted(name for name in names if is_data_file(name) and not _is_about(name))
+    if not data:
+        kinds = ", ".join(ending for endings in CONTAINERS.values() for ending in endings)
+        raise SourceUnreadable(f"{subject} has no data file ({kinds}). Choose another dataset.")
+    files = _described_files(data, described) or [HubFile(name, _config(name), _split(name)) for name in data]
+    if config:
+        configs = sorted({file.config for file in files} - {""})
+        files = [file for file in files if file.config == config]
+        if not files:
+            raise SourceUnreadable(f"{subject} has no config {config!r}. It has: {', '.join(configs) or 'none'}.")
+    return _one_kind_each(_one_config(subject, _of_split(subject, files, split), described))
+
+
+def _of_split(subject: str, files: list[HubFile], split: str | None) -> dict[str, list[HubFile]]:
+    """Of each config the files of the split, of those that have it. Raises `SourceUnreadable` if none has."""
+    by_config: dict[str, list[HubFile]] = {}
+    for file in files:
+        by_config.setdefault(file.config, []).append(file)
+    chosen: dict[str, list[HubFile]] = {}
+    for config, own in by_config.items():
+        splits = list(dict.fromkeys(file.split for file in own if file.split))
+        training = [name for name in splits if split_kind(name) == "train"]
+        if split or training:
+            name = named_split(splits, split) if split else one_training_split(training)
+            found = [file for file in own if name is not None and file.split == name]
+        else:
+            found = [file for file in own if not split_kind(file.split)]
+        if found:
+            chosen[config] = found
+    if not chosen:
+        all_splits = ", ".join(sorted({file.split for file in files if file.split})) or "none that is named"
+        wanted = f"no split {split!r}" if split else "no one split for training"
+        raise SourceUnreadable(f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these with --split.")
+    return chosen
+
+
+def _one_config(
+    subject: str, chosen: dict[str, list[HubFile]], described: Sequence[Mapping[str, Any]]
+) -> list[HubFile]:
+    named = [config for config in chosen if config]
+    if len(named) <= 1:
+        return [file for files in chosen.values() for file in files]
+    defaults = [str(item.get("config_name")) for item in described if item.get("default") is True]
+    for config in (*defaults, "default"):
+        if config in chosen:
+            return chosen[config]
+    raise SourceUnreadable(f"{subject} has several configs: {', '.join(sorted(named))}. Name one with --config.")
+
+
+def _one_kind_each(files: list[HubFile]) -> list[HubFile]:
+    by_stem: dict[str, HubFile] = {}
+    for file in files:
+        by_stem.setdefault(str(Path(file.name).parent / plain_stem(Path(file.name).name)), file)
+    return list(by_stem.values())
+
+
+def _described_files(names: list[str], described: Sequence[Mapping[str, Any]]) -> list[HubFile]:
+    """The files that the card gives to configs and splits."""
+    files: list[HubFile] = []
+    for item in described:
+        config, folder = str(item.get("config_name") or "default"), str(item.get("data_dir") or "")
+        entries = item.get("data_files") or ([f"{folder}/**"] if folder else [])
+        for entry in entries if isinstance(entries, list) else [entries]:
+            given = entry if isinstance(entry, Mapping) else {"path": entry}
+            paths = given.get("path")
+            for pattern in paths if isinstance(paths, list) else [paths]:
+                matched = matching(names, str(pattern))
+                files += [HubFile(name, config, str(given.get("split") or _split(name))) for name in matched]
+    return list(dict.fromkeys(files))
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that a pattern of the Hub means: `*` in one folder, `**` in any; a folder means all that is in it."""
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./").rstrip("/"))
+    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = re.compile("".join(words.get(piece, re.escape(piece)) for piece in pieces) + "(?:/.*)?")
+    return [name for name in names if expression.fullmatch(name)]
+
+
+def _split(name: str) -> str:
+    """The split that a file's name, else one of its folders, tells: a word such as train or test_sft."""
+    *folders, file = name.split("/")
+    stem = without_shard(plain_stem(file))
+    for part in (stem, *reversed(folders)):
+        told = next((word for word in re.split(r"[^A-Za-z0-9_]+", part) if split_kind(word)), "")
+        if told:
+            return told
+    return stem if _SHARDED.search(plain_stem(file)) else ""
+
+
+def _config(name: str) -> str:
+    """The folders of a file that are neither `data` nor a split's."""
+    folders = name.split("/")[:-1]
+    return "/".join(part for i, part in enumerate(folders) if not split_kind(part) and (i or part != "data"))
+
+
+def _is_about(name: str) -> bool:
+    return is_about_a_dataset(plain_stem(name.rpartition("/")[2]))

@@ -1,0 +1,85 @@
+"""Reads a cell that holds a list or an object as text: JSON, or as Python and NumPy print it.
+
+Tables of pandas become CSV with such cells: `[{'role': 'user', ...}]`, or from NumPy without commas between.
+"""
+
+import ast
+import math
+import re
+from typing import Any
+
+from core import settings
+from core.importing.json_parsing import depth_of, parse_json, too_deep
+from core.importing.records import RecordUnusable
+
+_TOKEN = re.compile(
+    r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|array\(|,\s*dtype=\w+\)|[\[\]{}(),:]|\s+|[^\s'"\[\]{}(),:]+|.""",
+    re.DOTALL,
+)
+_PLAIN = re.compile(r"-?\d[\d._]*(?:[eE][+-]?\d+)?|True|False|None")
+_WORDS = {"nan": "None", "null": "None", "true": "True", "false": "False"}
+_OPEN, _CLOSED = ("[", "{", "("), ("]", "}", ")")
+
+
+def parse_literal(text: str) -> Any:
+    """The value of a cell. Raises `RecordUnusable` if it is neither JSON nor a literal of Python, or too deep."""
+    try:
+        return parse_json(text)
+    except RecordUnusable as unusable:
+        if unusable.reason != "bad JSON":
+            raise
+        bad_json = unusable
+    try:
+        source = _python(text)
+        # It builds values and runs nothing; what it must not be given is depth, which is checked before.
+        value = ast.literal_eval(source)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise bad_json from None
+    except RecordUnusable as unusable:
+        raise (bad_json if unusable.reason == "bad JSON" else unusable) from None
+    if depth_of(value) > settings.integer("max_json_depth"):
+        raise too_deep()
+    return _checked(value)
+
+
+def _python(text: str) -> str:
+    """The text with the commas that NumPy leaves out, without its `array(...)`. Raises `RecordUnusable`."""
+    pieces: list[str] = []
+    depth, after_value = 0, False
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token.isspace():
+            continue
+        if token == "array(" or (token.startswith(",") and token.endswith(")")):
+            depth += 1 if token == "array(" else -1
+            continue
+        if after_value and (token[0] in "'\"" or token in _OPEN):
+            pieces.append(",")
+        depth += (token in _OPEN) - (token in _CLOSED)
+        if depth > settings.integer("max_json_depth"):
+            raise too_deep()
+        after_value = token in _CLOSED or token[0] in "'\""
+        token = _WORDS.get(token, token)
+        if not after_value and token not in _OPEN and token not in ",:" and not _PLAIN.fullmatch(token):
+            raise RecordUnusable("bad JSON", f"found {token[:40]!r} in a cell")
+        pieces.append(token)
+    return " ".join(pieces)
+
+
+def _checked(value: Any) -> Any:
+    """The value as JSON has it: keys are texts, tuples are lists. Raises `RecordUnusable` for what JSON has not."""
+    if isinstance(value, dict):
+        return {str(key): _checked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_checked(item) for item in value]
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise RecordUnusable("lone surrogate", f"found \\u{ord(error.object[error.start]):04x}") from None
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecordUnusable("NaN or infinity", "a number too large in a cell")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    raise RecordUnusable("wrong type", f"found {type(value).__name__} in a cell")
