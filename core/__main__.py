@@ -317,7 +317,7 @@ def export(
             min=0,
             metavar="N",
             help=f"Also write the selection's controls ({', '.join(CONTROLS)}; the random ones by N seeds), with as "
-            "many tokens, into FILE.controls.",
+            "many scored tokens, into FILE.controls.",
         ),
     ] = 0,
     workspace: Workspace = None,

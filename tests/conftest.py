@@ -19,6 +19,7 @@ LONGEST = (
     "tests/browser/test_hostile_text.py",
     "tests/core/test_interruptions.py",
     "tests/core/test_scoring_worker.py",
+    "tests/core/test_beside_a_job.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",
     "tests/core/test_command_line.py",
