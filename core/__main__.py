@@ -1,5 +1,6 @@
 """The command line: python -m core COMMAND. Scripts depend on its options, its exit codes and its JSON."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -350,7 +351,7 @@ def export(
             min=0,
             metavar="N",
             help=f"Also write the selection's controls ({', '.join(CONTROLS)}; the random ones by N seeds), with as "
-            "many tokens, into FILE.controls.",
+            "many scored tokens, into FILE.controls.",
         ),
     ] = 0,
     workspace: Workspace = None,

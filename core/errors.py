@@ -94,7 +94,7 @@ class JobFailed(CurationError):
 
 
 class JobCancelled(CurationError):
-    """A job was cancelled; what it had finished is kept."""
+    """A job was cancelled: losses that it had computed are kept, a training or a search is not."""
 
 
 class ExportFailed(CurationError):

@@ -127,7 +127,7 @@ class Job:
         return [path for path in self.shards if path.name.startswith(self.shard_prefix(role))]
 
     def cancel(self) -> None:
-        """Ask the worker to stop after its current batch; what is finished is kept."""
+        """Ask the worker to stop after its current batch; losses that it has computed are kept."""
         require_change()
         (self.folder / "cancel").touch()
 
@@ -152,6 +152,7 @@ class Job:
         (`core.upkeep.kept_shards`)."""
         (self.folder / "settled").touch()
         self.clear()
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a training that ended is never gone on with
 
     def clear(self) -> None:
         """Remove what only a worker under way needs."""

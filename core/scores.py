@@ -69,7 +69,7 @@ SCORES = {
             "Implicit reward",
             "base NLL sum − reference NLL sum",
             "nats per response",
-            "fine-tuning removed more loss from the whole response; favours long rows",
+            "fine-tuning removed more loss from the whole response; a sum, so long rows have more to add up",
             "base_nll_sum - reference_nll_sum",
             lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
             is_ratio=False,
@@ -125,8 +125,8 @@ FLAGS = {
 }
 """Everything a row can be marked with, in plain words."""
 
-DOUBTS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
-"""The flags that put a row's own score in doubt; the others say where the row stands among the rest."""
+QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
+"""The flags that say how well a row's losses were measured; the others concern what the score means."""
 
 
 def score_named(name: str) -> Score:

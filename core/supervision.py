@@ -124,7 +124,7 @@ def resume(job: Job) -> None:
 
 
 def give_up(store: Store, job: Job) -> None:
-    """End an interrupted job without going on with it; what it had finished is kept."""
+    """End an interrupted job without going on with it; losses that it had computed are kept."""
     if job.state == "interrupted":
         advance_job(store, job)
         job.finish({"state": "cancelled", "message": "Given up after its worker stopped."})

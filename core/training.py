@@ -86,7 +86,7 @@ def train_reference(job: Job) -> dict[str, Any]:
             "Lower --batch-tokens or --max-length, or free the GPU."
         ) from error
     if job.is_cancelled:
-        raise JobCancelled("Training was cancelled; no reference was made.")
+        raise JobCancelled("Training was cancelled: no reference was made, and training again begins anew.")
     elapsed = time.monotonic() - began
     order = [example_ids[usable[row]] for row in trainer.first_epoch_order()]
     _save(job, trainer, tokenizer, {"elapsed_seconds": elapsed, "trained_examples": len(usable), "data_order": order})

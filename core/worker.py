@@ -55,7 +55,7 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
         log.info("done")
         return 0
     except JobCancelled as error:
-        log.info("cancelled; what was finished is kept")
+        log.info("cancelled: %s", error)
         job.finish({"state": "cancelled", "message": str(error)})
     except CurationError as error:
         log.info("failed: %s", error)

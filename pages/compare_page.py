@@ -82,7 +82,12 @@ def compare() -> None:
     counts = compared_counts(session.store, pair)
     count = show_readout(counts)
     if not count:
-        st.info("No row has this score in both runs and passes the filters. Clear them, or choose another score.")
+        all_filtered = not counts[["no_score", "only_first", "only_second"]].to_numpy().any()
+        st.info(
+            "No row passes these filters. Remove one of them above."
+            if all_filtered
+            else "No row that passes has this score in both runs. Choose another score, or other runs."
+        )
         return
     every_colour = domain_colours(counts["domain"].tolist())
     drawn = counts[counts["compared"] > 0].nlargest(DOMAINS_DRAWN, "compared")["domain"]

@@ -11,7 +11,7 @@ from core.filters import RowFilter
 from core.scores import Score
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.distribution_view import show_distribution
-from ui.filter_bar import show_chips, show_filter_bar
+from ui.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.filter_state import chosen_filter
 from ui.guide import show_guide
 from ui.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
@@ -54,7 +54,7 @@ def explore() -> None:
         st.caption(f"The {len(drawn)} largest of {len(domains):,} domains are drawn; counts and tables hold all.")
     st.markdown("#### Rows")
     if not rows:
-        st.info("No row passes these filters. Take one of them away above.")
+        show_no_rows(row_filter, removable=True)
         return
     take_step()
     on_page = show_rows(session.store, table, row_filter, score, rows)
@@ -67,7 +67,9 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
     rows, tokens = int(counts["rows"].sum()), int(counts["tokens"].sum())
     all_rows, all_tokens = int(counts["all_rows"].sum()), int(counts["all_tokens"].sum())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{rows:,}** of {all_rows:,} rows, **{tokens:,}** of {all_tokens:,} tokens", width="content")
+        st.markdown(
+            f"**{rows:,}** of {all_rows:,} rows, **{tokens:,}** of {all_tokens:,} scored tokens", width="content"
+        )
         show_chips(row_filter)
         if row_filter.conditions() and st.button(
             "Use as selection filter",

@@ -110,8 +110,8 @@ def show_totals(summary: Summary) -> None:
     figures = {
         "Rows kept": (summary.kept_rows, summary.rows),
         "Rows dropped": (summary.dropped_rows, summary.rows),
-        "Tokens kept": (summary.kept_tokens, summary.tokens),
-        "Tokens dropped": (summary.dropped_tokens, summary.tokens),
+        "Scored tokens kept": (summary.kept_tokens, summary.tokens),
+        "Scored tokens dropped": (summary.dropped_tokens, summary.tokens),
     }
     for start in (0, 2):
         for column, label in zip(st.columns(2), list(figures)[start : start + 2], strict=True):

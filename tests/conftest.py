@@ -20,6 +20,7 @@ LONGEST = (
     "tests/core/test_interruptions.py",
     "tests/core/test_adapters.py",
     "tests/core/test_scoring_worker.py",
+    "tests/core/test_beside_a_job.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",
     "tests/core/test_command_line.py",

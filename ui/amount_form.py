@@ -15,7 +15,7 @@ from ui.plain_text import escaped
 
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: where to start looking, never a guarantee."""
-UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Tokens"}
+UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 WAYS = {"share": "A share of each domain", "mixture": "A mixture of one total"}
 SHORT_LIST = 8
 """More domains than this scroll in a box of their own."""
@@ -85,7 +85,8 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str)
     units = {**UNITS, "ratio": "Share of all rows" if of_all else UNITS["ratio"]}
     unit = st.segmented_control(
         "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_follow_all,
-        help="Rows count examples; tokens count the scored tokens of their responses, which is what training costs.",
+        help="Rows count examples. Scored tokens are those of the responses, from which training learns; it also reads "
+        "the prompts, which are not counted here.",
         **_KEEP,
     )  # fmt: skip
     kind = str(unit)

@@ -1,4 +1,4 @@
-"""The controls form: what the selection has to beat, written beside it with as many tokens."""
+"""The controls form: what the selection has to beat, written beside it with as many scored tokens."""
 
 from pathlib import Path
 
@@ -21,8 +21,9 @@ def controls_form(
     a zip for the trainer."""
     st.markdown("#### Controls")
     st.text(
-        "A selection proves itself by training: on it, and on as many tokens chosen otherwise. Controls share its "
-        "filter and its tokens, to within one row."
+        "A selection proves itself by training: on it, and on as many scored tokens chosen otherwise. Controls share "
+        "its filter and its scored tokens, to within one row; prompts are not counted, so training may take longer or "
+        "shorter."
     )
     st.session_state.setdefault("controls_kinds", list(CONTROLS))
     st.session_state.setdefault("controls_seeds", DEFAULT_SEEDS)

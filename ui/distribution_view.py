@@ -12,6 +12,7 @@ from core.exploring.density import smoothed
 from core.exploring.distributions import FINE_BINS, POSITIVE_COLUMNS, histogram, summary, with_shares
 from ui.chart_frame import show_chart
 from ui.charts import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
+from ui.filter_bar import show_no_rows
 from ui.filter_state import brush_range
 from ui.linked_charts import LinkedView
 from ui.tables import show_summary
@@ -45,7 +46,7 @@ def show_distribution(view: LinkedView) -> None:
     bins = choice.bins if choice.kind == "Histogram" else FINE_BINS
     counted = histogram(view.store, view.table, column, view.beside(column), bins, log=choice.log_values)
     if counted.bins.empty:
-        st.info("No row passes these filters. Take one of them away above.")
+        show_no_rows(view.row_filter)
         return
     figure, numbers = _figure(view, choice, counted)
     show_chart(

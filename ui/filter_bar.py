@@ -66,12 +66,22 @@ def show_chips(row_filter: RowFilter) -> None:
         st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_filter, args=(EVERYTHING,))
 
 
+def show_no_rows(row_filter: RowFilter, removable: bool = False) -> None:
+    """What stands in the place of rows where there are none; `removable` adds a button that removes every filter."""
+    if not row_filter.conditions():
+        st.info("This run has no rows. Import rows into its dataset, and score it again.")
+        return
+    st.info("No row passes these filters. Remove a filter above.")
+    if removable:
+        st.button("Remove all filters", key="remove_filters", on_click=set_filter, args=(EVERYTHING,))
+
+
 def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter], None]) -> int:
     """A button for each condition; pressing it calls `put` with the filter that is left. Returns how many there are."""
     chips = filter_chips(row_filter)
     for number, (label, without) in enumerate(chips):
         st.button(
-            escaped(label), key=f"{key}_{number}", icon=":material/close:", help="Take this filter away.",
+            escaped(label), key=f"{key}_{number}", icon=":material/close:", help="Remove this filter.",
             on_click=put, args=(without,),
         )  # fmt: skip
     return len(chips)

@@ -34,20 +34,21 @@ STEPS = {
         Step(
             "score",
             "Name a base model and a reference: the same model after fine-tuning on this data. Have one trained here "
-            "if there is none. Each row's loss is computed under both, once; stop whenever you like, nothing is lost.",
+            "if there is none. Each row's loss is computed under both, once. A scoring that is cancelled keeps every "
+            "loss it has computed; a training that is cancelled keeps nothing.",
             "explore",
         ),
         Step(
             "explore",
             "Learnability is the share of a row's base loss that fine-tuning removed: near 1, this base learned the "
-            "row; near 0, it did not, because it knew it before or never could. Drag over a chart to pick rows out; "
+            "row; near 0: already known, or not learned; below 0, it got worse. Drag over a chart to pick rows out; "
             "open a row to see it token by token and why it is in or out.",
             "select",
         ),
         Step(
             "select",
-            "Choose how much of each domain to keep, best rows first. The count beside each control follows, and every "
-            "row that is left out has a reason. Save the choice under a name.",
+            "Choose how much of each domain to keep, highest score first. The count beside each control follows, and "
+            "every row that is left out has a reason. Save the choice under a name.",
             "export",
         ),
         Step(

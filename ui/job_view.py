@@ -15,6 +15,12 @@ from ui.session import Session, remember, remembered
 from ui.training_chart import training_curve_figure
 
 _KINDS = {"score": "Scoring", "train": "Training"}
+_CANCELLING = {
+    "score": "Stops after the current batch. Losses that are computed are kept: scoring again computes the rest.",
+    "train": "Stops and keeps nothing: training again begins anew. Closing this page stops nothing.",
+    "near_duplicates": "Stops and keeps nothing: a search begins anew.",
+}
+"""What cancelling a job of each kind does."""
 _RECENT = 8
 _LOG_LINES = 8  # a longer log scrolls in a box of its own
 
@@ -82,13 +88,11 @@ def show_job(session: Session, job: Job) -> None:
             if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch", disabled=closed):
                 give_up(session.store, job)
                 st.rerun()
-            kept = "What it had finished is kept."
-            if job.kind == "near_duplicates":
-                kept = "Resuming begins the search anew."
-            st.text(f"The worker stopped before it finished. {kept}")
+            st.text(f"The worker stopped before it finished. {_what_is_kept(job)}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
-            second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed)
+            meaning = _CANCELLING.get(job.kind)
+            second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
         elif state == "running":
             st.text("Stopping after the current batch.")
         show_notices(job.request.get("description", {}))
@@ -106,6 +110,17 @@ def show_notices(description: dict[str, Any]) -> None:
     """What a run's description says of its models that a person should know before they believe the scores."""
     for notice in description.get("notices", ()):
         st.warning(escaped(str(notice)))
+
+
+def _what_is_kept(job: Job) -> str:
+    """What resuming an interrupted job goes on from."""
+    if job.kind == "score":
+        return "Losses that it has computed are kept: resuming computes the rest."
+    if job.kind == "near_duplicates":
+        return "Resuming begins the search anew."
+    if any(job.folder.glob("checkpoints/*/complete")):
+        return "Resuming goes on from its last checkpoint; giving up keeps nothing of it."
+    return "It had written no checkpoint yet: resuming begins anew."
 
 
 def _show_details(job: Job) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.exploring.distributions import Histogram, histogram
+from core.exploring.distributions import Histogram, domain_counts, flag_counts, histogram
 from core.exploring.length_bias import length_plane, length_points
 from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
 from core.filters import RowFilter
@@ -21,6 +21,7 @@ from ui.charts import (
     loss_plane_figure,
     loss_points_figure,
 )
+from ui.filter_bar import show_no_rows
 from ui.filter_state import brush_plane, brush_range
 from ui.widgets import link_to_page
 
@@ -58,6 +59,9 @@ def show_linked_histogram(view: LinkedView) -> None:
     """The score's histogram by domain; a drag sideways sets a range."""
     column = view.score.name
     counted = histogram(view.store, view.table, column, view.beside(column))
+    if counted.bins.empty:
+        show_no_rows(view.row_filter)
+        return
     figure = histogram_figure(counted, view.colours, brushable=True, brush=view.brushed_span(counted))
     figure.update_layout(height=_HEIGHT)
     numbers = counted.bins[counted.bins["domain"].isin(list(view.colours))]
@@ -73,8 +77,7 @@ def show_linked_plane(view: LinkedView) -> None:
     row_filter = view.beside(x, y)
     plane = loss_plane(view.store, view.table, row_filter)
     if plane is None:
-        st.info("None of these rows has both losses. Score the rest of the dataset, or widen the filters.")
-        link_to_page("score", "Score a dataset")
+        _say_why_nothing_is_drawn(view, row_filter, "both losses")
         return
     box, lasso = _brush_on(view.row_filter, x, y)
     numbers: pd.DataFrame
@@ -104,7 +107,7 @@ def show_linked_length(view: LinkedView) -> None:
     row_filter = view.beside(x, y)
     plane = length_plane(view.store, view.table, y, row_filter)
     if plane is None:
-        st.info("None of these rows has this score. Choose another score, or widen the filters.")
+        _say_why_nothing_is_drawn(view, row_filter, "this score")
         return
     box, lasso = _brush_on(view.row_filter, x, y)
     if int(plane.medians["rows"].sum()) <= POINTS_LIMIT:
@@ -117,6 +120,20 @@ def show_linked_length(view: LinkedView) -> None:
         figure, medians[["tokens_from", "rows", "median"]], key="linked_length", file_name=f"{y}-by-length",
         selectable=True, on_brush=partial(brush_plane, x, y, log_x=True),
     )  # fmt: skip
+
+
+def _say_why_nothing_is_drawn(view: LinkedView, row_filter: RowFilter, lacking: str) -> None:
+    """In the place of a chart of which no row has what it draws: scoring helps only rows that were never scored."""
+    counts = domain_counts(view.store, view.table, row_filter)
+    if not counts["rows"].sum():
+        show_no_rows(row_filter)
+        return
+    unscored = int(flag_counts(view.store, view.table, row_filter)["not_scored"].sum())
+    if unscored:
+        st.info(f"None of these rows has {lacking}; not scored yet: {unscored:,}. Score the dataset again.")
+        link_to_page("score", "Score a dataset")
+    else:
+        st.info(f"None of these rows has {lacking}, though all were scored. Open one to see why.")
 
 
 def _brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:

@@ -73,7 +73,8 @@ def _show_page(frame: pd.DataFrame, score: Score) -> None:
         name: st.column_config.NumberColumn(column_label(name), format="localized")
         for name in ("row_number", "token_count")
     }
-    formats |= {name: name.capitalize() for name in ("domain", "flags")}
+    formats["domain"] = "Domain"
+    formats["flags"] = st.column_config.TextColumn("Flags", help="All but trained_on, which Trust counts.")
     formats |= {name: st.column_config.TextColumn(name.capitalize(), width=300) for name in ("prompt", "response")}
     shown = dict.fromkeys((score.name, "base_loss", "reference_loss", "token_count", "flags"))
     order = ["row_number", "domain", *shown, "prompt", "response"]

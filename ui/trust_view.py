@@ -10,11 +10,12 @@ from core.exploring.distributions import summary
 from core.exploring.length_bias import length_bias
 from core.exploring.trust import flag_effects
 from core.filters import RowFilter
-from core.scores import FLAGS, SCORES
+from core.scores import FLAGS, QUALITY_FLAGS, SCORES
 from core.selection import kept_rows, saved_selection, selections_of_run
 from core.store import Store
+from ui.filter_bar import show_no_rows
 from ui.plain_text import escaped
-from ui.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, show_paper_figures, show_spearman
+from ui.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, WITH_QUALITY_FLAG, show_paper_figures, show_spearman
 from ui.widgets import show_error
 
 
@@ -28,12 +29,15 @@ def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
     st.markdown("#### Flags")
     kept = _chosen_selection(store, run)
     totals = summary(store, table, "learnability", row_filter)
+    if totals.empty:
+        show_no_rows(row_filter)
+        return
     _show_flags(flag_effects(store, table, row_filter, kept), totals, kept is not None)
     st.markdown("#### Two averages of learnability")
     _show_averages(totals)
     here, paper = st.columns([3, 2], gap="medium")
     with here:
-        st.markdown("#### Length bias: Spearman of score and response length")
+        st.markdown("#### Length: Spearman of score and response length")
         show_spearman(length_bias(store, table, row_filter))
     with paper:
         st.markdown("#### The paper's figures")
@@ -90,7 +94,8 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
     if effects.empty:
         st.caption("No row is flagged.")
         return
-    rows = int(totals.loc[totals["overall"], "rows"].sum())
+    overall = totals[totals["overall"]].iloc[0]
+    rows, share = int(overall["rows"]), float(overall["share_quality_flag"])
     by_flag = effects.groupby("flag")[["rows", "kept_rows", "kept_tokens"]].sum()
     present = [flag for flag in FLAGS if flag in by_flag.index]
     table = pd.DataFrame(
@@ -100,6 +105,7 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
             "Share": [by_flag["rows"][flag] / rows if rows else None for flag in present],
             "Kept rows": [int(by_flag["kept_rows"][flag]) for flag in present],
             "Kept tokens": [int(by_flag["kept_tokens"][flag]) for flag in present],
+            "Quality flag": ["yes" if flag in QUALITY_FLAGS else "no" for flag in present],
             "Meaning": [FLAGS[flag] for flag in present],
         }
     )
@@ -108,6 +114,10 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
     formats = {**dict.fromkeys(("Rows", "Kept rows", "Kept tokens"), COUNT), "Share": SHARE}
     meaning = st.column_config.TextColumn(width="large")
     st.dataframe(table, hide_index=True, height="content", column_config={**formats, "Meaning": meaning})
+    st.caption(
+        f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag says that a loss "
+        "is missing, cut short or too small to compare; the others concern what a score means, however well measured."
+    )
     if with_selection:
         st.caption(
             "Kept: those that the selection keeps. Leave a flag's rows out on the Select page, under its filters."

@@ -8,11 +8,11 @@ import pandas as pd
 from core.errors import SelectionInvalid
 from core.filters import Query, RowFilter, check_column
 from core.reader import Reader
-from core.scores import DOUBTS, FLAGS, SCORES
+from core.scores import FLAGS, QUALITY_FLAGS, SCORES
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
-_FLAGGED = " OR ".join(DOUBTS)
+_OF_QUALITY = " OR ".join(QUALITY_FLAGS)
 POSITIVE_COLUMNS = (*(score.name for score in SCORES.values() if score.never_negative), "token_count")
 """Columns that are never negative, so that a log axis holds (nearly) all of their rows."""
 FINE_BINS = 240
@@ -127,9 +127,9 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     """One row a domain and first one over all of them (`overall` true, domain empty).
 
     Columns: rows, scored (rows with a value), no_score, mean, ratio_of_means, median, q25, q75, min, max,
-    share_negative (of the scored), share_flagged (of all rows, by a flag of `core.scores.DOUBTS`), tokens. `mean` is
-    over rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability 1 - sum of
-    reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
+    share_negative (of the scored), share_quality_flag (of all rows, by any of `core.scores.QUALITY_FLAGS`), tokens.
+    `mean` is over rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability
+    1 - sum of reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
     """
     check_column(column)
     condition, values = row_filter.where()
@@ -146,7 +146,8 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
                 quantile_cont({column}, 0.5) AS median, quantile_cont({column}, 0.25) AS q25,
                 quantile_cont({column}, 0.75) AS q75, min({column}) AS min, max({column}) AS max,
                 count_if({column} < 0) / nullif(count({column}), 0) AS share_negative,
-                count_if({_FLAGGED}) / nullif(count(*), 0) AS share_flagged, sum(token_count)::BIGINT AS tokens,
+                count_if({_OF_QUALITY}) / nullif(count(*), 0) AS share_quality_flag,
+                sum(token_count)::BIGINT AS tokens,
                 sum(base_nll_sum) FILTER ({has_value}) AS base_nll_sum,
                 sum(reference_nll_sum) FILTER ({has_value}) AS reference_nll_sum,
                 sum(token_count) FILTER ({has_value}) AS token_count
@@ -157,7 +158,7 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
             FROM counted
         )
         SELECT overall, domain, rows, scored, no_score, mean, {ratio} AS ratio_of_means, median, q25, q75, min, max,
-            share_negative, share_flagged, tokens
+            share_negative, share_quality_flag, tokens
         FROM summed ORDER BY overall DESC, domain
         """,
         values,

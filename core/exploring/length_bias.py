@@ -1,7 +1,7 @@
-"""Length bias: how far a score goes with response length, measured on every row.
+"""Length: how far each form of the gain goes with response length, measured on every row.
 
-The paper's own figures (published note on arXiv 2310.13008v2): normalising by the base loss lowers the Spearman
-correlation of score and length, and does not remove it.
+The paper reports figures of its own (published note on arXiv 2310.13008v2). Which form goes with length least, and in
+which direction, differs from one data set to another, so nothing is said of them that was not measured here.
 """
 
 import math
@@ -13,9 +13,10 @@ from core.exploring.distributions import chosen_rows, robust_bounds
 from core.exploring.rank_correlation import rank_correlations
 from core.filters import RowFilter
 from core.reader import Reader
-from core.scores import score_named
+from core.scores import SCORES, score_named
 
-BIASED_SCORES = ("learnability", "loss_difference")
+LENGTH_SCORES = ("implicit_reward", "loss_difference", "learnability")
+"""The gain as a sum, as a mean over tokens, and as a share of the base loss."""
 
 PAPER_FIGURES = (
     ("Alpaca, gemma-2b", 0.75, 0.30),
@@ -23,7 +24,7 @@ PAPER_FIGURES = (
     ("GSM8K, gemma-2b", 0.58, 0.06),
     ("LIMA, gemma-2b", 0.20, 0.02),
 )
-"""Spearman with response length: (data and base, raw difference, normalised)."""
+"""Spearman with response length as published: (data and base, raw difference, normalised)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,36 @@ class LengthPlane:
 
 
 def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
-    """Spearman of token_count with each of `BIASED_SCORES`: first over all rows (`overall`), then by domain.
+    """Spearman of token_count with each of `LENGTH_SCORES`: first over all rows (`overall`), then by domain.
 
-    Columns: overall, domain, rows (that have both scores), spearman_<score>. It is the correlation of average
+    Columns: overall, domain, rows (that have all of them), spearman_<score>. It is the correlation of average
     ranks (ties share their mean rank); NULL where one side does not vary.
     """
-    columns = ("token_count", *BIASED_SCORES)
+    columns = ("token_count", *LENGTH_SCORES)
     condition, values = row_filter.where()
     present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     rows = f"SELECT domain, {', '.join(columns)} FROM {table} WHERE ({condition}) AND {present}"
-    return rank_correlations(store, (rows, values), "token_count", BIASED_SCORES, table)
+    return rank_correlations(store, (rows, values), "token_count", LENGTH_SCORES, table)
+
+
+def length_sentence(found: pd.DataFrame) -> str:
+    """What the correlations of `length_bias` say within domains, in words: how often learnability is nearer to 0 than
+    each other form, and in which direction it goes."""
+    measured = found[~found["overall"]].dropna(subset=[f"spearman_{name}" for name in LENGTH_SCORES])
+    if measured.empty:
+        return "No domain has rows of different lengths and scores, so nothing can be said of length."
+    size = measured["spearman_learnability"].abs()
+    nearer = [
+        f"than {SCORES[name].label.lower()} in {(size < measured[f'spearman_{name}'].abs()).sum():,}"
+        for name in LENGTH_SCORES
+        if name != "learnability"
+    ]
+    below = int((measured["spearman_learnability"] < 0).sum())
+    domains = "1 domain" if len(measured) == 1 else f"{len(measured):,} domains"
+    return (
+        f"Of {domains}, learnability is nearer to 0 {' and '.join(nearer)}; shorter rows have the higher learnability "
+        f"in {below:,}."
+    )
 
 
 def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 48) -> LengthPlane | None:

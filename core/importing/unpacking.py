@@ -35,7 +35,7 @@ def compression_of(path: Path) -> str:
 def check_readable(path: Path) -> None:
     """Raise `SourceUnreadable`, with one sentence, unless the path is a file that can be opened."""
     if path.is_dir():
-        raise SourceUnreadable(f"{path} is a folder. Name the data files in it, one by one or with *.jsonl.")
+        raise SourceUnreadable(f"{path} is a folder. Name a data file in it.")
     if not path.exists():
         raise SourceUnreadable(f"There is no file {path}. Check the path.")
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""`status`, `losses`, `select`, `export` beside a process that holds the workspace: they give what they give alone."""
+"""`status`, `losses`, `select` and `export` give beside the workspace's owner what they give alone."""
 
 import json
 import os

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
@@ -17,7 +18,7 @@ from core.exploring.distributions import (
     summary,
     with_shares,
 )
-from core.exploring.length_bias import length_bias, length_plane, length_points
+from core.exploring.length_bias import LENGTH_SCORES, length_bias, length_plane, length_points, length_sentence
 from core.exploring.loss_plane import loss_plane, loss_points
 from core.filters import EVERYTHING, Range, RowFilter
 from core.store import Store
@@ -109,7 +110,7 @@ def test_mean_of_ratios_and_ratio_of_means_are_told_apart(store: Store) -> None:
     assert chat["ratio_of_means"] == pytest.approx(1 - 86 / 100)
     assert (chat["rows"], chat["scored"], chat["no_score"], chat["tokens"]) == (3, 2, 1, 47)
     math = found[found["domain"] == "math"].iloc[0]
-    assert (math["share_negative"], math["share_flagged"]) == (1.0, 1.0)
+    assert (math["share_negative"], math["share_quality_flag"]) == (1.0, 1.0)
     difference = summary(store, table, "loss_difference", EVERYTHING).set_index("domain")
     assert difference.loc["chat", "mean"] == pytest.approx((0.5 + 0.3) / 2)
     assert difference.loc["chat", "ratio_of_means"] == pytest.approx(14 / 40)
@@ -151,10 +152,42 @@ def test_spearman_agrees_with_scipy_by_domain_and_overall(store: Store) -> None:
         base = np.array([row.base for row in chosen], float)
         reference = np.array([row.reference for row in chosen], float)
         assert line["rows"] == len(chosen)
+        assert line["spearman_implicit_reward"] == pytest.approx(spearmanr(tokens, base - reference).statistic)
         assert line["spearman_learnability"] == pytest.approx(spearmanr(tokens, 1 - reference / base).statistic)
         assert line["spearman_loss_difference"] == pytest.approx(
             spearmanr(tokens, base / tokens - reference / tokens).statistic
         )
+
+
+def correlations(**domains: tuple[float, float, float]) -> pd.DataFrame:
+    """As `length_bias` gives them: by domain, of implicit reward, loss difference and learnability."""
+    lines = [(True, "", 0.9, 0.9, 0.0), *((False, domain, *values) for domain, values in domains.items())]
+    return pd.DataFrame(lines, columns=["overall", "domain", *(f"spearman_{name}" for name in LENGTH_SCORES)])
+
+
+@pytest.mark.parametrize(
+    ("domains", "sentence"),
+    [
+        (
+            {"chat": (0.6, -0.1, -0.5), "math": (0.8, 0.7, -0.2), "code": (0.1, 0.2, 0.3)},
+            "Of 3 domains, learnability is nearer to 0 than implicit reward in 2 and than loss difference in 1; "
+            "shorter rows have the higher learnability in 2.",
+        ),
+        (
+            {"chat": (-0.5, 0.5, 0.5), "flat": (np.nan, np.nan, np.nan)},
+            "Of 1 domain, learnability is nearer to 0 than implicit reward in 0 and than loss difference in 0; shorter "
+            "rows have the higher learnability in 0.",
+        ),
+        (
+            {"flat": (np.nan, np.nan, np.nan)},
+            "No domain has rows of different lengths and scores, so nothing can be said",
+        ),
+    ],
+)
+def test_the_sentence_on_length_says_what_the_figures_within_domains_say(
+    domains: dict[str, tuple[float, float, float]], sentence: str
+) -> None:
+    assert length_sentence(correlations(**domains)).startswith(sentence)
 
 
 def test_spearman_of_equal_lengths_is_empty_not_zero(store: Store) -> None:

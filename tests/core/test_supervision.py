@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import JobCancelled, JobFailed, StoreUnusable
 from core.examples import DatasetRow, Example, Message
-from core.jobs import Job, all_jobs
+from core.jobs import Job, all_jobs, unfinished
 from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
@@ -115,6 +115,21 @@ def test_shards_are_taken_in_while_the_job_is_under_way(store: Store, request_: 
     assert losses(store) == ROWS
     assert not job.is_settled
     assert plan_scoring(store, request_).computed == {"base": 0, "reference": ROWS}
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_training_that_did_not_finish_leaves_nothing_and_the_next_begins_anew(
+    store: Store, training: TrainRequest, state: str
+) -> None:
+    job = create_train_job(store, training)
+    checkpoint = job.folder / "checkpoints" / "checkpoint-20"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "complete").touch()
+    job.finish({"state": state, "message": "It stopped."})
+    advance(store)
+    assert job.is_settled
+    assert not (job.folder / "checkpoints").exists()
+    assert unfinished(all_jobs(store.workspace), {"kind": "train"}) is None
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])

@@ -158,7 +158,10 @@ def test_filters_change_every_number(compare: Callable[..., AppTest]) -> None:
 def test_filters_that_no_row_passes_say_so(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", domain="songs"))
     assert "**0** of 22 rows compared; 21 left out by the filters; 1 without this score" in text_of(page)
-    assert page.info[0].value.startswith("No row has this score in both runs")
+    assert page.info[0].value.startswith("No row that passes has this score in both runs.")
+    page = healthy(compare(run="one", domain="songs", without_flag="not_scored"))
+    assert "**0** of 22 rows compared; 22 left out by the filters" in text_of(page)
+    assert page.info[0].value.startswith("No row passes these filters.")
 
 
 def test_choosing_the_other_run_for_a_turns_the_comparison_round(compare: Callable[..., AppTest]) -> None:

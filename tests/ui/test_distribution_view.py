@@ -137,4 +137,4 @@ def test_an_open_end_of_the_range_is_drawn_to_the_charts_end(view: Callable[...,
 
 def test_a_filter_that_no_row_passes_says_what_to_do(view: Callable[..., AppTest]) -> None:
     app = view(filter=json.dumps({"domains": ["no such domain"]}))
-    assert [info.value for info in app.info] == ["No row passes these filters. Take one of them away above."]
+    assert [info.value for info in app.info] == ["No row passes these filters. Remove a filter above."]
