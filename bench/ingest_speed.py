@@ -108,6 +108,7 @@ def _losses(ids: pa.Array, seed: int) -> pa.Table:
         "token_count": np.full(count, 20, np.int32),
         "truncated": np.zeros(count, bool),
         "reason": pa.nulls(count, pa.string()),
+        "left_out": np.zeros(count, np.float32),
     }
     return pa.table(columns).cast(SHARD_SCHEMA)
 

@@ -189,6 +189,7 @@ def _shard(
         "token_count": np.where(no_token, 0, tokens).astype(np.int32),
         "truncated": truncated | no_token,
         "reason": pa.array(reasons, pa.string()),
+        "left_out": np.zeros(len(reasons), np.float32),
     }
     return pa.table(columns).cast(SHARD_SCHEMA)
 

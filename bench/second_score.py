@@ -79,6 +79,7 @@ def _bring_losses(workspace: Path, request: ScoreRequest) -> None:
                 "token_count": np.full(missing.num_rows, 20, np.int32),
                 "truncated": np.zeros(missing.num_rows, bool),
                 "reason": pa.nulls(missing.num_rows, pa.string()),
+                "left_out": np.zeros(missing.num_rows, np.float32),
             }
             store.ingest_shard(f"drawn-{role}", plan.loss_sets[role], pa.table(columns).cast(SHARD_SCHEMA))
         save_run(store, plan)
