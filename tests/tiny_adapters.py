@@ -39,6 +39,7 @@ KINDS = {
     "LoRA on parameters": Kind({"target_modules": [], "target_parameters": ["q_proj.weight", "down_proj.weight"]}),
     "PiSSA": Kind({"init_lora_weights": "pissa"}, keeps_base=False),
     "OLoRA": Kind({"init_lora_weights": "olora"}, keeps_base=False),
+    "LoRA that begins at a token": Kind({"alora_invocation_tokens": [3]}),
     "orthogonal": Kind({"init_lora_weights": "orthogonal"}),
     "all biases": Kind({"bias": "all"}, keeps_base=False),
     "biases of its layers": Kind({"bias": "lora_only"}, keeps_base=False),
@@ -70,7 +71,9 @@ def make_adapter(folder: Path, base_folder: Path, kind: Kind, seed: int = 3) -> 
     adapted.eval().save_pretrained(folder)
     exact: Any = copy.deepcopy(adapted).double()
     # A layer without a bias has no place for one, and embeddings that are the head too would be merged into twice.
-    can_merge = not kind.options.get("lora_bias") and not (base.config.tie_word_embeddings and _reaches_tokens(kind))
+    # Nor can one be merged that is on for a part of each row.
+    can_merge = not kind.options.keys() & {"lora_bias", "alora_invocation_tokens"}
+    can_merge = can_merge and not (base.config.tie_word_embeddings and _reaches_tokens(kind))
     merged: torch.nn.Module = exact.merge_and_unload() if can_merge else exact
     return merged
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from core.encoded import Encoded
 from core.engine.matrix_products import fast_products
 from core.engine.model_parts import (
+    awaits_tokens,
     check_windows,
     head_logits,
     length_limit,
@@ -111,7 +112,7 @@ class LossEngine:
     def path(self) -> str:
         """Which way rows are computed, for the log."""
         if not self.splits:
-            return "rows: padded batches; head: all positions (this architecture's head is its own)"
+            return "rows: padded batches; head: all positions (trunk and head do not come apart)"
         form = ", attention of variable length" if self._varlen else ""
         if self._why_no_varlen:
             form = f", attention side by side (of variable length: {self._why_no_varlen})"
@@ -202,6 +203,8 @@ class LossEngine:
 
         Asked of the model instead of a list of architectures: some scale or cap their logits in ways of their own.
         """
+        if awaits_tokens(self._model):
+            return False
         input_ids = torch.from_numpy(self._probe_ids(8)).to(self._device)[None]
         mask = torch.ones_like(input_ids)
         whole = self._whole_logits(input_ids, mask)

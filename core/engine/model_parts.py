@@ -75,6 +75,13 @@ def _scale_and_cap(causal: Any) -> tuple[float, float | None]:
     return float(scale), getattr(config, "final_logit_softcapping", None)
 
 
+def awaits_tokens(model: Any) -> bool:
+    """Whether an adapter begins only where certain tokens stand (aLoRA): peft looks for them in the whole model's
+    input, and a trunk that is run by itself never has it on."""
+    configs = getattr(model, "peft_config", {})
+    return any(getattr(config, "alora_invocation_tokens", None) for config in configs.values())
+
+
 def length_limit(causal: Any) -> int | None:
     """Length beyond which a row changes the rotary embedding of those beside it [tokens], if there is one."""
     config = causal.config.get_text_config()

@@ -35,6 +35,11 @@ def is_repeatable(folder: Path) -> bool:
     return not _beginning(folder).startswith(_NOT_REPEATABLE)
 
 
+def awaits_tokens(folder: Path) -> bool:
+    """Whether the adapter begins only where certain tokens stand (aLoRA)."""
+    return bool(read_json(folder / ADAPTER_CONFIG).get("alora_invocation_tokens"))
+
+
 def check_repeatable(spec: ModelSpec) -> None:
     """Raise `ModelUnusable` unless the model has no adapter, or one that `is_repeatable`."""
     if spec.adapter and not is_repeatable(Path(spec.adapter)):

@@ -1,7 +1,8 @@
 """Losses of versions up to 0.5.0 that came from other weights than their model's.
 
 Those versions took a reference's adapter off and called what remained the base. They also let peft begin an adapter
-anew from a base in the wrong precision or at random, and left tokens out that it brings.
+anew from a base in the wrong precision or at random, left tokens out that it brings, and never had one on that begins
+at a token.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from core.errors import ModelUnusable
 from core.models.adapter_facts import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
+    awaits_tokens,
     brought_weights,
     is_repeatable,
     lacks_rows,
@@ -61,6 +63,8 @@ def _wrong_itself(spec: ModelSpec, dtype: str) -> str | None:
             return f"the adapter {spec.label!r} was begun anew, and not from the same part of its base"
         if takes_from_base(folder) and dtype != "float32":
             return f"the adapter {spec.label!r} was begun anew from a rounded base"
+        if awaits_tokens(folder):
+            return f"the adapter {spec.label!r}, which begins at a token, was never on"
         if lacks_rows(spec):
             return f"the tokens that the adapter {spec.label!r} adds were left out"
     return None

@@ -406,6 +406,12 @@ OTHERS = (
         "pattern that takes longer",
         "adapter",
     ),
+    Case(
+        "an adapter for 10**12 tokens",
+        with_fields(ADAPTER, trainable_token_indices=[10**12]),
+        "rows for 1,000,000,000,001 tokens, its base for 400, and they cannot be made as many",
+        "adapter",
+    ),
     Case("an adapter with a broken pattern", with_fields(ADAPTER, target_modules="((("), "broken pattern", "adapter"),
     Case(
         "another vocabulary",

@@ -174,6 +174,7 @@ def overwrite_a_norm(folder: Path, base: Path) -> None:
         ("all biases", "float32", {"base"}),
         ("biases of its layers", "float32", {"base"}),
         ("PiSSA", "bfloat16", {"base", "reference"}),
+        ("LoRA that begins at a token", "float32", {"reference"}),
     ],
 )
 def test_what_an_adapter_is_tells_whose_losses_may_be_wrong(
