@@ -95,7 +95,7 @@ _KIND: dict[str, dict[str, Any]] = {
         "num_expert_group": 1, "topk_group": 1, "linear_head_dim": 16, "linear_num_heads": 2,
         "mlp_layer_types": ["dense", "sparse"], "layer_types": ["linear_attention", "full_attention"],
     },
-    "bamba": {**_MAMBA, "layers_block_type": ["mamba", "attention"]},
+    "bamba": {**_MAMBA, "attn_layer_indices": [1]},
     "codegen": {"n_embd": 64, "n_head": 4},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "dots3_note_text": _ONE_KIND_OF_LAYER,
