@@ -95,7 +95,7 @@ def _split_layout(splits: list[str], name: str, split: str | None) -> Layout:
     if chosen is None:
         wanted = f"no split {split!r}" if split else "no one split for training"
         raise SourceUnreadable(
-            f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Name one of these with --split."
+            f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Name one as the split (--split)."
         )
     others = [other for other in splits if other != chosen]
     note = f"Of its splits {', '.join(splits)}, {chosen} is read." if others else ""
