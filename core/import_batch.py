@@ -49,7 +49,7 @@ class Batch:
 
     def lines(self) -> Iterator[str]:
         """What is told beside the result: where files came from, what deserves a look, what could not be read."""
-        yield from dict.fromkeys(_origin_text(report.origin) for report in self.reports if report.origin)
+        yield from dict.fromkeys(origin_text(report.origin) for report in self.reports if report.origin)
         for report in self.reports:
             yield from (f"{report.source}: {notice}" for notice in report.notices)
         if len(self.outcomes) > 1:
@@ -119,7 +119,8 @@ def _file_fields(name: str, outcome: ImportReport | CurationError) -> dict[str, 
     return {"file": outcome.source, **fields, **origin, "already_imported": outcome.already_imported}
 
 
-def _origin_text(origin: Mapping[str, str]) -> str:
+def origin_text(origin: Mapping[str, str]) -> str:
+    """Where a file of the Hub came from: its dataset, commit, config and split."""
     parts = [f"{part} {origin[part]}" for part in ("config", "split") if part in origin]
     return ", ".join([f"{origin['hub']} at commit {origin['commit']}", *parts])
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.errors import CurationError
+from core.import_batch import origin_text
 from core.importing import ImportReport
 from core.importing.records import REASONS
 from ui.session import forget, remember, remembered
@@ -11,15 +12,15 @@ from ui.widgets import link_to_page, show_error
 _NAMED_DOMAINS = 20
 
 
-def keep_import_report(reports: list[ImportReport], problem: CurationError | None) -> None:
-    """Keep what `show_last_import` shows: a report for each file, and what kept the next one from being imported."""
-    remember("last_import", (reports, problem))
+def keep_import_report(reports: list[ImportReport], problems: list[CurationError]) -> None:
+    """Keep what `show_last_import` shows: a report for each file that was imported, and why others were not."""
+    remember("last_import", (reports, problems))
 
 
 def show_last_import() -> None:
     """Rows, domains and records left out, file by file."""
-    reports, problem = remembered("last_import", ([], None))
-    if problem:
+    reports, problems = remembered("last_import", ([], []))
+    for problem in problems:
         show_error(problem)
     if not reports:
         return
@@ -48,5 +49,8 @@ def _show_report(report: ImportReport) -> None:
         lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
     else:
         lines.append(f"They are of {len(report.domains):,} domains.")
+    lines += report.notices
+    if report.origin:
+        lines.append(f"From {origin_text(report.origin)}.")
     lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
     st.text("\n".join(lines))

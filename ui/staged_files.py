@@ -42,10 +42,22 @@ def staged_upload(workspace: Path, upload: UploadedFile) -> Path:
 
 
 def remove_staged(workspace: Path, paths: list[Path]) -> None:
-    """Remove those of the files that are staged uploads: what was imported is in the store."""
+    """Remove those of the files that are staged uploads: what was imported is in the store.
+
+    Of an archive's files, which lie in folders of their own, the archive stays until it is abandoned.
+    """
+    uploads = (workspace / _FOLDER).resolve()
     for path in paths:
-        if path.parent.parent == workspace / _FOLDER:
+        if uploads in path.resolve().parents:
             shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def unpacking_folder(workspace: Path) -> Path:
+    """Where archives are unpacked, made if it is not there. Raises `NotPermitted` for who may only look."""
+    require_change()
+    folder = workspace / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def remove_leftovers(workspace: Path, older_than_seconds: float = 0.0) -> None:

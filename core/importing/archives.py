@@ -105,7 +105,9 @@ def saved_files(folder: Path, split: str | None = None) -> list[Path]:
         chosen = named_split(splits, split) if split else one_training_split(splits)
         if chosen is None:
             wanted = f"no split {split!r}" if split else "no one split for training"
-            raise SourceUnreadable(f"{folder} has {wanted}. It has: {', '.join(splits)}. Name one with --split.")
+            raise SourceUnreadable(
+                f"{folder} has {wanted}. It has: {', '.join(splits)}. Name one as the split (--split)."
+            )
         folder = folder / _own_name(chosen, folder)
     entries = _state(folder / "state.json").get("_data_files")
     names = _texts([entry.get("filename") for entry in entries if isinstance(entry, dict)] if entries else [])

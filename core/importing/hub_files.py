@@ -72,7 +72,9 @@ def _of_split(subject: str, files: list[HubFile], split: str | None) -> dict[str
     if not chosen:
         all_splits = ", ".join(sorted({file.split for file in files if file.split})) or "none that is named"
         wanted = f"no split {split!r}" if split else "no one split for training"
-        raise SourceUnreadable(f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these with --split.")
+        raise SourceUnreadable(
+            f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these as the split (--split){config}."
+        )
     return chosen
 
 
@@ -86,7 +88,9 @@ def _one_config(
     for config in (*defaults, "default"):
         if config in chosen:
             return chosen[config]
-    raise SourceUnreadable(f"{subject} has several configs: {', '.join(sorted(named))}. Name one with --config.")
+    raise SourceUnreadable(
+        f"{subject} has several configs: {', '.join(sorted(named))}. Name one as the config (--config)."
+    )
 
 
 def _one_kind_each(files: list[HubFile]) -> list[HubFile]:

@@ -31,6 +31,11 @@ class Layout:
     item: str = ""
     note: str = ""
     has_splits: bool = False
+    wanted: str = ""
+
+    def is_at(self, key: str) -> bool:
+        """Whether the records stand under this key."""
+        return key == self.key if self.key else named_split([key], self.wanted) is not None
 
 
 def layout_of(text: str, name: str, split: str | None = None) -> Layout | None:
@@ -55,7 +60,7 @@ def _layout(text: str, name: str, split: str | None) -> Layout | None:
     values = {key: value for key, _, value in members}
     splits = [key for key, item in lists.items() if is_split_name(key) and isinstance(item, dict)]
     if splits and len(splits) == len(members):
-        return _split_layout(splits, name, split)
+        return _split_layout(splits, name, split, is_whole=_INCOMPLETE not in values.values())
     if _are_columns(values, lists):
         return Layout("columns")
     if any(source_format.fits_by_own_names(values) for source_format in FORMATS):
@@ -90,15 +95,22 @@ def rows_of_columns(table: Any) -> Iterator[dict[str, Any]]:
     yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def _split_layout(splits: list[str], name: str, split: str | None) -> Layout:
+def no_such_split(splits: list[str], name: str, split: str | None) -> SourceUnreadable:
+    """The refusal of a split that a file has not, or of a choice that is not clear."""
+    wanted = f"no split {split!r}" if split else "no one split for training"
+    return SourceUnreadable(
+        f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Name one as the split (--split)."
+    )
+
+
+def _split_layout(splits: list[str], name: str, split: str | None, is_whole: bool) -> Layout:
     chosen = named_split(splits, split) if split else one_training_split(splits)
+    if not is_whole:
+        note = f"Of its splits only {chosen or split or 'the one for training'} is read."
+        return Layout("list", chosen or "", note=note, has_splits=True, wanted=split or "train")
     if chosen is None:
-        wanted = f"no split {split!r}" if split else "no one split for training"
-        raise SourceUnreadable(
-            f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Name one of these with --split."
-        )
-    others = [other for other in splits if other != chosen]
-    note = f"Of its splits {', '.join(splits)}, {chosen} is read." if others else ""
+        raise no_such_split(splits, name, split)
+    note = f"Of its splits {', '.join(splits)}, {chosen} is read." if len(splits) > 1 else ""
     return Layout("list", chosen, note=note, has_splits=True)
 
 

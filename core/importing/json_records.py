@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from core import settings
 from core.examples import Rejected
-from core.importing.json_layout import HEAD_CHARACTERS, Layout, layout_of, rows_of_columns
+from core.importing.json_layout import HEAD_CHARACTERS, Layout, layout_of, no_such_split, rows_of_columns
 from core.importing.json_parsing import DECODER, as_record, bad_json, check_value, parse_record, too_deep
 from core.importing.records import RecordUnusable, SourceRecord
 from core.importing.table_json import as_json
@@ -92,7 +92,7 @@ class _JsonValues:
             if layout.kind == "columns":
                 yield from self._rows_of_columns()
             else:
-                yield from self._members(layout)
+                yield from self._members(layout, name, split)
         except RecordUnusable as unusable:
             yield unusable.at(1)
 
@@ -103,14 +103,16 @@ class _JsonValues:
         for number, fields in enumerate(rows_of_columns(value), 1):
             yield SourceRecord(number, as_json(fields), fields)
 
-    def _members(self, layout: Layout) -> Iterator[SourceRecord | Rejected]:
+    def _members(self, layout: Layout, name: str, split: str | None) -> Iterator[SourceRecord | Rejected]:
         """Records among the object's members: each of them, or the items of the list under the layout's key."""
         self._at += 1
         number = 0
+        keys: list[str] = []
         while self._pass_space() and self._next() != "}":
             key, _ = self._value()
+            keys.append(key)
             self._pass_space(_BEFORE_VALUE)
-            if layout.kind == "list" and key == layout.key:
+            if layout.kind == "list" and layout.is_at(key):
                 yield from self.records(is_part=True, item=layout.item)
                 return
             if layout.kind == "list":
@@ -121,6 +123,8 @@ class _JsonValues:
                 yield self._record(number)
             except RecordUnusable as unusable:
                 yield unusable.at(number)
+        if layout.kind == "list":
+            raise no_such_split(keys, name, split)
 
     def records(self, is_part: bool = False, item: str = "") -> Iterator[SourceRecord | Rejected]:
         """The records from here on; of a part of the file (`is_part`) up to its end. `item` is where in each it is."""

@@ -40,16 +40,25 @@ def data_files(
     A zip archive's are unpacked into a folder of their own in `unpack_into`. Raises `SourceUnreadable` if they cannot
     be had, `PathRefused` for a name that can be no path.
     """
-    on_hub = hub_name(name)
-    if on_hub:
-        found = download_dataset(on_hub.repo_id, revision or on_hub.revision, split, config, on_hub.path)
-        about = {"hub": found.repo_id, "commit": found.commit}
-        return [
-            DataFile(path, path.name, origin=about | {name: text for name, text in file.to_fields().items() if text})
-            for path, file in found.files
-        ]
     named_path(name)
+    if hub_name(name):
+        return hub_files(name, revision, split, config)
     return files_at(Path(name).expanduser(), unpack_into, split)
+
+
+def hub_files(
+    name: str, revision: str | None = None, split: str | None = None, config: str | None = None
+) -> list[DataFile]:
+    """The data files of a dataset on the Hub, fetched. Raises `SourceUnreadable` like `download_dataset`."""
+    meant = hub_name(name)
+    if meant is None:
+        raise SourceUnreadable(f"{name[:100]!r} is no id of a dataset on the Hub. Write it as owner/name.")
+    found = download_dataset(meant.repo_id, revision or meant.revision, split, config, meant.path)
+    about = {"hub": found.repo_id, "commit": found.commit}
+    return [
+        DataFile(path, path.name, origin=about | {name: text for name, text in file.to_fields().items() if text})
+        for path, file in found.files
+    ]
 
 
 def files_at(path: Path, unpack_into: Path, split: str | None = None, name: str | None = None) -> list[DataFile]:

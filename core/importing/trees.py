@@ -57,11 +57,18 @@ def join_messages(records: Iterable[SourceRecord | Rejected]) -> Iterator[Source
             messages[str(message_id)] = record
     children: dict[str, list[SourceRecord]] = {}
     for record in messages.values():
-        parent = _parent(record)
-        if parent and parent not in messages:
-            yield RecordUnusable("missing field", f"its parent {parent} is not in the file").at(record.line)
-        elif parent:
-            children.setdefault(parent, []).append(record)
+        children.setdefault(_parent(record), []).append(record)
+    reached: set[str] = set()
+    level = [record for record in messages.values() if not _parent(record)]
+    while level:
+        ids = [str(record.fields["message_id"]) for record in level]
+        reached.update(ids)
+        level = [child for message_id in ids for child in children.get(message_id, [])]
+    for message_id, record in messages.items():
+        if message_id not in reached:
+            yield RecordUnusable("missing field", f"the file has no root above parent {_parent(record)}").at(
+                record.line
+            )
     for record in messages.values():
         if not _parent(record):
             yield _tree(record, children)

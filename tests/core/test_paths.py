@@ -12,7 +12,7 @@ from core.durable_file import DurableFile
 from core.errors import CurationError, ModelUnusable, NotFound, PathRefused
 from core.exporting import export_bundle
 from core.importing.hub import is_hub_id as is_hub_dataset
-from core.importing.sources import local_files
+from core.importing.sources import data_files
 from core.importing.unpacking import open_unpacked
 from core.jobs import find_job
 from core.models.resolving import check_allowed_model, resolve_model
@@ -205,12 +205,12 @@ def test_a_file_that_a_pipe_takes_the_place_of_does_not_hang_its_reader(
 @pytest.mark.parametrize("name", ["n" * 300, "a/" + "b" * 300, "nul\0l", "new\nline", "~nobody_of_this_name/x"])
 def test_the_command_line_says_in_a_sentence_what_is_no_path(name: str) -> None:
     with pytest.raises(PathRefused):
-        local_files([name])
+        data_files(name, Path("unused"))
 
 
 def test_the_command_line_takes_any_path(place: Path) -> None:
-    assert local_files([str(place / "secret/s.jsonl")]) == [place / "secret/s.jsonl"]
-    assert local_files(["~/s.jsonl"]) == [place / "secret/s.jsonl"]
+    for name in (str(place / "secret/s.jsonl"), "~/s.jsonl"):
+        assert [file.path for file in data_files(name, place)] == [place / "secret/s.jsonl"]
 
 
 def test_an_export_leaves_devices_and_pipes_alone(place: Path) -> None:
