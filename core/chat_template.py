@@ -132,7 +132,12 @@ class ChatTemplate:
         trace = self._trace(turns, described, text)
         if lost := _lost_calls(turns, trace):
             turns = [_with_calls_as_content(turn) if i in lost else turn for i, turn in enumerate(turns)]
-            text = self._text(turns, described)
+            try:
+                text = self._text(turns, described)
+            except TemplateTooSlow:
+                raise
+            except TemplateFailed as error:
+                raise TemplateFailed(f"The chat template leaves out tool calls of turn {min(lost) + 1}.") from error
             trace = self._trace(turns, described, text)
         places = self._places(turns, described, text, trace)
         return RenderedChat(text, tuple(replace(place, turn=given[place.turn][0]) for place in places), folds)
@@ -295,7 +300,7 @@ class ChatTemplate:
 
 
 def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:
-    """Whether the template writes nothing of a turn: of a reply neither its content nor a call, whatever its thought."""
+    """Whether the template writes nothing of a turn: of a reply neither its content nor a call."""
     said = [piece for piece in pieces if piece.part in ("content", "call") and piece.given]
     is_lost = [piece.start is None and piece.end is None for piece in said]
     return bool(said) and (all(is_lost) if turn.role == "assistant" else any(is_lost))

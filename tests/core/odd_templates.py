@@ -1,4 +1,4 @@
-"""Chat templates written for tests, each with one odd habit, a conversation that meets it, and its mask made by hand."""
+"""Chat templates written for tests, each with one odd habit, conversations that meet it, and their masks by hand."""
 
 from dataclasses import dataclass
 
@@ -116,8 +116,8 @@ ODD_TEMPLATES = {
         "{% for m in messages %}<|im_start|>{{ m.role }}\n"
         "{{ m.content if loop.last else m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}" + _OPEN,
         {
-            "inline thoughts in two turns": "(left out 21 %) <|im_start|>user\nALPHA?<|im_end|>\n<|im_start|>assistant\n"
-            "[[BETA.<|im_end|>]]\n<|im_start|>user\nGAMMA?<|im_end|>\n<|im_start|>assistant\n"
+            "inline thoughts in two turns": "(left out 21 %) <|im_start|>user\nALPHA?<|im_end|>\n"
+            "<|im_start|>assistant\n[[BETA.<|im_end|>]]\n<|im_start|>user\nGAMMA?<|im_end|>\n<|im_start|>assistant\n"
             "[[<think>WHY2</think>DELTA.<|im_end|>]]\n",
         },
     ),
@@ -269,8 +269,8 @@ ODD_TEMPLATES = {
         "{% if not loop.last %}<|im_start|>{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
         {
-            "two turns": "<|im_start|>user\nALPHA?<|im_end|><|im_start|>assistant\n[[BETA.<|im_end|>]]<|im_start|>user\n"
-            "GAMMA?<|im_end|><|im_start|>assistant\n[[DELTA.<|im_end|>]]",
+            "two turns": "<|im_start|>user\nALPHA?<|im_end|><|im_start|>assistant\n[[BETA.<|im_end|>]]"
+            "<|im_start|>user\nGAMMA?<|im_end|><|im_start|>assistant\n[[DELTA.<|im_end|>]]",
         },
     ),
     "leaves the last turn open": OddTemplate(

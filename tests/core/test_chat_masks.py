@@ -3,10 +3,13 @@
 `chat_masks/FAMILY.txt` has a line for each kind: the text with what is scored in [[ ]], made by reading the template
 and never by running the code; or why the row is refused; and which share of its replies the template leaves out."""
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from core.encoding import encode_and_render
@@ -14,18 +17,26 @@ from core.encoding_spec import EncodingSpec
 from core.examples import Example
 from tests.core.chat_conversations import CONVERSATIONS, QUOTES
 from tests.core.chat_families import FAMILIES, family_tokenizer
+from tests.core.chat_openai_form import DAY, hold_date, openai_messages
 from tests.core.odd_templates import ODD_TEMPLATES, conversation
 
 MASKS = Path(__file__).with_name("chat_masks")
-DAY = "2026-03-05"
 
 
 @cache
 def masks_by_hand(family: str) -> dict[str, str]:
-    """A family's expected texts by kind of conversation. Lines `$NAME = text` name a text that other lines begin with."""
-    lines = [line.split(" = ", 1) for line in (MASKS / f"{family}.txt").read_text().split("\n") if line]
-    texts = {kind: text.encode().decode("unicode_escape").encode("latin-1").decode() for kind, text in lines}
-    return texts
+    """A family's expected texts by kind of conversation. `$NAME = text` names a text that other lines begin with."""
+    lines = [line.split(" = ", 1) for line in (MASKS / f"{family}.txt").read_text("utf-8").split("\n") if line]
+    named = {name: unescaped(text) for name, text in lines if name.startswith("$")}
+    masks = {kind: unescaped(text) for kind, text in lines if not kind.startswith("$")}
+    for name, text in named.items():
+        masks = {kind: mask.replace(name, text) for kind, mask in masks.items()}
+    return masks
+
+
+def unescaped(text: str) -> str:
+    """A line of a table, with \\n for a line break and \\\\ for a backslash, as the text that it stands for."""
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], text)
 
 
 def scored_text(example: Example, tokenizer: PreTrainedTokenizerFast, day: str | None = DAY) -> str:
@@ -58,3 +69,42 @@ def test_a_template_s_odd_habit_moves_no_mask(habit: str) -> None:
     odd = ODD_TEMPLATES[habit]
     tokenizer = odd.tokens.tokenizer(odd.source)
     assert {kind: scored_text(conversation(kind), tokenizer) for kind in odd.masks} == odd.masks
+
+
+PLAIN = [
+    *("one turn", "two turns", "three turns", "system prompt", "system prompt and two turns", "reply first"),
+    *("empty reply in the middle", "white space reply in the middle", "white space around replies"),
+    *("special tokens quoted", "replies in HTML", "replies that begin like a thought", "code and emoji"),
+    *("separate thought", "separate thoughts in two turns", "thought without an answer", "two replies in a row"),
+]
+WITH_CALLS = ["tool call", "two tool calls", "thoughts and tool call", "tool call last", "tool call after a turn"]
+WRITE_CALLS = {
+    *("gemma4", "glm4moe", "gptoss", "lfm2_v2", "lfm2_2_5", "lfm2_2_5_v2", "llama3_1", "llama3_2", "muse_glimmer"),
+    *("nemotron_3_nano", "nemotron_3_super", "qwen2_5", "qwen3", "qwen3_vl", "qwen3_instruct_2507"),
+    *("qwen3_5_think", "qwen3_5_nothink", "qwen3_6", "qwen3_8"),
+}
+"""Families whose templates take calls in OpenAI's form; DeepSeek's take arguments as text."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_text_is_what_transformers_writes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_date(monkeypatch)
+    tokenizer = family_tokenizer(family)
+    quote = next(quote for token, quote in QUOTES.items() if token in FAMILIES[family].specials)
+    compared = 0
+    for kind in PLAIN + (WITH_CALLS if family in WRITE_CALLS else []):
+        example = CONVERSATIONS[kind](quote)
+        spec = EncodingSpec("chat", 100_000, "tests", day=DAY)
+        ((encoded, rendered),) = encode_and_render([example], tokenizer, spec)
+        tools = json.loads(example.tools) if example.tools else None
+        if (family, kind) == ("gptoss", "two tool calls"):
+            # The template writes the first call alone and says nothing: the row is refused.
+            assert rendered is None
+        elif rendered is None or encoded.folded_system:
+            with pytest.raises(TemplateError):
+                tokenizer.apply_chat_template(openai_messages(example, family), tools=tools, tokenize=False)
+        else:
+            written = tokenizer.apply_chat_template(openai_messages(example, family), tools=tools, tokenize=False)
+            assert rendered.text == written, kind
+            compared += 1
+    assert compared >= 13
