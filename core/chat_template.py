@@ -22,6 +22,7 @@ from core.errors import CurationError, TemplateFailed, TemplateTooSlow
 from core.examples import Message, ToolCall
 from core.memory_limit import memory_limit
 from core.reply_spans import (
+    EMPTY_THOUGHT,
     Block,
     Piece,
     SpecialTokens,
@@ -61,15 +62,21 @@ Tools = Sequence[dict[str, Any]] | None
 _TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
 _NOT_SHOWN = "The chat template does not show where the reply begins."
 _DATE_FUNCTION = "strftime_now"
-_ROLES_MARKED = (
-    ({"system", "user", "tool", "assistant"}, False),
-    ({"system", "user", "tool", "assistant"}, True),
-    ({"system", "tool", "assistant"}, True),
-    ({"assistant"}, True),
-    (set[str](), True),
+_ANY_USER = [Message("user", "?")]
+_ALL_ROLES = frozenset({"system", "user", "tool", "assistant"})
+_ASSISTANT = frozenset({"assistant"})
+_MARKINGS: tuple[tuple[frozenset[str], Callable[[str], str] | None], ...] = (
+    (_ALL_ROLES, None),
+    (_ALL_ROLES, str.rstrip),
+    (_ALL_ROLES, lambda text: text.lstrip("\n").rstrip()),
+    (_ALL_ROLES, str.strip),
+    (_ALL_ROLES - {"user"}, str.strip),
+    (_ASSISTANT, str.strip),
+    (frozenset(), None),
 )
-"""Whose texts are marked, and whether inside the white space at their edges: tried in turn, until the marks change
-nothing. A template may strip a text, or look at how a user's begins."""
+"""Whose texts are marked, and how much of the white space at a reply's edges stands outside of its marks (of the other
+texts all does, unless none is stripped): tried in turn, until the marks change nothing. A template may strip a text, or
+look at how a user's begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class _Trace:
 
     blocks: list[Block]
     pieces: dict[int, list[Piece]]
-    roles: set[str]
+    roles: frozenset[str]
 
 
 class ChatTemplate:
@@ -123,7 +130,12 @@ class ChatTemplate:
         trace = self._trace(turns, described, text)
         if lost := _lost_calls(turns, trace):
             turns = [_with_calls_as_content(turn) if i in lost else turn for i, turn in enumerate(turns)]
-            text = self._text(turns, described)
+            try:
+                text = self._text(turns, described)
+            except TemplateTooSlow:
+                raise
+            except TemplateFailed as error:
+                raise TemplateFailed(f"The chat template leaves out tool calls of turn {min(lost) + 1}.") from error
             trace = self._trace(turns, described, text)
         places = self._places(turns, described, text, trace)
         return RenderedChat(text, tuple(replace(place, turn=given[place.turn][0]) for place in places), folds)
@@ -147,9 +159,9 @@ class ChatTemplate:
         reached = 0
         for index, turn in enumerate(turns):
             pieces = trace.pieces.get(index, [])
+            if turn.role in trace.roles and _is_left_out(turn, pieces):
+                raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
             if turn.role != "assistant":
-                if turn.role in trace.roles and any(piece.start is None and piece.end is None for piece in pieces):
-                    raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
                 places.append(TurnPlace(index, turn.role, _written(pieces)))
                 continue
             block = block_of_turn(trace.blocks, index, len(turns))
@@ -170,9 +182,9 @@ class ChatTemplate:
 
     def _trace(self, turns: Sequence[Message], tools: Tools, text: str) -> _Trace:
         """The text's blocks and pieces, by the fullest marks that change nothing of it."""
-        for roles, is_tight in _ROLES_MARKED:
+        for roles, stripped in _MARKINGS:
             keys: list[tuple[int, str, str]] = []
-            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, roles, is_tight)))
+            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, roles, stripped)))
             if marked.text != text:
                 continue
             blocks, pieces = blocks_of(marked, keys)
@@ -206,27 +218,29 @@ class ChatTemplate:
             opened = read_marks(self._apply(self._marking, before, tools, True, unmarked))
             ends = [at for number, at in opened.marks if number == TURNS_END]
             after_loop = opened.text[ends[-1] :] if ends else ""
-            closed = self._apply(self._plain, before, tools, False, unmarked)
+            closed = after_loop or self._text(before, tools)
         except TemplateTooSlow:
             raise
         except TemplateFailed:
-            return self._header(before, tools)
+            # Some templates refuse to open a reply before anything is said: it opens as after a user's turn.
+            return self._header(before, tools) if before == _ANY_USER else self._opening(_ANY_USER, None)
         return after_loop or opened.text[shared_prefix_length(closed, opened.text) :] or self._header(before, tools)
 
     def _header(self, before: Sequence[Message], tools: Tools) -> str:
-        """What the template writes of a reply before its text, for one that opens no replies; empty if it refuses."""
+        """What stands before a reply's content, for a template that opens no reply: empty where that is not seen."""
         keys: list[tuple[int, str, str]] = []
-        probe = [*before, Message("assistant", "0")]
+        turns, index = [*before, Message("assistant", "?")], len(before)
         try:
-            marked = read_marks(self._apply(self._marking, probe, tools, False, _marks(keys, {"assistant"}, True)))
+            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, _ASSISTANT, None)))
         except TemplateTooSlow:
             raise
         except TemplateFailed:
             return ""
         blocks, pieces = blocks_of(marked, keys)
-        block = block_of_turn(blocks, len(before), len(probe))
-        start = pieces[len(before)][0].start
-        return marked.text[block.start : start] if block is not None and start is not None else ""
+        block, start = block_of_turn(blocks, index, len(turns)), pieces[index][0].start
+        if block is None or start is None:
+            return ""
+        return EMPTY_THOUGHT.sub("", marked.text[segments_of(block, index)[0].start : start])
 
     # How the template wants its messages
 
@@ -293,16 +307,24 @@ def _limited() -> Iterator[None]:
         raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
 
 
+def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:
+    """Whether the template writes nothing of a turn: of a reply neither its content nor a call."""
+    said = [piece for piece in pieces if piece.part in ("content", "call") and piece.given]
+    is_lost = [piece.start is None and piece.end is None for piece in said]
+    return bool(said) and (all(is_lost) if turn.role == "assistant" else any(is_lost))
+
+
 def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:
     """Spans of the pieces that the template wrote whole."""
     return tuple((piece.start, piece.end) for piece in pieces if piece.start is not None and piece.end is not None)
 
 
-def _marks(keys: list[tuple[int, str, str]], roles: set[str], is_tight: bool) -> Mark:
-    """Marks for the texts of these roles; whose each is, is added to `keys`. `is_tight`: inside of white space."""
+def _marks(keys: list[tuple[int, str, str]], roles: frozenset[str], stripped: Callable[[str], str] | None) -> Mark:
+    """Marks for the texts of these roles; whose each is, is added to `keys`. `stripped`: what of a reply is marked."""
 
     def marked(message: Message, turn: int, part: str, text: str) -> str:
-        core = text.strip() if is_tight else text
+        inner = stripped if stripped is None or message.role == "assistant" else str.strip
+        core = inner(text) if inner else text
         if message.role not in roles or not (core or part == "open"):
             return text
         number = FIRST_PIECE + 2 * len(keys)

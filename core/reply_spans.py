@@ -20,10 +20,17 @@ _TAGS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("◁think▷", "◁/think▷"),
 )
-EMPTY_THOUGHT = re.compile(
+_NAMED_THOUGHT = re.compile(
     "|".join(rf"\s*(?:{re.escape(opened)})\s*{re.escape(closed)}\s*" for opened, closed in _TAGS)
 )
 """A thought without a word in it, as templates write one where the record has none."""
+EMPTY_THOUGHT = re.compile(
+    rf"""{_NAMED_THOUGHT.pattern} | \s*(?:<([\w-]+)>\s*</\1> | \[(\w+)\]\s*\[/\2\] | <\|([\w-]+)\|>\s*<\|/\3\|>
+    | <\|START_(\w+)\|>\s*<\|END_\4\|> | <\|(\w+)_start\|>\s*<\|\5_end\|>
+    | <\|(?:begin|start)_of_(\w+)\|>\s*<\|end_of_\6\|>)\s*""",
+    re.VERBOSE,
+)
+"""The same in any pair of tags, where it stands before a text: a reply without one may be such a pair itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +170,11 @@ def reply_spans(
     `opening` gives what the template writes to open this reply; `is_last`: no turn stands after it.
     """
     spans = []
+    opener = specials.pattern.match(opening()) if segments else None
     for number, segment in enumerate(segments):
         start = _later_start(segment) if number else _start(text, segment, opening())
         last, part = segment.events[-1] if segment.events else (start, "")
-        end, is_closed = _end(text, max(start, last), segment, part, specials)
+        end, is_closed = _end(text, max(start, last), segment, part, specials, opener[0] if opener else "")
         if number == len(segments) - 1 and not is_closed and not segment.ends_shared:
             end = _late_end(text, end, segment, specials, is_last)
         if end > start:
@@ -181,12 +189,19 @@ def _start(text: str, segment: Segment, opening: str) -> int:
     if segment.begins_shared:
         found = head.rfind(opening) if opening else -1
         return segment.start + found + len(opening) if found >= 0 else place
-    empty = EMPTY_THOUGHT.search(head)
+    empty = (EMPTY_THOUGHT if segment.events else _NAMED_THOUGHT).search(head)
     after_empty = segment.start + empty.end() if empty else 0
     shared = shared_prefix_length(opening, head)
     if opening and shared == len(opening):
         return max(segment.start + shared, after_empty)
-    if part in ("open", "thought", "content"):
+    if part == "open":
+        # The record's thought begins with a tag, which the prompt may open by itself.
+        inside = next((at for at, inner in segment.events if inner != "open"), segment.end)
+        while inside < segment.end and text[inside].isspace():
+            inside += 1
+        shared = shared_prefix_length(opening, text[segment.start : inside])
+        return max(place, segment.start + _whole_tags(text[segment.start : segment.start + shared]))
+    if part in ("thought", "content"):
         return place
     return max(segment.start + _whole_tags(head[:shared]), after_empty)
 
@@ -202,15 +217,18 @@ def _whole_tags(text: str) -> int:
     return opened if opened >= 0 and ">" not in text[opened:] else len(text)
 
 
-def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTokens) -> tuple[int, bool]:
-    """Where the reply ends, and whether special tokens end it: the first ones after its text.
+def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str) -> tuple[int, bool]:
+    """Where the reply ends, and whether special tokens end it: the first ones after its text. `opener` opens a turn:
+    at the end it is the next turn's.
 
-    Calls, and replies without a text, may hold special tokens of their own: they end with the last of the segment.
+    Calls, and replies without a content, may hold special tokens of their own: they end with the last of the segment.
     Where no special token ends it, all that the template writes after the text does, such as a line break.
     """
     rest = text[after : segment.end]
     found = [token for token in specials.pattern.finditer(rest) if token[0] != specials.begin]
-    if part in ("call", "") and not segment.ends_shared:
+    if len(found) > 1 and found[-1][0] == opener and found[-1].start() == found[-2].end():
+        rest = rest[: found.pop().start()]
+    if part != "content" and not segment.ends_shared:
         found = found[-1:] if found and not rest[found[-1].end() :].replace(specials.begin, "").strip() else []
     if found:
         end = found[0].end()
