@@ -25,6 +25,8 @@ from core.exporting import (
     selection_from_manifest,
 )
 from core.exporting import FORMATS as EXPORT_FORMATS
+from core.exporting.mask_comparison import READ_BY, compare_with_trainer
+from core.exporting.mask_report import mask_fields, mask_text
 from core.import_batch import HubChoice, import_batch, named_columns
 from core.importing import DomainRule, SourceOptions
 from core.importing.formats import FORMATS as SOURCE_FORMATS
@@ -384,6 +386,23 @@ def export(
             files = [control.to_fields() for control in beside.controls]
             fields["controls"] = {"index": str(beside.index_path), "files": files}
         print_result(fields, as_json, f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})")
+
+
+@app.command()
+def masks(
+    selection: Annotated[str, typer.Option(help="Saved selection whose bundle is read.")],
+    bundle: Annotated[str, typer.Option(metavar="TRAINER", help=f"Trainer that reads it: {', '.join(READ_BY)}.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to compare, the first of the bundle.")] = 200,
+    python: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Interpreter that has the trainer [this one].")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where a trainer would train on other tokens than were scored, as its own code reads the bundle."""
+    with plain_errors(), readable_store(workspace, "masks") as store:
+        report = compare_with_trainer(store, saved_selection(store, selection), bundle, rows, python)
+        print_result(mask_fields(report), as_json, mask_text(TRAINERS[bundle].label, report))
 
 
 @app.command()

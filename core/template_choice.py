@@ -87,6 +87,15 @@ def chat_template_text(folder: Path) -> str | None:
     return None
 
 
+def has_one_template(folder: Path) -> bool:
+    """Whether a model's folder has one chat template, and not several by name."""
+    if (folder / "chat_template.jinja").exists():
+        return True
+    files = ("tokenizer_config.json", "chat_template.json")
+    found = next(filter(None, (read_json(folder / name).get("chat_template") for name in files)), None)
+    return isinstance(found, str)
+
+
 def parsed_date(text: str) -> str:
     """A date as ISO 8601 has it. Raises `ModelUnusable` if it is none."""
     try:

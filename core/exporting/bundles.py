@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from core.durable_file import DurableFile
 from core.errors import ExportFailed
 from core.examples import Example
-from core.exporting.bundle_plan import Shape
+from core.exporting.bundle_plan import Shape, with_last_reply_alone
 from core.exporting.bundle_readme import readme
 from core.exporting.exporter import check_destination, check_folder, json_file, kept_records, publish
 from core.exporting.manifest import manifest, manifest_path
@@ -91,6 +91,7 @@ def bundle_records(
     written = 0
     for row in kept_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
+        example = with_last_reply_alone(example) if plan.replies == "last" else example
         if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
             continue
         written += 1
@@ -99,7 +100,10 @@ def bundle_records(
         if trainer.record is None:
             line = on_one_line(row["original"])
         else:
-            line = json.dumps(trainer.record(example, plan), ensure_ascii=False).encode()
+            record = trainer.record(example, plan)
+            if written == 1 and plan.details and trainer.first_record:
+                record = trainer.first_record(record)
+            line = json.dumps(record, ensure_ascii=False).encode()
         place = {"line": written, "row_number": row["row_number"], "example_id": row["example_id"]}
         yield line, place | row_scores(row)
 

@@ -1,10 +1,14 @@
-"""Jinja templates that write the Alpaca and the plain form as `core.rendering` does, for trainers that want one.
+"""Jinja templates that go into bundles: Alpaca's, the plain one and ChatML as `core.rendering` writes them, and a chat
+template with the run's date in it.
 
 A test holds their text to `core.rendering.render`. `{% generation %}` marks what TRL trains on; axolotl's reader of
 templates does not know it and finds the replies itself.
 """
 
-from core.templates import ALPACA_HEAD, ALPACA_PAIRED
+import re
+from datetime import date
+
+from core.templates import ALPACA_HEAD, ALPACA_PAIRED, CHATML, asks_for_date
 
 FILE_NAME = "chat_template.jinja"
 
@@ -48,13 +52,43 @@ _PLAIN = (
 )
 
 
-def jinja_template(template: str, marks_replies: bool) -> str | None:
-    """The Jinja text of a template, None for "chat": that is the tokenizer's own."""
+_CHATML_MARKED = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_DATE_CALL = re.compile(r"""strftime_now\(\s*(?:"([^"\\{}]*)"|'([^'\\{}]*)')\s*\)""")
+_DATE_TEST = re.compile(r"strftime_now\s+is\s+(?:not\s+)?defined")
+
+
+def jinja_template(template: str, with_marks: bool) -> str | None:
+    """The Jinja text of a template of ours, None for "chat": that is the tokenizer's own, or a file's."""
     if template == "chat":
         return None
+    if template == "chatml":
+        return _CHATML_MARKED if with_marks else CHATML
     head, tail = ALPACA_HEAD.split("{paired}")
     filled = _ALPACA.replace("PAIRED", ALPACA_PAIRED).replace("HEAD", head).replace("TAIL", tail)
     text = filled if template == "alpaca" else _PLAIN
-    if marks_replies:
+    if with_marks:
         return text
     return text.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+
+
+def marks_replies(source: str) -> bool:
+    """Whether a template marks what the assistant writes."""
+    return _GENERATION.search(source) is not None
+
+
+def with_fixed_date(source: str, day: date) -> str | None:
+    """A chat template's text in which the date is written out where it asks for one; None where it asks in any other
+    way than by a call with a plain format, so that nothing is guessed."""
+
+    def written(call: re.Match[str]) -> str:
+        text = day.strftime(call[1] if call[1] is not None else call[2])
+        return f"'{text}'" if "'" not in text and "\\" not in text else call[0]
+
+    fixed = _DATE_CALL.sub(written, source)
+    return None if asks_for_date(_DATE_TEST.sub("", fixed)) else fixed

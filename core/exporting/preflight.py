@@ -3,20 +3,30 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from core import settings
+from core.encoding_spec import EncodingSpec
 from core.exporting.bundle_plan import REASONS, BundlePlan, Reason, Shape
+from core.exporting.chat_templates import with_fixed_date
+from core.exporting.message_form import message_form, wants_short_ids
 from core.exporting.trainers import Trainer, trainer_named
 from core.filters import Query
 from core.selection import Selection, kept_rows
 from core.store import Store
+from core.template_choice import chat_template_text, has_one_template
+from core.template_turns import TurnForm
+from core.templates import asks_for_date
 
 FIRST_ROWS = 5
 """How many rows are named for each reason."""
 
-_ROLES = "array_to_string(json_extract_string(conversation, '$.messages[*][0]'), ' ')"
+_TURNS = """array_to_string(list_transform(json_extract(conversation, '$.messages[*]'), lambda turn: concat_ws(
+    ':', turn ->> '$[0]', CASE WHEN json_array_length(turn) > 2 THEN array_to_string(json_keys(turn, '$[2]'), ',') END
+)), ' ')"""
+"""Every turn as its role, and after a colon what it has besides a content: the same text for rows of one shape."""
 _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 
@@ -74,7 +84,7 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
     counts: Counter[str] = Counter()
     first: dict[str, list[int]] = {}
     rows = tokens = written_rows = written_tokens = 0
-    for shape, count, token_count, numbers in _shapes(store, selection):
+    for shape, count, token_count, numbers in _shapes(store, selection, plan.replies):
         refusal, changes = judge(chosen, shape, plan)
         rows, tokens = rows + count, tokens + token_count
         if refusal is None:
@@ -101,25 +111,41 @@ def judge(trainer: Trainer, shape: Shape, plan: BundlePlan) -> tuple[str | None,
 def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
     """How the run read its rows, and what is among those that are kept."""
     description = store.run(selection.run)["description"]
-    encoding = description.get("encoding") or {}
     base = (description.get("models") or {}).get("base") or {}
     sql, values = _kept_conversations(store, selection)
-    several, tools = store.rows(
-        f"""
-        SELECT coalesce(bool_or(length(regexp_extract_all({_ROLES}, 'assistant')) > 1), false),
-            coalesce(bool_or({_TOOLS} <> ''), false)
-        FROM ({sql})
-        """,
-        values,
-    )[0]
+    usual = {"template": "chat", "max_length": settings.integer("max_length"), "tokenizer_fingerprint": ""}
+    encoding = EncodingSpec(**usual | (description.get("encoding") or {}))
+    several = context = details = tools = False
+    for turns, has_tools in store.rows(f"SELECT {_TURNS}, bool_or({_TOOLS} <> '') FROM ({sql}) GROUP BY 1", values):
+        shape = _shape(turns, "", False, encoding.replies)
+        several, context = several or shape.has_several_replies, context or shape.has_context_replies
+        details, tools = details or bool(shape.fields), tools or has_tools
     return BundlePlan(
-        template=encoding.get("template", "chat"),
-        max_length=encoding.get("max_length", settings.integer("max_length")),
+        template=encoding.template,
+        max_length=encoding.max_length,
         model=_model_name(base),
         several_replies=several,
         tools=tools,
         adapter=base.get("adapter"),
+        context_replies=context,
+        details=details,
+        replies=encoding.replies,
+        **_template_facts(encoding, base.get("path")),
     )
+
+
+def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:
+    """What the plan holds of the chat template, given the base's folder."""
+    if encoding.template != "chat":
+        return {"form": TurnForm()}
+    own, in_base = encoding.chat_template, chat_template_text(Path(base)) if base else None
+    source = own or in_base or ""
+    facts = {"form": message_form(source), "short_ids": wants_short_ids(source), "own_template": own}
+    if encoding.day and asks_for_date(source):
+        facts["day"] = encoding.day
+        if own or (base and has_one_template(Path(base))):
+            facts["dated_template"] = with_fixed_date(source, date.fromisoformat(encoding.day))
+    return facts
 
 
 def _model_name(base: dict[str, Any]) -> str:
@@ -141,12 +167,12 @@ def _kept_conversations(store: Store, selection: Selection) -> Query:
     )
 
 
-def _shapes(store: Store, selection: Selection) -> Iterator[tuple[Shape, int, int, list[int]]]:
+def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[tuple[Shape, int, int, list[int]]]:
     """Every shape among the kept rows: with how many rows and scored tokens, and its first row numbers."""
     sql, values = _kept_conversations(store, selection)
     batches = store.batches(
         f"""
-        SELECT {_ROLES} AS roles, {_TOOLS} AS tools, truncated, count(*) AS rows,
+        SELECT {_TURNS} AS turns, {_TOOLS} AS tools, truncated, count(*) AS rows,
             sum(token_count)::BIGINT AS tokens, min(row_number, {FIRST_ROWS}) AS first_rows
         FROM ({sql}) GROUP BY ALL ORDER BY min(row_number)
         """,
@@ -154,5 +180,18 @@ def _shapes(store: Store, selection: Selection) -> Iterator[tuple[Shape, int, in
     )
     for batch in batches:
         for row in batch.to_pylist():
-            shape = Shape(tuple(row["roles"].split()), row["tools"], row["truncated"])
+            shape = _shape(row["turns"], row["tools"], row["truncated"], replies)
             yield shape, row["rows"], row["tokens"], row["first_rows"]
+
+
+def _shape(turns: str, tools: str, truncated: bool, replies: str) -> Shape:
+    """The shape of a row whose turns the query wrote as text."""
+    roles, fields = zip(
+        *((role, tuple(filter(None, names.split(",")))) for role, _, names in _parts(turns)), strict=True
+    )
+    shape = Shape(roles, tools, truncated, fields if any(fields) else ())
+    return shape.with_last_reply_alone() if replies == "last" else shape
+
+
+def _parts(turns: str) -> Iterator[tuple[str, str, str]]:
+    return (turn.partition(":") for turn in turns.split())

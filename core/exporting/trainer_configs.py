@@ -10,7 +10,8 @@ from typing import Any
 
 from core.exporting.bundle_plan import BundlePlan
 from core.exporting.chat_templates import FILE_NAME as TEMPLATE_FILE
-from core.exporting.chat_templates import jinja_template
+from core.exporting.chat_templates import jinja_template, marks_replies
+from core.exporting.trainer_records import trl_reads_messages, trl_reads_turns
 from core.scoring.planning import LEARNING_RATES
 
 DATA_FILE = "train.jsonl"
@@ -19,7 +20,12 @@ DATASET_NAME = "curated"
 _LORA_RANK = 16
 _EPOCHS = 3
 _ACCUMULATION = 8
-_LLAMA_FACTORY_TEMPLATES = {"alpaca": "alpaca", "plain": "fewshot"}
+_LLAMA_FACTORY_TEMPLATES = {"alpaca": "alpaca", "plain": "fewshot", "chatml": "chatml"}
+
+
+def masks_history(plan: BundlePlan) -> bool:
+    """Whether LLaMA-Factory is told to train on the last reply alone: only where that holds for every row."""
+    return plan.context_replies and not plan.several_replies
 
 
 def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
@@ -49,6 +55,9 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
         "dataset_dir": ".",
         "dataset": DATASET_NAME,
         **({"template": template} if template else {}),
+        **({"mask_history": True} if masks_history(plan) else {}),
+        # Null: thoughts are kept, and one that the template adds empty is not trained on.
+        **({} if template else {"enable_thinking": None}),
         "cutoff_len": plan.max_length,
         "output_dir": "output",
         **_training(),
@@ -60,18 +69,32 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
     return {
         "dataset_info.json": json.dumps({DATASET_NAME: entry}, indent=2, ensure_ascii=False) + "\n",
         "train.yaml": _yaml(head, settings),
+        **({TEMPLATE_FILE: plan.shipped_template} if plan.shipped_template and not template else {}),
     }
 
 
+def trl_template(plan: BundlePlan) -> str | None:
+    """The text of the template that goes into a bundle for TRL, None where the model's own serves or none is needed."""
+    if plan.template != "chat":
+        return jinja_template(plan.template, plan.several_replies) if trl_reads_turns(plan) else None
+    if plan.several_replies and not marks_replies(plan.shipped_template or ""):
+        # TRL marks the replies of templates that it knows, by their very text.
+        return plan.own_template
+    return plan.shipped_template
+
+
 def trl_files(plan: BundlePlan) -> dict[str, str]:
-    """SFTConfig, ModelConfig and the data set for `trl sft`, and a template with marked replies where one is needed."""
-    marked = jinja_template(plan.template, marks_replies=True) if plan.several_replies else None
+    """SFTConfig, ModelConfig and the data set for `trl sft`, and the template where it is not the tokenizer's own: with
+    marked replies where several are trained on. Where some are context too, completions begin with the first scored
+    reply, and both masks hold."""
+    template = trl_template(plan)
+    loss = {"completion_only_loss": not trl_reads_messages(plan), "assistant_only_loss": plan.several_replies}
     settings = {
         "model_name_or_path": plan.model,
         "datasets": [{"path": "json", "data_files": DATA_FILE, "split": "train"}],
         "max_length": plan.max_length,
-        **({"assistant_only_loss": True} if plan.several_replies else {"completion_only_loss": True}),
-        **({"chat_template_path": TEMPLATE_FILE} if marked else {}),
+        **{name: True for name, is_on in loss.items() if is_on},
+        **({"chat_template_path": TEMPLATE_FILE} if template else {}),
         "use_peft": True,
         "lora_r": _LORA_RANK,
         "lora_target_modules": ["all-linear"],
@@ -79,12 +102,12 @@ def trl_files(plan: BundlePlan) -> dict[str, str]:
         **_training(),
     }
     files = {"sft.yaml": _yaml("Run in this folder: trl sft --config sft.yaml", settings)}
-    return files | ({TEMPLATE_FILE: marked} if marked else {})
+    return files | ({TEMPLATE_FILE: template} if template else {})
 
 
 def axolotl_files(plan: BundlePlan) -> dict[str, str]:
     """axolotl's config, and the template of the run where it is not the tokenizer's own."""
-    template = jinja_template(plan.template, marks_replies=False)
+    template = jinja_template(plan.template, with_marks=False) or plan.shipped_template
     dataset = {
         "path": DATA_FILE,
         "ds_type": "json",
@@ -94,6 +117,7 @@ def axolotl_files(plan: BundlePlan) -> dict[str, str]:
         "field_messages": "messages",
         "field_tools": "tools",
         "message_property_mappings": {"role": "role", "content": "content"},
+        **({"message_field_training": "train"} if plan.context_replies else {}),
         "roles_to_train": ["assistant"],
         "train_on_eos": "turn",
     }
@@ -120,7 +144,7 @@ def axolotl_files(plan: BundlePlan) -> dict[str, str]:
         "logging_steps": 10,
     }
     head = "Run in this folder: axolotl train axolotl.yaml"
-    if plan.template == "chat":
+    if plan.is_chat:
         head += "\nIf your model ends a turn with another token than its end of text, add it: eot_tokens: ['<end>']"
     return {"axolotl.yaml": _yaml(head, settings)} | ({TEMPLATE_FILE: template} if template else {})
 

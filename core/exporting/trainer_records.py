@@ -10,7 +10,7 @@ from typing import Any
 
 from core.examples import Example, Message
 from core.exporting.bundle_plan import BundlePlan, tool_list
-from core.template_turns import chat_messages
+from core.template_turns import chat_messages, folded_system, short_ids, template_turn
 from core.templates import alpaca_turns, plain_text
 
 Record = dict[str, Any]
@@ -19,13 +19,14 @@ Record = dict[str, Any]
 def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
     """ShareGPT form in OpenAI's words, every column always there: what is missing must be empty, not absent.
 
-    The text is split so that LLaMA-Factory's template around it gives the text that was scored.
+    The text is split so that LLaMA-Factory's template around it gives the text that was scored. A thought stands
+    inline, where it looks for one; a tool call is a turn of its own role, as JSON.
     """
     messages = example.turns
     system = messages[0].content if messages[0].role == "system" else ""
     turns = messages[1:] if messages[0].role == "system" else messages
-    if plan.template == "chat":
-        found = [(turn.role, turn.text) for _, turn in chat_messages(turns)]
+    if plan.is_chat:
+        found = [_role_and_text(turn, plan) for _, turn in chat_messages(turns)]
     else:
         separator = "\n\n### Input:\n" if plan.template == "alpaca" else "\n"
         end_of_prompt = "" if plan.template == "alpaca" else "\n"
@@ -49,33 +50,88 @@ def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
 
 
 def trl_record(example: Example, plan: BundlePlan) -> Record:
-    """Prompt and completion where every row has one reply, so that TRL trains on the completion only; else messages,
-    which its config then masks. Never both: TRL would take one and not say which."""
-    messages = example.turns
+    """Messages where several replies are scored and none is context, which TRL's config then masks; else prompt and
+    completion, the prompt ending before the first scored reply. Never both: TRL would take one and not say which."""
     # As JSON text "null" means no tools to TRL; a real null in the first rows would fix the column's type.
-    tools = {"tools": _tools(example, plan, none="null")} if plan.tools and plan.template == "chat" else {}
-    if plan.several_replies:
-        return {"messages": _role_and_content(messages, plan), **tools}
-    if plan.template == "chat":
-        turns = _role_and_content(messages, plan)
-        return {"prompt": turns[:-1], "completion": turns[-1:], **tools}
+    tools = {"tools": _tools(example, plan, none="null")} if plan.tools and plan.is_chat else {}
+    turns, first_scored = _as_messages(example, plan)
+    if trl_reads_messages(plan):
+        return {"messages": turns, **tools}
+    if trl_reads_turns(plan):
+        return {"prompt": turns[:first_scored], "completion": turns[first_scored:], **tools}
     # The trainer adds the end-of-text token itself.
-    text, places = plain_text(messages, plan.template, end_of_turn="")
+    text, places = plain_text(example.turns, plan.template, end_of_turn="")
     ((start, end),) = places[-1].spans
     return {"prompt": text[:start], "completion": text[start:end]}
 
 
+def trl_reads_messages(plan: BundlePlan) -> bool:
+    """Whether TRL gets messages: several replies are scored, and none before the last is context."""
+    return plan.several_replies and not plan.context_replies
+
+
+def trl_reads_turns(plan: BundlePlan) -> bool:
+    """Whether TRL gets turns, and not texts."""
+    return plan.is_chat or plan.several_replies or plan.context_replies
+
+
+def trl_first_record(record: Record) -> Record:
+    """The first record of a bundle whose turns have more than role and content.
+
+    The `datasets` library takes the form of all messages from the first 10 MB, and stops at the first turn that has
+    another; where it sees turns of different forms there, it takes each as it is. So one turn of each list says more
+    than others: `train`, which no template reads.
+    """
+    return {
+        key: [{**value[0], "train": key == "completion"}, *value[1:]] if isinstance(value, list) and value else value
+        for key, value in record.items()
+    }
+
+
 def axolotl_record(example: Example, plan: BundlePlan) -> Record:
-    """Messages of role and content; tools as JSON text of a list, which may be empty but not missing."""
-    tools = {"tools": _tools(example, plan, none="[]")} if plan.tools and plan.template == "chat" else {}
-    return {"messages": _role_and_content(example.turns, plan), **tools}
+    """Messages; tools as JSON text of a list, which may be empty but not missing. A reply that is not scored says
+    `train: false`.
+
+    Where a turn has more than a role and a content, messages are JSON text, which axolotl reads as well: its `datasets`
+    library would fill in keys that other rows have.
+    """
+    tools = {"tools": _tools(example, plan, none="[]")} if plan.tools and plan.is_chat else {}
+    turns, _ = _as_messages(example, plan, marks_context=True)
+    return {"messages": json.dumps(turns, ensure_ascii=False) if plan.details else turns, **tools}
 
 
-def _role_and_content(messages: tuple[Message, ...], plan: BundlePlan) -> list[Record]:
-    """Only chat templates want an input joined to its question; ours know the role `context`."""
-    if plan.template == "chat":
-        messages = tuple(turn for _, turn in chat_messages(messages))
-    return [{"role": message.role, "content": message.text} for message in messages]
+def _as_messages(example: Example, plan: BundlePlan, marks_context: bool = False) -> tuple[list[Record], int]:
+    """The turns as dicts, for chat templates as scoring gave them, and the number of the first scored reply among
+    them. Only chat templates want an input joined to its question; ours know the role `context`."""
+    messages = example.turns
+    if plan.is_chat:
+        numbered = chat_messages(messages)
+        if not plan.form.has_system and messages[0].role == "system":
+            numbered = folded_system(numbered)
+        turns = [turn for _, turn in numbered]
+        turns = short_ids(turns) if plan.short_ids else turns
+        records = [template_turn(turn, i, plan.form) for i, turn in enumerate(turns)]
+    else:
+        turns = list(messages)
+        records = [{"role": turn.role, "content": turn.text} for turn in turns]
+    if marks_context:
+        records = [
+            {**record, "train": False} if turn.is_context else record
+            for record, turn in zip(records, turns, strict=True)
+        ]
+    return records, next(i for i, turn in enumerate(turns) if turn.is_scored)
+
+
+def _role_and_text(turn: Message, plan: BundlePlan) -> tuple[str, str]:
+    """A turn for LLaMA-Factory: calls are JSON, after whatever stands before them."""
+    if not turn.tool_calls or plan.form.arguments == "content":
+        return turn.role, turn.text
+    calls = [json.loads(call.text) for call in turn.tool_calls]
+    text = json.dumps(calls if len(calls) > 1 else calls[0], ensure_ascii=False)
+    before = Message("assistant", turn.content, turn.thought).text
+    if not turn.content:
+        return "function_call", before + text
+    return "function_call", f"{before}<tool_call>{text}</tool_call>"
 
 
 def _exchanges(turns: tuple[Message, ...]) -> list[tuple[str, list[Message]]]:
@@ -91,5 +147,5 @@ def _exchanges(turns: tuple[Message, ...]) -> list[tuple[str, list[Message]]]:
 
 def _tools(example: Example, plan: BundlePlan, none: str) -> str:
     """Tools as JSON text of a list. Only chat templates show tools to the model, so only they were scored with them."""
-    tools = tool_list(example.tools) if plan.template == "chat" else ()
+    tools = tool_list(example.tools) if plan.is_chat else ()
     return json.dumps(tools, ensure_ascii=False) if tools else none

@@ -10,8 +10,22 @@ from typing import Any
 from core.errors import ExportFailed
 from core.examples import Example
 from core.exporting.bundle_plan import BundlePlan, Shape, has_parameters, tool_list
-from core.exporting.trainer_configs import DATA_FILE, axolotl_files, llama_factory_files, trl_files
-from core.exporting.trainer_records import axolotl_record, llama_factory_record, trl_record
+from core.exporting.trainer_configs import (
+    DATA_FILE,
+    axolotl_files,
+    llama_factory_files,
+    masks_history,
+    trl_files,
+    trl_template,
+)
+from core.exporting.trainer_records import (
+    axolotl_record,
+    llama_factory_record,
+    trl_first_record,
+    trl_reads_messages,
+    trl_reads_turns,
+    trl_record,
+)
 
 DEFAULT_TRAINER = "llama-factory"
 
@@ -19,7 +33,8 @@ DEFAULT_TRAINER = "llama-factory"
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """One trainer. `record` is None where the original records go out as they are; `objections` yields names of
-    `REASONS` that apply to a row, `notices` what holds for the whole bundle; `command` is run in its folder."""
+    `REASONS` that apply to a row, `notices` what holds for the whole bundle; `command` is run in its folder.
+    `first_record` alters the first record of a bundle whose turns have more than a role and a content."""
 
     name: str
     label: str
@@ -29,6 +44,7 @@ class Trainer:
     files: Callable[[BundlePlan], dict[str, str]]
     objections: Callable[[Shape, BundlePlan], Iterator[str]]
     notices: Callable[[BundlePlan], Iterator[str]]
+    first_record: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
@@ -37,52 +53,86 @@ def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
         yield "begins_with_a_reply"
     if any(role not in (("user", "tool"), ("assistant",))[i % 2] for i, role in enumerate(turns)):
         yield "turns_out_of_order"
+    if shape.has_context_replies and not masks_history(plan):
+        yield "replies_not_scored"
     yield from _tools_unreadable(shape, plan, needs_parameters=True)
-    yield from _shortened(shape)
-    if "tool" in turns:
+    if masks_history(plan) and shape.truncated and turns.count("assistant") > 1:
+        yield "cut_at_the_beginning"
+    else:
+        yield from _cut(shape)
+    yield from _left_off(shape)
+    # Its ChatML is the one that writes a turn of a tool's own.
+    if "tool" in turns and plan.template != "chatml":
         yield "tool_turns_reworded"
+    if plan.is_chat and (shape.tools or (shape.has_calls and plan.form.arguments != "content")):
+        yield "tools_reworded"
 
 
 def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
-    if plan.template == "chat" and not plan.several_replies and shape.roles[0] == "assistant":
+    if trl_reads_turns(plan) and not trl_reads_messages(plan) and shape.begins_with_a_scored_reply:
         yield "begins_with_a_reply"
+    if shape.has_context_after_scored:
+        yield "replies_not_scored"
     yield from _tools_unreadable(shape, plan)
-    yield from _shortened(shape)
+    yield from _cut(shape)
+    yield from _left_off(shape)
 
 
 def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _tools_unreadable(shape, plan)
-    yield from _shortened(shape)
+    yield from _cut(shape)
+    yield from _left_off(shape)
 
 
 def _tools_unreadable(shape: Shape, plan: BundlePlan, needs_parameters: bool = False) -> Iterator[str]:
     # Only chat templates show tools to the model; for the others they are left off, as in scoring.
-    tools = tool_list(shape.tools) if plan.template == "chat" else ()
+    tools = tool_list(shape.tools) if plan.is_chat else ()
     if tools is None or (needs_parameters and not has_parameters(tools)):
         yield "tools_unreadable"
 
 
-def _shortened(shape: Shape) -> Iterator[str]:
+def _cut(shape: Shape) -> Iterator[str]:
     if shape.truncated:
         yield "cut_at_max_length"
+
+
+def _left_off(shape: Shape) -> Iterator[str]:
     if shape.ends_without_a_reply:
         yield "ends_without_a_reply"
 
 
-def _adapter_notice(plan: BundlePlan) -> Iterator[str]:
+def _base_notices(plan: BundlePlan, template: str | None = None) -> Iterator[str]:
+    """What holds of the base and its template, whoever trains; `template` is the text that this trainer is given."""
     if plan.adapter:
         yield (
             f"The run's base is the adapter {plan.adapter} on {plan.model}: merge the two, and name the merged model "
             "in the config."
         )
+    if plan.day and (template is None or template != plan.dated_template):
+        yield (
+            f"The chat template writes the date. Scoring wrote {plan.day}, training will write the day on which it "
+            "runs, so the texts differ by it."
+        )
+    if not plan.form.has_system:
+        yield "The chat template has no system role, so system prompts stand at the beginning of the first user's turn."
 
 
 def _llama_factory_notices(plan: BundlePlan) -> Iterator[str]:
-    yield from _adapter_notice(plan)
+    yield from _base_notices(plan)
+    if plan.template == "chat" and plan.shipped_template:
+        yield (
+            "LLaMA-Factory takes no chat template from a file. Scoring's is in chat_template.jinja: put it into a copy "
+            "of the model's folder, and name that folder in train.yaml."
+        )
     if plan.template == "chat":
         yield (
             "No template is named in train.yaml, so LLaMA-Factory takes the model's own chat template apart. It prints "
             "the first example: if that looks wrong, name the template of its own that fits (template: qwen, say)."
+        )
+    elif plan.template == "chatml":
+        yield (
+            "LLaMA-Factory's chatml makes <|im_start|> and <|im_end|> special tokens of the tokenizer; where they are "
+            "none, scoring read them as plain text."
         )
     else:
         yield "LLaMA-Factory's template puts no start-of-text token first, which scoring had if the tokenizer adds one."
@@ -91,28 +141,36 @@ def _llama_factory_notices(plan: BundlePlan) -> Iterator[str]:
 
 
 def _trl_notices(plan: BundlePlan) -> Iterator[str]:
-    yield from _adapter_notice(plan)
+    yield from _base_notices(plan, trl_template(plan))
     if plan.several_replies and plan.template == "chat":
         yield (
             "Some rows have several replies, so the model's chat template must mark replies with {% generation %}. TRL "
             "brings such templates for the common families, and stops with a sentence where it has none."
         )
+    if plan.details and plan.is_chat:
+        yield (
+            "Turns have thoughts, tool calls or ids, so the datasets library must be 5 or later: earlier ones fill in "
+            "keys that other rows have."
+        )
 
 
 def _axolotl_notices(plan: BundlePlan) -> Iterator[str]:
-    yield from _adapter_notice(plan)
-    if plan.template == "chat":
+    yield from _base_notices(plan, plan.shipped_template)
+    if plan.is_chat:
         yield (
             "axolotl trains the end of a reply where the chat template ends turns with the tokenizer's end of text. If "
             "yours ends them with another token, name it in axolotl.yaml under eot_tokens."
         )
 
 
+def _plain_notices(plan: BundlePlan) -> Iterator[str]:
+    if plan.replies == "last":
+        yield "Only the last reply of each conversation was scored: a trainer must be told to train on that one alone."
+    elif plan.context_replies:
+        yield "Some replies are not scored: a trainer must read their weights, or it trains on them too."
+
+
 def _no_objections(_shape: Shape, _plan: BundlePlan) -> Iterator[str]:
-    yield from ()
-
-
-def _no_notices(_plan: BundlePlan) -> Iterator[str]:
     yield from ()
 
 
@@ -133,17 +191,18 @@ TRAINERS = {
             "trl",
             "TRL (SFTTrainer)",
             "Prompt and completion, or messages where a row has several replies, and a config for trl sft; "
-            "only replies are trained on.",
+            "only scored replies are trained on.",
             "trl sft --config sft.yaml",
             trl_record,
             trl_files,
             _trl_objections,
             _trl_notices,
+            trl_first_record,
         ),
         Trainer(
             "axolotl",
             "axolotl",
-            "Messages for its chat_template type, and a config; only replies are trained on.",
+            "Messages for its chat_template type, and a config; only scored replies are trained on.",
             "axolotl train axolotl.yaml",
             axolotl_record,
             axolotl_files,
@@ -158,7 +217,7 @@ TRAINERS = {
             None,
             lambda _plan: {},
             _no_objections,
-            _no_notices,
+            _plain_notices,
         ),
     )
 }

@@ -49,6 +49,7 @@ def counts(report: Preflight) -> dict[str, int]:
                 "cut_at_max_length": 1,
                 "ends_without_a_reply": 1,
                 "tool_turns_reworded": 1,
+                "tools_reworded": 1,
             },
         ),
         ("trl", {"tools_unreadable": 1, "cut_at_max_length": 1, "ends_without_a_reply": 1}),
@@ -125,7 +126,7 @@ def test_the_marked_template_marks_the_replies_and_their_ends(template: str) -> 
     messages = [{"role": message.role, "content": message.content} for message in SEVERAL[4].messages]
     encoded = tokenizer.apply_chat_template(
         messages,
-        chat_template=jinja_template(template, marks_replies=True),
+        chat_template=jinja_template(template, with_marks=True),
         return_assistant_tokens_mask=True,
         return_dict=True,
     )

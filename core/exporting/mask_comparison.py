@@ -1,0 +1,152 @@
+"""Compares what was scored with what a trainer trains on: its own code reads the first rows of the bundle.
+
+Not imported by the package: encoding needs transformers, which the dashboard does without.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from core.encoding import encode_examples
+from core.encoding_spec import EncodingSpec
+from core.errors import ExportFailed
+from core.examples import Example
+from core.exporting.bundles import bundle_records
+from core.exporting.exporter import kept_records
+from core.exporting.mask_diff import MaskReport, Tokens, compare_masks
+from core.exporting.preflight import Preflight, preflight
+from core.exporting.trainer_configs import DATA_FILE
+from core.exporting.trainers import TRAINERS, Trainer, trainer_named
+from core.models.loading import load_tokenizer
+from core.models.resolving import ModelSpec
+from core.selection import Selection
+from core.store import Store
+
+READ_BY = {"trl": "trl", "axolotl": "axolotl", "llama-factory": "llamafactory"}
+"""The package whose code reads a trainer's bundles."""
+
+_READERS = Path(__file__).with_name("readers")
+_SECONDS, _SECONDS_A_ROW = 600.0, 2.0
+_BATCH_ROWS = 256
+
+
+def compare_with_trainer(
+    store: Store, selection: Selection, trainer: str, rows: int, python: str | None = None
+) -> MaskReport:
+    """Compare the first `rows` rows of the bundle with what was scored, token by token; rows are named by their
+    numbers in the dataset. `python` is an interpreter that has the trainer, this one by default.
+
+    Raises `ExportFailed` if the trainer is not there, or its loader stops; `ModelUnusable` without the tokenizer.
+    """
+    chosen = trainer_named(trainer)
+    if trainer not in READ_BY:
+        known = ", ".join(TRAINERS[name].name for name in READ_BY)
+        raise ExportFailed(
+            f"No trainer's code reads the bundle {trainer!r}, so it cannot be compared. Choose: {known}."
+        )
+    interpreter = python or sys.executable
+    _check_installed(chosen, interpreter)
+    description = store.run(selection.run)["description"]
+    if "encoding" not in description:
+        raise ExportFailed(f"The run {selection.run!r} does not say how it was encoded. Score the dataset again.")
+    base = description["models"]["base"]
+    spec = ModelSpec(base["label"], base["path"], base.get("adapter"), base.get("weights_hash", ""))
+    tokenizer = load_tokenizer(spec)
+    found = preflight(store, selection, trainer)
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = _write(store, selection, found, rows, Path(folder))
+        trained = _read(chosen, interpreter, spec.path, Path(folder), len(numbers))
+    lines = {number: line for line, number in enumerate(numbers)}
+    scored = _scored(store, selection, set(lines), tokenizer, EncodingSpec(**description["encoding"]))
+    return compare_masks(
+        ((number, tokens, trained.get(lines[number])) for number, tokens in scored),
+        lambda ids: str(tokenizer.decode(list(ids))),
+    )
+
+
+def _check_installed(trainer: Trainer, interpreter: str) -> None:
+    package = READ_BY[trainer.name]
+    program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    try:
+        missing = subprocess.run([interpreter, "-c", program], capture_output=True, check=False).returncode
+    except OSError as error:
+        raise ExportFailed(f"{interpreter} cannot be run ({error.strerror}). Name a Python interpreter.") from error
+    if missing:
+        raise ExportFailed(
+            f"{trainer.label} is not installed for {interpreter}, so nothing was compared. Install the package "
+            f"{package}, or name an interpreter that has it with --python."
+        )
+
+
+def _write(store: Store, selection: Selection, found: Preflight, rows: int, folder: Path) -> list[int]:
+    """Write the bundle's first rows and its configs; returns the rows' numbers in the dataset, by line."""
+    numbers = []
+    with (folder / DATA_FILE).open("wb") as file:
+        for line, row in bundle_records(store, selection, found, limit=rows):
+            file.write(line + b"\n")
+            numbers.append(row["row_number"])
+    if not numbers:
+        raise ExportFailed("The bundle holds no row, so there is nothing to compare. Look at the export's reasons.")
+    for name, text in trainer_named(found.trainer).files(found.plan).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return numbers
+
+
+def _read(trainer: Trainer, interpreter: str, base: str, folder: Path, rows: int) -> dict[int, Tokens]:
+    """What the trainer's own code makes of the bundle in a folder, by line from 0."""
+    reader = _READERS / f"read_{trainer.name.replace('-', '_')}.py"
+    output = folder / "read.json"
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache"), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | quiet
+    command = [interpreter, str(reader), str(Path(base).resolve()), str(output)]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS + rows * _SECONDS_A_ROW,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExportFailed(
+            f"{trainer.label} did not come to an end with {rows:,} rows in {error.timeout:,.0f} seconds. Compare fewer "
+            "with --rows."
+        ) from error
+    if done.returncode or not output.exists():
+        last = (done.stderr.strip() or "no message").splitlines()[-1][:300]
+        raise ExportFailed(
+            f"{trainer.label} stops on this bundle, as it would in training: {last} Leave out the rows that it does "
+            "not read, or choose another template."
+        )
+    read: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
+    if trainer.name == "llama-factory" and len(read) != rows:
+        raise ExportFailed(
+            f"{trainer.label} drops {rows - len(read):,} of the first {rows:,} rows and does not say which, so nothing "
+            "was compared. Choose other rows, or another trainer."
+        )
+    return {row["row"]: Tokens(row["input_ids"], row["trained"]) for row in read}
+
+
+def _scored(
+    store: Store, selection: Selection, numbers: set[int], tokenizer: Any, encoding: EncodingSpec
+) -> Iterator[tuple[int, Tokens]]:
+    """The rows as they were scored, in the dataset's order."""
+    kept = (
+        (row["row_number"], Example.from_json(row["conversation"]))
+        for row in kept_records(store, selection, conversations=True)
+        if row["row_number"] in numbers
+    )
+    first = islice(kept, len(numbers))
+    while batch := list(islice(first, _BATCH_ROWS)):
+        for (number, _), encoded in zip(
+            batch, encode_examples([example for _, example in batch], tokenizer, encoding), strict=True
+        ):
+            yield number, Tokens(encoded.input_ids.tolist(), encoded.scored.tolist())
