@@ -72,8 +72,9 @@ def _of_split(subject: str, files: list[HubFile], split: str | None) -> dict[str
     if not chosen:
         all_splits = ", ".join(sorted({file.split for file in files if file.split})) or "none that is named"
         wanted = f"no split {split!r}" if split else "no one split for training"
+        other = f", or {split} as the config (--config)" if split in by_config else ""
         raise SourceUnreadable(
-            f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these as the split (--split){config}."
+            f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these as the split (--split){other}."
         )
     return chosen
 

@@ -536,13 +536,23 @@ _JSONL_FILES = (
     File("a picture", "a.jsonl", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", refused="2 of 3 were rejected as 'bad JSON'"),
     File("a Git LFS pointer", "a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", refused="git lfs pull"),
     File("a zip archive", "a.jsonl", b"PK\x03\x04\x14\0\0\0", refused="1 of 1 were rejected as 'bad JSON'"),
-    File("text of no kind", "notes.md", b"# Notes\n", refused="neither JSON, JSONL, CSV nor Parquet"),
+    File("text of no kind", "notes.md", b"# Notes\n", refused="neither JSON, JSONL, CSV, Parquet nor Arrow"),
     File("3,000 rows of one token", "a.jsonl", b'{"question":"q","answer":"a"}\n' * 3_000, rows=range(1, 3_001)),
     File(
         "preference pairs only",
         "a.jsonl",
         b'{"prompt":"q","chosen":"a","rejected":"b"}\n' * 3,
         refused="'preference pair'.*preference training",
+    ),
+)
+
+_MARKED_FILES = (
+    File(
+        "texts, one without markup",
+        "a.jsonl",
+        b'{"text":"Human: q\\n\\nAssistant: a"}\n{"text":"q a"}\n{"text":"### Human: q### Assistant: a"}',
+        (1, 3),
+        [(2, "unknown markup")],
     ),
 )
 
@@ -837,4 +847,4 @@ def _flipped(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
 
 
-FILES = (*_JSONL_FILES, *_TURN_FILES, *_JSON_FILES, *_CSV_FILES, *_PARQUET_FILES, *_PACKED_FILES)
+FILES = (*_JSONL_FILES, *_MARKED_FILES, *_TURN_FILES, *_JSON_FILES, *_CSV_FILES, *_PARQUET_FILES, *_PACKED_FILES)

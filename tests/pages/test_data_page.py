@@ -1,8 +1,10 @@
 """The Data page, run by Streamlit's own test harness against a real store."""
 
 import gzip
+import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,6 +251,39 @@ def test_when_one_of_several_files_cannot_be_used_the_page_says_which(data: Call
     assert not page.exception
     assert "one.jsonl: 3 rows added" in text_of(page)
     assert "No record of two.jsonl can be used" in text_of(page)
+
+
+def test_files_that_cannot_be_read_keep_no_other_from_being_imported(data: Callable[[], AppTest]) -> None:
+    page = upload(
+        data(),
+        ("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        ("one.jsonl", jsonl(*ROWS)),
+        ("two.csv", b"question,answer\nSun?,Yes\n"),
+    )
+    assert not page.exception
+    assert [element.value.partition(" ")[0].replace("\\", "") for element in page.error] == ["picture.png"]
+    assert "How to read one.jsonl" in text_of(page)
+    assert [item.value for item in page.selectbox if item.label == "Format"] == ["auto", "auto"]
+    page = press_import(page)
+    assert "one.jsonl: 3 rows added to one" in text_of(page)
+    assert "two.csv: 1 rows added to one" in text_of(page)
+
+
+def test_what_deserves_a_look_is_said_before_and_after_the_import(data: Callable[[], AppTest]) -> None:
+    page = healthy(upload(data(), ("a.csv", b"Instruction,Input,Output\nAdd,nan,3\nAdd,NaN,4\n")))
+    assert "It has an input nan, kept as text." in text_of(page)
+    page = healthy(press_import(page))
+    assert "2 rows have an input nan, kept as text." in text_of(page)
+
+
+def test_the_data_files_of_an_uploaded_zip_are_imported(data: Callable[[], AppTest], page_workspace: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("one.jsonl", jsonl(*ROWS))
+        file.writestr("deep/two.json", json.dumps([{"question": "Sun?", "answer": "Yes"}]))
+    page = healthy(press_import(healthy(upload(data(), ("all.zip", archive.getvalue())))))
+    assert "all.zip/one.jsonl: 3 rows added to all" in text_of(page)
+    assert "all.zip/deep/two.json: 1 rows added to all" in text_of(page)
 
 
 def test_importing_the_same_file_again_says_that_nothing_was_added(data: Callable[[], AppTest]) -> None:
