@@ -191,9 +191,10 @@ def _start(text: str, segment: Segment, opening: str) -> int:
         return segment.start + found + len(opening) if found >= 0 else place
     empty = (EMPTY_THOUGHT if segment.events else _NAMED_THOUGHT).search(head)
     after_empty = segment.start + empty.end() if empty else 0
+    found = head.find(opening) if opening else -1
+    if found >= 0:
+        return max(segment.start + found + len(opening), after_empty)
     shared = shared_prefix_length(opening, head)
-    if opening and shared == len(opening):
-        return max(segment.start + shared, after_empty)
     if part == "open":
         # The record's thought begins with a tag, which the prompt may open by itself.
         inside = next((at for at, inner in segment.events if inner != "open"), segment.end)
@@ -201,7 +202,7 @@ def _start(text: str, segment: Segment, opening: str) -> int:
             inside += 1
         shared = shared_prefix_length(opening, text[segment.start : inside])
         return max(place, segment.start + _whole_tags(text[segment.start : segment.start + shared]))
-    if part in ("thought", "content"):
+    if part == "content" or (part == "thought" and not opening):
         return place
     return max(segment.start + _whole_tags(head[:shared]), after_empty)
 

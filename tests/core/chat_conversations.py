@@ -91,6 +91,9 @@ CONVERSATIONS: dict[str, Callable[[str], Example]] = {
     "thoughts and tool call": _with_tools(
         _ALPHA, _reply("", "WHY1.", _call()), _answer("12:00"), _reply("Noon.", "WHY2.")
     ),
+    "reply, then thought and tool call": _with_tools(
+        _ALPHA, _BETA, _reply("", "WHY.", _call()), _answer("12:00"), _NOON
+    ),
     "tool call last": _with_tools(_ALPHA, _ASKS),
     "tool call after a turn": _with_tools(_ALPHA, _BETA, _GAMMA, _ASKS, _answer("12:00"), _NOON),
 }

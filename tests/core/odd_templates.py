@@ -96,6 +96,17 @@ ODD_TEMPLATES = {
         "{% if add_generation_prompt %}ASSISTANT:{% endif %}",
         {"two turns": "USER: ALPHA? ASSISTANT:[[ BETA.</s>]]USER: GAMMA? ASSISTANT:[[ DELTA.</s>]]"},
     ),
+    "separates turns by line breaks, which a prompt has not": OddTemplate(
+        "{% for m in messages %}{{ '' if loop.first else '\n\n' }}<|im_start|>{{ m.role }}\n{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}</call>"
+        "{% endfor %}<|im_end|>{% endfor %}" + _OPEN,
+        {
+            "two turns": "<|im_start|>user\nALPHA?<|im_end|>\n\n<|im_start|>assistant\n[[BETA.<|im_end|>]]\n\n"
+            "<|im_start|>user\nGAMMA?<|im_end|>\n\n<|im_start|>assistant\n[[DELTA.<|im_end|>]]",
+            "tool call last": "<|im_start|>user\nALPHA?<|im_end|>\n\n<|im_start|>assistant\n"
+            '[[<call>get_time {"zone": "UTC"}</call><|im_end|>]]',
+        },
+    ),
     "trims contents": OddTemplate(
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}" + _OPEN,
         {
