@@ -72,10 +72,10 @@ def _show_member(member: dict[str, Any], score: Score, title: str, kept: Example
     example = member["example"]
     comparable = kept is not None and _roles(kept) == _roles(example)
     for number, message in enumerate(example.messages):
-        pieces = differences(kept.messages[number].content, message.content) if kept and comparable else None
+        pieces = differences(kept.messages[number].text, message.text) if kept and comparable else None
         if kept is not None and pieces is None:
             st.caption("Too long, or of other turns, to mark what differs.")
-        _show_turn(message.role, pieces or [("same", message.content)])
+        _show_turn(message.role, pieces or [("same", message.text)])
 
 
 def _roles(example: Example) -> list[str]:

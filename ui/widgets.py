@@ -101,11 +101,12 @@ def example_card(found: dict[str, Any]) -> None:
 def conversation(example: Example, height: int | None = None) -> None:
     """A conversation's turns as plain text; `height` [pixels] makes every turn scroll in a box of that size."""
     for message in example.messages:
-        st.caption(ROLE_LABELS.get(message.role, "Other"))
-        tall: int | Literal["content"] = 320 if len(message.content) > _TALL_TEXT else "content"
-        fits = len(message.content) < 400 and message.content.count("\n") < 5
+        text = message.text
+        st.caption(ROLE_LABELS.get(message.role, "Other") + (" (context, not scored)" if message.is_context else ""))
+        tall: int | Literal["content"] = 320 if len(text) > _TALL_TEXT else "content"
+        fits = len(text) < 400 and text.count("\n") < 5
         box = height if height and not fits else tall
-        st.code(message.content, language=None, wrap_lines=True, height=box)
+        st.code(text, language=None, wrap_lines=True, height=box)
     if example.tools:
         with st.expander("Tools offered to the model"):
             st.code(example.tools, language=None, wrap_lines=True)

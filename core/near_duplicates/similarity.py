@@ -86,7 +86,7 @@ def compared_text(example: Example) -> str:
     is all there is before the response, it stays.
     """
     asked = any(message.role not in ("system", "assistant") for message in example.messages)
-    return "\n".join(message.content for message in example.messages if message.role != "system" or not asked)
+    return "\n".join(message.text for message in example.messages if message.role != "system" or not asked)
 
 
 def shingle_sets(texts: Sequence[str]) -> list[Hashes]:
