@@ -20,7 +20,7 @@ seq_length, Kimi Linear model_max_length."""
 _LONGEST_SANE = 2**27
 """Tokenizers that know no limit write 1e30."""
 
-_OFFSET_POSITIONS = (
+OFFSET_POSITIONS = (
     "roberta",
     "roberta-prelayernorm",
     "xlm-roberta",
@@ -72,7 +72,7 @@ def embedding_rows(folder: Path, adapter: Path | None = None) -> int | None:
 
 
 def _offset(config: dict[str, Any]) -> int:
-    if config.get("model_type") not in _OFFSET_POSITIONS:
+    if config.get("model_type") not in OFFSET_POSITIONS:
         return 0
     pad = config.get("pad_token_id", 1)
     return pad + 1 if isinstance(pad, int) else 0

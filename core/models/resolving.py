@@ -13,6 +13,7 @@ from uuid import UUID
 
 from core.errors import ModelUnusable, PathRefused
 from core.models.adapter_base import base_notice, shape_conflict
+from core.models.config_facts import OFFSET_POSITIONS
 from core.models.folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
 from core.models.known_hashes import content_hash
 from core.paths import allowed_path, is_hub_id, named_path
@@ -67,7 +68,11 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     if (folder / "adapter_config.json").exists():
         return _resolve_adapter(name, folder, workspace, base)
     check_model_folder(name, folder)
-    return ModelSpec(name, str(folder), None, _hash_files([folder / "config.json", *weight_files(folder)], workspace))
+    weights_hash = _hash_files([folder / "config.json", *weight_files(folder)], workspace)
+    if read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS:
+        # Versions up to 0.5.0 gave these models wrong positions: another hash, so that no loss of theirs is found.
+        weights_hash = hashlib.blake2b(f"positions of its own {weights_hash}".encode(), digest_size=16).hexdigest()
+    return ModelSpec(name, str(folder), None, weights_hash)
 
 
 def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
