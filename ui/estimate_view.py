@@ -58,8 +58,8 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
 
 def _summary(plan: ScorePlan) -> str:
     return (
-        f"{plan.row_count:,} rows, {plan.unique_examples:,} different, at most {plan.encoding.max_length:,} tokens a "
-        f"row, {plan.dtype} on {plan.device}. {plan.template_sentence}"
+        f"{plan.row_count:,} rows, {plan.unique_examples:,} different; template {plan.encoding.template}, "
+        f"at most {plan.encoding.max_length:,} tokens a row, {plan.dtype} on {plan.device}\n{plan.template_sentence}"
     )
 
 

@@ -58,7 +58,7 @@ def make_job(workspace: Path, specs: dict[str, ModelSpec], dtype: str = "float32
     request = {
         "kind": "score",
         "base": specs["base"].to_fields(),
-        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 1},
+        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 2},
         "device": "cpu",
         "dtype": dtype,
         "asks_base": True,

@@ -66,7 +66,7 @@ def make_job(
     request = {
         "kind": "score",
         "base": specs["base"].to_fields(),
-        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 1},
+        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 2},
         "device": "cpu",
         "dtype": "float32",
         "parts": [{"role": role, "model": specs[role].to_fields(), "loss_set": 1} for role in missing],
