@@ -41,6 +41,12 @@ REASONS = {
             "its descriptions of tools are not a JSON list as this trainer reads it, which stops the loader",
         ),
         Reason(
+            "calls_not_written",
+            True,
+            "it calls a tool, which the chat template writes only for a content of null, and in training transformers "
+            "hands a template no null",
+        ),
+        Reason(
             "cut_at_max_length",
             False,
             "it is longer than the run's maximum length, so the end of its replies is cut off, as it was in scoring",

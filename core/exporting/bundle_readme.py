@@ -8,6 +8,7 @@ from core.exporting.trainers import trainer_named
 
 _TEMPLATES = {
     "chat": "the model's own chat template",
+    "chatml": "ChatML",
     "alpaca": "the Alpaca prompt",
     "plain": "plain text: the prompt, a line break, the reply",
 }
@@ -24,10 +25,13 @@ def readme(found: Preflight) -> str:
         "comes from and how to make this bundle again. A config is a place to start from: edit it freely.",
     ]
     if trainer.record is not None:
-        paragraphs.append(
-            f"Scored with {_TEMPLATES.get(plan.template, plan.template)}, at most {plan.max_length:,} tokens a row, on "
-            f"the base {plan.model}. Training reads the same text, so train from that base."
-        )
+        template = "another chat template than the model's own" if plan.own_template else _TEMPLATES[plan.template]
+        paragraphs += [
+            f"Scored with {template}, at most {plan.max_length:,} tokens a row, on the base {plan.model}. Training is "
+            "set up to read the same text, so train from that base.",
+            f"Where {trainer.label} trains on other tokens than were scored, this says, with its own code:\n\n"
+            f"    python -m core masks --selection NAME --bundle {trainer.name}",
+        ]
     paragraphs += [f"Note: {notice}" for notice in found.notices]
     for title, findings in (("Left out:", found.left_out), ("Changed:", found.changed)):
         if findings:

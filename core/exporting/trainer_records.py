@@ -22,7 +22,7 @@ def llama_factory_record(example: Example, plan: BundlePlan) -> Record:
     The text is split so that LLaMA-Factory's template around it gives the text that was scored. A thought stands
     inline, where it looks for one; a tool call is a turn of its own role, as JSON.
     """
-    messages = example.turns
+    messages = _with_system_folded(example.turns, plan)
     system = messages[0].content if messages[0].role == "system" else ""
     turns = messages[1:] if messages[0].role == "system" else messages
     if plan.is_chat:
@@ -105,10 +105,7 @@ def _as_messages(example: Example, plan: BundlePlan, marks_context: bool = False
     them. Only chat templates want an input joined to its question; ours know the role `context`."""
     messages = example.turns
     if plan.is_chat:
-        numbered = chat_messages(messages)
-        if not plan.form.has_system and messages[0].role == "system":
-            numbered = folded_system(numbered)
-        turns = [turn for _, turn in numbered]
+        turns = [turn for _, turn in chat_messages(_with_system_folded(messages, plan))]
         turns = short_ids(turns) if plan.short_ids else turns
         records = [template_turn(turn, i, plan.form) for i, turn in enumerate(turns)]
     else:
@@ -120,6 +117,13 @@ def _as_messages(example: Example, plan: BundlePlan, marks_context: bool = False
             for record, turn in zip(records, turns, strict=True)
         ]
     return records, next(i for i, turn in enumerate(turns) if turn.is_scored)
+
+
+def _with_system_folded(messages: tuple[Message, ...], plan: BundlePlan) -> tuple[Message, ...]:
+    """The turns as scoring gave them to a template without a system role."""
+    if plan.form.has_system or messages[0].role != "system":
+        return messages
+    return tuple(turn for _, turn in folded_system(chat_messages(messages)))
 
 
 def _role_and_text(turn: Message, plan: BundlePlan) -> tuple[str, str]:

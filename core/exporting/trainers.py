@@ -74,12 +74,16 @@ def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     if shape.has_context_after_scored:
         yield "replies_not_scored"
     yield from _tools_unreadable(shape, plan)
+    if shape.has_calls and plan.form.content_of_calls is None:
+        yield "calls_not_written"
     yield from _cut(shape)
     yield from _left_off(shape)
 
 
 def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _tools_unreadable(shape, plan)
+    if shape.has_calls and plan.form.content_of_calls is None:
+        yield "calls_not_written"
     yield from _cut(shape)
     yield from _left_off(shape)
 

@@ -17,7 +17,22 @@ from core.encoding_spec import EncodingSpec
 from core.examples import Example
 from core.exporting import TRAINERS, export_bundle
 from core.rendering import render
-from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, example, talk_store
+from tests.core.bundle_rows import (
+    ALL,
+    CALLS,
+    CONTEXT_BETWEEN,
+    ONE_SCORED,
+    RICH_TEMPLATE,
+    SCORED_AFTER_CONTEXT,
+    SEVERAL,
+    SINGLE,
+    THOUGHTS,
+    WEATHER,
+    asking,
+    example,
+    replying,
+    talk_store,
+)
 from tests.core.trl_reading import keep_datasets_in, trl_trainer
 from tests.tiny_models import EOS, TURN_END, save_model_folder
 
@@ -67,6 +82,80 @@ def test_trl_takes_a_step_on_its_bundle_and_trains_on_what_was_scored(
         assert [label != IGNORED for label in labels[: end - first]] == expected.scored[first:end].tolist()
         assert tokenizer.decode(ids[end - first :]).strip() == ""
     assert trainer.train().training_loss > 0
+
+
+RICH = {
+    "tool calls": (CALLS, "all", {}),
+    "thoughts": (THOUGHTS, "all", {}),
+    "one scored reply after context": (ONE_SCORED, "all", {}),
+    "several scored replies after context": (SCORED_AFTER_CONTEXT, "all", {}),
+    "context between scored replies": ((*SCORED_AFTER_CONTEXT, CONTEXT_BETWEEN), "all", {"replies_not_scored": 1}),
+    "the last reply alone": ((*SCORED_AFTER_CONTEXT, CONTEXT_BETWEEN, CALLS[0]), "last", {}),
+    "all of it": ((*CALLS, *THOUGHTS, *ONE_SCORED, CONTEXT_BETWEEN), "all", {"replies_not_scored": 1}),
+}
+
+
+@pytest.mark.parametrize("kind", RICH)
+def test_trl_trains_on_exactly_what_was_scored_of_rows_with_more_than_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    talks, replies, left_out = RICH[kind]
+    model = save_model_folder(tmp_path / "base", chat_template=RICH_TEMPLATE, adds_bos=False)
+    with talk_store(tmp_path / "workspace", talks, "chat", model, replies=replies) as store:
+        report = export_bundle(store, ALL, tmp_path / "bundle", "trl")
+    assert {finding.reason.name: finding.rows for finding in report.preflight.left_out} == left_out
+    rows = list(trl_trainer(report.path, tmp_path / "output", monkeypatch).train_dataset)
+    written = [talk for talk in talks if not (left_out and talk is CONTEXT_BETWEEN)]
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for row, talk in zip(rows, written, strict=True):
+        expected = encode_example(talk, tokenizer, EncodingSpec("chat", 512, "tiny", replies=replies))
+        assert row["input_ids"] == expected.input_ids.tolist()
+        assert [label != IGNORED for label in row["labels"]] == expected.scored.tolist()
+
+
+@pytest.mark.parametrize("template", ["alpaca", "plain", "chatml"])
+@pytest.mark.parametrize("talks", [ONE_SCORED, SCORED_AFTER_CONTEXT], ids=["one scored", "several scored"])
+def test_trl_leaves_context_replies_out_with_our_own_templates_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, talks: Sequence[Example]
+) -> None:
+    model = save_model_folder(tmp_path / "base", chat_template=None, adds_bos=False)
+    folder = bundle(tmp_path, "trl", talks, template, model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for row, talk in zip(trl_trainer(folder, tmp_path / "output", monkeypatch).train_dataset, talks, strict=True):
+        expected = encode_example(talk, tokenizer, EncodingSpec(template, 512, "tiny"))
+        counted = [i for i, label in enumerate(row["labels"]) if label != IGNORED]
+        trained = tokenizer.decode([row["input_ids"][i] for i in counted])
+        # Where ChatML ends a turn, a line break follows, on which TRL trains with the last reply.
+        assert trained.rstrip("\n") == tokenizer.decode(expected.input_ids[expected.scored]).rstrip("\n")
+
+
+def test_a_templates_text_of_the_runs_own_goes_along_and_trl_reads_it(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dated = "{{ strftime_now('%d %b %Y') }}" + RICH_TEMPLATE
+    with talk_store(
+        tmp_path / "workspace", THOUGHTS, "chat", tiny_base, chat_template=dated, day="2026-03-07"
+    ) as store:
+        folder = export_bundle(store, ALL, tmp_path / "bundle", "trl").path
+    rows = list(trl_trainer(folder, tmp_path / "output", monkeypatch).train_dataset)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    spec = EncodingSpec("chat", 512, "tiny", chat_template=dated, day="2026-03-07")
+    for row, talk in zip(rows, THOUGHTS, strict=True):
+        expected = encode_example(talk, tokenizer, spec)
+        assert tokenizer.decode(row["input_ids"]).startswith("07 Mar 2026<|turn|>user")
+        # Scoring puts the start of text first, which this template leaves out.
+        assert row["input_ids"] == expected.input_ids[1:].tolist()
+        assert [label != IGNORED for label in row["labels"]] == expected.scored[1:].tolist()
+
+
+def test_tool_calls_that_come_after_the_first_ten_megabytes_stop_no_loader(tmp_path: Path) -> None:
+    import datasets
+
+    plain = [Example((asking(f"{n} " + "word " * 40_000), replying("Yes."))) for n in range(60)]
+    folder = bundle(tmp_path, "trl", [*plain, *CALLS], "chat")
+    assert (folder / "train.jsonl").stat().st_size > 11e6
+    lines = [json.loads(line) for line in (folder / "train.jsonl").read_bytes().splitlines()]
+    assert list(datasets.load_dataset("json", data_files=str(folder / "train.jsonl"), split="train")) == lines
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

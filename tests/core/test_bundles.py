@@ -4,7 +4,7 @@ import hashlib
 import json
 import resource
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,25 @@ from typing import Any
 import pytest
 
 from core.errors import ExportFailed
+from core.examples import Example
 from core.exporting import TRAINERS, export_bundle, selection_from_manifest
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests import command_line
-from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, Talk, example, talk_store
+from tests.core.bundle_rows import (
+    ALL,
+    CALLS,
+    ONE_SCORED,
+    RICH_TEMPLATE,
+    SCORED_AFTER_CONTEXT,
+    SEVERAL,
+    SINGLE,
+    THOUGHTS,
+    WEATHER,
+    Talk,
+    example,
+    talk_store,
+)
 
 
 @pytest.fixture
@@ -171,6 +185,95 @@ def test_trl_never_gets_both_a_prompt_and_messages(tmp_path: Path) -> None:
         assert {frozenset(record) for record in records(tmp_path / name)} == {frozenset(keys)}
         config = (tmp_path / name / "sft.yaml").read_text()
         assert ("assistant_only_loss: true" in config) == (name == "more")
+
+
+def bundle_of(tmp_path: Path, trainer: str, talks: Sequence[Example], **encoding: str) -> Path:
+    with talk_store(tmp_path / f"w-{trainer}", talks, **{"chat_template": RICH_TEMPLATE} | encoding) as store:
+        return export_bundle(store, ALL, tmp_path / trainer, trainer).path
+
+
+def test_a_prompt_with_a_reply_in_it_goes_to_trl_as_prompt_and_completion(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path, "trl", ONE_SCORED)
+    first = records(folder)[0]
+    assert [(turn["role"], turn["content"]) for turn in first["prompt"]] == [
+        ("user", "Name a sea."),
+        ("assistant", "The Alps."),
+        ("user", "Again."),
+    ]
+    assert [(turn["role"], turn["content"]) for turn in first["completion"]] == [("assistant", "The Baltic.")]
+    config = (folder / "sft.yaml").read_text()
+    assert "completion_only_loss: true" in config
+    assert "assistant_only_loss" not in config
+    assert (folder / "chat_template.jinja").read_text() == RICH_TEMPLATE
+    assert 'chat_template_path: "chat_template.jinja"' in config
+
+
+def test_where_several_are_scored_after_context_trls_completion_begins_with_the_first_of_them(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path, "trl", SCORED_AFTER_CONTEXT)
+    assert [turn["content"] for turn in records(folder)[0]["completion"]] == ["One", "And?", "Two"]
+    config = (folder / "sft.yaml").read_text()
+    assert "completion_only_loss: true" in config
+    assert "assistant_only_loss: true" in config
+
+
+def test_axolotl_is_told_which_reply_not_to_train_on(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path, "axolotl", ONE_SCORED)
+    turns = json.loads(records(folder)[0]["messages"])
+    assert [turn.get("train") for turn in turns] == [None, False, None, None]
+    assert '"message_field_training": "train"' in (folder / "axolotl.yaml").read_text()
+    (tmp_path / "plain").mkdir()
+    assert "message_field" not in (bundle_of(tmp_path / "plain", "axolotl", SINGLE) / "axolotl.yaml").read_text()
+
+
+def test_llama_factory_masks_earlier_replies_only_where_the_last_alone_is_scored_in_every_row(tmp_path: Path) -> None:
+    for name, talks, masks in (("all", SEVERAL, False), ("context", ONE_SCORED, True)):
+        (tmp_path / name).mkdir()
+        config = (bundle_of(tmp_path / name, "llama-factory", talks) / "train.yaml").read_text()
+        assert ("mask_history: true" in config) == masks
+        # Neither does it drop thoughts then, nor train on one that the template adds empty.
+        assert "enable_thinking: null" in config
+
+
+@pytest.mark.parametrize("trainer", ["trl", "axolotl"])
+def test_thoughts_calls_and_answers_have_the_keys_that_the_template_reads(tmp_path: Path, trainer: str) -> None:
+    found = []
+    for record in records(bundle_of(tmp_path, trainer, [*CALLS, *THOUGHTS])):
+        turns = record["messages"]
+        found.append(json.loads(turns) if isinstance(turns, str) else turns)
+    call = {
+        "id": "a1",
+        "type": "function",
+        "function": {"name": "forecast", "arguments": {"place": "Bergen"}},
+    }
+    assert found[0][1:3] == [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "9", "tool_call_id": "a1", "name": "forecast"},
+    ]
+    assert found[1][1]["tool_calls"][0]["function"]["arguments"] == {"town": "Lima", "day": None}
+    assert found[3][1] == {"role": "assistant", "content": "5", "reasoning_content": "Two and three."}
+
+
+def test_calls_are_json_in_a_role_of_their_own_for_llama_factory_and_thoughts_stand_inline(tmp_path: Path) -> None:
+    found = [record["messages"] for record in records(bundle_of(tmp_path, "llama-factory", [*CALLS, *THOUGHTS]))]
+    assert [turn["role"] for turn in found[0]] == ["user", "function_call", "tool", "assistant"]
+    assert json.loads(found[0][1]["content"]) == {"name": "forecast", "arguments": {"place": "Bergen"}}
+    assert found[1][1]["content"] == (
+        'I look.<tool_call>{"name": "forecast", "arguments": {"town": "Lima", "day": null}}</tool_call>'
+    )
+    assert found[3][1] == {"role": "assistant", "content": "<think>\nTwo and three.\n</think>\n\n5"}
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "trl", "axolotl"])
+def test_a_template_without_a_system_role_gets_the_system_prompt_in_the_first_question(
+    tmp_path: Path, trainer: str
+) -> None:
+    template = "{{ raise_exception('System role not supported') }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    folder = bundle_of(tmp_path, trainer, [SINGLE[1]], chat_template=template)
+    assert "no system role" in " ".join((folder / "README.txt").read_text().split())
+    (record,) = records(folder)
+    assert record.get("system", "") == ""
+    (question, _) = [*record.get("prompt", ()), *record.get("completion", ()), *record.get("messages", ())]
+    assert question == {"role": "user", "content": "You are terse.\n\nName a river."}
 
 
 def test_llama_factorys_entry_names_every_column_and_tag_that_it_reads(store: Store, tmp_path: Path) -> None:

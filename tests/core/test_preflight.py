@@ -5,14 +5,32 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from core.examples import Example
+from core.examples import Example, Message
 from core.exporting import REASONS, TRAINERS, bundle_records, preflight
 from core.exporting.bundle_plan import Shape
 from core.exporting.chat_templates import jinja_template
-from core.exporting.preflight import FIRST_ROWS, Preflight
+from core.exporting.preflight import FIRST_ROWS, Preflight, _shapes
 from core.rendering import render
 from core.selection import Amount, Selection
-from tests.core.bundle_rows import ALL, SEVERAL, SINGLE, WEATHER, Talk, example, talk_store
+from core.template_turns import chat_messages
+from tests.core.bundle_rows import (
+    ALL,
+    CALLS,
+    CONTEXT_BETWEEN,
+    FORECAST,
+    ONE_SCORED,
+    SCORED_AFTER_CONTEXT,
+    SEVERAL,
+    SINGLE,
+    THOUGHTS,
+    WEATHER,
+    Talk,
+    answering,
+    asking,
+    calling,
+    example,
+    talk_store,
+)
 from tests.tiny_models import MIXED_EXAMPLES, make_tokenizer
 
 TWO_QUESTIONS = example(("user", "One."), ("user", "Two."), ("assistant", "Yes."))
@@ -26,8 +44,8 @@ LONG = Talk(example(("user", "Count."), ("assistant", "1 2 3")), truncated=True)
 HARD = (*SEVERAL, TWO_QUESTIONS, LATE_SYSTEM, REPLY_FIRST, NO_LIST, NO_PARAMETERS, WITH_TOOLS, LONG)
 
 
-def found(tmp_path: Path, trainer: str, *talks: Example | Talk, template: str = "chat") -> Preflight:
-    with talk_store(tmp_path / "workspace", talks, template) as store:
+def found(tmp_path: Path, trainer: str, *talks: Example | Talk, template: str = "chat", **encoding: str) -> Preflight:
+    with talk_store(tmp_path / "workspace", talks, template, **encoding) as store:
         report = preflight(store, ALL, trainer)
         assert len(list(bundle_records(store, ALL, report))) == report.written_rows
     return report
@@ -97,6 +115,93 @@ def test_tool_turns_that_are_written_otherwise_are_said(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("trainer", "talks", "left_out"),
+    [
+        ("llama-factory", ONE_SCORED, 0),
+        ("llama-factory", SCORED_AFTER_CONTEXT, 1),
+        ("llama-factory", (*ONE_SCORED, CONTEXT_BETWEEN), 2),
+        ("trl", (*ONE_SCORED, *SCORED_AFTER_CONTEXT), 0),
+        ("trl", (*ONE_SCORED, CONTEXT_BETWEEN), 1),
+        ("axolotl", (*ONE_SCORED, CONTEXT_BETWEEN), 0),
+    ],
+)
+def test_a_row_whose_context_would_be_trained_on_is_left_out_and_counted(
+    tmp_path: Path, trainer: str, talks: tuple[Example, ...], left_out: int
+) -> None:
+    report = found(tmp_path, trainer, *talks)
+    assert counts(report) == ({"replies_not_scored": left_out} if left_out else {})
+    assert report.written_rows == len(talks) - left_out
+
+
+def test_where_the_last_reply_alone_is_scored_no_row_is_left_out_for_its_others(tmp_path: Path) -> None:
+    for trainer in ("llama-factory", "trl", "axolotl"):
+        report = found(tmp_path / trainer, trainer, *SCORED_AFTER_CONTEXT, CONTEXT_BETWEEN, replies="last")
+        assert counts(report) == {}
+        assert (report.plan.several_replies, report.plan.context_replies) == (False, True)
+
+
+def test_llama_factory_cuts_earlier_turns_where_it_masks_them(tmp_path: Path) -> None:
+    assert counts(found(tmp_path, "llama-factory", Talk(ONE_SCORED[0], truncated=True))) == {"cut_at_the_beginning": 1}
+
+
+def test_llama_factorys_own_words_for_tools_are_said(tmp_path: Path) -> None:
+    assert counts(found(tmp_path, "llama-factory", *CALLS)) == {"tool_turns_reworded": 1, "tools_reworded": 2}
+
+
+def test_calls_that_a_template_writes_only_beside_a_null_are_left_out(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' and m['content'] is none %}"
+        "{% for tool in m['tool_calls'] %}{{ tool['function']['name'] + tool['function']['arguments'] + '</s>' }}"
+        "{% endfor %}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+    )
+    report = found(tmp_path, "trl", *CALLS, chat_template=template)
+    assert counts(report) == {"calls_not_written": 2}
+
+
+def test_what_turns_have_besides_text_is_seen(tmp_path: Path) -> None:
+    assert not found(tmp_path / "text", "axolotl", *SINGLE).plan.details
+    for name, talks in (("thoughts", THOUGHTS), ("calls", CALLS), ("context", ONE_SCORED)):
+        assert found(tmp_path / name, "axolotl", *talks).plan.details
+
+
+def test_several_answers_of_tools_in_a_row_are_out_of_order_for_llama_factory(tmp_path: Path) -> None:
+    two = Example(
+        (
+            asking("Both?"),
+            calling("{}", "a"),
+            answering("1", "a"),
+            answering("2", "b"),
+            Message("assistant", "1 and 2"),
+        ),
+        FORECAST,
+    )
+    assert counts(found(tmp_path, "llama-factory", two))["turns_out_of_order"] == 1
+
+
+def test_the_shape_that_the_store_tells_is_the_one_of_the_example(tmp_path: Path) -> None:
+    rows = (*HARD, *CALLS, *THOUGHTS, *ONE_SCORED, CONTEXT_BETWEEN)
+    with talk_store(tmp_path / "workspace", rows) as store:
+        told = {shape for shape, *_ in _shapes(store, ALL, "all")}
+    assert told == {
+        Shape.of(row.example, row.truncated) if isinstance(row, Talk) else Shape.of(row, False) for row in rows
+    }
+
+
+@pytest.mark.parametrize("trainer", ["llama-factory", "trl", "axolotl"])
+def test_a_template_that_asks_for_the_date_is_said_or_goes_along_with_the_runs_date(
+    tmp_path: Path, trainer: str
+) -> None:
+    plainly = "{{ strftime_now('%Y') }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    fields = {"chat_template": plainly, "day": "2026-03-07"}
+    for name, template in (("plain", plainly), ("odd", plainly.replace("'%Y'", "form"))):
+        report = found(tmp_path / name, trainer, *SINGLE, **fields | {"chat_template": template})
+        said = any("2026-03-07" in notice for notice in report.notices)
+        assert said == (name == "odd" or trainer == "llama-factory")
+        shipped = TRAINERS[trainer].files(report.plan)["chat_template.jinja"]
+        assert shipped == (template if name == "odd" else template.replace("strftime_now('%Y')", "'2026'"))
+
+
 def test_every_reason_reads_as_a_clause() -> None:
     for reason in REASONS.values():
         assert reason.sentence[0].islower()
@@ -108,16 +213,21 @@ def test_an_input_is_part_of_its_question() -> None:
     assert Shape(("context", "assistant")).turns == ("user", "assistant")
 
 
-@pytest.mark.parametrize("template", ["alpaca", "plain"])
+@pytest.mark.parametrize("template", ["alpaca", "plain", "chatml"])
 @pytest.mark.parametrize("conversation", [*MIXED_EXAMPLES, LATE_SYSTEM, REPLY_FIRST], ids=range(12))
 def test_the_templates_we_ship_write_what_was_scored(template: str, conversation: Example) -> None:
     tokenizer: PreTrainedTokenizerFast = make_tokenizer(adds_bos=False)
-    messages = [{"role": message.role, "content": message.content} for message in conversation.messages]
+    turns = conversation.messages
+    if template == "chatml":
+        turns = tuple(turn for _, turn in chat_messages(turns))
+    messages = [{"role": message.role, "content": message.content} for message in turns]
     for marks_replies in (True, False):
         jinja = jinja_template(template, marks_replies)
         written = tokenizer.apply_chat_template(messages, chat_template=jinja, tokenize=False)
         scored = render(conversation, tokenizer, template).text
-        assert written == tokenizer.bos_token + scored.removesuffix("\n" if template == "plain" else "")
+        # ChatML has no start of text; what it writes of an input is part of the question before it.
+        start = "" if template == "chatml" else tokenizer.bos_token
+        assert written == start + scored.removesuffix("\n" if template == "plain" else "")
 
 
 @pytest.mark.parametrize("template", ["alpaca", "plain"])
