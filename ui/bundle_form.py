@@ -1,6 +1,7 @@
 """The bundle form: a trainer, what it would refuse or change, the first records as it reads them, and the button."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +53,9 @@ def bundle_form(session: Session, name: str, selection: Selection, summary: Summ
         st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
         st.caption("Run in its folder")
         st.code(TRAINERS[trainer].command, language=None)
+        if TRAINERS[trainer].record is not None:
+            st.caption("To see where the trainer trains on other tokens than were scored, run here")
+            st.code(f"python -m core masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
         show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
     return trainer, destination
 
@@ -63,7 +67,8 @@ def show_preflight(found: Preflight) -> None:
     if left_out:
         st.warning(
             f"{found.written_rows:,} of {found.rows:,} rows can be written, {found.written_tokens:,} of "
-            f"{found.tokens:,} tokens. {label} would refuse the other {left_out:,}, so they are left out."
+            f"{found.tokens:,} tokens. {label} would refuse the other {left_out:,}, or train on more of them than was "
+            "scored, so they are left out."
         )
     elif TRAINERS[found.trainer].record is None:
         st.text(f"All {found.rows:,} rows are written as they are. What a trainer makes of them is not checked.")

@@ -160,10 +160,10 @@ class BundlePlan:
     """What all records of a bundle share: how the run turned text into tokens, and what is among its rows.
 
     `several_replies`: a row has more than one scored reply; `context_replies`: a row has one that is not scored before
-    its last; `details`: a turn has more than a role and a content. `form` is what the chat template reads its messages
-    in, `short_ids` whether it wants ids of calls in nine characters. `own_template` is the text of a chat template that
-    is not the base's own; `day` (ISO 8601) the date that the run gave a template which asks for one, `dated_template`
-    that template's text with the date written out, None where that cannot be done safely.
+    its last; `details`: the template reads more of a turn than a role and a content. `form` is what the chat template
+    reads its messages in, `short_ids` whether it wants ids of calls in nine characters. `own_template` is the text of a
+    chat template that is not the base's own; `day` (ISO 8601) the date that the run gave a template which asks for one,
+    `dated_template` that template's text with the date written out, None where that cannot be done safely.
     """
 
     template: str

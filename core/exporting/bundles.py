@@ -174,7 +174,7 @@ def _nothing_to_write(found: Preflight) -> str:
         return "The selection keeps no row, so nothing was written. Raise its amount or loosen its filter."
     reasons = "; ".join(f"{finding.rows:,} because {finding.reason.sentence}" for finding in found.left_out)
     return (
-        f"The trainer {found.trainer} would refuse every one of the {found.rows:,} rows, so nothing was written: "
+        f"The trainer {found.trainer} can take none of the {found.rows:,} rows, so nothing was written: "
         f"{reasons}. Choose another trainer."
     )
 

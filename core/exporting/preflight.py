@@ -23,10 +23,13 @@ from core.templates import asks_for_date
 FIRST_ROWS = 5
 """How many rows are named for each reason."""
 
-_TURNS = """array_to_string(list_transform(json_extract(conversation, '$.messages[*]'), lambda turn: concat_ws(
-    ':', turn ->> '$[0]', CASE WHEN json_array_length(turn) > 2 THEN array_to_string(json_keys(turn, '$[2]'), ',') END
-)), ' ')"""
-"""Every turn as its role, and after a colon what it has besides a content: the same text for rows of one shape."""
+_TURNS = """CASE WHEN contains(conversation, '",{"')
+    THEN array_to_string(list_transform(json_extract(conversation, '$.messages[*]'), lambda turn: concat_ws(
+        ':', turn ->> '$[0]', array_to_string(json_keys(turn, '$[2]'), ',')
+    )), ' ')
+    ELSE array_to_string(json_extract_string(conversation, '$.messages[*][0]'), ' ') END"""
+"""Every turn as its role, and after a colon what it has besides a content: the same text for rows of one shape. Within
+a text of JSON a quotation mark has a backslash before it, so the characters looked for begin such fields only."""
 _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 
@@ -115,11 +118,13 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
     sql, values = _kept_conversations(store, selection)
     usual = {"template": "chat", "max_length": settings.integer("max_length"), "tokenizer_fingerprint": ""}
     encoding = EncodingSpec(**usual | (description.get("encoding") or {}))
+    facts = _template_facts(encoding, base.get("path"))
     several = context = details = tools = False
-    for turns, has_tools in store.rows(f"SELECT {_TURNS}, bool_or({_TOOLS} <> '') FROM ({sql}) GROUP BY 1", values):
+    columns = f"{_TURNS}, bool_or({_TOOLS} <> ''), bool_or(contains(conversation, '</think>'))"
+    for turns, has_tools, has_inline_thought in store.rows(f"SELECT {columns} FROM ({sql}) GROUP BY 1", values):
         shape = _shape(turns, "", False, encoding.replies)
         several, context = several or shape.has_several_replies, context or shape.has_context_replies
-        details, tools = details or bool(shape.fields), tools or has_tools
+        details, tools = details or _has_details(shape, has_inline_thought, facts["form"]), tools or has_tools
     return BundlePlan(
         template=encoding.template,
         max_length=encoding.max_length,
@@ -130,8 +135,16 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
         context_replies=context,
         details=details,
         replies=encoding.replies,
-        **_template_facts(encoding, base.get("path")),
+        **facts,
     )
+
+
+def _has_details(shape: Shape, has_inline_thought: bool, form: TurnForm) -> bool:
+    """Whether a turn has more than a role and a content, as the template reads it."""
+    found = {name for names in shape.fields for name in names}
+    if form.thought_keys and (has_inline_thought or "thought" in found):
+        return True
+    return form.arguments != "content" and bool(found & {"tool_calls", "name", "call_id"})
 
 
 def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:

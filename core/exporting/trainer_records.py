@@ -92,12 +92,13 @@ def axolotl_record(example: Example, plan: BundlePlan) -> Record:
     """Messages; tools as JSON text of a list, which may be empty but not missing. A reply that is not scored says
     `train: false`.
 
-    Where a turn has more than a role and a content, messages are JSON text, which axolotl reads as well: its `datasets`
-    library would fill in keys that other rows have.
+    Where a turn has a key more, messages are JSON text, which axolotl reads as well: its `datasets` library would fill
+    in keys that other rows have, or stop.
     """
     tools = {"tools": _tools(example, plan, none="[]")} if plan.tools and plan.is_chat else {}
     turns, _ = _as_messages(example, plan, marks_context=True)
-    return {"messages": json.dumps(turns, ensure_ascii=False) if plan.details else turns, **tools}
+    has_more_keys = plan.details or plan.context_replies
+    return {"messages": json.dumps(turns, ensure_ascii=False) if has_more_keys else turns, **tools}
 
 
 def _as_messages(example: Example, plan: BundlePlan, marks_context: bool = False) -> tuple[list[Record], int]:

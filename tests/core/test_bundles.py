@@ -194,13 +194,14 @@ def bundle_of(tmp_path: Path, trainer: str, talks: Sequence[Example], **encoding
 
 def test_a_prompt_with_a_reply_in_it_goes_to_trl_as_prompt_and_completion(tmp_path: Path) -> None:
     folder = bundle_of(tmp_path, "trl", ONE_SCORED)
-    first = records(folder)[0]
-    assert [(turn["role"], turn["content"]) for turn in first["prompt"]] == [
-        ("user", "Name a sea."),
-        ("assistant", "The Alps."),
-        ("user", "Again."),
-    ]
-    assert [(turn["role"], turn["content"]) for turn in first["completion"]] == [("assistant", "The Baltic.")]
+    assert records(folder)[0] == {
+        "prompt": [
+            {"role": "user", "content": "Name a sea."},
+            {"role": "assistant", "content": "The Alps."},
+            {"role": "user", "content": "Again."},
+        ],
+        "completion": [{"role": "assistant", "content": "The Baltic."}],
+    }
     config = (folder / "sft.yaml").read_text()
     assert "completion_only_loss: true" in config
     assert "assistant_only_loss" not in config

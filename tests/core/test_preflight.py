@@ -19,6 +19,7 @@ from tests.core.bundle_rows import (
     CONTEXT_BETWEEN,
     FORECAST,
     ONE_SCORED,
+    RICH_TEMPLATE,
     SCORED_AFTER_CONTEXT,
     SEVERAL,
     SINGLE,
@@ -159,10 +160,17 @@ def test_calls_that_a_template_writes_only_beside_a_null_are_left_out(tmp_path: 
     assert counts(report) == {"calls_not_written": 2}
 
 
-def test_what_turns_have_besides_text_is_seen(tmp_path: Path) -> None:
-    assert not found(tmp_path / "text", "axolotl", *SINGLE).plan.details
-    for name, talks in (("thoughts", THOUGHTS), ("calls", CALLS), ("context", ONE_SCORED)):
-        assert found(tmp_path / name, "axolotl", *talks).plan.details
+def test_what_the_template_reads_of_turns_besides_a_content_is_seen(tmp_path: Path) -> None:
+    inline = example(("user", "Add."), ("assistant", "<think>\nSo.\n</think>\n\n5"))
+    for name, talks, has_details in (
+        ("text", SINGLE, False),
+        ("context", ONE_SCORED, False),
+        ("thoughts", THOUGHTS, True),
+        ("inline", (inline,), True),
+        ("calls", CALLS, True),
+    ):
+        assert found(tmp_path / name, "axolotl", *talks, chat_template=RICH_TEMPLATE).plan.details == has_details
+        assert not found(tmp_path / f"{name}-alpaca", "axolotl", *talks, template="alpaca").plan.details
 
 
 def test_several_answers_of_tools_in_a_row_are_out_of_order_for_llama_factory(tmp_path: Path) -> None:
