@@ -16,6 +16,8 @@ def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
     if job.kind != "score" or job.request.get("asks_base") or (job.folder / _LOOKED_AT).exists():
         return []
     models = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
+    if not models:
+        return []
     may_write = job.is_alive and not at_work
     dropped = []
     for role in unsound_roles(models, job.request["dtype"], job.folder.parent.parent):
