@@ -137,9 +137,10 @@ def test_a_path_outside_them_or_no_path_at_all_is_one_sentence(place: Path, text
 def test_what_is_there_and_what_is_not_are_refused_alike(place: Path) -> None:
     sentences = []
     for name in ("s.jsonl", "x.jsonl"):
+        path = f"{place}/secret/{name}"
         with pytest.raises(PathRefused) as refused:
-            allowed_path(f"{place}/secret/{name}", place / "workspace")
-        sentences.append(str(refused.value).replace(name, ""))
+            allowed_path(path, place / "workspace")
+        sentences.append(str(refused.value).replace(path[:80], ""))  # a sentence shows no more of a path
     assert sentences[0] == sentences[1]
 
 
