@@ -14,14 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.encoding import encode_examples
+from core.encoding_spec import EncodingSpec
 from core.examples import Example, Message
 from core.jobs import Job, create_job
 from core.models.earlier_losses import unsound_roles
 from core.models.loading import load_tokenizer
-from core.models.resolving import ModelSpec, resolve_model
+from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.example_chunks import EXAMPLES_SCHEMA
-from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring, resolve_encoding
+from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.worker import score
 from core.spool import SHARD_SCHEMA, read_shard, write_shard
 from core.store import STORE_VERSION, Store
@@ -50,7 +51,7 @@ class EarlierWorkspace:
         self.folder, self._models = folder, folder.parent
         folder.mkdir()
         self.base = resolve_model(str(base), folder)
-        self.encoding = resolve_encoding(self.base, "auto", None)
+        self.encoding = EncodingSpec("alpaca", 2048, tokenizer_fingerprint(self.base))  # encoded then as now
         self._database = duckdb.connect(str(folder / "store.duckdb"))
         self._database.execute(VERSION_3.read_text(encoding="utf-8"))
         self._database.execute("INSERT INTO store_version VALUES (3)")
@@ -269,7 +270,7 @@ def test_scoring_again_gives_the_base_s_own_losses(earlier: EarlierWorkspace, ba
     wrong = earlier.adapter("wrong", KINDS["PiSSA"])
     earlier.take_in(earlier.job(wrong))
     with earlier.open() as store:
-        plan = plan_scoring(store, ScoreRequest("numbers", str(base), wrong.label, run="wrong", device="cpu"))
+        plan = plan_scoring(store, ScoreRequest("numbers", str(base), wrong.label, "wrong", "alpaca", device="cpu"))
         assert plan.computed == {"base": 3, "reference": 0}
         job = create_score_job(store, plan)
         job.finish({"state": "done", **score(job)})
