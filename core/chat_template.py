@@ -161,6 +161,9 @@ class ChatTemplate:
             pieces = trace.pieces.get(index, [])
             if turn.role in trace.roles and _is_left_out(turn, pieces):
                 raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
+            if turn.role == "tool" and not turn.content and not _has_own_text(trace.blocks, index, len(turns)):
+                # Without a text it bears no marks, and written within a reply's own pass it would be taken for its.
+                raise TemplateFailed(f"The chat template does not show the place of turn {index + 1}, an empty answer.")
             if turn.role != "assistant":
                 places.append(TurnPlace(index, turn.role, _written(pieces)))
                 continue
@@ -305,6 +308,12 @@ def _limited() -> Iterator[None]:
     # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
     except Exception as error:
         raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
+
+
+def _has_own_text(blocks: Sequence[Block], turn: int, turn_count: int) -> bool:
+    """Whether the template writes something in a turn's own pass of its loop."""
+    block = block_of_turn(blocks, turn, turn_count)
+    return block is not None and block.end > block.start
 
 
 def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:

@@ -46,8 +46,12 @@ def read_choices(value: Any, fields: Mapping[str, Any]) -> list[Choice]:
         value = parse_literal(value)
     if value in (None, "", [], {}):
         columns = choice_columns(fields)
-        texts = [read_text(fields[name], name) for name in columns]
-        return _lettered([text for text in texts if text.strip()])
+        texts = {name: read_text(fields[name], name) for name in columns}
+        told = {name: text for name, text in texts.items() if text.strip()}
+        choices = _lettered(list(told.values()))
+        # Columns numbered from 1: an answer "1" means the first of them.
+        numbered = zip(choices, told, strict=True) if all(name[-1].isdigit() for name in told) else ()
+        return [choice._replace(label=name[-1]) for choice, name in numbered] or choices
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         labels = value.get("label") or list(string.ascii_uppercase[: len(value["text"])])
         return _labelled(labels, value["text"])
@@ -90,6 +94,9 @@ def chosen_line(answer: Any, choices: list[Choice]) -> Any:
         return by_text[0]
     if letter in labels:
         return choices[labels.index(letter)].line
+    written = [choice.line[:1].lower() for choice in choices]
+    if letter in written:
+        return choices[written.index(letter)].line
     if text.isdigit() and int(text) < len(choices):
         return choices[int(text)].line
     if by_text:

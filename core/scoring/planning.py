@@ -194,9 +194,10 @@ def resolve_encoding(
         chat_template=chosen.source,
         replies=request.replies,
     )
+    given = parsed_date(request.template_date) if request.template_date else None
     if not asks_for_date(template_source(encoding, base)):
         return encoding, chosen.sentence
-    day = parsed_date(request.template_date) if request.template_date else store.template_day()
+    day = given or store.template_day()
     return replace(encoding, day=day), f"{chosen.sentence} It asks for the date, and is given {day}."
 
 

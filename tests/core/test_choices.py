@@ -32,6 +32,9 @@ def read(**fields: Any) -> tuple[str, str]:
         {"A": "cork", "B": "lead", "C": "foam", "D": "", "answer": "B"},
         {"opa": "cork", "opb": "lead", "opc": "foam", "cop": 1},
         {"option1": "cork", "option2": "lead", "option3": "foam", "answer": "lead"},
+        {"option1": "cork", "option2": "lead", "option3": "foam", "answer": "2"},
+        {"option1": "cork", "option2": "lead", "option3": "foam", "answer": 2},
+        {"option1": "cork", "option2": "lead", "option3": "foam", "answer": "B"},
     ],
 )
 def test_every_form_of_choices_reads_alike(fields: dict[str, Any]) -> None:

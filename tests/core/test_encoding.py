@@ -273,6 +273,18 @@ def test_a_conversation_that_the_assistant_begins_is_scored_from_its_first_turn(
     assert scored_text(encoded, tokenizer) == "Hello!<|end|>How are you?<|end|>"
 
 
+def test_an_empty_tool_answer_that_stands_in_a_replys_own_pass_is_refused_and_never_scored() -> None:
+    inside = (
+        "{% for message in messages %}{% if message.role != 'tool' %}<|turn|>{{ message.role }}\n{{ message.content }}"
+        "{% if not loop.last and messages[loop.index].role == 'tool' %}({{ messages[loop.index].content }}){% endif %}"
+        "<|end|>\n{% endif %}{% endfor %}{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+    )
+    row = example(("user", "Time?"), ("assistant", "look()"), ("tool", ""), ("assistant", "Noon."))
+    encoded = encode_example(row, chat(inside), encoding_spec("chat"))
+    assert encoded.reason == "The chat template does not show the place of turn 3, an empty answer."
+    assert not encoded.scored.any()
+
+
 def test_a_template_that_reorders_the_turns_is_refused() -> None:
     backwards = (
         "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
