@@ -54,14 +54,13 @@ from core.template_turns import (
     tool_descriptions,
     unmarked,
 )
-from core.templates import TurnPlace
+from core.templates import DATE_FUNCTION, TurnPlace
 from core.time_limit import time_limit
 
 Tools = Sequence[dict[str, Any]] | None
 
 _TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
 _NOT_SHOWN = "The chat template does not show where the reply begins."
-_DATE_FUNCTION = "strftime_now"
 _ANY_USER = [Message("user", "?")]
 _ALL_ROLES = frozenset({"system", "user", "tool", "assistant"})
 _ASSISTANT = frozenset({"assistant"})
@@ -105,7 +104,7 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
-        fixed = {_DATE_FUNCTION: day.strftime}
+        fixed = {DATE_FUNCTION: day.strftime}
         with _limited():
             environment = _compile_jinja_template(source).environment
             self._names = names_read(environment, source)
@@ -206,11 +205,10 @@ class ChatTemplate:
         def opening() -> str:
             before = turns[max(0, index - 2) : index]
             kind = (*((turn.role, bool(turn.tool_calls), bool(turn.thought)) for turn in before), bool(tools))
-            if kind not in self._openings:
-                self._openings[kind] = self._opening(turns[:index], tools)
-            known = self._openings[kind]
+            known = self._openings.get(kind)
             if not (known and block.startswith(known)):
                 known = self._opening(turns[:index], tools)
+                self._openings.setdefault(kind, known)
             return known
 
         return opening

@@ -14,6 +14,8 @@ from core.templates import TEMPLATES
 
 _LARGEST_TEMPLATE = 2**20  # bytes: the longest of real families have 20 kB
 _FILE_ENDINGS = (".jinja", ".jinja2", ".j2", ".txt")
+_OF_A_PROCESSOR = "chat_template.json"
+"""Where processors of images and text keep their template: their tokenizer does not read it."""
 AUTO, REFERENCE = "auto", "reference"
 CHOICES = {
     AUTO: "the base's own chat template, else the reference's, else Alpaca's",
@@ -75,25 +77,26 @@ def template_source(encoding: EncodingSpec, base: ModelSpec) -> str:
 
 def chat_template_text(folder: Path) -> str | None:
     """The chat template in a model's folder, of several all, one after the other; None where there is none."""
-    file = folder / "chat_template.jinja"
-    if file.exists():
-        return _decoded(file, f"the folder {folder}")
-    for name in ("tokenizer_config.json", "chat_template.json"):
-        found: Any = read_json(folder / name).get("chat_template")
-        if isinstance(found, list):
-            found = "\n".join(str(item.get("template", "")) for item in found if isinstance(item, dict))
-        if found:
-            return str(found)
-    return None
+    _, found = _found(folder)
+    if isinstance(found, list):
+        found = "\n".join(str(item.get("template", "")) for item in found if isinstance(item, dict))
+    return None if found is None else str(found)
 
 
 def has_one_template(folder: Path) -> bool:
     """Whether a model's folder has one chat template, and not several by name."""
-    if (folder / "chat_template.jinja").exists():
-        return True
-    files = ("tokenizer_config.json", "chat_template.json")
-    found = next(filter(None, (read_json(folder / name).get("chat_template") for name in files)), None)
-    return isinstance(found, str)
+    return isinstance(_found(folder)[1], str)
+
+
+def _found(folder: Path) -> tuple[str, Any]:
+    """The file of a model's folder that holds its chat template, and what it holds: a text, or a list of several."""
+    file = folder / "chat_template.jinja"
+    if file.exists():
+        return file.name, _decoded(file, f"the folder {folder}")
+    for name in ("tokenizer_config.json", _OF_A_PROCESSOR):
+        if found := read_json(folder / name).get("chat_template"):
+            return name, found
+    return "", None
 
 
 def parsed_date(text: str) -> str:
@@ -119,11 +122,8 @@ def _automatic(base: ModelSpec, reference: ModelSpec | None, own: str | None) ->
 
 def _own(base: ModelSpec) -> TemplateChoice:
     """The base's own; its text goes along only where the tokenizer does not bring it by itself."""
-    folder = Path(base.path)
-    of_tokenizer = (folder / "chat_template.jinja").exists() or read_json(folder / "tokenizer_config.json").get(
-        "chat_template"
-    )
-    source = None if of_tokenizer else chat_template_text(folder)
+    file, _ = _found(Path(base.path))
+    source = chat_template_text(Path(base.path)) if file == _OF_A_PROCESSOR else None
     return TemplateChoice("chat", source, f"Chat template: the own one of {base.label!r}.")
 
 

@@ -21,7 +21,8 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'"
     " }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-_DATE_FUNCTION = "strftime_now"
+DATE_FUNCTION = "strftime_now"
+"""What a chat template calls for the date, as transformers names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class TurnPlace:
 
 def asks_for_date(source: str) -> bool:
     """Whether a chat template's text asks for the date."""
-    return _DATE_FUNCTION in source
+    return DATE_FUNCTION in source
 
 
 def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> tuple[str, tuple[TurnPlace, ...]]:
