@@ -11,6 +11,7 @@ from core.encoding_spec import EncodingSpec
 from core.errors import ExportFailed
 from core.examples import Example
 from core.models.resolving import resolve_model
+from core.models.vocabulary import ReadableIds, readable_ids, without_unreadable
 from core.scoring.planning import ScoreRequest, resolve_encoding
 from core.store import Store
 
@@ -28,7 +29,7 @@ def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: P
 
     base = resolve_model(request.base, store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
-    tokenizer = load_tokenizer(base)
+    tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
     found = store.rows(
         """
         SELECT example_id::VARCHAR, conversation FROM dataset_row JOIN example USING (example_id)
@@ -41,7 +42,7 @@ def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: P
             for example_id, conversation in islice(found, rows):
                 line = {
                     "example_id": example_id,
-                    **_encoded_fields(Example.from_json(conversation), tokenizer, encoding),
+                    **_encoded_fields(Example.from_json(conversation), tokenizer, encoding, readable),
                 }
                 file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
             file.finish()
@@ -51,8 +52,9 @@ def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: P
     return len(found) if rows is None else min(rows, len(found))
 
 
-def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec) -> dict[str, Any]:
+def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec, readable: ReadableIds) -> dict[str, Any]:
     ((encoded, rendered),) = encode_and_render([example], tokenizer, encoding, with_turns=True)
+    (encoded,) = without_unreadable([encoded], readable)
     turns = [] if encoded.turns is None else encoded.turns.tolist()
     return {
         "input_ids": encoded.input_ids.tolist(),

@@ -11,6 +11,7 @@ from core.encoding import encode_example
 from core.errors import ModelUnusable, PathRefused
 from core.examples import DatasetRow, Example, Message
 from core.exploring.unscored import unscored_sentences
+from core.inspecting import write_encoded
 from core.models.resolving import PROVENANCE, ModelSpec, resolve_model
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.store import Store
@@ -238,3 +239,20 @@ def test_a_run_that_an_earlier_version_encoded_is_scored_anew_under_its_name(
     assert store.rows("SELECT base_set, reference_set FROM run") == [
         (plan.loss_sets["base"], plan.loss_sets["reference"])
     ]
+
+
+# What `encode` writes
+
+
+def test_encode_gives_a_row_that_the_weights_cannot_read_the_reason_that_scoring_gives_it(
+    store: Store, tmp_path: Path
+) -> None:
+    base = save_model_folder(tmp_path / "base")
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["Thames"])  # the weights have no row for it
+    tokenizer.save_pretrained(base)
+    output = tmp_path / "encoded.jsonl"
+    assert write_encoded(store, ScoreRequest("rivers", str(base), ""), None, output) == 1
+    line = json.loads(output.read_text(encoding="utf-8"))
+    assert line["reason"] == "holds a token that the model's weights have no row for"
+    assert not any(line["scored"])
