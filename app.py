@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui.entrance import let_in_or_stop, show_who_is_in
-from ui.page_style import apply_page_style
+from ui.shell.entrance import require_login, show_who_is_in
+from ui.shell.page_style import apply_page_style
 
 st.set_page_config(page_title="LoBaSS Explorer", layout="wide")
 apply_page_style()
@@ -23,5 +23,5 @@ page = st.navigation(
     ],
     position="top",
 )
-show_who_is_in(let_in_or_stop())
+show_who_is_in(require_login())
 page.run()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import keep_figures
-from core.demo import DATASET
 from core.models.resolving import DEMO_BASE
+from core.workspace.demo import DATASET
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = 1_000_000

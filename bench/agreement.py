@@ -2,7 +2,7 @@
 
     python -m bench.agreement MODEL_FOLDER FILE... [--rows 6] [--max-length 1024]
 
-The Alpaca prompt, the tokens and the labels are made here a second time, without core.encoding.
+The Alpaca prompt, the tokens and the labels are made here a second time, without core.encoding.encode.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.encoding import encode_examples
-from core.encoding_spec import EncodingSpec
+from core.data.examples import DatasetRow, Example
+from core.encoding.encode import encode_examples
+from core.encoding.encoding_spec import EncodingSpec
 from core.engine.response_loss import response_losses
-from core.examples import DatasetRow, Example
 from core.importing import SourceOptions, read_examples
 
 HEAD = "Below is an instruction that describes a task{pair}. Write a response that appropriately completes the request."

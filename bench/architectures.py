@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from core.encoded import Encoded
+from core.data.encoded import Encoded
 from core.engine.loss_engine import LossEngine
 from core.models.kinds import IMAGE_TEXT_MODELS
 from core.models.reading_direction import reads_to_the_right

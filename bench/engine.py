@@ -33,13 +33,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from bench.figures import keep_figures
 from bench.peak_memory import peak_gigabytes
 from bench.shapes import Shapes, shapes_of
-from core import settings
-from core.encoded import Encoded
-from core.encoding import encode_examples
-from core.encoding_spec import EncodingSpec
-from core.engine.loss_engine import LossEngine, Ways
+from core.data import settings
+from core.data.encoded import Encoded
+from core.data.examples import DatasetRow
+from core.encoding.encode import encode_examples
+from core.encoding.encoding_spec import EncodingSpec
+from core.engine.loss_engine import EngineOptions, LossEngine
 from core.engine.matrix_products import fast_products
-from core.examples import DatasetRow
 from core.importing import SourceOptions, read_examples
 
 Losses = NDArray[np.float64]
@@ -79,13 +79,13 @@ def padded_all_logits(model: Any, rows: Sequence[Encoded]) -> Losses:
     return np.array(sums)
 
 
-def by_engine(ways: Ways) -> Callable[[Any, Sequence[Encoded]], Losses]:
+def by_engine(options: EngineOptions) -> Callable[[Any, Sequence[Encoded]], Losses]:
     """Our engine, with some of what makes it fast."""
     engines: dict[int, LossEngine] = {}
 
     def score(model: Any, rows: Sequence[Encoded]) -> Losses:
         if id(model) not in engines:
-            engines[id(model)] = LossEngine(model, ways)
+            engines[id(model)] = LossEngine(model, options)
         engine = engines[id(model)]
         sums = np.full(len(rows), np.nan)
         for batch in engine.plan([len(row.input_ids) for row in rows], settings.integer("cpu_batch_tokens")):
@@ -95,15 +95,15 @@ def by_engine(ways: Ways) -> Callable[[Any, Sequence[Encoded]], Losses]:
     return score
 
 
-_PADDED = Ways(packed=False, shared=False, tiled=False, fast_products=False)
+_PADDED = EngineOptions(packed=False, shared=False, tiled=False, fast_products=False)
 WAYS: dict[str, Callable[[Any, Sequence[Encoded]], Losses]] = {
     "one by one, labels=": one_by_one,
     "padded by 8, all logits": padded_all_logits,
     "sorted, padded, head where scored": by_engine(_PADDED),
     "packed": by_engine(replace(_PADDED, packed=True)),
     "packed, tiled head": by_engine(replace(_PADDED, packed=True, tiled=True)),
-    "packed, tiled, shared beginnings": by_engine(Ways(fast_products=False)),
-    "the engine (all that, oneDNN)": by_engine(Ways()),
+    "packed, tiled, shared beginnings": by_engine(EngineOptions(fast_products=False)),
+    "the engine (all that, oneDNN)": by_engine(EngineOptions()),
 }
 
 

@@ -23,11 +23,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from bench.figures import keep_figures
 from bench.shapes import shapes_of
-from core import settings
-from core.devices import batch_budget
-from core.encoded import Encoded
+from core.data import settings
+from core.data.encoded import Encoded
 from core.engine.loss_engine import LossEngine
 from core.engine.response_loss import measure_noise, response_losses
+from core.models.devices import batch_budget
 from core.models.resolving import DEMO_BASE
 
 DEMO = Path(__file__).resolve().parent.parent / DEMO_BASE

@@ -19,8 +19,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from bench.figures import keep_figures
 from bench.shapes import shapes_of
-from core import settings
-from core.encoded import Encoded
+from core.data import settings
+from core.data.encoded import Encoded
 from core.engine.response_loss import response_losses
 
 

@@ -21,7 +21,7 @@ import orjson
 
 from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
-from core.examples import DatasetRow
+from core.data.examples import DatasetRow
 
 _CHUNK_ROWS = 20_000
 _DOMAINS = ["chat", "code", "math", "science"]

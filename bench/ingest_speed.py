@@ -4,7 +4,7 @@
 
 DIR is a workspace of `python -m bench.make_rows`, which gets a loss set more; without it one is made for the time
 being. A job's shards, written as a worker writes them with 20,000 losses each (two seconds' worth at 10,000 a second),
-are taken in by `core.supervision.advance_job`, one call a shard, while a thread asks what pages ask, without a pause.
+are ingested by `supervisor.ingest_finished_job`, one call a shard, while a thread asks what pages ask, without a pause.
 """
 
 import argparse
@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from bench.figures import keep_figures
 from bench.make_rows import RUNS, make_workspace
+from core.data.filters import Range, RowFilter
 from core.exploring.distributions import domain_counts, flag_counts
-from core.filters import Range, RowFilter
-from core.jobs import create_job
+from core.jobs.job import create_job
 from core.selection import Amount, Selection, select_summary
-from core.spool import SHARD_SCHEMA, write_shard
 from core.store import Store
-from core.supervision import advance_job
+from core.supervision.supervisor import ingest_finished_job
+from core.system.spool import SHARD_SCHEMA, write_shard
 
 _SHARD_ROWS = 20_000
 
@@ -76,7 +76,7 @@ def _ingest(store: Store, shards: int, with_reader: bool) -> tuple[list[float], 
         part = ids.slice((number - 1) * _SHARD_ROWS, _SHARD_ROWS)
         write_shard(job.folder / "shards", f"{job.shard_prefix('base')}{number:06d}", _losses(part, number))
         began = time.perf_counter()
-        advance_job(store, job)
+        ingest_finished_job(store, job)
         taken.append(time.perf_counter() - began)
     ended.set()
     if with_reader:

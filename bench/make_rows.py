@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
-from core.errors import CurationError, NameTaken
+from core.data.errors import NameTaken, UserError
+from core.data.settings import workspace_path
 from core.selection import Amount, Selection, save_selection
-from core.settings import workspace_path
-from core.spool import SHARD_SCHEMA
 from core.store import Store
+from core.system.spool import SHARD_SCHEMA
 
 DATASET = "synthetic"
 RUNS = ("synthetic", "synthetic-second")
@@ -207,7 +207,7 @@ def main() -> int:
     workspace = workspace_path(arguments.workspace)
     try:
         seconds = make_workspace(workspace, arguments.rows, arguments.domains, arguments.seed, arguments.runs)
-    except CurationError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 1
     for step, taken in seconds.items():

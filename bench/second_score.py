@@ -27,9 +27,9 @@ from safetensors.torch import save_file
 from bench.figures import keep_figures
 from bench.make_rows import DATASET, make_workspace
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
-from core.spool import SHARD_SCHEMA
 from core.store import Store
-from core.supervision import save_run
+from core.supervision.supervisor import save_run
+from core.system.spool import SHARD_SCHEMA
 from tests.tiny_models import save_model_folder
 
 
@@ -54,7 +54,7 @@ def measure(rows: int, rounds: int = 3, weights_megabytes: int = 0) -> dict[str,
             seconds.append(taken)
             cpu_seconds.append(_children_seconds() - used)
             assert not any(json.loads(answer)["computed"].values()), answer
-            imports.append(_run([sys.executable, "-c", "import core.__main__"])[0])
+            imports.append(_run([sys.executable, "-c", "import core.cli.commands"])[0])
     return {
         "rows": rows,
         "weights_megabytes": weights_megabytes,

@@ -29,11 +29,11 @@ from bench.make_rows import DATASET, make_workspace
 from bench.people import LONGEST_SECONDS, Person, Seen
 from bench.people_by_protocol import ProtocolPerson
 from bench.people_in_browsers import BrowserPerson
-from core.jobs import Job
+from core.jobs.job import Job
 from core.models.resolving import DEMO_BASE
 from core.scoring.planning import ScoreRequest
 from core.store import Store
-from core.supervision import begin_scoring
+from core.supervision.supervisor import begin_scoring
 from tests.browser.dashboard import CHROMIUM, FLAGS, ROOT, Dashboard
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for

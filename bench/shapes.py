@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from core.encoded import Encoded
+from core.data.encoded import Encoded
 from core.engine.packing import Segment, pack_rows, plan_packs
 
 

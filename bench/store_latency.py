@@ -21,10 +21,10 @@ from pathlib import Path
 
 from bench.figures import keep_figures
 from bench.make_rows import make_workspace
+from core.data.filters import Range, RowFilter
 from core.exploring.browsing import examples_page
 from core.exploring.distributions import histogram
 from core.exploring.length_bias import length_bias
-from core.filters import Range, RowFilter
 from core.selection import Amount, ScoredRun, Selection, near_the_cut, scored_run, select_summary
 from core.store import Store
 

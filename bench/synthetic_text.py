@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from core.examples import DatasetRow, Example, Message, Rejected
+from core.data.examples import DatasetRow, Example, Message, Rejected
 
 EXACT_SHARE, NEAR_SHARE, REJECTED_SHARE = 0.02, 0.01, 0.0005
 _LONGEST = 480  # words

@@ -6,7 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.errors import CurationError
+from core.data.errors import UserError
+from core.data.filters import RowFilter
+from core.data.scores import FLAGS, Score
 from core.exploring.browsing import example
 from core.exploring.compared_runs import ComparedRun, cautions, compared_run, noise_caution, runs_beside, what_differs
 from core.exploring.loss_plane import POINTS_LIMIT
@@ -19,23 +21,21 @@ from core.exploring.run_comparison import (
     score_plane,
     score_points,
 )
-from core.filters import RowFilter
-from core.scores import FLAGS, Score
 from core.store import Store
-from ui.chart_frame import show_chart
 from ui.charts import DOMAINS_DRAWN, domain_colours
-from ui.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
-from ui.comparison_tables import (
+from ui.charts.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
+from ui.compare.comparison_tables import (
     say_overlap_at_the_papers_shares,
     show_both_scores,
     show_correlations,
     show_movers_table,
 )
-from ui.filter_bar import FLAG_HELP
+from ui.kit.chart_frame import show_chart
+from ui.kit.filter_bar import FLAG_HELP
+from ui.kit.tables import ALL_DOMAINS
+from ui.kit.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
 from ui.plain_text import escaped
-from ui.session import Session, open_session
-from ui.tables import ALL_DOMAINS
-from ui.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
+from ui.shell.session import Session, open_session
 
 MOVERS = (10, 25, 50, 100)
 VIEWS = ("Agreement", "Top rows", "Movers")
@@ -256,5 +256,5 @@ def show_movers(view: View) -> None:
 
 try:
     compare()
-except CurationError as error:
+except UserError as error:
     show_error(error)

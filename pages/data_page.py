@@ -6,24 +6,24 @@ from typing import Any
 
 import streamlit as st
 
-from core import settings
-from core.errors import CurationError, SourceUnreadable
-from core.import_batch import OF_ONE_FILE, origin_text
+from core.data import settings
+from core.data.errors import SourceUnreadable, UserError
 from core.importing import DataFile, ImportReport, SourceOptions, files_at, import_file
 from core.importing.hub import hub_name
 from core.importing.sources import hub_files
-from core.paths import allowed_path
-from core.status import dataset_overview
-from ui.access import may_run
-from ui.dataset_view import show_dataset
-from ui.demo_view import offer_demo, show_demo_result
-from ui.guide import show_guide
-from ui.import_report import keep_import_report, show_last_import
-from ui.job_view import show_active_jobs, show_last_failure
-from ui.session import Session, open_session, remember, remembered
-from ui.source_form import FileGroup, files_alike, show_preview, source_form
-from ui.staged_files import remove_staged, staged_upload, unpacking_folder
-from ui.widgets import show_error
+from core.system.paths import allowed_path
+from core.workspace.import_batch import OF_ONE_FILE, origin_text
+from core.workspace.status import dataset_overview
+from ui.data.dataset_view import show_dataset
+from ui.data.demo_view import offer_demo, show_demo_result
+from ui.data.import_report import keep_import_report, show_last_import
+from ui.data.source_form import FileGroup, files_alike, show_preview, source_form
+from ui.kit.guide import show_guide
+from ui.kit.job_view import show_active_jobs, show_last_failure
+from ui.kit.widgets import show_error
+from ui.shell.access import may_run
+from ui.shell.session import Session, open_session, remember, remembered
+from ui.shell.staged_files import remove_staged, staged_upload, unpacking_folder
 
 _UPLOAD, _PATH, _HUB = "Upload", "Path on this server", "Hugging Face Hub"
 
@@ -57,7 +57,7 @@ def _show_ways_to_begin(session: Session, datasets: list[dict[str, Any]]) -> Non
 def _import_section(session: Session, datasets: list[dict[str, Any]]) -> None:
     try:
         chosen, refused = _chosen_files(session)
-    except CurationError as error:
+    except UserError as error:
         show_error(error)
         return
     groups, unreadable = files_alike(chosen)
@@ -93,7 +93,7 @@ def _round() -> int:
     return int(remembered("import_round", 0))
 
 
-def _chosen_files(session: Session) -> tuple[list[DataFile], list[CurationError]]:
+def _chosen_files(session: Session) -> tuple[list[DataFile], list[UserError]]:
     """The files to import, and why some that were chosen cannot be."""
     where = st.segmented_control(
         "Where the file is", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place",
@@ -125,7 +125,7 @@ def _chosen_files(session: Session) -> tuple[list[DataFile], list[CurationError]
         help="Every record becomes a row, or is left out with a reason that is counted and shown.",
     )
     files: list[DataFile] = []
-    refused: list[CurationError] = []
+    refused: list[UserError] = []
     for upload in uploads or []:
         try:
             files += _files_at(session, staged_upload(session.workspace, upload), upload.name)
@@ -175,7 +175,7 @@ def _hub_files() -> list[DataFile]:
 def _import(session: Session, dataset: str, files: list[tuple[DataFile, SourceOptions]]) -> None:
     """Import the files, each by itself: one that cannot be used keeps no other from being imported."""
     reports: list[ImportReport] = []
-    problems: list[CurationError] = []
+    problems: list[UserError] = []
     with st.spinner("Importing"):
         for file, options in files:
             try:
@@ -183,7 +183,7 @@ def _import(session: Session, dataset: str, files: list[tuple[DataFile, SourceOp
                 remove_staged(session.workspace, [file.path])
             except OF_ONE_FILE as error:
                 problems.append(error)
-            except CurationError as error:
+            except UserError as error:
                 problems.append(error)
                 break
     if not reports:

@@ -5,24 +5,24 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from core.errors import CurationError
+from core.data.errors import UserError
+from core.data.filters import RowFilter
+from core.data.scores import Score
 from core.exploring.distributions import domain_counts
-from core.filters import RowFilter
-from core.scores import Score
 from ui.charts import DOMAINS_DRAWN, domain_colours
-from ui.distribution_view import show_distribution
-from ui.filter_bar import show_chips, show_filter_bar, show_no_rows
-from ui.filter_state import chosen_filter
-from ui.guide import show_guide
-from ui.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
-from ui.near_duplicates_view import show_near_duplicates
+from ui.explore.distribution_view import show_distribution
+from ui.explore.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
+from ui.explore.near_duplicates_view import show_near_duplicates
+from ui.explore.row_dialog import open_row, take_step
+from ui.explore.rows_table import show_rows
+from ui.explore.trust_view import show_trust
+from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
+from ui.kit.filter_state import chosen_filter
+from ui.kit.guide import show_guide
+from ui.kit.widgets import run_picker, score_picker, show_error
 from ui.plain_text import escaped
-from ui.recipe_filters import put_filter_into_form
-from ui.row_dialog import open_row, take_step
-from ui.rows_table import show_rows
-from ui.session import Session, open_session
-from ui.trust_view import show_trust
-from ui.widgets import run_picker, score_picker, show_error
+from ui.select.recipe_filters import put_filter_into_form
+from ui.shell.session import Session, open_session
 
 _DOMAINS_SAID = 6
 
@@ -123,5 +123,5 @@ def show_overview(view: LinkedView) -> None:
 
 try:
     explore()
-except CurationError as error:
+except UserError as error:
     show_error(error)

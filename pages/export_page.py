@@ -4,18 +4,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import CurationError
+from core.data.errors import UserError
 from core.exporting import FORMATS, ExportReport, export_rows, export_selection, exports_folder
-from core.paths import file_stem
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
-from ui.access import may_run
-from ui.bundle_form import bundle_form
-from ui.controls_form import controls_form
-from ui.export_report import PREVIEW_ROWS, show_files, show_records
-from ui.guide import show_guide
+from core.system.paths import file_stem
+from ui.export.bundle_form import bundle_form
+from ui.export.controls_form import controls_form
+from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
+from ui.kit.guide import show_guide
+from ui.kit.widgets import link_to_page, show_error
 from ui.plain_text import escaped
-from ui.session import Session, open_session, remember, remembered
-from ui.widgets import link_to_page, show_error
+from ui.shell.access import may_run
+from ui.shell.session import Session, open_session, remember, remembered
 
 FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
@@ -126,5 +126,5 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
 
 try:
     export()
-except CurationError as error:
+except UserError as error:
     show_error(error)

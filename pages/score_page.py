@@ -6,23 +6,23 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.devices import DEVICES, DTYPES
-from core.errors import CurationError
-from core.jobs import all_jobs
+from core.data.errors import UserError
+from core.data.settings import integer
+from core.encoding.template_choice import AUTO, CHOICES, check_allowed_template
+from core.encoding.templates import REPLIES
+from core.jobs.job import all_jobs
+from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
 from core.scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
-from core.settings import integer
-from core.status import dataset_overview, run_overview
-from core.supervision import begin_scoring, begin_training
-from core.template_choice import AUTO, CHOICES, check_allowed_template
-from core.templates import REPLIES
-from ui.access import may_run
-from ui.estimate_view import begin_estimate, show_estimate
-from ui.guide import show_guide
-from ui.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
-from ui.session import Session, forget, open_session, remember, remembered
-from ui.tables import COUNT
-from ui.widgets import link_to_page, show_error
+from core.supervision.supervisor import begin_scoring, begin_training
+from core.workspace.status import dataset_overview, run_overview
+from ui.kit.guide import show_guide
+from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
+from ui.kit.tables import COUNT
+from ui.kit.widgets import link_to_page, show_error
+from ui.score.estimate_view import begin_estimate, show_estimate
+from ui.shell.access import may_run
+from ui.shell.session import Session, forget, open_session, remember, remembered
 
 _EXISTING, _TRAIN = "An existing model", "Train one here"
 _TEMPLATE_HELP = (
@@ -174,7 +174,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
         check_allowed_template(request.template, session.workspace)
         with st.spinner("Reading the base model"):
             job = begin_training(session.store, request)
-    except CurationError as error:
+    except UserError as error:
         show_error(error)
         return
     if job:
@@ -191,7 +191,7 @@ def _rate(text: str) -> float | None:
     try:
         return float(text) if text.strip() else None
     except ValueError:
-        raise CurationError(f"The learning rate {text!r} is not a number. Write it like 2e-4.") from None
+        raise UserError(f"The learning rate {text!r} is not a number. Write it like 2e-4.") from None
 
 
 # Scoring
@@ -234,7 +234,7 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
                 begin_estimate(session, request)
         if is_start:
             _start(session, request)
-    except CurationError as error:
+    except UserError as error:
         show_error(error)
         return
     show_estimate(session, request)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.errors import CurationError
+from core.data.errors import UserError
 from core.selection import (
     ScoredRun,
     Selection,
@@ -17,18 +17,18 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
-from ui.access import may_run
-from ui.amount_form import Readout
-from ui.entrance import let_in_or_stop
-from ui.guide import show_guide
-from ui.hand_picks import show_hand_picks
+from ui.kit.guide import show_guide
+from ui.kit.hand_picks import show_hand_picks
+from ui.kit.widgets import link_to_page, run_picker, show_error
 from ui.plain_text import escaped
-from ui.recipe_form import put_into_form, recipe_form
-from ui.saved_selections import chosen_name, show_saved_selections
-from ui.selection_comparison import show_comparison
-from ui.selection_views import show_cut, show_distribution, show_domains
-from ui.session import Session, open_session
-from ui.widgets import link_to_page, run_picker, show_error
+from ui.select.amount_form import Readout
+from ui.select.recipe_form import put_into_form, recipe_form
+from ui.select.saved_selections import chosen_name, show_saved_selections
+from ui.select.selection_comparison import show_comparison
+from ui.select.selection_views import show_cut, show_distribution, show_domains
+from ui.shell.access import may_run
+from ui.shell.entrance import require_login
+from ui.shell.session import Session, open_session
 
 TABS = ("Choose", "Saved selections")
 # What is kept stays in sight while the controls beside it scroll.
@@ -72,7 +72,7 @@ def show_choice(session: Session) -> None:
 @st.fragment
 def show_recipe(session: Session, name: str) -> None:
     """The recipe for a run, and what comes of it; a fragment, so that a slider that moves draws only this anew."""
-    let_in_or_stop()
+    require_login()
     try:
         run = scored_run(session.store, name)
         controls, beside = st.columns([5, 3], gap="large")
@@ -81,7 +81,7 @@ def show_recipe(session: Session, name: str) -> None:
         kept = beside.container(key="kept", border=True)
         try:
             summary = select_summary(session.store, selection, run)
-        except CurationError as error:
+        except UserError as error:
             with kept:
                 show_error(error)
             return
@@ -90,7 +90,7 @@ def show_recipe(session: Session, name: str) -> None:
             show_totals(summary)
             save_form(session.store, selection, summary)
         show_views(session, run, selection, summary)
-    except CurationError as error:
+    except UserError as error:
         show_error(error)
 
 
@@ -156,7 +156,7 @@ def load(store: Store, name: str) -> None:
     """Callback of the buttons: the controls are set before they are drawn."""
     try:
         put_into_form(store, saved_selection(store, name))
-    except CurationError as error:
+    except UserError as error:
         st.session_state["load_failure"] = error
     st.session_state["tab"] = TABS[0]
 
@@ -175,7 +175,7 @@ def save_form(store: Store, selection: Selection, summary: Summary) -> None:
     if pressed:
         try:
             save_selection(store, name, selection, replace, summary)
-        except CurationError as error:
+        except UserError as error:
             show_error(error)
             return
         # Saved names stand above, drawn before this one was there.
@@ -188,5 +188,5 @@ def save_form(store: Store, selection: Selection, summary: Summary) -> None:
 
 try:
     select()
-except CurationError as error:
+except UserError as error:
     show_error(error)

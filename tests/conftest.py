@@ -17,16 +17,16 @@ LONGEST = (
     "tests/test_demo.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
-    "tests/core/test_interruptions.py",
-    "tests/core/test_adapters.py",
-    "tests/core/test_scoring_worker.py",
-    "tests/core/test_beside_a_job.py",
+    "tests/core/supervision/test_interruptions.py",
+    "tests/core/models/test_adapters.py",
+    "tests/core/scoring/test_scoring_worker.py",
+    "tests/core/workspace/test_beside_a_job.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",
-    "tests/core/test_command_line.py",
-    "tests/core/test_hostile_models.py",
+    "tests/core/cli/test_command_line.py",
+    "tests/core/models/test_hostile_models.py",
     "tests/browser/test_page_weight.py",
-    "tests/core/test_bundle_loaders.py",
+    "tests/core/exporting/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
     "tests/browser/test_brushed_chart.py",
     "tests/browser/test_login.py",
@@ -80,7 +80,7 @@ def allowed_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def page_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A workspace that a page under test opens as its own; given back at the end."""
-    from ui.session import close_sessions  # here, so that the core's tests do not import Streamlit
+    from ui.shell.session import close_sessions  # here, so that the core's tests do not import Streamlit
 
     monkeypatch.setenv("LOBASS_WORKSPACE", str(tmp_path / "workspace"))
     yield tmp_path / "workspace"

@@ -22,13 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.jobs import Job, all_jobs
+from core.jobs.job import Job, all_jobs
+from core.maintenance.checking import check_workspace
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
-from core.spool import read_shard
 from core.store import Store
-from core.supervision import advance
-from core.upkeep.checking import check_workspace
+from core.supervision.supervisor import ingest_finished_jobs
+from core.system.spool import read_shard
 from tests import command_line
 from tests.tiny_models import save_model_folder
 from tests.waiting import wait_for
@@ -84,7 +84,7 @@ class Soak:
         VICTIMS[victim](self)
         self.tally.kills[victim] += 1
         with self._open() as store:
-            advance(store)
+            ingest_finished_jobs(store)
             self._assert_whole(store)
 
     # Victims

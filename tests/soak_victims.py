@@ -8,11 +8,11 @@ from itertools import count
 from pathlib import Path
 
 from core.exporting import export_bundle, export_selection
+from core.maintenance.backups import back_up
 from core.scoring.planning import ScoreRequest
 from core.selection import saved_selection
 from core.store import Store
-from core.supervision import Supervisor, begin_scoring
-from core.upkeep.backups import back_up
+from core.supervision.supervisor import Supervisor, begin_scoring
 
 EXPORTS = ("kept.jsonl", "kept.csv.gz", "kept.zip", "kept")
 

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from core import demo
+from core.workspace import demo
 from tests import command_line
 
 DOMAINS = ("chat", "code", "math")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from core.__main__ import app
-from core.settings import SETTINGS
+from core.cli.commands import app
+from core.data.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,8 +101,8 @@ def test_requirements_are_pinned_exactly_and_imported() -> None:
 def test_the_dashboard_starts_without_torch() -> None:
     """Importing torch takes seconds: the first page must not wait for it."""
     program = (
-        "import sys, ui.serve, ui.session, ui.charts, ui.widgets, ui.job_view, ui.recipe_form, core.exporting\n"
-        "import ui.row_dialog, ui.guide, ui.near_duplicates_view\n"
+        "import sys, ui.serve, ui.shell.session, ui.charts, ui.kit.widgets, ui.kit.job_view, core.exporting\n"
+        "import ui.select.recipe_form, ui.explore.row_dialog, ui.kit.guide, ui.explore.near_duplicates_view\n"
         "sys.exit(', '.join({'torch', 'transformers', 'peft'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from core.encoding import Encoded
+from core.encoding.encode import Encoded
 
 _LAYERS: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]}
 

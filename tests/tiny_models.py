@@ -26,8 +26,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from core.encoding_spec import EncodingSpec
-from core.examples import Example, Message
+from core.data.examples import Example, Message
+from core.encoding.encoding_spec import EncodingSpec
 
 BOS, EOS, PAD, TURN_START, TURN_END = "<s>", "</s>", "<pad>", "<|turn|>", "<|end|>"
 

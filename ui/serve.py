@@ -8,10 +8,10 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap, cli
 
-from core import settings
-from core.errors import ServerOpen, SettingInvalid
-from ui.closed_server import check_closed
-from ui.import_ahead import import_ahead
+from core.data import settings
+from core.data.errors import ServerOpen, SettingInvalid
+from ui.shell.closed_server import check_closed
+from ui.shell.import_ahead import import_ahead
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
 

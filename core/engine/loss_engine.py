@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from core.encoded import Encoded
-from core.engine.matrix_products import fast_products
-from core.engine.model_parts import (
+from ..data.encoded import Encoded
+from ..data.errors import ModelUnusable
+from .matrix_products import fast_products
+from .model_parts import (
     awaits_tokens,
     check_windows,
     head_logits,
@@ -28,10 +29,9 @@ from core.engine.model_parts import (
     scored_positions,
     trunk_states,
 )
-from core.engine.pack_tensors import PackTensors
-from core.engine.packed_attention import PackingUnsupported, has_blocks, has_varlen, packed_attention
-from core.engine.packing import Batch, pack_rows, plan_batches, plan_packs
-from core.errors import ModelUnusable
+from .pack_tensors import PackTensors
+from .packed_attention import PackingUnsupported, has_blocks, has_varlen, packed_attention
+from .packing import Batch, pack_rows, plan_batches, plan_packs
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _LONGEST_PROBE = 4096
@@ -40,7 +40,7 @@ _NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, Ind
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class EngineOptions:
     """What the engine may do to be fast, where the model agrees. Tests and benchmarks take things away."""
 
     packed: bool = True
@@ -53,30 +53,32 @@ class Ways:
 class LossEngine:
     """A loaded causal language model, and the fastest way of running it that gives the model's own losses."""
 
-    def __init__(self, model: torch.nn.Module, ways: Ways = Ways(), without_adapter: bool = False) -> None:
+    def __init__(
+        self, model: torch.nn.Module, options: EngineOptions = EngineOptions(), without_adapter: bool = False
+    ) -> None:
         """`without_adapter`: compute what the base under the model's adapter gives, by the same weights.
 
         Raises `ModelUnusable` if the model leaves a GPU no memory for a few tokens.
         """
-        self._model, self._ways, self._without_adapter = model, ways, without_adapter
+        self._model, self._options, self._without_adapter = model, options, without_adapter
         self._causal: Any = getattr(model, "get_base_model", lambda: model)()
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         torch.set_float32_matmul_precision("highest")  # a container's environment may have asked for less
-        self._varlen = ways.varlen and has_varlen(self._device, self._dtype)
-        self._blocks = ways.fast_products and has_blocks(self._device, self._dtype)
+        self._varlen = options.varlen and has_varlen(self._device, self._dtype)
+        self._blocks = options.fast_products and has_blocks(self._device, self._dtype)
         self._why_no_varlen = ""
         try:
             with self._side():
-                self._try_ways()
+                self._try_options()
         except torch.cuda.OutOfMemoryError as error:
             raise ModelUnusable("GPU memory ran out on the model's first few tokens. Free the GPU first.") from error
 
-    def _try_ways(self) -> None:
+    def _try_options(self) -> None:
         """Find out which of the ways the model agrees with."""
         self.splits = self._split_agrees()
         self._length_limit = length_limit(self._causal) if self.splits else None
-        self._head = plain_head(self._causal) if self.splits and self._ways.tiled else None
+        self._head = plain_head(self._causal) if self.splits and self._options.tiled else None
         self.packs, self._why_padded = self._packing_agrees()
         if self._varlen and not self.packs:  # the other form of attention
             self._varlen, self._why_no_varlen = False, self._why_padded
@@ -91,7 +93,7 @@ class LossEngine:
         """The rows' pack, where they are computed in one, in memory that a GPU copies from by itself."""
         if not self.packs or any(self._is_alone(len(row.input_ids)) for row in rows):
             return None
-        tensors = PackTensors.of(pack_rows(rows, self._ways.shared), self._varlen, self._blocks)
+        tensors = PackTensors.of(pack_rows(rows, self._options.shared), self._varlen, self._blocks)
         return tensors.moved(torch.Tensor.pin_memory) if self._device.type == "cuda" else tensors
 
     @contextmanager
@@ -145,7 +147,7 @@ class LossEngine:
 
     def _losses(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Of every scored token, in order of rows: its row and its loss [nats]."""
-        products = fast_products(self._device, self._dtype) if self._ways.fast_products else nullcontext()
+        products = fast_products(self._device, self._dtype) if self._options.fast_products else nullcontext()
         with self._side(), products:
             alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
             if alone:
@@ -225,7 +227,7 @@ class LossEngine:
         """
         if not self.splits:
             return False, "trunk and head do not come apart"
-        if not self._ways.packed:
+        if not self._options.packed:
             return False, "not asked for"
         rows = self._probe_rows()
         pack = PackTensors.of(pack_rows(rows), self._varlen, self._blocks).moved(lambda part: part.to(self._device))

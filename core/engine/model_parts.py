@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.encoded import Encoded
-from core.engine.matrix_products import has_wide_products
-from core.engine.packed_attention import PackingUnsupported
-from core.engine.tiled_head import Head
+from ..data.encoded import Encoded
+from .matrix_products import has_wide_products
+from .packed_attention import PackingUnsupported
+from .tiled_head import Head
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
 """Rotary embeddings that are chosen by the longest position in a batch."""

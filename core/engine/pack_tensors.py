@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.engine.packed_attention import PackedPlaces
-from core.engine.packing import Pack
+from .packed_attention import PackedPlaces
+from .packing import Pack
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, PreTrainedModel
 
-from core.engine.packing import Pack, Segment, side_by_side
+from .packing import Pack, Segment, side_by_side
 
 NAME = "lobass_packed"
 _BLOCK_QUERIES = 128

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.encoded import Encoded
+from ..data.encoded import Encoded
 
 _LEAST_SHARED = 16
 """A shorter beginning is not looked for: what it saves is less than what looking back at it costs [tokens]."""

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.encoded import Encoded
-from core.engine.loss_engine import LossEngine
-from core.engine.pack_tensors import PackTensors
-from core.errors import ModelUnusable
+from ..data.encoded import Encoded
+from ..data.errors import ModelUnusable
+from .loss_engine import LossEngine
+from .pack_tensors import PackTensors
 
 NOISE_ROWS = 8
 """Rows that each model computes twice, together and alone, to measure its noise."""

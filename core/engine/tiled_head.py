@@ -43,7 +43,7 @@ class Head:
         if not len(targets):
             return torch.zeros(0, device=states.device)
         if _on_gpu(states):
-            positions, losses = _GPU_TILE_POSITIONS, self._losses_unseen
+            positions, losses = _GPU_TILE_POSITIONS, self._losses_no_sync
         else:
             positions, losses = _TILE_POSITIONS, self._losses
         parts = [
@@ -75,7 +75,7 @@ class Head:
             total = torch.logaddexp(total, logits.logsumexp(1))
         return total - picked.logits
 
-    def _losses_unseen(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _losses_no_sync(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Without a look at any value on the way."""
         total = torch.full(targets.shape, -torch.inf, dtype=torch.float64, device=states.device)
         picked = torch.zeros(targets.shape, device=states.device)

@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from core.errors import NotFound, SelectionInvalid
-from core.examples import Example
-from core.filters import Query, RowFilter
-from core.reader import Reader
-from core.scores import FLAGS, SCORES
-from core.snippets import beginnings
+from ..data.errors import NotFound, SelectionInvalid
+from ..data.examples import Example
+from ..data.filters import Query, RowFilter
+from ..data.reader import Reader
+from ..data.scores import FLAGS, SCORES
+from ..data.snippets import snippet_ctes
 
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
 _DUPLICATES_SHOWN = 20
@@ -48,7 +48,7 @@ def examples_page(
             SELECT rowid AS place FROM {table} WHERE {condition} ORDER BY {order} LIMIT {page_size:d} OFFSET {offset:d}
         ),
         shown AS MATERIALIZED (SELECT * FROM {table} WHERE rowid IN (SELECT place FROM shown_place)),
-        {beginnings("shown")}
+        {snippet_ctes("shown")}
         SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags, prompt, response
         FROM shown JOIN beginning USING (example_id) ORDER BY {order}
         """,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from core.reader import Reader
+from ..data.reader import Reader
 
 _UNKNOWN = "not recorded"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.exploring.distributions import Histogram, scored_rows, with_shares
+from .distributions import Histogram, scored_rows, with_shares
 
 Values = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.errors import SelectionInvalid
-from core.filters import Query, RowFilter, check_column
-from core.reader import Reader
-from core.scores import FLAGS, QUALITY_FLAGS, SCORES
+from ..data.errors import SelectionInvalid
+from ..data.filters import Query, RowFilter, check_column
+from ..data.reader import Reader
+from ..data.scores import FLAGS, QUALITY_FLAGS, SCORES
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
@@ -127,7 +127,7 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     """One row a domain and first one over all of them (`overall` true, domain empty).
 
     Columns: rows, scored (rows with a value), no_score, mean, ratio_of_means, median, q25, q75, min, max,
-    share_negative (of the scored), share_quality_flag (of all rows, by any of `core.scores.QUALITY_FLAGS`), tokens.
+    share_negative (of the scored), share_quality_flag (of all rows, by any of `QUALITY_FLAGS`), tokens.
     `mean` is over rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability
     1 - sum of reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
     """
@@ -180,7 +180,7 @@ def domain_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFr
 
 
 def flag_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
-    """Rows that carry each flag: domain, and one column a flag of `core.scores.FLAGS`."""
+    """Rows that carry each flag: domain, and one column a flag of `core.data.scores.FLAGS`."""
     condition, values = row_filter.where()
     counts = ", ".join(f"count_if({flag}) AS {flag}" for flag in FLAGS)
     return store.frame(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.exploring.distributions import chosen_rows, robust_bounds
-from core.exploring.rank_correlation import rank_correlations
-from core.filters import RowFilter
-from core.reader import Reader
-from core.scores import SCORES, score_named
+from ..data.filters import RowFilter
+from ..data.reader import Reader
+from ..data.scores import SCORES, score_named
+from .distributions import chosen_rows, robust_bounds
+from .rank_correlation import rank_correlations
 
 LENGTH_SCORES = ("implicit_reward", "loss_difference", "learnability")
 """The gain as a sum, as a mean over tokens, and as a share of the base loss."""

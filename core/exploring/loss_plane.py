@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.filters import RowFilter
-from core.reader import Reader
+from ..data.filters import RowFilter
+from ..data.reader import Reader
 
 POINTS_LIMIT = 3_000
 """Up to this many rows a plane is drawn as points, above it as a density."""

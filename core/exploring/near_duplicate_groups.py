@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from core.errors import NotFound, SelectionInvalid
-from core.examples import Example
-from core.near_duplicates.similarity import compared_text, jaccard, shingle_sets
-from core.reader import Reader
-from core.scores import score_named
-from core.snippets import beginning
+from ..data.errors import NotFound, SelectionInvalid
+from ..data.examples import Example
+from ..data.reader import Reader
+from ..data.scores import score_named
+from ..data.snippets import beginning
+from ..near_duplicates.similarity import compared_text, jaccard, shingle_sets
 
 GROUP_ORDERS = {
     "rows": "Most rows first",

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from core.errors import SelectionInvalid
-from core.exploring.run_comparison import RunPair
-from core.reader import Reader
-from core.snippets import snippet
+from ..data.errors import SelectionInvalid
+from ..data.reader import Reader
+from ..data.snippets import snippet
+from .run_comparison import RunPair
 
 _UNIT = 100_000
 """Shares are counted in whole parts of this many, so that no row falls to the wrong side of a cut by rounding."""

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.filters import Query
-from core.reader import Reader
+from ..data.filters import Query
+from ..data.reader import Reader
 
 Values = NDArray[Any]
 Ranks = NDArray[np.float64]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.exploring.distributions import Bounds, robust_bounds
-from core.exploring.rank_correlation import rank_correlations
-from core.filters import EVERYTHING, Query, RowFilter
-from core.reader import Reader
-from core.scores import score_named
+from ..data.filters import EVERYTHING, Query, RowFilter
+from ..data.reader import Reader
+from ..data.scores import score_named
+from .distributions import Bounds, robust_bounds
+from .rank_correlation import rank_correlations
 
 _SCORES = ("first_score", "second_score")
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from core.filters import RowFilter
-from core.reader import Reader
-from core.scores import FLAGS
+from ..data.filters import RowFilter
+from ..data.reader import Reader
+from ..data.scores import FLAGS
 
 
 def flag_effects(

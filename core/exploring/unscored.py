@@ -1,6 +1,6 @@
 """What of a run was not scored, in sentences with counts: rows without a score, and replies cut by the template."""
 
-from core.reader import Reader
+from ..data.reader import Reader
 
 
 def unscored_sentences(store: Reader, table: str) -> list[str]:

@@ -4,10 +4,10 @@ exporter -> one file; bundles -> a trainer's data, config and command (preflight
 controls -> what a selection has to beat, at an equal token budget
 """
 
-from core.exporting.bundle_plan import REASONS
-from core.exporting.bundle_readme import finding_line
-from core.exporting.bundles import BundleReport, bundle_records, export_bundle
-from core.exporting.controls import (
+from .bundle_plan import REASONS
+from .bundle_readme import finding_line
+from .bundles import BundleReport, bundle_records, export_bundle
+from .controls import (
     CONTROLS,
     DEFAULT_SEEDS,
     ControlsReport,
@@ -15,11 +15,11 @@ from core.exporting.controls import (
     controls_folder,
     export_controls,
 )
-from core.exporting.exporter import ExportReport, export_rows, export_selection, exports_folder
-from core.exporting.manifest import selection_from_manifest
-from core.exporting.preflight import Preflight, preflight
-from core.exporting.trainers import DEFAULT_TRAINER, TRAINERS
-from core.exporting.writing import FORMATS, format_for
+from .exporter import ExportReport, export_rows, export_selection, exports_folder
+from .manifest import selection_from_manifest
+from .preflight import Preflight, preflight
+from .trainers import DEFAULT_TRAINER, TRAINERS
+from .writing import FORMATS, format_for
 
 __all__ = [
     "CONTROLS",

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from core.errors import TemplateFailed
-from core.examples import Example
-from core.exporting.message_form import USUAL_FORM
-from core.template_turns import TurnForm, tool_descriptions
+from ..data.errors import TemplateFailed
+from ..data.examples import Example
+from ..encoding.template_turns import TurnForm, tool_descriptions
+from .message_form import USUAL_FORM
 
 
 @dataclass(frozen=True, slots=True)

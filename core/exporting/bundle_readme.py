@@ -2,9 +2,9 @@
 
 from textwrap import fill
 
-from core.exporting.preflight import Finding, Preflight
-from core.exporting.trainer_configs import DATA_FILE
-from core.exporting.trainers import trainer_named
+from .preflight import Finding, Preflight
+from .trainer_configs import DATA_FILE
+from .trainers import trainer_named
 
 _TEMPLATES = {
     "chat": "the model's own chat template",

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from core.durable_file import DurableFile
-from core.errors import ExportFailed
-from core.examples import Example
-from core.exporting.bundle_plan import Shape, with_last_reply_alone
-from core.exporting.bundle_readme import readme
-from core.exporting.exporter import check_destination, check_folder, json_file, kept_records, publish
-from core.exporting.manifest import manifest, manifest_path
-from core.exporting.preflight import Preflight, judge, preflight
-from core.exporting.record_text import on_one_line
-from core.exporting.score_text import row_scores
-from core.exporting.trainer_configs import DATA_FILE
-from core.exporting.trainers import trainer_named
-from core.paths import file_stem, named_path
-from core.selection import Selection, select_summary
-from core.spool import sync_folder
-from core.store import Store
+from ..data.errors import ExportFailed
+from ..data.examples import Example
+from ..selection import Selection, select_summary
+from ..store import Store
+from ..system.durable_file import DurableFile
+from ..system.paths import file_stem, named_path
+from ..system.spool import sync_folder
+from .bundle_plan import Shape, with_last_reply_alone
+from .bundle_readme import readme
+from .exporter import check_destination, check_folder, json_file, kept_records, publish
+from .manifest import manifest, manifest_path
+from .preflight import Preflight, judge, preflight
+from .record_text import on_one_line
+from .score_text import row_scores
+from .trainer_configs import DATA_FILE
+from .trainers import trainer_named
 
 SCORES_FILE = "scores.jsonl"
 """Scores of the rows, by line of the data: beside it, because loaders stumble over columns they do not know."""

@@ -1,14 +1,14 @@
-"""Jinja templates that go into bundles: Alpaca's, the plain one and ChatML as `core.rendering` writes them, and a chat
+"""Jinja templates that go into bundles: Alpaca's, the plain one and ChatML as `rendering` writes them, and a chat
 template with the run's date in it.
 
-A test holds their text to `core.rendering.render`. `{% generation %}` marks what TRL trains on; axolotl's reader of
+A test holds their text to `rendering.render`. `{% generation %}` marks what TRL trains on; axolotl's reader of
 templates does not know it and finds the replies itself.
 """
 
 import re
 from datetime import date
 
-from core.templates import ALPACA_HEAD, ALPACA_PAIRED, CHATML, asks_for_date
+from ..encoding.templates import ALPACA_HEAD, ALPACA_PAIRED, CHATML, asks_for_date
 
 FILE_NAME = "chat_template.jinja"
 

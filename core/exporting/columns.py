@@ -6,11 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import ExportFailed
-from core.exporting.kept_chunks import FIRST_ROWS, KeptRows
-from core.exporting.plain_records import PlainRecords, Shape, shape_of
-from core.exporting.record_text import FieldText, fits_double, fits_integer, name_taken, record_fields
-from core.exporting.score_text import SCORE_COLUMNS
+from ..data.errors import ExportFailed
+from .kept_chunks import FIRST_ROWS, SelectedRows
+from .plain_records import PlainRecords, Shape, shape_of
+from .record_text import FieldText, fits_double, fits_integer, name_taken, record_fields
+from .score_text import SCORE_COLUMNS
 
 
 class UnseenField(ExportFailed):
@@ -78,14 +78,14 @@ class Survey:
         self.shapes[shape_of(fields)] = None
 
 
-def sampled(rows: KeptRows, with_scores: bool) -> Survey:
+def sampled(rows: SelectedRows, with_scores: bool) -> Survey:
     """A survey of the first rows: mostly all there is to know, and the rest tells itself by `UnseenField`."""
     found = Survey(with_scores)
     _add(found, rows.first(FIRST_ROWS), PlainRecords((), ()))
     return found
 
 
-def surveyed(rows: KeptRows, known: Survey) -> Survey:
+def surveyed(rows: SelectedRows, known: Survey) -> Survey:
     """A survey of all rows, going on from that of the first: records of its shapes have nothing new."""
     found = Survey(known.with_scores, dict(known.fields), dict(known.shapes))
     _add(found, rows, known.plain)
@@ -100,7 +100,7 @@ def known_fields(original: bytes, columns: Sequence[Column]) -> dict[str, FieldT
     return fields
 
 
-def _add(found: Survey, rows: KeptRows, plain: PlainRecords) -> None:
+def _add(found: Survey, rows: SelectedRows, plain: PlainRecords) -> None:
     original = "CASE WHEN NOT fits THEN original END AS original"
     for chunk in rows.chunks(original, plain.taken_apart, f"{plain.fits} AS fits"):
         for value in chunk["original"].drop_null().to_pylist():

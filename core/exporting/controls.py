@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.disk_errors import said_plainly
-from core.durable_file import DurableFile
-from core.errors import ExportFailed
-from core.exporting.bundle_readme import finding_line
-from core.exporting.bundles import export_bundle
-from core.exporting.exporter import export_selection, json_file
-from core.exporting.manifest import manifest_path
-from core.exporting.preflight import preflight
-from core.exporting.writing import format_for
-from core.permission import require_change
-from core.selection import KEPT, Amount, Selection, Summary, matched_control, row_decisions, select_summary
-from core.selection.decisions import BELOW_THE_CUT
-from core.store import Store
+from ..data.errors import ExportFailed
+from ..selection import KEPT, Amount, Selection, Summary, matched_control, row_decisions, select_summary
+from ..selection.decisions import BELOW_THE_CUT
+from ..store import Store
+from ..system.disk_errors import translate_disk_errors
+from ..system.durable_file import DurableFile
+from ..system.permission import require_change
+from .bundle_readme import finding_line
+from .bundles import export_bundle
+from .exporter import export_selection, json_file
+from .manifest import manifest_path
+from .preflight import preflight
+from .writing import format_for
 
 INDEX_FILE = "controls.json"
 DEFAULT_SEEDS = 3
@@ -117,7 +117,7 @@ def control_selections(
     return found
 
 
-@said_plainly("The controls")
+@translate_disk_errors("The controls")
 def export_controls(
     store: Store,
     selection: Selection,

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.durable_file import DurableFile
-from core.errors import ExportFailed
-from core.exporting.columns import Survey, UnseenField, sampled, surveyed
-from core.exporting.kept_chunks import KeptRows
-from core.exporting.manifest import manifest, manifest_path
-from core.exporting.record_chunks import (
+from ..data.errors import ExportFailed
+from ..data.scores import FLAGS, SCORES
+from ..selection import Selection, Summary, kept_rows, select_summary
+from ..store import Store
+from ..system.durable_file import DurableFile
+from ..system.file_hash import file_sha256
+from ..system.paths import named_path
+from .columns import Survey, UnseenField, sampled, surveyed
+from .kept_chunks import SelectedRows
+from .manifest import manifest, manifest_path
+from .record_chunks import (
     csv_pieces,
     export_columns,
     export_row,
@@ -20,12 +25,7 @@ from core.exporting.record_chunks import (
     jsonl_pieces,
     write_parquet,
 )
-from core.exporting.writing import ExportRow, Format, format_for
-from core.file_hash import file_sha256
-from core.paths import named_path
-from core.scores import FLAGS, SCORES
-from core.selection import Selection, Summary, kept_rows, select_summary
-from core.store import Store
+from .writing import ExportRow, Format, format_for
 
 _BATCH_ROWS = 2048
 
@@ -63,7 +63,7 @@ def export_selection(
     if not summary.kept_rows:
         raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
 
-    rows = KeptRows.of(store, selection)
+    rows = SelectedRows.of(store, selection)
     if rows.count != summary.kept_rows:
         raise ExportFailed("The dataset was changed while it was exported. Export again.")
     export = _Export(store, selection, destination, chosen, compress, with_scores, spreadsheet_guard, name)
@@ -110,7 +110,7 @@ def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
     """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
-    rows = KeptRows.of(store, selection)
+    rows = SelectedRows.of(store, selection)
     rows = rows if limit is None else rows.first(limit)
     for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
         for row in chunk.to_pylist():
@@ -153,7 +153,7 @@ class _Export:
     guard: bool
     name: str | None
 
-    def write(self, rows: KeptRows, summary: Summary, found: Survey | None) -> ExportReport:
+    def write(self, rows: SelectedRows, summary: Summary, found: Survey | None) -> ExportReport:
         """Write data and manifest; `found` are the columns of a tabular format. Raises `UnseenField` or `OSError`."""
         with DurableFile(self.destination) as file, DurableFile(manifest_path(self.destination)) as beside:
             self._fill(file, rows, found)
@@ -174,7 +174,7 @@ class _Export:
             rows.count, self.destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices)
         )
 
-    def _fill(self, file: DurableFile, rows: KeptRows, found: Survey | None) -> None:
+    def _fill(self, file: DurableFile, rows: SelectedRows, found: Survey | None) -> None:
         if found and self.chosen.name == "parquet":
             write_parquet(file, rows, found)
             return

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from core.errors import ExportFailed
-from core.scores import FLAGS, SCORES
-from core.selection import Selection
-from core.selection.budgets import budgets
-from core.selection.ranking import cut, ranking
-from core.selection.scored_run import scored_run
-from core.store import Store
+from ..data.errors import ExportFailed
+from ..data.scores import FLAGS, SCORES
+from ..selection import Selection
+from ..selection.budgets import budgets
+from ..selection.ranking import cut, ranking
+from ..selection.scored_run import scored_run
+from ..store import Store
 
 CHUNK_BYTES = 2**25
 """About what a chunk's rows take, going by the chunk before."""
@@ -27,7 +27,7 @@ _NUMBER = "kept_row_number"
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRows:
+class SelectedRows:
     """The kept rows of a recipe as they were when asked for: `numbers` has row_number and rank, in the dataset's
     order; 16 bytes a row. `scored` is what scores are read from."""
 
@@ -38,7 +38,7 @@ class KeptRows:
     numbers: pa.Table
 
     @classmethod
-    def of(cls, store: Store, selection: Selection) -> "KeptRows":
+    def of(cls, store: Store, selection: Selection) -> "SelectedRows":
         """The rows that a recipe keeps now: its ranking, as far as the cut. Raises as `ranking` does."""
         run = scored_run(store, selection.run)
         state = store.table_state(run.table)
@@ -90,7 +90,7 @@ class KeptRows:
                 break  # rows lie in another order, or have gone, which the chunks find out
             done += batch.num_rows
             yield batch["line"]
-        rest = KeptRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(done))
+        rest = SelectedRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(done))
         for chunk in rest.chunks(f"{column} AS line"):
             yield from chunk["line"].chunks
 
@@ -109,9 +109,9 @@ class KeptRows:
         values = [self.dataset_id, first, last, kept.tobytes().decode("ascii"), first]
         yield from self.store.batches(sql, values, _STREAMED_ROWS)
 
-    def first(self, count: int) -> "KeptRows":
+    def first(self, count: int) -> "SelectedRows":
         """The same without what comes after the first `count` rows."""
-        return KeptRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(0, count))
+        return SelectedRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(0, count))
 
     def _read(self, sql: str, numbers: pa.Table) -> pa.Table:
         first, last = (numbers["row_number"][place].as_py() for place in (0, -1))

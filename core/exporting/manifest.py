@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from core import __version__
-from core.errors import NotFound, SelectionInvalid
-from core.selection.recipe import Selection
-from core.selection.summary import Summary
-from core.store import Store
+from .. import __version__
+from ..data.errors import NotFound, SelectionInvalid
+from ..selection.recipe import Selection
+from ..selection.summary import Summary
+from ..store import Store
 
 MANIFEST_VERSION = 1
 _LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")

@@ -13,20 +13,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.encoding import encode_examples
-from core.encoding_spec import EncodingSpec
-from core.errors import ExportFailed
-from core.examples import Example
-from core.exporting.bundles import bundle_records
-from core.exporting.exporter import kept_records
-from core.exporting.mask_diff import MaskReport, Tokens, compare_masks
-from core.exporting.preflight import Preflight, preflight
-from core.exporting.trainer_configs import DATA_FILE
-from core.exporting.trainers import TRAINERS, Trainer, trainer_named
-from core.models.loading import load_tokenizer
-from core.models.resolving import ModelSpec
-from core.selection import Selection
-from core.store import Store
+from ..data.errors import ExportFailed
+from ..data.examples import Example
+from ..encoding.encode import encode_examples
+from ..encoding.encoding_spec import EncodingSpec
+from ..models.loading import load_tokenizer
+from ..models.resolving import ModelSpec
+from ..selection import Selection
+from ..store import Store
+from .bundles import bundle_records
+from .exporter import kept_records
+from .mask_diff import MaskReport, Tokens, compare_masks
+from .preflight import Preflight, preflight
+from .trainer_configs import DATA_FILE
+from .trainers import TRAINERS, Trainer, trainer_named
 
 READ_BY = {"trl": "trl", "axolotl": "axolotl", "llama-factory": "llamafactory"}
 """The package whose code reads a trainer's bundles."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from core.exporting.mask_diff import KINDS, Difference, MaskReport
+from .mask_diff import KINDS, Difference, MaskReport
 
 _MOST_SHOWN = 20
 _LONGEST_TEXT = 80

@@ -1,6 +1,6 @@
 """How a chat template wants its messages, told from its text alone: nothing of it is run here.
 
-The encoder tries it out instead (`core.chat_template`), for which it needs transformers; a test holds the two to each
+The encoder tries it out instead (`chat_template`), for which it needs transformers; a test holds the two to each
 other for every template that TRL brings.
 """
 
@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from jinja2 import Environment, TemplateSyntaxError
 
-from core.template_marks import names_read
-from core.template_turns import TurnForm
+from ..encoding.template_marks import names_read
+from ..encoding.template_turns import TurnForm
 
 USUAL_FORM = TurnForm(("reasoning_content",), "object")
 """For a base whose template is not at hand: what most templates read."""

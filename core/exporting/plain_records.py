@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.exporting.record_text import FieldText
+from .record_text import FieldText
 
 # No name whose path would mean something else to DuckDB.
 _ORDINARY_NAME = re.compile(r'[^"\\*\x00-\x1f]+')

@@ -7,18 +7,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from core import settings
-from core.encoding_spec import EncodingSpec
-from core.exporting.bundle_plan import REASONS, BundlePlan, Reason, Shape
-from core.exporting.chat_templates import with_fixed_date
-from core.exporting.message_form import message_form, wants_short_ids
-from core.exporting.trainers import Trainer, trainer_named
-from core.filters import Query
-from core.selection import Selection, kept_rows
-from core.store import Store
-from core.template_choice import chat_template_text, has_one_template
-from core.template_turns import TurnForm
-from core.templates import asks_for_date
+from ..data import settings
+from ..data.filters import Query
+from ..encoding.encoding_spec import EncodingSpec
+from ..encoding.template_choice import chat_template_text, has_one_template
+from ..encoding.template_turns import TurnForm
+from ..encoding.templates import asks_for_date
+from ..selection import Selection, kept_rows
+from ..store import Store
+from .bundle_plan import REASONS, BundlePlan, Reason, Shape
+from .chat_templates import with_fixed_date
+from .message_form import message_form, wants_short_ids
+from .trainers import Trainer, trainer_named
 
 FIRST_ROWS = 5
 """How many rows are named for each reason."""

@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.exporting.columns import Survey
-from core.exporting.kept_chunks import KeptRows
-from core.exporting.record_text import on_one_line
-from core.exporting.score_text import (
+from ..data.scores import FLAGS, SCORES
+from .columns import Survey
+from .kept_chunks import SelectedRows
+from .record_text import on_one_line
+from .score_text import (
     PLAIN_DOMAIN,
     SCORE_COLUMNS,
     SCORES_FIELD,
@@ -18,8 +19,7 @@ from core.exporting.score_text import (
     score_values,
     scores_json,
 )
-from core.exporting.writing import FORMULA_STARTS, ExportRow, csv_line, csv_names, typed_fields
-from core.scores import FLAGS, SCORES
+from .writing import FORMULA_STARTS, ExportRow, csv_line, csv_names, typed_fields
 
 # An object that has a field, closes right behind it, and has none of the scores' name, however that is escaped.
 _TAKES_SCORES = rf"""coalesce(TRY(json_type(text)) = 'OBJECT' AND right(text, 1) = '}}'
@@ -30,7 +30,7 @@ _COMMA, _LINE_END = r"'\x2C\x0A'::BLOB", r"'\x0A'::BLOB"
 _GROUP_BYTES = 2**25
 
 
-def jsonl_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
+def jsonl_pieces(rows: SelectedRows, with_scores: bool) -> Iterator[Any]:
     """JSON Lines as pieces of bytes: a record that stood on one line stays as it was, byte for byte."""
     if not with_scores:
         yield from _lines(rows)
@@ -42,7 +42,7 @@ def jsonl_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
     )
 
 
-def json_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
+def json_pieces(rows: SelectedRows, with_scores: bool) -> Iterator[Any]:
     """One JSON array of the records' own texts, as pieces of bytes."""
     record, fits = _record(with_scores)
     line = f"{_COMMA} || {record}"
@@ -61,7 +61,7 @@ def json_pieces(rows: KeptRows, with_scores: bool) -> Iterator[Any]:
     yield b"\n]\n"
 
 
-def csv_pieces(rows: KeptRows, found: Survey, guard: bool) -> Iterator[Any]:
+def csv_pieces(rows: SelectedRows, found: Survey, guard: bool) -> Iterator[Any]:
     """CSV with every cell quoted, as pieces of bytes: readers disagree on a lone carriage return outside quotes.
 
     With `guard`, an apostrophe stands before text that a spreadsheet would run as a formula. Raises `UnseenField`.
@@ -84,7 +84,7 @@ def csv_pieces(rows: KeptRows, found: Survey, guard: bool) -> Iterator[Any]:
     yield from _pieces(rows, line, lambda row: csv_line(row, columns, guard), found.with_scores, *made)
 
 
-def write_parquet(sink: Any, rows: KeptRows, found: Survey) -> None:
+def write_parquet(sink: Any, rows: SelectedRows, found: Survey) -> None:
     """Parquet, in row groups of bounded size. Raises `UnseenField`."""
     fields = [(column.name, column.type) for column in found.columns]
     schema = pa.schema([*fields, *(SCORE_COLUMNS.items() if found.with_scores else ())])
@@ -120,7 +120,7 @@ def _record(with_scores: bool) -> tuple[str, str]:
 
 
 def _pieces(
-    rows: KeptRows, line: str, one: Callable[[ExportRow], bytes], with_scores: bool, *made: str
+    rows: SelectedRows, line: str, one: Callable[[ExportRow], bytes], with_scores: bool, *made: str
 ) -> Iterator[Any]:
     """The bytes of all rows: those of `line` (SQL) where a row `fits`, else what `one` makes of it."""
     columns = f"CASE WHEN fits THEN {line} END AS line, {_slow(with_scores)}"
@@ -140,7 +140,7 @@ def _slow(with_scores: bool) -> str:
     return f"CASE WHEN NOT fits THEN struct_pack({members}) END AS slow"
 
 
-def _lines(rows: KeptRows) -> Iterator[Any]:
+def _lines(rows: SelectedRows) -> Iterator[Any]:
     """The records as lines. Breaks within one show in the count of all: there is one a line, and no other."""
     for column in rows.originals(f"original || {_LINE_END}"):
         piece = bytes(_contents(column))
@@ -158,7 +158,7 @@ def _contents(column: pa.Array) -> memoryview:
     return memoryview(data)[places[column.offset] : places[column.offset + len(column)]]
 
 
-def _tables(rows: KeptRows, found: Survey, schema: Any) -> Iterator[pa.Table]:
+def _tables(rows: SelectedRows, found: Survey, schema: Any) -> Iterator[pa.Table]:
     """The rows as tables: of those that do not fit, the values are put in one by one."""
     columns, plain, types = found.columns, found.plain, [column.type for column in found.columns]
     cells = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from core.errors import ExportFailed
+from ..data.errors import ExportFailed
 
 # Numbers stay text while a value's end is looked for: an integer of any length must not be converted.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)

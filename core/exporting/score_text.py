@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.scores import FLAGS, SCORES
+from ..data.scores import FLAGS, SCORES
 
 SCORES_FIELD = "lobass"
 """Name of the object that scores are added under, and beginning of the columns' names."""

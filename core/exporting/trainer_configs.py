@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from core.exporting.bundle_plan import BundlePlan
-from core.exporting.chat_templates import FILE_NAME as TEMPLATE_FILE
-from core.exporting.chat_templates import jinja_template, marks_replies
-from core.exporting.trainer_records import trl_reads_messages, trl_reads_turns
-from core.scoring.planning import LEARNING_RATES
+from ..scoring.planning import LEARNING_RATES
+from .bundle_plan import BundlePlan
+from .chat_templates import FILE_NAME as TEMPLATE_FILE
+from .chat_templates import jinja_template, marks_replies
+from .trainer_records import trl_reads_messages, trl_reads_turns
 
 DATA_FILE = "train.jsonl"
 """Name of the records in every bundle. axolotl guesses a file's type from words anywhere in its path: this has none."""

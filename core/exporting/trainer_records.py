@@ -8,10 +8,10 @@ import json
 from itertools import groupby
 from typing import Any
 
-from core.examples import Example, Message
-from core.exporting.bundle_plan import BundlePlan, tool_list
-from core.template_turns import chat_messages, folded_system, short_ids, template_turn
-from core.templates import alpaca_turns, plain_text
+from ..data.examples import Example, Message
+from ..encoding.template_turns import chat_messages, folded_system, short_ids, template_turn
+from ..encoding.templates import alpaca_turns, plain_text
+from .bundle_plan import BundlePlan, tool_list
 
 Record = dict[str, Any]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import ExportFailed
-from core.examples import Example
-from core.exporting.bundle_plan import BundlePlan, Shape, has_parameters, tool_list
-from core.exporting.trainer_configs import (
+from ..data.errors import ExportFailed
+from ..data.examples import Example
+from .bundle_plan import BundlePlan, Shape, has_parameters, tool_list
+from .trainer_configs import (
     DATA_FILE,
     axolotl_files,
     llama_factory_files,
@@ -18,7 +18,7 @@ from core.exporting.trainer_configs import (
     trl_files,
     trl_template,
 )
-from core.exporting.trainer_records import (
+from .trainer_records import (
     axolotl_record,
     llama_factory_record,
     trl_first_record,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import ExportFailed
-from core.exporting.columns import Column, UnseenField, known_fields
-from core.exporting.record_text import FieldText, with_field
-from core.exporting.score_text import SCORE_COLUMNS, SCORES_FIELD
+from ..data.errors import ExportFailed
+from .columns import Column, UnseenField, known_fields
+from .record_text import FieldText, with_field
+from .score_text import SCORE_COLUMNS, SCORES_FIELD
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula. Source: OWASP, CSV Injection."""

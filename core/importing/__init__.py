@@ -4,11 +4,11 @@ sources (hub, archives) -> unpacking -> reading (json_records, csv_records, arro
 (conversations, turns), or for the common record plain_records -> row_reading -> importer
 """
 
-from core.importing.detection import Detection, detect_format
-from core.importing.importer import ImportReport, import_file, import_source, options_for
-from core.importing.row_reading import preview, read_blocks, read_examples
-from core.importing.source_options import DomainRule, SourceOptions
-from core.importing.sources import DataFile, data_files, files_at
+from .detection import Detection, detect_format
+from .importer import ImportReport, import_file, import_source, options_for
+from .row_reading import preview, read_blocks, read_examples
+from .source_options import DomainRule, SourceOptions
+from .sources import DataFile, data_files, files_at
 
 __all__ = [
     "DataFile",

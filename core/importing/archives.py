@@ -7,11 +7,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from core import settings
-from core.errors import SourceUnreadable
-from core.importing.records import plain_text
-from core.importing.splits import named_split, one_training_split
-from core.paths import open_file
+from ..data import settings
+from ..data.errors import SourceUnreadable
+from ..system.paths import open_file
+from .records import plain_text
+from .splits import named_split, one_training_split
 
 _MOST_MEMBERS = 10_000
 _COPY_BYTES = 2**20

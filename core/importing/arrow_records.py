@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import settings
-from core.errors import SourceUnreadable
-from core.examples import Rejected
-from core.importing.json_parsing import depth_of
-from core.importing.records import RecordUnusable, SourceRecord, plain_text
-from core.importing.table_json import as_json, json_value
-from core.importing.unpacking import compression_of, open_unpacked
+from ..data import settings
+from ..data.errors import SourceUnreadable
+from ..data.examples import Rejected
+from .json_parsing import depth_of
+from .records import RecordUnusable, SourceRecord, plain_text
+from .table_json import as_json, json_value
+from .unpacking import compression_of, open_unpacked
 
 ARROW_FILE, ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 """What Arrow's two kinds of file begin with."""

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.examples import Message, ToolCall
-from core.importing.records import RecordUnusable, kind_of
-from core.importing.tool_calls import first_of, is_absent, read_calls
+from ..data.examples import Message, ToolCall
+from .records import RecordUnusable, kind_of
+from .tool_calls import first_of, is_absent, read_calls
 
 _TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
 _TEXTS = ("text", "value", "content", "refusal")

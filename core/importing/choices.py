@@ -5,9 +5,9 @@ import string
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from core.importing.blocks import read_text
-from core.importing.literals import parse_literal
-from core.importing.records import RecordUnusable, kind_of
+from .blocks import read_text
+from .literals import parse_literal
+from .records import RecordUnusable, kind_of
 
 _COLUMNS = (
     ("A", "B", "C", "D", "E"),

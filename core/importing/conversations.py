@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from core.examples import Message
-from core.importing.blocks import read_content, read_text
-from core.importing.choices import chosen_line, read_choices, with_choices
-from core.importing.fields import Fields, RecordValues
-from core.importing.markup import read_markup
-from core.importing.records import RecordUnusable
-from core.importing.tool_calls import first_of
-from core.importing.trees import best_thread
-from core.importing.turn_weights import as_context, with_weights
-from core.importing.turns import read_list, read_turns
+from ..data.examples import Message
+from .blocks import read_content, read_text
+from .choices import chosen_line, read_choices, with_choices
+from .fields import Fields, RecordValues
+from .markup import read_markup
+from .records import RecordUnusable
+from .tool_calls import first_of
+from .trees import best_thread
+from .turn_weights import as_context, with_weights
+from .turns import read_list, read_turns
 
 
 def alpaca(record: RecordValues) -> list[Message]:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from core import settings
-from core.errors import SourceUnreadable
-from core.examples import Rejected
-from core.importing.records import RecordUnusable, SourceRecord, plain_text
-from core.importing.table_json import as_json
+from ..data import settings
+from ..data.errors import SourceUnreadable
+from ..data.examples import Rejected
+from .records import RecordUnusable, SourceRecord, plain_text
+from .table_json import as_json
 
 _COPY_BYTES = 2**20
 _LONE_CR = "\udc0d"

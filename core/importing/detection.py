@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.importing.formats import FIELD_NAMES, FORMATS, is_preference_pair
-from core.importing.reading import TABLES, container_of, layout_note, read_records
-from core.importing.records import SourceRecord, plain_text
-from core.importing.source_options import AUTO, SourceOptions
+from .formats import FIELD_NAMES, FORMATS, is_preference_pair
+from .reading import TABLES, container_of, layout_note, read_records
+from .records import SourceRecord, plain_text
+from .source_options import AUTO, SourceOptions
 
 _LOOKED_AT = 100
 

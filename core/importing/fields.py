@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.examples import Message, Rejected
-from core.importing.records import SourceRecord
+from ..data.examples import Message, Rejected
+from .records import SourceRecord
 
 Fields = Mapping[str, Any]
 Records = Iterator[SourceRecord | Rejected]

@@ -5,8 +5,8 @@ To add a format, add a line to `FORMATS` and its function to `conversations`.
 
 from typing import Any
 
-from core.examples import Example, Message
-from core.importing.conversations import (
+from ..data.examples import Example, Message
+from .conversations import (
     alpaca,
     has_markup,
     has_turns,
@@ -16,10 +16,10 @@ from core.importing.conversations import (
     tree,
     turns_of,
 )
-from core.importing.fields import Fields, FormatField, RecordValues, SourceFormat
-from core.importing.records import RecordUnusable
-from core.importing.tool_calls import is_absent, read_tools
-from core.importing.trees import join_messages
+from .fields import Fields, FormatField, RecordValues, SourceFormat
+from .records import RecordUnusable
+from .tool_calls import is_absent, read_tools
+from .trees import join_messages
 
 MEDIA_FIELDS = ("image", "images", "image_path", "image_paths", "image_url", "image_urls", "image_file", "audio",
                 "audios", "audio_path", "video", "videos", "video_path", "pixel_values")  # fmt: skip

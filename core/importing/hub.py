@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import paths
-from core.errors import SourceUnreadable
-from core.importing.hub_files import HubFile, choose_files, matching
-from core.importing.reading import is_data_file
+from ..data.errors import SourceUnreadable
+from ..system import paths
+from .hub_files import HubFile, choose_files, matching
+from .reading import is_data_file
 
 _URL = "hf://datasets/"
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import SourceUnreadable
-from core.importing.archives import is_about_a_dataset
-from core.importing.reading import CONTAINERS, is_data_file, plain_stem
-from core.importing.splits import named_split, one_training_split, split_kind, without_shard
+from ..data.errors import SourceUnreadable
+from .archives import is_about_a_dataset
+from .reading import CONTAINERS, is_data_file, plain_stem
+from .splits import named_split, one_training_split, split_kind, without_shard
 
 _SHARDED = re.compile(r"[-_.]\d+-of-\d+$")
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core.errors import NoUsableRows, SourceUnreadable
-from core.examples import Rejected
-from core.file_hash import file_sha256
-from core.importing.detection import Detection, detect_format
-from core.importing.records import REASONS, plain_text
-from core.importing.row_reading import named_domain, read_blocks
-from core.importing.source_options import AUTO, DomainRule, SourceOptions
-from core.importing.sources import DataFile
-from core.importing.unpacking import check_readable
-from core.row_blocks import RowBlock
-from core.store import Store
+from ..data.errors import NoUsableRows, SourceUnreadable
+from ..data.examples import Rejected
+from ..data.row_blocks import RowBlock
+from ..store import Store
+from ..system.file_hash import file_sha256
+from .detection import Detection, detect_format
+from .records import REASONS, plain_text
+from .row_reading import named_domain, read_blocks
+from .source_options import AUTO, DomainRule, SourceOptions
+from .sources import DataFile
+from .unpacking import check_readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import SourceUnreadable
-from core.importing.formats import FORMATS
-from core.importing.json_parsing import DECODER, is_turn
-from core.importing.records import RecordUnusable, plain_text
-from core.importing.splits import is_split_name, named_split, one_training_split
+from ..data.errors import SourceUnreadable
+from .formats import FORMATS
+from .json_parsing import DECODER, is_turn
+from .records import RecordUnusable, plain_text
+from .splits import is_split_name, named_split, one_training_split
 
 HEAD_CHARACTERS = 2**20
 _SPACE = re.compile(r"[ \t\r\n,]*")

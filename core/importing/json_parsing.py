@@ -5,8 +5,8 @@ import math
 import re
 from typing import Any
 
-from core import settings
-from core.importing.records import RecordUnusable, SourceRecord
+from ..data import settings
+from .records import RecordUnusable, SourceRecord
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from core import settings
-from core.examples import Rejected
-from core.importing.json_layout import HEAD_CHARACTERS, Layout, layout_of, no_such_split, rows_of_columns
-from core.importing.json_parsing import DECODER, as_record, bad_json, check_value, parse_record, too_deep
-from core.importing.records import RecordUnusable, SourceRecord
-from core.importing.table_json import as_json
+from ..data import settings
+from ..data.examples import Rejected
+from .json_layout import HEAD_CHARACTERS, Layout, layout_of, no_such_split, rows_of_columns
+from .json_parsing import DECODER, as_record, bad_json, check_value, parse_record, too_deep
+from .records import RecordUnusable, SourceRecord
+from .table_json import as_json
 
 _CHUNK_BYTES = 2**20
 _LONGEST_INDENT = 1_000

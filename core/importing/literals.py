@@ -8,9 +8,9 @@ import math
 import re
 from typing import Any
 
-from core import settings
-from core.importing.json_parsing import depth_of, parse_json, too_deep
-from core.importing.records import RecordUnusable
+from ..data import settings
+from .json_parsing import depth_of, parse_json, too_deep
+from .records import RecordUnusable
 
 _TOKEN = re.compile(
     r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|array\(|,\s*dtype=\w+\)|[\[\]{}(),:]|\s+|[^\s'"\[\]{}(),:]+|.""",

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from core.examples import Message
-from core.importing.roles import ROLE_OF
+from ..data.examples import Message
+from .roles import ROLE_OF
 
 _BEGINS = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<BOS_TOKEN>|\[gMASK\]|<sop>)*\s*")
 _ENDS = re.compile(

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from core import settings
-from core.importing.choices import choice_columns
-from core.importing.fields import SourceFormat
-from core.importing.formats import MEDIA_FIELDS, NULL_WORDS, is_verdict
-from core.importing.roles import CALL_ROLES, ROLE_OF
-from core.importing.source_options import DomainRule, SourceOptions
+from ..data import settings
+from .choices import choice_columns
+from .fields import SourceFormat
+from .formats import MEDIA_FIELDS, NULL_WORDS, is_verdict
+from .roles import CALL_ROLES, ROLE_OF
+from .source_options import DomainRule, SourceOptions
 
 _EXACT_BELOW = 1e18
 # A number that orjson reads as a float of less was written as one: whole numbers it keeps exactly up to 2**63.

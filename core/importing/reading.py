@@ -5,15 +5,15 @@ import csv
 from collections.abc import Generator
 from pathlib import Path
 
-from core.errors import SourceUnreadable
-from core.examples import Rejected
-from core.importing.arrow_records import ARROW_FILE, ARROW_STREAM, arrow_records, parquet_records
-from core.importing.csv_records import csv_header, csv_records
-from core.importing.json_layout import HEAD_CHARACTERS, layout_of, no_splits
-from core.importing.json_parsing import is_json
-from core.importing.json_records import json_records, jsonl_records
-from core.importing.records import SourceRecord, plain_text
-from core.importing.unpacking import open_unpacked
+from ..data.errors import SourceUnreadable
+from ..data.examples import Rejected
+from .arrow_records import ARROW_FILE, ARROW_STREAM, arrow_records, parquet_records
+from .csv_records import csv_header, csv_records
+from .json_layout import HEAD_CHARACTERS, layout_of, no_splits
+from .json_parsing import is_json
+from .json_records import json_records, jsonl_records
+from .records import SourceRecord, plain_text
+from .unpacking import open_unpacked
 
 CONTAINERS = {
     "jsonl": (".jsonl", ".ndjson"),

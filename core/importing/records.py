@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from core.examples import Rejected
+from ..data.examples import Rejected
 
 REASONS = {
     "bad JSON": "The record is not valid JSON.",

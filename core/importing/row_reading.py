@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from core.examples import DatasetRow, Rejected
-from core.importing.detection import detect_format
-from core.importing.fields import SourceFormat
-from core.importing.formats import format_named, read_example
-from core.importing.json_parsing import parse_record
-from core.importing.json_records import jsonl_lines
-from core.importing.plain_records import PlainReader
-from core.importing.reading import PADDED, TABLES, plain_stem, read_records
-from core.importing.records import RecordUnusable, SourceRecord
-from core.importing.source_options import AUTO, DomainRule, SourceOptions
-from core.importing.table_json import unpadded
-from core.importing.unpacking import open_unpacked
-from core.row_blocks import RowBlock, RowBlockBuilder, row_blocks
+from ..data.examples import DatasetRow, Rejected
+from ..data.row_blocks import RowBlock, RowBlockBuilder, row_blocks
+from .detection import detect_format
+from .fields import SourceFormat
+from .formats import format_named, read_example
+from .json_parsing import parse_record
+from .json_records import jsonl_lines
+from .plain_records import PlainReader
+from .reading import PADDED, TABLES, plain_stem, read_records
+from .records import RecordUnusable, SourceRecord
+from .source_options import AUTO, DomainRule, SourceOptions
+from .table_json import unpadded
+from .unpacking import open_unpacked
 
 
 @dataclass(frozen=True, slots=True)

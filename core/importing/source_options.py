@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import SourceUnreadable
-from core.importing.formats import FIELD_NAMES, FORMATS, format_named
+from ..data.errors import SourceUnreadable
+from .formats import FIELD_NAMES, FORMATS, format_named
 
 AUTO = "auto"
 UNLABELLED = "unlabelled"

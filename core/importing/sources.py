@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from core.errors import SourceUnreadable
-from core.importing.archives import is_about_a_dataset, is_saved_dataset, is_zip, saved_files, unpack, zip_members
-from core.importing.hub import download_dataset, hub_name
-from core.importing.hub_files import choose_files
-from core.importing.reading import CONTAINERS, is_data_file, plain_stem
-from core.paths import named_path
+from ..data.errors import SourceUnreadable
+from ..system.paths import named_path
+from .archives import is_about_a_dataset, is_saved_dataset, is_zip, saved_files, unpack, zip_members
+from .hub import download_dataset, hub_name
+from .hub_files import choose_files
+from .reading import CONTAINERS, is_data_file, plain_stem
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from core.importing.json_parsing import is_turn
-from core.importing.records import RecordUnusable
+from .json_parsing import is_turn
+from .records import RecordUnusable
 
 
 def as_json(fields: Mapping[str, Any]) -> bytes:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from core.examples import ToolCall
-from core.importing.json_parsing import parse_json
-from core.importing.records import RecordUnusable, kind_of
+from ..data.examples import ToolCall
+from .json_parsing import parse_json
+from .records import RecordUnusable, kind_of
 
 _CALLED = ("function", "functionCall", "function_call")
 _NAMES = ("name", "tool_name", "function_name")

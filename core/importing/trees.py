@@ -6,11 +6,11 @@ A message has a text, a role and replies; in flat files it names its parent inst
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from core.errors import SourceUnreadable
-from core.examples import Rejected
-from core.importing.json_parsing import too_deep
-from core.importing.records import RecordUnusable, SourceRecord, kind_of
-from core.importing.table_json import as_json
+from ..data.errors import SourceUnreadable
+from ..data.examples import Rejected
+from .json_parsing import too_deep
+from .records import RecordUnusable, SourceRecord, kind_of
+from .table_json import as_json
 
 _MOST_BYTES = 2 * 2**30
 

@@ -4,8 +4,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from core.examples import Message
-from core.importing.records import RecordUnusable
+from ..data.examples import Message
+from .records import RecordUnusable
 
 _FLAGS = ("weight", "train", "training", "trainable", "loss_mask", "loss_weight", "output_with_loss")
 _DETAILS = ("train_detail", "training_detail")

@@ -5,14 +5,14 @@ An assistant's thought and tool calls stand apart from its text, as chat templat
 
 from typing import Any
 
-from core.examples import Message
-from core.importing.blocks import Content, read_content, tool_text
-from core.importing.literals import parse_literal
-from core.importing.markup import read_markup
-from core.importing.records import RecordUnusable, kind_of
-from core.importing.roles import CALL_ROLES, ROLE_OF
-from core.importing.tool_calls import first_of, is_absent, read_calls
-from core.importing.turn_weights import is_context
+from ..data.examples import Message
+from .blocks import Content, read_content, tool_text
+from .literals import parse_literal
+from .markup import read_markup
+from .records import RecordUnusable, kind_of
+from .roles import CALL_ROLES, ROLE_OF
+from .tool_calls import first_of, is_absent, read_calls
+from .turn_weights import is_context
 
 _SPEAKERS = ("from", "role", "speaker", "author", "sender")
 _SPOKEN = (*_SPEAKERS, "parts")

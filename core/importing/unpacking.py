@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, cast
 
 import zstandard
 
-from core import settings
-from core.errors import SourceUnreadable
-from core.paths import open_file
+from ..data import settings
+from ..data.errors import SourceUnreadable
+from ..system.paths import open_file
 
 _BUFFER_BYTES = 2**20
 _ZSTD_INPUT_BYTES = 2**10

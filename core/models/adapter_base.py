@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.models.config_facts import INPUT_EMBEDDINGS
-from core.models.folder_check import read_json, weight_files
-from core.models.weight_files import tensor_shapes
+from .config_facts import INPUT_EMBEDDINGS
+from .folder_check import read_json, weight_files
+from .weight_files import tensor_shapes
 
 _QUANTIZED = re.compile(
     r"[-_.](unsloth|bnb|[48]-?bits?|int[48]|w[48]a(8|16)|nf4|fp[48]|gptq|awq|hqq|aqlm|eetq|quanto|quantized|dynamic)$"

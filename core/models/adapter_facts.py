@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import ModelUnusable
-from core.models.folder_check import read_json
-from core.models.resolving import ModelSpec
-from core.models.weight_files import tensor_shapes
+from ..data.errors import ModelUnusable
+from .folder_check import read_json
+from .resolving import ModelSpec
+from .weight_files import tensor_shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TAKEN_FROM_BASE = ("pissa", "olora")

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from core import settings
-from core.errors import ModelUnusable
-from core.models.adapter_facts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, tokenizer_size, wanted_rows
-from core.models.folder_check import read_json
-from core.models.resolving import ModelSpec
-from core.models.unloadable import UNLOADABLE, first_line, refuse_gaps
-from core.time_limit import time_limit
+from ..data import settings
+from ..data.errors import ModelUnusable
+from ..system.time_limit import time_limit
+from .adapter_facts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, tokenizer_size, wanted_rows
+from .folder_check import read_json
+from .resolving import ModelSpec
+from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 
 def with_adapter(model: Any, spec: ModelSpec, folder: Path) -> torch.nn.Module:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from core.models.folder_check import read_json
-from core.models.weight_files import tensor_shapes
+from .folder_check import read_json
+from .weight_files import tensor_shapes
 
 _TEXT_PARTS = ("text_config", "thinker_config", "llm_config", "language_config", "lm_config", "decoder")
 """Where a model of several parts keeps the config of the one that reads text."""

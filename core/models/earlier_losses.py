@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from core.errors import ModelUnusable
-from core.models.adapter_facts import (
+from ..data.errors import ModelUnusable
+from .adapter_facts import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     awaits_tokens,
@@ -22,10 +22,10 @@ from core.models.adapter_facts import (
     takes_from_base,
     weights_change,
 )
-from core.models.folder_check import weight_files
-from core.models.known_hashes import content_hash
-from core.models.resolving import ModelSpec
-from core.models.weight_files import tensor_content
+from .folder_check import weight_files
+from .known_hashes import content_hash
+from .resolving import ModelSpec
+from .weight_files import tensor_content
 
 
 def unsound_roles(models: Mapping[str, ModelSpec], dtype: str, workspace: Path) -> dict[str, str]:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import ModelUnusable
-from core.models.kinds import refused_folder, refused_kind
-from core.models.weight_files import tensor_shapes
+from ..data.errors import ModelUnusable
+from .kinds import refused_folder, refused_kind
+from .weight_files import tensor_shapes
 
 INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")

@@ -14,8 +14,8 @@ import re
 import time
 from pathlib import Path
 
-from core.errors import CurationError
-from core.spool import write_durably
+from ..data.errors import UserError
+from ..system.spool import write_durably
 
 FILE = "hashes.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -67,5 +67,5 @@ def _keep(workspace: Path, key: str, entry: list[object]) -> None:
     fields = _known(workspace) | {key: entry}
     try:
         write_durably(workspace / FILE, [json.dumps(fields, indent=0).encode("ascii")])
-    except (OSError, CurationError):
+    except (OSError, UserError):
         return

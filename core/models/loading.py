@@ -1,6 +1,6 @@
 """Loading a resolved model for scoring or training, refusing weights that are not all there.
 
-With `core.engine` and `core.training`, one of the few modules that import torch; only the worker needs them.
+With `core.engine` and `core.training.train`, one of the few modules that import torch; only the worker needs them.
 """
 
 from pathlib import Path
@@ -10,16 +10,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from core.errors import ModelUnusable
-from core.memory_limit import memory_limit
-from core.models.adapter_facts import check_repeatable, takes_from_base, trained_tokens
-from core.models.adapter_loading import with_adapter
-from core.models.base_probe import BaseProbe
-from core.models.folder_check import read_json, weight_files
-from core.models.kinds import IMAGE_TEXT_MODELS
-from core.models.reading_direction import reads_to_the_right
-from core.models.resolving import ModelSpec
-from core.models.unloadable import UNLOADABLE, first_line, refuse_gaps
+from ..data.errors import ModelUnusable
+from ..system.memory_limit import memory_limit
+from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
+from .adapter_loading import with_adapter
+from .base_probe import BaseProbe
+from .folder_check import read_json, weight_files
+from .kinds import IMAGE_TEXT_MODELS
+from .reading_direction import reads_to_the_right
+from .resolving import ModelSpec
+from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from core.errors import ModelUnusable, PathRefused
-from core.models.adapter_base import base_notice, shape_conflict
-from core.models.config_facts import OFFSET_POSITIONS
-from core.models.folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
-from core.models.known_hashes import content_hash
-from core.paths import allowed_path, is_hub_id, named_path
+from ..data.errors import ModelUnusable, PathRefused
+from ..system.paths import allowed_path, is_hub_id, named_path
+from ..system.program import HOME
+from .adapter_base import base_notice, shape_conflict
+from .config_facts import OFFSET_POSITIONS
+from .folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
+from .known_hashes import content_hash
 
 ENGINE_VERSION = 1
 """Part of every cache key: raise it whenever the engine would give the same tokens another loss."""
@@ -25,7 +26,6 @@ PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, found wherever the program was started."""
 
-_PROGRAM = Path(__file__).resolve().parents[2]
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -147,7 +147,7 @@ def _folder_of(name: str, workspace: Path) -> Path:
 def _folder_here(name: str, workspace: Path) -> Path | None:
     """The folder of a model on this machine, or None; nothing is fetched."""
     if name == DEMO_BASE:
-        return _PROGRAM / DEMO_BASE
+        return HOME / DEMO_BASE
     if name in trained_references(workspace):
         return workspace / "models" / name
     try:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import TokenizerMismatch
-from core.models.folder_check import read_json
-from core.models.known_hashes import content_hash
+from ..data.errors import TokenizerMismatch
+from .folder_check import read_json
+from .known_hashes import content_hash
 
 _NAMED = 3
 """Tokens that a sentence names."""

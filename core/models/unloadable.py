@@ -5,7 +5,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from core.errors import ModelUnusable
+from ..data.errors import ModelUnusable
 
 UNLOADABLE = (
     OSError,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from core.encoded import Encoded
-from core.models.config_facts import embedding_rows
-from core.models.resolving import ModelSpec
-from core.models.tokenizer_comparison import compare_tokenizers, token_ids, tokenizer_fields, tokens_in_use
+from ..data.encoded import Encoded
+from .config_facts import embedding_rows
+from .resolving import ModelSpec
+from .tokenizer_comparison import compare_tokenizers, token_ids, tokenizer_fields, tokens_in_use
 
 _NAMED = 3
 _BEYOND = "holds a token that the model's weights have no row for"

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from core.errors import ModelUnusable
+from ..data.errors import ModelUnusable
 
 _LONGEST_TABLE = 100_000_000  # bytes; what safetensors itself takes
 _BITS = {

@@ -5,12 +5,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.disk_errors import said_plainly
-from core.errors import NoUsableRows, SelectionInvalid
-from core.jobs import Job, all_jobs, create_job, join_or_start, unfinished
-from core.near_duplicates.search import RESULT
-from core.store import Store
-from core.store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
+from ..data.errors import NoUsableRows, SelectionInvalid
+from ..jobs.job import Job, all_jobs, create_job, join_or_start, unfinished
+from ..store import Store
+from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
+from ..system.disk_errors import translate_disk_errors
+from .search import RESULT
 
 KIND = "near_duplicates"
 DEFAULT_THRESHOLD = 0.8
@@ -18,7 +18,7 @@ LOWEST_THRESHOLD = 0.5
 """Below it the bands would propose nearly every pair, and what they find is no duplicate any more."""
 
 
-@said_plainly("The search for near duplicates")
+@translate_disk_errors("The search for near duplicates")
 def begin_near_duplicates(store: Store, dataset: str, threshold: float) -> Job | None:
     """Start, join or start again the search of a dataset; None if there is one that holds for its examples of now.
 
@@ -49,7 +49,7 @@ def open_search(store: Store, dataset: str, threshold: float) -> Job | None:
     return unfinished(all_jobs(store.workspace), wanted)
 
 
-def take_in_near_duplicates(store: Store, job: Job) -> None:
+def ingest_near_duplicates(store: Store, job: Job) -> None:
     """Save what a finished search found; done twice it changes nothing. Raises `NotFound` if the dataset is gone."""
     request = job.request
     groups = pq.read_table(job.folder / RESULT)

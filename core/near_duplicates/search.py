@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.durable_file import DurableFile
-from core.errors import JobCancelled
-from core.examples import Example
-from core.jobs import Job, Progress
-from core.near_duplicates.similarity import (
+from ..data.errors import JobCancelled
+from ..data.examples import Example
+from ..jobs.job import Job, Progress
+from ..system.durable_file import DurableFile
+from .similarity import (
     PERMUTATIONS,
     Report,
     ShingleSets,

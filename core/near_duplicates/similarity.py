@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.examples import Example
+from ..data.examples import Example
 
 SHINGLE_WORDS = 3
 PERMUTATIONS = 128

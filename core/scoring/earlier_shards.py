@@ -1,8 +1,8 @@
 """Shards that an earlier version left in a job's folder: those that may hold another model's losses are removed."""
 
-from core.jobs import Job
-from core.models.earlier_losses import unsound_roles
-from core.models.resolving import ModelSpec
+from ..jobs.job import Job
+from ..models.earlier_losses import unsound_roles
+from ..models.resolving import ModelSpec
 
 _LOOKED_AT = "earlier-shards-checked"
 

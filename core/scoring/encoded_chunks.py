@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from core.encoded import Encoded
-from core.spool import write_whole
+from ..data.encoded import Encoded
+from ..system.spool import write_whole
 
 _SCHEMA = pa.schema(
     [

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.encoded import Encoded
-from core.encoding import FOLDED_SYSTEM, encode_examples
-from core.encoding_spec import EncodingSpec
-from core.jobs import Job
-from core.models.resolving import ModelSpec
-from core.scoring.encoded_chunks import read_encoded, write_encoded
-from core.scoring.example_chunks import Chunk, ExampleFile
+from ..data.encoded import Encoded
+from ..encoding.encode import FOLDED_SYSTEM, encode_examples
+from ..encoding.encoding_spec import EncodingSpec
+from ..jobs.example_chunks import Chunk, ExampleFile
+from ..jobs.job import Job
+from ..models.resolving import ModelSpec
+from ..system.program import HOME, module_command
+from .encoded_chunks import read_encoded, write_encoded
 
 _STEP = 256
 """Rows between two looks at whether the job is to stop."""
@@ -30,7 +31,7 @@ class ChunkEncoder:
     """Encodes chunks of one of a job's example files; what is in the job's folder already is read from there."""
 
     def __init__(self, job: Job, examples: ExampleFile, check: Callable[[], None] = lambda: None) -> None:
-        from core.models.loading import load_tokenizer
+        from ..models.loading import load_tokenizer
 
         request = job.request
         self._job, self._examples, self._check = job, examples, check
@@ -62,12 +63,9 @@ class EncoderProcesses:
     def __init__(self, job: Job, examples: ExampleFile, count: int, check: Callable[[], None]) -> None:
         self._job, self._examples, self._check = job, examples, check
         self._own: ChunkEncoder | None = None
-        command = [sys.executable, "-m", "core.scoring.encoding_ahead", str(job.folder), examples.name]
+        command = module_command("scoring.encoding_ahead", str(job.folder), examples.name)
         self._processes = [
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[2]
-            )
-            for _ in range(count)
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HOME) for _ in range(count)
         ]
 
     def __enter__(self) -> "EncoderProcesses":

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
-from core.encoded import Encoded
-from core.encoding import FOLDED_SYSTEM, encode_and_render, token_roles
-from core.encoding_spec import EncodingSpec
-from core.engine.loss_engine import LossEngine
-from core.engine.packing import pack_rows
-from core.engine.response_loss import NOISE_ROWS, smaller_budget
-from core.examples import Example
-from core.jobs import Job, Progress, read_examples_file
-from core.models.loading import load_model, load_tokenizer
-from core.models.resolving import ModelSpec
-from core.models.vocabulary import readable_ids, without_unreadable
-from core.process_facts import process_age
-from core.scoring.passes import share_weights
+from ..data.encoded import Encoded
+from ..data.examples import Example
+from ..encoding.encode import FOLDED_SYSTEM, encode_and_render, token_roles
+from ..encoding.encoding_spec import EncodingSpec
+from ..engine.loss_engine import LossEngine
+from ..engine.packing import pack_rows
+from ..engine.response_loss import NOISE_ROWS, smaller_budget
+from ..jobs.job import Job, Progress, read_examples_file
+from ..models.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
+from ..models.loading import load_model, load_tokenizer
+from ..models.resolving import ModelSpec
+from ..models.vocabulary import readable_ids, without_unreadable
+from ..system.process_facts import process_age
+from .passes import share_weights
 
 _PROBE_SECONDS = 4.0
 _SHOWN_ROWS = 3

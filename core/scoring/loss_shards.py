@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core import settings
-from core.encoded import Encoded
-from core.jobs import Job
-from core.scoring.example_chunks import Ids, packed_ids
-from core.spool import SHARD_SCHEMA, read_shard, write_shard
+from ..data import settings
+from ..data.encoded import Encoded
+from ..jobs.example_chunks import Ids, packed_ids
+from ..jobs.job import Job
+from ..system.spool import SHARD_SCHEMA, read_shard, write_shard
 
 
-class FinishedRows:
+class CompletionMask:
     """Which rows of a job's file have a loss of one model in a shard already."""
 
     def __init__(self, job: Job, role: str, ids: Ids) -> None:

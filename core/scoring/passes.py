@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.jobs import Job
-from core.models.adapter_facts import base_change
-from core.models.resolving import ModelSpec
-from core.scoring.example_chunks import ExampleFile
-from core.scoring.loss_shards import FinishedRows
-from core.spool import write_durably
+from ..jobs.example_chunks import ExampleFile
+from ..jobs.job import Job
+from ..models.adapter_facts import base_change
+from ..models.resolving import ModelSpec
+from ..system.spool import write_durably
+from .loss_shards import CompletionMask
 
 _APART = "apart.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ModelTask:
     """One model's part in a pass: which rows of the file it is asked for, and which of them are finished."""
 
     role: str
     spec: ModelSpec
     wanted: NDArray[np.bool_]
-    finished: FinishedRows
+    finished: CompletionMask
 
     def waiting(self, start: int = 0, end: int | None = None) -> NDArray[np.bool_]:
         """Of the rows [start, end), those still to compute, as of the last look at the shards."""
@@ -42,7 +42,7 @@ class Pass:
     """Going once through a file's chunks. `keeps`: its encoded rows are read again by a later pass."""
 
     examples: ExampleFile
-    sides: tuple[Side, ...]
+    sides: tuple[ModelTask, ...]
     keeps: bool
 
     @property
@@ -122,7 +122,7 @@ def plan_passes(job: Job) -> list[Pass]:
     for role, spec in specs.items():
         examples = largest if together else files[role]
         wanted = np.isin(examples.ids, files[role].ids, assume_unique=True)
-        sides.append((examples, Side(role, spec, wanted, FinishedRows(job, role, examples.ids))))
+        sides.append((examples, ModelTask(role, spec, wanted, CompletionMask(job, role, examples.ids))))
     if together and len(sides) == 2 and not are_apart(job) and share_weights(specs["base"], specs["reference"]):
         return [Pass(largest, tuple(side for _, side in sides), False)]
     last = len(sides) - 1

@@ -8,25 +8,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core import settings
-from core.devices import resolve_device, resolve_dtype
-from core.encoding_spec import EncodingSpec
-from core.errors import ModelUnusable, NameTaken, NoUsableRows
-from core.jobs import Job, create_job
-from core.models.adapter_facts import check_repeatable
-from core.models.config_facts import window_length
-from core.models.resolving import (
+from ..data import settings
+from ..data.errors import ModelUnusable, NameTaken, NoUsableRows
+from ..encoding.encoding_spec import EncodingSpec
+from ..encoding.template_choice import AUTO, choose_template, parsed_date, template_source
+from ..encoding.templates import REPLIES, asks_for_date
+from ..jobs.job import Job, create_job
+from ..models.adapter_facts import check_repeatable
+from ..models.config_facts import window_length
+from ..models.devices import resolve_device, resolve_dtype
+from ..models.resolving import (
     PROVENANCE,
     ModelSpec,
     adapter_notice,
     resolve_model,
     tokenizer_fingerprint,
 )
-from core.models.tokenizer_comparison import compare_tokenizers
-from core.models.vocabulary import vocabulary_notice
-from core.store import Store
-from core.template_choice import AUTO, choose_template, parsed_date, template_source
-from core.templates import REPLIES, asks_for_date
+from ..models.tokenizer_comparison import compare_tokenizers
+from ..models.vocabulary import vocabulary_notice
+from ..store import Store
 
 ROLES = ("base", "reference")
 _ESTIMATE_ROWS = 512

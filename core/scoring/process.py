@@ -7,22 +7,22 @@ from itertools import chain
 
 import numpy as np
 
-from core.devices import batch_budget, encoding_processes
-from core.encoded import Encoded
-from core.engine.loss_engine import LossEngine
-from core.engine.response_loss import ResponseScorer, measure_noise
-from core.errors import JobCancelled
-from core.jobs import Job
-from core.models.loading import load_model, load_with_base
-from core.models.resolving import ModelSpec
-from core.models.vocabulary import readable_ids, without_unreadable
-from core.scoring.encoding_ahead import EncoderProcesses
-from core.scoring.example_chunks import CHUNK_ROWS, Chunk, id_texts
-from core.scoring.leases import Lease, take_lease
-from core.scoring.loss_shards import ShardWriter
-from core.scoring.passes import Pass, keep_apart
-from core.scoring.progress import Tally
-from core.spool import write_durably
+from ..data.encoded import Encoded
+from ..data.errors import JobCancelled
+from ..engine.loss_engine import LossEngine
+from ..engine.response_loss import ResponseScorer, measure_noise
+from ..jobs.example_chunks import CHUNK_ROWS, Chunk, id_texts
+from ..jobs.job import Job
+from ..models.devices import batch_budget, encoding_processes
+from ..models.loading import load_model, load_with_base
+from ..models.resolving import ModelSpec
+from ..models.vocabulary import readable_ids, without_unreadable
+from ..system.spool import write_durably
+from .encoding_ahead import EncoderProcesses
+from .leases import Lease, take_lease
+from .loss_shards import ShardWriter
+from .passes import Pass, keep_apart
+from .progress import Tally
 
 log = logging.getLogger("worker")
 

@@ -15,13 +15,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from core.devices import process_environment
-from core.errors import CurationError, JobCancelled, JobFailed
-from core.jobs import Job
-from core.scoring.passes import Pass, are_apart, plan_passes, why_apart
-from core.scoring.progress import Tally, progress_of
-from core.spool import write_whole
-from core.worker_log import log_for_people
+from ..data.errors import JobCancelled, JobFailed, UserError
+from ..jobs.job import Job
+from ..models.devices import process_environment
+from ..system.program import HOME, module_command
+from ..system.spool import write_whole
+from ..system.worker_log import log_for_people
+from .passes import Pass, are_apart, plan_passes, why_apart
+from .progress import Tally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -64,11 +65,11 @@ def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lo
 
 def _start(job: Job, number: int, count: int, device: str, lock: int | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "core.scoring.processes", str(job.folder), str(number), str(count), device],
+        module_command("scoring.processes", str(job.folder), str(number), str(count), device),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=() if lock is None else (lock,),
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=HOME,
         env={**os.environ, **process_environment(device, number, count)},
     )
 
@@ -115,7 +116,7 @@ def main(arguments: list[str]) -> int:
     """Be one of a job's processes; exit 0 when nothing is left, 1 when cancelled, failed or left alone."""
     parent = os.getppid()
     log_for_people(log)
-    from core.scoring.process import BaseNotKept, ScoringProcess
+    from .process import BaseNotKept, ScoringProcess
 
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
 
@@ -139,7 +140,7 @@ def main(arguments: list[str]) -> int:
         return 0
     except JobCancelled:
         return 1
-    except CurationError as error:
+    except UserError as error:
         log.info("process %s: %s", number, error)
         _path(job, number).with_suffix(".failure").write_text(str(error), encoding="utf-8")
         return 1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.jobs import Progress
+from ..jobs.job import Progress
 
 
 @dataclass(slots=True)

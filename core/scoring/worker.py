@@ -8,12 +8,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from core.devices import resolve_device, scoring_processes
-from core.jobs import Job
-from core.scoring.earlier_shards import drop_unsound_shards
-from core.scoring.passes import Pass, plan_passes, why_apart
-from core.scoring.processes import score_by_processes
-from core.scoring.progress import Tally, progress_of
+from ..jobs.job import Job
+from ..models.devices import resolve_device, scoring_processes
+from .earlier_shards import drop_unsound_shards
+from .passes import Pass, plan_passes, why_apart
+from .processes import score_by_processes
+from .progress import Tally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -63,7 +63,7 @@ def _planned(job: Job) -> list[Pass]:
 
 
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
-    from core.scoring.process import BaseNotKept, ScoringProcess
+    from .process import BaseNotKept, ScoringProcess
 
     began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
 

@@ -3,13 +3,13 @@
 recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
-from core.selection.comparison import compared_rows, overlap
-from core.selection.decisions import KEPT
-from core.selection.explanation import row_outcome
-from core.selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
-from core.selection.saved import save_selection, saved_selection, saved_selection_names, selections_of_run
-from core.selection.scored_run import ScoredRun, scored_run
-from core.selection.summary import Summary, kept_rows, matched_control, near_the_cut, row_decisions, select_summary
+from .comparison import compared_rows, overlap
+from .decisions import KEPT
+from .explanation import row_outcome
+from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
+from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
+from .scored_run import ScoredRun, scored_run
+from .summary import Summary, kept_rows, matched_control, near_the_cut, row_decisions, select_summary
 
 __all__ = [
     "KEPT",

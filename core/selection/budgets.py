@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
-from core.errors import SelectionInvalid
-from core.selection.recipe import Amount, Selection
+from ..data.errors import SelectionInvalid
+from .recipe import Amount, Selection
 
 POOL = ""
 """The one pool of the pooled scope; in scope "domain" every domain is a pool of that name."""

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from core.errors import SelectionInvalid
-from core.filters import Query
-from core.selection.decisions import KEPT
-from core.selection.recipe import Selection
-from core.selection.summary import kept_rows, row_decisions
-from core.snippets import snippet
-from core.store import Store
+from ..data.errors import SelectionInvalid
+from ..data.filters import Query
+from ..data.snippets import snippet
+from ..store import Store
+from .decisions import KEPT
+from .recipe import Selection
+from .summary import kept_rows, row_decisions
 
 PARTS = {
     "only_first": f"first_outcome = '{KEPT}' AND second_outcome IS DISTINCT FROM '{KEPT}'",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.filters import Query
-from core.selection.budgets import POOL, Budget
-from core.selection.recipe import ORDERS, Selection
+from ..data.filters import Query
+from .budgets import POOL, Budget
+from .recipe import ORDERS, Selection
 
 KEPT = "kept"
 BELOW_THE_CUT = "below the cut"

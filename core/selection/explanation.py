@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from core.errors import NotFound
-from core.scores import FLAGS, SCORES
-from core.selection.decisions import BELOW_THE_CUT, KEPT
-from core.selection.recipe import ORDERS, Selection
-from core.selection.summary import row_decisions
-from core.store import Store
+from ..data.errors import NotFound
+from ..data.scores import FLAGS, SCORES
+from ..store import Store
+from .decisions import BELOW_THE_CUT, KEPT
+from .recipe import ORDERS, Selection
+from .summary import row_decisions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.scores import score_named
-from core.selection.recipe import Pick
-from core.snippets import beginning
-from core.store import Store
+from ..data.scores import score_named
+from ..data.snippets import beginning
+from ..store import Store
+from .recipe import Pick
 
 _ROWS_NAMED = 5  # row numbers of one conversation; it may stand in thousands
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from core.errors import SelectionInvalid
+from ..data.errors import SelectionInvalid
 
 WHOLE = 100.0
 """What a mixture's weights add up to [per cent]."""

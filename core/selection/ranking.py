@@ -10,11 +10,11 @@ from itertools import accumulate
 
 import pandas as pd
 
-from core.selection.budgets import POOL, Budget
-from core.selection.decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, left_out, ranked_rows
-from core.selection.recipe import Selection
-from core.selection.scored_run import ScoredRun
-from core.store import Store, near_duplicate_set
+from ..store import Store, near_duplicate_set
+from .budgets import POOL, Budget
+from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, left_out, ranked_rows
+from .recipe import Selection
+from .scored_run import ScoredRun
 
 _OUTCOMES = ["domain", "outcome", "rows", "tokens"]
 
@@ -103,11 +103,16 @@ def _counted(
         name: Pool(number, of_pools[number], picked[number], before[number])
         for number, name in enumerate([POOL] if pooled else names)
     }
-    left = [*objections[_OUTCOMES].itertuples(index=False, name=None), *_fallen(run, eligible, objections)]
+    left = [
+        *objections[_OUTCOMES].itertuples(index=False, name=None),
+        *_near_duplicate_counts(run, eligible, objections),
+    ]
     return Ranking(table, pooled, pools, eligible, pd.DataFrame(left, columns=_OUTCOMES))
 
 
-def _fallen(run: ScoredRun, eligible: Mapping[str, Tally], objections: pd.DataFrame) -> list[tuple[str, str, int, int]]:
+def _near_duplicate_counts(
+    run: ScoredRun, eligible: Mapping[str, Tally], objections: pd.DataFrame
+) -> list[tuple[str, str, int, int]]:
     """Rows that meet no objection and are not eligible: near duplicates of a better one."""
     found = []
     for domain, total in run.totals.items():

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
-from core.errors import SelectionInvalid
-from core.filters import EVERYTHING, RowFilter
-from core.scores import DEFAULT_SCORE, score_named
+from ..data.errors import SelectionInvalid
+from ..data.filters import EVERYTHING, RowFilter
+from ..data.scores import DEFAULT_SCORE, score_named
 
 RECIPE_VERSION = 2
 _READABLE_VERSIONS = (1, 2)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from core.errors import SelectionInvalid
-from core.selection.recipe import Selection
-from core.selection.summary import Summary, select_summary
-from core.store import Store, remove_recipe, rename_recipe, save_recipe, saved_recipe
+from ..data.errors import SelectionInvalid
+from ..store import Store, remove_recipe, rename_recipe, save_recipe, saved_recipe
+from .recipe import Selection
+from .summary import Summary, select_summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.store import Store
+from ..store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from core.filters import Query
-from core.selection.budgets import POOL, Budget, budgets
-from core.selection.decisions import BELOW_THE_CUT, KEPT, decisions
-from core.selection.ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
-from core.selection.recipe import ORDERS, Amount, Selection
-from core.selection.scored_run import ScoredRun, scored_run
-from core.snippets import beginnings
-from core.store import Store, near_duplicate_set, near_duplicate_set_id
+from ..data.filters import Query
+from ..data.snippets import snippet_ctes
+from ..store import Store, near_duplicate_set, near_duplicate_set_id
+from .budgets import POOL, Budget, budgets
+from .decisions import BELOW_THE_CUT, KEPT, decisions
+from .ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
+from .recipe import ORDERS, Amount, Selection
+from .scored_run import ScoredRun, scored_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def near_the_cut(
                 SELECT rowid AS place FROM {run.table} WHERE row_number IN (SELECT row_number FROM nearest)
             ),
             shown AS MATERIALIZED (SELECT * FROM {run.table} WHERE rowid IN (SELECT place FROM row_place)),
-            {beginnings("shown")}
+            {snippet_ctes("shown")}
             SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
                 prompt, response
             FROM nearest JOIN shown USING (row_number) JOIN beginning USING (example_id)

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import StoreUnusable
-from core.store.files import database_path, log_path
+from ..data.errors import StoreUnusable
+from .files import database_path, log_path
 
 log = logging.getLogger(__name__)
 

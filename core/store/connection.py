@@ -9,10 +9,10 @@ from typing import Any
 
 import duckdb
 
-from core import settings
-from core.errors import CurationError, SettingInvalid, StoreUnusable, WorkspaceLocked, WriteFailed
-from core.ownership import LOCK, not_writable
-from core.store.files import database_path, log_path
+from ..data import settings
+from ..data.errors import SettingInvalid, StoreUnusable, UserError, WorkspaceLocked, WriteFailed
+from ..system.ownership import LOCK, not_writable
+from .files import database_path, log_path
 
 STORE_VERSION = 4
 SCRATCH = "scratch"
@@ -70,7 +70,7 @@ def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 0
 
 
-def plain_error(error: duckdb.Error, path: Path) -> CurationError | None:
+def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
     """What a failed statement means for the person, where the disk is to blame; None where it is not."""
     text = str(error).splitlines()[0]
     if any(sign in text for sign in _WRITE_SIGNS):
@@ -101,7 +101,7 @@ def _config(workspace: Path) -> dict[str, str | bool | int | float | list[str]]:
     }
 
 
-def _refusal(error: duckdb.Error, path: Path) -> CurationError:
+def _refusal(error: duckdb.Error, path: Path) -> UserError:
     """Why a database could not be opened, as the sentence for it."""
     text = str(error).splitlines()[0]
     if "Could not set lock" in text:
@@ -123,7 +123,7 @@ def _refusal(error: duckdb.Error, path: Path) -> CurationError:
             "Nothing was changed; put the right file back, restore a backup with: python -m core restore FILE, or move "
             f"{log} away and go on with what is left with: python -m core check --accept-loss"
         )
-    if (failed := plain_error(error, path)) and isinstance(failed, WriteFailed):
+    if (failed := to_user_error(error, path)) and isinstance(failed, WriteFailed):
         return failed
     return StoreUnusable(
         f"The store {path} cannot be opened ({text}). Nothing was changed; restore a backup of it with: "
@@ -153,7 +153,7 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
     tables = fetch_first(connection, "SELECT count(*) FROM duckdb_tables()")
     if tables == (0,):
         fetch_all(connection, "BEGIN")
-        fetch_all(connection, resources.files("core.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+        fetch_all(connection, resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
         fetch_all(connection, "INSERT INTO store_version VALUES (?)", [STORE_VERSION])
         fetch_all(connection, "INSERT INTO store_change VALUES (0)")
         fetch_all(connection, "COMMIT")

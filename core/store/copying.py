@@ -8,11 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from core.errors import StoreUnusable, WriteFailed
-from core.spool import sync_folder
-from core.store.change_record import write_record
-from core.store.connection import STORE_VERSION, changes_on_disk, count_changes, fetch_all, version_on_disk
-from core.store.files import database_path, log_path
+from ..data.errors import StoreUnusable, WriteFailed
+from ..system.spool import sync_folder
+from .change_record import write_record
+from .connection import STORE_VERSION, changes_on_disk, count_changes, fetch_all, version_on_disk
+from .files import database_path, log_path
 
 _COPY = "import shutil, sys\ntry: shutil.copyfile(*sys.argv[1:])\nexcept OSError as error: sys.exit(error.strerror)"
 

@@ -17,18 +17,18 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from core.errors import StoreUnusable
-from core.filters import RowFilter
-from core.ownership import hold_workspace, still_held
-from core.permission import require_change
-from core.store.change_record import write_record
-from core.store.connection import fetch_all, plain_error
-from core.store.copying import copy_database
-from core.store.files import database_path, log_path
-from core.store.kept_tables import KeptTables, kept_table
-from core.store.opening import OpenedStore, open_whole
-from core.store.result_cache import ResultCache
-from core.store.text_matches import Matches, with_matches
+from ..data.errors import StoreUnusable
+from ..data.filters import RowFilter
+from ..system.ownership import hold_workspace, still_held
+from ..system.permission import require_change
+from .change_record import write_record
+from .connection import fetch_all, to_user_error
+from .copying import copy_database
+from .files import database_path, log_path
+from .opening import OpenedStore, open_whole
+from .query_cache import QueryCache, kept_table
+from .result_cache import ResultCache
+from .text_matches import Matches, with_matches
 
 _Result = TypeVar("_Result")
 
@@ -46,7 +46,7 @@ class Database:
         self._changes = opened.changes
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._matches = Matches()
-        self._kept = KeptTables()
+        self._kept = QueryCache()
         self._results = ResultCache()
 
     # Opening and closing
@@ -92,7 +92,7 @@ class Database:
         try:
             yield cursor
         except duckdb.Error as error:
-            if plain := plain_error(error, self._path):
+            if plain := to_user_error(error, self._path):
                 raise plain from error
             raise
         finally:
@@ -137,7 +137,7 @@ class Database:
     def kept_table(
         self, sql: str, parameters: Sequence[object], state: Sequence[object]
     ) -> AbstractContextManager[str]:
-        """A table in memory with the rows of a query, made once for all who ask; see `core.store.kept_tables`."""
+        """A table in memory with the rows of a query, made once for all who ask; see `core.store.query_cache`."""
         return kept_table(self, self._kept, sql, parameters, state)
 
     def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
@@ -180,7 +180,7 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back itself
                     fetch_all(self._connection, "ROLLBACK")
-                plain = plain_error(error, self._path) if isinstance(error, duckdb.Error) else None
+                plain = to_user_error(error, self._path) if isinstance(error, duckdb.Error) else None
                 if plain:
                     raise plain from error
                 raise

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from core.store.connection import fetch_all
+from .connection import fetch_all
 
 
 def earlier_masks_notice(connection: duckdb.DuckDBPyConnection, _workspace: Path) -> list[str]:

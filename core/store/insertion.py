@@ -7,9 +7,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from core.examples import DatasetRow, Rejected
-from core.row_blocks import RowBlock, row_blocks
-from core.store.connection import fetch_all, fetch_first, next_id
+from ..data.examples import DatasetRow, Rejected
+from ..data.row_blocks import RowBlock, row_blocks
+from .connection import fetch_all, fetch_first, next_id
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:

@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.store.connection import fetch_all, fetch_first
+from .connection import fetch_all, fetch_first
 
 _FRESH = """
     SELECT DISTINCT ON (id) example_id::UUID AS id, nll_sum, token_count, truncated, reason, left_out

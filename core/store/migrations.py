@@ -6,13 +6,13 @@ from pathlib import Path
 
 import duckdb
 
-from core.errors import StoreUnusable
-from core.spool import sync_folder
-from core.store.connection import STORE_VERSION, connect, fetch_all
-from core.store.earlier_masks import earlier_masks_notice
-from core.store.files import database_path, log_path
-from core.store.scored_table import build_scored_table
-from core.store.unsound_losses import drop_unsound_losses
+from ..data.errors import StoreUnusable
+from ..system.spool import sync_folder
+from .connection import STORE_VERSION, connect, fetch_all
+from .earlier_masks import earlier_masks_notice
+from .files import database_path, log_path
+from .scored_table import build_scored_table
+from .unsound_losses import drop_unsound_losses
 
 _MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import duckdb
 import pyarrow as pa
 
-from core.errors import NotFound
-from core.store.connection import fetch_all, fetch_first, next_id
-from core.store.store import Store
+from ..data.errors import NotFound
+from .connection import fetch_all, fetch_first, next_id
+from .store import Store
 
 GROUPS_SCHEMA = pa.schema([("example_id", pa.string()), ("group_number", pa.int64())])
 """Members of groups of two or more; group_number from 1, the largest group first."""

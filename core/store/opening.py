@@ -5,10 +5,10 @@ from pathlib import Path
 
 import duckdb
 
-from core.store.change_record import check_there, check_whole, clock_notice, read_record, write_record
-from core.store.connection import changes_on_disk, count_changes, fetch_all
-from core.store.files import database_path, log_path
-from core.store.migrations import open_database
+from .change_record import check_there, check_whole, clock_notice, read_record, write_record
+from .connection import changes_on_disk, count_changes, fetch_all
+from .files import database_path, log_path
+from .migrations import open_database
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import duckdb
 
-from core.errors import NameTaken
-from core.store.connection import fetch_all
-from core.store.store import Store
+from ..data.errors import NameTaken
+from .connection import fetch_all
+from .store import Store
 
 
 def save_recipe(

@@ -7,8 +7,8 @@ import hashlib
 
 import duckdb
 
-from core.store.connection import fetch_all, fetch_first
-from core.store.scored_table import scored_table, scored_table_sql
+from .connection import fetch_all, fetch_first
+from .scored_table import scored_table, scored_table_sql
 
 _SOURCES = {
     "run": "SELECT hash(dataset_id, base_set, reference_set) AS of_row FROM run WHERE run_id = $1",

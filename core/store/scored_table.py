@@ -5,9 +5,9 @@ Pages read this table and compute nothing that it holds.
 
 import duckdb
 
-from core import settings
-from core.scores import SCORES
-from core.store.connection import fetch_all
+from ..data import settings
+from ..data.scores import SCORES
+from .connection import fetch_all
 
 _LOSSES = ("base_loss", "reference_loss")
 
@@ -16,7 +16,7 @@ def scored_table_sql(table: str) -> str:
     """Statement that (re)builds a run's scored table; its one parameter is the run_id.
 
     One row a dataset row. Losses and scores are NULL where they are undefined, and a flag column (see
-    `core.scores.FLAGS`) says why; `duplicate_of` is the first row with the same conversation, NULL on that row.
+    `core.data.scores.FLAGS`) says why; `duplicate_of` is the first row with the same conversation, NULL on that row.
     """
     scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in _LOSSES)
     return f"""

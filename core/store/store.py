@@ -9,17 +9,17 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from core.errors import NameTaken, NotFound, StoreUnusable
-from core.examples import DatasetRow, Rejected
-from core.row_blocks import RowBlock
-from core.scores import FLAGS, SCORES
-from core.spool import SHARD_SCHEMA
-from core.store import ledger
-from core.store.connection import fetch_all, fetch_first, next_id
-from core.store.database import Database
-from core.store.insertion import ensure_dataset, insert_records
-from core.store.scored_stamp import is_current, keep_stamp
-from core.store.scored_table import build_scored_table, scored_table
+from ..data.errors import NameTaken, NotFound, StoreUnusable
+from ..data.examples import DatasetRow, Rejected
+from ..data.row_blocks import RowBlock
+from ..data.scores import FLAGS, SCORES
+from ..system.spool import SHARD_SCHEMA
+from . import ledger
+from .connection import fetch_all, fetch_first, next_id
+from .database import Database
+from .insertion import ensure_dataset, insert_records
+from .scored_stamp import is_current, keep_stamp
+from .scored_table import build_scored_table, scored_table
 
 _MISSING = """
     SELECT example_id FROM dataset_row
@@ -32,7 +32,7 @@ class Store(Database):
 
     @classmethod
     def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> Self:
-        """As `Database.open`. A run that was scored before a score or flag was added to the tables of `core.scores`
+        """As `Database.open`. A run that was scored before a score or flag was added to the tables of `data.scores`
         gets its column: no loss is computed for it."""
         store = super().open(workspace, owner, accept_loss)
         try:
@@ -177,7 +177,7 @@ class Store(Database):
         return self.batches(sql, [self.dataset_id(dataset), loss_set_id, every])
 
     def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
-        """Add a shard's losses (`core.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.
+        """Add a shard's losses (`core.system.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.
 
         A shard whose name is in the ledger, and a loss that is there already, are passed over, so ingesting
         anything twice changes nothing. `sha256` is of the shard's file. Returns how many losses were new.

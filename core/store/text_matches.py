@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from core.errors import SelectionInvalid
-from core.filters import RowFilter
-from core.store.connection import SCRATCH, fetch_all
-from core.text_search import TextSearch
+from ..data.errors import SelectionInvalid
+from ..data.filters import RowFilter
+from ..data.text_search import TextSearch
+from .connection import SCRATCH, fetch_all
 
 if TYPE_CHECKING:
-    from core.store.database import Database
+    from .database import Database
 
 MATCHES_KEPT = 24
 """Searches whose matches are kept, 16 bytes a match: more than are in use at a time, so none goes while it is read."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import duckdb
 
-from core.reader import Reader
-from core.store.connection import fetch_all
-from core.store.store import Store
+from ..data.reader import Reader
+from .connection import fetch_all
+from .store import Store
 
 
 def cached_tokens(store: Reader, loss_sets: Sequence[int], example_id: str) -> dict[int, dict[str, Any]]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import duckdb
 
-from core.jobs import all_jobs
-from core.models.earlier_losses import unsound_roles
-from core.models.resolving import ModelSpec
-from core.store.connection import fetch_all, fetch_first
+from ..jobs.job import all_jobs
+from ..models.earlier_losses import unsound_roles
+from ..models.resolving import ModelSpec
+from .connection import fetch_all, fetch_first
 
 _BROUGHT_AS_BASE = "-base-"
 """Within a shard's name, between its job and its number."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.make_rows import RUNS, make_workspace
-from core.scores import FLAGS
+from core.data.scores import FLAGS
 from core.store import Store
 
 ROWS = 4_000

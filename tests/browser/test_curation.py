@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.examples import Example, Message
+from core.data.examples import Example, Message
 from core.store import Store
 from tests.browser.dashboard import Dashboard, go_to
 from tests.core.scored_models import score_examples

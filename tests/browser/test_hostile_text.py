@@ -13,11 +13,11 @@ from urllib.parse import quote, urlparse
 import pytest
 from playwright.sync_api import Browser, expect
 
-from core.errors import CurationError
-from core.examples import DatasetRow, Example, Message, Rejected
+from core.data.errors import UserError
+from core.data.examples import DatasetRow, Example, Message, Rejected
 from core.importing.records import REASONS
-from core.jobs import create_job
-from core.near_duplicates.jobs import create_near_duplicate_job, take_in_near_duplicates
+from core.jobs.job import create_job
+from core.near_duplicates.jobs import create_near_duplicate_job, ingest_near_duplicates
 from core.near_duplicates.search import find_near_duplicates
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
@@ -89,7 +89,7 @@ def name_everything(store: Store, counted: dict[str, list[str]]) -> None:
             try:
                 name_it(text)
                 counted.setdefault(kind, []).append(text)
-            except CurationError:
+            except UserError:
                 counted.setdefault(f"{kind} refused", []).append(text)
 
 
@@ -102,7 +102,7 @@ def leave_jobs(store: Store) -> None:
         job.settle()
     search = create_near_duplicate_job(store, DATASET, 0.8)
     find_near_duplicates(search)
-    take_in_near_duplicates(store, search)
+    ingest_near_duplicates(store, search)
     search.settle()
 
 

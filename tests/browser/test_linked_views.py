@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Error, Page, expect
 
-from core.examples import Example, Message
-from core.filters import RowFilter
+from core.data.examples import Example, Message
+from core.data.filters import RowFilter
 from core.store import Store
 from tests.browser.dashboard import Dashboard
 from tests.core.scored_models import score_examples

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from core import demo
 from core.importing import DomainRule, SourceOptions, import_source
-from core.jobs import all_jobs
+from core.jobs.job import all_jobs
 from core.store import Store
+from core.workspace import demo
 from tests.browser.dashboard import Dashboard, go_to
 from tests.command_line import write_rows
 from tests.waiting import wait_for

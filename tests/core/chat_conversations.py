@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from core.examples import Example, Message, ToolCall
+from core.data.examples import Example, Message, ToolCall
 
 _TOOLS = (
     '[{"type": "function", "function": {"name": "get_time", "description": "Tell the time.", "parameters": '

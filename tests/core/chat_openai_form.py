@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.examples import Example
+from core.data.examples import Example
 
 DAY = "2026-03-05"
 _READ_THOUGHTS = {

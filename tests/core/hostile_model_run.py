@@ -33,13 +33,13 @@ def main(folder: Path) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from core import worker
-    from core.errors import CurationError
-    from core.examples import DatasetRow, Example, Message
-    from core.jobs import Job
+    from core.data.errors import UserError
+    from core.data.examples import DatasetRow, Example, Message
+    from core.jobs.job import Job
     from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
-    from core.spool import read_shard
     from core.store import Store
+    from core.supervision.supervisor import worker
+    from core.system.spool import read_shard
 
     texts = [*(f"{number} and {number + 1}" for number in range(5)), "a" * 30 + "!"]
     rows = [
@@ -65,7 +65,7 @@ def main(folder: Path) -> None:
             began = time.process_time()
             try:
                 end = score(store, base, reference)
-            except CurationError as error:
+            except UserError as error:
                 end = f"{type(error).__name__}: {error}"
             # Anything else is a defect, and is told as one.
             except BaseException as error:  # noqa: BLE001

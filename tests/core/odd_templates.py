@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.examples import Example, Message
+from core.data.examples import Example, Message
 from tests.core.chat_conversations import CONVERSATIONS
 from tests.core.chat_families import Family
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from core.encoding import encode_examples
+from core.data.examples import DatasetRow, Example
+from core.encoding.encode import encode_examples
 from core.engine.response_loss import response_losses
-from core.examples import DatasetRow, Example
 from core.models.loading import load_model, load_tokenizer
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
-from core.spool import SHARD_SCHEMA
 from core.store import Store
-from core.supervision import save_run
+from core.supervision.supervisor import save_run
+from core.system.spool import SHARD_SCHEMA
 
 
 def score_examples(

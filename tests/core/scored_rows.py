@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from core.examples import DatasetRow, Example, Message
-from core.spool import SHARD_SCHEMA
+from core.data.examples import DatasetRow, Example, Message
 from core.store import Store
+from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

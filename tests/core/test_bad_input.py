@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from core.errors import NoUsableRows, SourceUnreadable
-from core.examples import DatasetRow, Rejected
+from core.data.errors import NoUsableRows, SourceUnreadable
+from core.data.examples import DatasetRow, Rejected
 from core.importing import DomainRule, SourceOptions, import_source, read_blocks, read_examples
 from core.importing.records import REASONS
 from core.store import Store
@@ -235,7 +235,7 @@ MOST_MEMORY = 300
 _MEASURED = """
 import resource, sys
 from pathlib import Path
-from core.errors import CurationError
+from core.data.errors import UserError
 from core.importing import DomainRule, SourceOptions, import_source
 from core.store import Store
 
@@ -248,7 +248,7 @@ with Store.open(folder / "workspace", "a test") as store:
         try:
             report = import_source(store, path.name, path, SourceOptions())
             print(path.name, report.rows, report.by_reason, round(peak() - before), sep="|")
-        except CurationError as error:
+        except UserError as error:
             print(path.name, error, "", round(peak() - before), sep="|")
 """
 

@@ -12,22 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from core import worker
-from core.disk_errors import said_plainly
-from core.errors import CurationError
+from core.data.errors import UserError
 from core.exporting import export_bundle, export_controls, export_selection, exports_folder
 from core.importing import SourceOptions, import_source
-from core.loss_table import write_losses
+from core.maintenance.backups import back_up
+from core.maintenance.checking import check_workspace
 from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.supervision import advance
-from core.upkeep.backups import back_up
-from core.upkeep.checking import check_workspace
+from core.supervision.supervisor import ingest_finished_jobs, worker
+from core.system.disk_errors import translate_disk_errors
+from core.workspace.loss_table import write_losses
 from tests import command_line
-from tests.core.test_migrations import old_workspace, version  # noqa: F401 (fixtures)
-from tests.core.test_supervision import finish_scoring, train
+from tests.core.store.test_migrations import old_workspace, version  # noqa: F401 (fixtures)
+from tests.core.supervision.test_supervision import finish_scoring, train
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.faults import failing_disk, files_no_larger_than
 
@@ -55,12 +54,12 @@ def import_rows(store: Store) -> object:
 
 
 def ingest(store: Store) -> object:
-    advance(store)
+    ingest_finished_jobs(store)
     return store.rows("SELECT name FROM run ORDER BY name"), store.rows("SELECT count(*) FROM loss")
 
 
 def publish(store: Store) -> object:
-    advance(store)
+    ingest_finished_jobs(store)
     return json.loads((store.workspace / "models" / "taught" / PROVENANCE).read_text(encoding="utf-8"))["files"]
 
 
@@ -105,7 +104,7 @@ def score_job(store: Store) -> object:
     """Everything up to the worker's start, which a job that is there already would only be joined by."""
     found = store.workspace.parent / "request.json"
     plan = plan_scoring(store, ScoreRequest(**json.loads(found.read_text(encoding="utf-8"))))
-    with said_plainly("The scoring job"):  # as begin_scoring says it, which would start a worker too
+    with translate_disk_errors("The scoring job"):  # as begin_scoring says it, which would start a worker too
         create_score_job(store, plan)
     return plan.computed
 
@@ -192,7 +191,7 @@ def test_a_disk_that_fails_at_any_write_point_loses_nothing(name: str, prepared:
             with failing_disk(tmp_path / "f", at, code):
                 try:
                     done = operation(store) == expected
-                except CurationError as error:
+                except UserError as error:
                     said.append(str(error))
                 reads(store)
             assert_recovers(store, operation, expected, done)
@@ -212,7 +211,7 @@ def test_a_disk_that_takes_only_so_much_loses_nothing(name: str, prepared: Path,
             with files_no_larger_than(size):
                 try:
                     done = operation(store) == expected
-                except CurationError:
+                except UserError:
                     refused += 1
                 reads(store)
             assert_recovers(store, operation, expected, done)
@@ -230,12 +229,12 @@ def scored_by_worker(prepared: Path, folder: Path, at: int) -> tuple[int, int]:
         with failing_disk(folder, at) as disk:
             try:
                 ended = worker.main([str(job.folder)])
-            except (CurationError, OSError):
+            except (UserError, OSError):
                 ended = 1  # nor could its outcome be written: its process ends, and the job counts as interrupted
         if ended:
             (job.folder / "outcome.json").unlink(missing_ok=True)
             assert worker.main([str(job.folder)]) == 0
-        advance(store)
+        ingest_finished_jobs(store)
         assert job.is_settled
         assert half_done(store) == []
         sql = "SELECT count(*) FROM loss WHERE list_contains(?, loss_set_id)"
@@ -275,7 +274,7 @@ def test_a_migration_on_a_disk_that_fails_leaves_the_old_store(
         with fault:
             try:
                 open_old(tmp_path)
-            except CurationError:
+            except UserError:
                 said = True
         if said and not (workspace / "store.duckdb.wal").exists():
             assert digest(workspace / "store.duckdb") == before

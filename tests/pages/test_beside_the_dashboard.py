@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import all_jobs
+from core.jobs.job import all_jobs
 from core.scoring.planning import ScoreRequest
-from core.supervision import begin_scoring
+from core.supervision.supervisor import begin_scoring
 from tests import command_line
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.waiting import wait_for
-from ui.session import close_sessions, open_session
+from ui.shell.session import close_sessions, open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "score_page.py"
 ROWS = [ScoredRow(domain, 10.0, 9.0 - number / 4) for number in range(10) for domain in ("chat", "math")]

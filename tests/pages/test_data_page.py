@@ -12,11 +12,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
-from core.jobs import all_jobs, create_job
+from core.jobs.job import all_jobs, create_job
 from core.store import Store
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
-from ui.session import close_sessions, open_session
-from ui.staged_files import remove_leftovers
+from ui.shell.session import close_sessions, open_session
+from ui.shell.staged_files import remove_leftovers
 
 PAGE = Path(__file__).parents[2] / "pages" / "data_page.py"
 HOSTILE = "![x](http://example.invalid/x.png) <b>$x$</b> :red[a]"

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
-from ui.session import close_sessions, open_session
+from ui.shell.session import close_sessions, open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "explore_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"

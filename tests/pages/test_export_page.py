@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.filters import Range, RowFilter
 from core.exporting import TRAINERS, selection_from_manifest
-from core.filters import Range, RowFilter
 from core.selection import Amount, Selection, save_selection
 from tests.core.bundle_rows import ALL, SEVERAL, example, talk_store
 from tests.fakes import ScoredRecord, build_scored_store

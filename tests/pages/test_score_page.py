@@ -13,15 +13,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
-from core.examples import DatasetRow, Example, Message
-from core.jobs import Job, Progress, all_jobs, create_job
+from core.data.examples import DatasetRow, Example, Message
+from core.jobs.job import Job, Progress, all_jobs, create_job
 from core.near_duplicates.jobs import create_near_duplicate_job
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
-from core.supervision import save_run
+from core.supervision.supervisor import save_run
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
-from ui.session import open_session
+from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "score_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)</span><script>alert(1)</script>"

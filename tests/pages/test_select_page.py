@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.filters import Range, Region, RowFilter
+from core.data.filters import Range, Region, RowFilter
+from core.data.text_search import TextSearch
 from core.selection import (
     Amount,
     Pick,
@@ -19,9 +20,8 @@ from core.selection import (
 )
 from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
-from core.text_search import TextSearch
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
-from ui.session import open_session
+from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "select_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
@@ -391,11 +391,11 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
     def page_of_a_filter() -> None:
         import streamlit as st
 
-        from core.filters import Range, RowFilter
+        from core.data.filters import Range, RowFilter
         from core.selection import scored_run
-        from ui.recipe_filters import put_filter_into_form
-        from ui.recipe_form import recipe_form
-        from ui.session import open_session
+        from ui.select.recipe_filters import put_filter_into_form
+        from ui.select.recipe_form import recipe_form
+        from ui.shell.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))
         st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))

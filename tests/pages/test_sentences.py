@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import spearmanr
 from streamlit.testing.v1 import AppTest
 
-from core.examples import DatasetRow, Example, Message
-from core.jobs import create_job
+from core.data.examples import DatasetRow, Example, Message
+from core.jobs.job import create_job
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
-from ui.session import close_sessions
+from ui.shell.session import close_sessions
 
 PAGES = Path(__file__).parents[2] / "pages"
 TWICE = [ScoredRow("chat", 10.0, 5.0, 10, "Say it", "again") for _ in range(6)]

@@ -2,7 +2,7 @@
 
 from ui.charts.curves import density_figure, ridgeline_figure
 from ui.charts.distribution import ecdf_figure, histogram_figure
-from ui.charts.dressing import BRUSH, axis_title, brush_sideways, column_label, dress
+from ui.charts.layout import BRUSH, apply_layout, axis_title, brush_sideways, column_label
 from ui.charts.palette import DOMAINS_DRAWN, LINE, PALETTE, domain_colours, faded, shown
 from ui.charts.planes import (
     QUADRANTS,
@@ -20,13 +20,13 @@ __all__ = [
     "LINE",
     "PALETTE",
     "QUADRANTS",
+    "apply_layout",
     "axis_title",
     "brush_sideways",
     "column_label",
     "density_figure",
     "density_map",
     "domain_colours",
-    "dress",
     "ecdf_figure",
     "faded",
     "histogram_figure",

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from core.exploring.distributions import Histogram
-from ui.charts.dressing import axis_title, column_label, dress, log_ticks
+from ui.charts.layout import apply_layout, axis_title, column_label, log_ticks
 from ui.charts.palette import LINE, shown
 
 HEIGHT = 440
@@ -42,7 +42,7 @@ def name_plots(figure: go.Figure, domains: list[str], rows: int) -> None:
     figure.update_layout(showlegend=False)
 
 
-def dress_distribution(
+def apply_distribution_layout(
     figure: go.Figure,
     counted: Histogram,
     colours: Mapping[str, str],
@@ -54,7 +54,7 @@ def dress_distribution(
     """Title, note, the axis of the measure, and what is read out under the pointer."""
     notes = [text for text in (note, _outside_text(counted, colours, outside)) if text]
     height = HEIGHT if rows == 1 else 120 + _ROW_HEIGHT * rows
-    dress(figure, f"{column_label(counted.column)} in each domain{seen}", ". ".join(notes), height)
+    apply_layout(figure, f"{column_label(counted.column)} in each domain{seen}", ". ".join(notes), height)
     axis: dict[str, Any] = {"range": [counted.low, counted.high], "zeroline": True, "zerolinecolor": LINE}
     title = axis_title(counted.column)
     if counted.log:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from core.exploring.density import Density
-from ui.charts.by_domain import IN_READOUT, drawn_domains, dress_distribution, name_plots, stacked_plots
-from ui.charts.dressing import Span, brush_sideways
+from ui.charts.by_domain import IN_READOUT, apply_distribution_layout, drawn_domains, name_plots, stacked_plots
+from ui.charts.layout import Span, brush_sideways
 from ui.charts.palette import IN_LEGEND, dashes, faded, shown
 
 Values = NDArray[np.float64]
@@ -37,7 +37,7 @@ def density_figure(
         trace = _curve(part, part["density"].to_numpy(dtype=float), name, colours[name], rows > 1)
         trace.update(fill="tozeroy", line={"dash": dash[name]})
         figure.add_trace(trace, row=place + 1 if rows > 1 else 1, col=1)
-    dress_distribution(figure, found.counted, colours, ": density", _smoothing(found, domains), rows)
+    apply_distribution_layout(figure, found.counted, colours, ": density", _smoothing(found, domains), rows)
     name_plots(figure, domains, rows)
     unit = "decade" if found.counted.log else "unit"
     title = "Density" if rows > 1 else f"Density (share of rows per {unit})"
@@ -74,7 +74,9 @@ def ridgeline_figure(
             found_marks = [float(marks.loc[name, mark]) for mark in ("q25", "median", "q75")]
             figure.add_traces(_quartile_marks(found_marks, value, heights, base, colours[name]))
     note = f"each curve to its own height; median and quartiles marked. {_smoothing(found, domains)}"
-    dress_distribution(figure, found.counted, colours, ", one curve behind another", note[0].upper() + note[1:], 1)
+    apply_distribution_layout(
+        figure, found.counted, colours, ", one curve behind another", note[0].upper() + note[1:], 1
+    )
     places = [float(len(domains) - 1 - place) for place in range(len(domains))]
     ridges = {"tickvals": places, "ticktext": [shown(name) for name in domains], "range": [-0.15, len(domains) + 0.65]}
     figure.update_yaxes(title=None, showgrid=False, zeroline=False, automargin=True, **ridges)

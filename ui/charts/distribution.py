@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.exploring.distributions import Histogram, with_shares
-from ui.charts.by_domain import IN_READOUT, drawn_domains, dress_distribution, name_plots, stacked_plots
-from ui.charts.dressing import Span, brush_sideways, log_ticks
+from ui.charts.by_domain import IN_READOUT, apply_distribution_layout, drawn_domains, name_plots, stacked_plots
+from ui.charts.layout import Span, brush_sideways, log_ticks
 from ui.charts.palette import IN_LEGEND, LINE, dashes, faded, shown
 
 _NO_ROWS = 0.5  # where a log scale of counts puts an empty bin: below one row
@@ -42,7 +42,7 @@ def histogram_figure(
         figure.add_trace(trace, row=row, col=1)
         if cuts and name in cuts and math.isfinite(cuts[name]):
             _add_cut(figure, cuts[name], name, colours[name], row)
-    dress_distribution(figure, counted, colours, "", "", rows)
+    apply_distribution_layout(figure, counted, colours, "", "", rows)
     name_plots(figure, domains, rows)
     figure.update_yaxes(title="Rows", rangemode="tozero")
     if log_counts:
@@ -77,7 +77,7 @@ def ecdf_figure(
                 hovertemplate=f"%{{y:.1f}} % of {text} below<extra></extra>",
             )
         )
-    dress_distribution(figure, counted, colours, ": share of rows below a value", "", 1, "Beyond the axis")
+    apply_distribution_layout(figure, counted, colours, ": share of rows below a value", "", 1, "Beyond the axis")
     figure.update_yaxes(title="Rows below (% of the domain)", range=[0, 101], tickvals=[0, 25, 50, 75, 100])
     if brushable:
         brush_sideways(figure, brush)

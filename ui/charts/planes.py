@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.exploring.length_bias import LengthPlane
 from core.exploring.loss_plane import LossPlane
-from ui.charts.dressing import Corners, Span, axis_title, brush_area, column_label, dress, log_ticks
+from ui.charts.layout import Corners, Span, apply_layout, axis_title, brush_area, column_label, log_ticks
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
 
 QUADRANTS = {
@@ -167,7 +167,7 @@ def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: st
 
 def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
     """Axes, the line of no change, the medians that part high from low, and the quadrants in words."""
-    dress(figure, "Base loss against reference loss", note, 500)
+    apply_layout(figure, "Base loss against reference loss", note, 500)
     figure.add_shape(type="line", x0=0, y0=0, x1=high, y1=high, line={"color": LINE, "width": 1})
     for line in ({"x0": base_median, "x1": base_median, "y0": 0, "y1": high},
                  {"y0": reference_median, "y1": reference_median, "x0": 0, "x1": high}):  # fmt: skip
@@ -190,7 +190,7 @@ def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_m
 
 
 def _dress_length(figure: go.Figure, column: str, note: str, lengths: Span, scores: Span | None) -> None:
-    dress(figure, f"{column_label(column)} against response length", note, 460)
+    apply_layout(figure, f"{column_label(column)} against response length", note, 460)
     extent = [math.log10(end) for end in lengths]
     figure.update_xaxes(title=axis_title("token_count"), type="log", range=extent, showgrid=False)
     figure.update_xaxes(**log_ticks(*lengths))

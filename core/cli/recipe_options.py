@@ -1,0 +1,101 @@
+"""The options of `python -m core select`, which repeat and name domains, as a recipe."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import typer
+
+from ..data.errors import SelectionInvalid
+from ..data.filters import RowFilter
+from ..data.scores import SCORES
+from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
+from ..selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeOptions:
+    """What was given on the command line, as it was given."""
+
+    run: str | None
+    ratios: Sequence[str]
+    rows: int | None
+    tokens: int | None
+    weights: Sequence[str]
+    score: str
+    scope: str
+    order: str
+    seed: int
+    keep_duplicates: bool
+    near_duplicates: float | None
+    search: str
+    search_kind: str
+    kept: Sequence[str]
+    left_out: Sequence[str]
+
+    def recipe(self) -> Selection:
+        """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
+        a recipe cannot say."""
+        for option, given, known in (
+            ("--score", self.score, SCORES),
+            ("--scope", self.scope, SCOPES),
+            ("--control", self.order, ORDERS),
+            ("--search-kind", self.search_kind, SEARCH_KINDS),
+        ):
+            _check_known(option, given, known)
+        amount, by_domain = self._amounts()
+        if self.run is None:
+            raise SelectionInvalid("Name the run to select from with --run, or a manifest with --from-manifest.")
+        picks = [Pick(example_id, True) for example_id in self.kept]
+        picks += [Pick(example_id, False) for example_id in self.left_out]
+        return Selection(
+            run=self.run,
+            score=self.score,
+            order=self.order,
+            scope=self.scope,
+            amount=amount,
+            domain_amounts=by_domain,
+            collapse_duplicates=not self.keep_duplicates,
+            filter=RowFilter(search=TextSearch(self.search, self.search_kind) or ANY_TEXT),
+            seed=self.seed,
+            weights=dict(_of_domain("--weight", given) for given in self.weights),
+            near_duplicates=self.near_duplicates,
+            picks=tuple(picks),
+        )
+
+    def _amounts(self) -> tuple[Amount, dict[str, Amount]]:
+        """--ratio R, --ratio DOMAIN=R, --rows and --tokens as amounts."""
+        totals = [(kind, given) for kind, given in (("rows", self.rows), ("tokens", self.tokens)) if given is not None]
+        if len(totals) + bool(self.ratios) > 1:
+            raise typer.BadParameter("--ratio, --rows and --tokens exclude each other.")
+        if totals:
+            return Amount(*totals[0]), {}
+        overall, by_domain = None, {}
+        for given in self.ratios:
+            domain, equals, value = given.rpartition("=")
+            amount = Amount("ratio", _number("--ratio", given, value))
+            if equals:
+                by_domain[domain] = amount
+            else:
+                overall = amount
+        if overall is None and (self.weights or not by_domain):
+            raise typer.BadParameter("Give --ratio R, --rows or --tokens: how much to keep in all.")
+        return overall or Amount("ratio", 0.0), by_domain
+
+
+def _check_known(option: str, given: str, known: Iterable[str]) -> None:
+    if given not in known:
+        raise typer.BadParameter(f"Unknown {option} {given!r}. Must be one of: {', '.join(known)}.")
+
+
+def _of_domain(option: str, given: str) -> tuple[str, float]:
+    domain, equals, value = given.rpartition("=")
+    if not equals:
+        raise typer.BadParameter(f"{option} {given!r} is not DOMAIN=W.")
+    return domain, _number(option, given, value)
+
+
+def _number(option: str, given: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {given!r} holds no number where one should be: {value!r}.") from None

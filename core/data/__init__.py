@@ -1,0 +1,1 @@
+"""The values that pass through everything: examples, scores, filters, settings, errors."""

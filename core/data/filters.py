@@ -1,0 +1,189 @@
+"""A filter over a run's rows, as a value: what the pages, recipes and queries all mean by "these rows"."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .errors import SelectionInvalid
+from .scores import FLAGS, SCORES
+from .text_search import ANY_TEXT, TextSearch
+
+RANGE_COLUMNS = (*SCORES, "token_count")
+"""Columns of the scored table that a range can be put on."""
+
+MOST_CORNERS = 64
+
+Query = tuple[str, list[Any]]
+"""SQL text and its parameters, in order."""
+
+
+def check_column(column: str) -> None:
+    """Raise `SelectionInvalid` unless the column is one of `RANGE_COLUMNS`."""
+    if column not in RANGE_COLUMNS:
+        raise SelectionInvalid(f"Unknown column {column!r}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Closed interval on a column of `RANGE_COLUMNS`; None leaves an end open. NULL is in no range."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        check_column(self.column)
+
+    def condition(self) -> Query:
+        """SQL condition, never NULL."""
+        parts, parameters = [f"{self.column} IS NOT NULL"], []
+        for comparison, value in ((">=", self.low), ("<=", self.high)):
+            if value is not None:
+                parts.append(f"{self.column} {comparison} ?")
+                parameters.append(value)
+        return " AND ".join(parts), parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Inside of a polygon drawn over two columns of `RANGE_COLUMNS` (a lasso): `corners` are (x, y), 3 to
+    `MOST_CORNERS` of them, joined in order and closed. NULL is in no region."""
+
+    x: str
+    y: str
+    corners: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        for column in (self.x, self.y):
+            check_column(column)
+        if not 3 <= len(self.corners) <= MOST_CORNERS:
+            raise SelectionInvalid(f"A region has {len(self.corners)} corners. Draw one with 3 to {MOST_CORNERS}.")
+        if not all(len(corner) == 2 and all(map(math.isfinite, corner)) for corner in self.corners):
+            raise SelectionInvalid("A region has a corner that is not two numbers. Draw it again.")
+
+    def condition(self) -> Query:
+        """SQL condition, never NULL: even-odd rule, so a point is inside if a ray from it crosses an odd number of
+        edges. The box around the corners comes first, which spares most rows the rest."""
+        crossings, parameters = [], []
+        for (x1, y1), (x2, y2) in zip(self.corners, (*self.corners[1:], self.corners[0]), strict=True):
+            if y1 == y2:
+                continue
+            slope = (x2 - x1) / (y2 - y1)
+            crossings.append(f"(({self.y} < ?) <> ({self.y} < ?) AND {self.x} < ? + ({self.y} - ?) * ?)::INTEGER")
+            parameters += [y1, y2, x1, y1, slope]
+        if not crossings:
+            return "false", []
+        box: list[Any] = []
+        for corner_values in zip(*self.corners, strict=True):
+            box += [min(corner_values), max(corner_values)]
+        inside = f"({' + '.join(crossings)}) % 2 = 1"
+        sql = (
+            f"{self.x} IS NOT NULL AND {self.y} IS NOT NULL AND {self.x} BETWEEN ? AND ? AND {self.y} BETWEEN ? AND ? "
+            f"AND {inside}"
+        )
+        return sql, [*box, *parameters]
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Rows that pass all of: one of `domains` (empty: any), every range and region, no flag of `without_flags`, every
+    flag of `with_flags`, and the text search."""
+
+    domains: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    without_flags: tuple[str, ...] = ()
+    with_flags: tuple[str, ...] = ()
+    search: TextSearch = ANY_TEXT
+    regions: tuple[Region, ...] = ()
+    matches: str = field(default="", compare=False)
+    """A table that holds the example_ids that the search finds, where the store has looked already."""
+
+    def __post_init__(self) -> None:
+        for flag in (*self.without_flags, *self.with_flags):
+            if flag not in FLAGS:
+                raise SelectionInvalid(f"Unknown flag {flag!r}. Must be one of: {', '.join(FLAGS)}.")
+
+    def conditions(self) -> list[tuple[str, Query]]:
+        """Each condition as (reason a row that fails it is left out, SQL over the scored table and parameters).
+
+        A condition is never NULL. The text condition reads the store's `example` table.
+        """
+        found: list[tuple[str, Query]] = []
+        if self.domains:
+            marks = ", ".join("?" * len(self.domains))
+            found.append(("filtered: domain", (f"domain IN ({marks})", list(self.domains))))
+        found += [(f"filtered: {bounds.column}", bounds.condition()) for bounds in self.ranges]
+        found += [(f"filtered: region of {area.x} and {area.y}", area.condition()) for area in self.regions]
+        found += [(f"flag: {flag}", (f"NOT {flag}", [])) for flag in self.without_flags]
+        found += [(f"filtered: not {flag}", (flag, [])) for flag in self.with_flags]
+        if self.search:
+            sql, parameters = self.search.condition()
+            found_by = f"SELECT example_id FROM example WHERE {sql}"
+            if self.matches:
+                found_by, parameters = f"SELECT example_id FROM {self.matches}", []
+            found.append(("filtered: text", (f"example_id IN ({found_by})", parameters)))
+        return found
+
+    def where(self) -> Query:
+        """All conditions as one SQL condition ("true" where there are none)."""
+        conditions = [query for _, query in self.conditions()]
+        sql = " AND ".join(f"({sql})" for sql, _ in conditions) or "true"
+        return sql, [value for _, parameters in conditions for value in parameters]
+
+    def on_columns(self, *columns: str) -> "RowFilter":
+        """This filter without its ranges and regions on these columns: what a chart of them draws, so that a brush
+        on a chart narrows all the others and not itself."""
+        return replace(
+            self,
+            ranges=tuple(bounds for bounds in self.ranges if bounds.column not in columns),
+            regions=tuple(area for area in self.regions if not {area.x, area.y} <= set(columns)),
+        )
+
+    def with_range(self, column: str, low: float | None, high: float | None) -> "RowFilter":
+        """This filter with one range on the column, or with none where both ends are open."""
+        others = tuple(bounds for bounds in self.ranges if bounds.column != column)
+        return replace(self, ranges=others if low is None and high is None else (*others, Range(column, low, high)))
+
+    def range_on(self, column: str) -> Range:
+        """The first range on the column; an open one where there is none."""
+        return next((bounds for bounds in self.ranges if bounds.column == column), Range(column))
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields, for a recipe or a link."""
+        return {
+            "domains": list(self.domains),
+            "ranges": [[bounds.column, bounds.low, bounds.high] for bounds in self.ranges],
+            "regions": [[area.x, area.y, [list(corner) for corner in area.corners]] for area in self.regions],
+            "without_flags": list(self.without_flags),
+            "with_flags": list(self.with_flags),
+            "search": self.search.to_fields(),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "RowFilter":
+        """Reverse of `to_fields`; `text` of the first recipes is a phrase. Raises `SelectionInvalid` for what it does
+        not know."""
+        search = TextSearch.from_fields(fields.get("search") or {"query": fields.get("text", "")})
+        try:
+            return cls(
+                tuple(fields.get("domains", ())),
+                tuple(_range(*bounds) for bounds in fields.get("ranges", ())),
+                tuple(fields.get("without_flags", ())),
+                tuple(fields.get("with_flags", ())),
+                search,
+                tuple(_region(*area) for area in fields.get("regions", ())),
+            )
+        except (TypeError, ValueError) as error:
+            raise SelectionInvalid(f"The filter {fields!r} cannot be read ({error}). Set it again.") from error
+
+
+EVERYTHING = RowFilter()
+
+
+def _range(column: str, low: Any, high: Any) -> Range:
+    """From JSON, which may hold anything."""
+    return Range(column, *(None if bound is None else float(bound) for bound in (low, high)))
+
+
+def _region(x: str, y: str, corners: Any) -> Region:
+    return Region(x, y, tuple((float(left), float(up)) for left, up in corners))

@@ -1,0 +1,136 @@
+"""The scores: one table of name, formula, direction, SQL and numpy.
+
+To add a score, add one `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
+its column when their workspace is opened; no loss is computed for it.
+SQL sees one row of a scored table: base_nll_sum, reference_nll_sum [nats], token_count [tokens], and
+base_loss, reference_loss [nats per token] = the sums over token_count. numpy sees arrays of the same names.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SelectionInvalid
+
+Columns = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One score of an example.
+
+    `sql` yields NULL where the score is undefined, `compute` yields NaN there; they agree elsewhere (a test
+    holds them to it). `higher_means` says in plain words what a high value tells.
+
+    `is_ratio`: rows taken together have one too, that of their sums. `never_negative`: it can be drawn on a log axis.
+    """
+
+    name: str
+    label: str
+    formula: str
+    unit: str
+    higher_means: str
+    sql: str
+    compute: Callable[[Columns], NDArray[np.float64]]
+    is_ratio: bool = True
+    never_negative: bool = False
+
+
+def _learnability(columns: Columns) -> NDArray[np.float64]:
+    base, reference = columns["base_nll_sum"], columns["reference_nll_sum"]
+    return np.divide(base - reference, base, out=np.full_like(base, np.nan), where=base > 0)
+
+
+SCORES = {
+    score.name: score
+    for score in (
+        Score(
+            "learnability",
+            "Learnability",
+            "(base loss − reference loss) / base loss",
+            "share of the base loss",
+            "this base learns more from it: fine-tuning removed a larger share of its loss",
+            "(base_nll_sum - reference_nll_sum) / nullif(base_nll_sum, 0)",
+            _learnability,
+        ),
+        Score(
+            "loss_difference",
+            "Loss difference",
+            "base loss − reference loss",
+            "nats per token",
+            "fine-tuning removed more loss from each token; favours rows that were hard to begin with",
+            "base_loss - reference_loss",
+            lambda columns: columns["base_loss"] - columns["reference_loss"],
+        ),
+        Score(
+            "implicit_reward",
+            "Implicit reward",
+            "base NLL sum − reference NLL sum",
+            "nats per response",
+            "fine-tuning removed more loss from the whole response; a sum, so long rows have more to add up",
+            "base_nll_sum - reference_nll_sum",
+            lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
+            is_ratio=False,
+        ),
+        Score(
+            "base_loss",
+            "Base loss",
+            "base NLL sum / tokens",
+            "nats per token",
+            "the base model finds the response more surprising",
+            "base_loss",
+            lambda columns: columns["base_loss"],
+            never_negative=True,
+        ),
+        Score(
+            "reference_loss",
+            "Reference loss",
+            "reference NLL sum / tokens",
+            "nats per token",
+            "the response stays surprising after fine-tuning",
+            "reference_loss",
+            lambda columns: columns["reference_loss"],
+            never_negative=True,
+        ),
+        Score(
+            "base_perplexity",
+            "Base perplexity",
+            "exp(base loss)",
+            "perplexity",
+            "the base model finds the response more surprising",
+            "exp(base_loss)",
+            lambda columns: np.exp(columns["base_loss"]),
+            never_negative=True,
+        ),
+    )
+}
+"""Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
+form, for `loss_difference` and `implicit_reward`; the rest are the losses themselves, used as controls."""
+
+DEFAULT_SCORE = "learnability"
+
+FLAGS = {
+    "truncated": "the response was cut off at the maximum length, so only its beginning was scored",
+    "cut_by_template": "the chat template leaves out part of the reply (earlier thoughts, say), so that was not scored",
+    "low_base_loss": "the base loss is so small that a ratio to it means little",
+    "unresolved": "the two losses differ by less than the measured noise of computing them",
+    "non_finite": "a model gave a loss that is not a finite number, so there is no score",
+    "zero_base_loss": "the base loss is zero, so learnability is undefined",
+    "no_scored_token": "no token of the response was left to score",
+    "not_scored": "a loss has not been computed yet, or could not be",
+    "trained_on": "the reference was trained on this very row, so part of its gain may be memory",
+    "duplicate": "an earlier row of the dataset holds the same conversation",
+}
+"""Everything a row can be marked with, in plain words."""
+
+QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
+"""The flags that say how well a row's losses were measured; the others concern what the score means."""
+
+
+def score_named(name: str) -> Score:
+    """The score of that name. Raises `SelectionInvalid` naming the scores there are."""
+    if name not in SCORES:
+        raise SelectionInvalid(f"Unknown score {name!r}. Must be one of: {', '.join(SCORES)}.")
+    return SCORES[name]

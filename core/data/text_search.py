@@ -1,0 +1,64 @@
+"""A search in the text of examples, as a value: words, an exact phrase, or a regular expression."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .errors import SelectionInvalid
+
+SEARCH_KINDS = {
+    "words": "every word, in any order and any case",
+    "phrase": "these very characters in a row, in any case",
+    "regex": "a regular expression (RE2: no look-around or back-references), in any case; . matches line breaks too",
+}
+SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
+
+
+@dataclass(frozen=True, slots=True)
+class TextSearch:
+    """What to look for, how (`SEARCH_KINDS`) and where (`SEARCH_PLACES`). An empty query passes every example."""
+
+    query: str = ""
+    kind: str = "phrase"
+    place: str = "either"
+
+    def __post_init__(self) -> None:
+        for what, given, known in (("search", self.kind, SEARCH_KINDS), ("place", self.place, SEARCH_PLACES)):
+            if given not in known:
+                raise SelectionInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
+        if not isinstance(self.query, str):
+            raise SelectionInvalid(f"The search {self.query!r} is not text. Give the words to look for.")
+
+    def __bool__(self) -> bool:
+        return bool(self.query.strip())
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """SQL over the columns prompt and response, never NULL, and its parameters.
+
+        Words may stand in different places: one in the prompt, another in the response.
+        """
+        if not self:
+            return "true", []
+        columns = ("prompt", "response") if self.place == "either" else (self.place,)
+        if self.kind == "regex":
+            test, needles = "regexp_matches({column}, ?, 'is')", [self.query]
+        else:
+            test, needles = "contains(lower({column}), lower(?))", [self.query]
+            if self.kind == "words":
+                needles = self.query.split()
+        sql = " OR ".join(test.format(column=column) for column in columns)
+        conditions = " AND ".join(f"({sql})" for _ in needles)
+        return conditions, [needle for needle in needles for _ in columns]
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields; empty for a search that looks for nothing."""
+        return asdict(self) if self else {}
+
+    @classmethod
+    def from_fields(cls, fields: Any) -> "TextSearch":
+        """Reverse of `to_fields`. Raises `SelectionInvalid` for what it does not know."""
+        if not isinstance(fields, dict) or not set(fields) <= {"query", "kind", "place"}:
+            raise SelectionInvalid(f"The search {fields!r} cannot be read. Give query, kind and place.")
+        return cls(**fields)
+
+
+ANY_TEXT = TextSearch()

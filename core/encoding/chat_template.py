@@ -1,0 +1,379 @@
+"""Where a chat template puts each turn, and which part of it the assistant has to write.
+
+The template is rendered as transformers renders it, and once more with marks (`template_marks`): where a pass of
+its loop begins, and where each text given to it stands. Without the marks both must be the same text, so no mark can
+slip. A reply begins after what the template writes to open one, and ends with its own end of turn; what the template
+adds by itself, such as an empty thought, is no part of it. A template may refuse a conversation, or hang.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import Any
+
+from jinja2 import Template
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
+from ..data import settings
+from ..data.errors import TemplateFailed, TemplateTooSlow, UserError
+from ..data.examples import Message, ToolCall
+from ..system.memory_limit import memory_limit
+from ..system.time_limit import time_limit
+from .reply_spans import (
+    EMPTY_THOUGHT,
+    Block,
+    Piece,
+    SpecialTokens,
+    block_of_turn,
+    blocks_of,
+    left_out,
+    reply_spans,
+    searched_pieces,
+    segments_of,
+    shared_prefix_length,
+)
+from .template_marks import (
+    FIRST_PIECE,
+    NONCHARACTERS,
+    TURNS_END,
+    mark,
+    marking_template,
+    names_read,
+    read_marks,
+)
+from .template_turns import (
+    Mark,
+    TurnForm,
+    chat_messages,
+    folded_system,
+    short_ids,
+    template_turn,
+    thought_keys,
+    tool_descriptions,
+    unmarked,
+)
+from .templates import DATE_FUNCTION, TurnPlace
+
+Tools = Sequence[dict[str, Any]] | None
+
+_TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
+_NOT_SHOWN = "The chat template does not show where the reply begins."
+_ANY_USER = [Message("user", "?")]
+_ALL_ROLES = frozenset({"system", "user", "tool", "assistant"})
+_ASSISTANT = frozenset({"assistant"})
+_MARKINGS: tuple[tuple[frozenset[str], Callable[[str], str] | None], ...] = (
+    (_ALL_ROLES, None),
+    (_ALL_ROLES, str.rstrip),
+    (_ALL_ROLES, lambda text: text.lstrip("\n").rstrip()),
+    (_ALL_ROLES, str.strip),
+    (_ALL_ROLES - {"user"}, str.strip),
+    (_ASSISTANT, str.strip),
+    (frozenset(), None),
+)
+"""Whose texts are marked, and how much of the white space at a reply's edges stands outside of its marks (of the other
+texts all does, unless none is stripped): tried in turn, until the marks change nothing. A template may strip a text, or
+look at how a user's begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedChat:
+    """A conversation as a chat template writes it. `folded_system`: the system prompt stands in the user's turn."""
+
+    text: str
+    places: tuple[TurnPlace, ...]
+    folded_system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """A rendered text's blocks, and which pieces of which turn were found in it."""
+
+    blocks: list[Block]
+    pieces: dict[int, list[Piece]]
+    roles: frozenset[str]
+
+
+class ChatTemplate:
+    """A chat template's text, made ready to render conversations.
+
+    `variables` are the tokenizer's special tokens by name, `day` is the date for a template that asks for one.
+    Raises `TemplateFailed` if the text is no template.
+    """
+
+    def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
+        fixed = {DATE_FUNCTION: day.strftime}
+        with _limited():
+            environment = _compile_jinja_template(source).environment
+            self._names = names_read(environment, source)
+            self._marking = marking_template(environment, source, fixed)
+            code: Any = environment.compile(source)
+            self._plain = Template.from_code(environment, code, environment.make_globals(fixed))
+        self._variables, self._specials = variables, specials
+        self._openings: dict[Any, str] = {}
+
+    def render(self, messages: Sequence[Message], tools: str) -> RenderedChat:
+        """The conversation as the template writes it, with the places of its turns, numbered as in `messages`.
+
+        Raises `TemplateFailed` if the template refuses, does not end, or does not show where a reply begins.
+        """
+        described = tool_descriptions(tools)
+        numbered = chat_messages(messages)
+        if any(NONCHARACTERS.search(message.text) for _, message in numbered):
+            raise TemplateFailed("The conversation holds characters U+FDD0 to U+FDDB, which stand for no text.")
+        folds = not self._form.has_system and numbered[0][1].role == "system"
+        given = folded_system(numbered) if folds else numbered
+        text, turns = self._text_and_turns([turn for _, turn in given], described)
+        trace = self._trace(turns, described, text)
+        if lost := _lost_calls(turns, trace):
+            turns = [_with_calls_as_content(turn) if i in lost else turn for i, turn in enumerate(turns)]
+            try:
+                text = self._text(turns, described)
+            except TemplateTooSlow:
+                raise
+            except TemplateFailed as error:
+                raise TemplateFailed(f"The chat template leaves out tool calls of turn {min(lost) + 1}.") from error
+            trace = self._trace(turns, described, text)
+        places = self._places(turns, described, text, trace)
+        return RenderedChat(text, tuple(replace(place, turn=given[place.turn][0]) for place in places), folds)
+
+    def _text_and_turns(self, turns: Sequence[Message], tools: Tools) -> tuple[str, Sequence[Message]]:
+        """The text, and the turns as they were given: with shorter ids of calls where the template insists on them."""
+        try:
+            return self._text(turns, tools), turns
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            renamed = short_ids(turns)
+            if renamed == list(turns):
+                raise
+            return self._text(renamed, tools), renamed
+
+    # Where the turns are
+
+    def _places(self, turns: Sequence[Message], tools: Tools, text: str, trace: _Trace) -> list[TurnPlace]:
+        places: list[TurnPlace] = []
+        reached = 0
+        for index, turn in enumerate(turns):
+            pieces = trace.pieces.get(index, [])
+            if turn.role in trace.roles and _is_left_out(turn, pieces):
+                raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
+            if turn.role == "tool" and not turn.content and not _has_own_text(trace.blocks, index, len(turns)):
+                # Without a text it bears no marks, and written within a reply's own pass it would be taken for its.
+                raise TemplateFailed(f"The chat template does not show the place of turn {index + 1}, an empty answer.")
+            if turn.role != "assistant":
+                places.append(TurnPlace(index, turn.role, _written(pieces)))
+                continue
+            block = block_of_turn(trace.blocks, index, len(turns))
+            if block is None:
+                raise TemplateFailed(_NOT_SHOWN)
+            spans = reply_spans(
+                text,
+                segments_of(block, index),
+                self._opening_of(turns, index, tools, text[block.start : block.end]),
+                self._specials,
+                index == len(turns) - 1,
+            )
+            if spans and spans[0][0] < reached:
+                raise TemplateFailed(_NOT_SHOWN)
+            reached = spans[-1][1] if spans else reached
+            places.append(TurnPlace(index, "assistant", spans, *left_out(text, pieces)))
+        return places
+
+    def _trace(self, turns: Sequence[Message], tools: Tools, text: str) -> _Trace:
+        """The text's blocks and pieces, by the fullest marks that change nothing of it."""
+        for roles, stripped in _MARKINGS:
+            keys: list[tuple[int, str, str]] = []
+            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, roles, stripped)))
+            if marked.text != text:
+                continue
+            blocks, pieces = blocks_of(marked, keys)
+            if not roles:
+                for index, turn in enumerate(turns):
+                    block = block_of_turn(blocks, index, len(turns))
+                    if block is not None and turn.role == "assistant":
+                        pieces[index] = searched_pieces(text, block, index, turn.content)
+            return _Trace(blocks, pieces, roles)
+        raise TemplateFailed(_NOT_SHOWN)
+
+    def _opening_of(self, turns: Sequence[Message], index: int, tools: Tools, block: str) -> Callable[[], str]:
+        """Gives what the template writes before the reply of turn `index`, when asked: it is rendered for the first
+        conversation of a kind, and again for one that it does not fit."""
+
+        def opening() -> str:
+            before = turns[max(0, index - 2) : index]
+            kind = (*((turn.role, bool(turn.tool_calls), bool(turn.thought)) for turn in before), bool(tools))
+            known = self._openings.get(kind)
+            if not (known and block.startswith(known)):
+                known = self._opening(turns[:index], tools)
+                self._openings.setdefault(kind, known)
+            return known
+
+        return opening
+
+    def _opening(self, before: Sequence[Message], tools: Tools) -> str:
+        """What the template writes after these turns before a reply's own text."""
+        try:
+            opened = read_marks(self._apply(self._marking, before, tools, True, unmarked))
+            ends = [at for number, at in opened.marks if number == TURNS_END]
+            after_loop = opened.text[ends[-1] :] if ends else ""
+            closed = after_loop or self._text(before, tools)
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            # Some templates refuse to open a reply before anything is said: it opens as after a user's turn.
+            return self._header(before, tools) if before == _ANY_USER else self._opening(_ANY_USER, None)
+        return after_loop or opened.text[shared_prefix_length(closed, opened.text) :] or self._header(before, tools)
+
+    def _header(self, before: Sequence[Message], tools: Tools) -> str:
+        """What stands before a reply's content, for a template that opens no reply: empty where that is not seen."""
+        keys: list[tuple[int, str, str]] = []
+        turns, index = [*before, Message("assistant", "?")], len(before)
+        try:
+            marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, _ASSISTANT, None)))
+        except TemplateTooSlow:
+            raise
+        except TemplateFailed:
+            return ""
+        blocks, pieces = blocks_of(marked, keys)
+        block, start = block_of_turn(blocks, index, len(turns)), pieces[index][0].start
+        if block is None or start is None:
+            return ""
+        return EMPTY_THOUGHT.sub("", marked.text[segments_of(block, index)[0].start : start])
+
+    # How the template wants its messages
+
+    @cached_property
+    def _form(self) -> TurnForm:
+        keys = thought_keys(self._names)
+        system, user, reply = (Message(role, f"probe{role}") for role in ("system", "user", "assistant"))
+        plain = TurnForm(keys)
+        knows_system = "probesystem" in self._probe([system, user, reply], plain)
+        has_system = knows_system or "probeuser" not in self._probe([user, reply], plain)
+        call = ToolCall("probecall", '{"probekey": "probevalue"}', "probeid12")
+        answer = Message("tool", "probetool", name=call.name, call_id=call.call_id)
+        calling = [user, Message("assistant", "", tool_calls=(call,)), answer, reply]
+        if "tool_calls" in self._names:
+            for content in ("", None):
+                for arguments in ("object", "text"):
+                    form = TurnForm(keys, arguments, content, has_system)
+                    if _writes_call(self._probe(calling, form)):
+                        return form
+        return TurnForm(keys, has_system=has_system)
+
+    def _probe(self, turns: Sequence[Message], form: TurnForm) -> str:
+        """The text of a few turns in a form, empty where the template refuses them."""
+        try:
+            return self._rendered(
+                self._plain, [template_turn(turn, i, form) for i, turn in enumerate(turns)], None, False
+            )
+        except TemplateFailed:
+            return ""
+
+    # Rendering
+
+    def _text(self, turns: Sequence[Message], tools: Tools) -> str:
+        return self._apply(self._plain, turns, tools, False, unmarked)
+
+    def _apply(self, template: Template, turns: Sequence[Message], tools: Tools, opens_reply: bool, marks: Mark) -> str:
+        given = [template_turn(turn, index, self._form, marks) for index, turn in enumerate(turns)]
+        return self._rendered(template, given, tools, opens_reply)
+
+    def _rendered(self, template: Template, given: list[dict[str, Any]], tools: Tools, opens_reply: bool) -> str:
+        with _limited():
+            return template.render(
+                messages=given,
+                tools=list(tools) if tools is not None else None,
+                documents=None,
+                add_generation_prompt=opens_reply,
+                **self._variables,
+            )
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Limits on time and memory, within which whatever a template raises becomes `TemplateFailed`."""
+    seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
+    try:
+        with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
+            yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
+    # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
+    except Exception as error:
+        raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
+
+
+def _has_own_text(blocks: Sequence[Block], turn: int, turn_count: int) -> bool:
+    """Whether the template writes something in a turn's own pass of its loop."""
+    block = block_of_turn(blocks, turn, turn_count)
+    return block is not None and block.end > block.start
+
+
+def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:
+    """Whether the template writes nothing of a turn: of a reply neither its content nor a call."""
+    said = [piece for piece in pieces if piece.part in ("content", "call") and piece.given]
+    is_lost = [piece.start is None and piece.end is None for piece in said]
+    return bool(said) and (all(is_lost) if turn.role == "assistant" else any(is_lost))
+
+
+def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:
+    """Spans of the pieces that the template wrote whole."""
+    return tuple((piece.start, piece.end) for piece in pieces if piece.start is not None and piece.end is not None)
+
+
+def _marks(keys: list[tuple[int, str, str]], roles: frozenset[str], stripped: Callable[[str], str] | None) -> Mark:
+    """Marks for the texts of these roles; whose each is, is added to `keys`. `stripped`: what of a reply is marked."""
+
+    def marked(message: Message, turn: int, part: str, text: str) -> str:
+        inner = stripped if stripped is None or message.role == "assistant" else str.strip
+        core = inner(text) if inner else text
+        if message.role not in roles or not (core or part == "open"):
+            return text
+        number = FIRST_PIECE + 2 * len(keys)
+        keys.append((turn, part, core))
+        before, _, after = text.partition(core) if core else ("", "", "")
+        return before + mark(number) + core + mark(number + 1) + after
+
+    return marked
+
+
+def _writes_call(text: str) -> bool:
+    """Whether a probe's text has its call, written neither as Python would, nor as text within text."""
+    wrong = ("'probekey'", '\\"probekey', "None", "null")
+    return "probecall" in text and "probevalue" in text and not any(sign in text for sign in wrong)
+
+
+def _lost_calls(turns: Sequence[Message], trace: _Trace) -> set[int]:
+    """Turns of which the template does not write every call."""
+    if "assistant" not in trace.roles:
+        return set()
+    return {
+        index
+        for index, turn in enumerate(turns)
+        if turn.tool_calls
+        and any(piece.part == "call" and piece.start is None for piece in trace.pieces.get(index, []))
+    }
+
+
+def _with_calls_as_content(turn: Message) -> Message:
+    return replace(turn, content=replace(turn, thought="").text, tool_calls=())
+
+
+@lru_cache(maxsize=8)
+def chat_template_of(tokenizer: Any, source: str, day: date) -> ChatTemplate:
+    """A template's text, rendered with the special tokens of a tokenizer."""
+    return ChatTemplate(source, dict(tokenizer.special_tokens_map), _special_tokens(tokenizer), day)
+
+
+def _special_tokens(tokenizer: Any) -> SpecialTokens:
+    """All special tokens: many a tokenizer does not list its end-of-turn among those it names."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    longest_first = sorted(added.union(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
+    pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+    begin, end = tokenizer.bos_token or "", tokenizer.eos_token or ""
+    return SpecialTokens(pattern) if begin == end else SpecialTokens(pattern, begin, end)

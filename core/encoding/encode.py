@@ -1,0 +1,139 @@
+"""What exactly is scored: a conversation becomes token ids, and which of them count.
+
+Training and scoring both call `encode_examples`, so they mean the same tokens. The text is rendered once and
+tokenised once; which tokens are scored comes from the places where the template put the assistant's turns, never
+from searching the text for the response.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.encoded import NO_TURN, Encoded
+from ..data.errors import EncodingOutdated
+from ..data.examples import Example
+from .encoding_spec import EncodingSpec, encoding_version
+from .rendering import Rendered, render_all
+from .tokenizing import tokenize
+
+FOLDED_SYSTEM = (
+    "The chat template has no system role: system prompts are put at the beginning of the first user's turn."
+)
+
+
+def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec) -> list[Encoded]:
+    """Encode conversations with a fast transformers tokenizer; one result an example, in order.
+
+    A conversation that the template refuses, or of which nothing is left to score, comes back with a reason.
+    Raises `TemplateFailed` if the template hangs on several in a row, `ModelUnusable` if the tokenizer fails.
+    """
+    return [encoded for encoded, _ in encode_and_render(examples, tokenizer, spec)]
+
+
+def encode_and_render(
+    examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec, with_turns: bool = False
+) -> list[tuple[Encoded, Rendered | None]]:
+    """`encode_examples`, each with its text and places, None where the template refused it. `with_turns`: also say of
+    each token of which turn it is."""
+    if spec.version != encoding_version(spec.template):
+        raise EncodingOutdated(
+            "This was begun by another version of the program, which tells replies from prompts differently. "
+            "Start it again."
+        )
+    rendered = render_all(examples, tokenizer, spec.rendering)
+    texts = [item.text for item in rendered if isinstance(item, Rendered)]
+    tokens = tokenize(texts, tokenizer) if texts else None
+    encoded: list[tuple[Encoded, Rendered | None]] = []
+    position = 0
+    for item in rendered:
+        if isinstance(item, str):
+            encoded.append((_unscorable(item), None))
+            continue
+        assert tokens is not None
+        ids, offsets = tokens["input_ids"][position], tokens["offset_mapping"][position]
+        encoded.append((_encoded(ids, offsets, item, tokenizer, spec.max_length, with_turns), item))
+        position += 1
+    return encoded
+
+
+def encode_example(example: Example, tokenizer: Any, spec: EncodingSpec) -> Encoded:
+    """`encode_examples` for one conversation."""
+    return encode_examples([example], tokenizer, spec)[0]
+
+
+def token_roles(example: Example, encoded: Encoded) -> list[str]:
+    """Role of the turn whose text each token is, "template" for what the template adds. Needs `encoded.turns`."""
+    turns = [] if encoded.turns is None else encoded.turns.tolist()
+    return ["template" if turn == NO_TURN else example.messages[turn].role for turn in turns]
+
+
+def _unscorable(reason: str) -> Encoded:
+    return Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, reason)
+
+
+def _encoded(
+    ids: list[int],
+    offsets: list[tuple[int, int]],
+    rendered: Rendered,
+    tokenizer: Any,
+    max_length: int,
+    with_turns: bool,
+) -> Encoded:
+    starts, ends = _token_bounds(offsets)
+    scored = np.zeros(len(ids), np.bool_)
+    for span in rendered.spans:
+        scored |= _within(starts, ends, span)
+    input_ids = np.array(ids, np.int32)
+    dropped, added = _bos_to_mend(input_ids, tokenizer)
+    input_ids, scored = _mended(input_ids, dropped, added), _mended(scored, dropped, [False] * len(added))
+    turns = None
+    if with_turns:
+        of_token = np.full(len(ids), NO_TURN, np.int32)
+        for place in rendered.places:
+            for span in place.spans:
+                of_token[_within(starts, ends, span)] = place.turn
+        turns = _mended(of_token, dropped, [NO_TURN] * len(added))[:max_length]
+    truncated = bool(scored[max_length:].any())
+    input_ids, scored = input_ids[:max_length], scored[:max_length]
+    scored[:1] = False
+    reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
+    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns)
+
+
+def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First character of each token, and the one after its last."""
+    starts = np.array([start for start, _ in offsets], np.int64)
+    ends = np.array([end for _, end in offsets], np.int64)
+    # Some tokenizers leave white space out of offsets: an indent then has none of its own, and begins where the
+    # token before it ends.
+    previous_ends = np.concatenate([np.zeros(1, np.int64), np.maximum.accumulate(ends)])[:-1]
+    return np.where(starts == ends, np.minimum(starts, previous_ends), starts), ends
+
+
+def _within(starts: NDArray[np.int64], ends: NDArray[np.int64], span: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tokens with a character of the span. One that straddles its edge holds text of it, so it counts."""
+    start, end = span
+    inside: NDArray[np.bool_] = (ends > start) & (starts < end) & (ends > starts)
+    return inside
+
+
+def _bos_to_mend(input_ids: NDArray[np.int32], tokenizer: Any) -> tuple[int, list[int]]:
+    """How many tokens to drop from the beginning, and which to put there, for exactly one BOS where the tokenizer uses
+    one: templates differ in whether they write it; a model trained with one must see one."""
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        return 0, []
+    first = next((place for place, token in enumerate(input_ids.tolist()) if token != bos), len(input_ids))
+    if first:
+        return first - 1, []
+    return 0, [bos] if _adds_bos(tokenizer) else []
+
+
+def _mended(values: NDArray[Any], dropped: int, added: Sequence[Any]) -> NDArray[Any]:
+    return np.concatenate([np.array(added, values.dtype), values[dropped:]])
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    return bool(tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id])

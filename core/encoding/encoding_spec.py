@@ -1,0 +1,53 @@
+"""How text becomes tokens: the template, its inputs and the rule by which tokens are scored, as part of a cache key."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from .templates import Template
+
+_VERSIONS = {"alpaca": 1, "plain": 1}
+_CHAT_VERSION = 2
+
+
+def encoding_version(template: str) -> int:
+    """Part of every cache key: raised for a template whenever the same example would be encoded differently."""
+    return _VERSIONS.get(template, _CHAT_VERSION)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSpec:
+    """How text becomes tokens: everything that a loss depends on besides the model.
+
+    `chat_template` is the text of a template that is not the tokenizer's own, `day` the date (ISO 8601) given to a
+    template that asks for one, `replies` which replies are scored (a name of `core.encoding.templates.REPLIES`).
+    """
+
+    template: str
+    max_length: int
+    tokenizer_fingerprint: str
+    version: int = 0
+    chat_template: str | None = None
+    day: str | None = None
+    replies: str = "all"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "version", self.version or encoding_version(self.template))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of all fields; part of the cache key of every loss."""
+        return hashlib.blake2b(json.dumps(self.to_fields(), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields, for jobs and records. What is as ever is left out, so that older fingerprints stay."""
+        usual = {"chat_template": None, "day": None, "replies": "all"}
+        return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
+
+    @property
+    def rendering(self) -> Template:
+        """The template, as conversations are rendered with it."""
+        day = date.fromisoformat(self.day) if self.day else None
+        return Template(self.template, self.chat_template, day, self.replies)

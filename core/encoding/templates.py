@@ -1,0 +1,96 @@
+"""The templates by which conversations become text; Alpaca and plain, which are no chat templates, are written here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from ..data.examples import Message
+
+TEMPLATES = {
+    "chat": "the tokenizer's own chat template",
+    "chatml": "ChatML: <|im_start|>role, the text, <|im_end|>, for a base without a template of its own",
+    "alpaca": "Stanford Alpaca's prompt: ### Instruction, ### Input, ### Response",
+    "plain": "the prompt, a line break, the response",
+}
+REPLIES = {"all": "every reply of a conversation", "last": "the last reply of a conversation alone"}
+ALPACA_HEAD = (
+    "Below is an instruction that describes a task{paired}. Write a response that appropriately completes the request."
+)
+ALPACA_PAIRED = ", paired with an input that provides further context"
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'"
+    " }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+DATE_FUNCTION = "strftime_now"
+"""What a chat template calls for the date, as transformers names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How conversations become text: a name of `TEMPLATES`, for "chat" the template's text where it is not the
+    tokenizer's own, the date that it is given, and which replies are scored (a name of `REPLIES`)."""
+
+    name: str
+    source: str | None = None
+    day: date | None = None
+    replies: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlace:
+    """A turn's place in a text: the character spans [start, end) that are its own.
+
+    Of an assistant's turn these are what it has to write, its end of turn included; of the others, their contents.
+    `length` counts the characters of an assistant's turn in the record, `left_out` those that the template leaves out.
+    """
+
+    turn: int
+    role: str
+    spans: tuple[tuple[int, int], ...]
+    length: int = 0
+    left_out: int = 0
+
+
+def asks_for_date(source: str) -> bool:
+    """Whether a chat template's text asks for the date."""
+    return DATE_FUNCTION in source
+
+
+def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> tuple[str, tuple[TurnPlace, ...]]:
+    """A conversation by the template "alpaca" or "plain", and the places of its turns."""
+    text, places = "", []
+    for piece, turn in alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages):
+        if turn is None:
+            text += piece
+            continue
+        role = messages[turn].role
+        written = piece + (end_of_turn if role == "assistant" else "")
+        places.append(TurnPlace(turn, role, ((len(text), len(text) + len(written)),), len(piece)))
+        text += written
+    return text, tuple(places)
+
+
+def alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, int | None]]:
+    """Pieces of text, each with the number of the turn whose text it is, None for what the template adds.
+
+    Source: Stanford Alpaca's prompt_no_input / prompt_input."""
+    system = next((index for index, message in enumerate(messages) if message.role == "system"), None)
+    has_context = any(message.role == "context" for message in messages)
+    head = ALPACA_HEAD.format(paired=ALPACA_PAIRED if has_context else "")
+    yield (head, None) if system is None or not messages[system].content else (messages[system].content, system)
+    headings = {
+        "user": "### Instruction:\n",
+        "context": "### Input:\n",
+        "tool": "### Tool:\n",
+        "assistant": "### Response:\n",
+    }
+    for index, message in enumerate(messages):
+        if index != system:
+            yield f"\n\n{headings.get(message.role, '')}", None
+            yield message.text, index
+
+
+def _plain_turns(messages: Sequence[Message]) -> Iterator[tuple[str, int | None]]:
+    for index, message in enumerate(messages):
+        yield message.text, index
+        yield "\n", None

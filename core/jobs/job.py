@@ -1,0 +1,298 @@
+"""A job is a folder that holds all it needs, so that it outlives whoever started it.
+
+    job.json            the request, never changed
+    *.parquet           the examples it works on: example_id, conversation, domain
+    starting.json       the process id of a worker that has not locked it yet
+    worker.lock         locked while a worker is at it
+    worker.log          for people
+    progress.json       replaced every now and then
+    cancel              there when someone asked it to stop
+    shards/*.arrow      score: finished losses
+    apart.txt           score: there when base and reference cannot be computed on one set of weights
+    earlier-shards-checked  there when shards of an earlier version were looked at
+    noise-*.txt         score: how far a model's losses move by computing alone [nats per token]
+    encoded/ leases/    score, while it runs: tokens kept for the second model; who works on which chunk
+    processes/*.json    score: how far each of several processes is
+    curve.jsonl         train: the loss by domain so far
+    checkpoints/ model/ train: what a worker that is started again goes on from; the finished reference
+    search/             near_duplicates, while it runs; what it found is near_duplicates.parquet
+    outcome.json        written last: how it ended; its absence means unfinished
+    settled             written by the store's owner when everything of it is in the store
+
+The folder can be copied to a GPU machine, run there with `python -m core.supervision.worker FOLDER`, and copied back.
+"""
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data.errors import NotFound
+from ..data.examples import Example
+from ..system.ownership import is_locked
+from ..system.permission import require_change
+from ..system.process_facts import works_on
+from ..system.program import HOME, module_command
+from ..system.spool import shards, write_durably, write_whole
+from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's folder and its request."""
+
+    folder: Path
+
+    @property
+    def job_id(self) -> str:
+        """The folder's name: when it was made, its kind, and four random characters."""
+        return self.folder.name
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for: `kind` (score, train, estimate or near_duplicates) and that kind's fields."""
+        return dict(json.loads((self.folder / "job.json").read_text(encoding="utf-8")))
+
+    @property
+    def kind(self) -> str:
+        """What sort of work it is."""
+        return str(self.request["kind"])
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """How it ended (`state` is done, failed or cancelled), or None while it has not."""
+        return _read_if_there(self.folder / "outcome.json")
+
+    @property
+    def progress(self) -> "Progress":
+        """The latest progress that the worker wrote."""
+        fields = _read_if_there(self.folder / "progress.json") or {}
+        return Progress(**fields)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a worker is at it now."""
+        return is_locked(self.folder / "worker.lock")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that it gave is in the store."""
+        return (self.folder / "settled").exists()
+
+    @property
+    def state(self) -> str:
+        """running, done, failed, cancelled, or interrupted (its worker died; start it again to go on)."""
+        outcome = self.outcome
+        if outcome:
+            return str(outcome["state"])
+        # The worker may have finished between the two looks: read the outcome again before calling it dead.
+        if self.is_alive:
+            return "running"
+        outcome = self.outcome
+        if outcome:
+            return str(outcome["state"])
+        return "running" if self._just_started() else "interrupted"
+
+    def _just_started(self) -> bool:
+        """A worker needs a moment from its start to its lock; `starting` holds its process id meanwhile."""
+        starting = _read_if_there(self.folder / "starting.json")
+        return bool(starting) and works_on(int((starting or {})["process"]), self.job_id)
+
+    @property
+    def log_text(self) -> str:
+        """The worker's log."""
+        path = self.folder / "worker.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    @property
+    def shards(self) -> list[Path]:
+        """Finished shards, oldest first."""
+        return shards(self.folder / "shards")
+
+    def shard_prefix(self, role: str) -> str:
+        """How the names of one model's shards begin ("base" or "reference")."""
+        return f"{self.job_id}-{role}-"
+
+    def shards_of(self, role: str) -> list[Path]:
+        """Finished shards of one model, oldest first."""
+        return [path for path in self.shards if path.name.startswith(self.shard_prefix(role))]
+
+    def cancel(self) -> None:
+        """Ask the worker to stop after its current batch; losses that it has computed are kept."""
+        require_change()
+        (self.folder / "cancel").touch()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether someone asked it to stop."""
+        return (self.folder / "cancel").exists()
+
+    def add_notice(self, sentence: str) -> None:
+        """Note something that whoever asked should know; each process may say it once more."""
+        with open(self.folder / "notices.txt", "a", encoding="utf-8") as file:
+            file.write(sentence + "\n")
+
+    @property
+    def notices(self) -> list[str]:
+        """What was noted, each sentence once."""
+        path = self.folder / "notices.txt"
+        return list(dict.fromkeys(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+    def settle(self) -> None:
+        """Record that everything is in the store. The shards stay until a later look has proved it
+        (`core.maintenance.kept_shards`)."""
+        (self.folder / "settled").touch()
+        self.clear()
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a training that ended is never gone on with
+
+    def clear(self) -> None:
+        """Remove what only a worker under way needs."""
+        for name in ("encoded", "leases", "processes"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Write how it ended: the last thing that a worker does."""
+        write_durably(self.folder / "outcome.json", [json.dumps(outcome, ensure_ascii=False, indent=1).encode()])
+
+    def report(self, progress: "Progress") -> None:
+        """Replace the progress; not flushed to disk, since only the latest counts."""
+        write_whole(self.folder / "progress.json", [json.dumps(progress.to_fields()).encode()])
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a worker is: rows or steps done of total, and the pace."""
+
+    phase: str = "waiting for the worker"
+    done: int = 0
+    total: int = 0
+    unit: str = "rows"
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    elapsed_seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Share done, 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def sentence(self) -> str:
+        """For a terminal or a page, in one line."""
+        parts = [f"{self.phase}: {self.done:,} of {self.total:,} {self.unit}" if self.total else self.phase]
+        if self.tokens_per_second:
+            parts.append(f"{self.tokens_per_second:,.0f} tokens per second")
+        if self.seconds_left is not None:
+            parts.append(f"{duration(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: "42 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def create_job(
+    workspace: Path, request: dict[str, Any], example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]
+) -> Job:
+    """Make a job's folder. `request` must be JSON; each of `example_files`, whole or in batches, has `EXAMPLES_SCHEMA`.
+
+    job.json is written last, so a folder without it is not a job.
+    """
+    require_change()
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
+    folder.mkdir(parents=True)
+    for name, examples in example_files.items():
+        write_examples_file(folder / f"{name}.parquet", examples)
+    write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
+    return Job(folder)
+
+
+def read_examples_file(job: Job, name: str) -> tuple[list[str], list[Example], list[str]]:
+    """Example ids, examples and domains of one of a job's example files, in its order."""
+    table = pq.read_table(job.folder / f"{name}.parquet", schema=EXAMPLES_SCHEMA)
+    conversations = table["conversation"].to_pylist()
+    return (
+        table["example_id"].to_pylist(),
+        [Example.from_json(text) for text in conversations],
+        table["domain"].to_pylist(),
+    )
+
+
+def start_worker(job: Job) -> subprocess.Popen[bytes]:
+    """Start a worker process on the job, in a session of its own: it outlives this process.
+
+    Popen, not multiprocessing: its spawn would run the dashboard's script again in the child.
+    """
+    require_change()
+    (job.folder / "cancel").unlink(missing_ok=True)
+    (job.folder / "outcome.json").unlink(missing_ok=True)
+    with open(job.folder / "worker.log", "ab") as log:
+        process = subprocess.Popen(
+            module_command("supervision.worker", str(job.folder)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=HOME,
+        )
+    write_durably(job.folder / "starting.json", [json.dumps({"process": process.pid}).encode()])
+    return process
+
+
+def all_jobs(workspace: Path) -> list[Job]:
+    """All jobs of a workspace, oldest first."""
+    return [Job(path.parent) for path in sorted((workspace / "jobs").glob("*/job.json"))]
+
+
+def find_job(workspace: Path, job_id: str) -> Job:
+    """The job of that id. Raises `NotFound`."""
+    folder = workspace / "jobs" / job_id
+    if not re.fullmatch(r"[\w-]+", job_id) or not (folder / "job.json").exists():
+        raise NotFound(f"There is no job {job_id!r} in {workspace}. List those there are with: python -m core status")
+    return Job(folder)
+
+
+def unfinished(jobs: Iterable[Job], identity: dict[str, Any]) -> Job | None:
+    """The newest unsettled job whose request has all of `identity`'s fields: work to join or to go on with."""
+    matching = [job for job in jobs if not job.is_settled and identity.items() <= job.request.items()]
+    return matching[-1] if matching else None
+
+
+def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[], Job]) -> Job:
+    """The unfinished job of that identity, its worker started where none is at it, or a new one that `create` makes.
+
+    One that is done waits to be taken in: started again it would do its work a second time.
+    """
+    job = unfinished(all_jobs(workspace), identity)
+    if job is None or job.state in ("failed", "cancelled"):
+        job = create()
+    if job.state not in ("running", "done"):
+        start_worker(job)
+    return job
+
+
+def _read_if_there(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,267 @@
+"""Checking a workspace: what its store, exports, references and jobs hold is held against what they should."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from ..data.errors import StoreUnusable, UserError
+from ..data.examples import conversation_digest
+from ..jobs.job import all_jobs
+from ..models.resolving import PROVENANCE
+from ..store import Store
+from ..store.scored_table import scored_table
+from ..system.file_hash import file_sha256
+from ..system.spool import read_shard
+
+_BATCH_EXAMPLES = 5_000
+_RELATIVE_DIFFERENCE = 1e-9
+"""Of two sums of the same numbers in another order; a lost or changed loss moves a sum by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be: which check found it, and a sentence."""
+
+    check: str
+    sentence: str
+
+
+def check_workspace(store: Store, report: Callable[[str], None]) -> list[Finding]:
+    """Everything that is wrong in a workspace, nothing where all is well; changes nothing. `report` hears what is
+    being looked at."""
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        report(f"checking {name}")
+        try:
+            findings += [Finding(name, sentence) for sentence in check(store)]
+        except (UserError, OSError) as error:
+            findings.append(Finding(name, str(error)))
+    return findings
+
+
+def _blocks(store: Store) -> Iterator[str]:
+    """Reads every value of every table: DuckDB checks a block's checksum when it is read."""
+    for (table,) in store.rows(
+        "SELECT table_name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database() ORDER BY 1"
+    ):
+        try:
+            store.rows(f'SELECT bit_xor(hash(t)) FROM "{table}" AS t')
+        except StoreUnusable as error:
+            yield f"The table {table} cannot be read whole: {error}"
+
+
+def _ledger(store: Store) -> Iterator[str]:
+    rows = store.rows(
+        """
+        SELECT model_label, brought, nats, coalesce(held, 0), coalesce(held_nats, 0), unknown
+        FROM loss_set
+        LEFT JOIN (
+            SELECT loss_set_id, sum(row_count) AS brought, sum(nll_total) AS nats FROM shard GROUP BY ALL
+        ) USING (loss_set_id)
+        LEFT JOIN (
+            SELECT loss_set_id, count(*) AS held, sum(nll_sum) FILTER (isfinite(nll_sum)) AS held_nats
+            FROM loss GROUP BY ALL
+        ) USING (loss_set_id),
+        (SELECT count(*) AS unknown FROM shard WHERE loss_set_id IS NULL)
+        ORDER BY loss_set_id
+        """
+    )
+    for label, brought, nats, held, held_nats, unknown in rows:
+        brought, nats = brought or 0, nats or 0.0
+        if held < brought or (held > brought and not unknown):  # shards of earlier versions do not say whose they are
+            yield f"{label}: {held:,} losses are in the store, its shards brought {brought:,}."
+        elif held == brought and abs(held_nats - nats) > _RELATIVE_DIFFERENCE * max(1.0, abs(nats)):
+            yield f"{label}: its losses add up to {held_nats!r} nats, those that its shards brought to {nats!r}."
+
+
+_ORPHANS = {
+    "losses without a loss set": "SELECT count(*) FROM loss ANTI JOIN loss_set USING (loss_set_id)",
+    "losses without an example": "SELECT count(*) FROM loss ANTI JOIN example USING (example_id)",
+    "losses that are there twice": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM loss "
+    "GROUP BY loss_set_id, example_id HAVING n > 1)",
+    "examples that are there twice": "SELECT count(*) - count(DISTINCT example_id) FROM example",
+    "rows without a dataset": "SELECT count(*) FROM dataset_row ANTI JOIN dataset USING (dataset_id)",
+    "rows without an example": "SELECT count(*) FROM dataset_row ANTI JOIN example USING (example_id)",
+    "rows without a source": "SELECT count(*) FROM dataset_row ANTI JOIN source USING (source_id)",
+    "row numbers that are there twice": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM dataset_row "
+    "GROUP BY dataset_id, row_number HAVING n > 1)",
+    "rejections without a source": "SELECT count(*) FROM rejection ANTI JOIN source USING (source_id)",
+    "sources without a dataset": "SELECT count(*) FROM source ANTI JOIN dataset USING (dataset_id)",
+    "runs without a dataset": "SELECT count(*) FROM run ANTI JOIN dataset USING (dataset_id)",
+    "runs without a loss set": "SELECT count(*) FROM run WHERE base_set NOT IN (SELECT loss_set_id FROM loss_set) "
+    "OR reference_set NOT IN (SELECT loss_set_id FROM loss_set)",
+    "groups of near duplicates without a search": "SELECT count(*) FROM near_duplicate "
+    "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",
+    "token losses without a loss set": "SELECT count(*) FROM token_loss ANTI JOIN loss_set USING (loss_set_id)",
+}
+"""What points at something that is gone, or stands there twice: a count that should be 0."""
+
+
+def _orphans(store: Store) -> Iterator[str]:
+    for what, sql in _ORPHANS.items():
+        count = int(store.rows(sql)[0][0])
+        if count:
+            yield f"There are {count:,} {what}."
+
+
+def _sources(store: Store) -> Iterator[str]:
+    for name, said, found in store.rows(
+        "SELECT name, row_count, (SELECT count(*) FROM dataset_row r WHERE r.source_id = source.source_id) AS found "
+        "FROM source WHERE row_count <> found ORDER BY source_id"
+    ):
+        yield f"The source {name!r} brought {said:,} rows, of which {found:,} are in the store."
+
+
+def _scored_tables(store: Store) -> Iterator[str]:
+    tables = {
+        name for (name,) in store.rows("SELECT table_name FROM duckdb_tables() WHERE table_name ~ '^scored_\\d+$'")
+    }
+    for run_id, name, dataset_id, base_set, reference_set in store.rows(
+        "SELECT run_id, name, dataset_id, base_set, reference_set FROM run ORDER BY run_id"
+    ):
+        table = scored_table(run_id)
+        if table not in tables:
+            yield f"The run {name!r} has no scored table. Score its dataset again; no loss is computed anew."
+            continue
+        tables.remove(table)
+        rows, scored = store.rows(
+            f"SELECT (SELECT count(*) FROM dataset_row WHERE dataset_id = ?), (SELECT count(*) FROM {table})",
+            [dataset_id],
+        )[0]
+        differing = _differing(store, table, base_set, reference_set)
+        if rows != scored:
+            yield f"The scored table of {name!r} has {scored:,} rows, its dataset {rows:,}. Score the dataset again."
+        elif differing:
+            yield f"The scored table of {name!r} has other losses than the store in {differing:,} rows. Score it again."
+    for table in sorted(tables):
+        yield f"The scored table {table} belongs to no run."
+
+
+def _differing(store: Store, table: str, base_set: int, reference_set: int) -> int:
+    """Rows of a scored table whose losses are not those of its loss sets."""
+    sql = f"""
+        SELECT count(*) FROM {table} s
+        LEFT JOIN loss b ON b.loss_set_id = ? AND b.example_id = s.example_id
+        LEFT JOIN loss r ON r.loss_set_id = ? AND r.example_id = s.example_id
+        WHERE s.base_nll_sum IS DISTINCT FROM if(isfinite(b.nll_sum), b.nll_sum, NULL)
+            OR s.reference_nll_sum IS DISTINCT FROM if(isfinite(r.nll_sum), r.nll_sum, NULL)
+    """
+    return int(store.rows(sql, [base_set, reference_set])[0][0])
+
+
+def _selections(store: Store) -> Iterator[str]:
+    runs = {name for (name,) in store.rows("SELECT name FROM run")}
+    for name, recipe in store.rows("SELECT name, recipe FROM selection ORDER BY name"):
+        run = json.loads(recipe).get("run")
+        if run not in runs:
+            yield f"The selection {name!r} is of the run {run!r}, which is gone. Remove it, or score that run again."
+
+
+def _example_ids(store: Store) -> Iterator[str]:
+    """An example's id is the hash of its canonical JSON, which is what the store keeps."""
+    wrong = 0
+    first = ""
+    for batch in store.batches("SELECT example_id::VARCHAR, conversation FROM example", size=_BATCH_EXAMPLES):
+        for example_id, conversation in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if str(UUID(bytes=conversation_digest(conversation.encode()))) != example_id:
+                wrong += 1
+                first = first or example_id
+    if wrong:
+        yield f"{wrong:,} examples do not have the text that their id is the hash of, the first is {first}."
+
+
+def _exports(store: Store) -> Iterator[str]:
+    folder = store.workspace / "exports"
+    for path in sorted([*folder.rglob("*.manifest.json"), *folder.rglob("manifest.json")]):
+        try:
+            output = json.loads(path.read_text(encoding="utf-8"))["output"]
+            files = _files_of(path, output)
+        except (ValueError, KeyError, TypeError):
+            yield f"The manifest {path} cannot be read. Export again."
+            continue
+        for file, digest in files.items():
+            yield from _differs(file, digest, "Export it again.")
+
+
+def _files_of(manifest: Path, output: dict[str, Any]) -> dict[Path, str]:
+    """The files that a manifest speaks of, with their SHA-256: one beside it, or those of a bundle's folder."""
+    if "file" in output:
+        return {manifest.with_name(output["file"]): output["sha256"]}
+    return {manifest.with_name(file["name"]): file["sha256"] for file in output["files"]}
+
+
+def _references(store: Store) -> Iterator[str]:
+    for folder in sorted((store.workspace / "models").glob("*/")):
+        path = folder / PROVENANCE
+        if not path.exists():
+            yield f"{folder} is no whole reference: it has no {PROVENANCE}. Remove it, and train it again."
+            continue
+        try:
+            files = dict(json.loads(path.read_text(encoding="utf-8")).get("files", {}))
+        except (ValueError, TypeError):
+            yield f"{path} cannot be read. Train the reference again under another name."
+            continue
+        for name, digest in files.items():
+            yield from _differs(folder / name, digest, "Train the reference again under another name.")
+
+
+def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
+    if not path.is_file():
+        yield f"{path} is gone. {advice}"
+        return
+    if file_sha256(path) != digest:
+        yield f"{path} is not what was written (its SHA-256 differs). {advice}"
+
+
+def _jobs(store: Store) -> Iterator[str]:
+    for job in all_jobs(store.workspace):
+        for path in job.shards:
+            try:
+                read_shard(path)
+            except StoreUnusable as error:
+                yield str(error)
+    for folder in sorted((store.workspace / "jobs").glob("*/")):
+        if not (folder / "job.json").exists():
+            yield f"{folder} is a job that was never made whole. It can be removed."
+
+
+def _leftovers(store: Store) -> Iterator[str]:
+    """Temporary files whose writer has ended. Those of a running worker or of this process are its own."""
+    places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
+    folders = [job.folder for job in all_jobs(store.workspace) if not job.is_alive]
+    for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
+        for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
+            writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)
+            if not (writer and _is_running(int(writer[1]))):
+                yield f"{path} is left of a write that was cut off. It can be removed."
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+CHECKS: dict[str, Callable[[Store], Iterator[str]]] = {
+    "blocks": _blocks,
+    "ledger": _ledger,
+    "orphans": _orphans,
+    "sources": _sources,
+    "scored tables": _scored_tables,
+    "selections": _selections,
+    "example ids": _example_ids,
+    "exports": _exports,
+    "references": _references,
+    "jobs": _jobs,
+    "leftovers": _leftovers,
+}
+"""Every check by the name that its findings carry, in the order in which they are made."""

@@ -1,0 +1,63 @@
+"""Kept shards: a worker's shards outlive their job until the store's copy of them has been read back from its file, and
+losses that the store has lost come back from them."""
+
+from ..data.errors import StoreUnusable
+from ..jobs.job import Job, all_jobs
+from ..scoring.earlier_shards import drop_unsound_shards
+from ..store import Store
+from ..system.file_hash import file_sha256
+from ..system.spool import read_shard
+
+
+def verify_and_prune_shards(store: Store) -> list[str]:
+    """Put back losses that the store lacks, and remove the shards of settled jobs whose losses are proved to be there.
+
+    To be called once after opening. A shard is removed when the file was opened with all changes in it, none in its
+    log, nothing was changed since, and every loss of the shard was read from it. Returns sentences for people, one for
+    each thing that was not as it should be.
+    """
+    notices: list[str] = []
+    for job in all_jobs(store.workspace):
+        if job.is_settled or store.opened.lacks_losses:
+            notices += _look_after(store, job)
+    return notices
+
+
+def loss_set_of(store: Store, job: Job, role: str) -> int:
+    """The loss set that a score job's shards of a role belong to, told by model and encoding and not by the number it
+    had when the job was made: in a restored store that number may be another model's."""
+    description = job.request["description"]
+    return store.ensure_loss_set(
+        description["model_fingerprints"][role],
+        description["encoding_fingerprint"],
+        description["models"][role]["label"],
+    )
+
+
+def _look_after(store: Store, job: Job) -> list[str]:
+    if job.kind != "score" or not job.shards:
+        return []
+    drop_unsound_shards(job)
+    proved = job.is_settled and store.opened.from_file and store.changes == store.opened.changes
+    notices: list[str] = []
+    restored = 0
+    for part in job.request["parts"]:
+        loss_set = loss_set_of(store, job, part["role"])
+        ingested = store.ingested_shards(job.shard_prefix(part["role"]))
+        for path in job.shards_of(part["role"]):
+            try:
+                losses = read_shard(path)
+            except StoreUnusable as error:
+                notices.append(str(error))
+                continue
+            if path.stem not in ingested:
+                restored += store.ingest_shard(path.stem, loss_set, losses, file_sha256(path))
+            elif store.absent_losses(loss_set, losses):
+                restored += store.put_back_losses(loss_set, losses)
+            elif proved:
+                path.unlink()
+    if restored:
+        notices.append(
+            f"{restored:,} losses were missing from the store and came back from the shards of {job.job_id}."
+        )
+    return notices

@@ -1,0 +1,178 @@
+"""Losses of one row token by token, under base and reference: from the cache, or computed by the warm token worker."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...data.errors import NotFound, NothingScored, TokensUnavailable
+from ...models.resolving import ModelSpec, resolve_model
+from ...store import Store
+from ...store.token_cache import cached_tokens, save_tokens
+from ..planning import ROLES
+from .process import TokenProcess
+
+_AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
+"""How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps
+on another device."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLosses:
+    """The tokens of one row in order: text, whether scored, and loss under both models [nats].
+
+    A loss is None where the token is not scored or the loss is not finite. `roles` says whose turn a token is, or
+    "template" for what the template adds; empty in what 0.5.0 cached. `cut_characters` of the conversation lie beyond
+    the maximum length. `doubts` are sentences about losses that do not add up to what the row was scored with.
+    """
+
+    pieces: tuple[str, ...]
+    scored: tuple[bool, ...]
+    base: tuple[float | None, ...]
+    reference: tuple[float | None, ...]
+    cut_characters: int = 0
+    doubts: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+    @property
+    def differences(self) -> tuple[float | None, ...]:
+        """Base minus reference loss of each token [nats]: what fine-tuning gained there."""
+        pairs = zip(self.base, self.reference, strict=True)
+        return tuple(None if base is None or reference is None else base - reference for base, reference in pairs)
+
+    def nll_sum(self, role: str) -> float | None:
+        """Sum over the scored tokens under one model [nats]; None if one of them is not finite."""
+        losses = self.base if role == "base" else self.reference
+        return _nll_sum(self.scored, losses)
+
+
+class TokenScorer:
+    """Where pages get token losses. It belongs to whoever owns the store, and is closed before the store is."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._process = TokenProcess(store.workspace)
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the warm worker; None where there is none."""
+        return self._process.process_id
+
+    def cached(self, run: str, row_number: int) -> TokenLosses | None:
+        """The row's token losses if they were computed before. Raises `NotFound`, or `NothingScored` with the
+        reason if nothing of the row is scored."""
+        return self._cached(self._row(run, row_number))
+
+    def token_losses(self, run: str, row_number: int) -> TokenLosses:
+        """The row's token losses, computed where they are not cached; the first time this loads both models.
+
+        Losses that do not add up to the row's own are given with `doubts` and not cached: the model's files are not
+        those that were scored. Raises as `cached` does, and `TokensUnavailable` if they cannot be computed.
+        """
+        row = self._row(run, row_number)
+        return self._cached(row) or self._compute(row)
+
+    def release(self) -> None:
+        """Give back the memory that warm models take, unless a row is being computed."""
+        self._process.release()
+
+    def close(self) -> None:
+        """End the worker."""
+        self._process.close()
+
+    def _row(self, run: str, row_number: int) -> "_Row":
+        found = self.store.rows(
+            f"""
+            SELECT r.example_id::VARCHAR, conversation, description, [base_set, reference_set],
+                [base.nll_sum, reference.nll_sum], coalesce(base.reason, reference.reason)
+            FROM run JOIN dataset_row r USING (dataset_id) JOIN example USING (example_id)
+            LEFT JOIN loss base ON base.loss_set_id = base_set AND base.example_id = r.example_id
+            LEFT JOIN loss reference ON reference.loss_set_id = reference_set AND reference.example_id = r.example_id
+            WHERE run.name = ? AND row_number = {int(row_number)}
+            """,
+            [run],
+        )
+        if not found:
+            raise NotFound(f"The run {run!r} has no row {row_number:,}. Choose a row from the table.")
+        example_id, conversation, description, sets, sums, reason = found[0]
+        if reason is not None:
+            raise NothingScored(f"No token of this row is scored: {reason}.")
+        by_role = dict(zip(ROLES, sets, strict=True)), dict(zip(ROLES, sums, strict=True))
+        return _Row(example_id, conversation, json.loads(description), *by_role)
+
+    def _cached(self, row: "_Row") -> TokenLosses | None:
+        saved = cached_tokens(self.store, list(row.loss_sets.values()), row.example_id)
+        if not saved.keys() >= set(row.loss_sets.values()):
+            return None
+        fields = {role: saved[loss_set] for role, loss_set in row.loss_sets.items()}
+        return _token_losses(fields["base"], {role: fields[role]["nlls"] for role in ROLES})
+
+    def _compute(self, row: "_Row") -> TokenLosses:
+        answer = self._process.ask(row.request(self.store.workspace))
+        nlls = answer.pop("nlls")
+        computed = _token_losses(answer, nlls)
+        doubts = {role: doubt for role in ROLES if (doubt := row.doubt(role, computed.nll_sum(role)))}
+        sound = [role for role in ROLES if role not in doubts and row.nll_sums[role] is not None]
+        save_tokens(self.store, row.example_id, {row.loss_sets[role]: {**answer, "nlls": nlls[role]} for role in sound})
+        return replace(computed, doubts=tuple(doubts.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a run: its example, the run's description, and by role the loss set and the stored NLL sum [nats]."""
+
+    example_id: str
+    conversation: str
+    description: dict[str, Any]
+    loss_sets: dict[str, int]
+    nll_sums: dict[str, float | None]
+
+    def request(self, workspace: Path) -> dict[str, Any]:
+        """What the worker is asked."""
+        if "models" not in self.description:
+            raise TokensUnavailable("This run does not say where its models are. Score the dataset again.")
+        models = self.description["models"]
+        base = _where_it_is(ModelSpec(**models["base"]), workspace, None)
+        reference = _where_it_is(ModelSpec(**models["reference"]), workspace, base)
+        return {
+            "conversation": self.conversation,
+            "encoding": self.description["encoding"],
+            "dtype": self.description["dtype"],
+            "base": base.to_fields(),
+            "models": {"base": base.to_fields(), "reference": reference.to_fields()},
+        }
+
+    def doubt(self, role: str, nll_sum: float | None) -> str | None:
+        """A sentence if a role's token losses do not add up to the stored sum."""
+        stored = self.nll_sums[role]
+        if stored is None or nll_sum is None:
+            return None
+        if abs(nll_sum - stored) <= _AGREEMENT[self.description["dtype"]] * max(1.0, abs(stored)):
+            return None
+        label = self.description["models"][role]["label"]
+        return (
+            f"Under {role} these losses add up to {nll_sum:,.4f} nats, but the row was scored with {stored:,.4f}: "
+            f"the model {label!r} or its tokenizer has changed since. Score the dataset again."
+        )
+
+
+def _where_it_is(spec: ModelSpec, workspace: Path, base: ModelSpec | None) -> ModelSpec:
+    """The model as the run names it; looked up by its name again if its folder moved, as with a copied workspace."""
+    if Path(spec.path).is_dir() and (spec.adapter is None or Path(spec.adapter).is_dir()):
+        return spec
+    return resolve_model(spec.label, workspace, base)
+
+
+def _token_losses(fields: Mapping[str, Any], nlls: Mapping[str, list[float | None]]) -> TokenLosses:
+    base, reference = (tuple(nlls[role]) for role in ROLES)
+    scored = tuple(bool(flag) for flag in fields["scored"])
+    roles = tuple(fields.get("roles", ()))
+    return TokenLosses(tuple(fields["pieces"]), scored, base, reference, fields["cut_characters"], roles=roles)
+
+
+def _nll_sum(scored: tuple[bool, ...], losses: tuple[float | None, ...]) -> float | None:
+    counted = [loss for loss, counts in zip(losses, scored, strict=True) if counts]
+    finite = [loss for loss in counted if loss is not None]
+    return math.fsum(finite) if len(finite) == len(counted) else None

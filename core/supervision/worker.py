@@ -1,0 +1,99 @@
+"""A worker: python -m core.supervision.worker JOB_DIR. Computes what the job asks for and never opens the store."""
+
+import fcntl
+import logging
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from ..data.errors import JobCancelled, UserError
+from ..jobs.job import Job
+from ..system.disk_errors import translate_disk_errors
+from ..system.worker_log import in_short, log_for_people
+
+log = logging.getLogger("worker")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job of the folder given; exit 0 done, 1 failed or cancelled, 2 usage."""
+    if len(arguments) != 1 or not Path(arguments[0], "job.json").exists():
+        sys.stderr.write("Usage: python -m core.supervision.worker JOB_DIR (a folder that holds job.json)\n")
+        return 2
+    job = Job(Path(arguments[0]).resolve())
+    log_for_people(log)
+    with open(job.folder / "worker.lock", "a", encoding="utf-8") as lock:
+        if not _lock(lock):
+            log.info("another worker is at this job")
+            return 1
+        return _run_to_outcome(job, lock)
+
+
+def _lock(lock: TextIO) -> bool:
+    """Take the job. Whoever looks whether it is taken holds it for a moment too, so one refusal is not enough."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False
+
+
+def _run_to_outcome(job: Job, lock: TextIO) -> int:
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        job.cancel()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    try:
+        with translate_disk_errors("What the worker finished"):
+            result = _WORK[job.kind](job, lock)
+        job.finish({"state": "done", **result})
+        log.info("done")
+        return 0
+    except JobCancelled as error:
+        log.info("cancelled: %s", error)
+        job.finish({"state": "cancelled", "message": str(error)})
+    except UserError as error:
+        log.info("failed: %s", error)
+        job.finish({"state": "failed", "message": str(error)})
+    # The worker's last line of defence: whatever broke, the person gets a sentence and the log gets the traceback.
+    except Exception as error:  # noqa: BLE001
+        log.info("failed unexpectedly:\n%s", traceback.format_exc())
+        message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
+        job.finish({"state": "failed", "message": message})
+    return 1
+
+
+def _score(job: Job, lock: TextIO) -> dict[str, Any]:
+    from ..scoring.worker import score
+
+    return score(job, lock.fileno())
+
+
+def _estimate(job: Job, _: TextIO) -> dict[str, Any]:
+    from ..scoring.estimating import estimate
+
+    return estimate(job)
+
+
+def _train(job: Job, _: TextIO) -> dict[str, Any]:
+    from ..training.train import train_reference
+
+    return train_reference(job)
+
+
+def _near_duplicates(job: Job, _: TextIO) -> dict[str, Any]:
+    from ..near_duplicates.search import find_near_duplicates
+
+    return find_near_duplicates(job)
+
+
+_WORK = {"score": _score, "estimate": _estimate, "train": _train, "near_duplicates": _near_duplicates}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

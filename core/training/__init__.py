@@ -1,0 +1,1 @@
+"""Trains a reference model from a base model."""

@@ -1,1 +1,0 @@
-"""What keeps losses safe: shards until they are proved, checking a workspace, backups of it."""

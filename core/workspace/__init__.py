@@ -1,0 +1,1 @@
+"""What the command line, the dashboard and notebooks ask of one workspace."""

@@ -1,0 +1,101 @@
+"""What the owner of a workspace does for other processes, beside its own work."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from ..data.errors import RequestRefused, WorkspaceLocked
+from ..maintenance.backups import back_up
+from ..selection import Selection, save_selection
+from ..store import Store
+from ..store.files import database_path
+from ..system.asking import Fields, answer_requests, asked
+from .status import status_fields
+
+_POLL_SECONDS = 0.2
+
+
+def _status(store: Store, _: Fields, __: Path) -> Fields:
+    return status_fields(store)
+
+
+def _select(store: Store, fields: Fields, _: Path) -> Fields:
+    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, and rows (of the dataset)."""
+    summary = save_selection(store, fields["name"], Selection.from_fields(fields["recipe"]), replace_existing=True)
+    by_domain = {
+        row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
+        for row in summary.domains.to_dict("records")
+    }
+    return {
+        "name": fields["name"],
+        "kept": summary.kept_rows,
+        "tokens": summary.kept_tokens,
+        "by_domain": by_domain,
+        "notices": list(summary.notices),
+        "rows": summary.rows,
+    }
+
+
+def _snapshot(store: Store, _: Fields, folder: Path) -> Fields:
+    return {"changes": store.copy_to(database_path(folder))}
+
+
+def _backup(store: Store, fields: Fields, _: Path) -> Fields:
+    return asdict(back_up(store, Path(fields["path"])))
+
+
+_WORK: dict[str, Callable[[Store, Fields, Path], Fields]] = {
+    "status": _status,
+    "select": _select,
+    "snapshot": _snapshot,
+    "backup": _backup,
+}
+
+
+def perform(store: Store, kind: str, fields: Fields, folder: Path) -> Fields:
+    """Do what a request of that kind asks for; files of the answer go into the folder."""
+    if kind not in _WORK:
+        raise RequestRefused(
+            f"The program that holds the workspace does not know the request {kind!r}. Stop it and start it again: it "
+            "is of another version."
+        )
+    return _WORK[kind](store, fields, folder)
+
+
+@contextmanager
+def snapshot(workspace: Path, reader: str, refusal: WorkspaceLocked) -> Iterator[Store]:
+    """A copy of the store that another process holds, as it is now; it takes as much room as the store, and goes with
+    the context. Raises as `asked` does."""
+    with asked(workspace, "snapshot", {}, refusal) as answer, Store.open(answer.folder, reader) as store:
+        yield store
+
+
+class Answering(threading.Thread):
+    """Answers the requests of other processes while the store is open, as a context manager or until stopped."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(name="answering", daemon=True)
+        self._store = store
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stopped.wait(_POLL_SECONDS):
+            answer_requests(
+                self._store.workspace, lambda kind, fields, folder: perform(self._store, kind, fields, folder)
+            )
+
+    def stop(self) -> None:
+        """Stop after the current request."""
+        self._stopped.set()
+        self.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

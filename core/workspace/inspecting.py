@@ -1,0 +1,67 @@
+"""What exactly is scored, written out row by row, so that anyone can check it against their own trainer."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..data.errors import ExportFailed
+from ..data.examples import Example
+from ..encoding.encode import encode_and_render, token_roles
+from ..encoding.encoding_spec import EncodingSpec
+from ..models.resolving import resolve_model
+from ..models.vocabulary import ReadableIds, readable_ids, without_unreadable
+from ..scoring.planning import ScoreRequest, resolve_encoding
+from ..store import Store
+from ..system.durable_file import DurableFile
+
+
+def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: Path) -> int:
+    """Write the first `rows` rows (all by default) of the request's dataset as its base reads them, as JSON lines;
+    returns how many.
+
+    A line holds example_id, input_ids, scored (0 or 1 a token), turns (of each token, the number from 0 of the turn
+    whose text it is, null for what the template adds), roles (of that turn, or "template"), text (as rendered, before
+    any cut), left_out (share of the scored replies that the template does not write), and reason (null, or why nothing
+    of the row is scored).
+    """
+    from ..models.loading import load_tokenizer
+
+    base = resolve_model(request.base, store.workspace)
+    encoding, _ = resolve_encoding(store, base, None, request)
+    tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
+    found = store.rows(
+        """
+        SELECT example_id::VARCHAR, conversation FROM dataset_row JOIN example USING (example_id)
+        WHERE dataset_id = ? ORDER BY row_number
+        """,
+        [store.dataset_id(request.dataset)],
+    )
+    try:
+        with DurableFile(path) as file:
+            for example_id, conversation in islice(found, rows):
+                line = {
+                    "example_id": example_id,
+                    **_encoded_fields(Example.from_json(conversation), tokenizer, encoding, readable),
+                }
+                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            file.finish()
+            file.replace()
+    except OSError as error:
+        raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
+    return len(found) if rows is None else min(rows, len(found))
+
+
+def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec, readable: ReadableIds) -> dict[str, Any]:
+    ((encoded, rendered),) = encode_and_render([example], tokenizer, encoding, with_turns=True)
+    (encoded,) = without_unreadable([encoded], readable)
+    turns = [] if encoded.turns is None else encoded.turns.tolist()
+    return {
+        "input_ids": encoded.input_ids.tolist(),
+        "scored": encoded.scored.astype(int).tolist(),
+        "turns": [turn if turn >= 0 else None for turn in turns],
+        "roles": token_roles(example, encoded),
+        "text": rendered.text if rendered else None,
+        "left_out": encoded.left_out,
+        "reason": encoded.reason,
+    }

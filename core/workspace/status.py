@@ -1,0 +1,102 @@
+"""What is in a workspace, as one record: datasets, models, runs, jobs and selections."""
+
+import json
+from typing import Any
+
+from ..jobs.job import all_jobs
+from ..models.resolving import trained_references
+from ..store import Store
+
+
+def status_fields(store: Store) -> dict[str, Any]:
+    """Everything of the workspace by name, with counts; JSON fields."""
+    return {
+        "workspace": str(store.workspace),
+        "datasets": dataset_overview(store),
+        "models": trained_references(store.workspace),
+        "runs": run_overview(store),
+        "jobs": [
+            {"job": job.job_id, "kind": job.kind, "state": job.state, "progress": job.progress.sentence()}
+            for job in all_jobs(store.workspace)
+        ],
+        "selections": selection_overview(store),
+    }
+
+
+def dataset_overview(store: Store) -> list[dict[str, Any]]:
+    """Datasets: name, rows, unique examples, rejected records, rows by domain."""
+    datasets = store.rows(
+        """
+        SELECT name, dataset_id, count(example_id), count(DISTINCT example_id),
+               (SELECT coalesce(sum(rejected_count), 0) FROM source WHERE source.dataset_id = dataset.dataset_id)
+        FROM dataset LEFT JOIN dataset_row USING (dataset_id) GROUP BY name, dataset_id ORDER BY name
+        """
+    )
+    domains: dict[int, dict[str, int]] = {}
+    counts = store.rows("SELECT dataset_id, domain, count(*) FROM dataset_row GROUP BY ALL ORDER BY dataset_id, domain")
+    for dataset_id, domain, count in counts:
+        domains.setdefault(dataset_id, {})[domain] = count
+    return [
+        {
+            "name": name,
+            "rows": rows,
+            "unique_examples": unique,
+            "rejected": int(rejected),
+            "domains": domains.get(dataset_id, {}),
+        }
+        for name, dataset_id, rows, unique, rejected in datasets
+    ]
+
+
+def run_overview(store: Store) -> list[dict[str, Any]]:
+    """Runs: name, dataset, base, reference, rows scored under both models and rows of the dataset."""
+    runs = []
+    for (name,) in store.rows("SELECT name FROM run ORDER BY created_at DESC"):
+        run = store.run(name)
+        rows, scored = store.rows(f"SELECT count(*), count(base_loss + reference_loss) FROM {run['table']}")[0]
+        models = run["description"].get("models", {})
+        runs.append(
+            {
+                "name": name,
+                "dataset": run["dataset"],
+                "base": models.get("base", {}).get("label"),
+                "reference": models.get("reference", {}).get("label"),
+                "rows": rows,
+                "scored": scored,
+            }
+        )
+    return runs
+
+
+def selection_overview(store: Store) -> list[dict[str, Any]]:
+    """Saved selections: name, run, rows and tokens kept as of saving."""
+    found = store.rows("SELECT name, recipe, summary FROM selection ORDER BY created_at DESC")
+    return [
+        {
+            "name": name,
+            "run": json.loads(recipe).get("run"),
+            "kept": json.loads(summary).get("kept_rows"),
+            "tokens": json.loads(summary).get("kept_tokens"),
+        }
+        for name, recipe, summary in found
+    ]
+
+
+def status_text(fields: dict[str, Any]) -> str:
+    """The same for people, a line each."""
+    lines = [f"workspace {fields['workspace']}"]
+    for dataset in fields["datasets"]:
+        domains = ", ".join(f"{name} {count:,}" for name, count in dataset["domains"].items())
+        lines.append(
+            f"dataset {dataset['name']}: {dataset['rows']:,} rows ({domains}), {dataset['rejected']:,} rejected"
+        )
+    lines += [f"reference {name}" for name in fields["models"]]
+    for run in fields["runs"]:
+        lines.append(
+            f"run {run['name']}: {run['scored']:,} of {run['rows']:,} rows scored, {run['base']} to {run['reference']}"
+        )
+    lines += [f"job {job['job']}: {job['state']}" for job in fields["jobs"]]
+    lines += [
+        f"selection {item['name']}: {item['kept']:,} rows, {item['tokens']:,} tokens" for item in fields["selections"]
+    ]
+    return "\n".join(lines)

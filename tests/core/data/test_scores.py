@@ -1,0 +1,141 @@
+"""Scores: the SQL, the numpy and the definitions agree, and every row without a score says why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.data.errors import SelectionInvalid
+from core.data.scores import DEFAULT_SCORE, FLAGS, SCORES, score_named
+from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
+
+NAN, INF = float("nan"), float("inf")
+
+
+def scored_frame(folder: Path, records: Sequence[ScoredRecord]) -> pd.DataFrame:
+    """The scored table of the records, in their order."""
+    with build_scored_store(folder, records) as store:
+        return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
+
+
+def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
+    # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone.
+    frame = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)])
+    found = {name: float(frame[name].iloc[0]) for name in SCORES}
+    assert found == pytest.approx(
+        {
+            "learnability": 0.75,
+            "loss_difference": 1.5,
+            "implicit_reward": 6.0,
+            "base_loss": 2.0,
+            "reference_loss": 0.5,
+            "base_perplexity": 7.389056,
+        }
+    )
+
+
+def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    special = [0.0, NAN, INF, None, 1e-12, 20.0]
+    records = []
+    for number in range(600):
+        base, reference = (float(loss) for loss in random.gamma(1.5, 1.0, 2))
+        if number % 5 == 0:
+            base = special[number // 5 % len(special)]
+        if number % 7 == 0:
+            reference = special[number // 7 % len(special)]
+        records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000))))
+    frame = scored_frame(tmp_path, records)
+    columns = {
+        name: frame[name].to_numpy(dtype=float, na_value=np.nan)
+        for name in ("base_nll_sum", "reference_nll_sum", "base_loss", "reference_loss", "token_count")
+    }
+    for name, score in SCORES.items():
+        in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)
+        np.testing.assert_allclose(in_sql, score.compute(columns), rtol=1e-12, err_msg=name)
+        assert 0 < np.isfinite(in_sql).sum() < len(frame), name
+    assert len(frame) == 600
+
+
+def test_learnability_is_the_same_from_sums_and_from_means(tmp_path: Path) -> None:
+    frame = scored_frame(tmp_path, [ScoredRecord("chat", 1 + i / 7, 0.3 + i / 3, 1 + i * i) for i in range(20)])
+    from_means = 1 - frame["reference_loss"] / frame["base_loss"]
+    np.testing.assert_allclose(frame["learnability"].astype(float), from_means.astype(float), rtol=1e-12)
+
+
+def test_a_row_that_got_worse_keeps_its_negative_score(tmp_path: Path) -> None:
+    frame = scored_frame(tmp_path, [ScoredRecord("chat", 0.5, 5.0)])
+    assert float(frame["learnability"].iloc[0]) == pytest.approx(-9.0)
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize("by", ["base", "reference"])
+def test_a_loss_that_is_not_finite_is_null_and_flagged(tmp_path: Path, bad: float, by: str) -> None:
+    losses = (bad, 1.0) if by == "base" else (1.0, bad)
+    row = scored_frame(tmp_path, [ScoredRecord("chat", *losses)]).iloc[0]
+    assert row["non_finite"]
+    assert pd.isna(row[f"{by}_nll_sum"])
+    assert pd.isna(row[f"{by}_loss"])
+    assert pd.isna(row["learnability"])
+    assert not row["not_scored"]
+
+
+def test_a_base_loss_of_zero_has_no_learnability_and_a_small_one_a_flag(tmp_path: Path) -> None:
+    frame = scored_frame(
+        tmp_path, [ScoredRecord("chat", 0.0, 1.0), ScoredRecord("chat", 0.01, 0.005), ScoredRecord("chat", 1.0, 0.5)]
+    )
+    assert frame["zero_base_loss"].tolist() == [True, False, False]
+    assert frame["low_base_loss"].tolist() == [False, True, False]
+    assert frame["learnability"].isna().tolist() == [True, False, False]
+    assert float(frame["learnability"].iloc[1]) == pytest.approx(0.5)  # no silent epsilon
+    assert float(frame["loss_difference"].iloc[0]) == pytest.approx(-1.0)
+
+
+def test_the_floor_of_a_low_base_loss_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOBASS_LOW_BASE_LOSS", "0.5")
+    frame = scored_frame(tmp_path, [ScoredRecord("chat", 0.4, 0.1), ScoredRecord("chat", 0.6, 0.1)])
+    assert frame["low_base_loss"].tolist() == [True, False]
+
+
+def test_a_difference_below_the_larger_noise_floor_is_unresolved(tmp_path: Path) -> None:
+    records = [ScoredRecord("chat", 1.0, 1.0 + difference) for difference in (0.01, -0.01, 0.03, -0.03)]
+    with build_scored_store(tmp_path, records) as store:
+        reference_set = store.ensure_loss_set("reference weights", "plain text", "reference")
+        store.set_noise_floor(reference_set, 0.02)
+        add_scored_records(store, records)  # the same again: only the scored table is built anew
+        frame = store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
+    assert frame["unresolved"].tolist() == [True, True, False, False]
+
+
+def test_a_row_without_a_scored_token_has_its_reason_and_no_loss(tmp_path: Path) -> None:
+    reason = "prompt fills the maximum length"
+    row = scored_frame(tmp_path, [ScoredRecord("chat", None, None, 0, truncated=True, reason=reason)]).iloc[0]
+    assert (row["reason"], row["no_scored_token"], row["truncated"], row["token_count"]) == (reason, True, True, 0)
+    assert pd.isna(row["base_loss"])
+    assert pd.isna(row["learnability"])
+    assert not row["zero_base_loss"]
+    assert not row["non_finite"]
+
+
+def test_a_row_that_one_model_has_not_scored_is_flagged(tmp_path: Path) -> None:
+    frame = scored_frame(
+        tmp_path, [ScoredRecord("chat", 1.0, None), ScoredRecord("chat", None, 1.0), ScoredRecord("chat", 1.0, 1.0)]
+    )
+    assert frame["not_scored"].tolist() == [True, True, False]
+    assert frame["learnability"].isna().tolist() == [True, True, False]
+
+
+def test_every_score_and_flag_is_a_column_of_the_scored_table(tmp_path: Path) -> None:
+    columns = list(scored_frame(tmp_path, [ScoredRecord("chat", 1.0, 0.5)]).columns)
+    assert {*SCORES, *FLAGS} <= set(columns)
+    assert len(columns) == len(set(columns))
+
+
+def test_an_unknown_score_is_answered_with_those_there_are() -> None:
+    assert score_named(DEFAULT_SCORE) is SCORES["learnability"]
+    with pytest.raises(
+        SelectionInvalid, match=r"Unknown score 'beauty'. Must be one of: learnability, loss_difference"
+    ):
+        score_named("beauty")

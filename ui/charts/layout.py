@@ -1,0 +1,93 @@
+"""What all charts have in common: title, legend, axis labels, and the brush as it is drawn."""
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from core.data.scores import SCORES
+from ui.charts.palette import LINE, PALETTE
+
+BRUSH = "brush"
+"""Name of every shape that shows a brush; `ui.kit.chart_frame` knows them by it."""
+
+Span = tuple[float, float]
+Corners = Sequence[tuple[float, float]]
+
+_BRUSH_STYLE = {
+    "name": BRUSH,
+    "fillcolor": "rgba(128, 128, 128, 0.16)",
+    "line": {"color": "rgba(128, 128, 128, 0.95)", "width": 1.5, "dash": "dot"},
+}
+_TICKS = [factor * 10.0**power for power in range(-4, 9) for factor in (1, 2, 5)]
+
+
+def axis_title(column: str) -> str:
+    """Label and unit of a score or of the response length."""
+    if column == "token_count":
+        return "Response length (tokens)"
+    score = SCORES[column]
+    return score.label if score.unit in score.label.lower() else f"{score.label} ({score.unit})"
+
+
+def column_label(column: str) -> str:
+    """Name of a score or of the response length, without its unit."""
+    return "Response length" if column == "token_count" else SCORES[column].label
+
+
+def apply_layout(figure: go.Figure, title: str, note: str, height: int) -> None:
+    """Title, note below it, legend below the plot where it covers neither, and a quiet mode bar.
+
+    The backgrounds are the theme's own: a picture saved from a dark page stays legible on white paper.
+    """
+    figure.update_layout(
+        title={"text": title, "subtitle": {"text": note}, "x": 0, "xanchor": "left"},
+        height=height,
+        margin={"l": 10, "r": 10, "t": 64, "b": 10},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "y": 0, "yanchor": "bottom"},
+        showlegend=True,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": PALETTE[0]},
+    )
+
+
+def log_ticks(low: float, high: float, most: int = 12) -> dict[str, object]:
+    """Ticks of a log axis at 1, 2 and 5 times the powers of ten, thinned to the powers where they crowd."""
+    inside = [tick for tick in _TICKS if low <= tick <= high]
+    if len(inside) > most:
+        inside = [tick for tick in inside if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
+    return {"tickvals": inside, "ticktext": [f"{tick:,.10g}" for tick in inside]}
+
+
+def brush_sideways(figure: go.Figure, brush: Span | None, rows: int = 1) -> None:
+    """Let a drag select a span of x, and draw the span that is selected on each of `rows` plots."""
+    figure.update_layout(dragmode="select", selectdirection="h")
+    _offer_selecting(figure)
+    if brush is None:
+        return
+    for axis in ("", *range(2, rows + 1)):
+        figure.add_shape(
+            type="rect", x0=min(brush), x1=max(brush), xref=f"x{axis}", y0=0, y1=1, yref=f"y{axis} domain",
+            **_BRUSH_STYLE,
+        )  # fmt: skip
+
+
+def brush_area(figure: go.Figure, box: tuple[Span, Span] | None, lasso: Corners | None) -> None:
+    """Let a drag select a box or lasso, and draw the box (x and y spans) and lasso that are selected."""
+    figure.update_layout(dragmode="select")
+    _offer_selecting(figure)
+    if box:
+        (x0, x1), (y0, y1) = box
+        figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, **_BRUSH_STYLE)
+    if lasso:
+        path = "L".join(f"{float(x)!r},{float(y)!r}" for x, y in lasso)
+        figure.add_shape(type="path", path=f"M{path}Z", **_BRUSH_STYLE)
+
+
+def _offer_selecting(figure: go.Figure) -> None:
+    """Plotly's mode bar offers to select only where there are markers; without the button, nobody who has zoomed once
+    could brush again. One marker at no place is enough. Its own drawing of a drag is made to look like ours."""
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", hoverinfo="skip", showlegend=False))
+    figure.update_layout(
+        newselection={"line": _BRUSH_STYLE["line"]},
+        activeselection={"fillcolor": "rgb(128, 128, 128)", "opacity": 0.16},
+    )

@@ -1,0 +1,56 @@
+"""What the last import brought, kept on the page until it is closed."""
+
+import streamlit as st
+
+from core.data.errors import UserError
+from core.importing import ImportReport
+from core.importing.records import REASONS
+from core.workspace.import_batch import origin_text
+from ui.kit.widgets import link_to_page, show_error
+from ui.shell.session import forget, remember, remembered
+
+_NAMED_DOMAINS = 20
+
+
+def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -> None:
+    """Keep what `show_last_import` shows: a report for each file that was imported, and why others were not."""
+    remember("last_import", (reports, problems))
+
+
+def show_last_import() -> None:
+    """Rows, domains and records left out, file by file."""
+    reports, problems = remembered("last_import", ([], []))
+    for problem in problems:
+        show_error(problem)
+    if not reports:
+        return
+    with st.container(border=True):
+        for report in reports:
+            _show_report(report)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Close"):
+                forget("last_import")
+                st.rerun()
+            link_to_page("score", "Go on: score it")
+
+
+def _show_report(report: ImportReport) -> None:
+    if report.already_imported:
+        st.text(
+            f"{report.source} is in {report.dataset} already, read in the same way: nothing was added "
+            f"({report.rows:,} rows, {report.rejected:,} left out the first time)."
+        )
+        return
+    lines = [
+        f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records left out "
+        f"(format {report.format})."
+    ]
+    if len(report.domains) <= _NAMED_DOMAINS:
+        lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
+    else:
+        lines.append(f"They are of {len(report.domains):,} domains.")
+    lines += report.notices
+    if report.origin:
+        lines.append(f"From {origin_text(report.origin)}.")
+    lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
+    st.text("\n".join(lines))

@@ -1,0 +1,143 @@
+"""How files are read: their format, domain and columns, chosen beside what was detected, and their first rows."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.data.errors import UserError
+from core.data.examples import DatasetRow, Rejected
+from core.importing import DataFile, Detection, DomainRule, SourceOptions, detect_format, options_for, preview
+from core.importing.fields import FormatField
+from core.importing.formats import FORMATS, format_named
+from core.importing.records import REASONS
+from core.importing.source_options import known_name
+from core.workspace.import_batch import OF_ONE_FILE
+from ui.kit.widgets import conversation, show_error
+from ui.plain_text import escaped
+
+_FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file's name"
+_PREVIEWED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """Files that are read alike: of one format and with the same columns."""
+
+    files: list[DataFile]
+    detected: Detection
+
+
+def files_alike(files: list[DataFile]) -> tuple[list[FileGroup], list[UserError]]:
+    """The files in groups that are read alike, in the order of their first, and why some cannot be read."""
+    groups: dict[tuple[str | None, tuple[str, ...]], FileGroup] = {}
+    errors: list[UserError] = []
+    for file in files:
+        try:
+            detected = detect_format(file.path, SourceOptions(split=file.split))
+        except OF_ONE_FILE as error:
+            errors.append(error)
+            continue
+        groups.setdefault((detected.format, detected.columns), FileGroup([], detected)).files.append(file)
+    return list(groups.values()), errors
+
+
+def source_form(group: FileGroup, is_only: bool) -> SourceOptions:
+    """The options that a person chooses for a group of files, with what each file is then read as."""
+    if not is_only:
+        names = [file.name for file in group.files]
+        st.text(f"How to read {', '.join(names[:3])}" + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""))
+    detected, key = group.detected, str(group.files[0].path)
+    left, middle, right = st.columns(3)
+    names = ["auto", *(item.name for item in FORMATS)]
+    source_format = left.selectbox(
+        "Format",
+        names,
+        format_func=lambda name: f"auto ({detected.format or 'none fits'})" if name == "auto" else name,
+        help="\n".join(f"- {escaped(item.name)}: {escaped(item.summary)}" for item in FORMATS),
+        key=f"format_{key}",
+    )
+    has_domain = "domain" in detected.columns
+    rule = middle.selectbox(
+        "Domain of a row", [_FILE_NAME, _FROM_FIELD, _ONE_NAME], index=int(has_domain), key=f"domain_rule_{key}"
+    )
+    domain = DomainRule()
+    if rule == _FROM_FIELD:
+        columns = list(detected.columns)
+        chosen = right.selectbox("Field", columns, columns.index("domain") if has_domain else 0, key=f"field_{key}")
+        domain = DomainRule(field=chosen)
+    elif rule == _ONE_NAME:
+        domain = DomainRule(name=right.text_input("Domain", "general", key=f"domain_{key}").strip() or None)
+    options = SourceOptions(source_format, domain, _mapped_columns(detected, source_format, key))
+    _show_detection(group.files, options)
+    return options
+
+
+def _mapped_columns(detected: Detection, chosen: str, key: str) -> dict[str, str]:
+    source_format = format_named((detected.format or "") if chosen == "auto" else chosen)
+    if source_format is None:
+        return {}
+    found = {item.name: _column_of(item, detected) for item in source_format.fields}
+    missing = any(not found[item.name] for item in source_format.required)
+    mapped: dict[str, str] = {}
+    with st.expander("Columns", expanded=missing):
+        st.caption("Which column of the file each field is read from.")
+        for item, place in zip(source_format.fields, st.columns(len(source_format.fields)), strict=True):
+            choices = ["", *detected.columns]
+            column = place.selectbox(
+                item.name if item.required else f"{item.name} (optional)",
+                choices,
+                choices.index(found[item.name]),
+                format_func=lambda name: name or "(none)",
+                key=f"column_{item.name}_{source_format.name}_{key}",
+            )
+            if column != found[item.name]:
+                mapped |= _mapping(item, column)
+    return mapped
+
+
+def _mapping(item: FormatField, column: str) -> dict[str, str]:
+    """Read a field from a column; from none, under whichever of its names the file has it, where `column` is ""."""
+    return {item.name: column} if column else dict.fromkeys(item.all_names, "")
+
+
+def _column_of(item: FormatField, detected: Detection) -> str:
+    """The file's column that a field is read from, "" where it has none."""
+    meant = {name: column for column in reversed(detected.columns) for name in (known_name(column), column)}
+    return next((meant[name] for name in item.all_names if name in meant), "")
+
+
+def _show_detection(files: list[DataFile], options: SourceOptions) -> None:
+    for file in files:
+        found = detect_format(file.path, options_for(file, options))
+        if found.format:
+            note = f" {found.note}" if found.note else ""
+            st.text(f"{file.name} is read as {found.container}, format {found.format}: {found.why}.{note}")
+        else:
+            st.text(
+                f"{file.name} is read as {found.container}; no format fits it as it is: {found.why}. "
+                "Choose a format above to say which column is which of its fields."
+            )
+
+
+def show_preview(file: DataFile, options: SourceOptions) -> None:
+    """The first rows of a file, as they would be imported."""
+    with st.expander(f"How the first rows of {escaped(file.name)} are read", expanded=True):
+        try:
+            records = preview(file.path, options_for(file, options), _PREVIEWED)
+        except OF_ONE_FILE as error:
+            show_error(error)
+            return
+        for record, place in zip(records, st.columns(_PREVIEWED), strict=False):
+            with place:
+                _show_record(record)
+
+
+def _show_record(record: DatasetRow | Rejected) -> None:
+    if isinstance(record, Rejected):
+        found = f" ({record.detail})" if record.detail else ""
+        st.text(f"Record {record.line:,} is left out: {record.reason}{found}. {REASONS[record.reason]}")
+    else:
+        st.text(f"Record {record.line:,}, domain {record.domain}")
+        for notice in record.notices:
+            st.text(f"It has {notice}.")
+        conversation(record.example, height=160)

@@ -1,0 +1,107 @@
+"""How the chosen score is distributed in each domain: four kinds of chart, their numbers, and the summary."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.exploring.density import smoothed
+from core.exploring.distributions import FINE_BINS, POSITIVE_COLUMNS, histogram, summary, with_shares
+from ui.charts import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
+from ui.explore.linked_charts import LinkedView
+from ui.kit.chart_frame import show_chart
+from ui.kit.filter_bar import show_no_rows
+from ui.kit.filter_state import brush_range
+from ui.kit.tables import show_summary
+
+KINDS = {
+    "Histogram": "rows in each bin",
+    "Density": "the same, smoothed, with an area of one for every domain, so large and small domains compare",
+    "ECDF": "share of rows below each value: read percentiles straight off it",
+    "Ridgeline": "a smoothed curve a domain, one behind another, with median and quartiles",
+}
+_NOTE = "Percentile: the share of a domain's rows that lie below, in per cent; under the pointer for each domain."
+LAYOUTS = ("Overlaid", "One above another")
+_STACKED = ("Histogram", "Density")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """How to draw: `kind` of `KINDS`, and what goes with it."""
+
+    kind: str
+    stacked: bool
+    log_values: bool
+    log_counts: bool
+    bins: int
+
+
+def show_distribution(view: LinkedView) -> None:
+    """The chart, which can be brushed sideways, and the summary of the rows that pass the filter."""
+    choice = _choose(view.score.name)
+    column = view.score.name
+    bins = choice.bins if choice.kind == "Histogram" else FINE_BINS
+    counted = histogram(view.store, view.table, column, view.beside(column), bins, log=choice.log_values)
+    if counted.bins.empty:
+        show_no_rows(view.row_filter)
+        return
+    figure, numbers = _figure(view, choice, counted)
+    show_chart(
+        figure, numbers, key="distribution", file_name=f"{column}-{choice.kind.lower()}", selectable=True,
+        on_brush=partial(brush_range, column), note=_NOTE,
+    )  # fmt: skip
+    st.markdown("#### Summary")
+    show_summary(summary(view.store, view.table, column, view.row_filter), view.score)
+
+
+def _choose(column: str) -> _Choice:
+    kept: Any = {"persist_state": "session"}
+    linked: Any = {**kept, "bind": "query-params"}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        kinds = list(KINDS)
+        lines = "  \n".join(f"{kind}: {meaning}." for kind, meaning in KINDS.items())
+        kind = st.segmented_control("Chart", kinds, default=kinds[0], required=True, key="kind", help=lines, **linked)
+        layout, bins, log_values, log_counts = LAYOUTS[0], 60, False, False
+        if kind in _STACKED:
+            text = "Domains over one another on one pair of axes, or each on its own."
+            layout = st.segmented_control(
+                "Domains", LAYOUTS, default=layout, required=True, key="layout", help=text, **kept
+            )
+        if kind == "Histogram":
+            text = "More bins show finer detail, and more of its noise."
+            bins = st.slider("Bins", 10, 200, bins, step=10, key="bins", width=150, help=text, **kept)
+        if column in POSITIVE_COLUMNS:
+            text = "Equal steps along the axis are equal ratios: spreads out small values, draws in a long tail."
+            log_values = st.toggle("Log values", key="log_values", help=text, **linked)
+        if kind == "Histogram":
+            text = "Equal steps up the axis are equal ratios: bins with few rows stay visible beside full ones."
+            log_counts = st.toggle("Log counts", key="log_counts", help=text, **linked)
+    return _Choice(kind, layout == LAYOUTS[1], log_values, log_counts, bins)
+
+
+def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure, pd.DataFrame]:
+    """The chart and its numbers, of the domains that are drawn."""
+    column = view.score.name
+    brush: Any = {"brushable": True, "brush": view.brushed_span(counted)}
+    numbers = with_shares(counted)
+    if choice.kind == "Histogram":
+        figure = histogram_figure(
+            counted, view.colours, one_above_another=choice.stacked, log_counts=choice.log_counts, **brush
+        )
+    elif choice.kind == "ECDF":
+        figure = ecdf_figure(counted, view.colours, **brush)
+        numbers = numbers[["domain", "bin_high", "share_high"]].rename(
+            columns={"bin_high": column, "share_high": "share_below"}
+        )
+    else:
+        found = smoothed(counted)
+        if choice.kind == "Density":
+            figure = density_figure(found, view.colours, one_above_another=choice.stacked, **brush)
+        else:
+            quartiles = summary(view.store, view.table, column, view.beside(column))
+            figure = ridgeline_figure(found, quartiles[~quartiles["overall"]], view.colours, **brush)
+        numbers = found.curve.rename(columns={"value": column})
+    return figure, numbers[numbers["domain"].isin(list(view.colours))]

@@ -1,0 +1,148 @@
+"""Charts that a brush links: a drag on one narrows every other, the table and the counts, on all rows, in SQL."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.filters import RowFilter
+from core.data.scores import Score
+from core.exploring.distributions import Histogram, domain_counts, flag_counts, histogram
+from core.exploring.length_bias import length_plane, length_points
+from core.exploring.loss_plane import POINTS_LIMIT, loss_plane, loss_points
+from core.store import Store
+from ui.charts import (
+    histogram_figure,
+    length_plane_figure,
+    length_points_figure,
+    loss_plane_figure,
+    loss_points_figure,
+)
+from ui.kit.brushes import Corner, Span
+from ui.kit.chart_frame import show_chart
+from ui.kit.filter_bar import show_no_rows
+from ui.kit.filter_state import brush_plane, brush_range
+from ui.kit.widgets import link_to_page
+
+_HEIGHT = 460  # the same for all, as they stand side by side
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedView:
+    """What the linked charts draw: a run's rows that pass the filter, by the chosen score; `colours` by domain are of
+    the domains that are drawn."""
+
+    store: Store
+    table: str
+    row_filter: RowFilter
+    score: Score
+    colours: dict[str, str]
+
+    def beside(self, *columns: str) -> RowFilter:
+        """The filter of a chart of these columns: every condition but the brushes made on the chart itself, so that
+        it keeps showing what its brush is a part of."""
+        return self.row_filter.on_columns(*columns)
+
+    def brushed_span(self, counted: Histogram) -> Span | None:
+        """The range that the filter holds on a column, for its chart; an open end is the chart's."""
+        brushed = self.row_filter.range_on(counted.column)
+        if brushed.low is None and brushed.high is None:
+            return None
+        return (
+            counted.low if brushed.low is None else brushed.low,
+            counted.high if brushed.high is None else brushed.high,
+        )
+
+
+def show_linked_histogram(view: LinkedView) -> None:
+    """The score's histogram by domain; a drag sideways sets a range."""
+    column = view.score.name
+    counted = histogram(view.store, view.table, column, view.beside(column))
+    if counted.bins.empty:
+        show_no_rows(view.row_filter)
+        return
+    figure = histogram_figure(counted, view.colours, brushable=True, brush=view.brushed_span(counted))
+    figure.update_layout(height=_HEIGHT)
+    numbers = counted.bins[counted.bins["domain"].isin(list(view.colours))]
+    show_chart(
+        figure, numbers, key="linked_histogram", file_name=f"{column}-histogram", selectable=True,
+        on_brush=partial(brush_range, column),
+    )  # fmt: skip
+
+
+def show_linked_plane(view: LinkedView) -> None:
+    """Base loss against reference loss; a box or lasso picks rows out. Points while they are few, a density above."""
+    x, y = "base_loss", "reference_loss"
+    row_filter = view.beside(x, y)
+    plane = loss_plane(view.store, view.table, row_filter)
+    if plane is None:
+        _say_why_nothing_is_drawn(view, row_filter, "both losses")
+        return
+    box, lasso = _brush_on(view.row_filter, x, y)
+    numbers: pd.DataFrame
+    if plane.rows <= POINTS_LIMIT:
+        numbers = loss_points(view.store, view.table, row_filter)
+        figure = loss_points_figure(numbers, view.colours, brushable=True, box=box, lasso=lasso)
+    else:
+        figure = loss_plane_figure(plane, brushable=True, box=box, lasso=lasso)
+        cells = plane.cells.assign(
+            base_from=plane.cells["base_bin"] * plane.bin_width,
+            reference_from=plane.cells["reference_bin"] * plane.bin_width,
+        )
+        numbers = cells[["domain", "base_from", "reference_from", "rows"]]
+    figure.update_layout(height=_HEIGHT)
+    show_chart(
+        figure, numbers, key="linked_plane", file_name="loss-plane", selectable=True,
+        on_brush=partial(brush_plane, x, y),
+        note="On the diagonal fine-tuning changed nothing; the further below it, the more it removed. Dotted: the "
+        f"medians, {plane.base_median:.3g} before and {plane.reference_median:.3g} after. Learnability is a share: at "
+        "a small base loss a small gain gives a high score, so read both.",
+    )  # fmt: skip
+
+
+def show_linked_length(view: LinkedView) -> None:
+    """Response length against the score; a box or lasso picks rows out."""
+    x, y = "token_count", view.score.name
+    row_filter = view.beside(x, y)
+    plane = length_plane(view.store, view.table, y, row_filter)
+    if plane is None:
+        _say_why_nothing_is_drawn(view, row_filter, "this score")
+        return
+    box, lasso = _brush_on(view.row_filter, x, y)
+    if int(plane.medians["rows"].sum()) <= POINTS_LIMIT:
+        points = length_points(view.store, view.table, y, row_filter, POINTS_LIMIT)
+        figure = length_points_figure(points, y, view.colours, brushable=True, box=box, lasso=lasso)
+    else:
+        figure = length_plane_figure(plane, brushable=True, box=box, lasso=lasso)
+    medians = plane.medians.assign(tokens_from=[plane.length_edges[number] for number in plane.medians["length_bin"]])
+    show_chart(
+        figure, medians[["tokens_from", "rows", "median"]], key="linked_length", file_name=f"{y}-by-length",
+        selectable=True, on_brush=partial(brush_plane, x, y, log_x=True),
+    )  # fmt: skip
+
+
+def _say_why_nothing_is_drawn(view: LinkedView, row_filter: RowFilter, lacking: str) -> None:
+    """In the place of a chart of which no row has what it draws: scoring helps only rows that were never scored."""
+    counts = domain_counts(view.store, view.table, row_filter)
+    if not counts["rows"].sum():
+        show_no_rows(row_filter)
+        return
+    unscored = int(flag_counts(view.store, view.table, row_filter)["not_scored"].sum())
+    if unscored:
+        st.info(f"None of these rows has {lacking}; not scored yet: {unscored:,}. Score the dataset again.")
+        link_to_page("score", "Score a dataset")
+    else:
+        st.info(f"None of these rows has {lacking}, though all were scored. Open one to see why.")
+
+
+def _brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:
+    """The box or lasso that the filter holds on two columns, to be drawn in."""
+    lassos = [list(area.corners) for area in row_filter.regions if (area.x, area.y) == (x, y)]
+    across, up = row_filter.range_on(x), row_filter.range_on(y)
+    ends = (across.low, across.high, up.low, up.high)
+    box = None
+    if None not in ends:
+        low_x, high_x, low_y, high_y = (float(end) for end in ends if end is not None)
+        box = ((low_x, high_x), (low_y, high_y))
+    return box, (lassos[0] if lassos else None)

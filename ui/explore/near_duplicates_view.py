@@ -1,0 +1,222 @@
+"""Near duplicates of a run's dataset: looking for them, and the groups they form."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.data.errors import NotFound, UserError
+from core.data.scores import DEFAULT_SCORE, SCORES, Score
+from core.exploring.near_duplicate_groups import (
+    GROUP_ORDERS,
+    GroupTotals,
+    group_totals,
+    groups_page,
+)
+from core.jobs.job import Job, find_job
+from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
+from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from ui.explore.near_duplicate_group import in_sentence, show_group
+from ui.kit.job_view import show_job
+from ui.kit.tables import open_by_number, show_selectable
+from ui.kit.widgets import show_error
+from ui.plain_text import escaped
+from ui.shell.access import may_run
+from ui.shell.session import Session, forget, remember, remembered
+
+_GROUPS_A_PAGE = 10
+
+
+def show_near_duplicates(session: Session, run: str) -> None:
+    """Everything about near duplicates of the run's dataset; scores are those of the chosen score."""
+    found = session.store.run(run)
+    dataset, table = str(found["dataset"]), str(found["table"])
+    searches = near_duplicate_sets(session.store, dataset)
+    threshold = _threshold(searches)
+    search = next((each for each in searches if each.threshold == threshold), None)
+    _show_failure(session)
+    job = open_search(session.store, dataset, threshold)
+    if job:
+        _follow(session, job)
+    elif search is None:
+        _show_unsearched(session, dataset, threshold, searches)
+    elif search.stale:
+        st.warning(
+            "The dataset has changed since this search: it had "
+            f"{search.example_count:,} different examples then. Rows that came later are in no group."
+        )
+        _search_button(session, dataset, threshold, "Look again")
+    if search:
+        _show_search(session, table, search, SCORES[remembered("score", DEFAULT_SCORE)])
+
+
+def _threshold(searches: list[NearDuplicateSet]) -> float:
+    """The threshold to look at: the one in the address, else of the newest search, else the usual one."""
+    newest = searches[0].threshold if searches else DEFAULT_THRESHOLD
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = st.slider(
+            "Alike from",
+            LOWEST_THRESHOLD,
+            1.0,
+            _asked_threshold() or newest,
+            0.01,
+            format="%.2f",
+            key="near_threshold",
+            persist_state="session",
+            width=360,
+            help="How much of their text two rows must have in common to be linked: shared runs of three words / runs "
+            "of three words in either. 0.80 finds small edits; lower finds looser rewordings and rows of one template; "
+            "1.00 the same words in other case or spacing. Groups are what such links hold together.",
+        )
+    threshold = round(float(chosen), 2)
+    if st.query_params.get("near") != f"{threshold:g}":
+        st.query_params["near"] = f"{threshold:g}"
+    return threshold
+
+
+def _asked_threshold() -> float | None:
+    """The threshold in the address, if it is one."""
+    try:
+        asked = round(float(st.query_params.get("near", "")), 2)
+    except ValueError:
+        return None
+    return asked if LOWEST_THRESHOLD <= asked <= 1 else None
+
+
+# Looking for them
+
+
+def _show_unsearched(session: Session, dataset: str, threshold: float, searches: list[NearDuplicateSet]) -> None:
+    st.info(
+        "Near duplicates have not been looked for at this threshold. Rows that say almost the same mostly repeat "
+        "each other: find the groups, and let a selection keep the best row of each."
+    )
+    _search_button(session, dataset, threshold, "Find near duplicates")
+    if searches:
+        known = ", ".join(f"{each.threshold:.2f} ({each.group_count:,} groups)" for each in searches)
+        st.caption(f"Looked for already at: {known}.")
+
+
+def _search_button(session: Session, dataset: str, threshold: float, label: str) -> None:
+    clicked = st.button(
+        label,
+        key="near_search",
+        type="primary",
+        disabled=not may_run(),
+        help="Compares the text of all different conversations of the dataset, on the processor: a few seconds for "
+        "some thousand rows, some minutes for a million. It goes on if this page is closed.",
+    )
+    if not clicked:
+        return
+    try:
+        job = begin_near_duplicates(session.store, dataset, threshold)
+    except UserError as error:
+        show_error(error)
+        return
+    if job:
+        remember("near_job", job.job_id)
+    st.rerun()
+
+
+def _follow(session: Session, job: Job) -> None:
+    """The search under way, live; the page is drawn anew when it ends."""
+
+    @st.fragment(run_every=0.5)
+    def live() -> None:
+        if job.is_settled:
+            st.rerun()
+        show_job(session, job)
+
+    live()
+
+
+def _show_failure(session: Session) -> None:
+    """The sentence of the search that was begun here, if it failed; said once."""
+    job_id = remembered("near_job")
+    if job_id is None:
+        return
+    try:
+        job = find_job(session.workspace, job_id)
+    except NotFound:
+        forget("near_job")
+        return
+    if job.is_settled:
+        forget("near_job")
+        if job.state == "failed":
+            st.error(escaped(str((job.outcome or {}).get("message"))))
+
+
+# What was found
+
+
+def _show_search(session: Session, table: str, search: NearDuplicateSet, score: Score) -> None:
+    totals = group_totals(session.store, table, search.near_duplicate_set_id)
+    if not totals.groups:
+        st.info(
+            f"No two of the {search.example_count:,} different conversations are this much alike. "
+            "A lower threshold finds looser ones."
+        )
+        return
+    _show_totals(totals)
+    if remembered("near_set", search.near_duplicate_set_id) != search.near_duplicate_set_id:
+        st.session_state["group"] = None  # numbers of another search mean other groups
+    remember("near_set", search.near_duplicate_set_id)
+    _show_groups(session, table, search, score, totals)
+    opened = st.session_state.get("group")
+    if opened is not None:
+        show_group(session.store, table, search.near_duplicate_set_id, score, int(opened))
+
+
+def _show_totals(totals: GroupTotals) -> None:
+    figures = (
+        ("Groups", totals.groups, "Rows that are linked with each other, directly or through others."),
+        ("Rows in them", totals.rows, "Rows of this run in any group; exact copies count each."),
+        ("Largest group", totals.largest, "Rows in the group that has most."),
+        ("Left out if one a group stays", totals.without_best, "Rows that a selection drops when it keeps the best "
+         "row of each group and nothing else leaves any out."),
+    )  # fmt: skip
+    for column, (label, value, meaning) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, f"{value:,}", help=meaning)
+
+
+def _show_groups(session: Session, table: str, search: NearDuplicateSet, score: Score, totals: GroupTotals) -> None:
+    """One page of the groups; selecting one opens it, through the `group` field and so through the address."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        order = st.selectbox(
+            "Order", list(GROUP_ORDERS), format_func=GROUP_ORDERS.__getitem__, key="near_order", width=280,
+            help="A wide spread of scores among texts that say the same shows how far wording alone moves the score.",
+        )  # fmt: skip
+        st.number_input(
+            "Open group", min_value=1, value=None, step=1, key="group", bind="query-params", width=160,
+            help="Number of the group to look into; or select it in the table.",
+        )  # fmt: skip
+    pages = math.ceil(totals.groups / _GROUPS_A_PAGE)
+    above = st.container()
+    asked = hash((table, search.near_duplicate_set_id, score.name, order))
+    page = st.pagination(pages, key=f"near_page_{asked}") if pages > 1 else 1
+    frame = groups_page(session.store, table, search.near_duplicate_set_id, score.name, order, page, _GROUPS_A_PAGE)
+    with above:
+        _groups_table(frame, score)
+    first = (page - 1) * _GROUPS_A_PAGE + 1
+    st.caption(
+        f"Groups {first:,} to {first + len(frame) - 1:,} of {totals.groups:,}. Select one to see its rows side by side."
+    )
+
+
+def _groups_table(frame: pd.DataFrame, score: Score) -> None:
+    formats: dict[str, Any] = {
+        "group_number": st.column_config.NumberColumn("Group", format="localized"),
+        "rows": st.column_config.NumberColumn("Rows", format="localized"),
+        "examples": st.column_config.NumberColumn(
+            "Different", format="localized", help="Different conversations: exact copies count once."
+        ),
+        "domains": "Domains",
+        "best": st.column_config.NumberColumn(f"Best {in_sentence(score)}", format="%.3f"),
+        "spread": st.column_config.NumberColumn("Spread", format="%.3f", help="Best less worst score of the group."),
+        "text": st.column_config.TextColumn("Beginning of the best", width=520),
+    }
+    show_selectable(
+        frame, frame["group_number"].tolist(), "near_groups", open_by_number("group"), column_order=list(formats),
+        column_config=formats,
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""The trust panel: what puts a run's scores in doubt, how much of that a selection keeps, and the known biases."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.data.errors import UserError
+from core.data.filters import RowFilter
+from core.data.scores import FLAGS, QUALITY_FLAGS, SCORES
+from core.exploring.distributions import summary
+from core.exploring.length_bias import length_bias
+from core.exploring.trust import flag_effects
+from core.selection import kept_rows, saved_selection, selections_of_run
+from core.store import Store
+from ui.kit.filter_bar import show_no_rows
+from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, WITH_QUALITY_FLAG, show_paper_figures, show_spearman
+from ui.kit.widgets import show_error
+from ui.plain_text import escaped
+
+
+def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
+    """The whole panel, over the rows that pass the filter."""
+    known = store.run(run)
+    table = str(known["table"])
+    st.markdown("#### What was compared")
+    for sentence in run_sentences(store, known):
+        st.markdown(escaped(sentence))
+    st.markdown("#### Flags")
+    kept = _chosen_selection(store, run)
+    totals = summary(store, table, "learnability", row_filter)
+    if totals.empty:
+        show_no_rows(row_filter)
+        return
+    _show_flags(flag_effects(store, table, row_filter, kept), totals, kept is not None)
+    st.markdown("#### Two averages of learnability")
+    _show_averages(totals)
+    here, paper = st.columns([3, 2], gap="medium")
+    with here:
+        st.markdown("#### Length: Spearman of score and response length")
+        show_spearman(length_bias(store, table, row_filter))
+    with paper:
+        st.markdown("#### The paper's figures")
+        show_paper_figures()
+
+
+def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
+    """What a reader of the scores has to know of the run."""
+    description = run["description"]
+    models = description.get("models", {})
+    encoding = description.get("encoding", {})
+    found = [
+        f"Base: {models.get('base', {}).get('label', 'unknown')}. "
+        f"Reference: {models.get('reference', {}).get('label', 'unknown')}. "
+        f"Precision: {description.get('dtype', 'unknown')}. "
+        f"Template: {encoding.get('template', 'unknown')}, at most {encoding.get('max_length', 0):,} tokens."
+    ]
+    found += [str(notice) for notice in description.get("notices", ())]
+    floors = [floor for floor in (run["base_noise"], run["reference_noise"]) if floor is not None]
+    if floors:
+        found.append(
+            f"Noise floor: {max(floors):.1e} nats per token. A loss moves that far when only the rows computed beside "
+            "it change, so two losses that differ by less are flagged unresolved."
+        )
+    seen, rows = store.rows(f"SELECT count_if(trained_on), count(*) FROM {run['table']}")[0]
+    if seen:
+        found.append(
+            f"The reference was trained on {seen:,} of these {rows:,} rows, so part of what looks learnable may be "
+            "memory. A second reference, trained on other rows, tells the two apart: see Compare."
+        )
+    else:
+        found.append("What the reference was trained on is not known here: it may have seen these rows.")
+    return found
+
+
+def _chosen_selection(store: Store, run: str) -> tuple[str, list[Any]] | None:
+    """The kept rows of the saved selection whose share of flagged rows is shown."""
+    names = selections_of_run(store, run)
+    if not names:
+        st.caption("Save a selection of this run on the Select page to see here how many flagged rows it keeps.")
+        return None
+    name = st.selectbox(
+        "Selection to look at", names, key="trust_selection", width=320,
+        help="How many of the flagged rows this saved selection keeps.",
+    )  # fmt: skip
+    try:
+        return kept_rows(store, saved_selection(store, str(name)))
+    except UserError as error:
+        show_error(error)
+        return None
+
+
+def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: bool) -> None:
+    if effects.empty:
+        st.caption("No row is flagged.")
+        return
+    overall = totals[totals["overall"]].iloc[0]
+    rows, share = int(overall["rows"]), float(overall["share_quality_flag"])
+    by_flag = effects.groupby("flag")[["rows", "kept_rows", "kept_tokens"]].sum()
+    present = [flag for flag in FLAGS if flag in by_flag.index]
+    table = pd.DataFrame(
+        {
+            "Flag": present,
+            "Rows": [int(by_flag["rows"][flag]) for flag in present],
+            "Share": [by_flag["rows"][flag] / rows if rows else None for flag in present],
+            "Kept rows": [int(by_flag["kept_rows"][flag]) for flag in present],
+            "Kept tokens": [int(by_flag["kept_tokens"][flag]) for flag in present],
+            "Quality flag": ["yes" if flag in QUALITY_FLAGS else "no" for flag in present],
+            "Meaning": [FLAGS[flag] for flag in present],
+        }
+    )
+    if not with_selection:
+        table = table.drop(columns=["Kept rows", "Kept tokens"])
+    formats = {**dict.fromkeys(("Rows", "Kept rows", "Kept tokens"), COUNT), "Share": SHARE}
+    meaning = st.column_config.TextColumn(width="large")
+    st.dataframe(table, hide_index=True, height="content", column_config={**formats, "Meaning": meaning})
+    st.caption(
+        f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag says that a loss "
+        "is missing, cut short or too small to compare; the others concern what a score means, however well measured."
+    )
+    if with_selection:
+        st.caption(
+            "Kept: those that the selection keeps. Leave a flag's rows out on the Select page, under its filters."
+        )
+    with st.expander("Flags by domain"):
+        pivot = effects.pivot(index="domain", columns="flag", values="rows").reindex(columns=present)
+        shown = pivot.fillna(0).astype(int).reset_index().rename(columns={"domain": "Domain"})
+        st.dataframe(shown, hide_index=True, column_config=dict.fromkeys(present, COUNT))
+
+
+def _show_averages(totals: pd.DataFrame) -> None:
+    shown = pd.DataFrame(
+        {
+            "Domain": totals["domain"].mask(totals["overall"], ALL_DOMAINS),
+            "Rows with a score": totals["scored"],
+            "Mean of ratios": totals["mean"],
+            "Ratio of means": totals["ratio_of_means"],
+            "Negative": totals["share_negative"],
+        }
+    )
+    formats = {"Rows with a score": COUNT, "Mean of ratios": VALUE, "Ratio of means": VALUE, "Negative": SHARE}
+    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
+    st.caption(
+        f"Mean of ratios: the average of {SCORES['learnability'].formula} over rows, every row weighing the same. "
+        "Ratio of means: 1 − sum of reference NLL / sum of base NLL, so long and hard rows weigh more. Far apart, a "
+        "few rows carry one of them. Negative: rows that fine-tuning made worse."
+    )

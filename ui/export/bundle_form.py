@@ -1,0 +1,144 @@
+"""The bundle form: a trainer, what it would refuse or change, the first records as it reads them, and the button."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.exporting import (
+    DEFAULT_TRAINER,
+    TRAINERS,
+    BundleReport,
+    Preflight,
+    bundle_records,
+    export_bundle,
+    exports_folder,
+    preflight,
+)
+from core.selection import Selection, Summary
+from core.store import Store
+from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
+from ui.plain_text import escaped
+from ui.shell.access import may_run
+from ui.shell.session import Session, remember, remembered
+
+PACKINGS = {"zip": "A zip", "folder": "A folder"}
+
+
+def bundle_form(session: Session, name: str, selection: Selection, summary: Summary, stem: str) -> tuple[str, Path]:
+    """Draw the form, and what was written; returns the trainer and the bundle's path.
+
+    `stem` is the selection's name as a file name.
+    """
+    left, right = st.columns([2, 3])
+    with left:
+        trainer, packing = _choices()
+    found = _preflight(session.store, selection, summary, trainer)
+    with right:
+        _preview(session.store, selection, found)
+    show_preflight(found)
+    suffix = ".zip" if packing == "zip" else ""
+    destination = exports_folder(session.workspace) / f"{stem}-{trainer}{suffix}"
+    replaces = ", in place of the bundle that is there" if destination.exists() else ""
+    st.caption(f"Will be written, with its manifest{replaces}, to:")
+    st.code(str(destination), language=None)
+    closed = not found.written_rows or not may_run()
+    if st.button("Write bundle", type="primary", key="write_bundle", disabled=closed):
+        with st.spinner("Writing ..."):
+            remember("bundle_report", export_bundle(session.store, selection, destination, trainer, name))
+    report: BundleReport | None = remembered("bundle_report")
+    if report and report.path == destination and report.path.exists():
+        st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
+        st.caption("Run in its folder")
+        st.code(TRAINERS[trainer].command, language=None)
+        if TRAINERS[trainer].record is not None:
+            st.caption("To see where the trainer trains on other tokens than were scored, run here")
+            st.code(f"python -m core masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
+        show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
+    return trainer, destination
+
+
+def show_preflight(found: Preflight) -> None:
+    """How many rows are written, and every reason for which one is not, or is changed, with its count."""
+    label = TRAINERS[found.trainer].label
+    left_out = found.rows - found.written_rows
+    if left_out:
+        st.warning(
+            f"{found.written_rows:,} of {found.rows:,} rows can be written, {found.written_tokens:,} of "
+            f"{found.tokens:,} tokens. {label} would refuse the other {left_out:,}, or train on more of them than was "
+            "scored, so they are left out."
+        )
+    elif TRAINERS[found.trainer].record is None:
+        st.text(f"All {found.rows:,} rows are written as they are. What a trainer makes of them is not checked.")
+    else:
+        st.success(f"All {found.rows:,} rows can be written: {label} refuses none of them.")
+    if found.findings:
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    (
+                        "Left out" if finding.reason.refuses else "Changed",
+                        finding.rows,
+                        finding.reason.sentence,
+                        ", ".join(f"{number:,}" for number in finding.first_rows),
+                    )
+                    for finding in found.findings
+                ],
+                columns=["Outcome", "Rows", "Because", "First rows"],
+            ),
+            hide_index=True,
+            column_config={
+                "Outcome": st.column_config.TextColumn(width=80),
+                "Rows": st.column_config.NumberColumn(format="localized", width=80),
+                "Because": st.column_config.TextColumn(width=880),
+            },
+        )
+    for notice in found.notices:
+        st.info(escaped(notice))
+
+
+def _choices() -> tuple[str, str]:
+    st.session_state.setdefault("bundle_trainer", DEFAULT_TRAINER)
+    st.session_state.setdefault("bundle_packing", "zip")
+    trainer = str(
+        st.selectbox(
+            "Trainer",
+            list(TRAINERS),
+            format_func=lambda key: TRAINERS[key].label,
+            key="bundle_trainer",
+            persist_state="session",
+            help="The program that will train on these rows. Its bundle is made so that it loads unchanged.",
+        )
+    )
+    st.caption(TRAINERS[trainer].summary)
+    packing = st.segmented_control(
+        "As",
+        list(PACKINGS),
+        format_func=PACKINGS.__getitem__,
+        key="bundle_packing",
+        required=True,
+        persist_state="session",
+        help="A zip can be downloaded here while it is small; a folder is ready to run on this machine.",
+    )
+    return trainer, str(packing)
+
+
+def _preflight(store: Store, selection: Selection, summary: Summary, trainer: str) -> Preflight:
+    """The preflight, kept until another selection, trainer or amount is asked for: it reads every kept row."""
+    asked = json.dumps([selection.to_fields(), trainer, summary.kept_rows, summary.kept_tokens], sort_keys=True)
+    kept: tuple[str, Preflight] | None = remembered("preflight")
+    if kept is None or kept[0] != asked:
+        kept = (asked, preflight(store, selection, trainer))
+        remember("preflight", kept)
+    return kept[1]
+
+
+def _preview(store: Store, selection: Selection, found: Preflight) -> None:
+    trainer = TRAINERS[found.trainer]
+    st.caption(f"The first {PREVIEW_ROWS} records as {trainer.label} will see them")
+    show_records(line for line, _ in bundle_records(store, selection, found, limit=PREVIEW_ROWS))
+    for name, text in trainer.files(found.plan).items():
+        with st.expander(name):
+            st.code(text, language=None, wrap_lines=True)

@@ -1,0 +1,155 @@
+"""Hand picks: the rows that a person always or never keeps, by dataset and browser session, and their controls."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from core.data.errors import NotFound
+from core.data.scores import SCORES
+from core.exploring.browsing import example
+from core.selection import Pick, ScoredRun
+from core.selection.hand_picks import pick_table
+from ui.kit.tables import CLOSE_VALUE, open_by_number, show_selectable
+from ui.kit.widgets import example_card, show_error
+from ui.shell.session import Session, forget, remember, remembered
+
+CHOICES = {True: "Always keep", None: "No pick", False: "Never keep"}
+PICKS_A_PAGE = 50
+_ROW = "pick_row"
+
+
+def picks_of(dataset: str) -> tuple[Pick, ...]:
+    """This browser session's picks of a dataset's rows, in the order they were made."""
+    found: dict[str, tuple[Pick, ...]] = remembered("picks", {})
+    return found.get(dataset, ())
+
+
+def put_picks(dataset: str, picks: Sequence[Pick]) -> None:
+    """Replace a dataset's picks, as a loaded recipe does; those there were can be brought back."""
+    before = picks_of(dataset)
+    if set(before) - set(picks):
+        remember("picks_aside", (dataset, before))
+    else:
+        forget("picks_aside")
+    _set_picks(dataset, picks)
+
+
+def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -> None:
+    """Always keep, never keep or no pick of one row's conversation, wherever it stands, and a note that says why."""
+    dataset = str(session.store.run(run)["dataset"])
+    made = next((pick for pick in picks_of(dataset) if pick.example_id == str(example_id)), None)
+    choice_key, note_key = f"pick_{example_id}", f"pick_note_{example_id}"
+    st.session_state[choice_key] = CHOICES[made.keep if made else None]
+    st.session_state[note_key] = made.note if made else ""
+
+    def choose() -> None:
+        keep = next(keep for keep, label in CHOICES.items() if label == st.session_state[choice_key])
+        _set_pick(dataset, str(example_id), keep, st.session_state.get(note_key) or "")
+
+    choice, note = st.columns([2, 3], vertical_alignment="bottom")
+    choice.segmented_control(
+        f"Row {row_number:,} in selections", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
+        help="Decides on this conversation by hand, before filters, duplicates and amounts; exact copies of it too. "
+        "It counts for the selection on the Select page and is saved with it.",
+    )  # fmt: skip
+    note.text_input(
+        "Note", key=note_key, on_change=choose, disabled=made is None, max_chars=300,
+        placeholder="Why" if made else "Choose first whether to keep the row",
+        help="Kept with the pick, in the recipe and in the manifest of an export.",
+    )  # fmt: skip
+
+
+def show_hand_picks(session: Session, run: ScoredRun, score: str) -> None:
+    """The picks of the run's dataset in a table, any row by number, and the one that is opened, to change."""
+    picks = picks_of(run.dataset)
+    _offer_aside(run.dataset)
+    if picks:
+        _show_table(session, run, score, picks)
+    else:
+        st.caption(
+            "No row is picked by hand yet. Open a row by its number here, beside the cut, or on Explore, and choose "
+            "whether it is always or never kept."
+        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        opened = st.number_input(
+            "Open row", min_value=1, value=None, step=1, key=_ROW, width=160, placeholder="Number",
+            help="Number of a row in the dataset, to pick it or to change its pick.",
+        )  # fmt: skip
+        if picks:
+            st.button(
+                "Remove all picks", key="picks_remove", on_click=put_picks, args=(run.dataset, ()),
+                help="They can be brought back until others are put in their place.",
+            )  # fmt: skip
+    if opened is not None:
+        show_pickable_row(session, run, int(opened))
+
+
+def show_pickable_row(session: Session, run: ScoredRun, row_number: int) -> None:
+    """One row with the controls that pick it."""
+    try:
+        found = example(session.store, run.table, row_number)
+    except NotFound as error:
+        show_error(error)
+        return
+    with st.container(border=True):
+        pick_buttons(session, run.name, str(found["example_id"]), row_number)
+        example_card(found)
+
+
+def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pick]) -> None:
+    pages = math.ceil(len(picks) / PICKS_A_PAGE)
+    above = st.container()
+    page = st.pagination(pages, key=f"picks_page_{pages}") if pages > 1 else 1
+    shown = picks[(page - 1) * PICKS_A_PAGE : page * PICKS_A_PAGE]
+    frame = pick_table(session.store, run.table, score, shown)
+    frame["keep"] = frame["keep"].map(CHOICES)
+    frame["rows"] = frame["rows"].fillna("not in this run")
+    table_key = f"picks_{hash(tuple(shown))}"  # a pick that changed makes another table of the same rows
+    numbers = [None if pd.isna(number) else int(number) for number in frame["row_number"]]
+    labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": SCORES[score].label}
+    labels |= {"prompt": "Prompt"}
+    with above:
+        show_selectable(
+            frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number(_ROW),
+            column_config={SCORES[score].label: CLOSE_VALUE},
+        )  # fmt: skip
+        st.caption("Select a row to open it, and change its pick or its note.")
+
+
+def _offer_aside(dataset: str) -> None:
+    """The picks that were replaced, to bring back."""
+    aside_of, aside = remembered("picks_aside", (None, ()))
+    if aside_of != dataset:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(f"Earlier picks that were put aside: {len(aside):,}.", width="content")
+        st.button(
+            "Bring them back", key="picks_restore", on_click=_restore, args=(dataset,),
+            help="Adds them to the picks there are now; where a row has both, the present one stays.",
+        )  # fmt: skip
+
+
+def _restore(dataset: str) -> None:
+    now = picks_of(dataset)
+    present = {pick.example_id for pick in now}
+    _, aside = remembered("picks_aside", (None, ()))
+    _set_picks(dataset, (*now, *(pick for pick in aside if pick.example_id not in present)))
+    forget("picks_aside")
+
+
+def _set_pick(dataset: str, example_id: str, keep: bool | None, note: str) -> None:
+    picks = picks_of(dataset)
+    if keep is None:
+        _set_picks(dataset, [pick for pick in picks if pick.example_id != example_id])
+    elif any(pick.example_id == example_id for pick in picks):
+        changed = [replace(pick, keep=keep, note=note) if pick.example_id == example_id else pick for pick in picks]
+        _set_picks(dataset, changed)
+    else:
+        _set_picks(dataset, [*picks, Pick(example_id, keep, note)])
+
+
+def _set_picks(dataset: str, picks: Sequence[Pick]) -> None:
+    remember("picks", {**remembered("picks", {}), dataset: tuple(picks)})

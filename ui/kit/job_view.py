@@ -1,0 +1,174 @@
+"""Jobs as a person follows them: progress, loss curve, log, cancel and resume."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.jobs.job import Job, all_jobs, duration
+from core.supervision.supervisor import abandon, resume
+from ui.charts import domain_colours
+from ui.charts.training_chart import training_curve_figure
+from ui.plain_text import escaped
+from ui.shell.access import may_run
+from ui.shell.session import Session, remember, remembered
+
+_KINDS = {"score": "Scoring", "train": "Training"}
+_CANCELLING = {
+    "score": "Stops after the current batch. Losses that are computed are kept: scoring again computes the rest.",
+    "train": "Stops and keeps nothing: training again begins anew. Closing this page stops nothing.",
+    "near_duplicates": "Stops and keeps nothing: a search begins anew.",
+}
+"""What cancelling a job of each kind does."""
+_RECENT = 8
+_LOG_LINES = 8  # a longer log scrolls in a box of its own
+
+
+def active_jobs(session: Session) -> list[Job]:
+    """Jobs with something left to do, newest first: running, or interrupted."""
+    return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and job.kind != "estimate"]
+
+
+def show_active_jobs(session: Session) -> None:
+    """Live view of the jobs under way; the page is drawn anew when one of them ends or starts."""
+    jobs = active_jobs(session)
+    if not jobs:
+        return
+
+    @st.fragment(run_every=1.0)
+    def live() -> None:
+        now = active_jobs(session)
+        if [job.job_id for job in now] != [job.job_id for job in jobs]:
+            st.rerun()
+        for job in now:
+            show_job(session, job)
+
+    live()
+
+
+def show_finished_jobs(session: Session) -> None:
+    """The latest jobs that ended, each with its outcome and log."""
+    finished = [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and job.kind != "estimate"]
+    if not finished:
+        return
+    st.subheader("Finished jobs")
+    for job in finished[:_RECENT]:
+        with st.expander(escaped(f"{_title(job)}: {_ending(job)}")):
+            _show_details(job)
+    if len(finished) > _RECENT:
+        st.caption(f"{len(finished) - _RECENT:,} older jobs are in the workspace's jobs folder.")
+
+
+def show_last_failure(session: Session) -> None:
+    """The sentence of the newest job, if it failed or could not be followed up, until it is closed."""
+    jobs = [job for job in all_jobs(session.workspace) if job.is_settled and job.kind != "estimate"]
+    if not jobs or remembered("closed_failure") == jobs[-1].job_id:
+        return
+    outcome = jobs[-1].outcome or {}
+    problem = outcome["message"] if outcome.get("state") == "failed" else outcome.get("follow_up_failed")
+    if problem:
+        message, close = st.columns([6, 1], vertical_alignment="center")
+        message.error(escaped(f"{_title(jobs[-1])}: {problem}"))
+        if close.button("Close", key="close_failure", width="stretch"):
+            remember("closed_failure", jobs[-1].job_id)
+            st.rerun()
+
+
+def show_job(session: Session, job: Job) -> None:
+    """A job under way: how far it is, and the ways to stop it, to go on with it or to give it up."""
+    progress, state, closed = job.progress, job.state, not may_run()
+    with st.container(border=True):
+        head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
+        head.text(_title(job))
+        if state == "interrupted":
+            if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch", disabled=closed):
+                resume(job)
+                st.rerun()
+            if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch", disabled=closed):
+                abandon(session.store, job)
+                st.rerun()
+            st.text(f"The worker stopped before it finished. {_what_is_kept(job)}")
+        elif state == "running" and not job.is_cancelled:
+            key = f"cancel_{job.job_id}"
+            meaning = _CANCELLING.get(job.kind)
+            second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
+        elif state == "running":
+            st.text("Stopping after the current batch.")
+        show_notices(job.request.get("description", {}))
+        st.progress(progress.share)
+        st.text(progress.sentence())
+        if job.request.get("then"):
+            st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
+        if job.kind == "train":
+            _show_curve(job)
+        with st.expander("Log"):
+            _show_log(job)
+
+
+def show_notices(description: dict[str, Any]) -> None:
+    """What a run's description says of its models that a person should know before they believe the scores."""
+    for notice in description.get("notices", ()):
+        st.warning(escaped(str(notice)))
+
+
+def _what_is_kept(job: Job) -> str:
+    """What resuming an interrupted job goes on from."""
+    if job.kind == "score":
+        return "Losses that it has computed are kept: resuming computes the rest."
+    if job.kind == "near_duplicates":
+        return "Resuming begins the search anew."
+    if any(job.folder.glob("checkpoints/*/complete")):
+        return "Resuming goes on from its last checkpoint; giving up keeps nothing of it."
+    return "It had written no checkpoint yet: resuming begins anew."
+
+
+def _show_details(job: Job) -> None:
+    outcome = job.outcome or {}
+    show_notices(job.request.get("description", {}))
+    for sentence in (outcome.get("message"), outcome.get("follow_up_failed"), *outcome.get("notices", ())):
+        if sentence:
+            st.text(sentence)
+    if outcome.get("elapsed_seconds"):
+        pace = outcome.get("tokens_per_second")
+        rate = f", {outcome['tokens']:,} tokens at {pace:,.0f} tokens per second" if pace else ""
+        st.text(f"{duration(outcome['elapsed_seconds'])}{rate}")
+    if job.kind == "train":
+        _show_curve(job)
+    _show_log(job)
+
+
+def _show_log(job: Job) -> None:
+    text = job.log_text or "Nothing has been written yet."
+    tall = text.count("\n") > _LOG_LINES
+    st.code(text, language=None, wrap_lines=True, height=240 if tall else "content")
+
+
+def _show_curve(job: Job) -> None:
+    path = job.folder / "curve.jsonl"
+    if not path.exists():
+        return
+    # The last line may be half written as yet.
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    if lines:
+        points = pd.DataFrame(lines)
+        figure = training_curve_figure(points, domain_colours(points["domain"].tolist()))
+        st.plotly_chart(figure, key=f"curve_{job.job_id}", config={"displayModeBar": False})
+
+
+def _title(job: Job) -> str:
+    request = job.request
+    if job.kind == "near_duplicates":
+        return f"Looking for near duplicates ({request['threshold']:g} alike) in the dataset {request['dataset']}"
+    what = f"the reference {request['name']}" if job.kind == "train" else f"the run {request['run']}"
+    return f"{_KINDS[job.kind]} {what} on the dataset {request['dataset']}"
+
+
+def _step(step: dict[str, Any]) -> str:
+    """What is to follow a job, in words."""
+    return "score the dataset with it" if step["kind"] == "score" else f"save the selection {step['name']}"
+
+
+def _ending(job: Job) -> str:
+    state = (job.outcome or {}).get("state", "taken over by a later job")
+    return str(state)

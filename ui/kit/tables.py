@@ -1,0 +1,93 @@
+"""Tables: the numbers that stand beside the charts, labelled, with units and formats."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.data.scores import QUALITY_FLAGS, SCORES, Score
+from core.exploring.length_bias import LENGTH_SCORES, PAPER_FIGURES, length_sentence
+from ui.plain_text import escaped
+
+ALL_DOMAINS = "All domains"
+WITH_QUALITY_FLAG = "With a quality flag"
+"""The share of rows with any of `core.data.scores.QUALITY_FLAGS`, under the same name wherever it is shown."""
+COUNT = st.column_config.NumberColumn(format="localized")
+SHARE = st.column_config.NumberColumn(format="percent")
+VALUE = st.column_config.NumberColumn(format="%.3f")
+CLOSE_VALUE = st.column_config.NumberColumn(format="%.4f")
+"""Where rows stand beside each other whose scores differ by little: at a cut, among picks."""
+_SPEARMAN_COLUMNS = {f"spearman_{name}": SCORES[name].label for name in LENGTH_SCORES}
+_TWO_DECIMALS = dict.fromkeys(_SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))
+
+
+def show_summary(found: pd.DataFrame, score: Score) -> None:
+    """The summary table; the two averages are labelled, because they differ."""
+    means = (
+        ("Mean of ratios", "Ratio of means") if score.name == "learnability" else ("Mean over rows", "Mean over tokens")
+    )
+    labels = {"domain": "Domain", "rows": "Rows", "mean": means[0], "ratio_of_means": means[1], "median": "Median"}
+    labels |= {"q25": "Quartile 1", "q75": "Quartile 3", "min": "Minimum", "max": "Maximum", "tokens": "Tokens"}
+    labels |= {"share_negative": "Negative", "share_quality_flag": WITH_QUALITY_FLAG, "no_score": "No score"}
+    shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS)).dropna(axis=1, how="all")
+    shown = shown[[name for name in labels if name in shown]].rename(columns=labels)
+    formats = {
+        **dict.fromkeys(("Rows", "Tokens", "No score"), COUNT),
+        **dict.fromkeys(("Negative", WITH_QUALITY_FLAG), SHARE),
+        **dict.fromkeys((*means, "Median", "Quartile 1", "Quartile 3", "Minimum", "Maximum"), VALUE),
+    }
+    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
+    said = f"{WITH_QUALITY_FLAG}: rows with any of {', '.join(QUALITY_FLAGS)}; Trust counts each flag."
+    if score.name == "learnability":
+        said = (
+            "Mean of ratios: every row weighs the same. Ratio of means: 1 − sum of reference NLL / sum of base NLL, "
+            f"so long and hard rows weigh more. Negative: fine-tuning made the row worse. {said}"
+        )
+    st.caption(escaped(said))
+
+
+def show_spearman(found: pd.DataFrame) -> None:
+    """Spearman by domain of the three forms of the gain, and what the figures say in words."""
+    shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS))
+    labels = {"domain": "Domain", "rows": "Rows", **_SPEARMAN_COLUMNS}
+    formats = {"Rows": COUNT, **_TWO_DECIMALS}
+    st.dataframe(shown[list(labels)].rename(columns=labels), hide_index=True, column_config=formats)
+    st.caption(
+        "0: length and score are unrelated; 1: longer rows always score higher; -1: shorter ones do. Read it within a "
+        f"domain: over all domains it also holds how the domains differ. {escaped(length_sentence(found))}"
+    )
+
+
+def show_paper_figures() -> None:
+    """The paper's own Spearman figures, to read beside one's own."""
+    columns = ["Data, base", "Raw difference", "Normalised"]
+    formats = dict.fromkeys(columns[1:], _TWO_DECIMALS[SCORES["learnability"].label])
+    st.dataframe(pd.DataFrame(PAPER_FIGURES, columns=columns), hide_index=True, column_config=formats)
+    st.caption(
+        "Published note on arXiv 2310.13008v2. Its raw difference is most likely the sum form (here: "
+        f"{SCORES['implicit_reward'].label.lower()}). Other data and models: they do not tell what holds for yours."
+    )
+
+
+def show_selectable(
+    frame: pd.DataFrame, chosen_by: Sequence[Any], key: str, choose: Callable[[Any], None], **options: Any
+) -> None:
+    """A table of which one row can be selected. `choose` is called, before the page runs, with that row's item of
+    `chosen_by`, or None where the mark was taken away; other rows make another table, which has no mark yet."""
+    key = f"{key}_{hash(tuple(chosen_by))}"
+
+    def selected() -> None:
+        places = st.session_state[key].selection.rows
+        choose(chosen_by[places[0]] if places else None)
+
+    st.dataframe(frame, hide_index=True, key=key, on_select=selected, selection_mode="single-row", **options)
+
+
+def open_by_number(field: str) -> Callable[[Any], None]:
+    """A `choose` that puts a row's number into the number field of that key, which opens it."""
+
+    def choose(number: Any) -> None:
+        st.session_state[field] = None if number is None else int(number)
+
+    return choose

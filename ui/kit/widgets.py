@@ -1,0 +1,142 @@
+"""Widgets that pages share; text from data goes only through elements that show it as it is, never as markdown."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from core.data.errors import UserError
+from core.data.examples import Example
+from core.data.scores import FLAGS, SCORES, Score
+from ui.plain_text import escaped
+from ui.shell.session import Session, remember, remembered
+
+ROLE_LABELS = {
+    "system": "System",
+    "user": "User",
+    "context": "Input (context of the user's turn)",
+    "assistant": "Assistant (scored)",
+    "tool": "Tool",
+}
+_TALL_TEXT = 1_500  # characters; a longer turn scrolls in a box of its own
+
+
+def show_error(error: UserError) -> None:
+    """An error's sentence, in place."""
+    st.error(escaped(str(error)))
+
+
+def link_to_page(page: str, label: str) -> None:
+    """Link to `pages/<page>_page.py`; only its name where this page was opened without the app's navigation."""
+    try:
+        st.page_link(f"pages/{page}_page.py", label=label)
+    except StreamlitAPIException:
+        st.text(f"{label}: open the {page.capitalize()} page.")
+
+
+def run_picker(session: Session) -> str | None:
+    """The run to look at, newest first, kept in the `run` query parameter and across pages.
+
+    Where there is none it says what to do next and returns None.
+    """
+    names = [
+        str(name)
+        for (name,) in session.store.rows("SELECT name FROM run ORDER BY created_at DESC, run_id DESC")
+    ]  # fmt: skip
+    if not names:
+        _no_run(session)
+        return None
+    asked = st.query_params.get("run")
+    if asked is not None and asked not in names:
+        st.warning(escaped(f"No run is named '{asked}'. Showing another; choose one below."))
+    return linked_selectbox("Run", names, "run", help="A dataset scored under one base and one reference.")
+
+
+def score_picker() -> Score:
+    """The score to look at, kept in the `score` query parameter and across pages; its formula goes beside it."""
+    meanings = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
+    return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label, meanings)]
+
+
+def linked_selectbox(
+    label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str, help: str | None = None
+) -> str:
+    """A select box whose choice is always named in the address, and remembered from page to page.
+
+    Written by hand: Streamlit's bound widgets leave their default out of the address and put labels in it, so that
+    a link would change its meaning when a newer run comes or a label is reworded.
+    """
+    asked = st.query_params.get(parameter)
+    first = next(option for option in (asked, remembered(parameter), options[0]) if option in options)
+    key = f"{parameter}_picker"
+    chosen = str(st.selectbox(label, options, options.index(first), format_func=label_of, key=key, help=help))
+    remember(parameter, chosen)
+    if asked != chosen:
+        st.query_params[parameter] = chosen
+    return chosen
+
+
+def _no_run(session: Session) -> None:
+    datasets = session.store.rows("SELECT count(*) FROM dataset")[0][0]
+    if datasets:
+        st.info("Nothing has been scored yet. Choose a base model and a reference, and score a dataset.")
+        link_to_page("score", "Score a dataset")
+    else:
+        st.info("There is no data yet. Import a dataset first, then score it with a base model and a reference.")
+        link_to_page("data", "Import a dataset")
+
+
+def example_card(found: dict[str, Any]) -> None:
+    """One row as `core.exploring.browsing.example` gives it: its turns beside its losses, scores, flags and place."""
+    with st.container(border=True):
+        turns, numbers = st.columns([3, 2], gap="medium")
+        with turns:
+            conversation(found["example"])
+        with numbers:
+            _numbers(found)
+
+
+def conversation(example: Example, height: int | None = None) -> None:
+    """A conversation's turns as plain text; `height` [pixels] makes every turn scroll in a box of that size."""
+    for message in example.messages:
+        text = message.text
+        st.caption(ROLE_LABELS.get(message.role, "Other") + (" (context, not scored)" if message.is_context else ""))
+        tall: int | Literal["content"] = 320 if len(text) > _TALL_TEXT else "content"
+        fits = len(text) < 400 and text.count("\n") < 5
+        box = height if height and not fits else tall
+        st.code(text, language=None, wrap_lines=True, height=box)
+    if example.tools:
+        with st.expander("Tools offered to the model"):
+            st.code(example.tools, language=None, wrap_lines=True)
+
+
+def _numbers(found: dict[str, Any]) -> None:
+    st.text(f"Row {found['row_number']:,}, domain {found['domain']}")
+    st.text(f"{found['source']}, line {found['line']:,}; {found['token_count']:,} scored tokens")
+    lines = [(score.label, found["scores"][name], score.unit) for name, score in SCORES.items()]
+    lines += [
+        ("Base NLL sum", found["base_nll_sum"], "nats per response"),
+        ("Reference NLL sum", found["reference_nll_sum"], "nats per response"),
+        ("Noise floor", found["noise_floor"], "nats per token"),
+    ]
+    table = pd.DataFrame(
+        [(label, "none" if value is None else f"{value:,.4g}", unit) for label, value, unit in lines],
+        columns=["Measure", "Value", "Unit"],
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        column_config={"Value": st.column_config.TextColumn(alignment="right")},
+    )
+    for flag in found["flags"]:
+        st.text(f"{flag}: {FLAGS[flag]}")
+    if found["reason"]:
+        st.text(f"Why there is no score: {found['reason']}")
+    if found["duplicate_count"]:
+        shown = ", ".join(f"{number:,}" for number in found["duplicates"])
+        more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
+        st.text(f"The same conversation stands in {found['duplicate_count']:,} more rows: {shown}{more}")
+    st.text(f"example_id {found['example_id']}")

@@ -1,0 +1,191 @@
+"""How much to keep: one amount for all, and a share for each domain that follows it until moved, or a mixture."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.exploring.rank_changes import PAPER_SHARES
+from core.selection import Amount, Selection
+from core.selection.budgets import POOL, budgets
+from ui.plain_text import escaped
+from ui.select.mixture_form import mixture_form, put_weights
+
+PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
+"""Shares [per cent] that the paper reports: where to start looking, never a guarantee."""
+UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
+WAYS = {"share": "A share of each domain", "mixture": "A mixture of one total"}
+SHORT_LIST = 8
+"""More domains than this scroll in a box of their own."""
+
+_KEEP: Any = {"persist_state": "session"}
+_OWN = "recipe_own"
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """A place beside a control, for what it comes to; `before` is said first."""
+
+    place: DeltaGenerator
+    before: str = ""
+
+
+def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tuple[Selection, dict[str, Readout]]:
+    """Draw the controls; returns the recipe with the amounts they say, and a readout for each domain, and for all
+    together under `POOL`. `totals` holds (rows, tokens) of every domain that may be kept.
+
+    Raises `SelectionInvalid` for what cannot be asked, once everything is drawn.
+    """
+    st.markdown("#### How much")
+    way = _way() if plain.scope == "domain" else "share"
+    amount, readout = _amount_for_all(totals, way, plain.scope)
+    chosen, readouts = replace(plain, amount=amount), {POOL: readout}
+    if plain.scope == "pooled":
+        st.caption("All rows are ranked together, so domains have no amounts of their own.")
+        return chosen, readouts
+    if way == "mixture":
+        sizes = {domain: total[amount.kind == "tokens"] for domain, total in totals.items()}
+        with _domain_list(len(totals)):
+            weights, places = mixture_form(sizes)
+        return replace(chosen, weights=weights), readouts | {
+            domain: Readout(place, before) for domain, (place, before) in places.items()
+        }
+    own, places_of_own = _domain_sliders(chosen, totals)
+    return replace(chosen, domain_amounts=own), readouts | places_of_own
+
+
+def put_amounts(selection: Selection) -> None:
+    """Set the controls to a recipe's amounts; to be called before they are drawn."""
+    state = st.session_state
+    state["recipe_way"] = "mixture" if selection.weights else "share"
+    state["recipe_unit"] = selection.amount.kind
+    state[_amount_key(selection.amount.kind)] = _on_slider(selection.amount)
+    state[_OWN] = {domain: amount.kind for domain, amount in selection.domain_amounts.items()}
+    for domain, amount in selection.domain_amounts.items():
+        state[_amount_key(amount.kind, domain)] = _on_slider(amount)
+    put_weights(selection.weights)
+
+
+def _way() -> str:
+    st.session_state.setdefault("recipe_way", "share")
+    chosen = st.segmented_control(
+        "How the amount is divided", list(WAYS), format_func=WAYS.__getitem__, key="recipe_way", required=True,
+        help="A share of each domain: every domain keeps its own part, such as 6 % of its rows. A mixture of one "
+        "total: you say how much in all, and what part of it each domain gets.", **_KEEP,
+    )  # fmt: skip
+    return str(chosen)
+
+
+def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str) -> tuple[Amount, Readout]:
+    """The unit, the slider for all and the presets."""
+    st.session_state.setdefault("recipe_unit", "ratio")
+    of_all = way == "mixture" or scope == "pooled"
+    units = {**UNITS, "ratio": "Share of all rows" if of_all else UNITS["ratio"]}
+    unit = st.segmented_control(
+        "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_follow_all,
+        help="Rows count examples. Scored tokens are those of the responses, from which training learns; it also reads "
+        "the prompts, which are not counted here.",
+        **_KEEP,
+    )  # fmt: skip
+    kind = str(unit)
+    whole = [sum(total[place] for total in totals.values()) for place in (0, 1)]
+    most = {"ratio": 0, "rows": whole[0], "tokens": whole[1]}[kind]
+    starts = {"ratio": 6.0, "rows": round(0.06 * whole[0]), "tokens": round(0.06 * whole[1])}
+    st.session_state.setdefault(_amount_key(kind), starts[kind])
+    slider, presets = st.columns([3, 2], vertical_alignment="bottom")
+    meaning = "Rows or tokens are a total, divided over the domains by their size."
+    if of_all:
+        meaning = "How much to keep in all."
+    elif kind == "ratio":
+        meaning = "The share of its rows that every domain keeps, unless its own slider below was moved."
+    with slider:
+        label = f"{'In all' if of_all else 'All domains'} ({units[kind].lower()})"
+        amount = _amount_slider(label, kind, _amount_key(kind), most, meaning)
+    if kind == "ratio":
+        with presets.container(horizontal=True):
+            for preset in PRESETS:
+                st.button(
+                    f"{preset:g} %", key=f"recipe_preset_{preset:g}", on_click=_use_preset, args=(preset,),
+                    help="A share the paper reports: a value to start from, not a guarantee for other data or models.",
+                )  # fmt: skip
+    return amount, Readout(st.empty())
+
+
+def _domain_sliders(
+    chosen: Selection, totals: Mapping[str, tuple[int, int]]
+) -> tuple[dict[str, Amount], dict[str, Readout]]:
+    """A slider for each domain; returns the amounts that are a domain's own, and the places for the readouts."""
+    own: dict[str, str] = st.session_state.setdefault(_OWN, {})
+    parts = budgets(chosen, totals)
+    amounts: dict[str, Amount] = {}
+    readouts: dict[str, Readout] = {}
+    with _domain_list(len(totals)):
+        for domain, (rows, tokens) in totals.items():
+            kind = own.get(domain, chosen.amount.kind)
+            key = _amount_key(kind, domain)
+            if domain not in own:
+                follow = chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted)
+                st.session_state[key] = _on_slider(follow)
+            slider, beside = st.columns([3, 2], vertical_alignment="center")
+            most = {"ratio": 0, "rows": rows, "tokens": tokens}[kind]
+            meaning = "Follows the slider above until it is moved; from then on its figure is its own."
+            with slider:
+                label = f"{escaped(domain)} ({UNITS[kind].lower()})"
+                amount = _amount_slider(label, kind, key, most, meaning, _own_amount(domain, kind))
+            readouts[domain] = Readout(beside.empty())
+            if domain in own:
+                amounts[domain] = amount
+    elsewhere = [domain for domain in own if domain not in totals]
+    if elsewhere:
+        st.text(f"Not among these rows, so left aside: amounts for {', '.join(elsewhere)}.")
+    if own:
+        st.button(
+            "Let every domain follow the slider for all", key="recipe_follow", on_click=_follow_all,
+            help="Gives up the figures that domains have of their own.",
+        )  # fmt: skip
+    return amounts, readouts
+
+
+def _domain_list(domains: int) -> DeltaGenerator:
+    return st.container(height=480 if domains > SHORT_LIST else "content", border=False)
+
+
+def _amount_slider(
+    label: str, kind: str, key: str, most: int, meaning: str, on_change: Callable[[], None] | None = None
+) -> Amount:
+    # A slider refuses a value beyond its end, which a loaded recipe or another run's may be.
+    reach: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 0.1, "format": "%.1f %%"}
+    if kind != "ratio":
+        reach = {
+            "min_value": 0,
+            "max_value": max(most, int(st.session_state[key]), 1),
+            "step": 1,
+            "format": "localized",
+        }
+    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **_KEEP)
+    return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
+
+
+def _amount_key(kind: str, domain: str | None = None) -> str:
+    return f"recipe_all_{kind}" if domain is None else f"recipe_domain_{kind}_{domain}"
+
+
+def _on_slider(amount: Amount) -> float | int:
+    return round(amount.value * 100, 4) if amount.kind == "ratio" else int(amount.value)
+
+
+def _own_amount(domain: str, kind: str) -> Callable[[], None]:
+    def keep() -> None:
+        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: kind}
+
+    return keep
+
+
+def _follow_all() -> None:
+    st.session_state[_OWN] = {}
+
+
+def _use_preset(per_cent: float) -> None:
+    st.session_state[_amount_key("ratio")] = per_cent

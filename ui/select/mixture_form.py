@@ -1,0 +1,118 @@
+"""The mixture's controls: a weight for each domain with a lock, and buttons that scale or start the unlocked ones.
+
+No weight moves another by itself: only the buttons move them.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.data.errors import SelectionInvalid
+from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
+from ui.plain_text import escaped
+
+_KEEP: Any = {"persist_state": "session"}
+_GIVEN, _PROBLEM = "recipe_weights_given", "recipe_weights_problem"
+_WEIGHT, _LOCK = "recipe_weight_", "recipe_lock_"
+
+
+def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, tuple[DeltaGenerator, str]]]:
+    """Draw the controls for domains of these sizes (rows or tokens); returns the weights [per cent, or relative where
+    they do not add up to 100], and beside each a place for its readout with what is to be said first."""
+    _fill(sizes)
+    above = st.container()
+    weights: dict[str, float] = {}
+    places: dict[str, DeltaGenerator] = {}
+    for domain in sizes:
+        field, lock, beside = st.columns([2, 1, 3], vertical_alignment="bottom")
+        weights[domain] = float(
+            field.number_input(
+                f"{escaped(domain)} (%)", min_value=0.0, step=1.0, format="%.4g", key=f"{_WEIGHT}{domain}",
+                help="This domain's part of the total. It moves no other weight.", **_KEEP,
+            )
+        )  # fmt: skip
+        lock.checkbox("Lock", key=f"{_LOCK}{domain}", help="The buttons above leave a locked weight as it is.", **_KEEP)
+        places[domain] = beside.empty()
+    with above:
+        _buttons(sizes)
+        relative = _say_sum(weights)
+    coming = shares(weights)
+    return weights, {
+        domain: (place, f"Comes to {coming[domain]:.1f} %. " if relative else "") for domain, place in places.items()
+    }
+
+
+def put_weights(weights: Mapping[str, float]) -> None:
+    """Set the controls to a recipe's weights; to be called before they are drawn. Nothing is locked then."""
+    for key in [str(key) for key in st.session_state]:
+        if key.startswith((_WEIGHT, _LOCK)):
+            del st.session_state[key]
+    st.session_state[_GIVEN] = dict(weights)
+
+
+def _fill(sizes: Mapping[str, int]) -> None:
+    """A weight for every domain that has none: the loaded recipe's, else as in the data."""
+    state = st.session_state
+    missing = [domain for domain in sizes if f"{_WEIGHT}{domain}" not in state]
+    if not missing:
+        return
+    given: dict[str, float] = state.get(_GIVEN) or {}
+    start = (
+        {domain: float(given.get(domain, 0.0)) for domain in sizes} if given else starting_weights("data", sizes, {})
+    )
+    for domain in missing:
+        state[f"{_WEIGHT}{domain}"] = start[domain]
+
+
+def _buttons(sizes: Mapping[str, int]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button(
+            "Normalise to 100 %", key="mixture_normalise", on_click=_set, args=(partial(_normalised, list(sizes)),),
+            help="Scales the unlocked weights alike, so that all add up to 100; locked ones stay.",
+        )  # fmt: skip
+        for name, start in STARTS.items():
+            st.button(
+                start.label, key=f"mixture_{name}", on_click=_set, args=(partial(_started, name, dict(sizes)),),
+                help=f"{start.help} Sets the unlocked weights; locked ones stay.",
+            )  # fmt: skip
+    if problem := st.session_state.pop(_PROBLEM, None):
+        st.warning(escaped(str(problem)))
+
+
+def _say_sum(weights: Mapping[str, float]) -> bool:
+    """What the weights add up to; returns whether they are relative."""
+    whole = total(weights)
+    if round(whole, 2) == WHOLE:
+        st.caption("The weights add up to **100 %**.")
+        return False
+    reading = "what each comes to stands beside it" if whole else "so nothing can be kept"
+    st.caption(f"The weights add up to **{whole:,.4g} %**. Until that is 100 they are read as relative: {reading}.")
+    return bool(whole)
+
+
+def _set(weights_of: Callable[[], Mapping[str, float]]) -> None:
+    """Callback: move the weights, or keep the sentence that says why they cannot be."""
+    try:
+        for domain, weight in weights_of().items():
+            st.session_state[f"{_WEIGHT}{domain}"] = weight
+    except SelectionInvalid as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def _normalised(domains: Collection[str]) -> dict[str, float]:
+    return normalised(_weights(domains), _locked(domains))
+
+
+def _started(name: str, sizes: Mapping[str, int]) -> dict[str, float]:
+    return starting_weights(name, sizes, _weights(sizes), _locked(sizes))
+
+
+def _weights(domains: Collection[str]) -> dict[str, float]:
+    return {domain: float(st.session_state[f"{_WEIGHT}{domain}"]) for domain in domains}
+
+
+def _locked(domains: Collection[str]) -> list[str]:
+    return [domain for domain in domains if st.session_state.get(f"{_LOCK}{domain}")]

@@ -1,0 +1,89 @@
+"""The recipe form: the controls from which a `Selection` is read, and a saved one put back into them."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.data.scores import SCORES
+from core.selection import ORDERS, SCOPES, ScoredRun, Selection
+from core.store import Store
+from ui.kit.hand_picks import picks_of, put_picks
+from ui.select.amount_form import Readout, amount_form, put_amounts
+from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
+
+_KEEP: Any = {"persist_state": "session"}
+_SCOPE_LABELS = {"domain": "Within each domain", "pooled": "All together"}
+
+
+def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout]]:
+    """Draw the controls, how much first; returns the recipe they say, with this session's hand picks, and a place
+    beside each amount for its readout. Raises `SelectionInvalid` for what cannot be asked, once all are drawn."""
+    # How much comes first for the eye, and depends on what is asked below it.
+    how_much, ranking, which = st.container(), st.container(), st.container(border=True)
+    with ranking:
+        score, order, scope, seed = _ranking()
+    with which:
+        eligible = eligible_form(store, run, score)
+    plain = Selection(
+        run.name,
+        score=score,
+        order=order,
+        scope=scope,
+        collapse_duplicates=eligible.collapse_duplicates,
+        filter=eligible.row_filter,
+        seed=seed,
+        near_duplicates=eligible.near_duplicates,
+        picks=picks_of(run.dataset),
+    )
+    domains = eligible.row_filter.domains
+    allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
+    with how_much:
+        return amount_form(plain, allowed)
+
+
+def put_into_form(store: Store, selection: Selection) -> None:
+    """Set the controls and the hand picks to a recipe; to be called before they are drawn, so in a button's callback.
+    Raises `NotFound` if its run is not there."""
+    dataset = str(store.run(selection.run)["dataset"])
+    state = st.session_state
+    state["run_picker"] = st.query_params["run"] = selection.run
+    state["recipe_score"], state["recipe_order"] = selection.score, selection.order
+    state["recipe_scope"], state["recipe_seed"] = selection.scope, selection.seed
+    put_amounts(selection)
+    eligible = Eligible(selection.filter, selection.collapse_duplicates, selection.near_duplicates)
+    put_eligible(eligible, selection.score)
+    put_picks(dataset, selection.picks)
+
+
+def _ranking() -> tuple[str, str, str, int]:
+    """Score, order, scope and seed."""
+    st.markdown("#### Which first")
+    first, second, third, fourth = st.columns([3, 3, 3, 2])
+    scores = "  \n".join(f"{score.label}: high means {score.higher_means}." for score in SCORES.values())
+    score = first.selectbox(
+        "Rank by", list(SCORES), format_func=lambda name: SCORES[name].label, key="recipe_score", help=scores, **_KEEP
+    )
+    orders = "  \n".join(f"{order.label}: {order.help}." for order in ORDERS.values())
+    order = second.selectbox(
+        "Order", list(ORDERS), format_func=lambda name: ORDERS[name].label, key="recipe_order", help=orders, **_KEEP
+    )
+    scopes = "  \n".join(f"{_SCOPE_LABELS[name]}: {meaning}." for name, meaning in SCOPES.items())
+    scope = third.selectbox(
+        "Ranked", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_KEEP
+    )
+    st.session_state.setdefault("recipe_seed", 0)
+    seed = st.session_state["recipe_seed"]
+    if order == "random":
+        seed = fourth.number_input(
+            "Seed",
+            step=1,
+            key="recipe_seed",
+            help="Another seed draws other rows; the same one the same rows.",
+            **_KEEP,
+        )
+    chosen = SCORES[score]
+    st.caption(
+        f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
+        f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."
+    )
+    return str(score), str(order), str(scope), int(seed)

@@ -1,0 +1,1 @@
+"""Server start, session, login: what exists before a page is drawn."""

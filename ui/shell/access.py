@@ -1,0 +1,114 @@
+"""Who is let in, and what they may do: the login's claims against the lists in Streamlit's secrets file.
+
+Without `[auth]` and `[access]` in the secrets there is no login, and whoever reaches the dashboard may do everything;
+that is why it listens on loopback only (`ui.shell.closed_server`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core.data.errors import NotPermitted, ServerOpen
+
+LISTS = {"look": "may look", "run": "may look and run"}
+
+
+class Role(IntEnum):
+    """What a person may do; each includes those before it."""
+
+    NOTHING = 0
+    LOOK = 1
+    RUN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A person at the dashboard: the e-mail that the login gave, if there is a login, and what it allows.
+
+    `refusal` says why the role is `NOTHING`.
+    """
+
+    role: Role
+    email: str | None = None
+    refusal: str = ""
+
+
+def login_is_configured() -> bool:
+    """Whether the secrets file asks people to log in. Raises `ServerOpen` if it is there and cannot be used."""
+    return bool(_secrets())
+
+
+def visitor() -> Visitor:
+    """Who looks at this page. Raises `ServerOpen` as `login_is_configured` does."""
+    secrets = _secrets()
+    if not secrets:
+        return Visitor(Role.RUN)
+    return judged(st.user.to_dict(), secrets["access"])
+
+
+def judged(claims: Mapping[str, Any], access: Mapping[str, Any]) -> Visitor:
+    """What a login's claims allow under the `[access]` lists: nothing, unless a verified e-mail stands on one."""
+    email = str(claims.get("email") or "").strip()
+    if claims.get("is_logged_in") is not True:
+        return Visitor(Role.NOTHING, None, "Log in to see this dashboard.")
+    if not email:
+        return Visitor(Role.NOTHING, None, "Your login gave no e-mail address, by which people are let in here.")
+    if claims.get("email_verified") is not True:
+        return Visitor(Role.NOTHING, email, f"Your login does not confirm that {email} is your address.")
+    for role, name in ((Role.RUN, "run"), (Role.LOOK, "look")):
+        if _folded(email) in {_folded(str(listed)) for listed in access.get(name, ())}:
+            return Visitor(role, email)
+    return Visitor(Role.NOTHING, email, f"{email} is not on this dashboard's list. Ask its owner to be added.")
+
+
+def may_run() -> bool:
+    """Whether the person at this page may change anything."""
+    return visitor().role >= Role.RUN
+
+
+def require_run() -> None:
+    """Refuse a change that is asked for on behalf of somebody who may only look. Raises `NotPermitted`.
+
+    The dashboard's own threads and the command line act on nobody's behalf.
+    """
+    if get_script_run_ctx(suppress_warning=True) is not None and not may_run():
+        raise NotPermitted("You may look at this dashboard, but not change anything. Ask its owner for the role 'run'.")
+
+
+def _folded(email: str) -> str:
+    """In lower case, if it is plain ASCII: of other letters, two that differ can become one (the Kelvin sign, k)."""
+    return email.strip().lower() if email.isascii() else email.strip()
+
+
+def _secrets() -> dict[str, Any]:
+    """The sections `auth` and `access`; empty where there is no login. Half a configuration opens nothing."""
+    try:
+        secrets = st.secrets.to_dict()
+    except StreamlitSecretNotFoundError:
+        present = [path for path in st.get_option("secrets.files") if Path(path).exists()]
+        if present:
+            raise ServerOpen(f"{present[0]} cannot be read, so nobody can be let in. Correct it.") from None
+        return {}
+    auth, access = secrets.get("auth"), secrets.get("access")
+    if auth is None and access is None:
+        return {}
+    if not auth:
+        raise ServerOpen("The secrets file has [access] but no [auth], so nobody can log in. Add the login to it.")
+    _check_lists(access)
+    return {"auth": auth, "access": access or {}}
+
+
+def _check_lists(access: Any) -> None:
+    lists = access if isinstance(access, dict) else {}
+    sound = all(isinstance(listed, list) and all(isinstance(item, str) for item in listed) for listed in lists.values())
+    if not lists or not sound or lists.keys() - LISTS:
+        raise ServerOpen(
+            "The secrets file has [auth] but no usable [access], so nobody is let in. Write under it: "
+            'look = ["a@example.org"], run = ["b@example.org"].'
+        )

@@ -1,0 +1,95 @@
+"""The session: how a page gets at the workspace, and what is remembered from page to page of one browser session."""
+
+import atexit
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core.data import settings
+from core.data.errors import UserError
+from core.scoring.tokens.losses import TokenScorer
+from core.store import Store
+from core.supervision.supervisor import Supervisor
+from core.system.permission import check_changes_with, on_own_account
+from core.workspace.answering import Answering
+from ui.plain_text import escaped
+from ui.shell.access import require_run
+from ui.shell.entrance import require_login
+from ui.shell.staged_files import remove_leftovers
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every page starts from."""
+
+    workspace: Path
+    store: Store
+    tokens: TokenScorer
+
+
+check_changes_with(require_run)
+_OPEN: dict[Path, tuple[Session, Supervisor, Answering]] = {}
+_OPEN_LOCK = threading.Lock()
+# A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
+
+
+def open_session() -> Session:
+    """The session of this page run; stops the page with one sentence if the workspace cannot be opened. What was seen
+    when it was opened (losses that are missing, a clock put back) is said on every page, until the next start."""
+    require_login()
+    workspace = settings.workspace_path()
+    try:
+        with _OPEN_LOCK, on_own_account():
+            if workspace not in _OPEN:
+                _OPEN[workspace] = _open(workspace)
+    except UserError as error:
+        st.error(escaped(str(error)))
+        st.stop()
+    session, supervisor, _ = _OPEN[workspace]
+    for notice in supervisor.notices:
+        st.warning(escaped(notice))
+    return session
+
+
+def close_sessions() -> None:
+    """Close every open workspace: for tests, which open many in one process."""
+    with _OPEN_LOCK:
+        for session, supervisor, answering in _OPEN.values():
+            answering.stop()
+            supervisor.stop()
+            session.tokens.close()
+            session.store.close()
+        _OPEN.clear()
+
+
+atexit.register(close_sessions)
+
+
+def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
+    store = Store.open(workspace, "the dashboard")
+    session = Session(workspace, store, TokenScorer(store))
+    # The store is ours now, so uploads that lie there are of a server that ended.
+    remove_leftovers(workspace)
+    supervisor = Supervisor(session.store, make_room=session.tokens.release)
+    supervisor.start()
+    answering = Answering(session.store)
+    answering.start()
+    return session, supervisor, answering
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a value for this browser session, across pages and reruns."""
+    st.session_state[f"kept_{key}"] = value
+
+
+def remembered(key: str, default: Any = None) -> Any:
+    """A value kept with `remember`."""
+    return st.session_state.get(f"kept_{key}", default)
+
+
+def forget(key: str) -> None:
+    """Drop a kept value."""
+    st.session_state.pop(f"kept_{key}", None)
