@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
     from core.jobs.job import Job
     from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
     from core.store import Store
-    from core.supervision.supervisor import worker
+    from core.supervision import worker
     from core.system.spool import read_shard
 
     texts = [*(f"{number} and {number + 1}" for number in range(5)), "a" * 30 + "!"]

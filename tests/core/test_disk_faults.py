@@ -21,7 +21,8 @@ from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.supervision.supervisor import ingest_finished_jobs, worker
+from core.supervision import worker
+from core.supervision.supervisor import ingest_finished_jobs
 from core.system.disk_errors import translate_disk_errors
 from core.workspace.loss_table import write_losses
 from tests import command_line

@@ -26,7 +26,7 @@ from core.scoring.planning import (
     plan_scoring,
 )
 from core.store import Store
-from core.supervision.supervisor import worker
+from core.supervision import worker
 from core.system.spool import read_shard
 from tests.tiny_models import make_model, make_tokenizer, save_lora_adapter, save_model_folder
 

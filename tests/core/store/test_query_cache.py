@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.store import Store, kept_tables
+from core.store import Store, query_cache
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_table_is_made_once_for_the_same_state(store: Store) -> None:
 
 
 def test_a_table_in_use_outlives_the_limit_and_goes_after_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_tables, "ROWS_KEPT", 4)
+    monkeypatch.setattr(query_cache, "ROWS_KEPT", 4)
     with store.kept_table("FROM range(3)", [], []) as first:
         with store.kept_table("FROM range(4)", [], []) as second:
             assert store.rows(f"SELECT count(*) FROM {first}") == [(3,)]
