@@ -37,6 +37,15 @@ def test_a_linear_layer_gives_the_products_of_double_precision(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+def test_a_library_whose_products_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *_: object) -> torch.Tensor:
+        return F.linear(states, weight, bias) + 0.01
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", wrong)
+    _onednn_linear.cache_clear()
+    assert _onednn_linear() is None
+
+
 def test_gradients_flow_as_ever() -> None:
     weight = torch.randn(5, 32, requires_grad=True)
     with fast_products(torch.device("cpu"), torch.float32):
