@@ -32,6 +32,7 @@ SETTINGS = (
     Setting("cuda_batch_tokens", 32768, "Tokens of one scoring batch on a GPU; halved when memory runs out [tokens]."),
     Setting("scoring_processes", 0, "Processes that divide a scoring job; 0 means one a GPU, and one on a CPU."),
     Setting("encoding_processes", -1, "Processes tokenising ahead of each that scores; -1 means 1 on a GPU, else 0."),
+    Setting("executor", "local", "What runs jobs: local means processes of this machine."),
     Setting("shard_seconds", 2.0, "A worker writes what it has finished at least this often [seconds]."),
     Setting("low_base_loss", 0.05, "Below this base loss a row is flagged low_base_loss [nats per token]."),
     Setting("template_seconds", 2.0, "A chat template that takes longer for one conversation fails [seconds]."),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..jobs.job import Progress
+from ..jobs.progress import Progress
 
 
 @dataclass(slots=True)

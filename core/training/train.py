@@ -18,7 +18,8 @@ from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
 from ..encoding.encode import encode_examples
 from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine
-from ..jobs.job import Job, Progress, read_examples_file
+from ..jobs.job import Job, read_examples_file
+from ..jobs.progress import Progress
 from ..models.devices import resolve_device, training_dtype
 from ..models.loading import load_model, load_tokenizer
 from ..models.resolving import PROVENANCE, ModelSpec

@@ -12,7 +12,8 @@ import pytest
 
 from core.data.errors import JobCancelled, NotFound, NoUsableRows, SelectionInvalid
 from core.data.examples import DatasetRow, Example, Message
-from core.jobs.job import Job, all_jobs, start_worker
+from core.jobs.job import Job, all_jobs
+from core.jobs.local_executor import LocalExecutor
 from core.near_duplicates.jobs import begin_near_duplicates, create_near_duplicate_job, open_search
 from core.near_duplicates.search import RESULT, find_near_duplicates
 from core.store import Store
@@ -197,7 +198,7 @@ def test_a_dataset_that_is_gone_fails_the_search_with_a_sentence(store: Store) -
 
 def test_a_worker_needs_the_jobs_folder_alone(store: Store) -> None:
     job = create_near_duplicate_job(store, "harbour", 0.8)
-    assert start_worker(job).wait() == 0
+    assert LocalExecutor().start(job.folder).wait() == 0
     assert check_outcome(job)["grouped_examples"] == 2
     assert set(pq.read_table(job.folder / RESULT)["example_id"].to_pylist()) == ids(TEXTS[0], TEXTS[2])
 

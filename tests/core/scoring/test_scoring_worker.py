@@ -20,7 +20,8 @@ from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
-from core.jobs.job import Job, Progress, create_job
+from core.jobs.job import Job, create_job
+from core.jobs.progress import Progress
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
 from core.scoring.passes import plan_passes
