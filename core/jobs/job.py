@@ -38,12 +38,13 @@ import pyarrow.parquet as pq
 
 from ..data.errors import NotFound
 from ..data.examples import Example
+from ..system.atomic_files import write_durably, write_whole
 from ..system.ownership import is_locked
 from ..system.permission import require_change
 from ..system.process_facts import works_on
 from ..system.program import HOME, module_command
-from ..system.spool import shards, write_durably, write_whole
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
+from .shards import shards
 
 
 @dataclass(frozen=True, slots=True)

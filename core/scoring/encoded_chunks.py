@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.encoded import Encoded
-from ..system.spool import write_whole
+from ..system.atomic_files import write_whole
 
 _SCHEMA = pa.schema(
     [

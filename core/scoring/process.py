@@ -17,7 +17,7 @@ from ..models.devices import batch_budget, encoding_processes
 from ..models.loading import load_model, load_with_base
 from ..models.resolving import ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
-from ..system.spool import write_durably
+from ..system.atomic_files import write_durably
 from .encoding_ahead import EncoderProcesses
 from .leases import Lease, take_lease
 from .loss_shards import ShardWriter

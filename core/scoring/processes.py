@@ -18,8 +18,8 @@ from pathlib import Path
 from ..data.errors import JobCancelled, JobFailed, UserError
 from ..jobs.job import Job
 from ..models.devices import process_environment
+from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
-from ..system.spool import write_whole
 from ..system.worker_log import log_for_people
 from .passes import Pass, are_apart, plan_passes, why_apart
 from .progress import Tally, progress_of
