@@ -1,4 +1,4 @@
-"""Bundles: the kept rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
+"""Bundles: selected rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import file_stem, named_path
-from .bundle_plan import Shape, with_last_reply_alone
+from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
-from .exporter import check_destination, check_folder, json_file, kept_records, publish
+from .exporter import check_destination, check_folder, json_file, publish, selected_records
 from .manifest import manifest, manifest_path
 from .preflight import Preflight, judge, preflight
 from .record_text import on_one_line
@@ -87,10 +87,10 @@ def bundle_records(
     trainer, plan = trainer_named(found.trainer), found.plan
     refused = found.rows - found.written_rows
     written = 0
-    for row in kept_records(store, selection, None if limit is None else limit + refused, conversations=True):
+    for row in selected_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
         example = with_last_reply_alone(example) if plan.replies == "last" else example
-        if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
+        if judge(trainer, ConversationShape.of(example, row["truncated"]), plan)[0]:
             continue
         written += 1
         if limit is not None and written > limit:

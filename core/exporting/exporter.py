@@ -15,7 +15,6 @@ from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
 from .columns import Survey, UnseenField, sampled, surveyed
-from .kept_chunks import SelectedRows
 from .manifest import manifest, manifest_path
 from .record_chunks import (
     csv_pieces,
@@ -25,6 +24,7 @@ from .record_chunks import (
     jsonl_pieces,
     write_parquet,
 )
+from .selected_chunks import SelectedRows
 from .writing import ExportRow, Format, format_for
 
 _BATCH_ROWS = 2048
@@ -51,7 +51,7 @@ def export_selection(
     spreadsheet_guard: bool = False,
     name: str | None = None,
 ) -> ExportReport:
-    """Write the kept records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
+    """Write the selected records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
 
     The format is the suffix's unless given; a name that ends in .gz is compressed. Data appears whole or not at
     all, the manifest last, so that its presence means complete. `name` is the selection's, for the manifest.
@@ -109,7 +109,7 @@ def exports_folder(workspace: Path) -> Path:
 def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
-    """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
+    """The selected records in the dataset's order, streamed; at most `limit` of them where given."""
     rows = SelectedRows.of(store, selection)
     rows = rows if limit is None else rows.first(limit)
     for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
@@ -117,10 +117,10 @@ def export_rows(
             yield export_row(row, with_scores)
 
 
-def kept_records(
+def selected_records(
     store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The kept rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
+    """The selected rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
     every score and flag; the `conversations` as canonical JSON too where they are asked for."""
     sql, values = kept_rows(store, selection)
     run = store.run(selection.run)

@@ -13,7 +13,7 @@ from .fields import SourceFormat
 from .formats import format_named, read_example
 from .json_parsing import parse_record
 from .json_records import jsonl_lines
-from .plain_records import PlainReader
+from .plain_reader import PlainReader
 from .reading import PADDED, TABLES, plain_stem, read_records
 from .records import RecordUnusable, SourceRecord
 from .source_options import AUTO, DomainRule, SourceOptions

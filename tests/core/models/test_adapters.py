@@ -21,7 +21,7 @@ from core.models.base_probe import BaseProbe
 from core.models.loading import load_model, load_tokenizer, load_with_base
 from core.models.resolving import ModelSpec, resolve_model
 from core.scoring.planning import ScoreRequest, plan_scoring
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from core.store import Store
 from tests import command_line
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter

@@ -25,7 +25,7 @@ from core.models.loading import load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from core.store import STORE_VERSION, Store
 from core.supervision.supervisor import ingest_finished_jobs, notices_of
 from tests.core.supervision.test_supervision import at_work

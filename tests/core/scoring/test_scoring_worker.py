@@ -25,7 +25,7 @@ from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
 from core.scoring.passes import plan_passes
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from tests import command_line
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for

@@ -8,7 +8,7 @@ import pytest
 from core.data.errors import NotPermitted
 from core.data.filters import RowFilter, TextSearch
 from core.jobs.job import Job, create_job, start_worker
-from core.scoring.tokens.process import TokenProcess
+from core.scoring.tokens.token_process import TokenProcess
 from core.selection import Selection, save_selection
 from core.store import Store
 from core.system import permission
