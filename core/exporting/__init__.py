@@ -1,4 +1,4 @@
-"""Exporting: the selected records as they were, or as a trainer reads them, with the manifest that reproduces them.
+"""Exporting: the kept records as they were, or as a trainer reads them, with the manifest that reproduces them.
 
 exporter -> one file; bundles -> a trainer's data, config and command (preflight says which rows it would refuse);
 controls -> what a selection has to beat, at an equal token budget

@@ -1,4 +1,4 @@
-"""Bundles: selected rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
+"""Bundles: the kept rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
 
 import hashlib
 import json

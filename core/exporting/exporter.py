@@ -51,7 +51,7 @@ def export_selection(
     spreadsheet_guard: bool = False,
     name: str | None = None,
 ) -> ExportReport:
-    """Write the selected records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
+    """Write the kept records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
 
     The format is the suffix's unless given; a name that ends in .gz is compressed. Data appears whole or not at
     all, the manifest last, so that its presence means complete. `name` is the selection's, for the manifest.
@@ -109,7 +109,7 @@ def exports_folder(workspace: Path) -> Path:
 def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
-    """The selected records in the dataset's order, streamed; at most `limit` of them where given."""
+    """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
     rows = SelectedRows.of(store, selection)
     rows = rows if limit is None else rows.first(limit)
     for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
@@ -120,7 +120,7 @@ def export_rows(
 def selected_records(
     store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The selected rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
+    """The kept rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
     every score and flag; the `conversations` as canonical JSON too where they are asked for."""
     sql, values = kept_rows(store, selection)
     run = store.run(selection.run)

@@ -1,4 +1,4 @@
-"""Preflight: which selected rows a trainer would refuse or change, and why, counted before anything is written."""
+"""Preflight: which of the kept rows a trainer would refuse or change, and why, counted before anything is written."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 @dataclass(frozen=True, slots=True)
 class PreflightFinding:
-    """One reason: how many of the selected rows it applies to, and the numbers of the first of them."""
+    """One reason: how many of the kept rows it applies to, and the numbers of the first of them."""
 
     reason: Reason
     rows: int
@@ -53,7 +53,7 @@ class PreflightFinding:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What becomes of the selected rows. A row is left out for one reason, the first that applies; of the rows that are
+    """What becomes of the kept rows. A row is left out for one reason, the first that applies; of the rows that are
     written, one may be changed for several. `rows` and `tokens` are all that are kept, `written_*` what the bundle
     holds of them."""
 
@@ -78,7 +78,7 @@ class Preflight:
 
 
 def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
-    """Check every selected row against a trainer's rules, by its roles, its tools and its length; nothing is written.
+    """Check every kept row against a trainer's rules, by its roles, its tools and its length; nothing is written.
 
     Raises `ExportFailed` for a trainer that is not in the table.
     """
@@ -185,7 +185,7 @@ def _selected_conversations(store: Store, selection: Selection) -> Query:
 def _shapes(
     store: Store, selection: Selection, replies: str
 ) -> Iterator[tuple[ConversationShape, int, int, list[int]]]:
-    """Every shape among the selected rows: with how many rows and scored tokens, and its first row numbers."""
+    """Every shape among the kept rows: with how many rows and scored tokens, and its first row numbers."""
     sql, values = _selected_conversations(store, selection)
     batches = store.batches(
         f"""

@@ -1,4 +1,4 @@
-"""The selected rows in the dataset's order, read in chunks of bounded size, the next ones while one is written."""
+"""The kept rows in the dataset's order, read in chunks of bounded size, the next ones while one is written."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _NUMBER = "selected_row_number"
 
 @dataclass(frozen=True, slots=True)
 class SelectedRows:
-    """The selected rows of a recipe as they were when asked for: `numbers` has row_number and rank, in the dataset's
+    """The kept rows of a recipe as they were when asked for: `numbers` has row_number and rank, in the dataset's
     order; 16 bytes a row. `scored` is what scores are read from."""
 
     store: Store
@@ -57,7 +57,7 @@ class SelectedRows:
         return int(self.numbers.num_rows)
 
     def chunks(self, columns: str, *made: str, with_scores: bool = False) -> Iterator[pa.Table]:
-        """Columns of the selected rows, chunk by chunk in their order.
+        """Columns of the kept rows, chunk by chunk in their order.
 
         `columns` is SQL over row_number, rank, original, `text` (the original as text, NULL where it is none), the
         columns that `made` adds to them step by step, and `with_scores` the domain, token_count, scores and flags.
@@ -79,7 +79,7 @@ class SelectedRows:
             raise ExportFailed("The dataset was scored again while it was exported. Export again.")
 
     def originals(self, column: str) -> Iterator[pa.Array]:
-        """A column made (by SQL) of the `original` of the selected rows alone, in their order, a few rows at a time.
+        """A column made (by SQL) of the `original` of the kept rows alone, in their order, a few rows at a time.
 
         Raises `ExportFailed` if rows have gone meanwhile.
         """
