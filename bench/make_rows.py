@@ -77,7 +77,7 @@ def make_workspace(workspace: Path, rows: int, domains: int = 8, seed: int = 0, 
 
         for run, reference_set in zip(RUNS[:runs], loss_sets[1:], strict=True):
             started = time.perf_counter()
-            store.save_run(run, DATASET, loss_sets[0], reference_set, _description(run))
+            store.save_run(run, DATASET, {"base": loss_sets[0], "reference": reference_set}, _description(run))
             seconds[f"run {run!r}"] = time.perf_counter() - started
 
         started = time.perf_counter()

@@ -58,7 +58,7 @@ class TemplateTooSlow(TemplateFailed):
 
 
 class EncodingOutdated(UserError):
-    """A job or a run was encoded by a version of the program that scores other tokens."""
+    """A job or a run was begun by a version of the program that scores other tokens, or gives them other losses."""
 
 
 class SettingInvalid(UserError):

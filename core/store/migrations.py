@@ -33,6 +33,13 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE loss ADD COLUMN left_out FLOAT",
         "CREATE TABLE template_day (day VARCHAR NOT NULL)",
     ),
+    4: (
+        "CREATE TABLE run_loss (run_id INTEGER NOT NULL, role VARCHAR NOT NULL, loss_set_id INTEGER NOT NULL)",
+        "INSERT INTO run_loss SELECT run_id, 'base', base_set FROM run",
+        "INSERT INTO run_loss SELECT run_id, 'reference', reference_set FROM run",
+        "ALTER TABLE run DROP COLUMN base_set",
+        "ALTER TABLE run DROP COLUMN reference_set",
+    ),
 }
 """Statements that bring a store from the version that is the key to the next one."""
 

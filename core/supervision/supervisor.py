@@ -187,7 +187,7 @@ def _save_run(store: Store, name: str, dataset: str, loss_sets: dict[str, int], 
     reference = ModelSpec(**description["models"]["reference"])
     if seen := trained_examples(reference):
         store.record_training(description["model_fingerprints"]["reference"], seen)
-    store.save_run(name, dataset, loss_sets["base"], loss_sets["reference"], description)
+    store.save_run(name, dataset, loss_sets, description)
 
 
 def _publish(store: Store, job: Job) -> None:

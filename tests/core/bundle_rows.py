@@ -146,5 +146,5 @@ def talk_store(
         },
         "models": {"base": {"label": path, "path": path, "adapter": None}},
     }
-    store.save_run("talks", "conversations", *sets, description)
+    store.save_run("talks", "conversations", dict(zip(("base", "reference"), sets, strict=True)), description)
     return store

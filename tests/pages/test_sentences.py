@@ -211,8 +211,8 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
     with Store.open(page_workspace, "a test") as store:
         add_scored_run(store, [*ROWS, ScoredRow("broken", 10.0, None)])
         store.add_source("data", "more.jsonl", "jsonl", "more", {}, [later])
-        base, reference = store.rows("SELECT base_set, reference_set FROM run")[0]
-        store.save_run("grown", "data", base, reference, {})
+        loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
+        store.save_run("grown", "data", loss_sets, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
     assert "None of these rows has both losses; not scored yet: 1. Score the dataset again." in text_of(page)

@@ -156,7 +156,7 @@ def test_a_runs_name_is_refused_to_other_models_before_anything_is_computed(
     store: Store, request_: ScoreRequest
 ) -> None:
     plan = plan_scoring(store, replace(request_, run="mine"))
-    store.save_run("mine", "numbers", plan.loss_sets["base"], plan.loss_sets["reference"], plan.description)
+    store.save_run("mine", "numbers", plan.loss_sets, plan.description)
     assert plan_scoring(store, replace(request_, run="mine")).loss_sets == plan.loss_sets
     with pytest.raises(NameTaken, match="'mine'"):
         plan_scoring(store, replace(request_, run="mine", template="plain"))

@@ -25,9 +25,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def save_again(store: Store) -> bool:
     """Save the run as it is once more; whether its table was made anew."""
-    ((base_set, reference_set),) = store.rows("SELECT base_set, reference_set FROM run")
+    loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
     before = (store.table_state("scored_1"), store.changes)
-    store.save_run("first", "data", base_set, reference_set, {})
+    store.save_run("first", "data", loss_sets, {})
     return (store.table_state("scored_1"), store.changes) != before
 
 

@@ -100,7 +100,7 @@ def test_a_finished_score_job_becomes_losses_and_a_run(store: Store, request_: S
     finish_scoring(job)
     ingest_finished_jobs(store)
     run = store.run("first")
-    assert run["base_noise"] == 0.001
+    assert run["noise_floors"]["base"] == 0.001
     found = store.rows(f"SELECT count(*), min(learnability), max(learnability) FROM {run['table']}")
     assert found == [(ROWS, 0.5, 0.5)]
     assert job.is_settled
