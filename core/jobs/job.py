@@ -38,12 +38,13 @@ import pyarrow.parquet as pq
 from ..data import settings
 from ..data.errors import NotFound
 from ..data.examples import Example
+from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
-from ..system.spool import shards, write_durably, write_whole
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
 from .executors import DEFAULT_EXECUTOR, executor_named
-from .progress import Progress
+from .job_progress import Progress
+from .shards import shards
 
 
 @dataclass(frozen=True, slots=True)

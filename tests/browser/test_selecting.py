@@ -99,7 +99,7 @@ def test_a_filter_of_explore_becomes_the_rows_that_may_be_kept(
     page.get_by_role("textbox", name="Search").press("Enter")
     page.get_by_role("button", name="Use as selection filter").click()
     expect(page.get_by_role("heading", name="Select", exact=True)).to_be_visible()
-    expect(page.get_by_role("textbox", name="Search in the text")).to_have_value("math 7")
+    expect(page.get_by_role("textbox", name="Search")).to_have_value("math 7")
     expect(page.get_by_text("The filter of Explore stands in these controls now.")).to_be_visible()
     expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
     expect(page.get_by_text("chat: 0 of 2 rows wanted; that is all there is to keep.")).to_be_visible()

@@ -15,7 +15,7 @@ from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job, all_jobs, create_job
-from core.jobs.progress import Progress
+from core.jobs.job_progress import Progress
 from core.near_duplicates.jobs import create_near_duplicate_job
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store

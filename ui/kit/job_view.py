@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.jobs.job import Job, all_jobs
-from core.jobs.progress import duration
+from core.jobs.job_progress import duration
 from core.supervision.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import training_curve_figure

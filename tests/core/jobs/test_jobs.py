@@ -13,8 +13,8 @@ import pytest
 from core.data.errors import NotFound
 from core.data.examples import Example, Message
 from core.jobs.job import Job, all_jobs, create_job, find_job, read_examples_file, unfinished
-from core.jobs.progress import Progress, duration
-from core.system.spool import SHARD_SCHEMA, write_shard
+from core.jobs.job_progress import Progress, duration
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 
 EXAMPLE = Example((Message("user", "雷克雅未克?"), Message("assistant", "Yes.")))
 
