@@ -73,33 +73,33 @@ def may_run() -> bool:
 
 
 def require_run() -> None:
-    """Refuse a change that is asked for on behalf of somebody who may only look. Raises `NotPermitted`.
+    """Raise `NotPermitted` if the current visitor may not change anything.
 
-    The dashboard's own threads and the command line act on nobody's behalf.
+    The dashboard's own threads and the command line have no visitor, so they always may.
     """
     if get_script_run_ctx(suppress_warning=True) is not None and not may_run():
-        raise NotPermitted("You may look at this dashboard, but not change anything. Ask its owner for the role 'run'.")
+        raise NotPermitted("You can view this dashboard but not change anything. Ask its owner for the role 'run'.")
 
 
 def _folded(email: str) -> str:
-    """In lower case, if it is plain ASCII: of other letters, two that differ can become one (the Kelvin sign, k)."""
+    """In lower case if plain ASCII. Other letters can collide when folded: the Kelvin sign becomes k."""
     return email.strip().lower() if email.isascii() else email.strip()
 
 
 def _secrets() -> dict[str, Any]:
-    """The sections `auth` and `access`; empty where there is no login. Half a configuration opens nothing."""
+    """The sections `auth` and `access`; empty without a login. Raises `ServerOpen` if only one of them is usable."""
     try:
         secrets = st.secrets.to_dict()
     except StreamlitSecretNotFoundError:
         present = [path for path in st.get_option("secrets.files") if Path(path).exists()]
         if present:
-            raise ServerOpen(f"{present[0]} cannot be read, so nobody can be let in. Correct it.") from None
+            raise ServerOpen(f"{present[0]} cannot be read, so nobody can log in. Fix the file.") from None
         return {}
     auth, access = secrets.get("auth"), secrets.get("access")
     if auth is None and access is None:
         return {}
     if not auth:
-        raise ServerOpen("The secrets file has [access] but no [auth], so nobody can log in. Add the login to it.")
+        raise ServerOpen("The secrets file has [access] but no [auth], so nobody can log in. Add the [auth] section.")
     _check_lists(access)
     return {"auth": auth, "access": access or {}}
 
@@ -109,6 +109,6 @@ def _check_lists(access: Any) -> None:
     sound = all(isinstance(listed, list) and all(isinstance(item, str) for item in listed) for listed in lists.values())
     if not lists or not sound or lists.keys() - LISTS:
         raise ServerOpen(
-            "The secrets file has [auth] but no usable [access], so nobody is let in. Write under it: "
+            "The secrets file has [auth] but no usable [access], so nobody has access. Add under [access]: "
             'look = ["a@example.org"], run = ["b@example.org"].'
         )

@@ -156,5 +156,5 @@ def test_every_page_by_itself_lets_no_stranger_in(workspace: Path, page: str) ->
     assert not app.dataframe
     assert [button.label for button in app.button] == ["Log out"]
     assert [text.value for text in app.text] == [
-        "stranger@example.org is not on this dashboard's list. Ask its owner to be added."
+        "stranger@example.org has no access to this dashboard. Ask its owner to add you."
     ]
