@@ -78,7 +78,7 @@ def test_a_link_opens_cold_and_a_killed_server_finds_its_job_again(
     expect(page.get_by_role("heading", name="Score", exact=True)).to_be_visible()
     assert page.get_by_text("Page not found").count() == 0
     _choose(page, "Base model", str(tiny_base))
-    page.get_by_role("radio", name="An existing model").click()
+    page.get_by_role("radio", name="Use an existing model").click()
     _choose(page, "Reference model", str(tiny_reference))
     page.get_by_role("button", name="Start scoring").click()
     wait_for(lambda: any(job.shards for job in all_jobs(dashboard.workspace)), "the first shard")

@@ -380,7 +380,7 @@ def test_the_sentence_of_a_failed_job_is_shown_until_it_is_closed(
     job.finish({"state": "failed", "message": f"No memory left for {HOSTILE}."})
     job.settle()
     page = AppTest.from_file(str(PAGE), default_timeout=60).run()
-    assert "Training the reference taught on the dataset space: No memory left" in text_of(page)
+    assert "Training reference taught on dataset space: No memory left" in text_of(page)
     assert HOSTILE not in page.error[0].value
     healthy(button(page, "Close").click().run())
     assert all_jobs(page_workspace) == [job]

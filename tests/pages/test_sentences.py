@@ -114,18 +114,18 @@ def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(ope
 
 def test_the_guide_tells_a_cancelled_scoring_from_a_cancelled_training(opened: Callable[..., AppTest]) -> None:
     said = text_of(opened("score", ROWS))
-    assert "A scoring that is cancelled keeps every loss it has computed" in said
-    assert "a training that is cancelled keeps nothing" in said
+    assert "If you cancel scoring, computed losses are kept" in said
+    assert "if you cancel training, nothing is kept" in said
     assert "nothing is lost" not in said
 
 
 @pytest.mark.parametrize(
     ("kind", "checkpoint", "sentence"),
     [
-        ("score", False, "Losses that it has computed are kept: resuming computes the rest."),
-        ("train", True, "Resuming goes on from its last checkpoint; giving up keeps nothing of it."),
-        ("train", False, "It had written no checkpoint yet: resuming begins anew."),
-        ("near_duplicates", False, "Resuming begins the search anew."),
+        ("score", False, "Computed losses are kept; Resume computes the rest."),
+        ("train", True, "Resume continues from the last checkpoint; Discard deletes it."),
+        ("train", False, "There is no checkpoint yet; Resume restarts the training."),
+        ("near_duplicates", False, "Resume restarts the search."),
     ],
 )
 def test_an_interrupted_job_says_what_resuming_goes_on_from(

@@ -115,7 +115,7 @@ def test_a_search_under_way_shows_how_far_it_is(view: Callable[..., AppTest], pa
         create_near_duplicate_job(store, "data", 0.8)
     app = healthy(view())
     assert "Looking for near duplicates" in said(app)
-    assert "The worker stopped before it finished. Resuming begins the search anew." in said(app)
+    assert "The worker stopped before it finished. Resume restarts the search." in said(app)
     app.button(key=f"resume_{only_job(page_workspace).job_id}").click().run()
     healthy(app)
     wait_for(lambda: only_job(page_workspace).is_settled, "the end of the search")
@@ -126,7 +126,7 @@ def test_an_interrupted_search_can_be_given_up(view: Callable[..., AppTest], pag
     with Store.open(page_workspace, "a test") as store:
         create_near_duplicate_job(store, "data", 0.8)
     app = view()
-    app.button(key=f"give_up_{only_job(page_workspace).job_id}").click().run()
+    app.button(key=f"discard_{only_job(page_workspace).job_id}").click().run()
     assert "have not been looked for" in healthy(app).info[0].value
     assert only_job(page_workspace).state == "cancelled"
 

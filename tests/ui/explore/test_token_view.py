@@ -57,7 +57,7 @@ def test_what_would_not_be_seen_or_would_rearrange_others_has_a_sign(text: str, 
 
 def test_a_token_without_text_of_its_own_can_still_be_pointed_at() -> None:
     assert ">·</span>" in token_flow([DrawnToken("", "loss-1", "0.1")])
-    assert token_name("") == "(rest of the character before)"
+    assert token_name("") == "(part of the previous character)"
 
 
 def test_a_token_that_is_endless_is_cut_with_its_length_said() -> None:
@@ -118,7 +118,7 @@ def test_only_scored_tokens_are_coloured_and_have_their_exact_values() -> None:
 def test_the_table_holds_every_scored_token() -> None:
     table = token_table(LOSSES)
     assert table["place"].tolist() == [2, 3, 4]
-    assert table["token"].tolist()[:2] == ["(rest of the character before)", "yes"]
+    assert table["token"].tolist()[:2] == ["(part of the previous character)", "yes"]
     assert table["difference"].tolist()[:2] == [1.5, -0.25]
 
 

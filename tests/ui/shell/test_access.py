@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[3]
 ACCESS = {"look": ["eye@example.org"], "run": ["Hand@Example.org", "kim@example.org"]}
 SECRETS = {"auth": {"client_id": "dashboard"}, "access": ACCESS}
 CHANGING = {
-    "Cancel", "Delete", "Dismiss the guide", "Duplicate", "Find near duplicates", "Give up", "Import", "Remove",
-    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train the reference", "Write bundle",
+    "Cancel", "Delete", "Dismiss guide", "Duplicate", "Find near duplicates", "Discard", "Import", "Remove",
+    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference", "Write bundle",
     "Write controls", "Write export",
 }  # fmt: skip
 VIEWS = [

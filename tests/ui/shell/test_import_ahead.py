@@ -7,18 +7,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 IMPORTED = """
 import sys
-from ui import import_ahead
+from ui.shell import import_ahead
 import_ahead.import_ahead().join()
 print(*set(import_ahead._MODULES) - set(sys.modules))
 """
 LEFT_ALONE = """
 import gc
-from ui import import_ahead
+from ui.shell import import_ahead
 import_ahead.import_ahead().join()
 print(gc.get_freeze_count() > len(gc.get_objects()))
 """
 MISSING = """
-from ui import import_ahead
+from ui.shell import import_ahead
 import_ahead._MODULES = ("ui.no_such_page",)
 import_ahead.import_ahead().join()
 """
