@@ -148,7 +148,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
             "Learning rate", "", placeholder=", ".join(f"{key}: {value:g}" for key, value in LEARNING_RATES.items()),
             help="If empty: the default of the method.",
         )  # fmt: skip
-        seed = second.number_input("Seed", min_value=0, value=0, help="Sets the initial adapter weights and the data order.")
+        seed = second.number_input("Seed", min_value=0, value=0, help="Sets the initial weights and the data order.")
         batch_tokens = third.number_input(
             "Batch size (tokens)", min_value=64, value=4096, step=512,
             help="Tokens per optimisation step. Smaller batches need less memory.",

@@ -81,7 +81,7 @@ def test_the_page_opens_on_linked_charts_and_the_rows(explore: Callable[..., App
 
 def test_the_summary_labels_both_averages_for_every_domain(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore(view="Distribution"))
-    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    summary = next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)
     assert summary["Domain"].tolist() == ["All domains", HOSTILE, "chat", "math"]
     assert summary["Rows"].tolist() == [22, 1, 12, 9]
     assert summary["No score"].tolist() == [1, 0, 0, 1]
@@ -94,7 +94,7 @@ def test_filters_change_every_number_and_the_readout(explore: Callable[..., AppT
     healthy(page)
     assert "**2** of 22 rows" in text_of(page)
     assert "chat 2 of 12" in text_of(page)
-    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    summary = next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)
     assert summary["Rows"].tolist() == [2, 2]
 
 
@@ -171,9 +171,9 @@ def test_the_trust_panel_says_how_many_flagged_rows_a_selection_keeps(
     assert "Save a selection of this run" in text_of(page)
     save_selection(open_session().store, "everything", Selection("first", amount=Amount("ratio", 1.0)))
     page = healthy(page.run())
-    flags = next(table.value for table in page.dataframe if "Kept rows" in table.value)
-    assert flags.set_index("Flag").loc["truncated", ["Rows", "Kept rows"]].tolist() == [1, 1]
-    assert "What the reference was trained on is not known here" in text_of(page)
+    flags = next(table.value for table in page.dataframe if "Selected rows" in table.value)
+    assert flags.set_index("Flag").loc["truncated", ["Rows", "Selected rows"]].tolist() == [1, 1]
+    assert "The reference's training data is not known" in text_of(page)
 
 
 def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -> None:
@@ -230,5 +230,5 @@ def test_of_many_domains_the_largest_are_drawn_and_all_are_in_the_tables(workspa
     page = AppTest.from_file(str(PAGE), default_timeout=30)
     page.query_params["view"] = "Distribution"
     healthy(page.run())
-    assert "The 8 largest of 20 domains are drawn" in text_of(page)
-    assert len(next(table.value for table in page.dataframe if "Mean of ratios" in table.value)) == 21
+    assert "Charts show the 8 largest of 20 domains" in text_of(page)
+    assert len(next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)) == 21

@@ -287,10 +287,7 @@ def test_an_interrupted_job_can_be_resumed(
     with Store.open(workspace, "a test") as opened:
         job = create_score_job(opened, plan_scoring(opened, request))
     page = score()
-    assert (
-        "The worker stopped before it finished. Computed losses are kept; Resume computes the rest."
-        in text_of(page)
-    )
+    assert "The worker stopped before it finished. Computed losses are kept; Resume computes the rest." in text_of(page)
     healthy(button(page, "Resume").click().run())
     assert ended("score") == job
     assert job.state == "done"

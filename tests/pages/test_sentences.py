@@ -215,6 +215,6 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
         store.save_run("grown", "data", base, reference, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
-    assert "None of these rows has both losses; not scored yet: 1. Score the dataset again." in text_of(page)
+    assert "None of these rows has both losses. 1 are not scored yet: score the dataset again." in text_of(page)
     page = opened("explore", run="grown", filter=of_broken)
-    assert "None of these rows has both losses, though all were scored." in text_of(page)
+    assert "None of these rows has both losses, although all were scored." in text_of(page)

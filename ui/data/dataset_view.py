@@ -90,7 +90,9 @@ def _edit(session: Session, dataset: dict[str, Any]) -> None:
             help="The domain to rename.",
         )  # fmt: skip
         new = st.text_input(
-            "New name", key=f"new_domain_{name}", help="If a domain of this name exists, the two are merged. Losses are kept."
+            "New name",
+            key=f"new_domain_{name}",
+            help="If this domain exists, the two are merged. Losses are kept.",
         ).strip()
         if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
             _change(lambda: session.store.relabel_domain(name, old, new))

@@ -107,7 +107,7 @@ def test_a_log_axis_is_offered_only_where_the_score_is_positive(view: Callable[.
 
 def test_domains_stand_one_above_another_on_demand(view: Callable[..., AppTest]) -> None:
     app = view()
-    app.segmented_control(key="layout").set_value("One above another").run()
+    app.segmented_control(key="layout").set_value("Stacked").run()
     assert {trace.get("yaxis", "y") for trace in figure(app)["data"] if trace.get("name")} == {"y", "y2"}
 
 
