@@ -124,7 +124,7 @@ def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard
     ("email", "claims", "sentence"),
     [
         ("stranger@example.org", {}, "has no access to this dashboard"),
-        ("hand@example.org", {"email_verified": False}, "does not confirm that hand@example.org is your address"),
+        ("hand@example.org", {"email_verified": False}, "has not verified the e-mail hand@example.org"),
         ("hand@example.org.evil.example", {}, "has no access to this dashboard"),
     ],
 )

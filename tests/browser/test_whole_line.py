@@ -33,7 +33,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
 
     expect(page.get_by_role("heading", name="Explore")).to_be_visible()
     expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
-    expect(page.get_by_text("Learnability in each domain")).to_be_visible()
+    expect(page.get_by_text("Learnability by domain")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
     go_to(page, "Select")

@@ -64,7 +64,7 @@ def test_a_run_without_another_of_its_dataset_points_to_scoring(page_workspace: 
             import_rows(store, ROWS, dataset=dataset)
             score_rows(store, ROWS, f"run of {dataset}", "one", dataset=dataset)
     page = healthy(opened(run="run of data"))
-    assert "run of data is the only run of the dataset data" in text_of(page)
+    assert "run of data is the only run of dataset data" in text_of(page)
     assert "Score a dataset: open the Score page." in text_of(page)
     assert len(page.selectbox) == 1
 
@@ -94,7 +94,7 @@ def test_a_link_opens_cold_on_the_same_view(compare: Callable[..., AppTest]) -> 
     assert [box.value for box in page.selectbox] == ["one", "two", "reference_loss"]
     assert page.multiselect(key="domain").value == ["chat", "math"]
     assert next(tab for tab in page.tabs if tab.label == "Top rows").children
-    assert "**20** of 22 rows compared; 2 left out by the filters" in text_of(page)
+    assert "**20** of 22 rows compared; 2 excluded by the filters" in text_of(page)
 
 
 @pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
@@ -113,7 +113,7 @@ def test_the_correlation_is_shown_overall_and_by_domain(compare: Callable[..., A
 
 def test_the_overlap_of_the_tops_is_in_words_and_numbers(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", comparison="Top rows"))
-    assert "In the top of both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)" in text_of(
+    assert "Top rows shared by both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)" in text_of(
         page
     )
     table = table_with(page, "Kept by both")
@@ -151,16 +151,16 @@ def test_a_row_that_is_not_there_is_one_sentence(compare: Callable[..., AppTest]
 def test_filters_change_every_number(compare: Callable[..., AppTest]) -> None:
     page = compare(run="one")
     healthy(page.multiselect(key="domain").select("math").run())
-    assert "**8** of 22 rows compared; 14 left out by the filters" in text_of(page)
+    assert "**8** of 22 rows compared; 14 excluded by the filters" in text_of(page)
     assert table_with(page, "Spearman")["Rows"].tolist() == [8, 8]
 
 
 def test_filters_that_no_row_passes_say_so(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", domain="songs"))
-    assert "**0** of 22 rows compared; 21 left out by the filters; 1 without this score" in text_of(page)
+    assert "**0** of 22 rows compared; 21 excluded by the filters; 1 without this score" in text_of(page)
     assert page.info[0].value.startswith("No row that passes has this score in both runs.")
     page = healthy(compare(run="one", domain="songs", without_flag="not_scored"))
-    assert "**0** of 22 rows compared; 22 left out by the filters" in text_of(page)
+    assert "**0** of 22 rows compared; 22 excluded by the filters" in text_of(page)
     assert page.info[0].value.startswith("No row passes these filters.")
 
 
@@ -203,7 +203,7 @@ def test_rows_of_a_grown_dataset_are_counted_and_lead_to_scoring(page_workspace:
         import_rows(store, later, "later.jsonl")
         score_rows(store, [*ROWS, *later], "two", "two")
     page = healthy(opened(**{"run": "one", "with": "two"}))
-    assert "**21** of 27 rows compared; 1 without this score in one run or both; 5 only in B" in text_of(page)
+    assert "**21** of 27 rows compared; 1 without this score in one or both runs; 5 only in B" in text_of(page)
     assert "Score the dataset again: open the Score page." in text_of(page)
     assert "poems" in page.multiselect(key="domain").options
 

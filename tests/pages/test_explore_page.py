@@ -212,7 +212,7 @@ def test_a_row_that_is_not_there_is_one_sentence(explore: Callable[..., AppTest]
 
 def test_a_run_that_is_not_there_is_said_and_another_shown(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore(run="gone"))
-    assert "No run is named 'gone'" in page.warning[0].value.replace("\\", "")
+    assert "There is no run named 'gone'" in page.warning[0].value.replace("\\", "")
     assert page.selectbox(key="run_picker").value == "first"
 
 

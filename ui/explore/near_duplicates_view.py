@@ -173,7 +173,7 @@ def _show_totals(totals: GroupTotals) -> None:
         ("Groups", totals.groups, "Groups of rows that are linked directly or through other rows."),
         ("Rows in groups", totals.rows, "Rows of this run in any group. Exact copies are counted separately."),
         ("Largest group", totals.largest, "Rows in the largest group."),
-        ("Rows removed if one per group is kept", totals.without_best, "Without other filters, including exact copies."),
+        ("Rows removed if one per group is kept", totals.without_best, "Without other filters. Includes exact copies."),
     )  # fmt: skip
     for column, (label, value, meaning) in zip(st.columns(len(figures)), figures, strict=True):
         column.metric(label, f"{value:,}", help=meaning)

@@ -1,4 +1,4 @@
-"""The filter bar: the controls of the Explore page's filter, and a chip for every condition that is set."""
+"""The filter bar of the Explore page: its controls, and a chip for every condition."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ _LONGEST_CHIP = 60
 
 
 def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> None:
-    """Draw the controls with the filter in them; a change sets the filter before the page runs again."""
+    """Draw the controls showing the filter; a change sets the filter before the page reruns."""
     _fill_controls(row_filter, domains, score)
 
     def changed() -> None:
@@ -30,10 +30,10 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
     domain, words, kind, place, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
     domain.multiselect("Domains", domains, key="filter_domains", help="Show only rows of these domains.", **anything)
     words.text_input(
-        "Search", key="filter_query", help="Looks in the text of every row; upper and lower case are alike.", **anything
+        "Search", key="filter_query", help="Searches the text of every row. Case is ignored.", **anything
     )
     kind.selectbox(
-        "Search for",
+        "Match",
         list(SEARCH_KINDS),
         format_func=KIND_LABELS.__getitem__,
         key="filter_kind",
@@ -49,10 +49,10 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
 
 
 def _more_controls(score: Score, anything: dict[str, Any]) -> None:
-    st.multiselect("With none of these flags", list(FLAGS), key="filter_without", help=FLAG_HELP, **anything)
-    st.multiselect("With all of these flags", list(FLAGS), key="filter_with", help=FLAG_HELP, **anything)
+    st.multiselect("Exclude flags", list(FLAGS), key="filter_without", help=FLAG_HELP, **anything)
+    st.multiselect("Require flags", list(FLAGS), key="filter_with", help=FLAG_HELP, **anything)
     low, high = st.columns(2)
-    reads = f"{score.label}: {score.formula}. High: {score.higher_means}. A drag over the histogram sets both ends."
+    reads = f"{score.label}: {score.formula}. High: {score.higher_means}. Dragging on the histogram sets both limits."
     low.number_input(f"{score.label} from", format="%.4g", step=0.01, key="filter_low", help=reads, **anything)
     high.number_input(f"{score.label} to", format="%.4g", step=0.01, key="filter_high", help=reads, **anything)
     tokens = "Scored tokens of the response."
@@ -61,15 +61,15 @@ def _more_controls(score: Score, anything: dict[str, Any]) -> None:
 
 
 def show_chips(row_filter: RowFilter) -> None:
-    """A button for each condition that takes it away, and one for all of them."""
+    """A button that removes each condition, and one that removes all."""
     if show_chip_buttons(row_filter, "chip", set_filter) > 1:
         st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_filter, args=(EVERYTHING,))
 
 
 def show_no_rows(row_filter: RowFilter, removable: bool = False) -> None:
-    """What stands in the place of rows where there are none; `removable` adds a button that removes every filter."""
+    """Shown instead of rows if there are none. `removable` adds a button that removes all filters."""
     if not row_filter.conditions():
-        st.info("This run has no rows. Import rows into its dataset, and score it again.")
+        st.info("This run has no rows. Import rows into its dataset and score it again.")
         return
     st.info("No row passes these filters. Remove a filter above.")
     if removable:
@@ -77,7 +77,7 @@ def show_no_rows(row_filter: RowFilter, removable: bool = False) -> None:
 
 
 def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter], None]) -> int:
-    """A button for each condition; pressing it calls `put` with the filter that is left. Returns how many there are."""
+    """A button for each condition; pressing it calls `put` with the remaining filter. Returns the number of buttons."""
     chips = filter_chips(row_filter)
     for number, (label, without) in enumerate(chips):
         st.button(
@@ -88,7 +88,7 @@ def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter]
 
 
 def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
-    """Every condition in words, and the filter without it."""
+    """Every condition as text, with the filter that remains without it."""
     found = [
         (domain, replace(row_filter, domains=tuple(other for other in row_filter.domains if other != domain)))
         for domain in row_filter.domains
@@ -108,11 +108,11 @@ def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
         for area in row_filter.regions
     ]
     found += [
-        (f"Not {flag}", replace(row_filter, without_flags=tuple(f for f in row_filter.without_flags if f != flag)))
+        (f"Exclude {flag}", replace(row_filter, without_flags=tuple(f for f in row_filter.without_flags if f != flag)))
         for flag in row_filter.without_flags
     ]
     found += [
-        (f"Only {flag}", replace(row_filter, with_flags=tuple(f for f in row_filter.with_flags if f != flag)))
+        (f"Require {flag}", replace(row_filter, with_flags=tuple(f for f in row_filter.with_flags if f != flag)))
         for flag in row_filter.with_flags
     ]
     if search := row_filter.search:
@@ -151,7 +151,7 @@ def _fill_controls(row_filter: RowFilter, domains: list[str], score: Score) -> N
 
 
 def _read_controls(before: RowFilter, score: Score) -> RowFilter:
-    """The filter that the controls say, with what they do not show (lassos, ranges on other scores) as it was."""
+    """The filter from the controls; conditions without a control (lassos, ranges on other scores) are unchanged."""
     state = st.session_state
     after = replace(
         before,
