@@ -25,10 +25,10 @@ from core.store import Store
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.charts.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
 from ui.compare.comparison_tables import (
-    show_overlap_at_paper_shares,
     show_both_scores,
     show_correlations,
     show_movers_table,
+    show_overlap_at_paper_shares,
 )
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import FLAG_HELP

@@ -103,7 +103,7 @@ def show_views(session: Session, run: str, view: LinkedView) -> None:
         "Distribution": lambda: show_distribution(view),
         "Length": lambda: show_linked_length(view),
         "Trust": lambda: show_trust(session.store, run, view.row_filter),
-        "Near duplicates": lambda: show_near_duplicates(session, run),
+        "Near-duplicates": lambda: show_near_duplicates(session, run),
     }
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):

@@ -44,8 +44,8 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     for _ in range(10):
         slider.press("ArrowRight")
     expect(kept).not_to_have_text(f"{before:,}")
-    page.get_by_role("textbox", name="Name of this selection").fill("more math")
-    page.get_by_role("textbox", name="Name of this selection").press("Enter")
+    page.get_by_role("textbox", name="Name").fill("more math")
+    page.get_by_role("textbox", name="Name").press("Enter")
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text(re.compile("more math")).first).to_be_visible()
     settled = _settled_number(page, kept)

@@ -113,12 +113,13 @@ def test_the_correlation_is_shown_overall_and_by_domain(compare: Callable[..., A
 
 def test_the_overlap_of_the_tops_is_in_words_and_numbers(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", comparison="Top rows"))
-    assert "Top rows shared by both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)" in text_of(
-        page
+    assert (
+        "Top rows shared by both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)"
+        in text_of(page)
     )
-    table = table_with(page, "Kept by both")
+    table = table_with(page, "Selected by both")
     math = table[(table["Domain"] == "math") & (table["Share kept"] == 0.5)]
-    assert math[["Rows kept", "Kept by both"]].values.tolist() == [[4, 0]]
+    assert math[["Rows kept", "Selected by both"]].values.tolist() == [[4, 0]]
 
 
 def test_the_movers_are_listed_by_direction(compare: Callable[..., AppTest]) -> None:
@@ -126,7 +127,7 @@ def test_the_movers_are_listed_by_direction(compare: Callable[..., AppTest]) -> 
     rise, fall = (table.value for table in page.dataframe)
     assert (rise["Row"].iloc[0], fall["Row"].iloc[0]) == (13, 20)
     assert (rise["Moved (points)"].iloc[0], fall["Moved (points)"].iloc[0]) == (87.5, -87.5)
-    assert rise.iloc[0][["Rank in A", "Rank in B", "Of rows", "Response"]].tolist() == [8, 1, 8, "math 0"]
+    assert rise.iloc[0][["Rank in A", "Rank in B", "Rows in domain", "Response"]].tolist() == [8, 1, 8, "math 0"]
 
 
 def test_a_link_to_a_row_opens_it_with_its_losses_in_both_runs(compare: Callable[..., AppTest]) -> None:
@@ -158,7 +159,7 @@ def test_filters_change_every_number(compare: Callable[..., AppTest]) -> None:
 def test_filters_that_no_row_passes_say_so(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", domain="songs"))
     assert "**0** of 22 rows compared; 21 excluded by the filters; 1 without this score" in text_of(page)
-    assert page.info[0].value.startswith("No row that passes has this score in both runs.")
+    assert page.info[0].value.startswith("None of these rows has this score in both runs.")
     page = healthy(compare(run="one", domain="songs", without_flag="not_scored"))
     assert "**0** of 22 rows compared; 22 excluded by the filters" in text_of(page)
     assert page.info[0].value.startswith("No row passes these filters.")
@@ -174,7 +175,7 @@ def test_choosing_the_other_run_for_a_turns_the_comparison_round(compare: Callab
 
 def test_a_run_of_another_dataset_in_the_link_is_said_and_another_shown(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(**{"run": "one", "with": HOSTILE}))
-    assert "is no run of the same dataset" in text_of(page)
+    assert "is not a run of the same dataset" in text_of(page)
     assert page.selectbox(key="with_picker").value == "two"
 
 

@@ -67,14 +67,14 @@ def test_a_dataset_without_a_run_points_to_scoring(workspace: Path) -> None:
     with Store.open(workspace, "a test") as store:
         store.add_source("data", "data.jsonl", "jsonl", "x", {}, [])
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
-    assert "Nothing has been scored yet" in page.info[0].value
+    assert "No dataset is scored yet" in page.info[0].value
 
 
 def test_the_page_opens_on_linked_charts_and_the_rows(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore())
     assert "**22** of 22 rows" in text_of(page)
     titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
-    assert titles == ["Learnability in each domain", "Base loss against reference loss"]
+    assert titles == ["Learnability by domain", "Base loss against reference loss"]
     assert page.dataframe[0].value["learnability"].is_monotonic_decreasing
     assert page.query_params["run"] == "first"
 
@@ -134,7 +134,7 @@ def test_chips_take_one_filter_away_or_all(explore: Callable[..., AppTest]) -> N
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("{", "The filter in this address cannot be read"),
+        ("{", "The filter in this URL cannot be read"),
         ("[1]", "not a JSON object"),
         ('{"ranges":[["beauty",0,1]]}', "Unknown column 'beauty'"),
         ('{"search":{"query":"(","kind":"regex"}}', "missing )"),
@@ -155,7 +155,7 @@ def test_filters_that_no_row_passes_say_so(explore: Callable[..., AppTest]) -> N
     assert any("No row passes these filters" in info.value for info in page.info)
 
 
-@pytest.mark.parametrize("view", ["Overview", "Distribution", "Length", "Trust", "Near duplicates"])
+@pytest.mark.parametrize("view", ["Overview", "Distribution", "Length", "Trust", "Near-duplicates"])
 @pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
 def test_every_section_opens_from_a_link(explore: Callable[..., AppTest], view: str, score: str) -> None:
     page = healthy(explore(run="first", score=score, view=view))

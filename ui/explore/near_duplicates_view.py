@@ -92,7 +92,7 @@ def _show_unsearched(session: Session, dataset: str, threshold: float, searches:
         "No search at this threshold yet. Near-identical rows add little: find the groups, then let a selection "
         "take only the best row of each."
     )
-    _search_button(session, dataset, threshold, "Find near duplicates")
+    _search_button(session, dataset, threshold, "Find near-duplicates")
     if searches:
         known = ", ".join(f"{each.threshold:.2f} ({each.group_count:,} groups)" for each in searches)
         st.caption(f"Existing searches: {known}.")

@@ -29,9 +29,7 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
     anything: Any = {"placeholder": "Any", **react}
     domain, words, kind, place, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
     domain.multiselect("Domains", domains, key="filter_domains", help="Show only rows of these domains.", **anything)
-    words.text_input(
-        "Search", key="filter_query", help="Searches the text of every row. Case is ignored.", **anything
-    )
+    words.text_input("Search", key="filter_query", help="Searches the text of every row. Case is ignored.", **anything)
     kind.selectbox(
         "Match",
         list(SEARCH_KINDS),

@@ -84,7 +84,7 @@ def _no_run(session: Session) -> None:
         st.info("No dataset is scored yet. Choose a base model and a reference model, and score a dataset.")
         link_to_page("score", "Score a dataset")
     else:
-        st.info("No data yet. Import a dataset, then score it with a base model and a reference model.")
+        st.info("No data yet. Import a dataset first, then score it with a base model and a reference model.")
         link_to_page("data", "Import a dataset")
 
 

@@ -15,16 +15,16 @@ ROOT = Path(__file__).parents[3]
 ACCESS = {"look": ["eye@example.org"], "run": ["Hand@Example.org", "kim@example.org"]}
 SECRETS = {"auth": {"client_id": "dashboard"}, "access": ACCESS}
 CHANGING = {
-    "Cancel", "Delete", "Dismiss guide", "Duplicate", "Find near duplicates", "Discard", "Import", "Remove",
+    "Cancel", "Delete", "Dismiss guide", "Duplicate", "Find near-duplicates", "Discard", "Import", "Remove",
     "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference", "Write bundle",
     "Write controls", "Write export",
 }  # fmt: skip
 VIEWS = [
     ("data", {}),
     ("score", {}),
-    ("explore", {"view": "Near duplicates"}),
+    ("explore", {"view": "Near-duplicates"}),
     ("compare", {}),
-    ("select", {"tab": "Choose"}),
+    ("select", {"tab": "New selection"}),
     ("select", {"tab": "Saved selections"}),
     ("export", {}),
 ]
