@@ -83,7 +83,7 @@ def test_hand_picks_reach_the_exported_file(
     expect(page.get_by_role("heading", name="Export")).to_be_visible()
     page.get_by_role("button", name="Write export").click()
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download the file").click()
+        page.get_by_role("button", name="Download file").click()
     downloading.value.save_as(tmp_path / "by-hand.jsonl")
     answers = [json.loads(line)["answer"] for line in (tmp_path / "by-hand.jsonl").read_text().splitlines()]
     assert answers == ["chat 1", "chat 39", "math 0", "math 1"]
@@ -102,4 +102,4 @@ def test_a_filter_of_explore_becomes_the_rows_that_may_be_kept(
     expect(page.get_by_role("textbox", name="Search")).to_have_value("math 7")
     expect(page.get_by_text("Explore filters applied.")).to_be_visible()
     expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
-    expect(page.get_by_text("chat: 0 of 2 rows wanted; that is all there is to keep.")).to_be_visible()
+    expect(page.get_by_text("chat: no row passes the filters (2 rows requested).")).to_be_visible()

@@ -118,8 +118,8 @@ def test_the_overlap_of_the_tops_is_in_words_and_numbers(compare: Callable[..., 
         in text_of(page)
     )
     table = table_with(page, "Selected by both")
-    math = table[(table["Domain"] == "math") & (table["Share kept"] == 0.5)]
-    assert math[["Rows kept", "Selected by both"]].values.tolist() == [[4, 0]]
+    math = table[(table["Domain"] == "math") & (table["Share selected"] == 0.5)]
+    assert math[["Rows selected", "Selected by both"]].values.tolist() == [[4, 0]]
 
 
 def test_the_movers_are_listed_by_direction(compare: Callable[..., AppTest]) -> None:

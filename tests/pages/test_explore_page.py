@@ -195,7 +195,7 @@ def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> 
     page = healthy(explore(run="first", example="22"))
     assert HOSTILE in [block.value for block in page.code]
     assert f"Row 22, domain {HOSTILE}" in text_of(page)
-    assert "the response was cut off at the maximum length" in text_of(page)
+    assert "the response was truncated at the maximum length" in text_of(page)
 
 
 def test_text_from_data_never_reaches_markdown(explore: Callable[..., AppTest]) -> None:

@@ -179,7 +179,7 @@ def test_the_search_takes_and_refuses_the_patterns_that_its_help_says(
     texts = [("Say it", "once"), ("Tell", "first\nsecond")]
     page = opened("explore", [ScoredRow("chat", 10.0, 5.0, 10, *text) for text in texts])
     kind = page.selectbox(key="filter_kind")
-    assert "(RE2: no look-around or back-references), in any case; . matches line breaks too" in kind.proto.help
+    assert "(RE2: no look-around or back-references); case is ignored; . matches line breaks too" in kind.proto.help
     kind.set_value("regex").run()
     page.text_input(key="filter_query").set_value(pattern).run()
     assert not page.exception
