@@ -1,6 +1,6 @@
 """Loading a resolved model for scoring or training, refusing weights that are not all there.
 
-With `core.engine` and `core.training.train`, one of the few modules that import torch; only the worker needs them.
+With `core.engine` and `core.training`, one of the few modules that import torch; only the worker needs them.
 """
 
 from pathlib import Path

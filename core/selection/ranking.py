@@ -82,9 +82,9 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
         state.append(search.created_at)
     rows, rows_values = ranked_rows(selection, run.table, list(run.totals), near_set)
     others, others_values = left_out(selection, run.table)
-    with store.kept_table(rows, rows_values, state) as table:
+    with store.cached_table(rows, rows_values, state) as table:
         counts = f"SELECT pool, domain, count(*), sum(token_count)::BIGINT, count_if(picked) FROM {table} GROUP BY ALL"
-        with store.kept_table(counts, [], []) as counted, store.kept_table(others, others_values, state) as rest:
+        with store.cached_table(counts, [], []) as counted, store.cached_table(others, others_values, state) as rest:
             yield _counted(store.rows(f"FROM {counted}"), store.frame(f"FROM {rest}"), table, selection, run)
 
 

@@ -26,11 +26,17 @@ from .connection import fetch_all, to_user_error
 from .copying import copy_database
 from .files import database_path, log_path
 from .opening import OpenedStore, open_whole
-from .query_cache import QueryCache, kept_table
+from .query_cache import QueryCache
 from .result_cache import ResultCache
-from .text_matches import Matches, with_matches
+from .text_matches import with_matches
 
 _Result = TypeVar("_Result")
+
+_MAX_CACHED_ROWS = 24_000_000
+"""Rows of all cached tables together, some 50 bytes each."""
+_MAX_CACHED_TABLES = 96
+_MAX_CACHED_SEARCHES = 24
+"""Searches whose matches are cached, 16 bytes a match: more than are in use at a time."""
 
 
 class Database:
@@ -45,8 +51,8 @@ class Database:
         self._connection = opened.connection
         self._changes = opened.changes
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._matches = Matches()
-        self._kept = QueryCache()
+        self._matches = QueryCache("match", _MAX_CACHED_SEARCHES)
+        self._cached = QueryCache("cached", _MAX_CACHED_TABLES, _MAX_CACHED_ROWS)
         self._results = ResultCache()
 
     # Opening and closing
@@ -134,11 +140,11 @@ class Database:
         with self._cursor() as cursor:
             yield from cursor.sql(sql, params=list(parameters)).to_arrow_reader(size)
 
-    def kept_table(
+    def cached_table(
         self, sql: str, parameters: Sequence[object], state: Sequence[object]
     ) -> AbstractContextManager[str]:
         """A table in memory with the rows of a query, made once for all who ask; see `core.store.query_cache`."""
-        return kept_table(self, self._kept, sql, parameters, state)
+        return self._cached.table(self, sql, parameters, state)
 
     def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement that changes the scratch database only, beside the writer: it may take long, and no kept

@@ -1,80 +1,85 @@
-"""Tables that pages ask many questions of, made once in memory and kept until others take their place."""
+"""Query results cached as tables in memory: made once for all who ask, dropped when others take their place."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from .connection import SCRATCH
 
-if TYPE_CHECKING:
-    from .database import Database
 
-ROWS_KEPT = 24_000_000
-"""Rows of all kept tables together, some 50 bytes each: a table that is in use stays in any case."""
-TABLES_KEPT = 96
+class ScratchExecutor(Protocol):
+    """Runs a statement in the scratch database, and reads from it; `Database` is one."""
+
+    def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement that changes the scratch database."""
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
 
 
 @dataclass(slots=True)
-class _Kept:
-    table: str
-    rows: int = 0
+class _CachedTable:
+    name: str
+    rows: int | None = None
     uses: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-@dataclass(slots=True)
 class QueryCache:
-    """The kept tables by what they were made from, the last used at the end. Safe from any thread."""
+    """Cached tables by what they were made from, the most recently used last. Safe from any thread.
 
-    tables: OrderedDict[tuple[object, ...], _Kept] = field(default_factory=OrderedDict)
-    made: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@contextmanager
-def kept_table(
-    store: "Database", kept: QueryCache, sql: str, parameters: Sequence[object], state: Sequence[object]
-) -> Iterator[str]:
-    """Name of a table with the rows of a query, made on first use; it stays for as long as the block runs.
-
-    `state` says what the query reads: where it is another one, the table is made anew.
+    When they hold more than `max_rows` rows together, or are more than `max_tables`, those that were not used for
+    longest are dropped; one in use never is, nor the one used last.
     """
-    key = (sql, *(str(value) for value in parameters), None, *state)
-    entry = _taken(kept, key)
-    try:
-        with entry.lock:  # whoever asks for the same meanwhile waits for it, others do not
-            if not entry.rows:
-                store.build_scratch(f"CREATE OR REPLACE TABLE {entry.table} AS {sql}", parameters)
-                entry.rows = 1 + int(store.rows(f"SELECT count(*) FROM {entry.table}")[0][0])
-        yield entry.table
-    finally:
-        _give_back(store, kept, entry)
 
+    def __init__(self, name: str, max_tables: int, max_rows: int | None = None) -> None:
+        self.max_tables, self.max_rows = max_tables, max_rows
+        self._name = name
+        self._tables: OrderedDict[tuple[object, ...], _CachedTable] = OrderedDict()
+        self._made = 0
+        self._lock = threading.Lock()
 
-def _taken(kept: QueryCache, key: tuple[object, ...]) -> _Kept:
-    with kept.lock:
-        if key not in kept.tables:
-            kept.made += 1
-            kept.tables[key] = _Kept(f"{SCRATCH}.main.kept_{kept.made:d}")
-        kept.tables.move_to_end(key)
-        kept.tables[key].uses += 1
-        return kept.tables[key]
+    @contextmanager
+    def table(
+        self, scratch: ScratchExecutor, sql: str, parameters: Sequence[object], state: Sequence[object]
+    ) -> Iterator[str]:
+        """Name of a table with the rows of a query, made on first use; it stays for as long as the block runs.
 
+        `state` tells what the query reads: where it differs, the table is made again.
+        """
+        entry = self._take((sql, *(str(value) for value in parameters), None, *state))
+        try:
+            with entry.lock:  # whoever asks for the same meanwhile waits for it, others do not
+                if entry.rows is None:
+                    scratch.build_scratch(f"CREATE OR REPLACE TABLE {entry.name} AS {sql}", parameters)
+                    entry.rows = int(scratch.rows(f"SELECT count(*) FROM {entry.name}")[0][0])
+            yield entry.name
+        finally:
+            for dropped in self._give_back(entry):
+                scratch.build_scratch(f"DROP TABLE IF EXISTS {dropped.name}")
 
-def _give_back(store: "Database", kept: QueryCache, entry: _Kept) -> None:
-    """End one use, then drop what is too much: the longest unused first, never the one used last."""
-    dropped: list[_Kept] = []
-    with kept.lock:
-        entry.uses -= 1
-        rows = sum(each.rows for each in kept.tables.values())
-        for key, each in list(kept.tables.items())[:-1]:
-            if rows <= ROWS_KEPT and len(kept.tables) <= TABLES_KEPT:
-                break
-            if not each.uses:
-                rows -= each.rows
-                dropped.append(kept.tables.pop(key))
-    for each in dropped:
-        store.build_scratch(f"DROP TABLE IF EXISTS {each.table}")
+    def _take(self, key: tuple[object, ...]) -> _CachedTable:
+        with self._lock:
+            if key not in self._tables:
+                self._made += 1
+                self._tables[key] = _CachedTable(f"{SCRATCH}.main.{self._name}_{self._made:d}")
+            self._tables.move_to_end(key)
+            self._tables[key].uses += 1
+            return self._tables[key]
+
+    def _give_back(self, entry: _CachedTable) -> list[_CachedTable]:
+        """End one use, and give those tables that are now too many."""
+        dropped: list[_CachedTable] = []
+        with self._lock:
+            entry.uses -= 1
+            rows = sum(each.rows or 0 for each in self._tables.values())
+            for key, each in list(self._tables.items())[:-1]:
+                if (self.max_rows is None or rows <= self.max_rows) and len(self._tables) <= self.max_tables:
+                    break
+                if not each.uses:
+                    rows -= each.rows or 0
+                    dropped.append(self._tables.pop(key))
+        return dropped

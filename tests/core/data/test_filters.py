@@ -9,7 +9,7 @@ from core.data.errors import SelectionInvalid
 from core.data.filters import Range, Region, RowFilter
 from core.data.text_search import TextSearch
 from core.store import Store
-from core.store.text_matches import MATCHES_KEPT
+from core.store.database import _MAX_CACHED_SEARCHES
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 ROWS = [
@@ -102,8 +102,8 @@ def test_a_search_that_was_looked_up_sees_what_is_imported_later(store: Store) -
 
 
 def test_only_the_last_searches_are_kept(store: Store) -> None:
-    for number in range(MATCHES_KEPT + 3):
+    for number in range(_MAX_CACHED_SEARCHES + 3):
         store.searched(RowFilter(search=TextSearch(f"planet {number}")))
     kept = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'scratch'"
-    assert store.rows(kept) == [(MATCHES_KEPT,)]
+    assert store.rows(kept) == [(_MAX_CACHED_SEARCHES,)]
     assert passing(store, store.searched(RowFilter(search=TextSearch("red planet")))) == [1]

@@ -1,4 +1,4 @@
-"""Kept tables: made once, made anew when what they read has changed, and never dropped while they are read."""
+"""Cached tables are made once, made again when what they read has changed, and never dropped while they are read."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.store import Store, query_cache
+from core.store import Store, database
 
 
 @pytest.fixture
@@ -18,22 +18,25 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_a_table_is_made_once_for_the_same_state(store: Store) -> None:
     names = []
     for state in (1, 1, 2):
-        with store.kept_table("SELECT range AS number FROM range(?)", [3], [state]) as table:
+        with store.cached_table("SELECT range AS number FROM range(?)", [3], [state]) as table:
             assert store.rows(f"SELECT count(*) FROM {table}") == [(3,)]
             names.append(table)
     assert names[0] == names[1] != names[2]
 
 
-def test_a_table_in_use_outlives_the_limit_and_goes_after_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_cache, "ROWS_KEPT", 4)
-    with store.kept_table("FROM range(3)", [], []) as first:
-        with store.kept_table("FROM range(4)", [], []) as second:
+def test_a_table_in_use_outlives_the_limit_and_goes_after_it(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_MAX_CACHED_ROWS", 4)
+    store = request.getfixturevalue("store")
+    with store.cached_table("FROM range(3)", [], []) as first:
+        with store.cached_table("FROM range(4)", [], []) as second:
             assert store.rows(f"SELECT count(*) FROM {first}") == [(3,)]
-        assert store.rows(f"SELECT sum(range)::INTEGER FROM {first}") == [(3,)]  # not asked before, so not kept
-    with store.kept_table("FROM range(2)", [], []):
+        assert store.rows(f"SELECT sum(range)::INTEGER FROM {first}") == [(3,)]  # not asked before, so not cached
+    with store.cached_table("FROM range(2)", [], []):
         pass
-    there = {name for (name,) in store.rows("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'kept_%'")}
-    assert there == {"kept_3"}
+    there = {name for (name,) in store.rows("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'cached_%'")}
+    assert there == {"cached_3"}
     assert second not in there
 
 
@@ -41,7 +44,7 @@ def test_many_who_ask_at_once_get_one_table(store: Store) -> None:
     found: list[str] = []
 
     def ask() -> None:
-        with store.kept_table("SELECT count(*) AS pairs FROM range(3000) a, range(1000) b", [], []) as table:
+        with store.cached_table("SELECT count(*) AS pairs FROM range(3000) a, range(1000) b", [], []) as table:
             found.append(f"{table} {store.rows(f'FROM {table}')[0][0]}")
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
@@ -50,4 +53,4 @@ def test_many_who_ask_at_once_get_one_table(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 6
-    assert set(found) == {"scratch.main.kept_1 3000000"}
+    assert set(found) == {"scratch.main.cached_1 3000000"}

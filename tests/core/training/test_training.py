@@ -15,7 +15,8 @@ from core.encoding.encode import encode_examples
 from core.jobs.job import Job
 from core.scoring.planning import TrainRequest, create_train_job
 from core.store import Store
-from core.training.train import _ReferenceTrainer, _with_lora, train_reference
+from core.training.train import _with_lora, train_reference
+from core.training.trainer import ReferenceTrainer
 from tests.fake_gpu import fake_gpu, moved
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
@@ -26,7 +27,7 @@ REQUEST = {"batch_tokens": 4096, "seed": 0, "epochs": 1.0, "learning_rate": 1e-3
 def make_trainer(tmp_path: Path) -> Callable[[], Any]:
     encoded = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec())
     rows = [row for row in encoded if row.reason is None][:2]
-    return lambda: _ReferenceTrainer(Job(tmp_path), make_model("llama"), rows, ["all"] * len(rows), REQUEST, True)
+    return lambda: ReferenceTrainer(Job(tmp_path), make_model("llama"), rows, ["all"] * len(rows), REQUEST, True)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_the_trunk_is_trained_in_the_precision_that_the_trainer_was_given(
 def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path) -> None:
     rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
     model = _with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
-    _ReferenceTrainer(Job(tmp_path), model, rows[:2], ["all"] * 2, REQUEST, True).train()
+    ReferenceTrainer(Job(tmp_path), model, rows[:2], ["all"] * 2, REQUEST, True).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in trained} == {torch.float32}
     assert all(bool(parameter.any()) for parameter in trained), "what begins as zero has taken a step"
@@ -92,7 +93,7 @@ def test_when_a_gpus_memory_runs_out_a_sentence_says_what_to_lower(
     with Store.open(tmp_path / "workspace", "a test") as store:
         store.add_source("mixed", "m.jsonl", "jsonl", "a hash", {}, [DatasetRow(1, "all", MIXED_EXAMPLES[0], b"{}")])
         job = create_train_job(store, TrainRequest("mixed", str(tiny_base), "taught", device="cpu"))
-    monkeypatch.setattr("core.training.train.trunk_states", runs_out)
+    monkeypatch.setattr("core.training.trainer.trunk_states", runs_out)
     with pytest.raises(ModelUnusable, match=r"in batches of 4,096 tokens. Lower --batch-tokens"):
         train_reference(job)
     assert not (job.folder / "model").exists()

@@ -1,0 +1,51 @@
+"""Progress of a training job, its loss curve, and its end when it is cancelled."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ..jobs.job import Job, Progress
+from .checkpoints import CHECKPOINT_COMPLETE
+from .loss_curve import LossWindow
+
+log = logging.getLogger("worker")
+
+
+class TrainingReporter(TrainerCallback):  # type: ignore[misc]
+    """Progress, the loss curve, cancelling, and the mark of a whole checkpoint."""
+
+    def __init__(self, job: Job, window: LossWindow, steps: int) -> None:
+        self._job, self._window = job, window
+        self._every = max(1, steps // 60)
+        self._began = time.monotonic()
+        self._first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began, self._first_step = time.monotonic(), state.global_step
+        if state.global_step:
+            log.info("going on from step %s of %s", state.global_step, state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step, elapsed = state.global_step, time.monotonic() - self._began
+        if step % self._every == 0 or step == state.max_steps:
+            self._window.record(step)
+        ran = step - self._first_step
+        self._job.report(
+            Progress(
+                "training the reference",
+                step,
+                state.max_steps,
+                "steps",
+                self._window.total_tokens / elapsed if elapsed else None,
+                (state.max_steps - step) * elapsed / ran if ran else None,
+                elapsed,
+            )
+        )
+        if self._job.is_cancelled:
+            control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / CHECKPOINT_COMPLETE).touch()
