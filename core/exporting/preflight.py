@@ -1,4 +1,4 @@
-"""Preflight: which of the kept rows a trainer would refuse or change, and why, counted before anything is written."""
+"""Preflight: counts which selected rows a trainer would reject or change, and why, before anything is written."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,21 +21,21 @@ from .message_form import message_form, wants_short_ids
 from .trainers import Trainer, trainer_named
 
 FIRST_ROWS = 5
-"""How many rows are named for each reason."""
+"""Row numbers listed for each reason."""
 
 _TURNS = """CASE WHEN contains(conversation, '",{"')
     THEN array_to_string(list_transform(json_extract(conversation, '$.messages[*]'), lambda turn: concat_ws(
         ':', turn ->> '$[0]', array_to_string(json_keys(turn, '$[2]'), ',')
     )), ' ')
     ELSE array_to_string(json_extract_string(conversation, '$.messages[*][0]'), ' ') END"""
-"""Every turn as its role, and after a colon what it has besides a content: the same text for rows of one shape. Within
-a text of JSON a quotation mark has a backslash before it, so the characters looked for begin such fields only."""
+"""Every turn as its role, and after a colon its fields besides content: the same text for rows of the same shape. Inside
+a JSON string a quotation mark is escaped, so the searched characters can only be the start of such fields."""
 _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightFinding:
-    """One reason: how many of the kept rows it applies to, and the numbers of the first of them."""
+    """One reason: the number of selected rows it applies to, and the first row numbers."""
 
     reason: Reason
     rows: int
@@ -53,9 +53,8 @@ class PreflightFinding:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What becomes of the kept rows. A row is left out for one reason, the first that applies; of the rows that are
-    written, one may be changed for several. `rows` and `tokens` are all that are kept, `written_*` what the bundle
-    holds of them."""
+    """The result for the selected rows. A row is skipped for one reason, the first that applies; a written row may be
+    changed for several. `rows` and `tokens` are those of the selection, `written_*` those of the bundle."""
 
     trainer: str
     plan: BundlePlan
@@ -68,19 +67,19 @@ class Preflight:
 
     @property
     def left_out(self) -> tuple[PreflightFinding, ...]:
-        """Reasons for which rows are left out, with their counts."""
+        """Reasons for skipped rows, with counts."""
         return tuple(finding for finding in self.findings if finding.reason.refuses)
 
     @property
     def changed(self) -> tuple[PreflightFinding, ...]:
-        """Reasons for which written rows are trained on otherwise than they stand, with their counts."""
+        """Reasons for changes to written rows, with counts."""
         return tuple(finding for finding in self.findings if not finding.reason.refuses)
 
 
 def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
-    """Check every kept row against a trainer's rules, by its roles, its tools and its length; nothing is written.
+    """Check every selected row against a trainer's rules, by its roles, tools and length. Writes nothing.
 
-    Raises `ExportFailed` for a trainer that is not in the table.
+    Raises `ExportFailed` for an unknown trainer.
     """
     chosen = trainer_named(trainer)
     plan = bundle_plan(store, selection)
@@ -106,7 +105,7 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
 
 
 def judge(trainer: Trainer, shape: ConversationShape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
-    """Why a row is refused (None if it is not), and in which ways it is changed."""
+    """The reason why a row is skipped (None if it is not), and the reasons why it is changed."""
     found = tuple(trainer.objections(shape, plan))
     return next((name for name in found if TRAINER_REASONS[name].refuses), None), tuple(
         name for name in found if not TRAINER_REASONS[name].refuses
@@ -114,7 +113,7 @@ def judge(trainer: Trainer, shape: ConversationShape, plan: BundlePlan) -> tuple
 
 
 def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
-    """How the run read its rows, and what is among those that are kept."""
+    """The bundle plan from the run's encoding and the selected rows."""
     description = store.run(selection.run)["description"]
     base = (description.get("models") or {}).get("base") or {}
     sql, values = _selected_conversations(store, selection)
@@ -142,7 +141,7 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
 
 
 def _has_details(shape: ConversationShape, has_inline_thought: bool, form: TurnForm) -> bool:
-    """Whether a turn has more than a role and a content, as the template reads it."""
+    """Whether the template reads more of a turn than role and content."""
     found = {name for names in shape.fields for name in names}
     if form.thought_keys and (has_inline_thought or "thought" in found):
         return True
@@ -150,7 +149,7 @@ def _has_details(shape: ConversationShape, has_inline_thought: bool, form: TurnF
 
 
 def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:
-    """What the plan holds of the chat template, given the base's folder."""
+    """The plan's fields about the chat template. `base`: the base's folder."""
     if encoding.template != "chat":
         return {"form": TurnForm()}
     own, in_base = encoding.chat_template, chat_template_text(Path(base)) if base else None
@@ -164,7 +163,7 @@ def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:
 
 
 def _model_name(base: dict[str, Any]) -> str:
-    """The Hub's id where the base came from there, which means the same on every machine, else its folder."""
+    """The Hub id if the base came from there, which is valid on every machine, else its folder."""
     label, path = str(base.get("label", "")), str(base.get("path", ""))
     from_hub = f"models--{label.replace('/', '--')}" in Path(path).parts
     return label if from_hub or not path else path
@@ -185,7 +184,7 @@ def _selected_conversations(store: Store, selection: Selection) -> Query:
 def _shapes(
     store: Store, selection: Selection, replies: str
 ) -> Iterator[tuple[ConversationShape, int, int, list[int]]]:
-    """Every shape among the kept rows: with how many rows and scored tokens, and its first row numbers."""
+    """Every shape among the selected rows, with its rows, scored tokens and first row numbers."""
     sql, values = _selected_conversations(store, selection)
     batches = store.batches(
         f"""
@@ -202,7 +201,7 @@ def _shapes(
 
 
 def _shape(turns: str, tools: str, truncated: bool, replies: str) -> ConversationShape:
-    """The shape of a row whose turns the query wrote as text."""
+    """The shape of a row from the text that the query made of its turns."""
     roles, fields = zip(
         *((role, tuple(filter(None, names.split(",")))) for role, _, names in _parts(turns)), strict=True
     )

@@ -1,4 +1,4 @@
-"""The filter bar: the controls of the Explore page's filter, and a chip for every condition that is set."""
+"""The filter bar of the Explore page: its controls, and a chip for every condition."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ _LONGEST_CHIP = 60
 
 
 def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> None:
-    """Draw the controls with the filter in them; a change sets the filter before the page runs again."""
+    """Draw the controls showing the filter; a change sets the filter before the page reruns."""
 
     def changed() -> None:
         set_filter(_changed_filter(current_filter(), controls.read(score.name), score.name))
@@ -36,7 +36,7 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
 
 
 def _changed_filter(before: RowFilter, shown: RowFilter, score: str) -> RowFilter:
-    """The filter that the controls show, with what they have no room for (lassos, ranges on other scores)."""
+    """The filter from the controls; conditions without a control (lassos, ranges on other scores) are unchanged."""
     after = replace(shown, ranges=before.ranges, regions=before.regions)
     for column in (score, "token_count"):
         bounds = shown.range_on(column)
@@ -45,15 +45,15 @@ def _changed_filter(before: RowFilter, shown: RowFilter, score: str) -> RowFilte
 
 
 def show_chips(row_filter: RowFilter) -> None:
-    """A button for each condition that takes it away, and one for all of them."""
+    """A button that removes each condition, and one that removes all."""
     if show_chip_buttons(row_filter, "chip", set_filter) > 1:
         st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_filter, args=(EVERYTHING,))
 
 
 def show_no_rows(row_filter: RowFilter, removable: bool = False) -> None:
-    """What stands in the place of rows where there are none; `removable` adds a button that removes every filter."""
+    """Shown instead of rows if there are none. `removable` adds a button that removes all filters."""
     if not row_filter.conditions():
-        st.info("This run has no rows. Import rows into its dataset, and score it again.")
+        st.info("This run has no rows. Import rows into its dataset and score it again.")
         return
     st.info("No row passes these filters. Remove a filter above.")
     if removable:
@@ -61,7 +61,7 @@ def show_no_rows(row_filter: RowFilter, removable: bool = False) -> None:
 
 
 def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter], None]) -> int:
-    """A button for each condition; pressing it calls `put` with the filter that is left. Returns how many there are."""
+    """A button for each condition; pressing it calls `put` with the remaining filter. Returns the number of buttons."""
     chips = filter_chips(row_filter)
     for number, (label, without) in enumerate(chips):
         st.button(
@@ -72,7 +72,7 @@ def show_chip_buttons(row_filter: RowFilter, key: str, put: Callable[[RowFilter]
 
 
 def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
-    """Every condition in words, and the filter without it."""
+    """Every condition as text, with the filter that remains without it."""
     found = [
         (domain, replace(row_filter, domains=tuple(other for other in row_filter.domains if other != domain)))
         for domain in row_filter.domains
@@ -92,11 +92,11 @@ def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
         for area in row_filter.regions
     ]
     found += [
-        (f"Not {flag}", replace(row_filter, without_flags=tuple(f for f in row_filter.without_flags if f != flag)))
+        (f"Exclude {flag}", replace(row_filter, without_flags=tuple(f for f in row_filter.without_flags if f != flag)))
         for flag in row_filter.without_flags
     ]
     found += [
-        (f"Only {flag}", replace(row_filter, with_flags=tuple(f for f in row_filter.with_flags if f != flag)))
+        (f"Require {flag}", replace(row_filter, with_flags=tuple(f for f in row_filter.with_flags if f != flag)))
         for flag in row_filter.with_flags
     ]
     if search := row_filter.search:

@@ -97,7 +97,7 @@ def test_an_outcome_decides_the_state_whoever_holds_the_lock(job: Job, state: st
 
 
 def test_the_latest_progress_is_read_and_none_is_waiting(job: Job) -> None:
-    assert job.progress.sentence() == "waiting for the worker"
+    assert job.progress.sentence() == "Starting..."
     job.report(Progress("reading", 1, 10))
     job.report(Progress("scoring", 5, 10, "rows", 1234.5, 200.0, 3.0, ["slow"]))
     assert job.progress == Progress("scoring", 5, 10, "rows", 1234.5, 200.0, 3.0, ["slow"])
