@@ -1,4 +1,4 @@
-"""Where this program lies, and how one of its modules is started as a process of its own."""
+"""The program's location, and how to start one of its modules as a process."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ HOME = _PACKAGE.parent
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this package, named below it: `supervision.worker`.
+    """The command that runs a module of this package, given its name in the package: `supervision.worker`.
 
-    The package is called `core` in a checkout and `lobass` where it is installed; its folder tells which.
+    The package is named `core` in a checkout and `lobass` when installed; its folder shows which.
     """
     return [sys.executable, "-m", f"{_PACKAGE.name}.{module}", *arguments]
