@@ -37,12 +37,13 @@ from ..importing.hub import hub_name
 from ..importing.sources import takes_split
 from ..maintenance.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
 from ..maintenance.checking import CHECKS, check_workspace
+from ..maintenance.kept_shards import notices_of
 from ..models.devices import DEVICES, DTYPES
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
 from ..scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from ..selection import ORDERS, SCOPES, save_selection, saved_selection
 from ..store import Store, near_duplicate_set
-from ..supervision.supervisor import begin_scoring, begin_training, notices_of
+from ..supervision.supervisor import begin_scoring, begin_training
 from ..workspace import demo
 from ..workspace.import_batch import HubChoice, import_batch, named_columns
 from ..workspace.inspecting import write_encoded
