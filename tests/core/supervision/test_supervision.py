@@ -273,7 +273,7 @@ def test_an_interrupted_job_can_be_given_up_and_keeps_its_losses(store: Store, r
     abandon(store, job)
     assert job.is_settled
     assert losses(store) == ROWS
-    with pytest.raises(JobCancelled, match="Given up"):
+    with pytest.raises(JobCancelled, match="Discarded"):
         check_outcome(job)
 
 
