@@ -49,6 +49,7 @@ from ..workspace.inspecting import write_encoded
 from ..workspace.loss_table import write_losses
 from ..workspace.status import status_text
 from .recipe_options import RecipeOptions
+from .serving import PASSES_OPTIONS, serve
 from .terminal import console, done_by_owner, owned_store, print_result, readable_store, report_user_errors, wait_for
 
 app = typer.Typer(
@@ -90,9 +91,12 @@ def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
         summary = save_selection(store, demo.SELECTION, demo.RECIPE, replace_existing=True)
         sentence = (
             f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {demo.SELECTION}. "
-            "Look at them with: make app"
+            "Look at them with: python -m core serve"
         )
         print_result({**report, "selection": demo.SELECTION, "kept": summary.kept_rows}, as_json, sentence)
+
+
+app.command(context_settings=PASSES_OPTIONS)(serve)
 
 
 @app.command("import")
