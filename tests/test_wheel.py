@@ -134,11 +134,12 @@ def test_the_demo_finds_its_files(installed: Installed) -> None:
 
 
 FIRST_PAGE = """
-import sys
+import os, sys
+os.environ["STREAMLIT_SERVER_ADDRESS"] = "127.0.0.1"
 sys.path.insert(0, sys.argv[1])
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file(sys.argv[1] + "/pages/data_page.py", default_timeout=60).run()
-print([header.value for header in app.header], [*app.exception, *app.error])
+print([header.value for header in app.header], [at.value for at in (*app.exception, *app.error)])
 print({name.partition(".")[0] for name in sys.modules} & {"core", "lobass"}, sys.modules["core"].__version__)
 """
 
