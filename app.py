@@ -1,15 +1,15 @@
-"""LoBaSS Explorer's dashboard: page config and navigation, nothing else. Start it with `make app`."""
+"""The dashboard's page config and navigation. Start it with `make app`."""
 
 import streamlit as st
 
-from ui.shell.entrance import require_login, show_who_is_in
+from ui.shell.entrance import require_login, show_visitor
 from ui.shell.page_style import apply_page_style
 
 st.set_page_config(page_title="LoBaSS Explorer", layout="wide")
 apply_page_style()
 
 data = st.Page("pages/data_page.py", title="Data", url_path="data")
-# The bare address opens Data; a page that is itself the default could not be opened by its own path.
+# The root address redirects to Data: Streamlit's default page cannot be opened at its own path.
 start = st.Page(lambda: st.switch_page(data), url_path="start", default=True, visibility="hidden")
 page = st.navigation(
     [
@@ -23,5 +23,5 @@ page = st.navigation(
     ],
     position="top",
 )
-show_who_is_in(require_login())
+show_visitor(require_login())
 page.run()

@@ -21,9 +21,9 @@ from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
 from core.data.errors import NameTaken, UserError
 from core.data.settings import workspace_path
+from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 DATASET = "synthetic"
 RUNS = ("synthetic", "synthetic-second")

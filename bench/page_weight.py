@@ -104,7 +104,7 @@ def _open_row(page: Page) -> None:
 
 
 INTERACTIONS = (
-    Interaction("select", "Choose", "slider moved", _press_right),
+    Interaction("select", "New selection", "slider moved", _press_right),
     Interaction("explore", "Distribution", "density", _choose("Density")),
     Interaction("explore", "Distribution", "ECDF", _choose("ECDF")),
     Interaction("explore", "Distribution", "ridgeline", _choose("Ridgeline")),

@@ -17,7 +17,7 @@ from websockets.typing import Origin, Subprotocol
 from bench.people import Person, Seen
 
 VIEWS = {
-    "explore": ("view", ("Overview", "Distribution", "Trust", "Near duplicates")),
+    "explore": ("view", ("Overview", "Distribution", "Trust", "Near-duplicates")),
     "compare": ("comparison", ("Agreement", "Top rows", "Movers")),
 }
 """Tabs by page: the parameter of the address that names the open one, and their names."""

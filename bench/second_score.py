@@ -26,10 +26,10 @@ from safetensors.torch import save_file
 
 from bench.figures import keep_figures
 from bench.make_rows import DATASET, make_workspace
+from core.jobs.shards import SHARD_SCHEMA
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.store import Store
 from core.supervision.supervisor import save_run
-from core.system.spool import SHARD_SCHEMA
 from tests.tiny_models import save_model_folder
 
 

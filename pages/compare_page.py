@@ -1,4 +1,4 @@
-"""Compare: two runs over the same data, whether they rank its rows alike, and which rows part them."""
+"""Compare: how similarly two runs of one dataset rank its rows, and which rows differ most."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,13 @@ from core.store import Store
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.charts.comparison_charts import overlap_figure, score_plane_figure, score_points_figure
 from ui.compare.comparison_tables import (
-    say_overlap_at_the_papers_shares,
     show_both_scores,
     show_correlations,
     show_movers_table,
+    show_overlap_at_paper_shares,
 )
 from ui.kit.chart_frame import show_chart
-from ui.kit.filter_bar import FLAG_HELP
+from ui.kit.filter_controls import FLAG_HELP
 from ui.kit.tables import ALL_DOMAINS
 from ui.kit.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
 from ui.plain_text import escaped
@@ -43,7 +43,7 @@ VIEWS = ("Agreement", "Top rows", "Movers")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What every section draws: two runs, `count` rows that are compared, and the colours of the domains drawn."""
+    """The input of every tab: two runs, the number of compared rows, and the colours of the domains drawn."""
 
     store: Store
     first: ComparedRun
@@ -55,7 +55,7 @@ class View:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The runs' names, A's and B's."""
+        """The runs' names, A and B."""
         return self.first.name, self.second.name
 
 
@@ -70,23 +70,23 @@ def compare() -> None:
         return
     others = runs_beside(session.store, name)
     if not others:
-        say_that_it_is_alone(session, name)
+        show_no_other_run(session, name)
         return
     with middle:
         beside = other_run_picker(name, others)
     with right:
         score = score_picker()
     first, second = (compared_run(session.store.run(each)) for each in (name, beside))
-    say_what_is_compared(first, second)
+    show_compared_runs(first, second)
     pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
     counts = compared_counts(session.store, pair)
     count = show_readout(counts)
     if not count:
         all_filtered = not counts[["no_score", "only_first", "only_second"]].to_numpy().any()
         st.info(
-            "No row passes these filters. Remove one of them above."
+            "No row passes these filters. Remove a filter above."
             if all_filtered
-            else "No row that passes has this score in both runs. Choose another score, or other runs."
+            else "None of these rows has this score in both runs. Choose another score or other runs."
         )
         return
     every_colour = domain_colours(counts["domain"].tolist())
@@ -98,33 +98,33 @@ def compare() -> None:
     for tab, show in zip(
         st.tabs(VIEWS, key="comparison", on_change="rerun", bind="query-params", default=start), sections, strict=True
     ):
-        if tab.open:  # a closed section asks nothing of the store
+        if tab.open:  # a closed tab runs no query
             with tab:
                 show(view)
 
 
-def say_that_it_is_alone(session: Session, name: str) -> None:
-    """What to do where a dataset has one run only."""
+def show_no_other_run(session: Session, name: str) -> None:
+    """What to do if the dataset has only one run."""
     dataset = session.store.run(name)["dataset"]
     st.info(
         escaped(
-            f"{name} is the only run of the dataset {dataset}: there is nothing to compare it with. Score the dataset "
-            "with another reference or another base, or choose a run of a dataset that has two."
+            f"{name} is the only run of dataset {dataset}, so there is nothing to compare it with. Score the dataset "
+            "with another reference or base, or choose a run of a dataset with several runs."
         )
     )
     link_to_page("score", "Score a dataset")
 
 
 def other_run_picker(name: str, others: list[str]) -> str:
-    """The run to compare with, kept in the `with` query parameter and across pages."""
+    """The run to compare with; kept in the `with` query parameter and across pages."""
     asked = st.query_params.get("with")
-    if asked not in (None, name, *others):  # picking B's run as A too is no mistake: B becomes another
-        st.warning(escaped(f"'{asked}' is no run of the same dataset. Showing another; choose one below."))
+    if asked not in (None, name, *others):  # choosing B's run as A is allowed: B then changes to another run
+        st.warning(escaped(f"'{asked}' is not a run of the same dataset. Showing another run; choose one below."))
     return linked_selectbox("Compare with", others, "with", help="Another run of the same dataset.")
 
 
-def say_what_is_compared(first: ComparedRun, second: ComparedRun) -> None:
-    """Both runs in words, and what else than their models sets them apart."""
+def show_compared_runs(first: ComparedRun, second: ComparedRun) -> None:
+    """Both runs as text, and warnings about other differences than the models."""
     lines = [f"**{what_differs(first, second)}.**"]
     for letter, run in (("A", first), ("B", second)):
         floor = "not measured" if run.noise_floor is None else f"{run.noise_floor:.1e} nats per token"
@@ -136,52 +136,52 @@ def say_what_is_compared(first: ComparedRun, second: ComparedRun) -> None:
 
 
 def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFilter:
-    """The filter that every number of the page keeps to, in both runs."""
+    """The filter for all numbers on the page, applied to both runs."""
     domains = store.rows(
         f"SELECT domain FROM {first.table} UNION SELECT domain FROM {second.table} ORDER BY domain"
     )  # fmt: skip
     left, right = st.columns(2)
     chosen = left.multiselect(
         "Domains", [row[0] for row in domains], key="domain", placeholder="Any", bind="query-params",
-        persist_state="session", help="Compare the rows of these domains only; ranks are then among those rows.",
+        persist_state="session", help="Compare only rows of these domains. Ranks are then computed among these rows.",
     )  # fmt: skip
     without = right.multiselect(
-        "With none of these flags", list(FLAGS), key="without_flag", placeholder="Any", bind="query-params",
+        "Exclude flags", list(FLAGS), key="without_flag", placeholder="None", bind="query-params",
         persist_state="session",
-        help=f"Leave out a row that has one of these flags in either run.  \n{FLAG_HELP}",
+        help=f"Excludes rows with one of these flags in either run.  \n{FLAG_HELP}",
     )  # fmt: skip
     return RowFilter(domains=tuple(chosen), without_flags=tuple(without))
 
 
 def show_readout(counts: pd.DataFrame) -> int:
-    """How many rows are compared and why the others are not; returns the compared."""
+    """Number of compared rows, and the reasons for the others. Returns the number of compared rows."""
     totals = {name: int(counts[name].sum()) for name in counts.columns if name != "domain"}
     compared, within_noise = totals["compared"], totals.pop("within_noise")
     reasons = {
-        "filtered": "left out by the filters",
-        "no_score": "without this score in one run or both",
-        "only_first": "only in A, scored since the dataset grew",
-        "only_second": "only in B, scored since the dataset grew",
+        "filtered": "excluded by the filters",
+        "no_score": "without this score in one or both runs",
+        "only_first": "only in A (B was scored before they were added)",
+        "only_second": "only in B (A was scored before they were added)",
     }
     parts = [f"**{compared:,}** of {sum(totals.values()):,} rows compared"]
     parts += [f"{totals[name]:,} {words}" for name, words in reasons.items() if totals[name]]
     st.markdown("; ".join(parts))
     if totals["only_first"] or totals["only_second"]:
-        st.caption("To compare all rows, score the dataset again under the name of the run that lacks some.")
+        st.caption("To compare all rows, score the dataset again under the name of the older run.")
         link_to_page("score", "Score the dataset again")
     caution = noise_caution(compared, within_noise)
     if caution:
         st.warning(escaped(caution))
     elif within_noise:
-        st.caption(f"Rows with the same losses in both runs, to within the noise of computing them: {within_noise:,}.")
+        st.caption(f"Rows whose losses are equal in both runs within the noise floor: {within_noise:,}.")
     return compared
 
 
 def show_agreement(view: View) -> None:
-    """One score against the other, and their rank correlation."""
+    """The score in A against the score in B, and the rank correlation."""
     chart, numbers = st.columns([3, 2], gap="medium")
     with chart:
-        note = "On the diagonal a row has the same score in both runs; above it, B's is higher."
+        note = "On the diagonal, a row has the same score in both runs; above it, the score in B is higher."
         show_chart(*score_chart(view), "scores", f"{view.score.name}-of-two-runs", note=note)
     with numbers:
         st.markdown("#### Rank correlation (Spearman)")
@@ -189,7 +189,7 @@ def show_agreement(view: View) -> None:
 
 
 def score_chart(view: View) -> tuple[go.Figure, pd.DataFrame]:
-    """Points while there are few rows, a density above that; and the numbers of it."""
+    """The chart (points for few rows, a density for many) and its data."""
     if view.count <= POINTS_LIMIT:
         points = score_points(view.store, view.pair, POINTS_LIMIT)
         bounds = score_bounds(view.store, view.pair)
@@ -205,7 +205,7 @@ def score_chart(view: View) -> tuple[go.Figure, pd.DataFrame]:
 
 
 def show_top(view: View) -> None:
-    """How many of the top rows the two runs share, as more and more is kept."""
+    """Overlap of the top rows of both runs, by the share of rows selected."""
     overlap = top_overlap(view.store, view.pair)
     numbers = overlap.assign(domain=overlap["domain"].mask(overlap["overall"], ALL_DOMAINS)).drop(columns="overall")
     labels = {"share": "share_kept", "top": "rows_kept", "both": "kept_by_both", "overlap": "share_kept_by_both",
@@ -213,44 +213,44 @@ def show_top(view: View) -> None:
     show_chart(overlap_figure(overlap, view.colours), numbers.rename(columns=labels), "overlap", "top-rows-of-two-runs")
     domains = overlap["domain"].nunique() - 1
     if domains > len(view.colours):
-        st.caption(f"The {len(view.colours)} largest of {domains:,} domains are drawn; the numbers hold all.")
-    say_overlap_at_the_papers_shares(overlap)
+        st.caption(f"The chart shows the {len(view.colours)} largest of {domains:,} domains; its data include all.")
+    show_overlap_at_paper_shares(overlap)
     st.caption(
-        "If you keep this share of the rows with the highest score, how many of them would the other run keep as well? "
-        "Two unrelated orders share as much as is kept (by chance). Ranks are among the compared rows."
+        "If you select this share of the rows by highest score, what part of them would the other run select too? For "
+        "two unrelated rankings, the overlap equals the share selected (by chance). Ranks are among the compared rows."
     )
 
 
 def show_movers(view: View) -> None:
-    """The rows whose rank in their domain changes most, and the one that is open."""
+    """The rows whose rank in their domain differs most between the runs, and the open row."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         limit = st.selectbox(
-            "Rows each way", MOVERS, key="movers", width=160, help="How many rows to list that rise, and that fall."
+            "Rows per table", MOVERS, key="movers", width=160, help="Number of rows listed in each of the two tables."
         )
         st.number_input(
             "Open row", min_value=1, value=None, step=1, key="row", bind="query-params", width=160,
-            help="Number of a row to read in full, with its losses in both runs.",
+            help="Row number. Shows the full row with its losses in both runs.",
         )  # fmt: skip
     movers = rank_movers(view.store, view.pair, int(limit))
     for title, chosen in (
-        ("Higher in B", movers[movers["moved"] > 0]),
-        ("Higher in A", movers[movers["moved"] < 0].iloc[::-1]),
+        ("Ranked higher in B", movers[movers["moved"] > 0]),
+        ("Ranked higher in A", movers[movers["moved"] < 0].iloc[::-1]),
     ):
         st.markdown(f"#### {title}")
         if chosen.empty:
-            st.caption("No row.")
+            st.caption("No rows.")
         else:
             show_movers_table(chosen, "row")
     st.caption(
-        "Moved: percentile points of the domain's rows that the row rises from A to B; rank 1 is the highest score of "
-        "the domain. In a small domain one place is many points. Select a row to read it."
+        "Moved: change in percentile rank within the domain from A to B, in points. Rank 1 is the highest score of the "
+        "domain. In a small domain, one rank is many points. Select a row to open it."
     )
     opened = st.session_state.get("row")
     if opened is not None:
         st.markdown(f"#### Row {opened:,} in both runs")
         found = [example(view.store, run.table, int(opened)) for run in (view.first, view.second)]
         show_both_scores(*found)
-        st.caption(escaped(f"The row as A ({view.first.name}) has it"))
+        st.caption(escaped(f"The row in A ({view.first.name})"))
         example_card(found[0])
 
 

@@ -1,4 +1,4 @@
-"""Data: bring files in, see what every record became, and put domains in order."""
+"""Data: import files, see which records were imported or skipped, and rename domains."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from core.workspace.status import dataset_overview
 from ui.data.dataset_view import show_dataset
 from ui.data.demo_view import offer_demo, show_demo_result
 from ui.data.import_report import keep_import_report, show_last_import
-from ui.data.source_form import FileGroup, files_alike, show_preview, source_form
+from ui.data.source_form import FileGroup, group_files, show_preview, source_form
 from ui.kit.guide import show_guide
 from ui.kit.job_view import show_active_jobs, show_last_failure
 from ui.kit.widgets import show_error
@@ -36,20 +36,20 @@ def main(session: Session) -> None:
     show_last_failure(session)
     show_active_jobs(session)
     if may_run():
-        _show_ways_to_begin(session, datasets)
+        _show_start(session, datasets)
     elif not datasets:
-        st.info("There is no data yet. Somebody who may run has to import some.")
+        st.info("No data yet. A user with the role 'run' has to import some.")
     if datasets:
         st.subheader("Datasets")
         for dataset in datasets:
             show_dataset(session, dataset, expanded=len(datasets) == 1)
 
 
-def _show_ways_to_begin(session: Session, datasets: list[dict[str, Any]]) -> None:
+def _show_start(session: Session, datasets: list[dict[str, Any]]) -> None:
     if not datasets:
         offer_demo(session)
     show_demo_result(session, [dataset["name"] for dataset in datasets])
-    st.subheader("Import a file")
+    st.subheader("Import files")
     show_last_import()
     _import_section(session, datasets)
 
@@ -60,7 +60,7 @@ def _import_section(session: Session, datasets: list[dict[str, Any]]) -> None:
     except UserError as error:
         show_error(error)
         return
-    groups, unreadable = files_alike(chosen)
+    groups, unreadable = group_files(chosen)
     for problem in (*refused, *unreadable):
         show_error(problem)
     if not groups:
@@ -77,10 +77,10 @@ def _import_form(
     first = groups[0][0].files[0]
     name, action = st.columns([3, 1], vertical_alignment="bottom")
     stem = first.name.split("/")[0].split(".")[0]
-    dataset = name.text_input("Into the dataset", stem, key=f"dataset_{_round()}_{first.path}").strip()
+    dataset = name.text_input("Add to dataset", stem, key=f"dataset_{_round()}_{first.path}").strip()
     pressed = action.button("Import", type="primary", width="stretch", disabled=not dataset)
     rows = next((item["rows"] for item in datasets if item["name"] == dataset), None)
-    st.caption("This makes a new dataset." if rows is None else f"This adds to a dataset of {rows:,} rows.")
+    st.caption("Creates a new dataset." if rows is None else f"Adds to the existing dataset of {rows:,} rows.")
     if pressed:
         _import(session, dataset, [(file, options) for group, options in groups for file in group.files])
 
@@ -89,15 +89,15 @@ def _import_form(
 
 
 def _round() -> int:
-    """Counts imports: part of the form's keys, so that it is empty again after each."""
+    """Number of imports so far. It is part of the widget keys, so that the form is empty after each import."""
     return int(remembered("import_round", 0))
 
 
 def _chosen_files(session: Session) -> tuple[list[DataFile], list[UserError]]:
-    """The files to import, and why some that were chosen cannot be."""
+    """The files to import, and an error for each chosen file that cannot be imported."""
     where = st.segmented_control(
-        "Where the file is", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place",
-        help="Large files are read best where they lie on the server; the Hub is asked only if you name a dataset.",
+        "Source", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place",
+        help="For large files, use a path on the server. The Hub is contacted only when you fetch a dataset.",
     )  # fmt: skip
     if where == _PATH:
         place, part = st.columns([4, 1])
@@ -105,12 +105,12 @@ def _chosen_files(session: Session) -> tuple[list[DataFile], list[UserError]]:
             "Path",
             placeholder="/data/sft.jsonl",
             key=f"path_{_round()}",
-            help="The file is read where it is, so it may be larger than an upload: a data file, a zip archive, or a "
-            "folder of save_to_disk. It lies in the workspace, or in a folder that whoever runs this dashboard allows "
+            help="A data file, a zip archive, or a folder written by save_to_disk. It is read in place, so the upload "
+            "limit does not apply. The path must be in the workspace or in an allowed folder "
             "(LOBASS_ALLOWED_FOLDERS).",
         ).strip()
         split = part.text_input(
-            "Split of it", placeholder="train", key=f"path_split_{_round()}", help="Of a dataset with splits: which."
+            "Split", placeholder="train", key=f"path_split_{_round()}", help="Which split, if the dataset has several."
         ).strip()
         if not path:
             return [], []
@@ -118,11 +118,11 @@ def _chosen_files(session: Session) -> tuple[list[DataFile], list[UserError]]:
     if where == _HUB:
         return _hub_files(), []
     uploads = st.file_uploader(
-        "JSON, JSONL, CSV, Parquet or Arrow; .gz, .zst and .zip too. Several files become one dataset.",
+        "JSON, JSONL, CSV, Parquet or Arrow, also as .gz, .zst or .zip. Several files go into one dataset.",
         accept_multiple_files=True,
         max_upload_size=settings.integer("max_upload_megabytes"),
         key=f"uploads_{_round()}",
-        help="Every record becomes a row, or is left out with a reason that is counted and shown.",
+        help="Every record becomes a row or is skipped with a reason. Reasons are counted and shown.",
     )
     files: list[DataFile] = []
     refused: list[UserError] = []
@@ -135,7 +135,7 @@ def _chosen_files(session: Session) -> tuple[list[DataFile], list[UserError]]:
 
 
 def _files_at(session: Session, path: Path, name: str, split: str | None = None) -> list[DataFile]:
-    """The data files at a path, every one of which is theirs to name."""
+    """The data files at a path, each checked to be in an allowed folder."""
     files = files_at(path, unpacking_folder(session.workspace), split, name)
     return [replace(file, path=allowed_path(str(file.path), session.workspace)) for file in files]
 
@@ -145,10 +145,10 @@ def _hub_files() -> list[DataFile]:
     hub_id = fields[0].text_input("Dataset id", placeholder="owner/name", key=f"hub_id_{_round()}").strip()
     split = fields[1].text_input(
         "Split", placeholder="train", key=f"hub_split_{_round()}",
-        help="Its whole name. Left empty: the one for training, and never one for validation or tests.",
+        help="Full name of the split. If empty: the training split; never a validation or test split.",
     ).strip()  # fmt: skip
     config = fields[2].text_input(
-        "Config", key=f"hub_config_{_round()}", help="Of a dataset that has several: the one to fetch."
+        "Config", key=f"hub_config_{_round()}", help="Which config to fetch, if the dataset has several."
     ).strip()  # fmt: skip
     revision = (
         fields[3]
@@ -158,8 +158,8 @@ def _hub_files() -> list[DataFile]:
     wanted = (hub_id, split, config, revision)
     if fields[4].button("Fetch", disabled=not hub_id, width="stretch"):
         if hub_name(hub_id) is None:
-            raise SourceUnreadable(f"{hub_id!r} is no id of a dataset on the Hub. Write it as owner/name.")
-        with st.spinner("Fetching"):
+            raise SourceUnreadable(f"{hub_id!r} is not a Hub dataset id. Write it as owner/name.")
+        with st.spinner("Fetching..."):
             remember("hub_files", (wanted, hub_files(hub_id, revision or None, split or None, config or None)))
     fetched, files = remembered("hub_files", (None, []))
     if wanted != fetched:
@@ -173,10 +173,10 @@ def _hub_files() -> list[DataFile]:
 
 
 def _import(session: Session, dataset: str, files: list[tuple[DataFile, SourceOptions]]) -> None:
-    """Import the files, each by itself: one that cannot be used keeps no other from being imported."""
+    """Import each file on its own, so that one unusable file does not stop the others."""
     reports: list[ImportReport] = []
     problems: list[UserError] = []
-    with st.spinner("Importing"):
+    with st.spinner("Importing..."):
         for file, options in files:
             try:
                 reports.append(import_file(session.store, dataset, file, options))

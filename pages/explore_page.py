@@ -1,4 +1,4 @@
-"""Explore: how learnability is distributed in each domain of a run, what goes with it, and the rows themselves."""
+"""Explore: score distributions of a run by domain, linked charts, and the rows."""
 
 from collections.abc import Callable
 
@@ -51,7 +51,7 @@ def explore() -> None:
     view = LinkedView(session.store, table, row_filter, score, {name: colours[name] for name in drawn})
     show_views(session, run, view)
     if len(domains) > len(drawn):
-        st.caption(f"The {len(drawn)} largest of {len(domains):,} domains are drawn; counts and tables hold all.")
+        st.caption(f"Charts show the {len(drawn)} largest of {len(domains):,} domains; counts and tables include all.")
     st.markdown("#### Rows")
     if not rows:
         show_no_rows(row_filter, removable=True)
@@ -63,7 +63,7 @@ def explore() -> None:
 
 
 def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> int:
-    """How many rows and tokens pass, in all and by domain, and a chip for each filter; returns the rows."""
+    """Rows and tokens that pass the filters, in total and by domain, and a chip for each filter. Returns the rows."""
     rows, tokens = int(counts["rows"].sum()), int(counts["tokens"].sum())
     all_rows, all_tokens = int(counts["all_rows"].sum()), int(counts["all_tokens"].sum())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -76,7 +76,7 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
             key="use_filter",
             type="tertiary",
             icon=":material/arrow_forward:",
-            help="Opens Select with these filters as the rows that may be kept.",
+            help="Opens Select with these filters.",
             on_click=put_filter_into_form,
             args=(row_filter, score.name),
         ):
@@ -84,7 +84,7 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
     if row_filter.conditions():
         st.caption(_by_domain(counts))
     else:
-        st.caption("Drag over a chart to pick rows out: everything on this page follows.")
+        st.caption("Drag on any chart to filter the page.")
     return rows
 
 
@@ -97,13 +97,13 @@ def _by_domain(counts: pd.DataFrame) -> str:
 
 
 def show_views(session: Session, run: str, view: LinkedView) -> None:
-    """The charts, in tabs; a closed one asks nothing of the store."""
+    """The charts in tabs; a closed tab runs no query."""
     views: dict[str, Callable[[], None]] = {
         "Overview": lambda: show_overview(view),
         "Distribution": lambda: show_distribution(view),
         "Length": lambda: show_linked_length(view),
         "Trust": lambda: show_trust(session.store, run, view.row_filter),
-        "Near duplicates": lambda: show_near_duplicates(session, run),
+        "Near-duplicates": lambda: show_near_duplicates(session, run),
     }
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
@@ -113,7 +113,7 @@ def show_views(session: Session, run: str, view: LinkedView) -> None:
 
 
 def show_overview(view: LinkedView) -> None:
-    """The two charts that answer most questions, linked."""
+    """The score histogram and the loss plane, linked."""
     left, right = st.columns(2, gap="medium")
     with left:
         show_linked_histogram(view)

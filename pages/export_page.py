@@ -1,11 +1,11 @@
-"""Export: a saved selection into one file or a trainer's bundle, with its manifest, and its controls beside it."""
+"""Export: writes a saved selection as one file or a trainer's bundle, with a manifest and control sets."""
 
 from pathlib import Path
 
 import streamlit as st
 
 from core.data.errors import UserError
-from core.exporting import FORMATS, ExportReport, export_rows, export_selection, exports_folder
+from core.exporting import EXPORT_FORMATS, ExportReport, export_rows, export_selection, exports_folder
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
 from core.system.paths import file_stem
 from ui.export.bundle_form import bundle_form
@@ -27,7 +27,7 @@ def export() -> None:
     show_guide(session, "export")
     names = saved_selection_names(session.store)
     if not names:
-        st.info("There is no saved selection yet. Choose what to keep, and save it under a name.")
+        st.info("No saved selection yet. Make a selection and save it under a name.")
         link_to_page("select", "Make a selection")
         return
     name = str(
@@ -36,26 +36,26 @@ def export() -> None:
             names,
             key="export_selection",
             persist_state="session",
-            help="Which rows are written. Selections are made and saved on the Select page.",
+            help="The rows to export. Selections are saved on the Select page.",
         )
     )
     selection = saved_selection(session.store, name)
     summary = select_summary(session.store, selection)
     show_selection(selection, summary)
     if not summary.kept_rows:
-        st.info("This selection keeps no row, so there is nothing to export. Raise its amount or loosen its filters.")
+        st.info("This selection is empty, so there is nothing to export. Increase its amount or relax its filters.")
         link_to_page("select", "Change the selection")
         return
     st.session_state.setdefault("export_form", "file")
     form = st.segmented_control(
-        "Write",
+        "Export as",
         list(FORMS),
         format_func=FORMS.__getitem__,
         key="export_form",
         required=True,
         persist_state="session",
-        help="One file holds the original records as they were imported. A bundle holds them as one trainer reads "
-        "them, with its config and the command to run.",
+        help="One file: the original records, as imported. A bundle: the records in a trainer's format, with a config "
+        "and the command to run.",
     )
     stem = file_stem(name, "selection")
     if form == "bundle":
@@ -67,7 +67,7 @@ def export() -> None:
 
 
 def show_selection(selection: Selection, summary: Summary) -> None:
-    """What will be written, in a sentence, and what could not be met."""
+    """The size of the selection, and warnings about amounts that could not be met."""
     st.text(
         f"{summary.kept_rows:,} of {summary.rows:,} rows, {summary.kept_tokens:,} of {summary.tokens:,} tokens, "
         f"from run {selection.run}, in their original order."
@@ -77,42 +77,42 @@ def show_selection(selection: Selection, summary: Summary) -> None:
 
 
 def export_form(session: Session, name: str, selection: Selection, stem: str) -> tuple[str, Path]:
-    """Format and choices, a preview, the button, and what was written; returns the format and the file's path."""
+    """The file form: format, options, preview, button and report. Returns the format and the file's path."""
     left, right = st.columns([2, 3])
     chosen = left.selectbox(
         "Format",
-        list(FORMATS),
-        format_func=lambda key: FORMATS[key].label,
+        list(EXPORT_FORMATS),
+        format_func=lambda key: EXPORT_FORMATS[key].label,
         key="export_format",
-        help="JSON Lines is what most trainers read. Every format holds the same records.",
+        help="Most trainers read JSON Lines. All formats hold the same records.",
     )
-    file_format = FORMATS[str(chosen)]
+    file_format = EXPORT_FORMATS[str(chosen)]
     compress = file_format.compressible and left.checkbox(
-        "Compress (.gz)", key="export_gzip", help="A smaller file. Not every trainer reads it."
+        "Compress (.gz)", key="export_gzip", help="Smaller file. Some trainers cannot read it."
     )
     with_scores = left.checkbox(
-        "Add the scores",
+        "Add scores",
         key="export_scores",
-        help="Losses, scores, rank, domain and flags of each row: a lobass_* column for each in CSV and Parquet; one "
-        "object under the name lobass in JSON and JSONL.",
+        help="Adds losses, scores, rank, domain and flags of each row: as lobass_* columns in CSV and Parquet, as one "
+        "object named lobass in JSON and JSONL.",
     )
     guard = file_format.name == "csv" and left.checkbox(
-        "Guard against spreadsheet formulas",
+        "Escape spreadsheet formulas",
         key="export_guard",
-        help="Puts an apostrophe before text that begins with = + - @, a tab or a line break. Changes the data; "
-        "the manifest says so. Only for files that a person opens in a spreadsheet.",
+        help="Adds an apostrophe before text that starts with = + - @, a tab or a line break. This changes the data, "
+        "and the manifest records it. Use it only for files that are opened in a spreadsheet.",
     )
     with right:
-        st.caption(f"The first {PREVIEW_ROWS} records" + (", with their scores" if with_scores else ""))
+        st.caption(f"First {PREVIEW_ROWS} records" + (", with scores" if with_scores else ""))
         rows = export_rows(session.store, selection, with_scores, limit=PREVIEW_ROWS)
         show_records(row.with_scores() for row in rows)
     suffix = f"{file_format.name}.gz" if compress else file_format.name
     destination = exports_folder(session.workspace) / f"{stem}.{suffix}"
-    replaces = ", in place of the export that is there" if destination.exists() else ""
-    st.caption(f"Will be written, with its manifest beside it{replaces}, to:")
+    replaces = " (overwrites the existing file)" if destination.exists() else ""
+    st.caption(f"Output file{replaces}. The manifest is written next to it.")
     st.code(str(destination), language=None)
     if st.button("Write export", type="primary", key="write_export", disabled=not may_run()):
-        with st.spinner("Writing ..."):
+        with st.spinner("Writing..."):
             written = export_selection(
                 session.store, selection, destination, file_format.name, with_scores, guard, name
             )

@@ -1,4 +1,4 @@
-"""Score: name a base and a reference (or train one), see what it will cost, and watch the losses being computed."""
+"""Score: choose a base and a reference (or train one), estimate the time, and follow the jobs."""
 
 import re
 from typing import Any
@@ -24,9 +24,9 @@ from ui.score.estimate_view import begin_estimate, show_estimate
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, open_session, remember, remembered
 
-_EXISTING, _TRAIN = "An existing model", "Train one here"
+_EXISTING, _TRAIN = "Use an existing model", "Train one here"
 _TEMPLATE_HELP = (
-    "auto says which it took when you check what it will cost. To use a chat template from a file, type its path."
+    "auto chooses a template; 'Estimate time' shows which one. To use a chat template from a file, type its path."
 )
 
 
@@ -36,12 +36,12 @@ def main(session: Session) -> None:
     show_guide(session, "score")
     datasets = dataset_overview(session.store)
     if not datasets:
-        st.info("There is no data yet. Import a dataset first.")
+        st.info("No data yet. Import a dataset first.")
         link_to_page("data", "Import a dataset")
         return
     st.caption(
-        "The loss of every response is computed under a base model and under a reference fine-tuned on this data. The "
-        "share of the base's loss that fine-tuning removed is a row's learnability."
+        "Scoring computes the loss of every response under a base model and under a reference model fine-tuned on this "
+        "data. Learnability is the share of the base loss that fine-tuning removed."
     )
     show_last_failure(session)
     show_active_jobs(session)
@@ -52,16 +52,16 @@ def main(session: Session) -> None:
 
 
 def _show_forms(session: Session, datasets: list[str]) -> None:
-    """What to score, with what, and the buttons that start it."""
+    """The forms for training and scoring."""
     common = _shared_choices(session, datasets)
     references = trained_references(session.workspace)
     how = st.segmented_control(
-        "Reference",
+        "Reference model",
         [_EXISTING, _TRAIN],
         default=_EXISTING if references else _TRAIN,
         required=True,
-        help="The reference is the base after fine-tuning on this data. What fine-tuning removed of a row's loss is "
-        "what the base can learn from it.",
+        help="The base model after fine-tuning on this data. The loss that fine-tuning removed from a row is what the "
+        "base can learn from it. No reference? Train one here.",
     )
     if how == _TRAIN:
         _train_section(session, common)
@@ -70,10 +70,10 @@ def _show_forms(session: Session, datasets: list[str]) -> None:
 
 
 def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
-    """What training and scoring have in common: the fields that both requests begin with."""
+    """The fields that training and scoring share."""
     left, right = st.columns(2)
     dataset = left.selectbox(
-        "Dataset", names, _place(names, remembered("dataset")), help="What was imported on the Data page."
+        "Dataset", names, _place(names, remembered("dataset")), help="A dataset imported on the Data page."
     )
     known = _known_bases(session)
     base = right.selectbox(
@@ -81,11 +81,11 @@ def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
         known,
         _place(known, remembered("base")),
         accept_new_options=True,
-        help="A Hugging Face id (owner/name) or a folder on this server. Type to enter another.",
+        help="A Hugging Face id (owner/name) or a folder on this server. Type to enter a new one.",
     )
     remember("dataset", dataset)
     remember("base", base)
-    with st.expander("How text becomes tokens"):
+    with st.expander("Chat template and length"):
         left, right = st.columns(2)
         template = left.selectbox(
             "Template",
@@ -98,14 +98,15 @@ def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
             "Scored replies",
             list(REPLIES),
             format_func=lambda name: f"{name}: {REPLIES[name]}",
-            help="Replies that the data marks as not to be trained on are never scored.",
+            help="Which assistant replies are scored. Replies marked in the data as not to be trained on are never "
+            "scored.",
         )
         max_length = right.number_input(
             "Maximum length (tokens)",
             min_value=2,
             value=integer("max_length"),
             step=256,
-            help="The rest of a longer row is cut off and flagged truncated. Never more than the model's window.",
+            help="Longer rows are truncated to this length and flagged. Limited by the model's context window.",
         )
     return {
         "dataset": dataset,
@@ -121,7 +122,7 @@ def _place(options: list[str], wanted: str | None) -> int:
 
 
 def _known_bases(session: Session) -> list[str]:
-    """The base chosen last, then those of jobs and runs, newest first, then the demo's."""
+    """Suggested base models: the last one chosen, those of jobs and runs (newest first), and the demo's."""
     of_jobs = [job.request["base"]["label"] for job in reversed(all_jobs(session.workspace)) if "base" in job.request]
     of_runs = [run["base"] for run in run_overview(session.store)]
     return list(dict.fromkeys(base for base in [remembered("base"), *of_jobs, *of_runs, DEMO_BASE] if base))
@@ -134,29 +135,29 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
     with st.form("train", enter_to_submit=False):
         first, second, third = st.columns(3)
         name = first.text_input(
-            "Name of the reference", _reference_name(common["dataset"]), help="It can be chosen by this name then."
+            "Reference name", _reference_name(common["dataset"]), help="Choose the trained model by this name."
         ).strip()
         method = second.selectbox(
-            "Method", list(LEARNING_RATES), help="lora trains a small adapter; full trains all weights (small models)."
+            "Method", list(LEARNING_RATES), help="lora: train a small adapter. full: train all weights (small models)."
         )
         epochs = third.number_input(
-            "Epochs (passes over the data)", min_value=0.1, value=1.0, step=0.5,
-            help="More passes fit the data closer, and remember single rows sooner.",
+            "Epochs", min_value=0.1, value=1.0, step=0.5,
+            help="Passes over the data. More epochs fit the data better but also memorise single rows.",
         )  # fmt: skip
         rate = first.text_input(
             "Learning rate", "", placeholder=", ".join(f"{key}: {value:g}" for key, value in LEARNING_RATES.items()),
-            help="How far one step moves the weights; left empty, the method's usual value.",
+            help="If empty: the default of the method.",
         )  # fmt: skip
-        seed = second.number_input("Seed", min_value=0, value=0, help="Decides first weights and data order.")
+        seed = second.number_input("Seed", min_value=0, value=0, help="Sets the initial weights and the data order.")
         batch_tokens = third.number_input(
-            "Tokens of one batch", min_value=64, value=4096, step=512,
-            help="Tokens that one step learns from; fewer need less memory.",
+            "Batch size (tokens)", min_value=64, value=4096, step=512,
+            help="Tokens per optimisation step. Smaller batches need less memory.",
         )  # fmt: skip
         left, right = st.columns([2, 1], vertical_alignment="center")
         score_after = left.checkbox(
-            "Score the dataset with it when it is trained", value=True, help="Saves you from coming back in between."
+            "Score the dataset after training", value=True, help="Scoring starts automatically when training is done."
         )
-        if not right.form_submit_button("Train the reference", type="primary", width="stretch"):
+        if not right.form_submit_button("Train reference", type="primary", width="stretch"):
             return
     then = ({"kind": "score", **common, "reference": name},) if score_after else ()
     try:
@@ -172,18 +173,18 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
         )
         check_allowed_model(request.base, session.workspace)
         check_allowed_template(request.template, session.workspace)
-        with st.spinner("Reading the base model"):
+        with st.spinner("Reading the base model..."):
             job = begin_training(session.store, request)
     except UserError as error:
         show_error(error)
         return
     if job:
         st.rerun()
-    st.info("This reference was trained just so already; nothing was trained again.")
+    st.info("A reference with this name and these settings already exists. Nothing was trained.")
 
 
 def _reference_name(dataset: str) -> str:
-    """A name to begin with: a dataset may be called anything, a reference is a folder."""
+    """A default name from the dataset's name, with the characters a folder may have."""
     return re.sub(r"[^\w.-]+", "-", dataset)[:45].strip("-.") + "-reference"
 
 
@@ -205,24 +206,24 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
         known,
         index=0 if known else None,
         accept_new_options=True,
-        placeholder="A reference trained here, a folder, an adapter folder or a Hugging Face id",
-        help="Type to enter another than those trained here.",
+        placeholder="A reference trained here, a model or adapter folder, or a Hugging Face id",
+        help="Choose one trained here, or type a folder or a Hugging Face id.",
     )
     remember("reference", reference)
     run = right.text_input(
-        "Name of the run", placeholder="dataset and reference, if left empty",
-        help="Under this name the scores are found on the other pages.",
+        "Run name", placeholder="If empty: dataset and reference",
+        help="The scores are listed under this name on the other pages.",
     ).strip()  # fmt: skip
-    with st.expander("Where to compute"):
+    with st.expander("Device and precision"):
         left, right = st.columns(2)
-        device = left.selectbox("Device", DEVICES, help="auto: the GPU where there is one.")
+        device = left.selectbox("Device", DEVICES, help="auto: the GPU if there is one, else the CPU.")
         dtype = right.selectbox("Precision", DTYPES, help="auto: bfloat16 on a GPU, float32 on a CPU.")
     if not reference:
         st.text("Choose a reference, or train one here.")
         return
     request = ScoreRequest(**common, reference=reference.strip(), run=run or None, device=device, dtype=dtype)
     check, start, _ = st.columns([1, 1, 2])
-    is_check = check.button("Check what it will cost", width="stretch")
+    is_check = check.button("Estimate time", width="stretch")
     is_start = start.button("Start scoring", type="primary", width="stretch")
     try:
         if is_check or is_start:
@@ -230,7 +231,7 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
             check_allowed_model(request.reference, session.workspace, is_base=False)
             check_allowed_template(request.template, session.workspace)
         if is_check:
-            with st.spinner("Reading the models"):
+            with st.spinner("Reading the models..."):
                 begin_estimate(session, request)
         if is_start:
             _start(session, request)
@@ -241,13 +242,13 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
 
 
 def _start(session: Session, request: ScoreRequest) -> None:
-    with st.spinner("Reading the models"):
+    with st.spinner("Reading the models..."):
         plan, job = begin_scoring(session.store, request)
     forget("estimate")
     if job:
         st.rerun()
     show_notices(plan.description)
-    st.success("Every loss was cached already: the run is ready, and no model was run.")
+    st.success("All losses were cached. The run is ready; no model had to run.")
 
 
 def _show_runs(session: Session) -> None:

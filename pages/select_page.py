@@ -30,8 +30,8 @@ from ui.shell.access import may_run
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session
 
-TABS = ("Choose", "Saved selections")
-# What is kept stays in sight while the controls beside it scroll.
+TABS = ("New selection", "Saved selections")
+# The totals stay visible while the controls next to them scroll.
 _BESIDE = (
     "<style>.stColumn:has(> * > * > .st-key-kept) { position: sticky; top: 4.5rem; align-self: flex-start; } "
     ".st-key-kept { max-height: calc(100vh - 5.5rem); overflow-y: auto; }</style>"
@@ -44,7 +44,7 @@ def select() -> None:
     session = open_session()
     show_guide(session, "select")
     choose, saved = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
-    if choose.open:  # a closed tab asks nothing of the store
+    if choose.open:  # a closed tab runs no query
         with choose:
             show_choice(session)
     if saved.open:
@@ -55,7 +55,7 @@ def select() -> None:
 
 
 def show_choice(session: Session) -> None:
-    """Run, recipe, what it keeps, and what that looks like."""
+    """The run, the recipe form, and the resulting selection."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container():
             name = run_picker(session)
@@ -71,7 +71,7 @@ def show_choice(session: Session) -> None:
 
 @st.fragment
 def show_recipe(session: Session, name: str) -> None:
-    """The recipe for a run, and what comes of it; a fragment, so that a slider that moves draws only this anew."""
+    """The recipe form and its result. A fragment, so that moving a slider reruns only this part."""
     require_login()
     try:
         run = scored_run(session.store, name)
@@ -95,41 +95,41 @@ def show_recipe(session: Session, name: str) -> None:
 
 
 def fill_readouts(readouts: dict[str, Readout], summary: Summary) -> None:
-    """What each amount comes to, beside its control."""
+    """Write the selected rows and tokens next to each amount control."""
     all_rows = (POOL, summary.kept_rows, summary.rows, summary.kept_tokens, summary.tokens)
     parts = summary.domains[["domain", "kept_rows", "rows", "kept_tokens", "tokens"]].itertuples(index=False)
     for name, kept_rows, rows, kept_tokens, tokens in (all_rows, *parts):
         if name in readouts:
-            said = f"{kept_rows:,} of {rows:,} rows, {kept_tokens:,} of {tokens:,} tokens"
-            readouts[name].place.text(readouts[name].before + said)
+            counts = f"{kept_rows:,} of {rows:,} rows, {kept_tokens:,} of {tokens:,} tokens"
+            readouts[name].place.text(readouts[name].before + counts)
 
 
 def show_totals(summary: Summary) -> None:
-    """Rows and tokens kept and dropped, and what could not be met."""
-    st.markdown("#### What is kept")
+    """Rows and tokens selected and not selected, and warnings about amounts that could not be met."""
+    st.markdown("#### Result")
     figures = {
-        "Rows kept": (summary.kept_rows, summary.rows),
-        "Rows dropped": (summary.dropped_rows, summary.rows),
-        "Scored tokens kept": (summary.kept_tokens, summary.tokens),
-        "Scored tokens dropped": (summary.dropped_tokens, summary.tokens),
+        "Rows selected": (summary.kept_rows, summary.rows),
+        "Rows not selected": (summary.dropped_rows, summary.rows),
+        "Scored tokens selected": (summary.kept_tokens, summary.tokens),
+        "Scored tokens not selected": (summary.dropped_tokens, summary.tokens),
     }
     for start in (0, 2):
         for column, label in zip(st.columns(2), list(figures)[start : start + 2], strict=True):
             count, whole = figures[label]
             column.metric(label, f"{count:,}")
-            column.caption(f"{count / whole:.1%} of {whole:,}" if whole else "of none")
+            column.caption(f"{count / whole:.1%} of {whole:,}" if whole else "of 0")
     if summary.picked_rows:
-        st.caption(f"Kept by hand: {summary.picked_rows:,} of these rows.")
+        st.caption(f"Selected by hand: {summary.picked_rows:,} of these rows.")
     for notice in summary.notices:
         st.warning(escaped(notice))
 
 
 def show_views(session: Session, run: ScoredRun, selection: Selection, summary: Summary) -> None:
-    """What the recipe does, from several sides; a closed one asks nothing of the store."""
+    """Details of the selection in tabs; a closed tab runs no query."""
     views: dict[str, Callable[[], None]] = {
         "By domain": lambda: show_domains(selection, summary),
-        "Score and cut": lambda: show_distribution(session.store, run, selection, summary),
-        "Just inside and outside": lambda: show_cut(session, run, selection),
+        "Score distribution": lambda: show_distribution(session.store, run, selection, summary),
+        "Rows at the cut-off": lambda: show_cut(session, run, selection),
         "Hand picks": lambda: show_hand_picks(session, run, selection.score),
     }
     tabs = st.tabs(list(views), key="shown", on_change="rerun", bind="query-params")
@@ -140,20 +140,20 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
 
 
 def load_form(store: Store) -> None:
-    """Put a saved recipe back into the controls. Drawn first, as it sets the run too."""
+    """Load a saved recipe into the controls. Drawn first, because it also sets the run."""
     names = saved_selection_names(store)
     if not names:
         return
     with st.container():
-        name = chosen_name("Saved selection", names, "saved_selection", "A saved recipe, to start from.")
+        name = chosen_name("Saved selection", names, "saved_selection", "A saved selection to load into the form.")
     st.button(
         "Load", key="load_selection", on_click=load, args=(store, name),
-        help="Sets every control below, and the hand picks, to this recipe.",
+        help="Sets all controls below and the hand picks to this selection.",
     )  # fmt: skip
 
 
 def load(store: Store, name: str) -> None:
-    """Callback of the buttons: the controls are set before they are drawn."""
+    """Callback of the load buttons: sets the controls before they are drawn."""
     try:
         put_into_form(store, saved_selection(store, name))
     except UserError as error:
@@ -165,11 +165,11 @@ def save_form(store: Store, selection: Selection, summary: Summary) -> None:
     """Save the recipe under a name."""
     with st.form("save_selection", border=False):
         name = st.text_input(
-            "Name of this selection", key="selection_name", placeholder="To export it by",
-            help="The recipe is saved under this name: on the same losses it keeps the same rows.",
+            "Name", key="selection_name", placeholder="Needed for export",
+            help="Saves the recipe, not the rows. The same recipe on the same losses always selects the same rows.",
         )  # fmt: skip
         replace = st.checkbox(
-            "Replace the one of that name", key="replace_selection", help="Else a name that is taken is refused."
+            "Overwrite if the name exists", key="replace_selection", help="If off, an existing name gives an error."
         )
         pressed = st.form_submit_button("Save selection", type="primary", disabled=not may_run())
     if pressed:
@@ -178,7 +178,7 @@ def save_form(store: Store, selection: Selection, summary: Summary) -> None:
         except UserError as error:
             show_error(error)
             return
-        # Saved names stand above, drawn before this one was there.
+        # The list of saved names above was drawn before this save.
         st.session_state["just_saved"] = name.strip()
         st.rerun()
     if saved := st.session_state.pop("just_saved", None):

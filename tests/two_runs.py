@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

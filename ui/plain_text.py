@@ -1,11 +1,11 @@
-"""Text from data or errors, made safe for the elements that read markdown."""
+"""Escapes text from data or errors for elements that render markdown."""
 
 _MARKDOWN = "\\`*_{}[]()<>#+-.!|~$:&"
 
 
 def escaped(text: str) -> str:
-    """Text that markdown shows as it is: no image, formula, colour or heading comes of it.
+    """Text that markdown shows verbatim: no image, formula, colour or heading.
 
-    A bare web address still becomes a link, which fetches nothing until somebody follows it.
+    A bare URL still becomes a link, which fetches nothing until it is clicked.
     """
     return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)

@@ -1,4 +1,4 @@
-"""Serves the dashboard: python -m ui.serve [--open] [streamlit's options], what `make app` runs."""
+"""Serves the dashboard: python -m ui.serve [--open] [Streamlit options]. `make app` runs this."""
 
 import os
 import sys
@@ -17,10 +17,10 @@ APP = Path(__file__).resolve().parent.parent / "app.py"
 
 
 def main() -> None:
-    """`streamlit run app.py`, told beforehand that app.py names the pages.
+    """Run `streamlit run app.py` with the pages directory turned off.
 
-    Streamlit learns this only when app.py has run once; until then it takes `pages/` for the older kind of app, and
-    the first visitor of a link such as /explore would be told that there is no such page.
+    Streamlit learns only from the first run of app.py that the app uses st.navigation. Before that, it treats `pages/`
+    as an old-style multipage app, and the first visitor of a link such as /explore gets "page not found".
     """
     PagesManager.uses_pages_directory = False
     try:
@@ -38,11 +38,11 @@ def main() -> None:
 
 
 def _check_closed(arguments: list[str]) -> None:
-    """Exit with 1 and a sentence if the server that these arguments make would be open to people not let in."""
-    # What cannot be parsed is left for Streamlit to complain about, and then nothing starts either.
+    """Exit with 1 and a message if the server would be reachable by people without access."""
+    # Streamlit reports arguments that cannot be parsed; then nothing starts either.
     options = cli.main_run.make_context("streamlit run", list(arguments), resilient_parsing=True).params
     flags = {name: value for name, value in options.items() if name not in ("target", "args")}
-    config._main_script_path = str(APP)  # as `streamlit run` does, so that the config beside app.py counts
+    config._main_script_path = str(APP)  # as `streamlit run` does, so that the config next to app.py is used
     bootstrap.load_config_options(flags)
     try:
         check_closed()

@@ -17,6 +17,7 @@ from ..encoding.templates import REPLIES
 from ..exploring.unscored import unscored_sentences
 from ..exporting import (
     CONTROLS,
+    EXPORT_FORMATS,
     TRAINERS,
     BundleReport,
     ExportReport,
@@ -28,7 +29,6 @@ from ..exporting import (
     format_for,
     selection_from_manifest,
 )
-from ..exporting import FORMATS as EXPORT_FORMATS
 from ..exporting.mask_comparison import READ_BY, compare_with_trainer
 from ..exporting.mask_report import mask_fields, mask_text
 from ..importing import DomainRule, SourceOptions

@@ -1,12 +1,11 @@
-"""Errors that a person can act on: each says what went wrong, what was found, and what to do.
+"""Errors that the user can act on: each says what went wrong, what was found, and what to do.
 
-The command line prints the sentence and exits with 1; a page shows it in place. Anything that is not a
-`UserError` is a defect of ours.
+The command line prints the message and exits with 1; a page shows it in place. Any other exception is a bug.
 """
 
 
 class UserError(Exception):
-    """Base of every error whose message is written for the person who uses the tool."""
+    """Base class of all errors whose message is meant for the user."""
 
 
 class WorkspaceLocked(UserError):
@@ -14,7 +13,7 @@ class WorkspaceLocked(UserError):
 
 
 class RequestRefused(UserError):
-    """The process that owns the store could not do what another one asked it for."""
+    """The process that owns the store could not answer another process's request."""
 
 
 class StoreUnusable(UserError):
@@ -22,19 +21,19 @@ class StoreUnusable(UserError):
 
 
 class WriteFailed(UserError):
-    """The disk took no more: nothing of the change is in the store, and what was there can still be read."""
+    """Writing failed, for example because the disk is full. The store is unchanged and still readable."""
 
 
 class SourceUnreadable(UserError):
-    """A data file cannot be read at all (a row that cannot be read is a `Rejected`, not an error)."""
+    """A whole data file cannot be read. (A single unreadable record is a `Rejected`, not an error.)"""
 
 
 class NoUsableRows(UserError):
-    """A source was read and held no row that can be scored."""
+    """A source was read but has no row that can be scored."""
 
 
 class NameTaken(UserError):
-    """A run, reference or selection of that name exists and is something else."""
+    """A different run, reference or selection of that name exists."""
 
 
 class NotFound(UserError):
@@ -42,51 +41,51 @@ class NotFound(UserError):
 
 
 class ModelUnusable(UserError):
-    """A model cannot be resolved, is unsafe to load, or its weights are not all there."""
+    """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
 class TokenizerMismatch(UserError):
-    """Base and reference read text as different tokens, so their losses are not comparable."""
+    """Base and reference tokenise text differently, so their losses are not comparable."""
 
 
 class TemplateFailed(UserError):
-    """A chat template refused a conversation, ran too long, or cannot tell prompt from response."""
+    """A chat template rejected a conversation, timed out, or does not separate prompt from response."""
 
 
 class TemplateTooSlow(TemplateFailed):
-    """A chat template ran too long for one conversation."""
+    """A chat template timed out on one conversation."""
 
 
 class EncodingOutdated(UserError):
-    """A job or a run was begun by a version of the program that scores other tokens, or gives them other losses."""
+    """A job or run was begun by a program version that scores different tokens or computes different losses."""
 
 
 class SettingInvalid(UserError):
-    """The environment gives a setting a value that it cannot have."""
+    """An environment variable gives a setting an invalid value."""
 
 
 class PathRefused(UserError):
-    """A path that cannot be one, or that lies outside the folders where the dashboard's users may read and write."""
+    """A path that is invalid, or outside the folders that dashboard users may access."""
 
 
 class SelectionInvalid(UserError):
-    """A recipe asks for something that the scores or the data do not have."""
+    """A recipe or filter is invalid for the scores or the data."""
 
 
 class TokensUnavailable(UserError):
-    """The losses of an example's tokens cannot be computed."""
+    """The token losses of an example cannot be computed."""
 
 
 class NothingScored(TokensUnavailable):
-    """No token of an example is scored, so there are no losses to show."""
+    """No token of an example is scored, so there are no token losses."""
 
 
 class NotPermitted(UserError):
-    """Who asks may not do this: may only look, or is not let in."""
+    """The user has no permission for this."""
 
 
 class ServerOpen(UserError):
-    """The server would be reachable by people who were not let in."""
+    """The server would be reachable by people without access."""
 
 
 class JobFailed(UserError):
@@ -94,8 +93,8 @@ class JobFailed(UserError):
 
 
 class JobCancelled(UserError):
-    """A job was cancelled: losses that it had computed are kept, a training or a search is not."""
+    """A job was cancelled. Computed losses are kept; an unfinished training or search is not."""
 
 
 class ExportFailed(UserError):
-    """An export could not be written; nothing of it was left behind."""
+    """An export could not be written. No partial files are left."""

@@ -1,7 +1,7 @@
 """The scores: one table of name, formula, direction, SQL and numpy.
 
-To add a score, add one `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
-its column when their workspace is opened; no loss is computed for it.
+To add a score, add a `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
+its column when their workspace is next opened, without computing losses again.
 SQL sees one row of a scored table: token_count [tokens] and, for each role of `loss_roles` that a score needs,
 <role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. numpy sees arrays of the same names.
 """
@@ -22,11 +22,11 @@ Columns = Mapping[str, NDArray[np.float64]]
 class Score:
     """One score of an example.
 
-    `sql` yields NULL where the score is undefined, `compute` yields NaN there; they agree elsewhere (a test
-    holds them to it). `higher_means` says in plain words what a high value tells.
+    Where the score is undefined, `sql` gives NULL and `compute` gives NaN; elsewhere they are equal (tested).
+    `higher_means` is the meaning of a high value, for people.
 
     `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them.
-    `is_ratio`: rows taken together have one too, that of their sums. `never_negative`: it can be drawn on a log axis.
+    `is_ratio`: also defined for a group of rows, from their sums. `never_negative`: can be drawn on a log axis.
     """
 
     name: str
@@ -54,7 +54,7 @@ SCORES = {
             "Learnability",
             "(base loss − reference loss) / base loss",
             "share of the base loss",
-            "this base learns more from it: fine-tuning removed a larger share of its loss",
+            "fine-tuning removed a larger share of the base loss, so this base learns more from the row",
             "(base_nll_sum - reference_nll_sum) / nullif(base_nll_sum, 0)",
             _learnability,
         ),
@@ -63,7 +63,7 @@ SCORES = {
             "Loss difference",
             "base loss − reference loss",
             "nats per token",
-            "fine-tuning removed more loss from each token; favours rows that were hard to begin with",
+            "fine-tuning removed more loss per token; favours rows with a high base loss",
             "base_loss - reference_loss",
             lambda columns: columns["base_loss"] - columns["reference_loss"],
         ),
@@ -72,7 +72,7 @@ SCORES = {
             "Implicit reward",
             "base NLL sum − reference NLL sum",
             "nats per response",
-            "fine-tuning removed more loss from the whole response; a sum, so long rows have more to add up",
+            "fine-tuning removed more loss from the whole response; a sum, so it favours long rows",
             "base_nll_sum - reference_nll_sum",
             lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
             is_ratio=False,
@@ -82,7 +82,7 @@ SCORES = {
             "Base loss",
             "base NLL sum / tokens",
             "nats per token",
-            "the base model finds the response more surprising",
+            "the base model predicts the response less well",
             "base_loss",
             lambda columns: columns["base_loss"],
             roles=("base",),
@@ -93,7 +93,7 @@ SCORES = {
             "Reference loss",
             "reference NLL sum / tokens",
             "nats per token",
-            "the response stays surprising after fine-tuning",
+            "the reference model predicts the response less well, even after fine-tuning",
             "reference_loss",
             lambda columns: columns["reference_loss"],
             roles=("reference",),
@@ -104,7 +104,7 @@ SCORES = {
             "Base perplexity",
             "exp(base loss)",
             "perplexity",
-            "the base model finds the response more surprising",
+            "the base model predicts the response less well",
             "exp(base_loss)",
             lambda columns: np.exp(columns["base_loss"]),
             roles=("base",),
@@ -118,21 +118,21 @@ form, for `loss_difference` and `implicit_reward`; the rest are the losses thems
 DEFAULT_SCORE = "learnability"
 
 FLAGS = {
-    "truncated": "the response was cut off at the maximum length, so only its beginning was scored",
-    "cut_by_template": "the chat template leaves out part of the reply (earlier thoughts, say), so that was not scored",
-    "low_base_loss": "the base loss is so small that a ratio to it means little",
-    "unresolved": "the two losses differ by less than the measured noise of computing them",
-    "non_finite": "a model gave a loss that is not a finite number, so there is no score",
+    "truncated": "the response was truncated at the maximum length, so only its start was scored",
+    "cut_by_template": "the chat template drops part of the reply, such as earlier reasoning, so it was not scored",
+    "low_base_loss": "the base loss is so small that learnability is unreliable",
+    "unresolved": "the two losses differ by less than the measured numerical noise",
+    "non_finite": "a model returned a loss that is not finite, so there is no score",
     "zero_base_loss": "the base loss is zero, so learnability is undefined",
-    "no_scored_token": "no token of the response was left to score",
-    "not_scored": "a loss has not been computed yet, or could not be",
-    "trained_on": "the reference was trained on this very row, so part of its gain may be memory",
-    "duplicate": "an earlier row of the dataset holds the same conversation",
+    "no_scored_token": "no token of the response is left to score",
+    "not_scored": "a loss has not been computed yet or could not be computed",
+    "trained_on": "the reference was trained on this row, so part of its gain may be memorisation",
+    "duplicate": "an earlier row of the dataset has the same conversation",
 }
-"""Everything a row can be marked with, in plain words."""
+"""All flags of a row and their meanings."""
 
 QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
-"""The flags that say how well a row's losses were measured; the others concern what the score means."""
+"""The flags about how well a row's losses were measured; the others are about what the score means."""
 
 
 def needed_roles() -> list[str]:
@@ -142,7 +142,7 @@ def needed_roles() -> list[str]:
 
 
 def score_named(name: str) -> Score:
-    """The score of that name. Raises `SelectionInvalid` naming the scores there are."""
+    """The score of that name. Raises `SelectionInvalid`, which lists the valid names."""
     if name not in SCORES:
         raise SelectionInvalid(f"Unknown score {name!r}. Must be one of: {', '.join(SCORES)}.")
     return SCORES[name]

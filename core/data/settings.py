@@ -1,4 +1,4 @@
-"""Every number and path that a person may change, in one table; the environment overrides the default."""
+"""All settings in one table; environment variables override the defaults."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .errors import SettingInvalid
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: `LOBASS_<NAME>` in the environment overrides `default`; the type is the default's."""
+    """One setting: the environment variable `LOBASS_<NAME>` overrides `default` and has the same type."""
 
     name: str
     default: int | float | str
@@ -22,29 +22,33 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("workspace", "workspace", "Folder of the store, jobs, trained references and exports."),
-    Setting("max_line_bytes", 16 * 2**20, "A longer JSONL line, JSON record or CSV record is rejected [bytes]."),
-    Setting("max_unpacked_bytes", 32 * 2**30, "A compressed file that unpacks to more is refused [bytes]."),
-    Setting("max_json_depth", 64, "A record nested deeper is rejected [levels]."),
-    Setting("max_upload_megabytes", 200, "Largest upload through the page; larger files come by server path [MB]."),
-    Setting("max_length", 2048, "Tokens kept of an example; the rest of a longer response is cut off [tokens]."),
-    Setting("cpu_batch_tokens", 2048, "Tokens of one scoring batch on a CPU [tokens]."),
-    Setting("cuda_batch_tokens", 32768, "Tokens of one scoring batch on a GPU; halved when memory runs out [tokens]."),
-    Setting("scoring_processes", 0, "Processes that divide a scoring job; 0 means one a GPU, and one on a CPU."),
-    Setting("encoding_processes", -1, "Processes tokenising ahead of each that scores; -1 means 1 on a GPU, else 0."),
-    Setting("executor", "local", "What runs jobs: local means processes of this machine."),
-    Setting("shard_seconds", 2.0, "A worker writes what it has finished at least this often [seconds]."),
-    Setting("low_base_loss", 0.05, "Below this base loss a row is flagged low_base_loss [nats per token]."),
-    Setting("template_seconds", 2.0, "A chat template that takes longer for one conversation fails [seconds]."),
-    Setting("template_megabytes", 512, "Memory that a chat template may take for one conversation [MB]."),
-    Setting("tokenizer_seconds", 60.0, "A tokenizer that takes longer for a batch fails [s, 1 more per 20,000 char.]."),
-    Setting("allowed_folders", ".", "Folders that the dashboard's users may name files in, besides the workspace."),
-    Setting("demo_epochs", 3.0, "Passes over the data when the demo's reference is trained."),
-    Setting("token_worker_idle_seconds", 300.0, "The worker of the token view ends after so long unasked [seconds]."),
-    Setting("store_memory", "4GB", "Memory the store may use before it spills to disk."),
-    Setting("store_threads", 0, "Threads the store may use; 0 means as many as there are cores."),
-    Setting("allow_open", 0, "1 serves a dashboard that other machines reach and that asks nobody to log in."),
-    Setting("download_megabytes", 50, "Largest export offered as a browser download; larger ones stay on disk [MB]."),
+    Setting("workspace", "workspace", "Folder for the store, jobs, trained references and exports."),
+    Setting("max_line_bytes", 16 * 2**20, "Longest JSONL line, JSON or CSV record; longer ones are skipped [bytes]."),
+    Setting(
+        "max_unpacked_bytes",
+        32 * 2**30,
+        "Largest unpacked size of a compressed file; larger ones fail [bytes].",
+    ),
+    Setting("max_json_depth", 64, "Deepest nesting of a record; deeper ones are skipped [levels]."),
+    Setting("max_upload_megabytes", 200, "Largest upload on the Data page; import larger files by server path [MB]."),
+    Setting("max_length", 2048, "Default maximum length; longer examples are truncated [tokens]."),
+    Setting("cpu_batch_tokens", 2048, "Batch size for scoring on a CPU [tokens]."),
+    Setting("cuda_batch_tokens", 32768, "Batch size for scoring on a GPU; halved when memory runs out [tokens]."),
+    Setting("scoring_processes", 0, "Processes per scoring job; 0 means one per GPU, or one on a CPU."),
+    Setting("encoding_processes", -1, "Tokenising processes per scoring process; -1 means 1 on a GPU, else 0."),
+    Setting("executor", "local", "What runs jobs; local: processes of this machine."),
+    Setting("shard_seconds", 2.0, "Longest time before a worker writes finished losses to disk [seconds]."),
+    Setting("low_base_loss", 0.05, "Rows with a smaller base loss are flagged low_base_loss [nats per token]."),
+    Setting("template_seconds", 2.0, "Timeout of a chat template for one conversation [seconds]."),
+    Setting("template_megabytes", 512, "Memory limit of a chat template for one conversation [MB]."),
+    Setting("tokenizer_seconds", 60.0, "Timeout of a tokenizer for a batch, plus 1 s per 20,000 characters [seconds]."),
+    Setting("allowed_folders", ".", "Folders from which dashboard users may open files, besides the workspace."),
+    Setting("demo_epochs", 3.0, "Epochs for training the demo's reference."),
+    Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
+    Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
+    Setting("store_threads", 0, "Threads of the store; 0 means one per core."),
+    Setting("allow_open", 0, "1 allows serving the dashboard to other machines without a login."),
+    Setting("download_megabytes", 50, "Largest export that can be downloaded in the browser [MB]."),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -59,13 +63,13 @@ def _value(name: str) -> int | float | str:
     except ValueError:
         kind = "whole number" if isinstance(setting.default, int) else "number"
         raise SettingInvalid(
-            f"{setting.variable} is {raw[:80]!r}, which is no {kind}. Set it to one, such as {setting.default}, or "
-            "take it out of the environment."
+            f"{setting.variable} is {raw[:80]!r}, which is not a {kind}. Set it to a {kind} such as {setting.default}, "
+            "or unset it."
         ) from None
 
 
 def check_settings() -> None:
-    """Raise `SettingInvalid` for the first setting that the environment gives a value it cannot have."""
+    """Raise `SettingInvalid` for the first setting with an invalid environment variable."""
     for setting in SETTINGS:
         _value(setting.name)
 

@@ -6,16 +6,16 @@ from typing import Any
 from .errors import SelectionInvalid
 
 SEARCH_KINDS = {
-    "words": "every word, in any order and any case",
-    "phrase": "these very characters in a row, in any case",
-    "regex": "a regular expression (RE2: no look-around or back-references), in any case; . matches line breaks too",
+    "words": "contains every word, in any order; case is ignored",
+    "phrase": "contains exactly this text; case is ignored",
+    "regex": "regular expression (RE2: no look-around or back-references); case is ignored; . matches line breaks too",
 }
 SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
 
 
 @dataclass(frozen=True, slots=True)
 class TextSearch:
-    """What to look for, how (`SEARCH_KINDS`) and where (`SEARCH_PLACES`). An empty query passes every example."""
+    """A query, its kind (`SEARCH_KINDS`) and where to search (`SEARCH_PLACES`). An empty query matches everything."""
 
     query: str = ""
     kind: str = "phrase"
@@ -26,7 +26,7 @@ class TextSearch:
             if given not in known:
                 raise SelectionInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
         if not isinstance(self.query, str):
-            raise SelectionInvalid(f"The search {self.query!r} is not text. Give the words to look for.")
+            raise SelectionInvalid(f"The search {self.query!r} is not text. Give a text to search for.")
 
     def __bool__(self) -> bool:
         return bool(self.query.strip())
@@ -34,7 +34,7 @@ class TextSearch:
     def condition(self) -> tuple[str, list[Any]]:
         """SQL over the columns prompt and response, never NULL, and its parameters.
 
-        Words may stand in different places: one in the prompt, another in the response.
+        With kind "words", one word may be in the prompt and another in the response.
         """
         if not self:
             return "true", []
@@ -50,12 +50,12 @@ class TextSearch:
         return conditions, [needle for needle in needles for _ in columns]
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields; empty for a search that looks for nothing."""
+        """As JSON fields; empty for an empty search."""
         return asdict(self) if self else {}
 
     @classmethod
     def from_fields(cls, fields: Any) -> "TextSearch":
-        """Reverse of `to_fields`. Raises `SelectionInvalid` for what it does not know."""
+        """Reverse of `to_fields`. Raises `SelectionInvalid` for unknown fields."""
         if not isinstance(fields, dict) or not set(fields) <= {"query", "kind", "place"}:
             raise SelectionInvalid(f"The search {fields!r} cannot be read. Give query, kind and place.")
         return cls(**fields)

@@ -1,4 +1,4 @@
-"""Which runs can be compared, and in words what a comparison of two of them compares."""
+"""Finds the runs that can be compared, and describes in sentences how two runs differ."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,8 @@ _UNKNOWN = "not recorded"
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """What two runs can differ in: both models (label, and a fingerprint of the weights), the encoding of the text and
-    the precision. `noise_floor` [nats per token] is how far a loss moves by computing alone; None: never measured."""
+    """The properties in which two runs can differ: models (label and fingerprint of the weights), encoding and
+    precision. `noise_floor` [nats per token]: numerical noise of a loss; None if not measured."""
 
     name: str
     table: str
@@ -27,13 +27,13 @@ class ComparedRun:
 
     @property
     def encoding_words(self) -> str:
-        """Template and maximum length, as they stand in a sentence."""
+        """Template and maximum length, as part of a sentence."""
         length = "length not recorded" if self.max_length is None else f"at most {self.max_length:,} tokens"
         return f"template {self.template}, {length}"
 
 
 def compared_run(run: dict[str, Any]) -> ComparedRun:
-    """A run as `core.store.Store.run` gives it; what its description lacks is "not recorded"."""
+    """From a run as returned by `core.store.Store.run`; missing parts of its description become "not recorded"."""
     description = run["description"]
     models, encoding = description.get("models", {}), description.get("encoding", {})
     base, reference = (models.get(role, {}) for role in ("base", "reference"))
@@ -64,9 +64,9 @@ def runs_beside(store: Reader, name: str) -> list[str]:
 
 
 def what_differs(first: ComparedRun, second: ComparedRun) -> str:
-    """In a few words, which of base and reference the runs share, by their weights and not by their names."""
+    """Which of base and reference the runs share, by their weights and not by their names, as a short phrase."""
     if _UNKNOWN in (*first.weights, *second.weights):
-        return "Two runs whose models were not all recorded"
+        return "Two runs, some of whose models were not recorded"
     same_base, same_reference = (one == other for one, other in zip(first.weights, second.weights, strict=True))
     if same_base and same_reference:
         return "The same base and the same reference"
@@ -78,37 +78,36 @@ def what_differs(first: ComparedRun, second: ComparedRun) -> str:
 
 
 def cautions(first: ComparedRun, second: ComparedRun) -> list[str]:
-    """What keeps the difference between two runs from being one of their models alone, a sentence each."""
+    """A sentence for each difference between two runs other than their models."""
     found = []
     if first.tokenizer != second.tokenizer:
         found.append(
-            "The tokenizers differ: a token is not the same piece of text in both runs, so losses per token are of "
-            "different units. Compare ranks, and learnability rather than losses."
+            "The tokenizers differ, so the runs split text into different tokens and losses per token are not "
+            "comparable. Compare ranks or learnability instead of losses."
         )
     if (first.template, first.max_length) != (second.template, second.max_length):
         found.append(
-            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}), so the losses are of "
-            "different text: part of any difference is not the models'. Score both runs with one template and length."
+            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}): settings, not models, cause "
+            "part of the difference. Score both runs with the same template and length."
         )
     elif first.encoding != second.encoding and first.tokenizer == second.tokenizer:
         found.append(
-            "The runs were encoded by different versions of the program, so which tokens are scored may differ. "
-            "Score the older one again."
+            "The runs were encoded by different program versions, so different tokens may be scored. Score the older "
+            "run again."
         )
     if first.dtype != second.dtype:
         found.append(
-            f"The precisions differ (A: {first.dtype}; B: {second.dtype}): rounding alone moves rows of nearly equal "
-            "score. Score both runs in one precision."
+            f"The precisions differ (A: {first.dtype}; B: {second.dtype}): rounding alone can reorder rows with nearly "
+            "equal scores. Score both runs with the same precision."
         )
     return found
 
 
 def noise_caution(compared: int, within_noise: int) -> str | None:
-    """A sentence where more than half of the compared rows do not differ between the runs by more than the noise
-    floor; else None."""
+    """A sentence if more than half of the compared rows differ by no more than the noise floor; else None."""
     if not compared or within_noise * 2 <= compared:
         return None
     return (
-        f"{within_noise:,} of {compared:,} rows have the same losses in both runs, to within the noise of computing "
-        "them, so what differs says nothing about these rows. Choose a score of the model that differs, or other runs."
+        f"{within_noise:,} of {compared:,} rows have the same losses in both runs within the noise floor, so their "
+        "differences mean nothing. Choose a score of the model that differs, or other runs."
     )

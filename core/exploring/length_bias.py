@@ -62,7 +62,7 @@ def length_sentence(found: pd.DataFrame) -> str:
     each other form, and in which direction it goes."""
     measured = found[~found["overall"]].dropna(subset=[f"spearman_{name}" for name in LENGTH_SCORES])
     if measured.empty:
-        return "No domain has rows of different lengths and scores, so nothing can be said of length."
+        return "No domain has rows of different lengths and scores, so there is no correlation with length."
     size = measured["spearman_learnability"].abs()
     nearer = [
         f"than {SCORES[name].label.lower()} in {(size < measured[f'spearman_{name}'].abs()).sum():,}"

@@ -14,7 +14,7 @@ from ..near_duplicates.similarity import compared_text, jaccard, shingle_sets
 
 GROUP_ORDERS = {
     "rows": "Most rows first",
-    "spread": "Widest spread of scores first",
+    "spread": "Largest score spread first",
     "best": "Best score first",
 }
 _SNIPPET = 200  # characters of text in a list
@@ -28,8 +28,8 @@ _BEST_FIRST = "score DESC NULLS LAST, example_id, row_number"
 
 @dataclass(frozen=True, slots=True)
 class GroupTotals:
-    """What the groups of a set come to in a run: `rows` of the run in `groups`, `largest` of them in one; rows with the
-    same conversation count each. `without_best` rows would be left out if one a group stayed."""
+    """Totals of a search's groups in a run: `rows` of the run in `groups`, `largest` rows in one group; exact copies
+    count separately. `without_best` rows are removed if one per group is kept."""
 
     groups: int
     rows: int
@@ -37,7 +37,7 @@ class GroupTotals:
 
     @property
     def without_best(self) -> int:
-        """Rows beyond one a group."""
+        """Rows beyond one per group."""
         return self.rows - self.groups
 
 

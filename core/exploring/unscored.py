@@ -20,7 +20,7 @@ def unscored_sentences(store: Reader, table: str) -> list[str]:
     )[0]
     if rows:
         sentences.append(
-            f"Of {rows:,} of {total:,} rows the chat template leaves out part of the reply, on average {share:.0%} "
-            "of it (flag cut_by_template)."
+            f"In {rows:,} of {total:,} rows, the chat template drops part of the reply, {share:.0%} on average (flag "
+            "cut_by_template)."
         )
     return sentences

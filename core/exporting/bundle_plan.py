@@ -1,4 +1,4 @@
-"""What a bundle's records share, what a trainer's rules look at in a row, and the reasons that rules can give."""
+"""The plan that a bundle's records share, the shape of a row that trainer rules check, and the table of reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,75 +13,75 @@ from .message_form import USUAL_FORM
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a trainer leaves a row out (`refuses`) or trains on other than it holds, in words that follow "because"."""
+    """Why a row is skipped for a trainer (`refuses`) or trained on in a changed form. The sentence follows "because"."""
 
     name: str
     refuses: bool
     sentence: str
 
 
-REASONS = {
+TRAINER_REASONS = {
     reason.name: reason
     for reason in (
-        Reason("begins_with_a_reply", True, "it begins with a reply, so there is no prompt before it"),
+        Reason("begins_with_a_reply", True, "it starts with a reply, so there is no prompt"),
         Reason(
             "turns_out_of_order",
             True,
-            "its turns do not go back and forth between a question (or a tool's result) and a reply, so the loader "
-            "drops it",
+            "its turns do not alternate between user (or tool) and assistant, so the loader drops it",
         ),
         Reason(
             "replies_not_scored",
             True,
-            "it has a reply that is not scored, and this trainer cannot leave that one out of training",
+            "it has a reply that is not scored, and this trainer cannot exclude that reply from training",
         ),
         Reason(
             "tools_unreadable",
             True,
-            "its descriptions of tools are not a JSON list as this trainer reads it, which stops the loader",
+            "its tool descriptions are not a JSON list that this trainer can read, so the loader would stop",
         ),
         Reason(
             "calls_not_written",
             True,
-            "it calls a tool, which the chat template writes only for a content of null, and in training transformers "
-            "hands a template no null",
+            "it calls a tool, and the chat template writes tool calls only if the content is null, which never "
+            "happens in training with transformers",
         ),
         Reason(
             "cut_at_max_length",
             False,
-            "it is longer than the run's maximum length, so the end of its replies is cut off, as it was in scoring",
+            "it is longer than the run's maximum length, so the end of its replies is truncated, as in scoring",
         ),
         Reason(
             "cut_at_the_beginning",
             False,
-            "it is longer than the run's maximum length, and this trainer cuts earlier turns where scoring cut the end",
+            "it is longer than the run's maximum length; this trainer truncates earlier turns, scoring truncated the "
+            "end",
         ),
         Reason(
             "ends_without_a_reply",
             False,
-            "what stands after its last scored reply is left off: there is nothing to train on in it",
+            "the turns after its last scored reply are removed, because nothing in them is trained on",
         ),
         Reason(
             "tool_turns_reworded",
             False,
-            "its tool turns are written as a user's: this trainer knows no other way unless its own template is named",
+            "its tool turns are written as user turns, unless you set one of this trainer's own templates",
         ),
         Reason(
             "tools_reworded",
             False,
-            "its tools and tool calls are written in LLaMA-Factory's own words, not in the model's, unless a template "
-            "of its own that fits is named",
+            "its tools and tool calls are written in LLaMA-Factory's format instead of the model's, unless you set a "
+            "matching LLaMA-Factory template",
         ),
     )
 }
-"""Every reason, the refusals first; a row is refused for the first that applies."""
+"""All reasons, those that skip a row first. A row is skipped for the first that applies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a trainer's rules look at in a row: its roles in order, its tools (JSON text or empty), whether scoring
-    had to cut its replies, and of each turn what it has besides a role and a content (names of `Message`'s fields;
-    no turn has more where there are none)."""
+class ConversationShape:
+    """The properties of a row that trainer rules check: its roles in order, its tools (JSON text or empty), whether
+    scoring truncated its replies, and for each turn the names of further `Message` fields (empty if no turn has
+    any)."""
 
     roles: tuple[str, ...]
     tools: str = ""
@@ -89,7 +89,7 @@ class Shape:
     fields: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def of(cls, example: Example, truncated: bool) -> "Shape":
+    def of(cls, example: Example, truncated: bool) -> "ConversationShape":
         """The shape of a conversation."""
         items = [message.to_fields() for message in example.messages]
         fields = tuple(tuple(item[2]) if len(item) > 2 else () for item in items)
@@ -97,13 +97,13 @@ class Shape:
 
     @property
     def ends_without_a_reply(self) -> bool:
-        """Whether something stands after the last scored reply."""
+        """Whether there are turns after the last scored reply."""
         return self._scored[-1] != len(self.roles) - 1
 
     @property
     def turns(self) -> tuple[str, ...]:
-        """Roles up to the last scored reply, without a system turn at the beginning, an input being part of its
-        question."""
+        """Roles up to the last scored reply, without a leading system turn; an Alpaca input counts as part of the user
+        turn before it."""
         roles = self.roles[: self._scored[-1] + 1]
         roles = roles[1:] if roles[0] == "system" else roles
         joined = (role for i, role in enumerate(roles) if not (role == "context" and i and roles[i - 1] == "user"))
@@ -111,7 +111,7 @@ class Shape:
 
     @property
     def begins_with_a_scored_reply(self) -> bool:
-        """Whether nothing stands before the first scored reply."""
+        """Whether the first turn is a scored reply."""
         return self._scored[0] == 0
 
     @property
@@ -126,7 +126,7 @@ class Shape:
 
     @property
     def has_context_after_scored(self) -> bool:
-        """Whether a reply that is not scored stands between two that are."""
+        """Whether a reply between two scored replies is not scored."""
         return self.roles[self._scored[0] : self._scored[-1] + 1].count("assistant") > len(self._scored)
 
     @property
@@ -134,8 +134,8 @@ class Shape:
         """Whether a turn calls a tool."""
         return any("tool_calls" in fields for fields in self.fields)
 
-    def with_last_reply_alone(self) -> "Shape":
-        """The shape where only the last reply is scored."""
+    def with_last_reply_alone(self) -> "ConversationShape":
+        """The shape if only the last reply is scored."""
         fields = list(self.fields or ((),) * len(self.roles))
         for turn in self._scored[:-1]:
             fields[turn] = (*fields[turn], "is_context")
@@ -143,7 +143,7 @@ class Shape:
 
     @property
     def _scored(self) -> list[int]:
-        """Numbers of the scored replies: every conversation has one."""
+        """Indexes of the scored replies; every conversation has at least one."""
         fields = self.fields or ((),) * len(self.roles)
         return [i for i, role in enumerate(self.roles) if role == "assistant" and "is_context" not in fields[i]]
 
@@ -157,13 +157,13 @@ def with_last_reply_alone(example: Example) -> Example:
 
 @dataclass(frozen=True, slots=True)
 class BundlePlan:
-    """What all records of a bundle share: how the run turned text into tokens, and what is among its rows.
+    """What all records of a bundle share: how the run encoded text, and which features its rows have.
 
-    `several_replies`: a row has more than one scored reply; `context_replies`: a row has one that is not scored before
-    its last; `details`: the template reads more of a turn than a role and a content. `form` is what the chat template
-    reads its messages in, `short_ids` whether it wants ids of calls in nine characters. `own_template` is the text of a
-    chat template that is not the base's own; `day` (ISO 8601) the date that the run gave a template which asks for one,
-    `dated_template` that template's text with the date written out, None where that cannot be done safely.
+    `several_replies`: some row has more than one scored reply. `context_replies`: some row has a reply that is not
+    scored before its last scored one. `details`: the template reads more of a turn than role and content. `form`: the
+    message form that the chat template reads. `short_ids`: the template needs tool call ids of nine characters.
+    `own_template`: text of a chat template that is not the base's. `day` (ISO 8601): the date given to a template that
+    asks for one. `dated_template`: its text with that date inserted, None if this cannot be done safely.
     """
 
     template: str
@@ -183,18 +183,18 @@ class BundlePlan:
 
     @property
     def is_chat(self) -> bool:
-        """Whether a chat template writes the text: the model's, a file's, or ChatML."""
+        """Whether a chat template renders the text: the model's, one from a file, or ChatML."""
         return self.template in ("chat", "chatml")
 
     @property
     def shipped_template(self) -> str | None:
-        """The text of a chat template that goes into the bundle, None where the base's own serves."""
+        """The text of the chat template to include in the bundle, None if the base's own is used."""
         return self.dated_template or self.own_template
 
 
 @lru_cache(maxsize=256)
 def tool_list(tools: str) -> tuple[dict[str, Any], ...] | None:
-    """Descriptions of tools as the chat template got them in scoring; None if they are not readable."""
+    """Tool descriptions as given to the chat template in scoring; None if they cannot be read."""
     try:
         return tool_descriptions(tools) or ()
     except TemplateFailed:
@@ -202,7 +202,7 @@ def tool_list(tools: str) -> tuple[dict[str, Any], ...] | None:
 
 
 def has_parameters(tools: Sequence[dict[str, Any]]) -> bool:
-    """Whether every tool has a name and described parameters, which LLaMA-Factory writes out one by one."""
+    """Whether every tool has a name and described parameters, which LLaMA-Factory needs."""
     functions = [tool.get("function") if tool.get("type") == "function" else tool for tool in tools]
     return all(isinstance(f, dict) and isinstance(f.get("name"), str) and _described(f) for f in functions)
 

@@ -1,8 +1,8 @@
-"""The README of a bundle: what it holds, the command to run, and what became of which rows."""
+"""The README of a bundle: its contents, the command to run, and the skipped and changed rows."""
 
 from textwrap import fill
 
-from .preflight import Finding, Preflight
+from .preflight import Preflight, PreflightFinding
 from .trainer_configs import DATA_FILE
 from .trainers import trainer_named
 
@@ -21,22 +21,22 @@ def readme(found: Preflight) -> str:
         f"{found.written_rows:,} rows of fine-tuning data for {trainer.label}, {found.written_tokens:,} scored tokens. "
         f"{trainer.summary}",
         f"Run in this folder:\n\n    {trainer.command}",
-        f"{DATA_FILE} holds the rows; scores.jsonl their losses and scores, by line; manifest.json where every row "
-        "comes from and how to make this bundle again. A config is a place to start from: edit it freely.",
+        f"{DATA_FILE} has the rows; scores.jsonl has their losses and scores, line by line; manifest.json records where "
+        "every row comes from and how to make this bundle again. The config is a starting point: edit it as needed.",
     ]
     if trainer.record is not None:
-        template = "another chat template than the model's own" if plan.own_template else _TEMPLATES[plan.template]
+        template = "a chat template that is not the model's own" if plan.own_template else _TEMPLATES[plan.template]
         paragraphs += [
-            f"Scored with {template}, at most {plan.max_length:,} tokens a row, on the base {plan.model}. Training is "
-            "set up to read the same text, so train from that base.",
-            f"Where {trainer.label} trains on other tokens than were scored, this says, with its own code:\n\n"
+            f"Scored with {template}, at most {plan.max_length:,} tokens per row, on the base {plan.model}. The config "
+            "makes training read the same text, so train from that base.",
+            f"To list tokens that {trainer.label} trains on differently than they were scored, run:\n\n"
             f"    python -m core masks --selection NAME --bundle {trainer.name}",
         ]
     paragraphs += [f"Note: {notice}" for notice in found.notices]
-    for title, findings in (("Left out:", found.left_out), ("Changed:", found.changed)):
+    for title, findings in (("Skipped:", found.left_out), ("Changed:", found.changed)):
         if findings:
             paragraphs += [title, *(f"- {finding_line(finding)}" for finding in findings)]
-    # A path must stay in one piece.
+    # A path must not be wrapped.
     lines = [
         text if "    " in text else fill(text, 100, break_long_words=False, break_on_hyphens=False)
         for text in paragraphs
@@ -44,7 +44,7 @@ def readme(found: Preflight) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def finding_line(finding: Finding) -> str:
+def finding_line(finding: PreflightFinding) -> str:
     """A reason with its count and the first rows, in one line."""
     rows = "1 row" if finding.rows == 1 else f"{finding.rows:,} rows"
     named = ", ".join(f"{number:,}" for number in finding.first_rows)

@@ -1,9 +1,7 @@
-"""Bundles: the kept rows as one trainer reads them, with its config and the command to run, in a folder or a zip."""
+"""Bundles: the selected rows in a trainer's format, with its config and the command to run, as a folder or a zip."""
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +13,12 @@ from ..data.errors import ExportFailed
 from ..data.examples import Example
 from ..selection import Selection, select_summary
 from ..store import Store
+from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import file_stem, named_path
-from ..system.spool import sync_folder
-from .bundle_plan import Shape, with_last_reply_alone
+from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
-from .exporter import check_destination, check_folder, json_file, kept_records, publish
+from .exporter import check_destination, check_folder, json_file, publish, selected_records
 from .manifest import manifest, manifest_path
 from .preflight import Preflight, judge, preflight
 from .record_text import on_one_line
@@ -29,7 +27,7 @@ from .trainer_configs import DATA_FILE
 from .trainers import trainer_named
 
 SCORES_FILE = "scores.jsonl"
-"""Scores of the rows, by line of the data: beside it, because loaders stumble over columns they do not know."""
+"""Scores of the rows, by line of the data. A separate file, because loaders can fail on unknown columns."""
 MANIFEST_FILE = "manifest.json"
 README_FILE = "README.txt"
 _PIECE_BYTES = 2**18
@@ -38,8 +36,8 @@ _OLDEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class BundleReport:
-    """What was written: the folder or zip, rows in it, SHA-256 (of a zip's bytes, of a folder's data file) and size
-    [bytes], the manifest, and what the preflight found."""
+    """A written bundle: path, rows, SHA-256 (of the zip, or of the folder's data file), size [bytes], manifest, and the
+    preflight."""
 
     rows: int
     path: Path
@@ -55,9 +53,9 @@ def export_bundle(
 ) -> BundleReport:
     """Write a bundle to `destination`: a zip if its name ends in .zip, else a folder.
 
-    It appears whole or not at all, the manifest its last file. A bundle of ours that is there is replaced, anything
-    else is left alone. Rows that the trainer would refuse are left out and counted. The same selection gives the same
-    bytes. Raises `ExportFailed`, having left nothing behind.
+    It is written completely or not at all; the manifest is the last file. An existing bundle is overwritten, anything
+    else is not touched. Rows that the trainer would reject are skipped and counted. The same selection gives the same
+    bytes. Raises `ExportFailed` and leaves no partial files.
     """
     _check_place(store, selection, destination)
     summary = select_summary(store, selection)
@@ -65,7 +63,7 @@ def export_bundle(
     if not found.written_rows:
         raise ExportFailed(_nothing_to_write(found))
     fields = manifest(store, selection, summary, {}, name)
-    # When it was written is no part of it: equal selections give equal bundles.
+    # No timestamp, so that equal selections give equal bundles.
     del fields["created_at"]
     write = _write_zip if _is_zip(destination) else _write_folder
     try:
@@ -74,7 +72,7 @@ def export_bundle(
             sha256, byte_count = write(destination, parts, fields, found)
     except OSError as error:
         raise ExportFailed(
-            f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
+            f"{destination} cannot be written ({error.strerror or error}). Free some disk space or choose another location."
         ) from error
     beside = manifest_path(destination) if _is_zip(destination) else destination / MANIFEST_FILE
     notices = (*summary.notices, *found.notices)
@@ -84,15 +82,14 @@ def export_bundle(
 def bundle_records(
     store: Store, selection: Selection, found: Preflight, limit: int | None = None
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Records of a bundle, each as its line (without the line's end) and its scores, in the dataset's order; at most
-    `limit` of them."""
+    """Records of a bundle in dataset order, each as its line (without line end) and its scores; at most `limit`."""
     trainer, plan = trainer_named(found.trainer), found.plan
     refused = found.rows - found.written_rows
     written = 0
-    for row in kept_records(store, selection, None if limit is None else limit + refused, conversations=True):
+    for row in selected_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
         example = with_last_reply_alone(example) if plan.replies == "last" else example
-        if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
+        if judge(trainer, ConversationShape.of(example, row["truncated"]), plan)[0]:
             continue
         written += 1
         if limit is not None and written > limit:
@@ -111,9 +108,9 @@ def bundle_records(
 def _parts(
     store: Store, selection: Selection, found: Preflight, aside: BinaryIO
 ) -> dict[str, Callable[[], Iterator[bytes]]]:
-    """The bundle's files in their order, in which each has to be asked for its bytes, once.
+    """The bundle's files in order. Each must be read once, in this order.
 
-    What comes of a record is made once: its scores wait `aside` until its line is written.
+    Every record is computed once: its scores are kept in the file `aside` until all lines are written.
     """
 
     def data() -> Iterator[bytes]:
@@ -128,7 +125,7 @@ def _parts(
                 lines, size = [], 0
         yield b"".join(lines)
         if count != found.written_rows:
-            raise ExportFailed("The dataset was changed while it was exported. Export again.")
+            raise ExportFailed("The dataset changed during the export. Export again.")
 
     def scores() -> Iterator[bytes]:
         aside.seek(0)
@@ -141,7 +138,7 @@ def _parts(
 
 
 def _check_place(store: Store, selection: Selection, destination: Path) -> None:
-    """Raise `ExportFailed` for a place that cannot be written, or that holds something else than a bundle of ours."""
+    """Raise `ExportFailed` for a location that is not writable or holds something other than a bundle."""
     if _is_zip(destination):
         check_destination(store, selection, destination)
         return
@@ -149,8 +146,8 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
     check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(
-            f"{destination} exists and is no bundle written here, so it is left alone. Choose another name, or one "
-            "that ends in .zip."
+            f"{destination} exists and is not a bundle, so it is not overwritten. Choose another name, or a name that "
+            "ends in .zip."
         )
 
 
@@ -159,7 +156,7 @@ def _is_zip(destination: Path) -> bool:
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Whether a folder was written here, or is empty."""
+    """Whether a folder is a bundle or empty."""
     try:
         if not any(folder.iterdir()):
             return True
@@ -171,10 +168,10 @@ def _is_bundle(folder: Path) -> bool:
 
 def _nothing_to_write(found: Preflight) -> str:
     if not found.rows:
-        return "The selection keeps no row, so nothing was written. Raise its amount or loosen its filter."
+        return "The selection is empty, so nothing was written. Increase its amount or relax its filters."
     reasons = "; ".join(f"{finding.rows:,} because {finding.reason.sentence}" for finding in found.left_out)
     return (
-        f"The trainer {found.trainer} can take none of the {found.rows:,} rows, so nothing was written: "
+        f"The trainer {found.trainer} can use none of the {found.rows:,} rows, so nothing was written: "
         f"{reasons}. Choose another trainer."
     )
 
@@ -184,7 +181,7 @@ def _once(text: str) -> Callable[[], Iterator[bytes]]:
 
 
 def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a manifest says of a bundle's files."""
+    """The manifest's fields about a bundle's files."""
     return {
         "bundle": found.trainer,
         "template": found.plan.template,
@@ -202,24 +199,10 @@ def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
 def _write_folder(
     destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
 ) -> tuple[str, int]:
-    temporary, old = (destination.with_name(f".{destination.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    try:
-        temporary.mkdir()
-        files = [_write_file(temporary / name, part()) for name, part in parts.items()]
+    with published_folder(destination) as folder:
+        files = [_write_file(folder / name, part()) for name, part in parts.items()]
         fields["output"] = _output(found, files)
-        _write_file(temporary / MANIFEST_FILE, [json_file(fields)])
-        if destination.exists():
-            destination.rename(old)
-        try:
-            temporary.rename(destination)
-        except OSError:
-            if old.exists():
-                old.rename(destination)
-            raise
-        sync_folder(destination.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _write_file(folder / MANIFEST_FILE, [json_file(fields)])
     return str(files[0]["sha256"]), sum(file["bytes"] for file in files)
 
 
@@ -235,10 +218,10 @@ def _write_file(path: Path, pieces: Iterable[bytes]) -> dict[str, Any]:
 def _write_zip(
     destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
 ) -> tuple[str, int]:
-    """The zip, and its manifest beside it, which also says the zip's own digest."""
+    """Write the zip, and next to it its manifest, which also has the zip's digest."""
     with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
-            # In a folder of its own, so that unpacking litters nothing.
+            # All files are in one top folder, so that unpacking is tidy.
             top = file_stem(destination.stem, "bundle")
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)

@@ -1,8 +1,7 @@
-"""Jinja templates that go into bundles: Alpaca's, the plain one and ChatML as `rendering` writes them, and a chat
-template with the run's date in it.
+"""Jinja templates for bundles: Alpaca, plain and ChatML, equal to `rendering`, and a chat template with a fixed date.
 
-A test holds their text to `rendering.render`. `{% generation %}` marks what TRL trains on; axolotl's reader of
-templates does not know it and finds the replies itself.
+A test compares them with `rendering.render`. `{% generation %}` marks what TRL trains on; axolotl does not support it
+and finds the replies itself.
 """
 
 import re
@@ -12,7 +11,7 @@ from ..encoding.templates import ALPACA_HEAD, ALPACA_PAIRED, CHATML, asks_for_da
 
 FILE_NAME = "chat_template.jinja"
 
-# A tokenizer whose start and end of text are one token does not begin texts with it.
+# A tokenizer whose start-of-text and end-of-text token are the same does not start texts with it.
 _START = "{%- if bos_token and bos_token != eos_token %}{{ bos_token }}{% endif -%}\n"
 _ALPACA = (
     _START
@@ -64,7 +63,7 @@ _DATE_TEST = re.compile(r"strftime_now\s+is\s+(?:not\s+)?defined")
 
 
 def jinja_template(template: str, with_marks: bool) -> str | None:
-    """The Jinja text of a template of ours, None for "chat": that is the tokenizer's own, or a file's."""
+    """The Jinja text of a built-in template; None for "chat", which is the tokenizer's own or from a file."""
     if template == "chat":
         return None
     if template == "chatml":
@@ -78,13 +77,13 @@ def jinja_template(template: str, with_marks: bool) -> str | None:
 
 
 def marks_replies(source: str) -> bool:
-    """Whether a template marks what the assistant writes."""
+    """Whether a template marks the assistant's text."""
     return _GENERATION.search(source) is not None
 
 
 def with_fixed_date(source: str, day: date) -> str | None:
-    """A chat template's text in which the date is written out where it asks for one; None where it asks in any other
-    way than by a call with a plain format, so that nothing is guessed."""
+    """A chat template's text with the date inserted where it asks for one; None if it asks in any other way than a call
+    with a literal format."""
 
     def written(call: re.Match[str]) -> str:
         text = day.strftime(call[1] if call[1] is not None else call[2])

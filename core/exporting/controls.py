@@ -1,5 +1,5 @@
-"""Controls: what a selection has to beat, exported beside it with as many tokens, so that training compares choices
-and not amounts."""
+"""Controls: exports of other rows with the same number of tokens as a selection, so that training compares the choice
+of rows and not the amount."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ DEFAULT_SEEDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One kind of control: its order, and whether its tokens are those of each domain (`matched`) or of all together.
-    A seeded one is drawn once for every seed."""
+    """One kind of control: its order, and whether its tokens match by domain (`matched`) or only in total. A seeded one
+    is drawn once per seed."""
 
     name: str
     label: str
@@ -40,11 +40,16 @@ class Control:
 CONTROLS = {
     control.name: control
     for control in (
-        Control("random", "Random", "drawn from all rows alike, so domains mix as in the data", "random", False, True),
-        Control("random-by-domain", "Random by domain", "drawn within each domain", "random", True, True),
+        Control("random", "Random", "random rows from all domains, mixed as in the data", "random", False, True),
+        Control("random-by-domain", "Random by domain", "random rows within each domain", "random", True, True),
         Control("longest", "Longest", "the longest responses of each domain", "longest"),
-        Control("highest-base-loss", "Highest base loss", "what surprises the base most", "highest_base_loss"),
-        Control("lowest-score", "Lowest score", "what the score would keep last", "lowest"),
+        Control(
+            "highest-base-loss",
+            "Highest base loss",
+            "the rows with the highest base loss of each domain",
+            "highest_base_loss",
+        ),
+        Control("lowest-score", "Lowest score", "the rows with the lowest score of each domain", "lowest"),
     )
 }
 """To add a control, add one here; the command line, the page and tests read this table."""
@@ -52,8 +57,8 @@ CONTROLS = {
 
 @dataclass(frozen=True, slots=True)
 class ControlReport:
-    """One control as written. `tokens` are what it holds, `wanted_tokens` what the selection's own export does; one
-    that keeps no row has no file."""
+    """One control as written. `tokens` is its size, `wanted_tokens` the size of the selection's own export. A control
+    without rows has no file."""
 
     name: str
     control: str
@@ -66,7 +71,7 @@ class ControlReport:
     notices: tuple[str, ...]
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, for the index; the path is its name in the index's folder."""
+        """As JSON fields for the index; the path is relative to the index's folder."""
         return {
             "name": self.name,
             "control": self.control,
@@ -83,7 +88,7 @@ class ControlReport:
 
 @dataclass(frozen=True, slots=True)
 class ControlsReport:
-    """All controls as written, their folder, and the index that lists them."""
+    """All written controls, their folder, and the index that lists them."""
 
     folder: Path
     index_path: Path
@@ -97,10 +102,10 @@ def control_selections(
     kinds: Iterable[str] = tuple(CONTROLS),
     seeds: int = DEFAULT_SEEDS,
 ) -> dict[str, tuple[Control, Selection]]:
-    """Recipes of the controls by name ("random-2"): the selection's filter, another order, and its tokens to within
-    less than one row, in all as in each domain where matched by domain (as far as there are rows).
+    """Recipes of the controls by name ("random-2"): the selection's filter, another order, and the same number of
+    tokens to within one row, in total and, if matched, in each domain (as far as there are rows).
 
-    `summary` is the selection's own. Raises `ExportFailed` for a kind that is not in the table.
+    `summary` is the selection's own. Raises `ExportFailed` for an unknown kind.
     """
     found: dict[str, tuple[Control, Selection]] = {}
     for kind in kinds:
@@ -128,21 +133,23 @@ def export_controls(
     bundle: str | None = None,
     name: str | None = None,
 ) -> ControlsReport:
-    """Write the controls of a selection into `folder` (made if it is not there), each as a file of the format, or as
-    a zip for the trainer `bundle`, with its manifest; then `controls.json`, which lists them and is written last.
+    """Write the controls of a selection into `folder` (created if missing): each as a file of the format, or as a zip
+    for the trainer `bundle`, with its manifest. `controls.json`, which lists them, is written last.
 
-    `name` is the selection's, for the manifests. Raises `ExportFailed`; a control that is finished by then stays, but
+    `name` is the selection's, for the manifests. Raises `ExportFailed`; controls that are finished by then stay, but
     without the index.
     """
     suffix = "zip" if bundle else format_for(folder / "control", format)[0].name
     summary = select_summary(store, selection)
     if not summary.kept_rows:
-        raise ExportFailed("The selection keeps no row, so it has no controls. Raise its amount or loosen its filter.")
-    # A trainer may refuse rows of the selection too: what is trained on is what has to be compared.
+        raise ExportFailed("The selection is empty, so it has no controls. Increase its amount or relax its filters.")
+    # A trainer may also reject rows of the selection; the controls must match what is trained on.
     tokens = preflight(store, selection, bundle).written_tokens if bundle else summary.kept_tokens
     chosen = control_selections(store, selection, summary, kinds, seeds)
     if not chosen:
-        raise ExportFailed("No control was chosen. Choose one, and one seed or more for the random ones.")
+        raise ExportFailed(
+            "No control was chosen. Choose at least one kind, and at least one seed for random controls."
+        )
     _make_folder(folder)
     index = folder / INDEX_FILE
     index.unlink(missing_ok=True)
@@ -157,10 +164,10 @@ def export_controls(
 
 
 def _to_the_nearest_row(store: Store, recipe: Selection) -> Selection:
-    """The recipe with one row more of a pool where that brings all pools together closer to the budget.
+    """The recipe with one more row in each pool where that brings the total closer to the budget.
 
-    A budget in tokens ends before the row that would exceed it, and long rows come first in some orders: over many
-    domains what is missing would add up.
+    A token budget stops before the row that would exceed it. Some orders put long rows first, so over many domains the
+    missing tokens would add up.
     """
     pool = "''" if recipe.scope == "pooled" else "domain"
     sql, values = row_decisions(store, recipe)
@@ -187,21 +194,21 @@ def _to_the_nearest_row(store: Store, recipe: Selection) -> Selection:
 def _write_control(
     store: Store, recipe: Selection, path: Path, bundle: str | None, name: str
 ) -> tuple[Path | None, str | None, int, int, tuple[str, ...]]:
-    """Write one control; returns its path, SHA-256, rows, tokens and notices. One that keeps no row has no file."""
+    """Write one control; returns its path, SHA-256, rows, tokens and notices. A control without rows has no file."""
     kept = select_summary(store, recipe)
     if not kept.kept_rows:
-        return None, None, 0, 0, ("Its first row alone has more tokens than there are to spend, so it keeps none.",)
+        return None, None, 0, 0, ("Empty: its first row alone has more tokens than the budget.",)
     if not bundle:
         file = export_selection(store, recipe, path, name=name)
         return path, file.sha256, file.rows, kept.kept_tokens, tuple(kept.notices)
     written = export_bundle(store, recipe, path, bundle, name)
-    left_out = tuple(f"Left out: {finding_line(finding)}." for finding in written.preflight.left_out)
+    left_out = tuple(f"Skipped: {finding_line(finding)}." for finding in written.preflight.left_out)
     tokens = written.preflight.written_tokens
     return path, written.sha256, written.rows, tokens, (*kept.notices, *left_out)
 
 
 def controls_folder(output: Path) -> Path:
-    """Where the controls of an export lie: beside it, under its full name."""
+    """The folder for the controls of an export: next to it, named after it."""
     return output.with_name(f"{output.name}.controls")
 
 
@@ -228,4 +235,6 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportFailed(f"The folder {folder} cannot be made ({error.strerror}). Choose another place.") from error
+        raise ExportFailed(
+            f"The folder {folder} cannot be created ({error.strerror}). Choose another location."
+        ) from error

@@ -1,4 +1,4 @@
-"""Exporting a selection: its original records into one file, and the manifest that says where they come from."""
+"""Exports a selection: writes its original records to one file, and a manifest with their origin."""
 
 import json
 import os
@@ -15,7 +15,6 @@ from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
 from .columns import Survey, UnseenField, sampled, surveyed
-from .kept_chunks import SelectedRows
 from .manifest import manifest, manifest_path
 from .record_chunks import (
     csv_pieces,
@@ -25,6 +24,7 @@ from .record_chunks import (
     jsonl_pieces,
     write_parquet,
 )
+from .selected_chunks import SelectedRows
 from .writing import ExportRow, Format, format_for
 
 _BATCH_ROWS = 2048
@@ -32,7 +32,7 @@ _BATCH_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written: rows, the file, the SHA-256 and size [bytes] of its bytes, and its manifest."""
+    """A written export: rows, path, SHA-256, size [bytes] and manifest."""
 
     rows: int
     path: Path
@@ -51,21 +51,21 @@ def export_selection(
     spreadsheet_guard: bool = False,
     name: str | None = None,
 ) -> ExportReport:
-    """Write the kept records in the dataset's order to `destination`, and `<destination>.manifest.json` after it.
+    """Write the selected records in dataset order to `destination`, then `<destination>.manifest.json`.
 
-    The format is the suffix's unless given; a name that ends in .gz is compressed. Data appears whole or not at
-    all, the manifest last, so that its presence means complete. `name` is the selection's, for the manifest.
-    Raises `ExportFailed`, having left nothing of it behind.
+    The format is `format`, else that of the suffix; a name that ends in .gz is compressed. The data file is written
+    completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's,
+    for the manifest. Raises `ExportFailed` and leaves no partial files.
     """
     chosen, compress = format_for(destination, format)
     check_destination(store, selection, destination)
     summary = select_summary(store, selection)
     if not summary.kept_rows:
-        raise ExportFailed("The selection keeps no row, so nothing was written. Raise its amount or loosen its filter.")
+        raise ExportFailed("The selection is empty, so nothing was written. Increase its amount or relax its filters.")
 
     rows = SelectedRows.of(store, selection)
     if rows.count != summary.kept_rows:
-        raise ExportFailed("The dataset was changed while it was exported. Export again.")
+        raise ExportFailed("The dataset changed during the export. Export again.")
     export = _Export(store, selection, destination, chosen, compress, with_scores, spreadsheet_guard, name)
     found = sampled(rows, with_scores) if chosen.tabular else None
     try:
@@ -75,13 +75,13 @@ def export_selection(
             return export.write(rows, summary, found and surveyed(rows, found))
     except OSError as error:
         raise ExportFailed(
-            f"{destination} cannot be written ({error.strerror or error}). Free the space or choose another place."
+            f"{destination} cannot be written ({error.strerror or error}). Free some disk space or choose another location."
         ) from error
 
 
 def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
-    """Give data and manifest their names: an old manifest must never stand beside new data, nor new data be trusted
-    before its own is there."""
+    """Move data and manifest to their final names. An old manifest must never be next to new data, and new data must
+    not look complete before its manifest is there."""
     beside.write(json_file(fields))
     beside.finish()
     beside.path.unlink(missing_ok=True)
@@ -90,18 +90,18 @@ def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> N
 
 
 def json_file(fields: dict[str, Any]) -> bytes:
-    """Fields as the bytes of a file that people read too."""
+    """Fields as indented JSON, readable for people."""
     return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def exports_folder(workspace: Path) -> Path:
-    """The workspace's folder for exports, made if it is not there. Raises `ExportFailed`."""
+    """The workspace's folder for exports, created if missing. Raises `ExportFailed`."""
     folder = workspace / "exports"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportFailed(
-            f"The folder {folder} cannot be made ({error.strerror}). Free its name, or the disk."
+            f"The folder {folder} cannot be created ({error.strerror}). Remove the file of that name or free disk space."
         ) from error
     return folder
 
@@ -109,7 +109,7 @@ def exports_folder(workspace: Path) -> Path:
 def export_rows(
     store: Store, selection: Selection, with_scores: bool = False, limit: int | None = None
 ) -> Iterator[ExportRow]:
-    """The kept records in the dataset's order, streamed; at most `limit` of them where given."""
+    """The selected records in dataset order, streamed; at most `limit` if given."""
     rows = SelectedRows.of(store, selection)
     rows = rows if limit is None else rows.first(limit)
     for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
@@ -117,11 +117,11 @@ def export_rows(
             yield export_row(row, with_scores)
 
 
-def kept_records(
+def selected_records(
     store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The kept rows in the dataset's order, streamed: row_number, example_id (text), original, rank, domain, and
-    every score and flag; the `conversations` as canonical JSON too where they are asked for."""
+    """The selected rows in dataset order, streamed: row_number, example_id (text), original, rank, domain, and every
+    score and flag; with `conversations`, also the conversation as canonical JSON."""
     sql, values = kept_rows(store, selection)
     run = store.run(selection.run)
     columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
@@ -142,7 +142,7 @@ def kept_records(
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """One export: what goes where, and how."""
+    """One export: the selection, the destination and the options."""
 
     store: Store
     selection: Selection
@@ -154,7 +154,7 @@ class _Export:
     name: str | None
 
     def write(self, rows: SelectedRows, summary: Summary, found: Survey | None) -> ExportReport:
-        """Write data and manifest; `found` are the columns of a tabular format. Raises `UnseenField` or `OSError`."""
+        """Write data and manifest. `found`: the columns of a tabular format. Raises `UnseenField` or `OSError`."""
         with DurableFile(self.destination) as file, DurableFile(manifest_path(self.destination)) as beside:
             self._fill(file, rows, found)
             file.finish()
@@ -192,7 +192,7 @@ class _Export:
 
 
 def check_destination(store: Store, selection: Selection, destination: Path) -> None:
-    """Raise `ExportFailed` for a place that cannot be written, or that holds what the dataset was imported from."""
+    """Raise `ExportFailed` for a location that is not writable or is a source file of the dataset."""
     named_path(str(destination))
     if destination.is_dir():
         raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
@@ -202,12 +202,12 @@ def check_destination(store: Store, selection: Selection, destination: Path) -> 
         if store.rows(
             "SELECT 1 FROM source WHERE dataset_id = ? AND sha256 = ?", [dataset_id, file_sha256(destination)]
         ):
-            raise ExportFailed(f"{destination} is a file that the dataset was imported from. Choose another name.")
+            raise ExportFailed(f"{destination} is a source file of the dataset. Choose another name.")
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `ExportFailed` unless something can be written into the folder."""
+    """Raise `ExportFailed` if the folder is missing or not writable."""
     if not folder.is_dir():
-        raise ExportFailed(f"The folder {folder} does not exist. Create it, or choose another place.")
+        raise ExportFailed(f"The folder {folder} does not exist. Create it or choose another location.")
     if not os.access(folder, os.W_OK):
-        raise ExportFailed(f"The folder {folder} cannot be written to. Choose another place.")
+        raise ExportFailed(f"The folder {folder} is not writable. Choose another location.")

@@ -1,4 +1,4 @@
-"""The manifest beside an export: where every kept and every dropped row comes from, and how to make it again."""
+"""The manifest of an export: the recipe, the result, and the origin of the rows, enough to reproduce it."""
 
 import json
 import platform
@@ -18,14 +18,14 @@ _LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
 
 
 def manifest_path(destination: Path) -> Path:
-    """Where the manifest of an export lies: beside it, under its full name."""
+    """The path of an export's manifest: next to it, named after it."""
     return destination.with_name(f"{destination.name}.manifest.json")
 
 
 def manifest(
     store: Store, selection: Selection, summary: Summary, output: dict[str, Any], name: str | None
 ) -> dict[str, Any]:
-    """Everything needed to make the export again, as JSON fields. `output` describes the file that was written."""
+    """Everything needed to reproduce the export, as JSON fields. `output` describes the written file."""
     run = store.run(selection.run)
     return {
         "manifest_version": MANIFEST_VERSION,
@@ -42,7 +42,7 @@ def manifest(
 
 
 def selection_from_manifest(path: Path) -> Selection:
-    """The recipe of an export, to make it again. Raises `NotFound` or `SelectionInvalid`."""
+    """The recipe of an export, to reproduce it. Raises `NotFound` or `SelectionInvalid`."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         recipe = fields["recipe"]
@@ -50,7 +50,7 @@ def selection_from_manifest(path: Path) -> Selection:
         raise NotFound(f"The manifest {path} cannot be read ({error.strerror}). Check the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SelectionInvalid(
-            f"{path} is not the manifest of an export. Give a file named like data.jsonl.manifest.json."
+            f"{path} is not an export manifest. Give a file such as data.jsonl.manifest.json."
         ) from error
     return Selection.from_fields(recipe)
 

@@ -1,6 +1,6 @@
-"""Compares what was scored with what a trainer trains on: its own code reads the first rows of the bundle.
+"""Compares scored tokens with the tokens a trainer trains on; the trainer's own code reads the first bundle rows.
 
-Not imported by the package: encoding needs transformers, which the dashboard does without.
+Not imported by the package's `__init__`: encoding needs transformers, which the dashboard does not import.
 """
 
 import json
@@ -22,14 +22,14 @@ from ..models.resolving import ModelSpec
 from ..selection import Selection
 from ..store import Store
 from .bundles import bundle_records
-from .exporter import kept_records
+from .exporter import selected_records
 from .mask_diff import MaskReport, Tokens, compare_masks
 from .preflight import Preflight, preflight
 from .trainer_configs import DATA_FILE
 from .trainers import TRAINERS, Trainer, trainer_named
 
 READ_BY = {"trl": "trl", "axolotl": "axolotl", "llama-factory": "llamafactory"}
-"""The package whose code reads a trainer's bundles."""
+"""The Python package of each trainer that reads its bundles."""
 
 _READERS = Path(__file__).with_name("readers")
 _SECONDS, _SECONDS_A_ROW = 600.0, 2.0
@@ -39,22 +39,20 @@ _BATCH_ROWS = 256
 def compare_with_trainer(
     store: Store, selection: Selection, trainer: str, rows: int, python: str | None = None
 ) -> MaskReport:
-    """Compare the first `rows` rows of the bundle with what was scored, token by token; rows are named by their
-    numbers in the dataset. `python` is an interpreter that has the trainer, this one by default.
+    """Compare the first `rows` rows of the bundle with the scored tokens. Rows are identified by their numbers in the
+    dataset. `python`: an interpreter with the trainer installed, by default this one.
 
-    Raises `ExportFailed` if the trainer is not there, or its loader stops; `ModelUnusable` without the tokenizer.
+    Raises `ExportFailed` if the trainer is not installed or its loader fails; `ModelUnusable` without the tokenizer.
     """
     chosen = trainer_named(trainer)
     if trainer not in READ_BY:
         known = ", ".join(TRAINERS[name].name for name in READ_BY)
-        raise ExportFailed(
-            f"No trainer's code reads the bundle {trainer!r}, so it cannot be compared. Choose: {known}."
-        )
+        raise ExportFailed(f"There is no reader for the bundle {trainer!r}, so it cannot be compared. Choose: {known}.")
     interpreter = python or sys.executable
     _check_installed(chosen, interpreter)
     description = store.run(selection.run)["description"]
     if "encoding" not in description:
-        raise ExportFailed(f"The run {selection.run!r} does not say how it was encoded. Score the dataset again.")
+        raise ExportFailed(f"The run {selection.run!r} does not record how it was encoded. Score the dataset again.")
     base = description["models"]["base"]
     spec = ModelSpec(base["label"], base["path"], base.get("adapter"), base.get("weights_hash", ""))
     tokenizer = load_tokenizer(spec)
@@ -76,11 +74,11 @@ def _check_installed(trainer: Trainer, interpreter: str) -> None:
     try:
         missing = subprocess.run([interpreter, "-c", program], capture_output=True, check=False).returncode
     except OSError as error:
-        raise ExportFailed(f"{interpreter} cannot be run ({error.strerror}). Name a Python interpreter.") from error
+        raise ExportFailed(f"{interpreter} cannot be run ({error.strerror}). Give a Python interpreter.") from error
     if missing:
         raise ExportFailed(
             f"{trainer.label} is not installed for {interpreter}, so nothing was compared. Install the package "
-            f"{package}, or name an interpreter that has it with --python."
+            f"{package}, or give an interpreter that has it with --python."
         )
 
 
@@ -92,14 +90,14 @@ def _write(store: Store, selection: Selection, found: Preflight, rows: int, fold
             file.write(line + b"\n")
             numbers.append(row["row_number"])
     if not numbers:
-        raise ExportFailed("The bundle holds no row, so there is nothing to compare. Look at the export's reasons.")
+        raise ExportFailed("The bundle has no rows, so there is nothing to compare. Check the reasons in the export.")
     for name, text in trainer_named(found.trainer).files(found.plan).items():
         (folder / name).write_text(text, encoding="utf-8")
     return numbers
 
 
 def _read(trainer: Trainer, interpreter: str, base: str, folder: Path, rows: int) -> dict[int, Tokens]:
-    """What the trainer's own code makes of the bundle in a folder, by line from 0."""
+    """The tokens of the bundle in a folder as read by the trainer's own code, by line from 0."""
     reader = _READERS / f"read_{trainer.name.replace('-', '_')}.py"
     output = folder / "read.json"
     quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache"), "TOKENIZERS_PARALLELISM": "false"}
@@ -117,20 +115,20 @@ def _read(trainer: Trainer, interpreter: str, base: str, folder: Path, rows: int
         )
     except subprocess.TimeoutExpired as error:
         raise ExportFailed(
-            f"{trainer.label} did not come to an end with {rows:,} rows in {error.timeout:,.0f} seconds. Compare fewer "
-            "with --rows."
+            f"{trainer.label} did not finish {rows:,} rows in {error.timeout:,.0f} seconds. Compare fewer rows with "
+            "--rows."
         ) from error
     if done.returncode or not output.exists():
         last = (done.stderr.strip() or "no message").splitlines()[-1][:300]
         raise ExportFailed(
-            f"{trainer.label} stops on this bundle, as it would in training: {last} Leave out the rows that it does "
-            "not read, or choose another template."
+            f"{trainer.label} fails on this bundle, as it would in training: {last} Exclude the rows that it cannot "
+            "read, or choose another template."
         )
     read: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
     if trainer.name == "llama-factory" and len(read) != rows:
         raise ExportFailed(
-            f"{trainer.label} drops {rows - len(read):,} of the first {rows:,} rows and does not say which, so nothing "
-            "was compared. Choose other rows, or another trainer."
+            f"{trainer.label} drops {rows - len(read):,} of the first {rows:,} rows without reporting which, so nothing "
+            "was compared. Choose other rows or another trainer."
         )
     return {row["row"]: Tokens(row["input_ids"], row["trained"]) for row in read}
 
@@ -138,10 +136,10 @@ def _read(trainer: Trainer, interpreter: str, base: str, folder: Path, rows: int
 def _scored(
     store: Store, selection: Selection, numbers: set[int], tokenizer: Any, encoding: EncodingSpec
 ) -> Iterator[tuple[int, Tokens]]:
-    """The rows as they were scored, in the dataset's order."""
+    """The rows as they were scored, in dataset order."""
     kept = (
         (row["row_number"], Example.from_json(row["conversation"]))
-        for row in kept_records(store, selection, conversations=True)
+        for row in selected_records(store, selection, conversations=True)
         if row["row_number"] in numbers
     )
     first = islice(kept, len(numbers))

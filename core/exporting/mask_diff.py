@@ -1,24 +1,24 @@
-"""Where a trainer trains on other tokens than were scored: counted, with the texts. Pure: works on token ids alone."""
+"""Compares the tokens that a trainer trains on with those that were scored. Works on token ids only."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 FIRST_ROWS = 5
-"""How many rows are named for each difference."""
+"""Row numbers listed for each difference."""
 
 KINDS = {
     "trained_only": "trained on, not scored",
     "scored_only": "scored, not trained on",
-    "read_otherwise": "read before the trained tokens, not in scoring",
-    "not_read": "read in scoring, not by the trainer",
+    "read_otherwise": "read by the trainer as context, not in scoring",
+    "not_read": "read in scoring as context, not by the trainer",
 }
-"""In which ways a text can differ, in words."""
+"""The kinds of difference, as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A row as one side reads it: token ids, and which of them count (are scored, or trained on)."""
+    """A row as one side reads it: token ids, and which of them count (scored or trained on)."""
 
     ids: Sequence[int]
     counted: Sequence[bool]
@@ -26,7 +26,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A text that only one side counts or reads: a name of `KINDS`, in how many rows, how many tokens in all."""
+    """A text that only one side counts or reads: a name of `KINDS`, the number of rows, and the total tokens."""
 
     kind: str
     text: str
@@ -37,8 +37,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class MaskReport:
-    """What came of comparing: rows compared, those alike token by token, those that the trainer drops, tokens that are
-    scored, trained on, and both; and the differences, those in most rows first."""
+    """The result: compared, equal and dropped rows; scored, trained and shared tokens; and the differences, those in
+    most rows first."""
 
     rows: int
     equal_rows: int
@@ -59,10 +59,10 @@ class _Count:
 def compare_masks(
     rows: Iterable[tuple[int, Tokens, Tokens | None]], decode: Callable[[Sequence[int]], str]
 ) -> MaskReport:
-    """Compare rows, each its number, as it was scored, and as the trainer reads it (None if it drops the row).
+    """Compare rows, each given as its number, its scored tokens, and its trained tokens (None if the trainer drops it).
 
-    The first token of a row counts for nothing: nothing predicts it. What stands after a row's last counted token
-    is not looked at, since no loss depends on it.
+    The first token of a row never counts, because nothing predicts it. Tokens after the last counted token are ignored,
+    because no loss depends on them.
     """
     found: dict[tuple[str, str], _Count] = {}
     compared = equal = scored_tokens = trained_tokens = shared_tokens = 0
@@ -99,8 +99,8 @@ def compare_masks(
 
 
 def row_differences(scored: Tokens, trained: Tokens) -> tuple[list[tuple[str, list[int]]], int]:
-    """Runs of tokens of one row that only one side counts or reads, in order, each with its kind; and how many tokens
-    both count."""
+    """Runs of tokens of one row that only one side counts or reads, in order, each with its kind; and the number of
+    tokens that both count."""
     marks: list[tuple[str, int]] = []
     shared = 0
     for here, there in _aligned(_until_counted(scored), _until_counted(trained)):
@@ -138,7 +138,7 @@ def _until_counted(row: Tokens) -> list[int]:
 
 
 def _aligned(here: list[int], there: list[int]) -> Iterable[tuple[int | None, int | None]]:
-    """Positions of both sides side by side, None where the other side has a token that this one lacks."""
+    """Pairs of positions of both sides; None where only the other side has a token."""
     start = 0
     while start < min(len(here), len(there)) and here[start] == there[start]:
         start += 1
@@ -146,7 +146,7 @@ def _aligned(here: list[int], there: list[int]) -> Iterable[tuple[int | None, in
     while end < min(len(here), len(there)) - start and here[-1 - end] == there[-1 - end]:
         end += 1
     yield from ((i, i) for i in range(start))
-    # Comparing all pairs takes long: only what lies between the first and the last difference is looked at.
+    # Comparing all pairs is slow, so only the part between the first and the last difference is aligned.
     matcher = SequenceMatcher(None, here[start : len(here) - end], there[start : len(there) - end], autojunk=False)
     for tag, a, a_end, b, b_end in matcher.get_opcodes():
         if tag == "equal":

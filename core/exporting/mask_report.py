@@ -1,4 +1,4 @@
-"""A comparison of masks, as fields for a script and as text for a person."""
+"""A mask comparison as JSON fields and as text."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,10 +15,10 @@ def mask_fields(report: MaskReport) -> dict[str, Any]:
 
 
 def mask_text(label: str, report: MaskReport) -> str:
-    """The report in lines: the counts, then each text that differs, those in most rows first."""
+    """The report as text: the counts, then each differing text, those in most rows first."""
     others = report.trained_tokens - report.shared_tokens
     lines = [
-        f"{label} reads {report.equal_rows:,} of {report.rows:,} rows as they were scored. It trains on "
+        f"{label} reads {report.equal_rows:,} of {report.rows:,} rows exactly as they were scored. It trains on "
         f"{report.shared_tokens:,} of {report.scored_tokens:,} scored tokens, and on {others:,} that were not scored."
     ]
     if report.dropped_rows:
@@ -27,7 +27,7 @@ def mask_text(label: str, report: MaskReport) -> str:
         lines.append(f"It drops {len(report.dropped_rows):,} rows (row {named}{more}).")
     lines += [_line(difference) for difference in report.differences[:_MOST_SHOWN]]
     if len(report.differences) > _MOST_SHOWN:
-        lines.append(f"and {len(report.differences) - _MOST_SHOWN:,} other texts (--json names them all)")
+        lines.append(f"and {len(report.differences) - _MOST_SHOWN:,} more (use --json for all)")
     return "\n".join(lines)
 
 

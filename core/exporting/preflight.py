@@ -1,4 +1,4 @@
-"""Preflight: which of the kept rows a trainer would refuse or change, and why, counted before anything is written."""
+"""Preflight: counts which selected rows a trainer would reject or change, and why, before anything is written."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from ..encoding.template_turns import TurnForm
 from ..encoding.templates import asks_for_date
 from ..selection import Selection, kept_rows
 from ..store import Store
-from .bundle_plan import REASONS, BundlePlan, Reason, Shape
+from .bundle_plan import TRAINER_REASONS, BundlePlan, ConversationShape, Reason
 from .chat_templates import with_fixed_date
 from .message_form import message_form, wants_short_ids
 from .trainers import Trainer, trainer_named
 
 FIRST_ROWS = 5
-"""How many rows are named for each reason."""
+"""Row numbers listed for each reason."""
 
 _TURNS = """CASE WHEN contains(conversation, '",{"')
     THEN array_to_string(list_transform(json_extract(conversation, '$.messages[*]'), lambda turn: concat_ws(
         ':', turn ->> '$[0]', array_to_string(json_keys(turn, '$[2]'), ',')
     )), ' ')
     ELSE array_to_string(json_extract_string(conversation, '$.messages[*][0]'), ' ') END"""
-"""Every turn as its role, and after a colon what it has besides a content: the same text for rows of one shape. Within
-a text of JSON a quotation mark has a backslash before it, so the characters looked for begin such fields only."""
+"""Every turn as its role, and after a colon its fields besides content: the same text for rows of the same shape. Inside
+a JSON string a quotation mark is escaped, so the searched characters can only be the start of such fields."""
 _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One reason: how many of the kept rows it applies to, and the numbers of the first of them."""
+class PreflightFinding:
+    """One reason: the number of selected rows it applies to, and the first row numbers."""
 
     reason: Reason
     rows: int
@@ -53,9 +53,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What becomes of the kept rows. A row is left out for one reason, the first that applies; of the rows that are
-    written, one may be changed for several. `rows` and `tokens` are all that are kept, `written_*` what the bundle
-    holds of them."""
+    """The result for the selected rows. A row is skipped for one reason, the first that applies; a written row may be
+    changed for several. `rows` and `tokens` are those of the selection, `written_*` those of the bundle."""
 
     trainer: str
     plan: BundlePlan
@@ -63,24 +62,24 @@ class Preflight:
     tokens: int
     written_rows: int
     written_tokens: int
-    findings: tuple[Finding, ...]
+    findings: tuple[PreflightFinding, ...]
     notices: tuple[str, ...]
 
     @property
-    def left_out(self) -> tuple[Finding, ...]:
-        """Reasons for which rows are left out, with their counts."""
+    def left_out(self) -> tuple[PreflightFinding, ...]:
+        """Reasons for skipped rows, with counts."""
         return tuple(finding for finding in self.findings if finding.reason.refuses)
 
     @property
-    def changed(self) -> tuple[Finding, ...]:
-        """Reasons for which written rows are trained on otherwise than they stand, with their counts."""
+    def changed(self) -> tuple[PreflightFinding, ...]:
+        """Reasons for changes to written rows, with counts."""
         return tuple(finding for finding in self.findings if not finding.reason.refuses)
 
 
 def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
-    """Check every kept row against a trainer's rules, by its roles, its tools and its length; nothing is written.
+    """Check every selected row against a trainer's rules, by its roles, tools and length. Writes nothing.
 
-    Raises `ExportFailed` for a trainer that is not in the table.
+    Raises `ExportFailed` for an unknown trainer.
     """
     chosen = trainer_named(trainer)
     plan = bundle_plan(store, selection)
@@ -96,26 +95,28 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
             counts[reason] += count
             first[reason] = sorted([*first.get(reason, ()), *numbers])[:FIRST_ROWS]
     findings = tuple(
-        Finding(reason, counts[name], tuple(first[name])) for name, reason in REASONS.items() if counts[name]
+        PreflightFinding(reason, counts[name], tuple(first[name]))
+        for name, reason in TRAINER_REASONS.items()
+        if counts[name]
     )
     return Preflight(
         trainer, plan, rows, tokens, written_rows, written_tokens, findings, tuple(chosen.notices(plan))
     )  # fmt: skip
 
 
-def judge(trainer: Trainer, shape: Shape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
-    """Why a row is refused (None if it is not), and in which ways it is changed."""
+def judge(trainer: Trainer, shape: ConversationShape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
+    """The reason why a row is skipped (None if it is not), and the reasons why it is changed."""
     found = tuple(trainer.objections(shape, plan))
-    return next((name for name in found if REASONS[name].refuses), None), tuple(
-        name for name in found if not REASONS[name].refuses
+    return next((name for name in found if TRAINER_REASONS[name].refuses), None), tuple(
+        name for name in found if not TRAINER_REASONS[name].refuses
     )
 
 
 def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
-    """How the run read its rows, and what is among those that are kept."""
+    """The bundle plan from the run's encoding and the selected rows."""
     description = store.run(selection.run)["description"]
     base = (description.get("models") or {}).get("base") or {}
-    sql, values = _kept_conversations(store, selection)
+    sql, values = _selected_conversations(store, selection)
     usual = {"template": "chat", "max_length": settings.integer("max_length"), "tokenizer_fingerprint": ""}
     encoding = EncodingSpec(**usual | (description.get("encoding") or {}))
     facts = _template_facts(encoding, base.get("path"))
@@ -139,8 +140,8 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
     )
 
 
-def _has_details(shape: Shape, has_inline_thought: bool, form: TurnForm) -> bool:
-    """Whether a turn has more than a role and a content, as the template reads it."""
+def _has_details(shape: ConversationShape, has_inline_thought: bool, form: TurnForm) -> bool:
+    """Whether the template reads more of a turn than role and content."""
     found = {name for names in shape.fields for name in names}
     if form.thought_keys and (has_inline_thought or "thought" in found):
         return True
@@ -148,7 +149,7 @@ def _has_details(shape: Shape, has_inline_thought: bool, form: TurnForm) -> bool
 
 
 def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:
-    """What the plan holds of the chat template, given the base's folder."""
+    """The plan's fields about the chat template. `base`: the base's folder."""
     if encoding.template != "chat":
         return {"form": TurnForm()}
     own, in_base = encoding.chat_template, chat_template_text(Path(base)) if base else None
@@ -162,13 +163,13 @@ def _template_facts(encoding: EncodingSpec, base: str | None) -> dict[str, Any]:
 
 
 def _model_name(base: dict[str, Any]) -> str:
-    """The Hub's id where the base came from there, which means the same on every machine, else its folder."""
+    """The Hub id if the base came from there, which is valid on every machine, else its folder."""
     label, path = str(base.get("label", "")), str(base.get("path", ""))
     from_hub = f"models--{label.replace('/', '--')}" in Path(path).parts
     return label if from_hub or not path else path
 
 
-def _kept_conversations(store: Store, selection: Selection) -> Query:
+def _selected_conversations(store: Store, selection: Selection) -> Query:
     sql, values = kept_rows(store, selection)
     table = store.run(selection.run)["table"]
     return (
@@ -180,9 +181,11 @@ def _kept_conversations(store: Store, selection: Selection) -> Query:
     )
 
 
-def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[tuple[Shape, int, int, list[int]]]:
-    """Every shape among the kept rows: with how many rows and scored tokens, and its first row numbers."""
-    sql, values = _kept_conversations(store, selection)
+def _shapes(
+    store: Store, selection: Selection, replies: str
+) -> Iterator[tuple[ConversationShape, int, int, list[int]]]:
+    """Every shape among the selected rows, with its rows, scored tokens and first row numbers."""
+    sql, values = _selected_conversations(store, selection)
     batches = store.batches(
         f"""
         SELECT {_TURNS} AS turns, {_TOOLS} AS tools, truncated, count(*) AS rows,
@@ -197,12 +200,12 @@ def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[tuple[
             yield shape, row["rows"], row["tokens"], row["first_rows"]
 
 
-def _shape(turns: str, tools: str, truncated: bool, replies: str) -> Shape:
-    """The shape of a row whose turns the query wrote as text."""
+def _shape(turns: str, tools: str, truncated: bool, replies: str) -> ConversationShape:
+    """The shape of a row from the text that the query made of its turns."""
     roles, fields = zip(
         *((role, tuple(filter(None, names.split(",")))) for role, _, names in _parts(turns)), strict=True
     )
-    shape = Shape(roles, tools, truncated, fields if any(fields) else ())
+    shape = ConversationShape(roles, tools, truncated, fields if any(fields) else ())
     return shape.with_last_reply_alone() if replies == "last" else shape
 
 

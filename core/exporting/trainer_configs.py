@@ -1,4 +1,4 @@
-"""The config files that go into a bundle: complete enough to start training from, meant to be read and edited.
+"""The config files of a bundle: complete enough to start training, meant to be read and edited.
 
 Values are written as JSON, which YAML reads; keys and values are those of LLaMA-Factory 0.9.5, TRL 1.16 and
 axolotl 0.19.
@@ -15,7 +15,7 @@ from .chat_templates import jinja_template, marks_replies
 from .trainer_records import trl_reads_messages, trl_reads_turns
 
 DATA_FILE = "train.jsonl"
-"""Name of the records in every bundle. axolotl guesses a file's type from words anywhere in its path: this has none."""
+"""Name of the data file in every bundle. axolotl guesses a file's type from words in its path; this name has none."""
 DATASET_NAME = "curated"
 _LORA_RANK = 16
 _EPOCHS = 3
@@ -24,12 +24,12 @@ _LLAMA_FACTORY_TEMPLATES = {"alpaca": "alpaca", "plain": "fewshot", "chatml": "c
 
 
 def masks_history(plan: BundlePlan) -> bool:
-    """Whether LLaMA-Factory is told to train on the last reply alone: only where that holds for every row."""
+    """Whether LLaMA-Factory trains on the last reply only: only if every row has just one scored reply."""
     return plan.context_replies and not plan.several_replies
 
 
 def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
-    """The dataset's entry, with every column and tag named: one that is left out becomes None; and a train config."""
+    """The dataset entry with every column and tag (missing ones become None), and a training config."""
     entry = {
         "file_name": DATA_FILE,
         "formatting": "sharegpt",
@@ -56,7 +56,7 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
         "dataset": DATASET_NAME,
         **({"template": template} if template else {}),
         **({"mask_history": True} if masks_history(plan) else {}),
-        # Null: thoughts are kept, and one that the template adds empty is not trained on.
+        # null keeps reasoning, and does not train on an empty one that the template adds.
         **({} if template else {"enable_thinking": None}),
         "cutoff_len": plan.max_length,
         "output_dir": "output",
@@ -65,7 +65,7 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
     }
     head = "Run in this folder: llamafactory-cli train train.yaml"
     if not template:
-        head += "\nNo template is named, so the model's own chat template is used."
+        head += "\nNo template is set, so LLaMA-Factory derives it from the model."
     return {
         "dataset_info.json": json.dumps({DATASET_NAME: entry}, indent=2, ensure_ascii=False) + "\n",
         "train.yaml": _yaml(head, settings),
@@ -74,19 +74,21 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
 
 
 def trl_template(plan: BundlePlan) -> str | None:
-    """The text of the template that goes into a bundle for TRL, None where the model's own serves or none is needed."""
+    """The template text to include in a bundle for TRL; None if the model's own is used or none is needed."""
     if plan.template != "chat":
         return jinja_template(plan.template, plan.several_replies) if trl_reads_turns(plan) else None
     if plan.several_replies and not marks_replies(plan.shipped_template or ""):
-        # TRL marks the replies of templates that it knows, by their very text.
+        # TRL marks replies itself in templates whose exact text it knows.
         return plan.own_template
     return plan.shipped_template
 
 
 def trl_files(plan: BundlePlan) -> dict[str, str]:
-    """SFTConfig, ModelConfig and the data set for `trl sft`, and the template where it is not the tokenizer's own: with
-    marked replies where several are trained on. Where some are context too, completions begin with the first scored
-    reply, and both masks hold."""
+    """The config for `trl sft` (SFTConfig, ModelConfig, dataset), and the template if it is not the tokenizer's own.
+
+    If several replies are trained on, the template marks replies. If some replies are context, completions start at
+    the first scored reply and both masks apply.
+    """
     template = trl_template(plan)
     loss = {"completion_only_loss": not trl_reads_messages(plan), "assistant_only_loss": plan.several_replies}
     settings = {
@@ -106,7 +108,7 @@ def trl_files(plan: BundlePlan) -> dict[str, str]:
 
 
 def axolotl_files(plan: BundlePlan) -> dict[str, str]:
-    """axolotl's config, and the template of the run where it is not the tokenizer's own."""
+    """The axolotl config, and the run's template if it is not the tokenizer's own."""
     template = jinja_template(plan.template, with_marks=False) or plan.shipped_template
     dataset = {
         "path": DATA_FILE,
@@ -145,12 +147,12 @@ def axolotl_files(plan: BundlePlan) -> dict[str, str]:
     }
     head = "Run in this folder: axolotl train axolotl.yaml"
     if plan.is_chat:
-        head += "\nIf your model ends a turn with another token than its end of text, add it: eot_tokens: ['<end>']"
+        head += "\nIf your model ends turns with a token other than end-of-text, add it: eot_tokens: ['<end>']"
     return {"axolotl.yaml": _yaml(head, settings)} | ({TEMPLATE_FILE: template} if template else {})
 
 
 def _training() -> dict[str, Any]:
-    """Settings that transformers' trainer knows, whoever wraps it."""
+    """Settings of transformers' Trainer, shared by the trainers that use it."""
     return {
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": _ACCUMULATION,
@@ -165,12 +167,10 @@ def _training() -> dict[str, Any]:
 
 
 def _yaml(head: str, settings: Mapping[str, Any]) -> str:
-    lines = [
-        f"# {line}" for line in [*head.splitlines(), "A place to start from: LoRA, a small batch; edit it freely."]
-    ]
+    lines = [f"# {line}" for line in [*head.splitlines(), "Starting point: LoRA with a small batch. Edit as needed."]]
     return "\n".join([*lines, *(f"{key}: {_scalar(value)}" for key, value in settings.items())]) + "\n"
 
 
 def _scalar(value: Any) -> str:
-    # YAML 1.1 takes 2e-05 for text: it wants a point.
+    # YAML 1.1 reads 2e-05 as text; it needs a decimal point.
     return f"{value:.1e}" if isinstance(value, float) and 0 < value < 0.001 else json.dumps(value, ensure_ascii=False)

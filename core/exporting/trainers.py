@@ -1,4 +1,4 @@
-"""The trainers that a bundle can be made for: one table of name, files, command, and what each cannot take.
+"""The table of supported trainers: name, files, command, and the rows that each cannot use.
 
 To add one, add a `Trainer` here; the command line, the Export page, the preflight and tests read this table.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.errors import ExportFailed
 from ..data.examples import Example
-from .bundle_plan import BundlePlan, Shape, has_parameters, tool_list
+from .bundle_plan import BundlePlan, ConversationShape, has_parameters, tool_list
 from .trainer_configs import (
     DATA_FILE,
     axolotl_files,
@@ -32,9 +32,10 @@ DEFAULT_TRAINER = "llama-factory"
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """One trainer. `record` is None where the original records go out as they are; `objections` yields names of
-    `REASONS` that apply to a row, `notices` what holds for the whole bundle; `command` is run in its folder.
-    `first_record` alters the first record of a bundle whose turns have more than a role and a content."""
+    """One trainer. `record` converts an example (None: original records are written unchanged). `objections` yields
+    the names of `TRAINER_REASONS` that apply to a row; `notices` yields sentences about the whole bundle. `command` is run in
+    the bundle's folder. `first_record` changes the first record of a bundle whose turns have more than a role and a
+    content."""
 
     name: str
     label: str
@@ -42,12 +43,12 @@ class Trainer:
     command: str
     record: Callable[[Example, BundlePlan], dict[str, Any]] | None
     files: Callable[[BundlePlan], dict[str, str]]
-    objections: Callable[[Shape, BundlePlan], Iterator[str]]
+    objections: Callable[[ConversationShape, BundlePlan], Iterator[str]]
     notices: Callable[[BundlePlan], Iterator[str]]
     first_record: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
-def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _llama_factory_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     turns = shape.turns
     if turns[0] == "assistant":
         yield "begins_with_a_reply"
@@ -68,7 +69,7 @@ def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
         yield "tools_reworded"
 
 
-def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _trl_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     if trl_reads_turns(plan) and not trl_reads_messages(plan) and shape.begins_with_a_scored_reply:
         yield "begins_with_a_reply"
     if shape.has_context_after_scored:
@@ -80,7 +81,7 @@ def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _left_off(shape)
 
 
-def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _axolotl_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     yield from _tools_unreadable(shape, plan)
     if shape.has_calls and plan.form.content_of_calls is None:
         yield "calls_not_written"
@@ -88,73 +89,73 @@ def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _left_off(shape)
 
 
-def _tools_unreadable(shape: Shape, plan: BundlePlan, needs_parameters: bool = False) -> Iterator[str]:
-    # Only chat templates show tools to the model; for the others they are left off, as in scoring.
+def _tools_unreadable(shape: ConversationShape, plan: BundlePlan, needs_parameters: bool = False) -> Iterator[str]:
+    # Only chat templates show tools to the model; other templates omit them, as in scoring.
     tools = tool_list(shape.tools) if plan.is_chat else ()
     if tools is None or (needs_parameters and not has_parameters(tools)):
         yield "tools_unreadable"
 
 
-def _cut(shape: Shape) -> Iterator[str]:
+def _cut(shape: ConversationShape) -> Iterator[str]:
     if shape.truncated:
         yield "cut_at_max_length"
 
 
-def _left_off(shape: Shape) -> Iterator[str]:
+def _left_off(shape: ConversationShape) -> Iterator[str]:
     if shape.ends_without_a_reply:
         yield "ends_without_a_reply"
 
 
 def _base_notices(plan: BundlePlan, template: str | None = None) -> Iterator[str]:
-    """What holds of the base and its template, whoever trains; `template` is the text that this trainer is given."""
+    """Notices about the base and its template, for every trainer. `template`: the template text in the bundle."""
     if plan.adapter:
         yield (
-            f"The run's base is the adapter {plan.adapter} on {plan.model}: merge the two, and name the merged model "
-            "in the config."
+            f"The run's base is the adapter {plan.adapter} on {plan.model}. Merge the two and set the merged model in "
+            "the config."
         )
     if plan.day and (template is None or template != plan.dated_template):
         yield (
-            f"The chat template writes the date. Scoring wrote {plan.day}, training will write the day on which it "
-            "runs, so the texts differ by it."
+            f"The chat template inserts the current date. Scoring used {plan.day}; training will use the date on which "
+            "it runs, so the texts differ."
         )
     if not plan.form.has_system:
-        yield "The chat template has no system role, so system prompts stand at the beginning of the first user's turn."
+        yield "The chat template has no system role, so system prompts are put at the start of the first user turn."
 
 
 def _llama_factory_notices(plan: BundlePlan) -> Iterator[str]:
     yield from _base_notices(plan)
     if plan.template == "chat" and plan.shipped_template:
         yield (
-            "LLaMA-Factory takes no chat template from a file. Scoring's is in chat_template.jinja: put it into a copy "
-            "of the model's folder, and name that folder in train.yaml."
+            "LLaMA-Factory cannot read a chat template from a file. Copy chat_template.jinja, the template used for "
+            "scoring, into a copy of the model's folder, and set that folder in train.yaml."
         )
     if plan.template == "chat":
         yield (
-            "No template is named in train.yaml, so LLaMA-Factory takes the model's own chat template apart. It prints "
-            "the first example: if that looks wrong, name the template of its own that fits (template: qwen, say)."
+            "train.yaml sets no template, so LLaMA-Factory derives the template from the model. It prints the first "
+            "example: if that looks wrong, set one of LLaMA-Factory's templates in train.yaml, such as template: qwen."
         )
     elif plan.template == "chatml":
         yield (
-            "LLaMA-Factory's chatml makes <|im_start|> and <|im_end|> special tokens of the tokenizer; where they are "
-            "none, scoring read them as plain text."
+            "LLaMA-Factory's chatml adds <|im_start|> and <|im_end|> as special tokens. If the tokenizer does not have "
+            "them, scoring tokenised them as plain text."
         )
     else:
-        yield "LLaMA-Factory's template puts no start-of-text token first, which scoring had if the tokenizer adds one."
+        yield "LLaMA-Factory's template adds no start-of-text token; scoring added one if the tokenizer does."
     if plan.template == "plain":
-        yield "LLaMA-Factory writes two line breaks between a reply and its end: it has no template without them."
+        yield "LLaMA-Factory writes two line breaks after each reply; it has no template without them."
 
 
 def _trl_notices(plan: BundlePlan) -> Iterator[str]:
     yield from _base_notices(plan, trl_template(plan))
     if plan.several_replies and plan.template == "chat":
         yield (
-            "Some rows have several replies, so the model's chat template must mark replies with {% generation %}. TRL "
-            "brings such templates for the common families, and stops with a sentence where it has none."
+            "Some rows have several replies, so the chat template must mark replies with {% generation %}. TRL has "
+            "such templates for common model families; for other models it stops with an error."
         )
     if plan.details and plan.is_chat:
         yield (
-            "Turns have thoughts, tool calls or ids, so the datasets library must be 5 or later: earlier ones fill in "
-            "keys that other rows have."
+            "Some turns have reasoning, tool calls or ids, so version 5 or later of the datasets library is needed: "
+            "earlier versions add missing keys from other rows."
         )
 
 
@@ -162,19 +163,19 @@ def _axolotl_notices(plan: BundlePlan) -> Iterator[str]:
     yield from _base_notices(plan, plan.shipped_template)
     if plan.is_chat:
         yield (
-            "axolotl trains the end of a reply where the chat template ends turns with the tokenizer's end of text. If "
-            "yours ends them with another token, name it in axolotl.yaml under eot_tokens."
+            "axolotl trains on the end of a turn only if the chat template ends turns with the tokenizer's end-of-text "
+            "token. If yours uses another token, add it to eot_tokens in axolotl.yaml."
         )
 
 
 def _plain_notices(plan: BundlePlan) -> Iterator[str]:
     if plan.replies == "last":
-        yield "Only the last reply of each conversation was scored: a trainer must be told to train on that one alone."
+        yield "Only the last reply of each conversation was scored. Configure your trainer to train on that reply only."
     elif plan.context_replies:
-        yield "Some replies are not scored: a trainer must read their weights, or it trains on them too."
+        yield "Some replies are not scored. A trainer that ignores their weights also trains on them."
 
 
-def _no_objections(_shape: Shape, _plan: BundlePlan) -> Iterator[str]:
+def _no_objections(_shape: ConversationShape, _plan: BundlePlan) -> Iterator[str]:
     yield from ()
 
 
@@ -184,7 +185,7 @@ TRAINERS = {
         Trainer(
             "llama-factory",
             "LLaMA-Factory",
-            "ShareGPT records with their complete entry in dataset_info.json, and a train config.",
+            "ShareGPT records with a complete entry in dataset_info.json, and a training config.",
             "llamafactory-cli train train.yaml",
             llama_factory_record,
             llama_factory_files,
@@ -194,8 +195,8 @@ TRAINERS = {
         Trainer(
             "trl",
             "TRL (SFTTrainer)",
-            "Prompt and completion, or messages where a row has several replies, and a config for trl sft; "
-            "only scored replies are trained on.",
+            "Prompt-completion records, or messages if a row has several replies, and a config for trl sft. Only "
+            "scored replies are trained on.",
             "trl sft --config sft.yaml",
             trl_record,
             trl_files,
@@ -206,7 +207,7 @@ TRAINERS = {
         Trainer(
             "axolotl",
             "axolotl",
-            "Messages for its chat_template type, and a config; only scored replies are trained on.",
+            "Messages for its chat_template dataset type, and a config. Only scored replies are trained on.",
             "axolotl train axolotl.yaml",
             axolotl_record,
             axolotl_files,
@@ -216,7 +217,7 @@ TRAINERS = {
         Trainer(
             "plain",
             "Plain JSON Lines",
-            "The original records byte for byte, for any other trainer; what it does with them is not checked.",
+            "The original records, byte for byte, for any other trainer. Compatibility is not checked.",
             f"python -c \"import datasets; print(datasets.load_dataset('json', data_files='{DATA_FILE}'))\"",
             None,
             lambda _plan: {},
@@ -228,7 +229,7 @@ TRAINERS = {
 
 
 def trainer_named(name: str) -> Trainer:
-    """The trainer of that name. Raises `ExportFailed` naming those there are."""
+    """The trainer of that name. Raises `ExportFailed`, which lists the valid names."""
     if name not in TRAINERS:
         raise ExportFailed(f"Unknown trainer {name!r}. Must be one of: {', '.join(TRAINERS)}.")
     return TRAINERS[name]

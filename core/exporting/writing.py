@@ -1,4 +1,4 @@
-"""The file formats of an export, and a record, with its scores where asked for, as each of them holds it."""
+"""The file formats of an export, and how each writes a record and its scores."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,12 @@ from .record_text import FieldText, with_field
 from .score_text import SCORE_COLUMNS, SCORES_FIELD
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula. Source: OWASP, CSV Injection."""
+"""Characters that a spreadsheet reads as the start of a formula. Source: OWASP, CSV Injection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format: its name is its suffix. A `tabular` one has columns, so it has to know all of them first."""
+    """A file format; its name is its suffix. A `tabular` format needs to know all columns before writing."""
 
     name: str
     label: str
@@ -27,44 +27,44 @@ class Format:
     compressible: bool = True
 
 
-FORMATS = {
+EXPORT_FORMATS = {
     format.name: format
     for format in (
-        Format("jsonl", "JSON Lines: one record a line, byte for byte as it was", False),
-        Format("json", "JSON: one array of the records", False),
-        Format("csv", "CSV: a column for every field, nested values as JSON text", True),
-        Format("parquet", "Parquet: a column for every field, nested values as JSON text", True, compressible=False),
+        Format("jsonl", "JSON Lines: one record per line, byte for byte as imported", False),
+        Format("json", "JSON: one array of records", False),
+        Format("csv", "CSV: one column per field, nested values as JSON text", True),
+        Format("parquet", "Parquet: one column per field, nested values as JSON text", True, compressible=False),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One record on its way out: its original bytes, and its scores (empty where they are not exported)."""
+    """One record to export: its original bytes, and its scores (empty if not exported)."""
 
     original: bytes
     scores: dict[str, Any]
 
     def with_scores(self) -> bytes:
-        """The record, with its scores as one object where there are any."""
+        """The record, with its scores as one object if there are any."""
         return with_field(self.original, SCORES_FIELD, self.scores) if self.scores else self.original
 
 
 def format_for(destination: Path, name: str | None) -> tuple[Format, bool]:
-    """The format to write, given or told by the suffix, and whether to compress (`.gz`). Raises `ExportFailed`."""
+    """The format (given, or from the suffix) and whether to compress (`.gz`). Raises `ExportFailed`."""
     compress = destination.suffix.lower() == ".gz"
     suffix = (destination.with_suffix("") if compress else destination).suffix.lower().removeprefix(".")
     chosen = name or suffix
-    if chosen not in FORMATS:
-        found = f"format {name!r}" if name else f"file name {destination.name!r}, which tells no format"
-        raise ExportFailed(f"Cannot export to {found}. Must be one of: {', '.join(FORMATS)}.")
-    if compress and not FORMATS[chosen].compressible:
-        raise ExportFailed(f"{chosen} is compressed already. Leave .gz out of {destination.name!r}.")
-    return FORMATS[chosen], compress
+    if chosen not in EXPORT_FORMATS:
+        found = f"format {name!r}" if name else f"file name {destination.name!r}, whose suffix is not a known format"
+        raise ExportFailed(f"Cannot export to {found}. Must be one of: {', '.join(EXPORT_FORMATS)}.")
+    if compress and not EXPORT_FORMATS[chosen].compressible:
+        raise ExportFailed(f"{chosen} files are already compressed. Remove .gz from {destination.name!r}.")
+    return EXPORT_FORMATS[chosen], compress
 
 
 def csv_names(columns: Sequence[Column], with_scores: bool, guard: bool) -> bytes:
-    """CSV's first line."""
+    """The header line of a CSV file."""
     names = [*(column.name for column in columns), *(SCORE_COLUMNS if with_scores else ())]
     return _csv_line(guarded(name) if guard else name for name in names)
 
@@ -77,8 +77,7 @@ def csv_line(row: ExportRow, columns: Sequence[Column], guard: bool) -> bytes:
 
 
 def typed_fields(row: ExportRow, columns: Sequence[Column], types: Sequence[Any]) -> dict[str, Any]:
-    """One record's values, and its scores', by column. Raises `UnseenField`, too where a column would be of another
-    type with this value in it."""
+    """One record's values and scores by column. Raises `UnseenField`, also if a value would change a column's type."""
     fields = known_fields(row.original, columns)
     for column, kind in zip(columns, types, strict=True):
         if column.name in fields:
@@ -90,9 +89,9 @@ def typed_fields(row: ExportRow, columns: Sequence[Column], types: Sequence[Any]
 
 
 def guarded(text: str) -> str:
-    """Text that no spreadsheet runs as a formula: an apostrophe stands before it.
+    """Prefixes formula-like text with `'`, so that no spreadsheet runs it; reversible.
 
-    It can be taken back, because text in which apostrophes stand before such a beginning gets one more.
+    Text that already has apostrophes before a formula start gets one more.
     """
     return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
 

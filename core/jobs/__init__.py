@@ -1,1 +1,1 @@
-"""A job is a folder, a worker is a process, results are shards."""
+"""Jobs: a job is a folder, a worker is a process, results are shards."""

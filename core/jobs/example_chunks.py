@@ -1,7 +1,7 @@
-"""A job's examples a chunk at a time, so that millions of them are never in memory together.
+"""Reads and writes a job's examples in chunks, so that millions of them are never in memory at once.
 
-A file's row groups are small; a chunk is a run of them. The first chunk is the first group alone, which is smaller
-still, so that the first result comes early.
+A file has small row groups; a chunk is a sequence of them. The first chunk is only the first, even smaller group, so
+that the first result comes early.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..data.examples import Example
 
 Ids = NDArray[np.bytes_]
-"""Example ids, 16 bytes each: a million of them are 16 MB, where texts would be 85."""
+"""Example ids, 16 bytes each: 16 MB for a million, compared with 85 MB as text."""
 
 EXAMPLES_SCHEMA = pa.schema([("example_id", pa.string()), ("conversation", pa.string()), ("domain", pa.string())])
 CHUNK_ROWS = 16384
@@ -29,7 +29,7 @@ _GROUP_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of row groups [first_group, end_group) that holds the file's rows [start, end)."""
+    """Row groups [first_group, end_group), with the file's rows [start, end)."""
 
     first_group: int
     end_group: int
@@ -38,7 +38,7 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """Part of a file's name: the same rows, the same name."""
+        """Part of a file name, determined by the rows."""
         return f"{self.start:09d}-{self.end:09d}"
 
 
@@ -68,7 +68,7 @@ def write_examples_file(path: Path, batches: pa.Table | Iterable[pa.RecordBatch]
 
 
 def _groups(table: pa.Table, first_rows: int) -> Iterator[pa.Table]:
-    """The table in pieces of few rows and few bytes of text."""
+    """The table in pieces limited by rows and bytes of text."""
     sizes = np.cumsum(pc.binary_length(table["conversation"]).to_numpy(), dtype=np.int64)
     start, rows = 0, first_rows
     while start < table.num_rows:
@@ -80,7 +80,7 @@ def _groups(table: pa.Table, first_rows: int) -> Iterator[pa.Table]:
 
 
 class ExampleFile:
-    """One of a job's example files, read by row group. `ids` holds all of its example ids, in order."""
+    """One of a job's example files, read by row group. `ids` has all its example ids in order."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path)
@@ -95,7 +95,7 @@ class ExampleFile:
         return len(self.ids)
 
     def chunks(self, most_rows: int = CHUNK_ROWS) -> list[Chunk]:
-        """The file in chunks of about `most_rows` rows, the same for the same number."""
+        """The file's chunks of about `most_rows` rows; deterministic."""
         chunks: list[Chunk] = []
         group = row = 0
         metadata = self._file.metadata

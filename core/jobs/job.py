@@ -1,23 +1,23 @@
-"""A job is a folder that holds all it needs, so that it outlives whoever started it.
+"""A job is a folder with everything it needs, so that it is independent of the process that started it.
 
     job.json            the request, never changed
-    *.parquet           the examples it works on: example_id, conversation, domain
-    starting.json       local executor: the process id of a worker that has not locked it yet
-    worker.lock         locked while a worker is at it
-    worker.log          for people
-    progress.json       replaced every now and then
-    cancel              there when someone asked it to stop
+    *.parquet           its examples: example_id, conversation, domain
+    starting.json       local executor: the process id of a worker that has not locked the job yet
+    worker.lock         locked while a worker runs
+    worker.log          the log for people
+    progress.json       the latest progress, replaced regularly
+    cancel              exists if a user cancelled the job
     shards/*.arrow      score: finished losses
-    apart.txt           score: there when base and reference cannot be computed on one set of weights
-    earlier-shards-checked  there when shards of an earlier version were looked at
-    noise-*.txt         score: how far a model's losses move by computing alone [nats per token]
-    encoded/ leases/    score, while it runs: tokens kept for the second model; who works on which chunk
-    processes/*.json    score: how far each of several processes is
+    apart.txt           score: exists if base and reference cannot share one set of weights
+    earlier-shards-checked  exists if shards of an earlier version were checked
+    noise-*.txt         score: numerical noise of a model's losses [nats per token]
+    encoded/ leases/    score, while it runs: tokens for the second model; which process has which chunk
+    processes/*.json    score: progress of each process
     curve.jsonl         train: the loss by domain so far
-    checkpoints/ model/ train: what a worker that is started again goes on from; the finished reference
-    search/             near_duplicates, while it runs; what it found is near_duplicates.parquet
-    outcome.json        written last: how it ended; its absence means unfinished
-    settled             written by the store's owner when everything of it is in the store
+    checkpoints/ model/ train: checkpoints for resuming; the finished reference
+    search/             near_duplicates, while it runs; the result is near_duplicates.parquet
+    outcome.json        the outcome, written last; if missing, the job is unfinished
+    settled             written by the store's owner when all results are in the store
 
 The folder can be copied to a GPU machine, run there with `python -m core.supervision.worker FOLDER`, and copied back.
 """
@@ -38,12 +38,13 @@ import pyarrow.parquet as pq
 from ..data import settings
 from ..data.errors import NotFound
 from ..data.examples import Example
+from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
-from ..system.spool import shards, write_durably, write_whole
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
 from .executors import DEFAULT_EXECUTOR, executor_named
-from .progress import Progress
+from .job_progress import Progress
+from .shards import shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +55,52 @@ class Job:
 
     @property
     def job_id(self) -> str:
-        """The folder's name: when it was made, its kind, and four random characters."""
+        """The folder's name: creation time, kind, and four random characters."""
         return self.folder.name
 
     @property
     def request(self) -> dict[str, Any]:
-        """What was asked for: `kind` (score, train, estimate or near_duplicates) and that kind's fields."""
+        """The request: `kind` (score, train, estimate or near_duplicates) and the fields of that kind."""
         return dict(json.loads((self.folder / "job.json").read_text(encoding="utf-8")))
 
     @property
     def kind(self) -> str:
-        """What sort of work it is."""
+        """The kind of the job."""
         return str(self.request["kind"])
 
     @property
     def outcome(self) -> dict[str, Any] | None:
-        """How it ended (`state` is done, failed or cancelled), or None while it has not."""
+        """The outcome (`state` is done, failed or cancelled), or None if unfinished."""
         return _read_if_there(self.folder / "outcome.json")
 
     @property
     def progress(self) -> Progress:
-        """The latest progress that the worker wrote."""
+        """The latest progress written by the worker."""
         fields = _read_if_there(self.folder / "progress.json") or {}
         return Progress(**fields)
 
     @property
     def is_alive(self) -> bool:
-        """Whether a worker is at it, or was started and is about to be."""
+        """Whether a worker is running on it or about to."""
         return self.executor.is_alive(self.folder)
 
     @property
     def executor(self) -> Executor:
-        """What runs its worker."""
+        """The executor that runs its worker."""
         return executor_named(str(self.request.get("executor", DEFAULT_EXECUTOR)))
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything that it gave is in the store."""
+        """Whether all its results are in the store."""
         return (self.folder / "settled").exists()
 
     @property
     def state(self) -> str:
-        """running, done, failed, cancelled, or interrupted (its worker died; start it again to go on)."""
+        """running, done, failed, cancelled, or interrupted (its worker died; start a worker to resume)."""
         outcome = self.outcome
         if outcome:
             return str(outcome["state"])
-        # The worker may have finished between the two looks: read the outcome again before calling it dead.
+        # The worker may have finished between the two checks: read the outcome again before reporting it as dead.
         if self.is_alive:
             return "running"
         outcome = self.outcome
@@ -117,7 +118,7 @@ class Job:
         return shards(self.folder / "shards")
 
     def shard_prefix(self, role: str) -> str:
-        """How the names of one model's shards begin ("base" or "reference")."""
+        """The prefix of the shard names of one model ("base" or "reference")."""
         return f"{self.job_id}-{role}-"
 
     def shards_of(self, role: str) -> list[Path]:
@@ -125,51 +126,51 @@ class Job:
         return [path for path in self.shards if path.name.startswith(self.shard_prefix(role))]
 
     def cancel(self) -> None:
-        """Ask the worker to stop after its current batch; losses that it has computed are kept."""
+        """Ask the worker to stop after its current batch; computed losses are kept."""
         require_change()
         self.executor.cancel(self.folder)
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether someone asked it to stop."""
+        """Whether it was cancelled."""
         return (self.folder / "cancel").exists()
 
     def add_notice(self, sentence: str) -> None:
-        """Note something that whoever asked should know; each process may say it once more."""
+        """Add a notice for the user; several processes may add the same one."""
         with open(self.folder / "notices.txt", "a", encoding="utf-8") as file:
             file.write(sentence + "\n")
 
     @property
     def notices(self) -> list[str]:
-        """What was noted, each sentence once."""
+        """The notices, without repetitions."""
         path = self.folder / "notices.txt"
         return list(dict.fromkeys(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
     def settle(self) -> None:
-        """Record that everything is in the store. The shards stay until a later look has proved it
+        """Record that all results are in the store. The shards stay until they are verified
         (`core.maintenance.kept_shards`)."""
         (self.folder / "settled").touch()
         self.clear()
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a training that ended is never gone on with
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a finished training is never resumed
 
     def clear(self) -> None:
-        """Remove what only a worker under way needs."""
+        """Remove files that only a running worker needs."""
         for name in ("encoded", "leases", "processes"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, outcome: dict[str, Any]) -> None:
-        """Write how it ended: the last thing that a worker does."""
+        """Write the outcome, as the worker's last step."""
         write_durably(self.folder / "outcome.json", [json.dumps(outcome, ensure_ascii=False, indent=1).encode()])
 
     def report(self, progress: Progress) -> None:
-        """Replace the progress; not flushed to disk, since only the latest counts."""
+        """Replace the progress. Not flushed to disk, because only the latest matters."""
         write_whole(self.folder / "progress.json", [json.dumps(progress.to_fields()).encode()])
 
 
 def create_job(
     workspace: Path, request: dict[str, Any], example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]
 ) -> Job:
-    """Make a job's folder. `request` must be JSON; each of `example_files`, whole or in batches, has `EXAMPLES_SCHEMA`.
+    """Create a job's folder. `request` must be JSON; `example_files` are tables or batches with `EXAMPLES_SCHEMA`.
 
     The setting `executor` says what will run it; the request names it unless it is the default.
 
@@ -190,7 +191,7 @@ def create_job(
 
 
 def read_examples_file(job: Job, name: str) -> tuple[list[str], list[Example], list[str]]:
-    """Example ids, examples and domains of one of a job's example files, in its order."""
+    """Example ids, examples and domains of one of a job's example files, in file order."""
     table = pq.read_table(job.folder / f"{name}.parquet", schema=EXAMPLES_SCHEMA)
     conversations = table["conversation"].to_pylist()
     return (
@@ -217,20 +218,20 @@ def find_job(workspace: Path, job_id: str) -> Job:
     """The job of that id. Raises `NotFound`."""
     folder = workspace / "jobs" / job_id
     if not re.fullmatch(r"[\w-]+", job_id) or not (folder / "job.json").exists():
-        raise NotFound(f"There is no job {job_id!r} in {workspace}. List those there are with: python -m core status")
+        raise NotFound(f"There is no job {job_id!r} in {workspace}. List the jobs with: python -m core status")
     return Job(folder)
 
 
 def unfinished(jobs: Iterable[Job], identity: dict[str, Any]) -> Job | None:
-    """The newest unsettled job whose request has all of `identity`'s fields: work to join or to go on with."""
+    """The newest unsettled job whose request has all fields of `identity`, to join or resume."""
     matching = [job for job in jobs if not job.is_settled and identity.items() <= job.request.items()]
     return matching[-1] if matching else None
 
 
 def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[], Job]) -> Job:
-    """The unfinished job of that identity, its worker started where none is at it, or a new one that `create` makes.
+    """The unfinished job of that identity, with a worker started if none is running, or a new job from `create`.
 
-    One that is done waits to be taken in: started again it would do its work a second time.
+    A job that is done but not yet ingested is not started again.
     """
     job = unfinished(all_jobs(workspace), identity)
     if job is None or job.state in ("failed", "cancelled"):

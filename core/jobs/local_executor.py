@@ -4,10 +4,10 @@ import json
 import subprocess
 from pathlib import Path
 
+from ..system.atomic_files import write_durably
 from ..system.ownership import is_locked
 from ..system.process_facts import works_on
 from ..system.program import HOME, module_command
-from ..system.spool import write_durably
 
 _STARTING = "starting.json"
 

@@ -3,10 +3,10 @@ losses that the store has lost come back from them."""
 
 from ..data.errors import StoreUnusable
 from ..jobs.job import Job, all_jobs
+from ..jobs.shards import read_shard
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..store import Store
 from ..system.file_hash import file_sha256
-from ..system.spool import read_shard
 
 
 def verify_and_prune_shards(store: Store) -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ..data.errors import JobCancelled
 from ..data.examples import Example
 from ..jobs.job import Job
-from ..jobs.progress import Progress
+from ..jobs.job_progress import Progress
 from ..system.durable_file import DurableFile
 from .similarity import (
     PERMUTATIONS,

@@ -1,4 +1,4 @@
-"""Selection: a recipe in JSON becomes a decision on every row, with its reason.
+"""Selection: turns a JSON recipe into a decision and a reason for every row.
 
 recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """

@@ -1,4 +1,4 @@
-"""Budgets: how many rows or tokens a recipe asks of each pool of rows that is ranked together."""
+"""Budgets: how many rows or tokens a recipe requests from each pool of rows that are ranked together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ POOL = ""
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one pool may keep at most: `wanted` of `unit` ("rows" or "tokens")."""
+    """The most that is selected from a pool: `wanted` of `unit` ("rows" or "tokens")."""
 
     unit: str
     wanted: int
@@ -23,9 +23,9 @@ class Budget:
 def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
     """The budget of each pool; `totals` holds (rows, tokens) of every domain of the dataset.
 
-    A ratio is rounded half up. A total of rows or tokens is split over the domains by their rows or tokens, by
-    largest remainder, so that the parts add up to it. A domain that the filter shuts out gets nothing.
-    Raises `SelectionInvalid` for an amount of a domain that is not there, or a run without rows.
+    A ratio is rounded half up. A total of rows or tokens is split over the domains in proportion to their rows or
+    tokens, by largest remainder, so that the parts add up to it. A domain excluded by the filter gets nothing.
+    Raises `SelectionInvalid` for an amount of an unknown domain, or a run without rows.
     """
     if not totals:
         raise SelectionInvalid(f"The run {selection.run!r} has no rows. Import data and score it first.")
@@ -48,7 +48,7 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
 
 def _budget(amount: Amount, rows: int) -> Budget:
     if amount.kind == "ratio":
-        # Decimal of the ratio's shortest text: 0.285 of 100 rows is 28.5 and keeps 29, which binary floats miss.
+        # Decimal from the ratio's shortest text: 0.285 of 100 rows is 28.5 and rounds to 29; binary floats give 28.
         wanted = (Decimal(str(amount.value)) * rows).to_integral_value(ROUND_HALF_UP)
         return Budget("rows", int(wanted))
     return Budget(amount.kind, int(amount.value))
@@ -68,7 +68,7 @@ def _weighted_budgets(selection: Selection, totals: Mapping[str, tuple[int, int]
 
 
 def _split(total: int, sizes: Mapping[str, Fraction]) -> dict[str, int]:
-    """Whole parts in proportion to the sizes that add up to the total, by largest remainder, then by name."""
+    """Integer parts in proportion to the sizes that add up to the total, by largest remainder, then by name."""
     whole = sum(sizes.values())
     if not whole:
         return dict.fromkeys(sizes, 0)

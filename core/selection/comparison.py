@@ -1,4 +1,4 @@
-"""Two selections of one dataset compared row by row: how many rows they share, and which."""
+"""Compares two selections of one dataset row by row: how many rows they share, and which."""
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ PARTS = {
     "only_second": f"second_outcome = '{KEPT}' AND first_outcome IS DISTINCT FROM '{KEPT}'",
     "both": f"first_outcome = '{KEPT}' AND second_outcome = '{KEPT}'",
 }
-"""Which rows of the two, by the names of `overlap`'s columns."""
+"""SQL conditions for the parts of a comparison, named like the columns of `overlap`."""
 
 
 def overlap(store: Store, first: Selection, second: Selection) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def check_comparable(store: Store, first: Selection, second: Selection) -> None:
     datasets = [store.run(selection.run)["dataset"] for selection in (first, second)]
     if datasets[0] != datasets[1]:
         raise SelectionInvalid(
-            f"The selections are of different datasets ({datasets[0]} and {datasets[1]}). Choose two of one dataset."
+            f"The selections are of different datasets ({datasets[0]} and {datasets[1]}). Choose two of the same dataset."
         )
 
 

@@ -1,4 +1,4 @@
-"""Decisions: SQL that says of every row of a run whether a recipe keeps it, and if not, why."""
+"""Decisions: SQL that gives every row of a run a recipe's outcome: selected, or the reason why not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ _NO_SCORE = """coalesce(reason, CASE WHEN non_finite THEN 'non_finite' WHEN no_s
 
 
 def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], near_set: int | None = None) -> Query:
-    """What becomes of every row of a scored table, one row each: row_number, example_id, domain, token_count, value
-    (the recipe's score), picked (kept by hand), rank (from 1 among the eligible rows of its pool, else NULL; rows
-    kept by hand rank first) and outcome.
+    """The decision on every row of a scored table: row_number, example_id, domain, token_count, value (the recipe's
+    score), picked (selected by hand), rank (from 1 among the eligible rows of its pool, else NULL; rows selected by
+    hand rank first) and outcome.
 
-    `limits` come from `budgets`; `near_set` is the store's search for near duplicates where the recipe collapses
-    them. A row is judged by the first that applies: a hand pick, no score, a filter, a duplicate, a near duplicate,
-    the cut. Ties are broken by example_id, then row_number.
+    `limits` come from `budgets`. `near_set`: the store's near-duplicate search, if the recipe removes near-duplicates.
+    The first of these that applies decides: a hand pick, no score, a filter, an exact duplicate, a near-duplicate, the
+    cut-off. Ties are broken by example_id, then row_number.
     """
     marks = ", ".join("(?::VARCHAR, ?::INTEGER, ?::BIGINT, ?::BIGINT)" for _ in limits)
     pools: Query = ("budget ON pool = domain", []) if selection.scope == "domain" else ("budget ON pool = ?", [POOL])
     found = _eligible(selection, table, pools, "domain, pool_id", near_set)
-    # Left out of the pass where no budget is in tokens.
+    # Not computed if no budget is in tokens.
     running = "0" if all(budget.unit == "rows" for budget in limits.values()) else _RUNNING_TOKENS
     sql = f"""
         WITH budget(pool, pool_id, row_limit, token_limit) AS (VALUES {marks}),
@@ -44,7 +44,7 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
         SELECT row_number, example_id, domain, token_count, value, picked, rank,
             if(picked OR (rank <= row_limit AND running_tokens <= token_limit), '{KEPT}', '{BELOW_THE_CUT}') AS outcome
         FROM ranked JOIN budget USING (pool_id)
-        {found.fallen}
+        {found.near_duplicates}
         UNION ALL
         SELECT row_number, example_id, domain, token_count, value, picked, NULL, {found.reasons} AS outcome
         FROM judged WHERE objection > 0
@@ -75,7 +75,7 @@ def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_s
 
 
 def left_out(selection: Selection, table: str) -> Query:
-    """How many rows meet an objection of `decisions`, near duplicates aside: domain, outcome, rows, tokens."""
+    """Counts of ineligible rows by reason, without near-duplicates: domain, outcome, rows, tokens."""
     objection, reasons, values = _objection(selection, table)
     sql = f"""
         SELECT domain, {reasons} AS outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens
@@ -86,26 +86,25 @@ def left_out(selection: Selection, table: str) -> Query:
 
 @dataclass(frozen=True, slots=True)
 class _Eligible:
-    """SQL of the tables `judged` (every row with value, picked and objection), `scored` (those that meet none) and
-    `eligible` (of those, what no near duplicate stands before), with their parameters; the sort key of the eligible
-    ones; SQL that says why a judged row meets an objection; and SQL of the rows that fall to a better one of their
-    group, to be added to a union."""
+    """SQL of the tables `judged` (every row with value, picked and objection), `scored` (rows without an objection) and
+    `eligible` (`scored` without near-duplicates of a better row), with their parameters; the sort key of eligible rows
+    (`ranking`); SQL of the reason for an objection (`reasons`); and SQL of the removed near-duplicates, for a union."""
 
     sql: str
     values: list[Any]
     ranking: str
     reasons: str
-    fallen: str
+    near_duplicates: str
 
 
 def _eligible(selection: Selection, table: str, joined: Query, columns: str, near_set: int | None) -> _Eligible:
-    """What may be ranked: the table's rows joined to what names their pools, of which `columns` are carried along."""
+    """The rows that can be ranked: the table's rows joined to their pools, with the given `columns` of the pools."""
     order = ORDERS[selection.order]
     objection, reasons, objection_values = _objection(selection, table)
     picked, picked_values = _picked(selection, keep=True)
-    # By hand only where somebody picked a row: a longer sort key costs every row.
+    # Only with picks, because a longer sort key slows down every row.
     ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
-    unique, fallen, near_values = _without_near_duplicates(near_set, ranking)
+    unique, near_duplicates, near_values = _without_near_duplicates(near_set, ranking)
     sql = f"""
         judged AS (
             SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection
@@ -119,12 +118,12 @@ def _eligible(selection: Selection, table: str, joined: Query, columns: str, nea
     """
     seeds = [str(selection.seed)] * order.sql.count("?")
     values = [*picked_values, *objection_values, *joined[1], *seeds, *near_values]
-    return _Eligible(sql, values, ranking, reasons, fallen)
+    return _Eligible(sql, values, ranking, reasons, near_duplicates)
 
 
 def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
-    """SQL of a small code for the first objection to a row (0: eligible), SQL that turns the code into its reason
-    for the rows that have one, and the parameters of the first. Codes keep text out of the ranking."""
+    """SQL of an integer code for the first objection to a row (0: eligible), SQL that turns the code into its reason,
+    and the parameters of the former. Codes keep text out of the ranking."""
     cases: list[str] = []
     reasons: list[str] = []
     values: list[Any] = []
@@ -137,7 +136,7 @@ def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
     left_out, pick_values = _picked(selection, keep=False)
     if pick_values:
         object_to(left_out, pick_values, f"'{LEFT_OUT_BY_HAND}'")
-    # What was picked by hand meets no objection but that it stands there twice.
+    # The only objection to a row picked by hand is that it is an exact duplicate.
     picked, pick_values = _picked(selection, keep=True)
     unless = f"NOT {picked} AND " if pick_values else ""
     object_to(f"{unless}{selection.score} IS NULL", pick_values, f"'no score: ' || {_NO_SCORE}")
@@ -157,8 +156,8 @@ def _picked(selection: Selection, keep: bool) -> Query:
 
 
 def _duplicate(selection: Selection, table: str) -> Query:
-    """Whether a row that passes score and filter repeats an earlier one that does too. Equal conversations share
-    losses and text, so only a filter on domains, or on being a duplicate, can pass one of them and not the other."""
+    """Whether an eligible row repeats an earlier eligible one. Identical conversations share losses and text, so only a
+    filter on domains or on the duplicate flag can pass one of them and not the other."""
     passes: list[str] = []
     values: list[Any] = []
     if selection.filter.domains:
@@ -173,20 +172,20 @@ def _duplicate(selection: Selection, table: str) -> Query:
 
 
 def _without_near_duplicates(near_set: int | None, ranking: str) -> tuple[str, str, list[Any]]:
-    """SQL of the eligible rows, of those that fall to a better one of their group, and parameters."""
+    """SQL of the eligible rows, of the near-duplicates of a better row of their group, and parameters."""
     if near_set is None:
         return "eligible AS (FROM scored)", "", []
-    # Only grouped rows are ranked within their group, which are few; all rows would be sorted once more.
+    # Only rows in groups are ranked within their group; they are few, and sorting all rows again would be slow.
     eligible = f"""
-        fallen AS (
+        near_duplicates_of_better AS (
             SELECT row_number FROM scored JOIN near_duplicate USING (example_id) WHERE near_duplicate_set_id = ?
             QUALIFY row_number() OVER (PARTITION BY group_number ORDER BY {ranking}) > 1 AND NOT picked
         ),
-        eligible AS (FROM scored WHERE row_number NOT IN (FROM fallen))
+        eligible AS (FROM scored WHERE row_number NOT IN (FROM near_duplicates_of_better))
     """
     others = f"""
         UNION ALL
         SELECT row_number, example_id, domain, token_count, value, picked, NULL, '{NEAR_DUPLICATE}'
-        FROM scored WHERE row_number IN (FROM fallen)
+        FROM scored WHERE row_number IN (FROM near_duplicates_of_better)
     """
     return eligible, others, [near_set]

@@ -1,4 +1,4 @@
-"""Why one row is in or out of a selection, in a sentence."""
+"""Explains in a sentence why a selection includes a row or not."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from .summary import row_decisions
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """What a recipe does with one row. `rank` is its place among the `ranked` rows of its pool, of which `kept` are
-    kept; None where it was not ranked. `cut_value` is the score of the last row that is kept by its rank."""
+    """A recipe's decision on one row. `rank`: its rank among the `ranked` rows of its pool, of which `kept` are
+    selected; None if it was not ranked. `cut_value`: the score of the last row selected by rank."""
 
     outcome: str
     picked: bool
@@ -26,27 +26,29 @@ class RowOutcome:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the row is kept."""
+        """Whether the row is selected."""
         return self.outcome == KEPT
 
     def sentence(self, selection: Selection) -> str:
-        """The outcome and what decided it, in words."""
+        """The outcome and its reason, as a sentence."""
         if self.picked:
-            return "Kept by hand."
+            return "Selected by hand."
         if self.rank is None:
             flag = self.outcome.removeprefix("flag: ")
             meaning = f": {FLAGS[flag]}" if flag in FLAGS else ""
-            return f"Left out ({self.outcome}{meaning})."
-        pool = "of all rows" if selection.scope == "pooled" else f"in {self.domain}"
+            return f"Not selected ({self.outcome}{meaning})."
+        pool = "of all domains" if selection.scope == "pooled" else f"in {self.domain}"
         cut = ""
         if ORDERS[selection.order].by_score and self.cut_value is not None:
-            cut = f", the last at {SCORES[selection.score].label.lower()} {self.cut_value:.4g}"
-        verdict = "Kept" if self.is_kept else f"Left out ({BELOW_THE_CUT})"
-        return f"{verdict}: rank {self.rank:,} of {self.ranked:,} eligible {pool}; {self.kept:,} are kept{cut}."
+            cut = f"; the last has {SCORES[selection.score].label.lower()} {self.cut_value:.4g}"
+        verdict = "Selected" if self.is_kept else f"Not selected ({BELOW_THE_CUT})"
+        return (
+            f"{verdict}: rank {self.rank:,} of {self.ranked:,} eligible rows {pool}; {self.kept:,} are selected{cut}."
+        )
 
 
 def row_outcome(store: Store, selection: Selection, row_number: int) -> RowOutcome:
-    """What a recipe does with a row. Raises `NotFound` if the run has no such row."""
+    """A recipe's decision on a row. Raises `NotFound` if the run has no such row."""
     sql, values = row_decisions(store, selection)
     pool = "''" if selection.scope == "pooled" else "domain"
     found = store.rows(

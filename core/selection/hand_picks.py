@@ -1,4 +1,4 @@
-"""Hand picks beside the rows they name: where each stands in a run, and how its text begins."""
+"""Hand picks with their rows: the row numbers in a run, and the start of the text."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ _ROWS_NAMED = 5  # row numbers of one conversation; it may stand in thousands
 
 
 def pick_table(store: Store, table: str, score: str, picks: Sequence[Pick]) -> pd.DataFrame:
-    """The picks in their order, one row each: example_id, keep, note, row_number (its first row), rows (their numbers
-    in words), domain, value (of the score), prompt (its beginning). What the run does not hold has row_number NA."""
+    """The picks in order, one row each: example_id, keep, note, row_number (first row), rows (row numbers as text),
+    domain, value (of the score), prompt (its start). Picks that the run does not have get row_number NA."""
     found = store.frame(
         f"""
         SELECT example_id::VARCHAR AS example_id, min(row_number) AS row_number,

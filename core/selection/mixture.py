@@ -1,4 +1,4 @@
-"""The mixture: weights of domains in per cent, scaled to 100 around the locked ones, and usual ones to start from."""
+"""Domain weights in per cent: scaling the unlocked ones so that all add up to 100, and presets."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from ..data.errors import SelectionInvalid
 
 WHOLE = 100.0
-"""What a mixture's weights add up to [per cent]."""
+"""The sum of all weights [per cent]."""
 
-_DECIMALS = 4  # of a weight: one row in a million is still asked for
+_DECIMALS = 4  # decimals of a weight, enough for one row in a million
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Weights to start from: `size_to_weight` of a domain's rows or tokens, before scaling."""
+    """A preset of weights: `size_to_weight` maps a domain's rows or tokens to its weight before scaling."""
 
     label: str
     help: str
@@ -23,30 +23,30 @@ class Start:
 
 STARTS = {
     "data": Start("As in the data", "Each domain keeps its share of the data.", float),
-    "equal": Start("Equal", "Every domain weighs the same, however large it is.", lambda size: 1.0 if size else 0.0),
+    "equal": Start("Equal", "Every domain has the same weight.", lambda size: 1.0 if size else 0.0),
     "root": Start(
         "Square root of size",
-        "Between the two: a domain four times as large weighs twice as much, so small ones are not drowned.",
+        "Between the other two: a domain four times as large gets twice the weight.",
         math.sqrt,
     ),
 }
 
 
 def total(weights: Mapping[str, float]) -> float:
-    """What the weights add up to [per cent], rounded to the precision they have."""
+    """The sum of the weights [per cent], rounded to their precision."""
     return round(math.fsum(weights.values()), _DECIMALS)
 
 
 def shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """What relative weights come to [per cent of the whole]; all 0 where every weight is."""
+    """Relative weights as per cent of their sum; all 0 if every weight is 0."""
     whole = math.fsum(weights.values())
     return {domain: weight / whole * WHOLE if whole else 0.0 for domain, weight in weights.items()}
 
 
 def normalised(weights: Mapping[str, float], locked: Collection[str] = ()) -> dict[str, float]:
-    """The weights [per cent] with the unlocked ones scaled alike, so that all add up to 100; locked ones stay.
+    """The weights [per cent] with the unlocked ones scaled by one factor so that all add up to 100.
 
-    Raises `SelectionInvalid` where that cannot be: the locked ones exceed 100, all are locked, or every unlocked one
+    Raises `SelectionInvalid` if this is impossible: the locked ones exceed 100, all are locked, or every unlocked one
     is 0.
     """
     kept = {domain: weight for domain, weight in weights.items() if domain in locked}
@@ -54,19 +54,17 @@ def normalised(weights: Mapping[str, float], locked: Collection[str] = ()) -> di
     left = round(WHOLE - total(kept), _DECIMALS)
     if left < 0:
         raise SelectionInvalid(
-            f"The locked weights alone add up to {total(kept):g} %, more than 100. Lower or unlock one of them."
+            f"The locked weights add up to {total(kept):g} %, which is more than 100 %. Lower or unlock one of them."
         )
     if left and not free:
-        raise SelectionInvalid(
-            f"Every weight is locked, and they add up to {total(kept):g} %. Unlock one that may be scaled."
-        )
+        raise SelectionInvalid(f"All weights are locked and add up to {total(kept):g} %. Unlock at least one.")
     if left and not math.fsum(free.values()):
         raise SelectionInvalid(
-            f"Every unlocked weight is 0, so none can be scaled up to the {left:g} % that are left. Give one a weight."
+            f"All unlocked weights are 0, so they cannot be scaled to the remaining {left:g} %. Give one of them a weight."
         )
     scaled = {domain: round(share * left / WHOLE, _DECIMALS) for domain, share in shares(free).items()}
     if scaled:
-        # Rounded parts may miss the whole by a hair; the largest takes it, where it is least felt.
+        # The rounded weights may not add up exactly; the largest one takes the difference.
         largest = max(scaled, key=scaled.__getitem__)
         others = math.fsum(weight for domain, weight in scaled.items() if domain != largest)
         scaled[largest] = round(left - others, _DECIMALS)
@@ -76,7 +74,7 @@ def normalised(weights: Mapping[str, float], locked: Collection[str] = ()) -> di
 def starting_weights(
     start: str, sizes: Mapping[str, int], weights: Mapping[str, float], locked: Collection[str] = ()
 ) -> dict[str, float]:
-    """Weights of one of `STARTS` for domains of these sizes (rows or tokens), adding up to 100 with the locked of
-    `weights` kept. Raises `SelectionInvalid` as `normalised` does."""
+    """Weights of one of `STARTS` for domains of these sizes (rows or tokens), adding up to 100 together with the locked
+    `weights`, which do not change. Raises `SelectionInvalid` as `normalised` does."""
     fresh = {domain: STARTS[start].size_to_weight(size) for domain, size in sizes.items()}
     return normalised({**fresh, **{domain: weights[domain] for domain in locked if domain in fresh}}, locked)

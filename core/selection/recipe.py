@@ -1,4 +1,4 @@
-"""The recipe: a `Selection` says which rows of a run to keep, as a value that goes to JSON and back."""
+"""The recipe: a `Selection` describes which rows of a run to select, and converts to and from JSON."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,16 +15,15 @@ _READABLE_VERSIONS = (1, 2)
 _MOST = 1e15
 AMOUNT_KINDS = ("ratio", "rows", "tokens")
 SCOPES = {
-    "domain": "each domain is ranked on its own",
-    "pooled": "all domains are ranked together, so one domain may crowd out another",
+    "domain": "each domain is ranked separately",
+    "pooled": "all domains are ranked together, so some domains may get few rows",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One way to rank the eligible rows. `sql` is sorted ascending over `value` (the recipe's score) and the columns
-    of the scored table; its only parameters are as many seeds as it has `?`. Where `by_score`, the last kept row's
-    score is a cut."""
+    """One order of the eligible rows. `sql` is a sort key (ascending) over `value` (the recipe's score) and the columns
+    of the scored table; every `?` in it is the seed. If `by_score`, the score of the last selected row is a cut-off."""
 
     name: str
     label: str
@@ -36,19 +35,19 @@ class Order:
 ORDERS = {
     order.name: order
     for order in (
-        Order("highest", "Highest score first", "what the score's direction calls most", "-value", True),
-        Order("lowest", "Lowest score first", "a control: what the score would leave out", "value", True),
+        Order("highest", "Highest score first", "best score first", "-value", True),
+        Order("lowest", "Lowest score first", "a control: the rows that the score ranks last", "value", True),
         Order(
             "random",
             "Random",
-            "a control: drawn by the seed from the very rows the score could rank; the same seed draws the same rows",
+            "a control: random rows among those with a score; the same seed draws the same rows",
             "left(md5(? || ':' || example_id::VARCHAR), 16)",
         ),
-        Order("longest", "Longest first", "a control: the responses with most scored tokens", "-token_count"),
+        Order("longest", "Longest first", "a control: the responses with the most scored tokens", "-token_count"),
         Order(
             "highest_base_loss",
             "Highest base loss first",
-            "a control: the responses that surprise the base model most, learnable or not",
+            "a control: the responses that the base model predicts worst, learnable or not",
             "-base_loss",
         ),
     )
@@ -73,7 +72,7 @@ def _is_number(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much to keep: a `ratio` (share of the rows, 0 to 1), a number of `rows`, or a budget of `tokens`."""
+    """How much to select: a `ratio` (share of the rows, 0 to 1), a number of `rows`, or a budget of `tokens`."""
 
     kind: str
     value: float
@@ -81,20 +80,22 @@ class Amount:
     def __post_init__(self) -> None:
         _check_one_of("amount", self.kind, AMOUNT_KINDS)
         if not _is_number(self.value):
-            raise SelectionInvalid(f"The amount of {self.kind} is {self.value!r}, which cannot be read. Give a number.")
+            raise SelectionInvalid(
+                f"The amount of {self.kind} is {self.value!r}, which is not a valid number. Give a number."
+            )
         if self.kind == "ratio" and not 0 <= self.value <= 1:
             raise SelectionInvalid(
                 f"The ratio {self.value:g} is not between 0 and 1. Give a share of the rows, such as 0.06 for 6 %."
             )
         if self.kind != "ratio" and (self.value < 0 or self.value != int(self.value)):
             raise SelectionInvalid(
-                f"{self.value:g} {self.kind} cannot be kept. Give a whole number of {self.kind}, 0 or more."
+                f"{self.value:g} is not a valid number of {self.kind}. Give a whole number, 0 or more."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A decision by hand on one conversation, wherever it stands: always `keep` it, or never. `note` says why."""
+    """A manual decision for one conversation and its exact copies: always select (`keep`) or never. `note`: why."""
 
     example_id: str
     keep: bool
@@ -105,7 +106,7 @@ class Pick:
             object.__setattr__(self, "example_id", str(UUID(self.example_id)))
         except (ValueError, TypeError, AttributeError) as error:
             raise SelectionInvalid(
-                f"A hand pick names {self.example_id!r}, which is no example_id. Take it from the table of losses."
+                f"A hand pick has {self.example_id!r}, which is not an example_id. Copy the id from the table of losses."
             ) from error
         if type(self.keep) is not bool or not isinstance(self.note, str):
             raise SelectionInvalid(f"The hand pick of {self.example_id} cannot be read. Give keep and a note.")
@@ -113,17 +114,17 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows of a run to keep.
+    """Which rows of a run to select.
 
-    `amount` is for every domain (scope "domain") or for all rows together ("pooled"): a ratio is a share of each
-    domain's rows, while rows and tokens are a total, split over domains by their size. With `weights` any amount is a
-    total (a ratio: of all rows) and is split by them; they need not add up to 1, and a domain without one gets
-    nothing. `domain_amounts` replace a domain's part with a figure of its own.
+    `amount` applies to every domain (scope "domain") or to all rows together ("pooled"). A ratio is a share of each
+    domain's rows; rows and tokens are a total, split over the domains in proportion to their size. With `weights`,
+    every amount is a total (a ratio: of all rows), split by the weights; they need not add up to 1, and domains
+    without a weight get no rows. `domain_amounts` override the amounts of single domains.
 
-    With `collapse_duplicates` only the first of equal conversations that passes the filter is kept, so that none is
-    trained on twice; with `near_duplicates` (the threshold of a search made before) only the best-ranked of each
-    group. `picks` come before everything else: a kept one is kept whatever the filter, the flags and the amount say,
-    and counts towards the amount. The same recipe on the same losses keeps the same rows.
+    With `collapse_duplicates`, only the first of identical conversations that passes the filter is selected; with
+    `near_duplicates` (the threshold of an existing search), only the best-ranked row of each group. `picks` override
+    filter, flags and amount; picked rows count towards the amount. The same recipe on the same losses always selects
+    the same rows.
     """
 
     run: str
@@ -146,20 +147,20 @@ class Selection:
         by_hand = {**self.domain_amounts, **self.weights}
         if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
-                f"An amount or a weight of its own was given for {', '.join(sorted(by_hand))}, but the pooled scope "
-                "ranks all domains together. Use scope 'domain', or one amount for all."
+                f"There are amounts or weights for {', '.join(sorted(by_hand))}, but the pooled scope ranks all domains "
+                "together. Use scope 'domain', or one amount for all."
             )
         _check_weights(self.weights)
         if self.near_duplicates is not None and not self.collapse_duplicates:
             raise SelectionInvalid(
-                "Near duplicates are to be collapsed and exact ones are not. Collapse exact duplicates too."
+                "Near-duplicates are removed but exact duplicates are not. Remove exact duplicates too."
             )
         twice = [pick for pick, count in Counter(pick.example_id for pick in self.picks).items() if count > 1]
         if twice:
-            raise SelectionInvalid(f"The example {twice[0]} was picked by hand more than once. Keep one of the picks.")
+            raise SelectionInvalid(f"The example {twice[0]} has more than one hand pick. Keep only one.")
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields; `version` says how to read them."""
+        """As JSON fields, with the `version` of the format."""
         return {
             "version": RECIPE_VERSION,
             "run": self.run,
@@ -178,10 +179,10 @@ class Selection:
 
     @classmethod
     def from_fields(cls, given: Mapping[str, Any]) -> "Selection":
-        """Reverse of `to_fields`; what is left out takes its default. Raises `SelectionInvalid` naming what it
-        does not know or cannot read."""
+        """Reverse of `to_fields`; missing fields get their defaults. Raises `SelectionInvalid` for unknown or invalid
+        fields."""
         if not isinstance(given, Mapping):
-            raise SelectionInvalid(f"A recipe is a JSON object, not {type(given).__name__}. Give one that was saved.")
+            raise SelectionInvalid(f"A recipe is a JSON object, not {type(given).__name__}. Give a saved recipe.")
         values = dict(given)
         version = values.pop("version", RECIPE_VERSION)
         if version not in _READABLE_VERSIONS:
@@ -197,7 +198,7 @@ class Selection:
                 )
         _check_known("recipe", values, [part.name for part in fields(cls)])
         if "run" not in values:
-            raise SelectionInvalid("The recipe names no run. Add the name of a scored run as 'run'.")
+            raise SelectionInvalid("The recipe has no run. Add the name of a scored run as 'run'.")
         if "amount" in values:
             values["amount"] = _read_amount(values["amount"])
         if "domain_amounts" in values:
@@ -233,7 +234,7 @@ def _read_domain_amounts(given: Any) -> dict[str, Amount]:
 
 def _read_filter(given: Any) -> RowFilter:
     if not isinstance(given, dict):
-        raise SelectionInvalid(f"The filter is {given!r}. Give an object of filter fields, or leave it out.")
+        raise SelectionInvalid(f"The filter is {given!r}. Give an object of filter fields, or omit it.")
     _check_known("filter", given, [*EVERYTHING.to_fields(), "text"])
     return RowFilter.from_fields(given)
 
@@ -251,4 +252,4 @@ def _check_weights(weights: Mapping[str, float]) -> None:
         if not _is_number(weight) or not weight >= 0:
             raise SelectionInvalid(f"The weight of {domain!r} is {weight!r}. Give a number, 0 or more.")
     if weights and not any(weights.values()):
-        raise SelectionInvalid("Every domain has weight 0, so nothing can be kept. Give one of them a weight.")
+        raise SelectionInvalid("All weights are 0, so nothing can be selected. Give at least one domain a weight.")

@@ -1,4 +1,4 @@
-"""Saved selections: recipes under a name, listed, renamed, duplicated, and removed in a way that can be undone."""
+"""Saved selections: named recipes that can be listed, renamed, duplicated, removed and restored."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .summary import Summary, select_summary
 
 @dataclass(frozen=True, slots=True)
 class RemovedSelection:
-    """A selection that was removed, as it was saved, so that it can be put back."""
+    """A removed selection, as it was saved, so that it can be restored."""
 
     name: str
     recipe: dict[str, Any]
@@ -24,9 +24,9 @@ class RemovedSelection:
 def save_selection(
     store: Store, name: str, selection: Selection, replace_existing: bool = False, summary: Summary | None = None
 ) -> Summary:
-    """Save a recipe with what it keeps now (`summary`, where it is known already).
+    """Save a recipe with its current summary (`summary`, if already computed).
 
-    Raises `SelectionInvalid` for an empty name, `NameTaken` if the name holds another recipe, unless
+    Raises `SelectionInvalid` for an empty name, and `NameTaken` if another recipe has this name, unless
     `replace_existing`.
     """
     name = _checked(name)
@@ -36,7 +36,7 @@ def save_selection(
 
 
 def saved_selection(store: Store, name: str) -> Selection:
-    """The recipe saved under a name. Raises `NotFound` naming those there are."""
+    """The recipe saved under a name. Raises `NotFound`, which lists the existing names."""
     return Selection.from_fields(saved_recipe(store, name))
 
 
@@ -65,15 +65,15 @@ def selections_of_run(store: Store, run: str) -> list[str]:
 
 
 def rename_selection(store: Store, name: str, new_name: str) -> str:
-    """Give a saved selection another name; returns it as it stands now. Raises `SelectionInvalid` for an empty name,
-    `NameTaken` for another one's."""
+    """Rename a saved selection; returns the new name. Raises `SelectionInvalid` for an empty name, and `NameTaken` if
+    another selection has it."""
     new_name = _checked(new_name)
     rename_recipe(store, name, new_name)
     return new_name
 
 
 def duplicate_selection(store: Store, name: str) -> str:
-    """Save the recipe once more, beside the first, with what it kept then; returns the copy's name."""
+    """Save a copy of the recipe with its saved summary; returns the copy's name."""
     taken = set(saved_selection_names(store))
     copies = (f"{name} copy{f' {number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
     copy = next(candidate for candidate in copies if candidate not in taken)
@@ -82,14 +82,14 @@ def duplicate_selection(store: Store, name: str) -> str:
 
 
 def remove_selection(store: Store, name: str) -> RemovedSelection:
-    """Forget a saved selection; returns what `restore_selection` puts back. Files exported from it stay."""
+    """Remove a saved selection; returns it for `restore_selection`. Exported files stay."""
     summary = _saved_summary(store, name)
     return RemovedSelection(name, remove_recipe(store, name), summary)
 
 
 def restore_selection(store: Store, removed: RemovedSelection) -> None:
-    """Put a removed selection back as it was, also where its run is gone. Raises `NameTaken` if its name now holds
-    another recipe."""
+    """Restore a removed selection, even if its run no longer exists. Raises `NameTaken` if another recipe now has its
+    name."""
     save_recipe(store, removed.name, removed.recipe, removed.summary)
 
 

@@ -1,4 +1,4 @@
-"""Which rows of a run a recipe keeps: what that adds up to, the rows near the cut, and the controls beside it."""
+"""Summarises a recipe's result: totals, rows near the cut-off, and matched controls."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,9 +17,9 @@ from .scored_run import ScoredRun, scored_run
 
 @dataclass(frozen=True, slots=True)
 class PoolSummary:
-    """One pool's part. `rows` and `tokens` are all there are, `eligible_*` those that could be kept; `capped` says
-    that fewer are eligible than `wanted`; `cut_value` is the score of the last kept row, None where the order does
-    not rank by it."""
+    """One pool's result. `rows` and `tokens` are all of the pool's, `eligible_*` those that can be selected. `capped`:
+    fewer are eligible than `wanted`. `cut_value`: the score of the last selected row, None if the order does not use
+    the score."""
 
     pool: str
     unit: str
@@ -39,16 +39,16 @@ class PoolSummary:
 
     @property
     def capped(self) -> bool:
-        """Whether more was wanted than there is, so that everything eligible is kept."""
+        """Whether more was requested than is eligible, so that everything eligible is selected."""
         return self.available < self.wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a recipe keeps. `pools` are what was ranked together; `domains` has one row a domain: domain, rows,
-    tokens, kept_rows, kept_tokens; `outcomes` one row a domain and outcome: domain, outcome, rows, tokens.
-    `picked_rows` were kept by hand; `lost_picks` name a conversation that the dataset does not hold;
-    `near_duplicates_stale`: rows came in after the search for near duplicates that the recipe uses."""
+    """What a recipe selects. `pools`: the rows ranked together. `domains`, one row per domain: domain, rows, tokens,
+    kept_rows, kept_tokens. `outcomes`, one row per domain and outcome: domain, outcome, rows, tokens. `picked_rows`:
+    rows selected by hand. `lost_picks`: picks of conversations that the dataset does not have.
+    `near_duplicates_stale`: rows were added after the near-duplicate search that the recipe uses."""
 
     pools: tuple[PoolSummary, ...]
     domains: pd.DataFrame
@@ -69,39 +69,32 @@ class Summary:
 
     @property
     def kept_rows(self) -> int:
-        """Rows kept."""
+        """Selected rows."""
         return int(self.domains["kept_rows"].sum())
 
     @property
     def kept_tokens(self) -> int:
-        """Scored tokens kept."""
+        """Scored tokens of the selected rows."""
         return int(self.domains["kept_tokens"].sum())
 
     @property
     def dropped_rows(self) -> int:
-        """Rows left out, for whatever reason."""
+        """Rows not selected, for any reason."""
         return self.rows - self.kept_rows
 
     @property
     def dropped_tokens(self) -> int:
-        """Scored tokens left out."""
+        """Scored tokens of the rows not selected."""
         return self.tokens - self.kept_tokens
 
     @property
     def notices(self) -> list[str]:
-        """What a person has to know: one sentence for each request that could not be met."""
-        found = [
-            f"{pool.pool or 'All domains together'}: {pool.available:,} of {pool.wanted:,} {pool.unit} wanted; "
-            "that is all there is to keep."
-            for pool in self.pools
-            if pool.capped
-        ]
+        """A sentence for each request that could not be met."""
+        found = [_capped_notice(pool) for pool in self.pools if pool.capped]
         if self.lost_picks:
-            found.append(f"{self.lost_picks:,} of the hand picks name rows that this dataset does not hold.")
+            found.append(f"{self.lost_picks:,} hand picks are of rows that are not in this dataset.")
         if self.near_duplicates_stale:
-            found.append(
-                "The search for near duplicates was made before some of the rows were there: look for them again."
-            )
+            found.append("The near-duplicate search is older than some of the rows. Search again to include them.")
         return found
 
     def to_fields(self) -> dict[str, Any]:
@@ -119,11 +112,18 @@ class Summary:
         }
 
 
-def row_decisions(store: Store, selection: Selection) -> Query:
-    """`decisions` for a recipe as the store stands.
+def _capped_notice(pool: PoolSummary) -> str:
+    name, requested = pool.pool or "All domains", f"{pool.wanted:,} {pool.unit} requested"
+    if not pool.available:
+        return f"{name}: no row passes the filters ({requested})."
+    return f"{name}: only {pool.available:,} {pool.unit} are eligible ({requested}); all of them are selected."
 
-    Raises `NotFound` if the run, or the search for near duplicates that the recipe names, is not there, and
-    `SelectionInvalid` for a search pattern that cannot be read.
+
+def row_decisions(store: Store, selection: Selection) -> Query:
+    """`decisions` for a recipe and the current state of the store.
+
+    Raises `NotFound` if the run or the recipe's near-duplicate search does not exist, and `SelectionInvalid` for an
+    invalid search pattern.
     """
     run = scored_run(store, selection.run)
     selection = replace(selection, filter=store.searched(selection.filter))
@@ -133,8 +133,8 @@ def row_decisions(store: Store, selection: Selection) -> Query:
 
 
 def select_summary(store: Store, selection: Selection, run: ScoredRun | None = None) -> Summary:
-    """What a recipe keeps and leaves out, in numbers; `run` is the recipe's, where it is known already. Raises as
-    `row_decisions` does, which decides alike row by row."""
+    """The summary of a recipe. `run`: the recipe's run, if already loaded. Raises as `row_decisions` does, which makes
+    the same decisions row by row."""
     run = run or scored_run(store, selection.run)
     limits = budgets(selection, run.totals)
     with ranking(store, selection, run) as ranked:
@@ -164,8 +164,8 @@ def _lost_picks(store: Store, selection: Selection, table: str) -> int:
 def near_the_cut(
     store: Store, selection: Selection, domain: str, count: int = 5, run: ScoredRun | None = None
 ) -> pd.DataFrame:
-    """The `count` rows of a domain just inside the cut and as many just outside, best first: outcome, rank,
-    row_number, value, base_loss, reference_loss, token_count, and the beginnings of prompt and response."""
+    """The last `count` selected rows of a domain and the first `count` not selected, best first: outcome, rank,
+    row_number, value, base_loss, reference_loss, token_count, and the start of prompt and response."""
     run = run or scored_run(store, selection.run)
     limits = budgets(selection, run.totals)
     with ranking(store, selection, run) as ranked:
@@ -194,15 +194,15 @@ def near_the_cut(
 
 
 def kept_rows(store: Store, selection: Selection) -> Query:
-    """Kept rows in the dataset's order: row_number, example_id, domain, token_count, value, rank."""
+    """The selected rows in dataset order: row_number, example_id, domain, token_count, value, rank."""
     sql, values = row_decisions(store, selection)
     return f"SELECT * EXCLUDE (outcome) FROM ({sql}) WHERE outcome = '{KEPT}' ORDER BY row_number", values
 
 
 def matched_control(selection: Selection, summary: Summary, order: str) -> Selection:
-    """The same recipe in another order, with as many tokens as `selection` keeps of each domain, so that training on
-    the two compares the choice and not the amount. What a person left out stays out; what one picked is a choice, so a
-    control does not have it."""
+    """The same recipe with another order and the same tokens per domain as `selection`, so that training on both
+    compares the choice and not the amount. Rows excluded by hand stay excluded; picked rows are not forced in, because
+    picking is part of the choice."""
     kept = zip(summary.domains["domain"], summary.domains["kept_tokens"], strict=True)
     amounts = {domain: Amount("tokens", int(tokens)) for domain, tokens in kept}
     return replace(

@@ -13,7 +13,7 @@ from ..data.errors import NameTaken, NotFound, StoreUnusable
 from ..data.examples import DatasetRow, Rejected
 from ..data.row_blocks import RowBlock
 from ..data.scores import FLAGS, SCORES
-from ..system.spool import SHARD_SCHEMA
+from ..jobs.shards import SHARD_SCHEMA
 from . import ledger
 from .connection import fetch_all, fetch_first, next_id
 from .database import Database
@@ -179,7 +179,7 @@ class Store(Database):
         return self.batches(sql, [self.dataset_id(dataset), loss_set_id, every])
 
     def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
-        """Add a shard's losses (`core.system.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.
+        """Add a shard's losses (`core.jobs.shards.SHARD_SCHEMA`) and its name to the ledger in one transaction.
 
         A shard whose name is in the ledger, and a loss that is there already, are passed over, so ingesting
         anything twice changes nothing. `sha256` is of the shard's file. Returns how many losses were new.

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..data.errors import JobCancelled, JobFailed, NameTaken, NotFound, UserError
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
+from ..jobs.shards import read_shard
 from ..maintenance.kept_shards import loss_set_of, verify_and_prune_shards
 from ..models.resolving import PROVENANCE, ModelSpec, trained_examples
 from ..near_duplicates.jobs import ingest_near_duplicates
@@ -30,9 +31,9 @@ from ..scoring.planning import (
 )
 from ..selection import Selection, save_selection
 from ..store import Store
+from ..system.atomic_files import rename_durably, write_durably
 from ..system.disk_errors import translate_disk_errors
 from ..system.file_hash import file_sha256
-from ..system.spool import read_shard, sync_folder, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +205,7 @@ def _publish(store: Store, job: Job) -> None:
     provenance["files"] = _digests(source)
     write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     target.parent.mkdir(exist_ok=True)
-    source.rename(target)
-    sync_folder(target.parent)
+    rename_durably(source, target)
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -69,7 +69,7 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
 
 
 def _score(job: Job, lock: TextIO) -> dict[str, Any]:
-    from ..scoring.worker import score
+    from ..scoring.scoring_job import score
 
     return score(job, lock.fileno())
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
+from .atomic_files import write_whole
 from .ownership import is_held, is_locked
-from .spool import write_whole
 from .worker_log import in_short
 
 log = logging.getLogger(__name__)

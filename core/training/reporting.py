@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..jobs.job import Job
-from ..jobs.progress import Progress
+from ..jobs.job_progress import Progress
 from .checkpoints import CHECKPOINT_COMPLETE
 from .loss_curve import LossWindow
 

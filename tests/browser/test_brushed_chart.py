@@ -151,7 +151,7 @@ def test_selecting_can_be_taken_up_again_after_zooming(distribution: Page) -> No
 
 def test_the_picture_and_the_numbers_can_be_taken_along(distribution: Page, tmp_path: Path) -> None:
     page = distribution
-    page.get_by_text("Numbers of the chart").click()
+    page.get_by_text("Chart data").click()
     page.get_by_text("SVG", exact=True).click()
     camera = page.locator('.st-key-distribution .modebar-btn[data-title="Download plot"]')
     expect(camera).to_have_count(1)

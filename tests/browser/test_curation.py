@@ -57,7 +57,7 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     number.fill(str(row))
     number.press("Enter")
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("radio", name="Always keep").click()
+    dialog.get_by_role("radio", name="Always select").click()
     note = dialog.get_by_role("textbox", name="Note")
     expect(note).to_be_enabled()
     note.fill("rare and right")
@@ -66,7 +66,7 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     expect(dialog).to_have_count(0)
 
     go_to(page, "Select")
-    name = page.get_by_role("textbox", name="Name of this selection")
+    name = page.get_by_role("textbox", name="Name")
     name.fill("picked")
     name.press("Enter")
     page.get_by_role("button", name="Save selection").click()

@@ -223,9 +223,9 @@ def test_data_and_score_show_hostile_names_as_text(watched: Watched) -> None:
 
 def test_explore_shows_hostile_names_as_text(watched: Watched) -> None:
     watched.open("explore", run=RUN)
-    for view in ("Length", "Trust", "Near duplicates", "Distribution"):
+    for view in ("Length", "Trust", "Near-duplicates", "Distribution"):
         watched.open_tab(view)
-        if view == "Near duplicates":
+        if view == "Near-duplicates":
             expect(watched.page.get_by_text("Groups 1 to")).to_be_visible()
             watched.page.get_by_role("spinbutton", name="Open group").fill("1")
             watched.page.keyboard.press("Enter")
@@ -257,7 +257,7 @@ def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) 
     watched.open_tab("Top rows")
     watched.open_tab("Movers")
     watched.open("select", run=RUN)
-    for view in ("Score and cut", "Just inside and outside", "Hand picks", "Saved selections"):
+    for view in ("Score distribution", "Rows at the cut-off", "Hand picks", "Saved selections"):
         watched.open_tab(view)
     watched.open("export")
     watched.page.get_by_role("button", name="Write export").click()

@@ -88,7 +88,7 @@ def test_who_may_run_finds_the_controls_and_can_log_out(
     guarded: Dashboard, provider: Provider, log_in: Callable[..., Page]
 ) -> None:
     page = log_in("Hand@Example.org")
-    expect(page.get_by_text("Hand@Example.org may look and run")).to_be_visible()
+    expect(page.get_by_text("Hand@Example.org can view and run")).to_be_visible()
     page.goto(f"{guarded.address}/export")
     write = page.get_by_role("button", name="Write export")
     expect(write).to_be_enabled()
@@ -105,7 +105,7 @@ def test_who_may_run_finds_the_controls_and_can_log_out(
 
 def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard, log_in: Callable[..., Page]) -> None:
     page = log_in("eye@example.org")
-    expect(page.get_by_text("eye@example.org may look", exact=True)).to_be_visible()
+    expect(page.get_by_text("eye@example.org can view", exact=True)).to_be_visible()
     for name in ("Score", "Explore", "Compare", "Select", "Export", "Data"):
         page.goto(f"{guarded.address}/{name.lower()}")
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
@@ -116,16 +116,16 @@ def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard
         if name == "Select":
             expect(page.get_by_role("button", name="Save selection")).to_be_disabled()
     expect(page.get_by_text("left to people who may run")).to_be_visible()
-    assert page.get_by_text("Import a file").count() == 0
+    assert page.get_by_text("Import files").count() == 0
     assert page.get_by_text("Remove this dataset").count() == 0
 
 
 @pytest.mark.parametrize(
     ("email", "claims", "sentence"),
     [
-        ("stranger@example.org", {}, "is not on this dashboard's list"),
-        ("hand@example.org", {"email_verified": False}, "does not confirm that hand@example.org is your address"),
-        ("hand@example.org.evil.example", {}, "is not on this dashboard's list"),
+        ("stranger@example.org", {}, "has no access to this dashboard"),
+        ("hand@example.org", {"email_verified": False}, "has not verified the e-mail hand@example.org"),
+        ("hand@example.org.evil.example", {}, "has no access to this dashboard"),
     ],
 )
 def test_who_is_not_let_in_reads_why(
@@ -155,7 +155,7 @@ def test_a_forged_identity_is_not_let_in(
     try:
         page = log_in("hand@example.org", **claims)
         expect(page.get_by_role("button", name="Log in")).to_be_visible()
-        assert "may look" not in shown(page)
+        assert "can view" not in shown(page)
     finally:
         provider.signing_key = provider.published_key
 

@@ -35,7 +35,7 @@ def weight(page: Page, domain: str) -> Locator:
 
 def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/select")
-    page.get_by_role("radio", name="A mixture of one total").click()
+    page.get_by_role("radio", name="Total budget with domain weights").click()
     expect(weight(page, "chat")).to_have_value("50")
     weight(page, "math").fill("80")
     weight(page, "math").press("Enter")
@@ -64,7 +64,7 @@ def test_hand_picks_reach_the_exported_file(
     served: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
     page = open_page(f"{served.address}/select?shown=Hand+picks")
-    for row, choice in (("1", "Never keep"), ("40", "Always keep")):
+    for row, choice in (("1", "Never select"), ("40", "Always select")):
         page.get_by_role("spinbutton", name="Open row").fill(row)
         page.get_by_role("spinbutton", name="Open row").press("Enter")
         expect(page.get_by_text(f"Row {row} in selections")).to_be_visible()
@@ -74,16 +74,16 @@ def test_hand_picks_reach_the_exported_file(
     expect(note).to_be_enabled()
     note.fill("a rare one")
     note.press("Enter")
-    expect(page.get_by_text("Kept by hand: 1 of these rows")).to_be_visible()
-    page.get_by_role("textbox", name="Name of this selection").fill("by hand")
-    page.get_by_role("textbox", name="Name of this selection").press("Enter")
+    expect(page.get_by_text("Selected by hand: 1 of these rows")).to_be_visible()
+    page.get_by_role("textbox", name="Name").fill("by hand")
+    page.get_by_role("textbox", name="Name").press("Enter")
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text("Saved as")).to_be_visible()
     page.get_by_role("link", name="Export").first.click()
     expect(page.get_by_role("heading", name="Export")).to_be_visible()
     page.get_by_role("button", name="Write export").click()
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download the file").click()
+        page.get_by_role("button", name="Download file").click()
     downloading.value.save_as(tmp_path / "by-hand.jsonl")
     answers = [json.loads(line)["answer"] for line in (tmp_path / "by-hand.jsonl").read_text().splitlines()]
     assert answers == ["chat 1", "chat 39", "math 0", "math 1"]
@@ -99,7 +99,7 @@ def test_a_filter_of_explore_becomes_the_rows_that_may_be_kept(
     page.get_by_role("textbox", name="Search").press("Enter")
     page.get_by_role("button", name="Use as selection filter").click()
     expect(page.get_by_role("heading", name="Select", exact=True)).to_be_visible()
-    expect(page.get_by_role("textbox", name="Search in the text")).to_have_value("math 7")
-    expect(page.get_by_text("The filter of Explore stands in these controls now.")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Search")).to_have_value("math 7")
+    expect(page.get_by_text("Explore filters applied.")).to_be_visible()
     expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
-    expect(page.get_by_text("chat: 0 of 2 rows wanted; that is all there is to keep.")).to_be_visible()
+    expect(page.get_by_text("chat: no row passes the filters (2 rows requested).")).to_be_visible()

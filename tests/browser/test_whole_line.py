@@ -33,7 +33,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
 
     expect(page.get_by_role("heading", name="Explore")).to_be_visible()
     expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
-    expect(page.get_by_text("Learnability in each domain")).to_be_visible()
+    expect(page.get_by_text("Learnability by domain")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
     go_to(page, "Select")
@@ -44,8 +44,8 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     for _ in range(10):
         slider.press("ArrowRight")
     expect(kept).not_to_have_text(f"{before:,}")
-    page.get_by_role("textbox", name="Name of this selection").fill("more math")
-    page.get_by_role("textbox", name="Name of this selection").press("Enter")
+    page.get_by_role("textbox", name="Name").fill("more math")
+    page.get_by_role("textbox", name="Name").press("Enter")
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text(re.compile("more math")).first).to_be_visible()
     settled = _settled_number(page, kept)
@@ -78,7 +78,7 @@ def test_a_link_opens_cold_and_a_killed_server_finds_its_job_again(
     expect(page.get_by_role("heading", name="Score", exact=True)).to_be_visible()
     assert page.get_by_text("Page not found").count() == 0
     _choose(page, "Base model", str(tiny_base))
-    page.get_by_role("radio", name="An existing model").click()
+    page.get_by_role("radio", name="Use an existing model").click()
     _choose(page, "Reference model", str(tiny_reference))
     page.get_by_role("button", name="Start scoring").click()
     wait_for(lambda: any(job.shards for job in all_jobs(dashboard.workspace)), "the first shard")

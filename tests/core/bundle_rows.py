@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message, ToolCall
+from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 WEATHER = '[{"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {}}}}}]'
 ALL = Selection("talks", amount=Amount("ratio", 1.0), collapse_duplicates=False)

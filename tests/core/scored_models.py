@@ -8,11 +8,11 @@ import pyarrow as pa
 from core.data.examples import DatasetRow, Example
 from core.encoding.encode import encode_examples
 from core.engine.response_loss import response_losses
+from core.jobs.shards import SHARD_SCHEMA
 from core.models.loading import load_model, load_tokenizer
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.store import Store
 from core.supervision.supervisor import save_run
-from core.system.spool import SHARD_SCHEMA
 
 
 def score_examples(

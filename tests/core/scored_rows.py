@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def test_every_bad_line_is_counted_on_the_page(page_workspace: Path, tmp_path: P
     assert not page.exception
     assert not page.error
     said = text_of(page)
-    assert f"bad.jsonl: 60 rows added to bad, {len(lines)} records left out" in said
+    assert f"bad.jsonl: 60 rows added to bad, {len(lines)} records skipped" in said
     for reason, count in counts.items():
         meaning = REASONS[str(reason)].replace("\\", "")  # as text_of gives what is shown
-        assert f"{count} left out as {reason!r}: {meaning}" in said
+        assert f"{count} skipped, reason {reason!r}: {meaning}" in said

@@ -64,7 +64,7 @@ def test_a_run_without_another_of_its_dataset_points_to_scoring(page_workspace: 
             import_rows(store, ROWS, dataset=dataset)
             score_rows(store, ROWS, f"run of {dataset}", "one", dataset=dataset)
     page = healthy(opened(run="run of data"))
-    assert "run of data is the only run of the dataset data" in text_of(page)
+    assert "run of data is the only run of dataset data" in text_of(page)
     assert "Score a dataset: open the Score page." in text_of(page)
     assert len(page.selectbox) == 1
 
@@ -94,7 +94,7 @@ def test_a_link_opens_cold_on_the_same_view(compare: Callable[..., AppTest]) -> 
     assert [box.value for box in page.selectbox] == ["one", "two", "reference_loss"]
     assert page.multiselect(key="domain").value == ["chat", "math"]
     assert next(tab for tab in page.tabs if tab.label == "Top rows").children
-    assert "**20** of 22 rows compared; 2 left out by the filters" in text_of(page)
+    assert "**20** of 22 rows compared; 2 excluded by the filters" in text_of(page)
 
 
 @pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
@@ -113,12 +113,13 @@ def test_the_correlation_is_shown_overall_and_by_domain(compare: Callable[..., A
 
 def test_the_overlap_of_the_tops_is_in_words_and_numbers(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", comparison="Top rows"))
-    assert "In the top of both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)" in text_of(
-        page
+    assert (
+        "Top rows shared by both runs, all domains ranked together: at 6 % **1 of 1** (100%; by chance 4.8%)"
+        in text_of(page)
     )
-    table = table_with(page, "Kept by both")
-    math = table[(table["Domain"] == "math") & (table["Share kept"] == 0.5)]
-    assert math[["Rows kept", "Kept by both"]].values.tolist() == [[4, 0]]
+    table = table_with(page, "Selected by both")
+    math = table[(table["Domain"] == "math") & (table["Share selected"] == 0.5)]
+    assert math[["Rows selected", "Selected by both"]].values.tolist() == [[4, 0]]
 
 
 def test_the_movers_are_listed_by_direction(compare: Callable[..., AppTest]) -> None:
@@ -126,7 +127,7 @@ def test_the_movers_are_listed_by_direction(compare: Callable[..., AppTest]) -> 
     rise, fall = (table.value for table in page.dataframe)
     assert (rise["Row"].iloc[0], fall["Row"].iloc[0]) == (13, 20)
     assert (rise["Moved (points)"].iloc[0], fall["Moved (points)"].iloc[0]) == (87.5, -87.5)
-    assert rise.iloc[0][["Rank in A", "Rank in B", "Of rows", "Response"]].tolist() == [8, 1, 8, "math 0"]
+    assert rise.iloc[0][["Rank in A", "Rank in B", "Rows in domain", "Response"]].tolist() == [8, 1, 8, "math 0"]
 
 
 def test_a_link_to_a_row_opens_it_with_its_losses_in_both_runs(compare: Callable[..., AppTest]) -> None:
@@ -151,16 +152,16 @@ def test_a_row_that_is_not_there_is_one_sentence(compare: Callable[..., AppTest]
 def test_filters_change_every_number(compare: Callable[..., AppTest]) -> None:
     page = compare(run="one")
     healthy(page.multiselect(key="domain").select("math").run())
-    assert "**8** of 22 rows compared; 14 left out by the filters" in text_of(page)
+    assert "**8** of 22 rows compared; 14 excluded by the filters" in text_of(page)
     assert table_with(page, "Spearman")["Rows"].tolist() == [8, 8]
 
 
 def test_filters_that_no_row_passes_say_so(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(run="one", domain="songs"))
-    assert "**0** of 22 rows compared; 21 left out by the filters; 1 without this score" in text_of(page)
-    assert page.info[0].value.startswith("No row that passes has this score in both runs.")
+    assert "**0** of 22 rows compared; 21 excluded by the filters; 1 without this score" in text_of(page)
+    assert page.info[0].value.startswith("None of these rows has this score in both runs.")
     page = healthy(compare(run="one", domain="songs", without_flag="not_scored"))
-    assert "**0** of 22 rows compared; 22 left out by the filters" in text_of(page)
+    assert "**0** of 22 rows compared; 22 excluded by the filters" in text_of(page)
     assert page.info[0].value.startswith("No row passes these filters.")
 
 
@@ -174,7 +175,7 @@ def test_choosing_the_other_run_for_a_turns_the_comparison_round(compare: Callab
 
 def test_a_run_of_another_dataset_in_the_link_is_said_and_another_shown(compare: Callable[..., AppTest]) -> None:
     page = healthy(compare(**{"run": "one", "with": HOSTILE}))
-    assert "is no run of the same dataset" in text_of(page)
+    assert "is not a run of the same dataset" in text_of(page)
     assert page.selectbox(key="with_picker").value == "two"
 
 
@@ -203,7 +204,7 @@ def test_rows_of_a_grown_dataset_are_counted_and_lead_to_scoring(page_workspace:
         import_rows(store, later, "later.jsonl")
         score_rows(store, [*ROWS, *later], "two", "two")
     page = healthy(opened(**{"run": "one", "with": "two"}))
-    assert "**21** of 27 rows compared; 1 without this score in one run or both; 5 only in B" in text_of(page)
+    assert "**21** of 27 rows compared; 1 without this score in one or both runs; 5 only in B" in text_of(page)
     assert "Score the dataset again: open the Score page." in text_of(page)
     assert "poems" in page.multiselect(key="domain").options
 

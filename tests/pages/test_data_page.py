@@ -107,7 +107,7 @@ def test_an_upload_is_shown_as_it_will_be_read_then_imported(data: Callable[[], 
     assert [code.value for code in page.code][:2] == ["Name a moon of Jupiter.", "Io"]
     assert staged(page_workspace) == ["space.jsonl"]
     page = healthy(press_import(page))
-    assert "space.jsonl: 3 rows added to space, 0 records left out (format alpaca)." in text_of(page)
+    assert "space.jsonl: 3 rows added to space, 0 records skipped (format alpaca)." in text_of(page)
     assert "By domain: moons 2, planets 1" in text_of(page)
     assert store().rows("SELECT domain, count(*) FROM dataset_row GROUP BY ALL ORDER BY 1") == [
         ("moons", 2),
@@ -172,10 +172,10 @@ def test_a_damaged_archive_is_one_sentence(data: Callable[[], AppTest]) -> None:
 def test_records_left_out_are_counted_by_reason_and_listed(data: Callable[[], AppTest]) -> None:
     content = jsonl(*ROWS, {"instruction": "Say nothing.", "output": " "}) + b"{oops\n" + b"[1]\n[2]\n"
     page = healthy(press_import(upload(data(), ("space.jsonl", content))))
-    assert "3 rows added to space, 4 records left out" in text_of(page)
-    assert "2 left out as 'not an object': The record is a list" in text_of(page)
-    counts = next(frame.value for frame in page.dataframe if "What it means" in frame.value)
-    assert dict(zip(counts["Left out as"], counts["Records"], strict=True)) == {
+    assert "3 rows added to space, 4 records skipped" in text_of(page)
+    assert "2 skipped, reason 'not an object': The record is a list" in text_of(page)
+    counts = next(frame.value for frame in page.dataframe if "Meaning" in frame.value)
+    assert dict(zip(counts["Reason"], counts["Records"], strict=True)) == {
         "not an object": 2,
         "bad JSON": 1,
         "empty response": 1,
@@ -197,9 +197,9 @@ def test_a_file_of_preference_pairs_says_what_it_is_and_what_to_do(data: Callabl
 def test_a_column_can_be_mapped_and_the_preview_follows(data: Callable[[], AppTest]) -> None:
     row = {"ask": "Name a moon.", "reply": "Io", "input": "of Jupiter"}
     page = upload(data(), ("odd.jsonl", jsonl(row, row)))
-    assert "no format fits it as it is" in text_of(page)
+    assert "its columns are not recognised" in text_of(page)
     page = selectbox(page, "Format").set_value("alpaca").run()
-    assert "left out: missing field" in text_of(page)
+    assert "skipped: missing field" in text_of(page)
     page = selectbox(page, "instruction").set_value("ask").run()
     page = healthy(selectbox(page, "output").set_value("reply").run())
     assert [code.value for code in page.code][:3] == ["Name a moon.", "of Jupiter", "Io"]
@@ -222,14 +222,14 @@ def test_a_column_known_by_another_name_can_be_left_out(data: Callable[[], AppTe
     [
         ("A field of each record", "Field", "output", {"Io", "Europa", "Mars"}),
         ("One name for all rows", "Domain", "astronomy", {"astronomy"}),
-        ("The file's name", None, None, {"space"}),
+        ("The file name", None, None, {"space"}),
     ],
 )
 def test_a_domain_comes_from_a_field_a_name_or_the_file(
     data: Callable[[], AppTest], rule: str, label: str | None, choice: str | None, domains: set[str]
 ) -> None:
     page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
-    page = selectbox(page, "Domain of a row").set_value(rule).run()
+    page = selectbox(page, "Domain comes from").set_value(rule).run()
     if label == "Field":
         page = selectbox(page, "Field").set_value(choice).run()
     elif label == "Domain":
@@ -262,7 +262,7 @@ def test_files_that_cannot_be_read_keep_no_other_from_being_imported(data: Calla
     )
     assert not page.exception
     assert [element.value.partition(" ")[0].replace("\\", "") for element in page.error] == ["picture.png"]
-    assert "How to read one.jsonl" in text_of(page)
+    assert "Options for one.jsonl" in text_of(page)
     assert [item.value for item in page.selectbox if item.label == "Format"] == ["auto", "auto"]
     page = press_import(page)
     assert "one.jsonl: 3 rows added to one" in text_of(page)
@@ -271,7 +271,7 @@ def test_files_that_cannot_be_read_keep_no_other_from_being_imported(data: Calla
 
 def test_what_deserves_a_look_is_said_before_and_after_the_import(data: Callable[[], AppTest]) -> None:
     page = healthy(upload(data(), ("a.csv", b"Instruction,Input,Output\nAdd,nan,3\nAdd,NaN,4\n")))
-    assert "It has an input nan, kept as text." in text_of(page)
+    assert "Note: it has an input nan, kept as text." in text_of(page)
     page = healthy(press_import(page))
     assert "2 rows have an input nan, kept as text." in text_of(page)
 
@@ -289,16 +289,16 @@ def test_the_data_files_of_an_uploaded_zip_are_imported(data: Callable[[], AppTe
 def test_importing_the_same_file_again_says_that_nothing_was_added(data: Callable[[], AppTest]) -> None:
     press_import(upload(data(), ("space.jsonl", jsonl(*ROWS))))
     page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
-    assert "This adds to a dataset of 3 rows." in text_of(page)
+    assert "Adds to the existing dataset of 3 rows." in text_of(page)
     page = healthy(press_import(page))
-    assert "space.jsonl is in space already, read in the same way: nothing was added" in text_of(page)
+    assert "space.jsonl was already imported into space with the same options. Nothing was added" in text_of(page)
     assert store().rows("SELECT count(*) FROM dataset_row") == [(3,)]
 
 
 def test_no_dataset_can_be_imported_without_a_name(data: Callable[[], AppTest]) -> None:
     page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
-    assert "This makes a new dataset." in text_of(page)
-    assert button(text_input(page, "Into the dataset").set_value("  ").run(), "Import").disabled
+    assert "Creates a new dataset." in text_of(page)
+    assert button(text_input(page, "Add to dataset").set_value("  ").run(), "Import").disabled
 
 
 def test_a_hub_id_of_the_wrong_form_is_one_sentence(data: Callable[[], AppTest]) -> None:
@@ -358,7 +358,7 @@ def test_removing_a_dataset_asks_first_and_keeps_losses(page_workspace: Path, da
 def test_text_of_files_is_never_markdown(data: Callable[[], AppTest]) -> None:
     row = {"instruction": HOSTILE, "output": HOSTILE, "domain": HOSTILE}
     page = healthy(upload(data(), (f"{HOSTILE.replace('/', '')}.jsonl", jsonl(row))))
-    page = healthy(text_input(page, "Into the dataset").set_value(HOSTILE).run())
+    page = healthy(text_input(page, "Add to dataset").set_value(HOSTILE).run())
     page = healthy(press_import(page))
     labels = [item.label for kind in (page.expander, page.button, page.checkbox) for item in kind]
     shown = [element.value for kind in (page.markdown, page.caption) for element in kind]
@@ -370,7 +370,7 @@ def test_a_demo_that_was_stopped_can_be_gone_on_with(page_workspace: Path, data:
     opened = Store.open(page_workspace, "a test")
     add_scored_records(opened, [ScoredRecord("chat", 2.0, 1.0)], run="other", dataset="demo")
     opened.close()
-    assert button(data(), "Go on with the demo")
+    assert button(data(), "Continue the demo")
 
 
 def test_the_sentence_of_a_failed_job_is_shown_until_it_is_closed(
@@ -380,7 +380,7 @@ def test_the_sentence_of_a_failed_job_is_shown_until_it_is_closed(
     job.finish({"state": "failed", "message": f"No memory left for {HOSTILE}."})
     job.settle()
     page = AppTest.from_file(str(PAGE), default_timeout=60).run()
-    assert "Training the reference taught on the dataset space: No memory left" in text_of(page)
+    assert "Training reference taught on dataset space: No memory left" in text_of(page)
     assert HOSTILE not in page.error[0].value
     healthy(button(page, "Close").click().run())
     assert all_jobs(page_workspace) == [job]

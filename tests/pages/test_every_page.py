@@ -19,9 +19,9 @@ CONTROLS = (
 VIEWS = [
     ("data", {}),
     ("score", {}),
-    *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near duplicates")),
+    *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
     *(("compare", {"comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
-    *(("select", {"tab": tab}) for tab in ("Choose", "Saved selections")),
+    *(("select", {"tab": tab}) for tab in ("New selection", "Saved selections")),
     ("export", {}),
 ]
 

@@ -67,21 +67,21 @@ def test_a_dataset_without_a_run_points_to_scoring(workspace: Path) -> None:
     with Store.open(workspace, "a test") as store:
         store.add_source("data", "data.jsonl", "jsonl", "x", {}, [])
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
-    assert "Nothing has been scored yet" in page.info[0].value
+    assert "No dataset is scored yet" in page.info[0].value
 
 
 def test_the_page_opens_on_linked_charts_and_the_rows(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore())
     assert "**22** of 22 rows" in text_of(page)
     titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
-    assert titles == ["Learnability in each domain", "Base loss against reference loss"]
+    assert titles == ["Learnability by domain", "Base loss against reference loss"]
     assert page.dataframe[0].value["learnability"].is_monotonic_decreasing
     assert page.query_params["run"] == "first"
 
 
 def test_the_summary_labels_both_averages_for_every_domain(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore(view="Distribution"))
-    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    summary = next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)
     assert summary["Domain"].tolist() == ["All domains", HOSTILE, "chat", "math"]
     assert summary["Rows"].tolist() == [22, 1, 12, 9]
     assert summary["No score"].tolist() == [1, 0, 0, 1]
@@ -89,12 +89,12 @@ def test_the_summary_labels_both_averages_for_every_domain(explore: Callable[...
 
 def test_filters_change_every_number_and_the_readout(explore: Callable[..., AppTest]) -> None:
     page = explore(view="Distribution")
-    page.text_input(key="filter_query").set_value("TELL ME").run()
+    page.text_input(key="filter_text").set_value("TELL ME").run()
     page.number_input(key="filter_low").set_value(0.5).run()
     healthy(page)
     assert "**2** of 22 rows" in text_of(page)
     assert "chat 2 of 12" in text_of(page)
-    summary = next(table.value for table in page.dataframe if "Mean of ratios" in table.value)
+    summary = next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)
     assert summary["Rows"].tolist() == [2, 2]
 
 
@@ -134,7 +134,7 @@ def test_chips_take_one_filter_away_or_all(explore: Callable[..., AppTest]) -> N
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("{", "The filter in this address cannot be read"),
+        ("{", "The filter in this URL cannot be read"),
         ("[1]", "not a JSON object"),
         ('{"ranges":[["beauty",0,1]]}', "Unknown column 'beauty'"),
         ('{"search":{"query":"(","kind":"regex"}}', "missing )"),
@@ -151,11 +151,11 @@ def test_a_filter_that_cannot_be_read_is_said_and_left_out(
 
 def test_filters_that_no_row_passes_say_so(explore: Callable[..., AppTest]) -> None:
     page = explore()
-    healthy(page.text_input(key="filter_query").set_value("nothing like it").run())
+    healthy(page.text_input(key="filter_text").set_value("nothing like it").run())
     assert any("No row passes these filters" in info.value for info in page.info)
 
 
-@pytest.mark.parametrize("view", ["Overview", "Distribution", "Length", "Trust", "Near duplicates"])
+@pytest.mark.parametrize("view", ["Overview", "Distribution", "Length", "Trust", "Near-duplicates"])
 @pytest.mark.parametrize("score", ["learnability", "base_perplexity"])
 def test_every_section_opens_from_a_link(explore: Callable[..., AppTest], view: str, score: str) -> None:
     page = healthy(explore(run="first", score=score, view=view))
@@ -171,9 +171,9 @@ def test_the_trust_panel_says_how_many_flagged_rows_a_selection_keeps(
     assert "Save a selection of this run" in text_of(page)
     save_selection(open_session().store, "everything", Selection("first", amount=Amount("ratio", 1.0)))
     page = healthy(page.run())
-    flags = next(table.value for table in page.dataframe if "Kept rows" in table.value)
-    assert flags.set_index("Flag").loc["truncated", ["Rows", "Kept rows"]].tolist() == [1, 1]
-    assert "What the reference was trained on is not known here" in text_of(page)
+    flags = next(table.value for table in page.dataframe if "Selected rows" in table.value)
+    assert flags.set_index("Flag").loc["truncated", ["Rows", "Selected rows"]].tolist() == [1, 1]
+    assert "The reference's training data is not known" in text_of(page)
 
 
 def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -> None:
@@ -195,7 +195,7 @@ def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> 
     page = healthy(explore(run="first", example="22"))
     assert HOSTILE in [block.value for block in page.code]
     assert f"Row 22, domain {HOSTILE}" in text_of(page)
-    assert "the response was cut off at the maximum length" in text_of(page)
+    assert "the response was truncated at the maximum length" in text_of(page)
 
 
 def test_text_from_data_never_reaches_markdown(explore: Callable[..., AppTest]) -> None:
@@ -212,7 +212,7 @@ def test_a_row_that_is_not_there_is_one_sentence(explore: Callable[..., AppTest]
 
 def test_a_run_that_is_not_there_is_said_and_another_shown(explore: Callable[..., AppTest]) -> None:
     page = healthy(explore(run="gone"))
-    assert "No run is named 'gone'" in page.warning[0].value.replace("\\", "")
+    assert "There is no run named 'gone'" in page.warning[0].value.replace("\\", "")
     assert page.selectbox(key="run_picker").value == "first"
 
 
@@ -230,5 +230,5 @@ def test_of_many_domains_the_largest_are_drawn_and_all_are_in_the_tables(workspa
     page = AppTest.from_file(str(PAGE), default_timeout=30)
     page.query_params["view"] = "Distribution"
     healthy(page.run())
-    assert "The 8 largest of 20 domains are drawn" in text_of(page)
-    assert len(next(table.value for table in page.dataframe if "Mean of ratios" in table.value)) == 21
+    assert "Charts show the 8 largest of 20 domains" in text_of(page)
+    assert len(next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)) == 21

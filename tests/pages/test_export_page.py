@@ -66,7 +66,7 @@ def test_writing_leaves_the_records_and_a_manifest_and_offers_both(
     ]
     assert selection_from_manifest(written.with_name("top-half.jsonl.manifest.json")) == HALF
     assert page.success[0].value.startswith("5 rows")
-    assert [button.label for button in page.get("download_button")] == ["Download the file", "Download the manifest"]
+    assert [button.label for button in page.get("download_button")] == ["Download file", "Download manifest"]
 
 
 def test_a_large_export_is_left_on_disk_with_its_path(
@@ -74,7 +74,7 @@ def test_a_large_export_is_left_on_disk_with_its_path(
 ) -> None:
     monkeypatch.setenv("LOBASS_DOWNLOAD_MEGABYTES", "0")
     page = healthy(export().button(key="write_export").click().run())
-    assert [button.label for button in page.get("download_button")] == ["Download the manifest"]
+    assert [button.label for button in page.get("download_button")] == ["Download manifest"]
     assert any("Larger than 0 MB" in text.value for text in page.text)
 
 
@@ -103,7 +103,7 @@ def test_a_compressed_export_ends_in_gz(export: Callable[..., AppTest], page_wor
 def test_a_selection_that_keeps_nothing_cannot_be_exported(export: Callable[..., AppTest]) -> None:
     nothing = RowFilter(ranges=(Range("token_count", 1000, None),))
     page = export(Selection("planets", filter=nothing))
-    assert "keeps no row" in page.info[0].value
+    assert "is empty" in page.info[0].value
     assert [button.key for button in page.button] == ["dismiss_guide"]
 
 
@@ -143,7 +143,7 @@ def test_a_bundle_is_written_as_a_zip_and_offered_with_its_command(
     with zipfile.ZipFile(written) as archive:
         assert archive.read("top-half-trl/train.jsonl").count(b"\n") == 5
     assert "trl sft --config sft.yaml" in codes(page)
-    assert [button.label for button in page.get("download_button")] == ["Download the file", "Download the manifest"]
+    assert [button.label for button in page.get("download_button")] == ["Download file", "Download manifest"]
 
 
 def test_a_bundle_may_be_a_folder_which_is_not_offered_as_a_download(
@@ -153,7 +153,7 @@ def test_a_bundle_may_be_a_folder_which_is_not_offered_as_a_download(
     page = healthy(page.segmented_control(key="bundle_packing").set_value("folder").run())
     page = healthy(page.button(key="write_bundle").click().run())
     assert (page_workspace / "exports" / "top-half-llama-factory" / "manifest.json").exists()
-    assert [button.label for button in page.get("download_button")] == ["Download the manifest"]
+    assert [button.label for button in page.get("download_button")] == ["Download manifest"]
 
 
 def test_rows_that_a_trainer_refuses_are_counted_with_their_reason(page_workspace: Path) -> None:
@@ -161,9 +161,9 @@ def test_rows_that_a_trainer_refuses_are_counted_with_their_reason(page_workspac
     with talk_store(page_workspace, [*SEVERAL, refused, example(("assistant", "Hello."))]) as store:
         save_selection(store, "all", ALL)
     page = as_bundle(AppTest.from_file(str(PAGE), default_timeout=30).run())
-    assert "7 of 9 rows can be written, 70 of 90 tokens" in page.warning[0].value
+    assert "7 of 9 rows can be written (70 of 90 tokens)" in page.warning[0].value
     table = page.dataframe[0].value
-    assert table[table["Outcome"] == "Left out"]["Rows"].tolist() == [1, 1]
+    assert table[table["Outcome"] == "Skipped"]["Rows"].tolist() == [1, 1]
     assert table["First rows"].tolist()[:2] == ["9", "8"]
     assert all(HOSTILE not in element.value for kind in (page.markdown, page.caption) for element in kind)
     page = as_bundle(page, "axolotl")

@@ -15,7 +15,7 @@ from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job, all_jobs, create_job
-from core.jobs.progress import Progress
+from core.jobs.job_progress import Progress
 from core.near_duplicates.jobs import create_near_duplicate_job
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
@@ -100,7 +100,7 @@ def enter(page: AppTest, field: str, value: str) -> AppTest:
 
 
 def with_reference(page: AppTest, reference: Path) -> AppTest:
-    page.segmented_control[0].set_value("An existing model")
+    page.segmented_control[0].set_value("Use an existing model")
     return enter(page, "reference", str(reference))
 
 
@@ -133,18 +133,18 @@ def test_an_empty_workspace_says_what_to_do_next(page_workspace: Path) -> None:
 
 
 def test_without_a_reference_training_one_is_offered_first(score: Callable[[], AppTest]) -> None:
-    assert "Train the reference" in labels(score())
+    assert "Train reference" in labels(score())
 
 
 def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     score: Callable[[], AppTest], tiny_reference: Path
 ) -> None:
-    page = healthy(button(with_reference(score(), tiny_reference), "Check what it will cost").click().run())
-    assert "3 rows, 3 different; template chat, at most 2,048 tokens a row, float32 on cpu" in text_of(page)
+    page = healthy(button(with_reference(score(), tiny_reference), "Estimate time").click().run())
+    assert "3 rows, 3 unique; template chat, at most 2,048 tokens per row, float32 on cpu" in text_of(page)
     assert page.dataframe[0].value["To compute"].tolist() == [3, 3]
     assert ended("estimate").state == "done"
     page = healthy(page.run())
-    assert [metric.label for metric in page.metric] == ["Tokens to run", "Estimated time", "Pace"]
+    assert [metric.label for metric in page.metric] == ["Tokens to run", "Estimated time", "Speed"]
     assert int(page.metric[0].value.replace(",", "")) > 20
     strips = [element.proto.body for element in page.get("html")]
     assert len(strips) == 3
@@ -162,7 +162,7 @@ def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scori
     fields = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**fields, "base_model_name_or_path": HOSTILE}), encoding="utf-8")
     page = with_reference(score(), adapter)
-    page = healthy(button(page, "Check what it will cost").click().run())
+    page = healthy(button(page, "Estimate time").click().run())
     (notice,) = page.warning
     assert "as its base, not" in notice.value
     assert "\\<script\\>" in notice.value  # escaped: it is somebody else's text
@@ -175,18 +175,18 @@ def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scori
 
 def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest], tiny_reference: Path) -> None:
     page = with_reference(score(), tiny_reference)
-    page = text_input(page, "Name of the run").set_value("first").run()
+    page = text_input(page, "Run name").set_value("first").run()
     healthy(button(page, "Start scoring").click().run())
     assert ended("score").state == "done"
     page = healthy(page.run())
     runs = page.dataframe[-1].value
     assert runs[["Run", "Rows", "Scored"]].to_numpy().tolist() == [["first", 3, 3]]
-    assert "Scoring the run first on the dataset numbers: done" in headings(page)
+    assert "Scoring run first on dataset numbers: done" in headings(page)
     assert "tokens per second" in text_of(page)
-    page = healthy(button(page, "Check what it will cost").click().run())
-    assert "Nothing to compute: every loss is cached." in text_of(page)
+    page = healthy(button(page, "Estimate time").click().run())
+    assert "Nothing to compute: all losses are cached." in text_of(page)
     page = healthy(button(page, "Start scoring").click().run())
-    assert "no model was run" in text_of(page)
+    assert "no model had to run" in text_of(page)
 
 
 def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
@@ -194,7 +194,7 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
 ) -> None:
     page = score()
     text_input(page, "Learning rate").set_value("0.01")
-    healthy(button(page, "Train the reference").click().run())
+    healthy(button(page, "Train reference").click().run())
     assert ended("train").state == "done"
     assert ended("score").state == "done"
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())  # another visitor
@@ -204,8 +204,8 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     assert page.get("plotly_chart")
     page = page.segmented_control[0].set_value("Train one here").run()
     text_input(page, "Learning rate").set_value("0.01")
-    page = healthy(button(page, "Train the reference").click().run())
-    assert "trained just so already" in text_of(page)
+    page = healthy(button(page, "Train reference").click().run())
+    assert "with these settings already exists" in text_of(page)
 
 
 @pytest.mark.parametrize(
@@ -215,22 +215,22 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
 def test_a_bad_learning_rate_is_one_sentence(score: Callable[[], AppTest], rate: str, sentence: str) -> None:
     page = score()
     text_input(page, "Learning rate").set_value(rate)
-    assert sentence in the_error(button(page, "Train the reference").click().run())
+    assert sentence in the_error(button(page, "Train reference").click().run())
 
 
 def test_a_reference_whose_name_is_no_folder_is_one_sentence(score: Callable[[], AppTest]) -> None:
     page = score()
-    text_input(page, "Name of the reference").set_value("../up")
-    assert "'../up' cannot name a reference" in the_error(button(page, "Train the reference").click().run())
+    text_input(page, "Reference name").set_value("../up")
+    assert "'../up' cannot name a reference" in the_error(button(page, "Train reference").click().run())
 
 
 def test_a_reference_whose_name_is_taken_is_one_sentence(score: Callable[[], AppTest], workspace: Path) -> None:
     (workspace / "models" / "numbers-reference").mkdir(parents=True)
-    page = button(score(), "Train the reference").click().run()
+    page = button(score(), "Train reference").click().run()
     assert "'numbers-reference' exists already" in the_error(page)
 
 
-@pytest.mark.parametrize("press", ["Check what it will cost", "Start scoring"])
+@pytest.mark.parametrize("press", ["Estimate time", "Start scoring"])
 def test_models_that_cannot_be_used_are_one_sentence(
     score: Callable[[], AppTest], tiny_base: Path, tmp_path: Path, press: str
 ) -> None:
@@ -254,16 +254,16 @@ def test_a_runs_name_that_is_taken_is_one_sentence(
     page = with_reference(score(), tiny_reference)
     request = ScoreRequest("numbers", str(tiny_base), str(tiny_reference), run="mine", template="plain", device="cpu")
     save_run(open_session().store, plan_scoring(open_session().store, request))
-    page = text_input(page, "Name of the run").set_value("mine").run()
+    page = text_input(page, "Run name").set_value("mine").run()
     assert "A run named 'mine' compares" in the_error(button(page, "Start scoring").click().run())
 
 
 def test_a_check_that_died_can_be_made_again(score: Callable[[], AppTest], tiny_reference: Path) -> None:
-    page = button(with_reference(score(), tiny_reference), "Check what it will cost").click().run()
+    page = button(with_reference(score(), tiny_reference), "Estimate time").click().run()
     job = all_jobs(open_session().workspace)[-1]
     os.kill(json.loads((job.folder / "starting.json").read_text(encoding="utf-8"))["process"], signal.SIGKILL)
     wait_for(lambda: job.state == "interrupted", "the end of the killed worker")
-    assert "The check stopped before it finished. Check again." in text_of(healthy(page.run()))
+    assert "The estimate stopped before it finished. Run it again." in text_of(healthy(page.run()))
     shutil.rmtree(job.folder)
     assert "no longer in the workspace" in text_of(healthy(page.run()))
 
@@ -277,7 +277,7 @@ def test_a_running_job_is_shown_and_can_be_cancelled(score: Callable[[], AppTest
         assert page.get("progress")[0].proto.value == 25
         page = healthy(button(page, "Cancel").click().run())
         assert job.is_cancelled
-        assert "Stopping after the current batch." in text_of(page)
+        assert "Stopping after the current batch..." in text_of(page)
         assert "Cancel" not in labels(page)
 
 
@@ -288,10 +288,7 @@ def test_an_interrupted_job_can_be_resumed(
     with Store.open(workspace, "a test") as opened:
         job = create_score_job(opened, plan_scoring(opened, request))
     page = score()
-    assert (
-        "The worker stopped before it finished. Losses that it has computed are kept: resuming computes the rest."
-        in text_of(page)
-    )
+    assert "The worker stopped before it finished. Computed losses are kept; Resume computes the rest." in text_of(page)
     healthy(button(page, "Resume").click().run())
     assert ended("score") == job
     assert job.state == "done"
@@ -299,7 +296,7 @@ def test_an_interrupted_job_can_be_resumed(
 
 def test_an_interrupted_job_can_be_given_up(score: Callable[[], AppTest], workspace: Path) -> None:
     job = running_job(workspace)
-    page = healthy(button(score(), "Give up").click().run())
+    page = healthy(button(score(), "Discard").click().run())
     assert job.is_settled
     assert "Given up after its worker stopped." in text_of(page)
     assert "Resume" not in labels(page)
@@ -317,7 +314,7 @@ def test_a_search_for_near_duplicates_stands_among_the_jobs(
     page = AppTest.from_file(str(PAGE), default_timeout=60).run()
     assert not page.exception
     shown = " ".join([*headings(page), text_of(page), *(error.value.replace("\\", "") for error in page.error)])
-    assert "Looking for near duplicates (0.8 alike) in the dataset numbers" in shown
+    assert "Near-duplicate search (threshold 0.8) in dataset numbers" in shown
 
 
 def test_a_failed_job_says_why_until_that_is_closed(score: Callable[[], AppTest], workspace: Path) -> None:
@@ -329,7 +326,7 @@ def test_a_failed_job_says_why_until_that_is_closed(score: Callable[[], AppTest]
     assert HOSTILE not in page.error[0].value
     assert all(HOSTILE not in item.label for item in page.expander)
     page = healthy(button(page, "Close").click().run())
-    assert f"Scoring the run {HOSTILE} on the dataset numbers: failed" in headings(page)
+    assert f"Scoring run {HOSTILE} on dataset numbers: failed" in headings(page)
 
 
 def test_a_loss_curve_whose_last_line_is_half_written_is_drawn(score: Callable[[], AppTest], workspace: Path) -> None:
@@ -348,5 +345,5 @@ def test_choices_are_remembered_between_visits(
         again.session_state[key] = page.session_state[key]
     again = healthy(again.run())
     assert selectbox(again, "Base model").value == str(tiny_base)
-    again = again.segmented_control[0].set_value("An existing model").run()
+    again = again.segmented_control[0].set_value("Use an existing model").run()
     assert selectbox(again, "Reference model").value == str(tiny_reference)

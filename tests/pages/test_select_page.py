@@ -166,17 +166,17 @@ def test_duplicates_can_be_kept(select: Callable[[], AppTest]) -> None:
 def test_pooled_there_is_one_slider_and_one_cut(select: Callable[[], AppTest]) -> None:
     page = healthy(select().selectbox(key="recipe_scope").set_value("pooled").run())
     assert [slider.key for slider in page.slider] == ["recipe_all_ratio"]
-    assert page.dataframe[0].value["Learnability at the cut"].nunique() == 1
+    assert page.dataframe[0].value["Learnability at the cut-off"].nunique() == 1
 
 
 def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], AppTest]) -> None:
     page = healthy(select().selectbox(key="recipe_order").set_value("random").run())
-    page = opened(page.number_input(key="recipe_seed").set_value(3).run(), "Score and cut")
-    assert "No cut is drawn" in text_of(page)
+    page = opened(page.number_input(key="recipe_seed").set_value(3).run(), "Score distribution")
+    assert "There is no cut-off" in text_of(page)
 
 
 def test_rows_inside_and_outside_the_cut_are_shown(select: Callable[[], AppTest]) -> None:
-    page = healthy(opened(select(), "Just inside and outside").selectbox(key="cut_domain").set_value("chat").run())
+    page = healthy(opened(select(), "Rows at the cut-off").selectbox(key="cut_domain").set_value("chat").run())
     shown = [frame.value["response"].tolist() for frame in page.dataframe if "response" in frame.value]
     assert shown == [[f"chat {n}" for n in (1, 2, 3, 4, 5)], [f"chat {n}" for n in (6, 7, 8, 9, 10)]]
 
@@ -261,7 +261,7 @@ def test_a_mixture_starts_as_in_the_data_and_no_weight_moves_another(select: Cal
     page = mixture(select, math=80.0)
     assert weights(page) == [64.9351, 80.0]
     assert "add up to **144.9 %**" in text_of(page)
-    assert "Comes to 55.2 %. " in text_of(page)
+    assert "Effective 55.2 %. " in text_of(page)
 
 
 def test_normalising_keeps_the_locked_weight(select: Callable[[], AppTest]) -> None:
@@ -381,7 +381,7 @@ def test_everything_that_a_loaded_filter_has_is_visible(select: Callable[[], App
     ]
     assert page.text_input(key="recipe_text").value == "twin"
     chips = [button.label.replace("\\", "") for button in page.button if str(button.key).startswith("recipe_chip")]
-    assert chips == ["Base loss from 0.5", "Lasso over base loss and reference loss", "Only truncated"]
+    assert chips == ["Base loss from 0.5", "Lasso over base loss and reference loss", "Require truncated"]
     assert saved_as(page, "again").filter == wanted
     page = healthy(page.button(key="recipe_clear").click().run())
     assert saved_as(page, "open").filter == RowFilter()
@@ -411,12 +411,12 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
 
 def test_near_duplicates_are_offered_where_they_were_looked_for(select: Callable[[], AppTest]) -> None:
     page = select()
-    assert "Near duplicates have not been looked for" in text_of(page)
+    assert "No near-duplicate search yet" in text_of(page)
     groups = pa.table({"example_id": [example_of(row) for row in (1, 2, 3)], "group_number": [1, 1, 1]})
     save_near_duplicates(store(), "space", 0.8, 151, groups.cast(GROUPS_SCHEMA))
     page = healthy(page.slider(key="recipe_all_ratio").set_value(100.0).run())
     box = page.selectbox(key="recipe_near")
-    assert list(box.options) == ["No", "Alike from 0.80 (1 group)"]
+    assert list(box.options) == ["No", "Threshold 0.80 (1 group)"]
     assert metrics(page)[0] == "151"
     page = healthy(box.set_value(0.8).run())
     assert metrics(page)[0] == "149"
@@ -445,26 +445,26 @@ def picked(page: AppTest, row: int, choose: str) -> AppTest:
 
 
 def test_a_row_is_kept_by_hand_with_a_note_and_saved_so(select: Callable[[], AppTest]) -> None:
-    page = picked(select(), 100, "Always keep")
+    page = picked(select(), 100, "Always select")
     page = healthy(page.text_input(key=f"pick_note_{example_of(100)}").set_value("a rare one").run())
-    assert "Kept by hand: 1 of these rows" in text_of(page)
+    assert "Selected by hand: 1 of these rows" in text_of(page)
     assert metrics(page)[0] == "9"
     recipe = saved_as(page, "picked")
     assert recipe.picks == (Pick(example_of(100), True, "a rare one"),)
     table = page.dataframe[0].value
-    assert table[["Row", "Domain", "Pick", "Note"]].values.tolist() == [["100", "chat", "Always keep", "a rare one"]]
+    assert table[["Row", "Domain", "Pick", "Note"]].values.tolist() == [["100", "chat", "Always select", "a rare one"]]
 
 
 def test_a_pick_is_changed_and_taken_back(select: Callable[[], AppTest]) -> None:
-    page = picked(select(), 1, "Never keep")
+    page = picked(select(), 1, "Never select")
     assert saved_as(page, "without").picks == (Pick(example_of(1), False),)
     page = choice(page, f"pick_{example_of(1)}", "No pick")
     assert saved_as(page, "plain").picks == ()
 
 
 def test_picks_survive_the_other_tab_and_a_rows_number_that_is_not_there_is_said(select: Callable[[], AppTest]) -> None:
-    page = saved_tab(picked(select(), 1, "Never keep"))
-    page.session_state["tab"] = "Choose"
+    page = saved_tab(picked(select(), 1, "Never select"))
+    page.session_state["tab"] = "New selection"
     page = healthy(page.run())
     assert saved_as(page, "without").picks == (Pick(example_of(1), False),)
     page = opened(page, "Hand picks").number_input(key="pick_row").set_value(9999).run()
@@ -473,32 +473,32 @@ def test_picks_survive_the_other_tab_and_a_rows_number_that_is_not_there_is_said
 
 
 def test_a_row_beside_the_cut_can_be_picked(select: Callable[[], AppTest]) -> None:
-    page = opened(select(), "Just inside and outside")
+    page = opened(select(), "Rows at the cut-off")
     page = healthy(page.number_input(key="cut_row").set_value(7).run())
-    page = choice(page, f"pick_{example_of(7)}", "Always keep")
-    assert "Kept by hand: 1 of these rows" in text_of(page)
+    page = choice(page, f"pick_{example_of(7)}", "Always select")
+    assert "Selected by hand: 1 of these rows" in text_of(page)
 
 
 def test_a_loaded_recipe_brings_its_picks_and_puts_the_others_aside(select: Callable[[], AppTest]) -> None:
     select()
     save_selection(store(), "theirs", Selection("planets", picks=(Pick(example_of(5), False),)))
-    page = picked(select(), 1, "Never keep")
+    page = picked(select(), 1, "Never select")
     page = opened(healthy(page.button(key="load_selection").click().run()), "Hand picks")
     assert saved_as(page, "loaded").picks == (Pick(example_of(5), False),)
-    assert "put aside: 1." in text_of(page)
+    assert "Replaced picks: 1." in text_of(page)
     page = healthy(page.button(key="picks_restore").click().run())
     assert saved_as(page, "both").picks == (Pick(example_of(5), False), Pick(example_of(1), False))
 
 
 def test_all_picks_are_removed_and_brought_back(select: Callable[[], AppTest]) -> None:
-    page = healthy(picked(select(), 1, "Never keep").button(key="picks_remove").click().run())
+    page = healthy(picked(select(), 1, "Never select").button(key="picks_remove").click().run())
     assert saved_as(page, "plain").picks == ()
     page = healthy(page.button(key="picks_restore").click().run())
     assert saved_as(page, "picked").picks == (Pick(example_of(1), False),)
 
 
 def test_one_visitors_picks_are_not_anothers(select: Callable[[], AppTest]) -> None:
-    picked(select(), 1, "Never keep")
+    picked(select(), 1, "Never select")
     assert saved_as(select(), "other").picks == ()
 
 
@@ -513,7 +513,7 @@ def two_saved(select: Callable[[], AppTest]) -> AppTest:
 
 
 def test_nothing_saved_says_what_to_do(select: Callable[[], AppTest]) -> None:
-    assert "Nothing is saved yet" in saved_tab(select()).info[0].value
+    assert "No saved selection yet" in saved_tab(select()).info[0].value
 
 
 def test_saved_selections_are_listed_renamed_and_duplicated(select: Callable[[], AppTest]) -> None:
@@ -559,7 +559,7 @@ def test_two_saved_selections_are_compared_by_rows(select: Callable[[], AppTest]
     assert len(rows) == 16
     assert set(rows["Why not in B"]) == {"below the cut"}
     page = choice(page, "compared_part", "only_second")
-    assert "There are none." in text_of(page)
+    assert "No rows." in text_of(page)
     page = choice(page, "compared_part", "both")
     page = healthy(page.number_input(key="compared_row").set_value(1).run())
     assert any("chat 0" in code.value for code in page.code)

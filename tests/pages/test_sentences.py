@@ -104,7 +104,7 @@ def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(ope
     assert [option.content for option in unit.proto.options] == ["Share of rows", "Rows", "Scored tokens"]
     assert "the prompts, which are not counted here" in unit.proto.help
     assert "costs" not in unit.proto.help
-    assert [metric.label for metric in page.metric][2:] == ["Scored tokens kept", "Scored tokens dropped"]
+    assert [metric.label for metric in page.metric][2:] == ["Scored tokens selected", "Scored tokens not selected"]
     # 6 x 10 of chat, and 10 to 17 of math.
     assert "**168** of 168 scored tokens" in text_of(opened("explore"))
 
@@ -114,18 +114,18 @@ def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(ope
 
 def test_the_guide_tells_a_cancelled_scoring_from_a_cancelled_training(opened: Callable[..., AppTest]) -> None:
     said = text_of(opened("score", ROWS))
-    assert "A scoring that is cancelled keeps every loss it has computed" in said
-    assert "a training that is cancelled keeps nothing" in said
+    assert "If you cancel scoring, computed losses are kept" in said
+    assert "if you cancel training, nothing is kept" in said
     assert "nothing is lost" not in said
 
 
 @pytest.mark.parametrize(
     ("kind", "checkpoint", "sentence"),
     [
-        ("score", False, "Losses that it has computed are kept: resuming computes the rest."),
-        ("train", True, "Resuming goes on from its last checkpoint; giving up keeps nothing of it."),
-        ("train", False, "It had written no checkpoint yet: resuming begins anew."),
-        ("near_duplicates", False, "Resuming begins the search anew."),
+        ("score", False, "Computed losses are kept; Resume computes the rest."),
+        ("train", True, "Resume continues from the last checkpoint; Discard deletes it."),
+        ("train", False, "There is no checkpoint yet; Resume restarts the training."),
+        ("near_duplicates", False, "Resume restarts the search."),
     ],
 )
 def test_an_interrupted_job_says_what_resuming_goes_on_from(
@@ -178,10 +178,10 @@ def test_the_search_takes_and_refuses_the_patterns_that_its_help_says(
 ) -> None:
     texts = [("Say it", "once"), ("Tell", "first\nsecond")]
     page = opened("explore", [ScoredRow("chat", 10.0, 5.0, 10, *text) for text in texts])
-    kind = page.selectbox(key="filter_kind")
-    assert "(RE2: no look-around or back-references), in any case; . matches line breaks too" in kind.proto.help
+    kind = page.selectbox(key="filter_search_kind")
+    assert "(RE2: no look-around or back-references); case is ignored; . matches line breaks too" in kind.proto.help
     kind.set_value("regex").run()
-    page.text_input(key="filter_query").set_value(pattern).run()
+    page.text_input(key="filter_text").set_value(pattern).run()
     assert not page.exception
     if rows is None:
         assert "cannot be read" in page.error[0].value
@@ -215,6 +215,6 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
         store.save_run("grown", "data", loss_sets, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
-    assert "None of these rows has both losses; not scored yet: 1. Score the dataset again." in text_of(page)
+    assert "None of these rows has both losses. 1 are not scored yet: score the dataset again." in text_of(page)
     page = opened("explore", run="grown", filter=of_broken)
-    assert "None of these rows has both losses, though all were scored." in text_of(page)
+    assert "None of these rows has both losses, although all were scored." in text_of(page)

@@ -1,4 +1,4 @@
-"""Charts: a DataFrame in, a Plotly figure out, in one palette that both themes and colour-blind eyes can read."""
+"""Charts: functions from a DataFrame to a Plotly figure, with one colour-blind-safe palette for both themes."""
 
 from ui.charts.curves import density_figure, ridgeline_figure
 from ui.charts.distribution import ecdf_figure, histogram_figure

@@ -1,4 +1,4 @@
-"""What the charts of one measure in each domain share: which domains, how many plots, the axis and the readout."""
+"""Shared parts of the charts of one measure by domain: the domains drawn, subplots, axis and hover text."""
 
 import math
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from ui.charts.palette import LINE, shown
 
 HEIGHT = 440
 IN_READOUT = 24
-"""Characters of a name under the pointer, where eight domains must fit."""
+"""Characters of a domain name in hover text, which must fit eight domains."""
 _ROW_HEIGHT = 150
 
 
 def drawn_domains(frame: pd.DataFrame, colours: Mapping[str, str]) -> pd.DataFrame:
-    """The rows of the domains that are drawn: those with a colour."""
+    """The rows of the drawn domains, which are those with a colour."""
     return frame[frame["domain"].isin(list(colours))]
 
 
 def stacked_plots(domains: int, one_above_another: bool) -> tuple[go.Figure, int]:
-    """An empty figure, and how many plots stand one above another in it."""
+    """An empty figure and its number of stacked plots."""
     rows = domains if one_above_another and domains > 1 else 1
     return make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.12 / rows), rows
 
 
 def name_plots(figure: go.Figure, domains: list[str], rows: int) -> None:
-    """Where each domain has a plot of its own, its name stands in it, and a legend far below is not needed."""
+    """If each domain has its own plot, write its name into the plot and hide the legend."""
     if rows == 1:
         return
     for place, name in enumerate(domains):
@@ -51,10 +51,10 @@ def apply_distribution_layout(
     rows: int,
     outside: str = "Not drawn",
 ) -> None:
-    """Title, note, the axis of the measure, and what is read out under the pointer."""
+    """Set title, note, the axis of the measure, and the hover text."""
     notes = [text for text in (note, _outside_text(counted, colours, outside)) if text]
     height = HEIGHT if rows == 1 else 120 + _ROW_HEIGHT * rows
-    apply_layout(figure, f"{column_label(counted.column)} in each domain{seen}", ". ".join(notes), height)
+    apply_layout(figure, f"{column_label(counted.column)} by domain{seen}", ". ".join(notes), height)
     axis: dict[str, Any] = {"range": [counted.low, counted.high], "zeroline": True, "zerolinecolor": LINE}
     title = axis_title(counted.column)
     if counted.log:

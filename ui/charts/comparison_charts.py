@@ -1,4 +1,4 @@
-"""Charts of two runs side by side: one score against the other, and the share of the top rows that they share."""
+"""Charts of two runs: the score in A against the score in B, and the overlap of their top rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ def score_points_figure(
     runs: Sequence[str],
     colours: Mapping[str, str],
 ) -> go.Figure:
-    """A point a row over the score in run A and in run B, coloured by domain; `customdata` is the row number.
+    """One point per row: score in A against score in B, coloured by domain; `customdata` is the row number.
 
-    `points`: row_number, domain, first_score, second_score. Both axes show `bounds`; zooming out shows what lies
-    beyond. `runs`: names of A and B.
+    `points`: row_number, domain, first_score, second_score. Both axes show `bounds`; zoom out to see points beyond
+    them. `runs`: names of A and B.
     """
     figure = go.Figure(
         [
@@ -37,24 +37,24 @@ def score_points_figure(
     margin = 0.03 * (high - low)
     scores = points[["first_score", "second_score"]]
     beyond = int(((scores < low - margin) | (scores > high + margin)).any(axis=1).sum())
-    note = f"{beyond:,} of {len(points):,} rows lie beyond the axes: double-click to see them" if beyond else ""
-    _dress_plane(figure, score, runs, low - margin, high + margin, note)
+    note = f"{beyond:,} of {len(points):,} rows are outside the axes; double-click to show them" if beyond else ""
+    _layout_plane(figure, score, runs, low - margin, high + margin, note)
     return figure
 
 
 def score_plane_figure(plane: ScorePlane, score: Score, runs: Sequence[str]) -> go.Figure:
-    """The same plane as a density with a logarithmic colour scale. `runs`: names of A and B."""
+    """The same chart as a density with a logarithmic colour scale. `runs`: names of A and B."""
     hover = "A %{x:.3f}<br>B %{y:.3f}<br>%{customdata:,} rows<extra></extra>"
     figure = go.Figure(density_map(plane.cells, "first_bin", "second_bin", plane.edges, plane.edges, hover))
-    note = f"{plane.outside:,} of {plane.rows:,} rows lie beyond the axes and are not drawn" if plane.outside else ""
-    _dress_plane(figure, score, runs, plane.low, plane.high, note)
+    note = f"{plane.outside:,} of {plane.rows:,} rows are outside the axes and not drawn" if plane.outside else ""
+    _layout_plane(figure, score, runs, plane.low, plane.high, note)
     return figure
 
 
 def overlap_figure(overlap: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Overlap of the two runs' top rows against the share of rows kept: pooled, by domain, and what chance would give.
+    """Overlap of the top rows of both runs over the share of rows selected: pooled, by domain, and by chance.
 
-    `overlap`: as `core.exploring.rank_changes.top_overlap` gives it. Domains without a colour are not drawn.
+    `overlap`: from `core.exploring.rank_changes.top_overlap`. Domains without a colour are not drawn.
     """
     figure = go.Figure()
     pooled = overlap[overlap["overall"]]
@@ -72,14 +72,14 @@ def overlap_figure(overlap: pd.DataFrame, colours: Mapping[str, str]) -> go.Figu
         if name in colours:
             figure.add_trace(_overlap_line(part, shown(str(name)), colours[str(name)], 2, "solid"))
     figure.add_trace(_overlap_line(pooled, "all domains, ranked together", POOLED, 3, "dash"))
-    apply_layout(figure, "Rows in the top of both runs", "As a share of the top, by how much is kept", 460)
+    apply_layout(figure, "Overlap of the top rows", "Share of A's top rows that are also among B's top rows", 460)
     labels = [f"{share:.3g} %" for share in (100 * tick for tick in _SHARE_TICKS)]
     figure.update_xaxes(
-        title="Share of the rows kept (logarithmic; dotted: the paper's 1.5, 6 and 16.7 %)", type="log",
+        title="Share of rows selected (log scale; dotted lines: 1.5, 6 and 16.7 %, from the paper)", type="log",
         tickvals=list(_SHARE_TICKS), ticktext=labels, hoverformat=".3~%", showgrid=False,
         range=[math.log10(_SHARE_TICKS[0]) - 0.03, 0.03],
     )  # fmt: skip
-    figure.update_yaxes(title="In the top of both (share of the top)", range=[0, 1.03], tickformat=".0%")
+    figure.update_yaxes(title="Overlap (share of the top rows)", range=[0, 1.03], tickformat=".0%")
     for share in PAPER_SHARES:
         figure.add_vline(x=share, line={"color": LINE, "width": 1, "dash": "dot"})
     figure.update_layout(hovermode="x unified")
@@ -100,9 +100,9 @@ def _overlap_line(part: pd.DataFrame, name: str, colour: str, width: int, dash: 
     )
 
 
-def _dress_plane(figure: go.Figure, score: Score, runs: Sequence[str], low: float, high: float, note: str) -> None:
-    """The same extent on both axes, and the diagonal on which a row has the same score in both runs."""
-    apply_layout(figure, f"{score.label} in one run against the other", note, 500)
+def _layout_plane(figure: go.Figure, score: Score, runs: Sequence[str], low: float, high: float, note: str) -> None:
+    """The same range on both axes, and the diagonal on which a row has the same score in both runs."""
+    apply_layout(figure, f"{score.label} in run A and run B", note, 500)
     figure.add_shape(type="line", x0=low, y0=low, x1=high, y1=high, line={"color": LINE, "width": 2})
     titles = [f"{axis_title(score.name)} in {letter}: {shown(run)}" for letter, run in zip("AB", runs, strict=True)]
     extent = {"range": [low, high], "showgrid": False, "zeroline": True, "zerolinecolor": LINE}

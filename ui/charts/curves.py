@@ -1,4 +1,4 @@
-"""Smooth curves of one measure in each domain: over one another, one above another, or as ridges."""
+"""Smoothed curves of one measure by domain: overlaid, stacked, or as ridgelines."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from ui.charts.palette import IN_LEGEND, dashes, faded, shown
 Values = NDArray[np.float64]
 
 _RIDGE_HEIGHT = 62
-_OVERLAP = 1.5  # a ridge reaches half into the one above it
+_OVERLAP = 1.5  # a ridge covers up to half of the one above it
 _CURVED = "density %{customdata[0]:.3g}, percentile %{customdata[1]:.1f}"
 
 
@@ -27,7 +27,7 @@ def density_figure(
     brushable: bool = False,
     brush: Span | None = None,
 ) -> go.Figure:
-    """Smoothed density by domain, the area under each curve being the share of the domain's rows that are drawn."""
+    """Smoothed density by domain. The area under a curve is the share of the domain's rows within the axis."""
     curve = drawn_domains(found.curve, colours)
     domains = list(curve["domain"].unique())
     figure, rows = stacked_plots(len(domains), one_above_another)
@@ -55,9 +55,9 @@ def ridgeline_figure(
     brushable: bool = False,
     brush: Span | None = None,
 ) -> go.Figure:
-    """A smoothed curve a domain, one behind another, each to its own height, with its median and quartiles marked.
+    """One smoothed curve per domain, each scaled to its own maximum, with median and quartiles marked.
 
-    `quartiles`: domain, q25, median, q75, as `core.exploring.distributions.summary` counts them over every row.
+    `quartiles`: domain, q25, median, q75 over all rows, from `core.exploring.distributions.summary`.
     """
     curve = drawn_domains(found.curve, colours)
     domains = list(curve["domain"].unique())
@@ -73,15 +73,13 @@ def ridgeline_figure(
         if name in marks.index:
             found_marks = [float(marks.loc[name, mark]) for mark in ("q25", "median", "q75")]
             figure.add_traces(_quartile_marks(found_marks, value, heights, base, colours[name]))
-    note = f"each curve to its own height; median and quartiles marked. {_smoothing(found, domains)}"
-    apply_distribution_layout(
-        figure, found.counted, colours, ", one curve behind another", note[0].upper() + note[1:], 1
-    )
+    note = f"Each curve is scaled to its own maximum; median and quartiles are marked. {_smoothing(found, domains)}"
+    apply_distribution_layout(figure, found.counted, colours, ": ridgelines", note, 1)
     places = [float(len(domains) - 1 - place) for place in range(len(domains))]
     ridges = {"tickvals": places, "ticktext": [shown(name) for name in domains], "range": [-0.15, len(domains) + 0.65]}
     figure.update_yaxes(title=None, showgrid=False, zeroline=False, automargin=True, **ridges)
     figure.update_layout(height=max(300, 150 + _RIDGE_HEIGHT * len(domains)))
-    figure.update_layout(legend_traceorder="normal")  # the readout keeps to it, from the top down
+    figure.update_layout(legend_traceorder="normal")  # the hover text follows this order, top down
     if brushable:
         brush_sideways(figure, brush)
     return figure
@@ -104,12 +102,12 @@ def _curve(part: pd.DataFrame, heights: Values, name: str, colour: str, alone: b
 
 
 def _unseen(x: Values, y: Values) -> go.Scatter:
-    """A line that only bounds the fill of the next one."""
+    """An invisible line that bounds the fill of the next one."""
     return go.Scatter(x=x, y=y, mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
 
 
 def _quartile_marks(marks: list[float], value: Values, heights: Values, base: float, colour: str) -> list[go.Scatter]:
-    """Upright lines from a ridge's foot to its curve; the median's is bold."""
+    """Vertical lines from the base of a ridge to its curve; the median is bold."""
     return [
         go.Scatter(
             x=[mark, mark],
@@ -125,10 +123,10 @@ def _quartile_marks(marks: list[float], value: Values, heights: Values, base: fl
 
 
 def _smoothing(found: Density, domains: list[str]) -> str:
-    """What was smoothed, in words."""
+    """The smoothing widths, as text."""
     widths = sorted(found.bandwidths[name] for name in domains)
     if not widths:
         return ""
     unit = " decades" if found.counted.log else ""
     narrow, wide = f"{widths[0]:.2g}", f"{widths[-1]:.2g}"
-    return f"Smoothed by a Gaussian of width {narrow if narrow == wide else f'{narrow} to {wide}'}{unit}"
+    return f"Gaussian smoothing, width {narrow if narrow == wide else f'{narrow} to {wide}'}{unit}"

@@ -1,4 +1,4 @@
-"""Charts of how one measure is distributed in each domain, bin by bin: histogram and cumulative share."""
+"""Binned charts of one measure by domain: histogram and cumulative share (ECDF)."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from ui.charts.by_domain import IN_READOUT, apply_distribution_layout, drawn_dom
 from ui.charts.layout import Span, brush_sideways, log_ticks
 from ui.charts.palette import IN_LEGEND, LINE, dashes, faded, shown
 
-_NO_ROWS = 0.5  # where a log scale of counts puts an empty bin: below one row
+_NO_ROWS = 0.5  # height of an empty bin on a log scale of counts: below one row
 _COUNTED = "%{customdata[0]:,} rows, percentile %{customdata[1]:.1f} to %{customdata[2]:.1f}"
 
 
@@ -26,8 +26,8 @@ def histogram_figure(
     brushable: bool = False,
     brush: Span | None = None,
 ) -> go.Figure:
-    """Histogram by domain. `cuts` are values by domain, drawn as dashed lines. Domains without a colour are not drawn.
-    `brushable`: a drag selects a span of the axis; `brush` shows the span that is selected."""
+    """Histogram by domain. `cuts`: cut-off values by domain, drawn as dashed lines. Domains without a colour are not
+    drawn. `brushable`: a drag selects a range of the x axis; `brush` is the current range."""
     bins = drawn_domains(with_shares(counted), colours)
     domains = list(bins["domain"].unique())
     figure, rows = stacked_plots(len(domains), one_above_another)
@@ -37,7 +37,7 @@ def histogram_figure(
         part = bins[bins["domain"] == name]
         trace = _steps(part, name, colours[name], counted.log, _NO_ROWS if log_counts else 0.0)
         trace.line.dash = dash[name]
-        if rows > 1:  # no headline says where the pointer is
+        if rows > 1:  # stacked plots have no common hover title with the x value
             trace.hovertemplate = f"%{{customdata[3]:.3g}} to %{{customdata[4]:.3g}}<br>{trace.hovertemplate}"
         figure.add_trace(trace, row=row, col=1)
         if cuts and name in cuts and math.isfinite(cuts[name]):
@@ -57,7 +57,7 @@ def histogram_figure(
 def ecdf_figure(
     counted: Histogram, colours: Mapping[str, str], *, brushable: bool = False, brush: Span | None = None
 ) -> go.Figure:
-    """Share of each domain's rows below a value, rows beyond the axis counted; exact at the bins' edges."""
+    """Share of each domain's rows below a value, including rows outside the axis. Exact at the bin edges."""
     bins = drawn_domains(with_shares(counted), colours)
     figure = go.Figure()
     for share in (25, 50, 75):
@@ -77,7 +77,7 @@ def ecdf_figure(
                 hovertemplate=f"%{{y:.1f}} % of {text} below<extra></extra>",
             )
         )
-    apply_distribution_layout(figure, counted, colours, ": share of rows below a value", "", 1, "Beyond the axis")
+    apply_distribution_layout(figure, counted, colours, ": share of rows below a value", "", 1, "Outside the axis")
     figure.update_yaxes(title="Rows below (% of the domain)", range=[0, 101], tickvals=[0, 25, 50, 75, 100])
     if brushable:
         brush_sideways(figure, brush)
@@ -85,7 +85,7 @@ def ecdf_figure(
 
 
 def _steps(bins: pd.DataFrame, name: str, colour: str, log: bool, floor: float) -> go.Scatter:
-    """The outline of a histogram: bin centres joined by steps that fall on the bins' edges, none below `floor`."""
+    """The outline of a histogram as steps at the bin edges, never below `floor`."""
     low, high = bins["bin_low"].to_numpy(dtype=float), bins["bin_high"].to_numpy(dtype=float)
     if log:
         centres = np.sqrt(low * high)

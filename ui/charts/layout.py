@@ -1,4 +1,4 @@
-"""What all charts have in common: title, legend, axis labels, and the brush as it is drawn."""
+"""Shared layout of all charts: title, legend, axis labels, and how a brush is drawn."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from core.data.scores import SCORES
 from ui.charts.palette import LINE, PALETTE
 
 BRUSH = "brush"
-"""Name of every shape that shows a brush; `ui.kit.chart_frame` knows them by it."""
+"""Name of the shapes that show a brush, by which `ui.kit.chart_frame` finds them."""
 
 Span = tuple[float, float]
 Corners = Sequence[tuple[float, float]]
@@ -36,9 +36,9 @@ def column_label(column: str) -> str:
 
 
 def apply_layout(figure: go.Figure, title: str, note: str, height: int) -> None:
-    """Title, note below it, legend below the plot where it covers neither, and a quiet mode bar.
+    """Set the title, a note below it, the legend below the plot, and the mode bar's colours.
 
-    The backgrounds are the theme's own: a picture saved from a dark page stays legible on white paper.
+    Backgrounds are transparent, so a picture saved from a dark page stays readable on white paper.
     """
     figure.update_layout(
         title={"text": title, "subtitle": {"text": note}, "x": 0, "xanchor": "left"},
@@ -51,7 +51,7 @@ def apply_layout(figure: go.Figure, title: str, note: str, height: int) -> None:
 
 
 def log_ticks(low: float, high: float, most: int = 12) -> dict[str, object]:
-    """Ticks of a log axis at 1, 2 and 5 times the powers of ten, thinned to the powers where they crowd."""
+    """Ticks of a log axis at 1, 2 and 5 times the powers of ten; only the powers if there would be too many."""
     inside = [tick for tick in _TICKS if low <= tick <= high]
     if len(inside) > most:
         inside = [tick for tick in inside if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
@@ -59,7 +59,7 @@ def log_ticks(low: float, high: float, most: int = 12) -> dict[str, object]:
 
 
 def brush_sideways(figure: go.Figure, brush: Span | None, rows: int = 1) -> None:
-    """Let a drag select a span of x, and draw the span that is selected on each of `rows` plots."""
+    """Let a drag select a range of x, and draw the current range on each of `rows` plots."""
     figure.update_layout(dragmode="select", selectdirection="h")
     _offer_selecting(figure)
     if brush is None:
@@ -72,7 +72,7 @@ def brush_sideways(figure: go.Figure, brush: Span | None, rows: int = 1) -> None
 
 
 def brush_area(figure: go.Figure, box: tuple[Span, Span] | None, lasso: Corners | None) -> None:
-    """Let a drag select a box or lasso, and draw the box (x and y spans) and lasso that are selected."""
+    """Let a drag select a box or lasso, and draw the current box (x and y ranges) and lasso."""
     figure.update_layout(dragmode="select")
     _offer_selecting(figure)
     if box:
@@ -84,8 +84,11 @@ def brush_area(figure: go.Figure, box: tuple[Span, Span] | None, lasso: Corners 
 
 
 def _offer_selecting(figure: go.Figure) -> None:
-    """Plotly's mode bar offers to select only where there are markers; without the button, nobody who has zoomed once
-    could brush again. One marker at no place is enough. Its own drawing of a drag is made to look like ours."""
+    """Add the select button to the mode bar, and style plotly's own selection like ours.
+
+    Plotly shows the button only if a trace has markers; without it, a user who has zoomed cannot brush again. One
+    marker without a position is enough.
+    """
     figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", hoverinfo="skip", showlegend=False))
     figure.update_layout(
         newselection={"line": _BRUSH_STYLE["line"]},

@@ -1,4 +1,4 @@
-"""The mixture as a chart: each domain's share of the data beside its share of what is kept, in rows and in tokens."""
+"""The domain mix chart: each domain's share of the data and of the selection, in rows and in tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,15 +9,15 @@ import plotly.graph_objects as go
 from ui.charts import apply_layout, faded, shown
 
 MOST_DOMAINS = 16
-"""More would make a chart that nobody reads; the table beside it holds all."""
+"""More domains would be unreadable; the table below the chart has all of them."""
 
 _PANELS = {"rows": "Share of rows", "tokens": "Share of tokens"}
 _FAINT = 0.4
 
 
 def mixture_shares(domains: pd.DataFrame) -> pd.DataFrame:
-    """The shares (0 to 1) of a summary's domains: domain, share_rows and share_tokens of the data, share_kept_rows and
-    share_kept_tokens of what is kept; 0 throughout where nothing is."""
+    """The shares (0 to 1) by domain: share_rows and share_tokens of the data, share_kept_rows and
+    share_kept_tokens of the selection (0 if the selection is empty)."""
     found = domains[["domain"]].copy()
     for column in ("rows", "tokens", "kept_rows", "kept_tokens"):
         whole = domains[column].sum()
@@ -26,8 +26,8 @@ def mixture_shares(domains: pd.DataFrame) -> pd.DataFrame:
 
 
 def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Horizontal bars of the shares of `mixture_shares`: faint what a domain has of the data, strong what it has of the
-    kept. Of many domains the ones that are largest in either are drawn."""
+    """Horizontal bars of `mixture_shares`: faint for the data, strong for the selection. Draws the `MOST_DOMAINS`
+    domains with the largest share in either."""
     most = shares.set_index("domain").max(axis=1).nlargest(MOST_DOMAINS).index
     drawn = shares[shares["domain"].isin(most)]
     names = [shown(domain) for domain in drawn["domain"]]
@@ -36,8 +36,8 @@ def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figur
     bars: list[dict[str, Any]] = []
     for axis, unit in zip(("", "2"), _PANELS, strict=True):
         for name, column, bar_colours in (
-            ("In the data", f"share_{unit}", faint),
-            ("Kept", f"share_kept_{unit}", strong),
+            ("Data", f"share_{unit}", faint),
+            ("Selection", f"share_kept_{unit}", strong),
         ):
             bars.append(
                 {
@@ -46,19 +46,17 @@ def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figur
                     "hovertemplate": f"%{{y}}<br>{name}: %{{x:.1%}} of {unit}<extra></extra>",
                 }
             )  # fmt: skip
-    # In one piece: plotly checks a figure's parts one by one where they are added, and a slider waits for this one.
+    # Built in one call: adding traces one by one makes plotly validate each, which delays the sliders.
     figure = go.Figure({"data": bars, "layout": _layout()})
     height = 130 + 40 * max(2, len(drawn))
-    apply_layout(
-        figure, "The mixture, before and after", "Faint: share of the data. Strong: share of what is kept.", height
-    )
+    apply_layout(figure, "Domain mix", "Faint: share of the data. Strong: share of the selection.", height)
     figure.layout.showlegend = False
     figure.layout.margin.t = 90
     return figure
 
 
 def _layout() -> dict[str, Any]:
-    """Two plots side by side over the same domains, the first one on top."""
+    """Two plots side by side with the same domains, the first domain on top."""
     shares_axis = {"tickformat": ".0%", "rangemode": "tozero"}
     domains_axis = {"autorange": "reversed", "type": "category"}
     title = {"font": {"size": 16}, "showarrow": False, "xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom"}

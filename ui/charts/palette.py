@@ -1,38 +1,38 @@
-"""Colours and names of domains: one palette that both themes and colour-blind eyes can read."""
+"""Colours and labels of domains, from a colour-blind-safe palette that suits both themes."""
 
 import html
 from collections.abc import Mapping, Sequence
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#AA3377", "#999999")
-"""Okabe and Ito's colours without black and yellow, which one theme or the other would swallow."""
+"""Okabe and Ito's colours without black and yellow, each of which is invisible in one theme."""
 
 DOMAINS_DRAWN = 8
-"""Of more domains a chart draws the largest: as many as there are colours."""
+"""The most domains that a chart draws (the largest ones): one per colour."""
 
 LINE = "rgba(128, 128, 128, 0.75)"
-"""Of lines that belong to no domain; legible on both themes."""
+"""Colour of lines that belong to no domain; visible in both themes."""
 
 IN_LEGEND = 18
-"""Characters of a domain's name that a legend has room for."""
+"""Characters of a domain name that fit in a legend."""
 _LONGEST_NAME = 40
 
 
 def domain_colours(domains: Sequence[str]) -> dict[str, str]:
-    """A colour for each domain, by its place among the dataset's sorted names: the same on every chart.
+    """A colour for each domain, by its position in the sorted names, so that it is the same on every chart.
 
-    More domains than colours share them; a legend and hover text still tell which is which.
+    With more domains than colours, colours repeat; the legend and hover text tell them apart.
     """
     return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(sorted(set(domains)))}
 
 
 def faded(colour: str, opacity: float) -> str:
-    """A colour of the palette, see-through."""
+    """A colour of the palette with an opacity."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
 def dashes(domains: Sequence[str], colours: Mapping[str, str]) -> dict[str, str]:
-    """How each domain's line is drawn: solid, but dotted where another domain of the chart has its colour."""
+    """The line style of each domain: solid, or dotted if another domain of the chart has the same colour."""
     taken: set[str] = set()
     found = {}
     for name in domains:
@@ -42,5 +42,5 @@ def dashes(domains: Sequence[str], colours: Mapping[str, str]) -> dict[str, str]
 
 
 def shown(name: str, most: int = _LONGEST_NAME) -> str:
-    """A domain's name as Plotly may show it: its text is HTML, and no label has room for a paragraph."""
+    """A domain's name, escaped for Plotly (whose text is HTML) and shortened."""
     return html.escape(name if len(name) <= most else f"{name[: most - 1]}…")

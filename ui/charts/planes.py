@@ -1,4 +1,4 @@
-"""Charts of rows over two measures: the loss plane, and response length against a score."""
+"""Charts of rows over two measures: base loss against reference loss, and response length against a score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from ui.charts.layout import Corners, Span, apply_layout, axis_title, brush_area
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
 
 QUADRANTS = {
-    "learnable": "learnable: high base loss, low after",
-    "known": "already known: low under both",
-    "hard": "too hard or noise: high under both",
-    "worse": "got worse: reference loss above base loss",
+    "learnable": "learnable: high base loss, low reference loss",
+    "known": "already known: both losses low",
+    "hard": "hard or noisy: both losses high",
+    "worse": "worse: reference loss above base loss",
 }
 _DENSITY = [[0.0, "rgba(51, 136, 204, 0.22)"], [0.5, "rgba(51, 136, 204, 0.6)"], [1.0, "rgba(51, 136, 204, 1)"]]
 _FEW = 10
@@ -28,17 +28,17 @@ def loss_plane_figure(
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
-    """Rows over base loss and reference loss as a density with a logarithmic colour scale.
+    """Density of rows over base loss and reference loss, with a logarithmic colour scale.
 
-    `brushable`: a drag selects a box or lasso; `box` ((x0, x1), (y0, y1)) and `lasso` show what is selected.
+    `brushable`: a drag selects a box or lasso; `box` ((x0, x1), (y0, y1)) and `lasso` are the current selection.
     """
     cells = plane.cells.groupby(["base_bin", "reference_bin"])[["rows"]].sum().reset_index()
     width = plane.bin_width
     edges = [number * width for number in range(plane.size + 1)]
     hover = "base loss %{x:.2f}<br>reference loss %{y:.2f}<br>%{customdata:,} rows<extra></extra>"
     figure = go.Figure(density_map(cells, "base_bin", "reference_bin", edges, edges, hover))
-    beyond = f"{plane.outside:,} of {plane.rows:,} rows lie beyond {plane.high:.2f} and are not drawn"
-    _dress_plane(figure, plane.high, plane.base_median, plane.reference_median, beyond if plane.outside else "")
+    beyond = f"{plane.outside:,} of {plane.rows:,} rows have a loss above {plane.high:.2f} and are not drawn"
+    _layout_plane(figure, plane.high, plane.base_median, plane.reference_median, beyond if plane.outside else "")
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -52,7 +52,7 @@ def loss_points_figure(
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
-    """The same plane with a point a row, coloured by domain; `customdata` is the row number."""
+    """The same chart with one point per row, coloured by domain; `customdata` is the row number."""
     hover = "base %{x:.3f}, reference %{y:.3f}"
     figure = go.Figure(
         [
@@ -62,7 +62,7 @@ def loss_points_figure(
     )
     high = float(points[["base_loss", "reference_loss"]].max().max() or 1.0) * 1.03
     medians = points[["base_loss", "reference_loss"]].median()
-    _dress_plane(figure, high, float(medians["base_loss"]), float(medians["reference_loss"]), "")
+    _layout_plane(figure, high, float(medians["base_loss"]), float(medians["reference_loss"]), "")
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -75,7 +75,7 @@ def length_plane_figure(
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
-    """Rows over response length and score as a density, with the score's median by length."""
+    """Density of rows over response length and score, with the median score by length."""
     lengths, scores = plane.length_edges, plane.score_edges
     hover = "%{x:,.0f} tokens<br>score %{y:.3f}<br>%{customdata:,} rows<extra></extra>"
     figure = go.Figure(density_map(plane.cells, "length_bin", "score_bin", lengths, scores, hover))
@@ -87,13 +87,13 @@ def length_plane_figure(
             y=medians["median"],
             customdata=medians["rows"],
             mode="lines",
-            name=f"median, where a length has {_FEW} rows or more",
+            name=f"median score (lengths with at least {_FEW} rows)",
             line={"color": "#D55E00", "width": 2},
             hovertemplate="median %{y:.3f} of %{customdata:,} rows<extra></extra>",
         )
     )
-    note = f"{plane.outside:,} rows with a score beyond the axis are not drawn" if plane.outside else ""
-    _dress_length(figure, plane.column, note, (lengths[0], lengths[-1]), (scores[0], scores[-1]))
+    note = f"{plane.outside:,} rows have a score outside the axis and are not drawn" if plane.outside else ""
+    _layout_length(figure, plane.column, note, (lengths[0], lengths[-1]), (scores[0], scores[-1]))
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -108,7 +108,7 @@ def length_points_figure(
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
-    """A point a row over response length and score, coloured by domain; `customdata` is the row number."""
+    """One point per row over response length and score, coloured by domain; `customdata` is the row number."""
     figure = go.Figure(
         [
             point_cloud(part, str(name), colours, "token_count", column, "%{x:,} tokens, score %{y:.3f}")
@@ -116,7 +116,7 @@ def length_points_figure(
         ]
     )
     lengths = points["token_count"]
-    _dress_length(figure, column, "", (float(lengths.min()) * 0.9, float(lengths.max()) * 1.1), None)
+    _layout_length(figure, column, "", (float(lengths.min()) * 0.9, float(lengths.max()) * 1.1), None)
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -125,7 +125,7 @@ def length_points_figure(
 def density_map(
     cells: pd.DataFrame, x_bin: str, y_bin: str, x_edges: Sequence[float], y_edges: Sequence[float], hover: str = ""
 ) -> go.Heatmap:
-    """Counts as a heat map over bin edges. Empty cells stay clear; colour is the logarithm, as counts span decades."""
+    """Counts as a heat map over bin edges, on a logarithmic colour scale. Empty cells are transparent."""
     grid = cells.pivot(index=y_bin, columns=x_bin, values="rows")
     grid = grid.reindex(index=range(len(y_edges) - 1), columns=range(len(x_edges) - 1)).astype(float)
     most = max(float(cells["rows"].max()), 1.0) if len(cells) else 1.0
@@ -152,7 +152,7 @@ def density_map(
 
 
 def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: str, y: str, hover: str) -> go.Scattergl:
-    """A domain's rows as points; `hover` is a template of x and y, to which row number and domain are put."""
+    """A domain's rows as points. `hover` is a template of x and y; row number and domain are added to it."""
     text = shown(name)
     return go.Scattergl(
         x=part[x],
@@ -165,8 +165,8 @@ def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: st
     )
 
 
-def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
-    """Axes, the line of no change, the medians that part high from low, and the quadrants in words."""
+def _layout_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
+    """Axes, the no-change diagonal, the median lines, and the labels of the quadrants."""
     apply_layout(figure, "Base loss against reference loss", note, 500)
     figure.add_shape(type="line", x0=0, y0=0, x1=high, y1=high, line={"color": LINE, "width": 1})
     for line in ({"x0": base_median, "x1": base_median, "y0": 0, "y1": high},
@@ -184,12 +184,12 @@ def _dress_plane(figure: go.Figure, high: float, base_median: float, reference_m
             showarrow=False,
         )
     figure.update_xaxes(title=axis_title("base_loss"), range=[0, high], showgrid=False, zeroline=False)
-    # Room above and below the data for the quadrants' names, so that they cover no row.
+    # Space above and below the data for the quadrant labels, so that they cover no rows.
     room = [-0.07 * high, 1.07 * high]
     figure.update_yaxes(title=axis_title("reference_loss"), range=room, showgrid=False, zeroline=False)
 
 
-def _dress_length(figure: go.Figure, column: str, note: str, lengths: Span, scores: Span | None) -> None:
+def _layout_length(figure: go.Figure, column: str, note: str, lengths: Span, scores: Span | None) -> None:
     apply_layout(figure, f"{column_label(column)} against response length", note, 460)
     extent = [math.log10(end) for end in lengths]
     figure.update_xaxes(title=axis_title("token_count"), type="log", range=extent, showgrid=False)

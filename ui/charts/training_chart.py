@@ -1,4 +1,4 @@
-"""The chart of a reference being trained: loss by domain against the tokens it has learnt from."""
+"""The training curve of a reference: loss by domain over the scored tokens seen."""
 
 import html
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def training_curve_figure(points: pd.DataFrame, colours: Mapping[str, str]) -> g
             )
         )
     figure.update_layout(
-        title={"text": "Loss while the reference learns", "font": {"size": 14}, "x": 0, "y": 0.98, "yanchor": "top"},
+        title={"text": "Training loss by domain", "font": {"size": 14}, "x": 0, "y": 0.98, "yanchor": "top"},
         height=280,
         margin={"l": 60, "r": 10, "t": 60, "b": 45},
         showlegend=True,

@@ -1,1 +1,1 @@
-"""Parts of the Compare page."""
+"""Components of the Compare page."""

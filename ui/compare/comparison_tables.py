@@ -1,4 +1,4 @@
-"""Tables of two runs side by side: their rank correlation, the rows that move, and one row's numbers in both."""
+"""Tables of two runs: rank correlation, rows whose rank changes most, and one row's numbers in both."""
 
 from typing import Any
 
@@ -17,31 +17,28 @@ LABELS = {
     "second_score": "Score in B",
     "first_rank": "Rank in A",
     "second_rank": "Rank in B",
-    "domain_rows": "Of rows",
+    "domain_rows": "Rows in domain",
     "prompt": "Prompt",
     "response": "Response",
 }
-"""Columns of the rows of two runs, in words."""
+"""Column labels of the movers table."""
 
 
 def show_correlations(found: pd.DataFrame) -> None:
-    """Spearman of the two runs over all rows and by domain, as `score_correlations` gives it."""
+    """Spearman correlation of the two runs, overall and by domain, from `score_correlations`."""
     labels = {"domain": "Domain", "rows": "Rows", "spearman": "Spearman"}
     shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS))[list(labels)]
     formats = {"Rows": COUNT, "Spearman": VALUE}
     st.dataframe(shown.rename(columns=labels), hide_index=True, column_config=formats)
     st.caption(
-        "1: both runs rank the rows alike; 0: their ranks are unrelated; below 0: opposite. Over all domains it also "
-        "holds how the domains differ, on which two runs easily agree: read it within a domain. A selection keeps the "
-        "top only, where two runs can differ more than over the whole: see Top rows."
+        "1: both runs rank the rows the same way; 0: unrelated; below 0: opposite. Read it by domain: 'All domains' "
+        "also includes differences between domains, on which two runs easily agree. A selection takes only the top "
+        "rows, where two runs can differ more: see Top rows."
     )
 
 
-def say_overlap_at_the_papers_shares(overlap: pd.DataFrame) -> None:
-    """How many of the top rows both runs share at the shares the paper names, all domains ranked together.
-
-    `overlap`: as `top_overlap` gives it.
-    """
+def show_overlap_at_paper_shares(overlap: pd.DataFrame) -> None:
+    """Overlap of the top rows at the paper's shares, all domains ranked together. `overlap` is from `top_overlap`."""
     chosen = overlap[overlap["overall"] & overlap["share"].isin(PAPER_SHARES) & (overlap["top"] > 0)]
     found = [
         f"at {share:.3g} % **{both:,} of {top:,}** ({both / top:.0%}; by chance {chance:.1%})"
@@ -50,11 +47,11 @@ def say_overlap_at_the_papers_shares(overlap: pd.DataFrame) -> None:
         )
     ]
     if found:
-        st.markdown(f"In the top of both runs, all domains ranked together: {', '.join(found)}.")
+        st.markdown(f"Top rows shared by both runs, all domains ranked together: {', '.join(found)}.")
 
 
 def show_movers_table(movers: pd.DataFrame, field: str) -> None:
-    """Movers of one direction, as `rank_movers` gives them; selecting one puts its number into the field."""
+    """Movers in one direction, from `rank_movers`. Selecting a row writes its number into the field."""
     formats: dict[str, Any] = {
         **{LABELS[name]: COUNT for name in ("row_number", "first_rank", "second_rank", "domain_rows")},
         **{LABELS[name]: VALUE for name in ("first_score", "second_score")},
@@ -66,7 +63,7 @@ def show_movers_table(movers: pd.DataFrame, field: str) -> None:
 
 
 def show_both_scores(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """The scores and losses of one row in both runs, each as `core.exploring.browsing.example` gives it."""
+    """The scores and losses of one row in both runs, each from `core.exploring.browsing.example`."""
     lines = [(s.label, first["scores"][s.name], second["scores"][s.name], s.unit) for s in SCORES.values()]
     lines += [
         (label, first[name], second[name], unit)

@@ -1,1 +1,1 @@
-"""Parts of the Data page."""
+"""Components of the Data page."""

@@ -1,4 +1,4 @@
-"""One dataset on the page: its domains, files, and every record that was left out with the reason."""
+"""One dataset on the page: its domains, its files, and the skipped records with their reasons."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,10 @@ _SHOWN_REJECTIONS = 200
 
 
 def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> None:
-    """A dataset as `core.workspace.status.dataset_overview` gives it."""
-    title = f"{dataset['rows']:,} rows, {dataset['unique_examples']:,} different, {dataset['rejected']:,} left out"
+    """Show a dataset as returned by `core.workspace.status.dataset_overview`."""
+    duplicates = dataset["rows"] - dataset["unique_examples"]
+    unique = f"{dataset['unique_examples']:,} unique ({duplicates:,} exact duplicates)"
+    title = f"{dataset['rows']:,} rows, {unique}, {dataset['rejected']:,} skipped"
     with st.expander(f"{escaped(dataset['name'])}: {title}", expanded=expanded):
         domains = pd.DataFrame(
             [(name, count, count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
@@ -38,20 +40,20 @@ def _show_sources(session: Session, name: str) -> None:
     st.dataframe(
         session.store.frame(
             """
-            SELECT source.name AS "File", format AS "Format", row_count AS "Rows", rejected_count AS "Left out"
+            SELECT source.name AS "File", format AS "Format", row_count AS "Rows", rejected_count AS "Skipped"
             FROM source JOIN dataset USING (dataset_id) WHERE dataset.name = ? ORDER BY source_id
             """,
             [name],
         ),
         hide_index=True,
-        column_config={"Rows": COUNT, "Left out": COUNT},
+        column_config={"Rows": COUNT, "Skipped": COUNT},
     )
 
 
 def _show_rejections(session: Session, name: str) -> None:
     counts = session.store.frame(
         """
-        SELECT reason AS "Left out as", count(*) AS "Records"
+        SELECT reason AS "Reason", count(*) AS "Records"
         FROM rejection JOIN source USING (source_id) JOIN dataset USING (dataset_id)
         WHERE dataset.name = ? GROUP BY reason ORDER BY count(*) DESC, reason
         """,
@@ -59,20 +61,20 @@ def _show_rejections(session: Session, name: str) -> None:
     )
     if not len(counts):
         return
-    counts["What it means"] = [REASONS.get(reason, "") for reason in counts["Left out as"]]
+    counts["Meaning"] = [REASONS.get(reason, "") for reason in counts["Reason"]]
     rejections = session.store.frame(
         """
-        SELECT source.name AS "File", line AS "Record", reason AS "Left out as", detail AS "Found"
+        SELECT source.name AS "File", line AS "Record", reason AS "Reason", detail AS "Found"
         FROM rejection JOIN source USING (source_id) JOIN dataset USING (dataset_id)
         WHERE dataset.name = ? ORDER BY source_id, line LIMIT ?
         """,
         [name, _SHOWN_REJECTIONS],
     )
     total = int(counts["Records"].sum())
-    st.caption("Records left out, by reason")
+    st.caption("Skipped records by reason")
     st.dataframe(counts, hide_index=True, column_config={"Records": COUNT})
     st.caption(
-        f"The first {len(rejections):,} of {total:,} records left out" if total > len(rejections) else "Each of them"
+        f"First {len(rejections):,} of {total:,} skipped records" if total > len(rejections) else "All skipped records"
     )
     st.dataframe(
         rejections, hide_index=True, height=220 if len(rejections) > 5 else "content", column_config={"Record": COUNT}
@@ -85,24 +87,26 @@ def _edit(session: Session, dataset: dict[str, Any]) -> None:
     with rename.popover("Rename a domain", width="stretch"):
         old = st.selectbox(
             "Domain", list(dataset["domains"]), key=f"old_domain_{name}",
-            help="The domain to give another name; the name of another one merges the two.",
+            help="The domain to rename.",
         )  # fmt: skip
         new = st.text_input(
-            "New name", key=f"new_domain_{name}", help="The name of another domain merges both. Losses are kept."
+            "New name",
+            key=f"new_domain_{name}",
+            help="If this domain exists, the two are merged. Losses are kept.",
         ).strip()
         if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
             _change(lambda: session.store.relabel_domain(name, old, new))
     with remove.popover("Remove this dataset", width="stretch"):
         sure = st.checkbox(
-            "Remove its rows and runs; the losses stay cached", key=f"sure_{name}",
-            help="Imported again, the same rows need no new scoring.",
+            "Delete its rows and runs (losses stay cached)", key=f"sure_{name}",
+            help="If you import the same rows again, they do not need to be scored again.",
         )  # fmt: skip
         if st.button("Remove", key=f"remove_{name}", disabled=not sure):
             _change(lambda: session.store.remove_dataset(name))
 
 
 def _change(change: Callable[[], object]) -> None:
-    """Change the store, then draw the page anew; a dataset that another browser removed is said to be gone."""
+    """Change the store and rerun the page. Shows the error if another browser has removed the dataset."""
     try:
         change()
     except UserError as error:

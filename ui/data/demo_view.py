@@ -1,4 +1,4 @@
-"""The demo button of an empty workspace, and what it says while the demo runs."""
+"""The demo: the button in an empty workspace, and the next step once the demo has run."""
 
 import streamlit as st
 
@@ -10,32 +10,32 @@ from ui.shell.session import Session
 
 
 def offer_demo(session: Session) -> None:
-    """For a workspace without data: what the tool does, and a button that shows it on live models."""
+    """For an empty workspace: what the tool does, and a button that runs the demo."""
     with st.container(border=True):
-        st.subheader("See it work first")
+        st.subheader("Try the demo")
         st.text(
-            "Which of your fine-tuning data will this model actually learn from? The demo answers it for 1,000 "
-            "examples in three domains: it trains a small reference model on them and scores each with both models, "
-            "live on this machine. It takes about two minutes and needs no network."
+            "Which fine-tuning examples can this model learn from? The demo answers this for 1,000 examples in three "
+            "domains: it trains a small reference model on them and scores every example with the base model and the "
+            "reference model. It runs on this machine, takes about two minutes and needs no network."
         )
         _demo_button(session, "Run the demo")
 
 
 def show_demo_result(session: Session, datasets: list[str]) -> None:
-    """Where to go once the demo is scored, or how to go on with it where it was stopped.
+    """Link to Explore once the demo is scored, or offer to continue it if it was stopped.
 
-    Silent while it runs, and as soon as there is data of one's own.
+    Shows nothing while a job runs, or if there are other datasets.
     """
     if datasets != [NAME] or active_jobs(session):
         return
     scored = session.store.rows("SELECT 1 FROM run WHERE name = ?", [NAME])
     with st.container(border=True):
         if scored:
-            st.text("The demo is scored. See how learnability is distributed in its three domains.")
+            st.text("The demo is scored. Next: see how learnability is distributed in its three domains.")
             link_to_page("explore", "Explore the demo")
         else:
             st.text("The demo was stopped before it was scored.")
-            _demo_button(session, "Go on with the demo")
+            _demo_button(session, "Continue the demo")
 
 
 def _demo_button(session: Session, label: str) -> None:

@@ -1,4 +1,4 @@
-"""What the last import brought, kept on the page until it is closed."""
+"""The result of the last import, shown until it is closed."""
 
 import streamlit as st
 
@@ -13,12 +13,12 @@ _NAMED_DOMAINS = 20
 
 
 def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -> None:
-    """Keep what `show_last_import` shows: a report for each file that was imported, and why others were not."""
+    """Store what `show_last_import` shows: a report for each imported file, and an error for each other file."""
     remember("last_import", (reports, problems))
 
 
 def show_last_import() -> None:
-    """Rows, domains and records left out, file by file."""
+    """Rows, domains and skipped records of each file."""
     reports, problems = remembered("last_import", ([], []))
     for problem in problems:
         show_error(problem)
@@ -31,26 +31,26 @@ def show_last_import() -> None:
             if st.button("Close"):
                 forget("last_import")
                 st.rerun()
-            link_to_page("score", "Go on: score it")
+            link_to_page("score", "Next: score it")
 
 
 def _show_report(report: ImportReport) -> None:
     if report.already_imported:
         st.text(
-            f"{report.source} is in {report.dataset} already, read in the same way: nothing was added "
-            f"({report.rows:,} rows, {report.rejected:,} left out the first time)."
+            f"{report.source} was already imported into {report.dataset} with the same options. Nothing was added "
+            f"(first import: {report.rows:,} rows, {report.rejected:,} skipped)."
         )
         return
     lines = [
-        f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records left out "
+        f"{report.source}: {report.rows:,} rows added to {report.dataset}, {report.rejected:,} records skipped "
         f"(format {report.format})."
     ]
     if len(report.domains) <= _NAMED_DOMAINS:
         lines.append("By domain: " + ", ".join(f"{name} {count:,}" for name, count in report.domains.items()))
     else:
-        lines.append(f"They are of {len(report.domains):,} domains.")
+        lines.append(f"{len(report.domains):,} domains.")
     lines += report.notices
     if report.origin:
-        lines.append(f"From {origin_text(report.origin)}.")
-    lines += [f"{count:,} left out as {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
+        lines.append(f"Source: {origin_text(report.origin)}.")
+    lines += [f"{count:,} skipped, reason {reason!r}: {REASONS[reason]}" for reason, count in report.by_reason.items()]
     st.text("\n".join(lines))

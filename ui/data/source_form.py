@@ -1,4 +1,4 @@
-"""How files are read: their format, domain and columns, chosen beside what was detected, and their first rows."""
+"""The import form: format, domain and columns of the files, with what was detected and a preview."""
 
 from dataclasses import dataclass
 
@@ -15,20 +15,20 @@ from core.workspace.import_batch import OF_ONE_FILE
 from ui.kit.widgets import conversation, show_error
 from ui.plain_text import escaped
 
-_FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file's name"
+_FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file name"
 _PREVIEWED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FileGroup:
-    """Files that are read alike: of one format and with the same columns."""
+    """Files of the same format with the same columns."""
 
     files: list[DataFile]
     detected: Detection
 
 
-def files_alike(files: list[DataFile]) -> tuple[list[FileGroup], list[UserError]]:
-    """The files in groups that are read alike, in the order of their first, and why some cannot be read."""
+def group_files(files: list[DataFile]) -> tuple[list[FileGroup], list[UserError]]:
+    """The files grouped by format and columns, and an error for each file that cannot be read."""
     groups: dict[tuple[str | None, tuple[str, ...]], FileGroup] = {}
     errors: list[UserError] = []
     for file in files:
@@ -42,23 +42,23 @@ def files_alike(files: list[DataFile]) -> tuple[list[FileGroup], list[UserError]
 
 
 def source_form(group: FileGroup, is_only: bool) -> SourceOptions:
-    """The options that a person chooses for a group of files, with what each file is then read as."""
+    """Draw the form for a group of files; returns the chosen options."""
     if not is_only:
         names = [file.name for file in group.files]
-        st.text(f"How to read {', '.join(names[:3])}" + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""))
+        st.text(f"Options for {', '.join(names[:3])}" + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""))
     detected, key = group.detected, str(group.files[0].path)
     left, middle, right = st.columns(3)
     names = ["auto", *(item.name for item in FORMATS)]
     source_format = left.selectbox(
         "Format",
         names,
-        format_func=lambda name: f"auto ({detected.format or 'none fits'})" if name == "auto" else name,
+        format_func=lambda name: f"auto ({detected.format or 'not recognised'})" if name == "auto" else name,
         help="\n".join(f"- {escaped(item.name)}: {escaped(item.summary)}" for item in FORMATS),
         key=f"format_{key}",
     )
     has_domain = "domain" in detected.columns
     rule = middle.selectbox(
-        "Domain of a row", [_FILE_NAME, _FROM_FIELD, _ONE_NAME], index=int(has_domain), key=f"domain_rule_{key}"
+        "Domain comes from", [_FILE_NAME, _FROM_FIELD, _ONE_NAME], index=int(has_domain), key=f"domain_rule_{key}"
     )
     domain = DomainRule()
     if rule == _FROM_FIELD:
@@ -80,7 +80,7 @@ def _mapped_columns(detected: Detection, chosen: str, key: str) -> dict[str, str
     missing = any(not found[item.name] for item in source_format.required)
     mapped: dict[str, str] = {}
     with st.expander("Columns", expanded=missing):
-        st.caption("Which column of the file each field is read from.")
+        st.caption("Choose the file's column for each field.")
         for item, place in zip(source_format.fields, st.columns(len(source_format.fields)), strict=True):
             choices = ["", *detected.columns]
             column = place.selectbox(
@@ -96,12 +96,12 @@ def _mapped_columns(detected: Detection, chosen: str, key: str) -> dict[str, str
 
 
 def _mapping(item: FormatField, column: str) -> dict[str, str]:
-    """Read a field from a column; from none, under whichever of its names the file has it, where `column` is ""."""
+    """The option that reads a field from a column. With `column` "", no column of any known name is read."""
     return {item.name: column} if column else dict.fromkeys(item.all_names, "")
 
 
 def _column_of(item: FormatField, detected: Detection) -> str:
-    """The file's column that a field is read from, "" where it has none."""
+    """The file's column for a field, "" if there is none."""
     meant = {name: column for column in reversed(detected.columns) for name in (known_name(column), column)}
     return next((meant[name] for name in item.all_names if name in meant), "")
 
@@ -114,14 +114,14 @@ def _show_detection(files: list[DataFile], options: SourceOptions) -> None:
             st.text(f"{file.name} is read as {found.container}, format {found.format}: {found.why}.{note}")
         else:
             st.text(
-                f"{file.name} is read as {found.container}; no format fits it as it is: {found.why}. "
-                "Choose a format above to say which column is which of its fields."
+                f"{file.name} is read as {found.container}, but its columns are not recognised: {found.why}. "
+                "Choose a format above, then map the columns."
             )
 
 
 def show_preview(file: DataFile, options: SourceOptions) -> None:
-    """The first rows of a file, as they would be imported."""
-    with st.expander(f"How the first rows of {escaped(file.name)} are read", expanded=True):
+    """The first rows of a file as they would be imported."""
+    with st.expander(f"Preview of {escaped(file.name)}", expanded=True):
         try:
             records = preview(file.path, options_for(file, options), _PREVIEWED)
         except OF_ONE_FILE as error:
@@ -135,9 +135,9 @@ def show_preview(file: DataFile, options: SourceOptions) -> None:
 def _show_record(record: DatasetRow | Rejected) -> None:
     if isinstance(record, Rejected):
         found = f" ({record.detail})" if record.detail else ""
-        st.text(f"Record {record.line:,} is left out: {record.reason}{found}. {REASONS[record.reason]}")
+        st.text(f"Record {record.line:,} is skipped: {record.reason}{found}. {REASONS[record.reason]}")
     else:
         st.text(f"Record {record.line:,}, domain {record.domain}")
         for notice in record.notices:
-            st.text(f"It has {notice}.")
+            st.text(f"Note: it has {notice}.")
         conversation(record.example, height=160)

@@ -1,1 +1,1 @@
-"""Parts of the Explore page."""
+"""Components of the Explore page."""

@@ -1,4 +1,4 @@
-"""How the chosen score is distributed in each domain: four kinds of chart, their numbers, and the summary."""
+"""The Distribution tab: the chosen score by domain in four chart types, their data, and the summary table."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -18,19 +18,19 @@ from ui.kit.filter_state import brush_range
 from ui.kit.tables import show_summary
 
 KINDS = {
-    "Histogram": "rows in each bin",
-    "Density": "the same, smoothed, with an area of one for every domain, so large and small domains compare",
-    "ECDF": "share of rows below each value: read percentiles straight off it",
-    "Ridgeline": "a smoothed curve a domain, one behind another, with median and quartiles",
+    "Histogram": "number of rows in each bin",
+    "Density": "smoothed histogram; the area is 1 for every domain, so large and small domains can be compared",
+    "ECDF": "share of rows below each value, to read percentiles",
+    "Ridgeline": "one smoothed curve per domain, with median and quartiles",
 }
-_NOTE = "Percentile: the share of a domain's rows that lie below, in per cent; under the pointer for each domain."
-LAYOUTS = ("Overlaid", "One above another")
+_NOTE = "Hover over the chart for percentiles: the percentage of a domain's rows below the value."
+LAYOUTS = ("Overlaid", "Stacked")
 _STACKED = ("Histogram", "Density")
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """How to draw: `kind` of `KINDS`, and what goes with it."""
+    """The chart options: `kind` of `KINDS`, layout, axes and bins."""
 
     kind: str
     stacked: bool
@@ -40,7 +40,7 @@ class _Choice:
 
 
 def show_distribution(view: LinkedView) -> None:
-    """The chart, which can be brushed sideways, and the summary of the rows that pass the filter."""
+    """The chart, which can be brushed along x, and the summary of the rows that pass the filter."""
     choice = _choose(view.score.name)
     column = view.score.name
     bins = choice.bins if choice.kind == "Histogram" else FINE_BINS
@@ -66,24 +66,24 @@ def _choose(column: str) -> _Choice:
         kind = st.segmented_control("Chart", kinds, default=kinds[0], required=True, key="kind", help=lines, **linked)
         layout, bins, log_values, log_counts = LAYOUTS[0], 60, False, False
         if kind in _STACKED:
-            text = "Domains over one another on one pair of axes, or each on its own."
+            text = "All domains in one plot, or one plot per domain."
             layout = st.segmented_control(
                 "Domains", LAYOUTS, default=layout, required=True, key="layout", help=text, **kept
             )
         if kind == "Histogram":
-            text = "More bins show finer detail, and more of its noise."
+            text = "More bins show more detail and more noise."
             bins = st.slider("Bins", 10, 200, bins, step=10, key="bins", width=150, help=text, **kept)
         if column in POSITIVE_COLUMNS:
-            text = "Equal steps along the axis are equal ratios: spreads out small values, draws in a long tail."
+            text = "Logarithmic x axis: spreads out small values and compresses a long tail."
             log_values = st.toggle("Log values", key="log_values", help=text, **linked)
         if kind == "Histogram":
-            text = "Equal steps up the axis are equal ratios: bins with few rows stay visible beside full ones."
+            text = "Logarithmic y axis: bins with few rows stay visible."
             log_counts = st.toggle("Log counts", key="log_counts", help=text, **linked)
     return _Choice(kind, layout == LAYOUTS[1], log_values, log_counts, bins)
 
 
 def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure, pd.DataFrame]:
-    """The chart and its numbers, of the domains that are drawn."""
+    """The chart and its data, for the domains that are drawn."""
     column = view.score.name
     brush: Any = {"brushable": True, "brush": view.brushed_span(counted)}
     numbers = with_shares(counted)

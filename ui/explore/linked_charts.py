@@ -1,4 +1,5 @@
-"""Charts that a brush links: a drag on one narrows every other, the table and the counts, on all rows, in SQL."""
+"""Linked charts: a brush on one filters the others, the table and the counts. Everything is computed in SQL on all
+rows."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +26,13 @@ from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane, brush_range
 from ui.kit.widgets import link_to_page
 
-_HEIGHT = 460  # the same for all, as they stand side by side
+_HEIGHT = 460  # pixels; equal, because the charts are side by side
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedView:
-    """What the linked charts draw: a run's rows that pass the filter, by the chosen score; `colours` by domain are of
-    the domains that are drawn."""
+    """The input of the linked charts: a run's scored table, the filter, the score, and the colours of the domains
+    that are drawn."""
 
     store: Store
     table: str
@@ -40,12 +41,12 @@ class LinkedView:
     colours: dict[str, str]
 
     def beside(self, *columns: str) -> RowFilter:
-        """The filter of a chart of these columns: every condition but the brushes made on the chart itself, so that
-        it keeps showing what its brush is a part of."""
+        """The filter for a chart of these columns: all conditions except brushes on the chart itself, so that the
+        chart still shows the rows around its brush."""
         return self.row_filter.on_columns(*columns)
 
     def brushed_span(self, counted: Histogram) -> Span | None:
-        """The range that the filter holds on a column, for its chart; an open end is the chart's."""
+        """The filter's range on the chart's column; an open end becomes the end of the axis."""
         brushed = self.row_filter.range_on(counted.column)
         if brushed.low is None and brushed.high is None:
             return None
@@ -56,7 +57,7 @@ class LinkedView:
 
 
 def show_linked_histogram(view: LinkedView) -> None:
-    """The score's histogram by domain; a drag sideways sets a range."""
+    """The score's histogram by domain; a drag along x sets a range."""
     column = view.score.name
     counted = histogram(view.store, view.table, column, view.beside(column))
     if counted.bins.empty:
@@ -72,12 +73,12 @@ def show_linked_histogram(view: LinkedView) -> None:
 
 
 def show_linked_plane(view: LinkedView) -> None:
-    """Base loss against reference loss; a box or lasso picks rows out. Points while they are few, a density above."""
+    """Base loss against reference loss; a box or lasso filters rows. Points for few rows, a density for many."""
     x, y = "base_loss", "reference_loss"
     row_filter = view.beside(x, y)
     plane = loss_plane(view.store, view.table, row_filter)
     if plane is None:
-        _say_why_nothing_is_drawn(view, row_filter, "both losses")
+        _show_empty_reason(view, row_filter, "both losses")
         return
     box, lasso = _brush_on(view.row_filter, x, y)
     numbers: pd.DataFrame
@@ -95,19 +96,19 @@ def show_linked_plane(view: LinkedView) -> None:
     show_chart(
         figure, numbers, key="linked_plane", file_name="loss-plane", selectable=True,
         on_brush=partial(brush_plane, x, y),
-        note="On the diagonal fine-tuning changed nothing; the further below it, the more it removed. Dotted: the "
-        f"medians, {plane.base_median:.3g} before and {plane.reference_median:.3g} after. Learnability is a share: at "
-        "a small base loss a small gain gives a high score, so read both.",
+        note="On the diagonal, fine-tuning changed nothing; further below it, it removed more loss. Dotted lines: "
+        f"median base loss ({plane.base_median:.3g}) and median reference loss ({plane.reference_median:.3g}). If the "
+        "base loss is small, even a small gain gives a high learnability, so check the losses too.",
     )  # fmt: skip
 
 
 def show_linked_length(view: LinkedView) -> None:
-    """Response length against the score; a box or lasso picks rows out."""
+    """Response length against the score; a box or lasso filters rows."""
     x, y = "token_count", view.score.name
     row_filter = view.beside(x, y)
     plane = length_plane(view.store, view.table, y, row_filter)
     if plane is None:
-        _say_why_nothing_is_drawn(view, row_filter, "this score")
+        _show_empty_reason(view, row_filter, "this score")
         return
     box, lasso = _brush_on(view.row_filter, x, y)
     if int(plane.medians["rows"].sum()) <= POINTS_LIMIT:
@@ -122,22 +123,22 @@ def show_linked_length(view: LinkedView) -> None:
     )  # fmt: skip
 
 
-def _say_why_nothing_is_drawn(view: LinkedView, row_filter: RowFilter, lacking: str) -> None:
-    """In the place of a chart of which no row has what it draws: scoring helps only rows that were never scored."""
+def _show_empty_reason(view: LinkedView, row_filter: RowFilter, missing: str) -> None:
+    """Shown instead of an empty chart: why there is nothing to draw. Offers scoring only for rows not scored yet."""
     counts = domain_counts(view.store, view.table, row_filter)
     if not counts["rows"].sum():
         show_no_rows(row_filter)
         return
     unscored = int(flag_counts(view.store, view.table, row_filter)["not_scored"].sum())
     if unscored:
-        st.info(f"None of these rows has {lacking}; not scored yet: {unscored:,}. Score the dataset again.")
+        st.info(f"None of these rows has {missing}. {unscored:,} are not scored yet: score the dataset again.")
         link_to_page("score", "Score a dataset")
     else:
-        st.info(f"None of these rows has {lacking}, though all were scored. Open one to see why.")
+        st.info(f"None of these rows has {missing}, although all were scored. Open a row to see the reason.")
 
 
 def _brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:
-    """The box or lasso that the filter holds on two columns, to be drawn in."""
+    """The filter's box or lasso on two columns, for drawing."""
     lassos = [list(area.corners) for area in row_filter.regions if (area.x, area.y) == (x, y)]
     across, up = row_filter.range_on(x), row_filter.range_on(y)
     ends = (across.low, across.high, up.low, up.high)

@@ -1,4 +1,4 @@
-"""One group of near duplicates: the row that would be kept, and the others beside it with what differs marked."""
+"""One group of near-duplicates: the row that would be selected, and the others with their differences marked."""
 
 import html
 import math
@@ -15,12 +15,12 @@ from core.store import Store
 from ui.kit.widgets import ROLE_LABELS, show_error
 
 _OTHERS_A_PAGE = 4
-_ACROSS = 2  # others beside the kept one
+_ACROSS = 2  # columns of other rows
 _LONGEST_SHOWN = 20_000  # characters of one piece of text
 
 
 def show_group(store: Store, table: str, set_id: int, score: Score, number: int) -> None:
-    """A group's members, best first; the best stays at the left while the others are paged through."""
+    """A group's members, best first; the best stays on the left, the others are paged."""
     where = (store, table, set_id, number, score.name)
     try:
         (kept,), total = group_members(*where, limit=1)
@@ -29,13 +29,13 @@ def show_group(store: Store, table: str, set_id: int, score: Score, number: int)
         return
     st.markdown(f"#### Group {number:,}")
     st.caption(
-        f"{total:,} different conversations. A selection that takes the highest {in_sentence(score)} first keeps the "
-        "one at the left. In the others, underlined words are not in it, and struck words are only in it."
+        f"{total:,} unique conversations. Ranked by highest {in_sentence(score)}, a selection takes the row on the "
+        "left. In the others, underlined text is new and struck-through text is only in the left row."
     )
     across = min(_ACROSS, total - 1)
     left, right = st.columns([1, across], gap="medium") if across else (st.container(), st.container())
     with left:
-        _show_member(kept, score, "Would be kept", None)
+        _show_member(kept, score, "Would be selected", None)
     pages = math.ceil((total - 1) / _OTHERS_A_PAGE)
     with right:
         above = st.container()
@@ -56,11 +56,11 @@ def _show_others(kept: Example, others: list[dict[str, Any]], score: Score, acro
         places = range(start, min(start + across, len(others)))
         for column, place in zip(st.columns(across, gap="medium"), places, strict=False):
             with column:
-                _show_member(others[place], score, f"{alike[place]:.2f} alike", kept)
+                _show_member(others[place], score, f"Similarity {alike[place]:.2f}", kept)
 
 
 def _show_member(member: dict[str, Any], score: Score, title: str, kept: Example | None) -> None:
-    """One conversation with its losses; what differs from the kept one is marked where that is given."""
+    """One conversation with its losses. With `kept`, differences from it are marked."""
     copies = f", {member['copies']:,} exact copies" if member["copies"] > 1 else ""
     values = {score.name: member["score"], **{name: member[name] for name in ("base_loss", "reference_loss")}}
     numbers = ", ".join(
@@ -74,7 +74,7 @@ def _show_member(member: dict[str, Any], score: Score, title: str, kept: Example
     for number, message in enumerate(example.messages):
         pieces = differences(kept.messages[number].text, message.text) if kept and comparable else None
         if kept is not None and pieces is None:
-            st.caption("Too long, or of other turns, to mark what differs.")
+            st.caption("Differences are not marked: the text is too long or the turns differ.")
         _show_turn(message.role, pieces or [("same", message.text)])
 
 
@@ -83,12 +83,12 @@ def _roles(example: Example) -> list[str]:
 
 
 def _show_turn(role: str, pieces: list[Piece]) -> None:
-    """A turn in a box; its text is shown as it is, whatever it holds."""
+    """A turn in a box; its text is shown verbatim."""
     st.caption(ROLE_LABELS.get(role, "Other"))
     marked = "".join(f"<{_TAGS[kind]}>{html.escape(text[:_LONGEST_SHOWN])}</{_TAGS[kind]}>" for kind, text in pieces)
     st.html(f'<style>{_STYLE}</style><div class="lobass-turn">{marked}</div>')
     if any(len(text) > _LONGEST_SHOWN for _, text in pieces):
-        st.caption(f"The first {_LONGEST_SHOWN:,} characters; open the row below to read the whole of it.")
+        st.caption(f"First {_LONGEST_SHOWN:,} characters. Open the row below to read all of it.")
 
 
 _TAGS = {"same": "span", "added": "ins", "removed": "del"}

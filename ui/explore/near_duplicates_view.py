@@ -1,4 +1,4 @@
-"""Near duplicates of a run's dataset: looking for them, and the groups they form."""
+"""The Near-duplicates tab: the search in a run's dataset, and the groups found."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ _GROUPS_A_PAGE = 10
 
 
 def show_near_duplicates(session: Session, run: str) -> None:
-    """Everything about near duplicates of the run's dataset; scores are those of the chosen score."""
+    """Draw the tab for the run's dataset; groups show the score chosen on the page."""
     found = session.store.run(run)
     dataset, table = str(found["dataset"]), str(found["table"])
     searches = near_duplicate_sets(session.store, dataset)
@@ -43,20 +43,20 @@ def show_near_duplicates(session: Session, run: str) -> None:
         _show_unsearched(session, dataset, threshold, searches)
     elif search.stale:
         st.warning(
-            "The dataset has changed since this search: it had "
-            f"{search.example_count:,} different examples then. Rows that came later are in no group."
+            f"The dataset has changed since this search of {search.example_count:,} unique examples. Rows added later "
+            "are in no group. Search again to include them."
         )
-        _search_button(session, dataset, threshold, "Look again")
+        _search_button(session, dataset, threshold, "Search again")
     if search:
         _show_search(session, table, search, SCORES[remembered("score", DEFAULT_SCORE)])
 
 
 def _threshold(searches: list[NearDuplicateSet]) -> float:
-    """The threshold to look at: the one in the address, else of the newest search, else the usual one."""
+    """The similarity threshold: from the URL, else of the newest search, else the default."""
     newest = searches[0].threshold if searches else DEFAULT_THRESHOLD
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         chosen = st.slider(
-            "Alike from",
+            "Similarity threshold",
             LOWEST_THRESHOLD,
             1.0,
             _asked_threshold() or newest,
@@ -65,9 +65,9 @@ def _threshold(searches: list[NearDuplicateSet]) -> float:
             key="near_threshold",
             persist_state="session",
             width=360,
-            help="How much of their text two rows must have in common to be linked: shared runs of three words / runs "
-            "of three words in either. 0.80 finds small edits; lower finds looser rewordings and rows of one template; "
-            "1.00 the same words in other case or spacing. Groups are what such links hold together.",
+            help="Two rows are linked if their similarity reaches this value: the Jaccard index of their three-word "
+            "sequences. 0.80 finds small edits; lower values also find rewordings and rows of one template; 1.00 finds "
+            "the same words with other case or spacing. Linked rows form a group.",
         )
     threshold = round(float(chosen), 2)
     if st.query_params.get("near") != f"{threshold:g}":
@@ -76,7 +76,7 @@ def _threshold(searches: list[NearDuplicateSet]) -> float:
 
 
 def _asked_threshold() -> float | None:
-    """The threshold in the address, if it is one."""
+    """The threshold in the URL, None if missing or invalid."""
     try:
         asked = round(float(st.query_params.get("near", "")), 2)
     except ValueError:
@@ -84,18 +84,18 @@ def _asked_threshold() -> float | None:
     return asked if LOWEST_THRESHOLD <= asked <= 1 else None
 
 
-# Looking for them
+# The search
 
 
 def _show_unsearched(session: Session, dataset: str, threshold: float, searches: list[NearDuplicateSet]) -> None:
     st.info(
-        "Near duplicates have not been looked for at this threshold. Rows that say almost the same mostly repeat "
-        "each other: find the groups, and let a selection keep the best row of each."
+        "No search at this threshold yet. Near-identical rows add little: find the groups, then let a selection "
+        "take only the best row of each."
     )
-    _search_button(session, dataset, threshold, "Find near duplicates")
+    _search_button(session, dataset, threshold, "Find near-duplicates")
     if searches:
         known = ", ".join(f"{each.threshold:.2f} ({each.group_count:,} groups)" for each in searches)
-        st.caption(f"Looked for already at: {known}.")
+        st.caption(f"Existing searches: {known}.")
 
 
 def _search_button(session: Session, dataset: str, threshold: float, label: str) -> None:
@@ -104,8 +104,8 @@ def _search_button(session: Session, dataset: str, threshold: float, label: str)
         key="near_search",
         type="primary",
         disabled=not may_run(),
-        help="Compares the text of all different conversations of the dataset, on the processor: a few seconds for "
-        "some thousand rows, some minutes for a million. It goes on if this page is closed.",
+        help="Compares the text of all unique conversations of the dataset on the CPU: a few seconds for thousands of "
+        "rows, a few minutes for a million. The search continues if you close this page.",
     )
     if not clicked:
         return
@@ -120,7 +120,7 @@ def _search_button(session: Session, dataset: str, threshold: float, label: str)
 
 
 def _follow(session: Session, job: Job) -> None:
-    """The search under way, live; the page is drawn anew when it ends."""
+    """The running search, live; the page reruns when it ends."""
 
     @st.fragment(run_every=0.5)
     def live() -> None:
@@ -132,7 +132,7 @@ def _follow(session: Session, job: Job) -> None:
 
 
 def _show_failure(session: Session) -> None:
-    """The sentence of the search that was begun here, if it failed; said once."""
+    """The error of the search started in this session, if it failed. Shown once."""
     job_id = remembered("near_job")
     if job_id is None:
         return
@@ -147,20 +147,20 @@ def _show_failure(session: Session) -> None:
             st.error(escaped(str((job.outcome or {}).get("message"))))
 
 
-# What was found
+# The result
 
 
 def _show_search(session: Session, table: str, search: NearDuplicateSet, score: Score) -> None:
     totals = group_totals(session.store, table, search.near_duplicate_set_id)
     if not totals.groups:
         st.info(
-            f"No two of the {search.example_count:,} different conversations are this much alike. "
-            "A lower threshold finds looser ones."
+            f"No two of the {search.example_count:,} unique conversations reach this similarity. "
+            "A lower threshold may find some."
         )
         return
     _show_totals(totals)
     if remembered("near_set", search.near_duplicate_set_id) != search.near_duplicate_set_id:
-        st.session_state["group"] = None  # numbers of another search mean other groups
+        st.session_state["group"] = None  # group numbers are valid for one search only
     remember("near_set", search.near_duplicate_set_id)
     _show_groups(session, table, search, score, totals)
     opened = st.session_state.get("group")
@@ -170,26 +170,25 @@ def _show_search(session: Session, table: str, search: NearDuplicateSet, score: 
 
 def _show_totals(totals: GroupTotals) -> None:
     figures = (
-        ("Groups", totals.groups, "Rows that are linked with each other, directly or through others."),
-        ("Rows in them", totals.rows, "Rows of this run in any group; exact copies count each."),
-        ("Largest group", totals.largest, "Rows in the group that has most."),
-        ("Left out if one a group stays", totals.without_best, "Rows that a selection drops when it keeps the best "
-         "row of each group and nothing else leaves any out."),
+        ("Groups", totals.groups, "Groups of rows that are linked directly or through other rows."),
+        ("Rows in groups", totals.rows, "Rows of this run in any group. Exact copies are counted separately."),
+        ("Largest group", totals.largest, "Rows in the largest group."),
+        ("Rows removed if one per group is kept", totals.without_best, "Without other filters. Includes exact copies."),
     )  # fmt: skip
     for column, (label, value, meaning) in zip(st.columns(len(figures)), figures, strict=True):
         column.metric(label, f"{value:,}", help=meaning)
 
 
 def _show_groups(session: Session, table: str, search: NearDuplicateSet, score: Score, totals: GroupTotals) -> None:
-    """One page of the groups; selecting one opens it, through the `group` field and so through the address."""
+    """One page of the groups. Selecting one sets the `group` field, which is bound to the URL, and opens it."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         order = st.selectbox(
             "Order", list(GROUP_ORDERS), format_func=GROUP_ORDERS.__getitem__, key="near_order", width=280,
-            help="A wide spread of scores among texts that say the same shows how far wording alone moves the score.",
+            help="A wide spread of scores within a group shows how much wording alone changes the score.",
         )  # fmt: skip
         st.number_input(
             "Open group", min_value=1, value=None, step=1, key="group", bind="query-params", width=160,
-            help="Number of the group to look into; or select it in the table.",
+            help="Group number. You can also select a group in the table.",
         )  # fmt: skip
     pages = math.ceil(totals.groups / _GROUPS_A_PAGE)
     above = st.container()
@@ -199,9 +198,7 @@ def _show_groups(session: Session, table: str, search: NearDuplicateSet, score: 
     with above:
         _groups_table(frame, score)
     first = (page - 1) * _GROUPS_A_PAGE + 1
-    st.caption(
-        f"Groups {first:,} to {first + len(frame) - 1:,} of {totals.groups:,}. Select one to see its rows side by side."
-    )
+    st.caption(f"Groups {first:,} to {first + len(frame) - 1:,} of {totals.groups:,}. Select one to compare its rows.")
 
 
 def _groups_table(frame: pd.DataFrame, score: Score) -> None:
@@ -209,12 +206,12 @@ def _groups_table(frame: pd.DataFrame, score: Score) -> None:
         "group_number": st.column_config.NumberColumn("Group", format="localized"),
         "rows": st.column_config.NumberColumn("Rows", format="localized"),
         "examples": st.column_config.NumberColumn(
-            "Different", format="localized", help="Different conversations: exact copies count once."
+            "Unique", format="localized", help="Unique conversations: exact copies count once."
         ),
         "domains": "Domains",
         "best": st.column_config.NumberColumn(f"Best {in_sentence(score)}", format="%.3f"),
-        "spread": st.column_config.NumberColumn("Spread", format="%.3f", help="Best less worst score of the group."),
-        "text": st.column_config.TextColumn("Beginning of the best", width=520),
+        "spread": st.column_config.NumberColumn("Spread", format="%.3f", help="Best minus worst score of the group."),
+        "text": st.column_config.TextColumn("Start of the best row", width=520),
     }
     show_selectable(
         frame, frame["group_number"].tolist(), "near_groups", open_by_number("group"), column_order=list(formats),

@@ -1,4 +1,4 @@
-"""One row, opened over the page: its text, its numbers, its tokens, and why selections keep it or not."""
+"""The row dialog: a row's text, numbers and tokens, and whether saved selections include it."""
 
 import streamlit as st
 
@@ -17,7 +17,7 @@ _SELECTIONS_SHOWN = 5
 
 
 def open_row(session: Session, run: str, row_number: int, page_rows: list[int]) -> None:
-    """Show a row over the page. `page_rows` are those of the table's page, to step through."""
+    """Open a row in a dialog. `page_rows`: row numbers on the current table page, for the step buttons."""
 
     @st.dialog(f"Row {row_number:,}", width="large", on_dismiss=close_row)
     def show() -> None:
@@ -32,7 +32,7 @@ def open_row(session: Session, run: str, row_number: int, page_rows: list[int]) 
 def _show_row(session: Session, run: str, row_number: int, page_rows: list[int]) -> None:
     found = example(session.store, str(session.store.run(run)["table"]), row_number)
     _step_buttons(row_number, page_rows)
-    st.markdown("#### In or out")
+    st.markdown("#### Selections")
     _show_outcomes(session.store, run, row_number)
     pick_buttons(session, run, str(found["example_id"]), row_number)
     st.markdown("#### Tokens")
@@ -42,7 +42,7 @@ def _show_row(session: Session, run: str, row_number: int, page_rows: list[int])
 
 
 def _step_buttons(row_number: int, page_rows: list[int]) -> None:
-    """To the rows above and below in the table, as far as its page reaches."""
+    """Buttons to the previous and next row of the current table page."""
     if row_number not in page_rows:
         return
     place = page_rows.index(row_number)
@@ -54,13 +54,13 @@ def _step_buttons(row_number: int, page_rows: list[int]) -> None:
 
 
 def take_step() -> None:
-    """Open the row that a step button asked for: to be called before the row's number field is drawn."""
+    """Open the row that a step button requested. Call before the row number field is drawn."""
     if (asked := st.session_state.pop("open_next", None)) is not None:
         st.session_state["example"] = asked
 
 
 def _show_outcomes(store: Store, run: str, row_number: int) -> None:
-    """A sentence for each saved selection of this run, newest first."""
+    """The row's outcome in each saved selection of this run, newest first."""
     names = selections_of_run(store, run)
     for name in names[:_SELECTIONS_SHOWN]:
         try:
@@ -70,6 +70,6 @@ def _show_outcomes(store: Store, run: str, row_number: int) -> None:
             said = str(error)
         st.markdown(f"**{escaped(name)}** · {escaped(said)}")
     if len(names) > _SELECTIONS_SHOWN:
-        st.caption(f"The {_SELECTIONS_SHOWN} newest of {len(names):,} saved selections of this run.")
+        st.caption(f"The newest {_SELECTIONS_SHOWN} of {len(names):,} saved selections of this run.")
     if not names:
-        st.caption("No selection of this run is saved yet: save one on the Select page to see here why it keeps a row.")
+        st.caption("No saved selection of this run. Save one on the Select page to see whether it includes this row.")

@@ -1,4 +1,4 @@
-"""The rows that pass a filter, sorted and paged in SQL; selecting one opens it."""
+"""The table of rows that pass the filter, sorted and paged in SQL. Selecting a row opens it."""
 
 import math
 from typing import Any
@@ -26,19 +26,24 @@ def show_rows(store: Store, table: str, row_filter: RowFilter, score: Score, cou
         )  # fmt: skip
         order = st.segmented_control(
             "Order", ORDERS, default=ORDERS[0], key="order", required=True, persist_state="session",
-            help="Lowest first shows what the score would leave out.",
+            help="Lowest first shows the rows that a selection takes last.",
         )  # fmt: skip
         size = st.selectbox(
-            "Rows a page", PAGE_SIZES, key="page_size", width=120, persist_state="session", help="Rows shown at a time."
+            "Rows per page",
+            PAGE_SIZES,
+            key="page_size",
+            width=120,
+            persist_state="session",
+            help="Number of rows in the table.",
         )
         st.number_input(
             "Open row", min_value=1, value=None, step=1, key="example", bind="query-params", width=160,
-            help="The row's number in the dataset; the link in the address opens it again.",
+            help="The row's number in the dataset. The URL of this page then opens the same row.",
         )  # fmt: skip
     column = score.name if sort == "score" else str(sort)
     pages = max(1, math.ceil(count / size))
     above = st.container()
-    asked = hash((table, row_filter, column, order, size))  # another question begins at its first page
+    asked = hash((table, row_filter, column, order, size))  # a new query starts at page 1
     page = st.pagination(pages, key=f"page_{asked}") if pages > 1 else 1
     frame, total = examples_page(store, table, row_filter, column, order == ORDERS[0], page, size)
     with above:
@@ -49,13 +54,13 @@ def show_rows(store: Store, table: str, row_filter: RowFilter, score: Score, cou
 
 
 def close_row() -> None:
-    """Close the open row; the table forgets its mark, so that the same row can be selected again."""
+    """Close the open row and reset the table's selection, so that the same row can be opened again."""
     st.session_state["example"] = None
     st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
 
 
 def column_label(column: str) -> str:
-    """A column of the rows in words."""
+    """The label of a column."""
     if column in SCORES:
         return SCORES[column].label
     return {"row_number": "Row", "token_count": "Tokens"}.get(column, column.capitalize())
@@ -74,7 +79,7 @@ def _show_page(frame: pd.DataFrame, score: Score) -> None:
         for name in ("row_number", "token_count")
     }
     formats["domain"] = "Domain"
-    formats["flags"] = st.column_config.TextColumn("Flags", help="All but trained_on, which Trust counts.")
+    formats["flags"] = st.column_config.TextColumn("Flags", help="All flags except trained_on (see the Trust tab).")
     formats |= {name: st.column_config.TextColumn(name.capitalize(), width=300) for name in ("prompt", "response")}
     shown = dict.fromkeys((score.name, "base_loss", "reference_loss", "token_count", "flags"))
     order = ["row_number", "domain", *shown, "prompt", "response"]

@@ -1,4 +1,4 @@
-"""The token view of one row: its conversation, each scored token coloured by its loss, worst and best tokens listed."""
+"""The token view of one row: scored tokens coloured by loss, and tables of the extreme tokens."""
 
 import math
 
@@ -26,26 +26,26 @@ from ui.shell.access import may_run
 from ui.shell.session import Session, forget, remember, remembered
 
 COLOURINGS = {
-    "Difference": "base minus reference: what fine-tuning gained on the token",
-    "Base": "loss before fine-tuning: how surprising the token was",
+    "Difference": "base loss minus reference loss: the gain from fine-tuning on the token",
+    "Base": "loss before fine-tuning",
     "Reference": "loss after fine-tuning",
 }
 TOKENS_A_PAGE = 4_000
 LISTED = 10
 _AROUND = 16  # characters before and after a listed token
-_HINT = "Point at a token for its exact losses; click it to keep them."
+_HINT = "Hover over a token for its losses; click it to pin them."
 
 
 @st.fragment
 def show_token_view(session: Session, run: str, row_number: int) -> None:
-    """The row's tokens: at once if they are cached or some were asked for in this browser session, else a button."""
+    """The row's tokens: immediately if cached or if tokens were shown before in this session, else a button."""
     try:
         losses = _losses(session, run, row_number)
     except NothingScored as error:
         st.info(escaped(str(error)))
         return
     except UserError as error:
-        forget("tokens_asked")  # a worker that fails every time must not hold up every look at a row
+        forget("tokens_asked")  # a worker that keeps failing must not slow down every row
         show_error(error)
         _offer("Try again")
         return
@@ -56,7 +56,7 @@ def show_token_view(session: Session, run: str, row_number: int) -> None:
 
 
 def show_losses(losses: TokenLosses, key: str) -> None:
-    """Everything known of a row's tokens; `key` is the row's, for the page of tokens that is open."""
+    """Draw a row's tokens and tables. `key` identifies the row, to remember its page of tokens."""
     for doubt in losses.doubts:
         st.warning(escaped(doubt))
     st.text(summary(losses))
@@ -76,12 +76,12 @@ def show_losses(losses: TokenLosses, key: str) -> None:
         st.caption(TEMPLATE_CAPTION)
     if losses.cut_characters:
         st.caption(
-            f"The conversation goes on for {losses.cut_characters:,} characters, which were cut off at the maximum "
-            f"length of {len(losses.pieces):,} tokens and are in no loss."
+            f"{losses.cut_characters:,} more characters were cut off at the maximum length of "
+            f"{len(losses.pieces):,} tokens; they are not part of any loss."
         )
     table = token_table(losses)
     _show_extremes(losses, table, str(colouring))
-    with st.expander("All scored tokens" if len(page) == len(losses.pieces) else "All scored tokens of this page"):
+    with st.expander("All scored tokens" if len(page) == len(losses.pieces) else "All scored tokens on this page"):
         _show_table(table[table["place"].isin(page)])
 
 
@@ -90,7 +90,7 @@ def _losses(session: Session, run: str, row_number: int) -> TokenLosses | None:
     found = scorer.cached(run, row_number)
     if found is not None or not remembered("tokens_asked", False):
         return found
-    waiting = "Computing the loss of each token" + ("" if scorer.process_id else "; the first one loads both models")
+    waiting = "Computing token losses..." if scorer.process_id else "Loading both models and computing token losses..."
     with st.spinner(waiting):
         return scorer.token_losses(run, row_number)
 
@@ -102,13 +102,13 @@ def _offer(label: str) -> None:
         on_click=remember,
         args=("tokens_asked", True),
         disabled=not may_run(),
-        help="Runs both models on this row to see which tokens were learned. The first time takes some seconds, "
-        "because the models are loaded; rows opened after that show their tokens by themselves.",
+        help="Runs both models on this row to show which tokens were learned. The first time takes a few seconds to "
+        "load the models; rows opened later show their tokens automatically.",
     )
 
 
 def summary(losses: TokenLosses) -> str:
-    """The row in a sentence or two: how many tokens are scored, mean losses, where the gain lies."""
+    """A short text: scored tokens, mean losses, and how concentrated the gain is."""
     count = sum(losses.scored)
     text = f"{count:,} of {len(losses.pieces):,} tokens are scored"
     base, reference = losses.nll_sum("base"), losses.nll_sum("reference")
@@ -119,7 +119,8 @@ def summary(losses: TokenLosses) -> str:
     fell, rose = sorted((value for value in found if value > 0), reverse=True), sum(value < 0 for value in found)
     text += f" The loss fell on {len(fell):,} and rose on {rose:,}."
     if len(fell) > LISTED:
-        text += f" The {LISTED} that fell most hold {math.fsum(fell[:LISTED]) / math.fsum(fell):.0%} of what fell."
+        share = math.fsum(fell[:LISTED]) / math.fsum(fell)
+        text += f" The {LISTED} largest decreases are {share:.0%} of the total decrease."
     return text
 
 
@@ -128,28 +129,28 @@ def drawn_tokens(losses: TokenLosses, colouring: str, page: range) -> list[Drawn
     values = {"Base": losses.base, "Reference": losses.reference, "Difference": losses.differences}[colouring]
     style = difference_style if colouring == "Difference" else loss_style
     return [
-        DrawnToken(losses.pieces[place], style(values[place]), _said(losses, place))
+        DrawnToken(losses.pieces[place], style(values[place]), _hover_text(losses, place))
         if losses.scored[place]
         else DrawnToken(losses.pieces[place], unscored_style(losses.roles[place] if losses.roles else ""))
         for place in page
     ]
 
 
-def _said(losses: TokenLosses, place: int) -> str:
+def _hover_text(losses: TokenLosses, place: int) -> str:
     named = zip(
         ("base", "reference", "difference"),
         (losses.base[place], losses.reference[place], losses.differences[place]),
         ("{:.4f}", "{:.4f}", "{:+.4f}"),
         strict=True,
     )
-    said = ", ".join(
+    values = ", ".join(
         f"{name} {'not finite' if value is None else form.format(value)}" for name, value, form in named
     )  # fmt: skip
-    return f"token {place + 1:,}: {said} nats"
+    return f"token {place + 1:,}: {values} nats"
 
 
 def _page(losses: TokenLosses, key: str) -> range:
-    """The places of the tokens to draw: all of them, or a page of them, at first the one where scoring begins."""
+    """The positions of the tokens to draw: all, or one page; first the page with the first scored token."""
     count = len(losses.pieces)
     if count <= TOKENS_A_PAGE:
         return range(count)
@@ -182,7 +183,7 @@ def _context(pieces: tuple[str, ...], place: int) -> str:
 def _show_extremes(losses: TokenLosses, table: pd.DataFrame, colouring: str) -> None:
     column = colouring.lower()
     titles = (
-        ("Loss fell most", "Loss rose most, or fell least")
+        ("Largest decrease in loss", "Largest increase (or smallest decrease) in loss")
         if colouring == "Difference"
         else (f"Highest {column} loss", f"Lowest {column} loss")
     )
@@ -204,7 +205,7 @@ def _show_table(table: pd.DataFrame) -> None:
         column_config={
             "place": st.column_config.NumberColumn("Token", format="localized", width="small"),
             "token": "Text",
-            "context": st.column_config.TextColumn("In context", width="medium"),
+            "context": st.column_config.TextColumn("Context", width="medium"),
             "difference": st.column_config.NumberColumn("Difference", format="%+.4f"),
             **number,
         },

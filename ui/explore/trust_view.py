@@ -1,4 +1,4 @@
-"""The trust panel: what puts a run's scores in doubt, how much of that a selection keeps, and the known biases."""
+"""The Trust tab: flags of a run's rows, how many flagged rows a selection includes, and known biases."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ from ui.plain_text import escaped
 
 
 def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
-    """The whole panel, over the rows that pass the filter."""
+    """Draw the tab for the rows that pass the filter."""
     known = store.run(run)
     table = str(known["table"])
-    st.markdown("#### What was compared")
+    st.markdown("#### Models and encoding")
     for sentence in run_sentences(store, known):
         st.markdown(escaped(sentence))
     st.markdown("#### Flags")
@@ -33,19 +33,19 @@ def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
         show_no_rows(row_filter)
         return
     _show_flags(flag_effects(store, table, row_filter, kept), totals, kept is not None)
-    st.markdown("#### Two averages of learnability")
+    st.markdown("#### Row-weighted and token-weighted learnability")
     _show_averages(totals)
     here, paper = st.columns([3, 2], gap="medium")
     with here:
-        st.markdown("#### Length: Spearman of score and response length")
+        st.markdown("#### Length bias: Spearman correlation of score and response length")
         show_spearman(length_bias(store, table, row_filter))
     with paper:
-        st.markdown("#### The paper's figures")
+        st.markdown("#### Figures from the paper")
         show_paper_figures()
 
 
 def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
-    """What a reader of the scores has to know of the run."""
+    """Facts about the run that matter for reading its scores."""
     description = run["description"]
     models = description.get("models", {})
     encoding = description.get("encoding", {})
@@ -59,29 +59,29 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
     floors = [floor for floor in run["noise_floors"].values() if floor is not None]
     if floors:
         found.append(
-            f"Noise floor: {max(floors):.1e} nats per token. A loss moves that far when only the rows computed beside "
-            "it change, so two losses that differ by less are flagged unresolved."
+            f"Noise floor: {max(floors):.1e} nats per token. A loss can change by this much when only the other rows "
+            "in its batch change. Rows whose two losses differ by less are flagged unresolved."
         )
     seen, rows = store.rows(f"SELECT count_if(trained_on), count(*) FROM {run['table']}")[0]
     if seen:
         found.append(
-            f"The reference was trained on {seen:,} of these {rows:,} rows, so part of what looks learnable may be "
-            "memory. A second reference, trained on other rows, tells the two apart: see Compare."
+            f"The reference was trained on {seen:,} of these {rows:,} rows, so part of the learnability may be "
+            "memorisation. To check, compare with a second reference trained on other rows: see Compare."
         )
     else:
-        found.append("What the reference was trained on is not known here: it may have seen these rows.")
+        found.append("The reference's training data is not known, so it may include these rows.")
     return found
 
 
 def _chosen_selection(store: Store, run: str) -> tuple[str, list[Any]] | None:
-    """The kept rows of the saved selection whose share of flagged rows is shown."""
+    """The rows of the saved selection chosen on the page; None if there is none."""
     names = selections_of_run(store, run)
     if not names:
-        st.caption("Save a selection of this run on the Select page to see here how many flagged rows it keeps.")
+        st.caption("Save a selection of this run on the Select page to see here how many flagged rows it includes.")
         return None
     name = st.selectbox(
-        "Selection to look at", names, key="trust_selection", width=320,
-        help="How many of the flagged rows this saved selection keeps.",
+        "Saved selection", names, key="trust_selection", width=320,
+        help="The table shows how many flagged rows this selection includes.",
     )  # fmt: skip
     try:
         return kept_rows(store, saved_selection(store, str(name)))
@@ -103,25 +103,23 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
             "Flag": present,
             "Rows": [int(by_flag["rows"][flag]) for flag in present],
             "Share": [by_flag["rows"][flag] / rows if rows else None for flag in present],
-            "Kept rows": [int(by_flag["kept_rows"][flag]) for flag in present],
-            "Kept tokens": [int(by_flag["kept_tokens"][flag]) for flag in present],
+            "Selected rows": [int(by_flag["kept_rows"][flag]) for flag in present],
+            "Selected tokens": [int(by_flag["kept_tokens"][flag]) for flag in present],
             "Quality flag": ["yes" if flag in QUALITY_FLAGS else "no" for flag in present],
             "Meaning": [FLAGS[flag] for flag in present],
         }
     )
     if not with_selection:
-        table = table.drop(columns=["Kept rows", "Kept tokens"])
-    formats = {**dict.fromkeys(("Rows", "Kept rows", "Kept tokens"), COUNT), "Share": SHARE}
+        table = table.drop(columns=["Selected rows", "Selected tokens"])
+    formats = {**dict.fromkeys(("Rows", "Selected rows", "Selected tokens"), COUNT), "Share": SHARE}
     meaning = st.column_config.TextColumn(width="large")
     st.dataframe(table, hide_index=True, height="content", column_config={**formats, "Meaning": meaning})
     st.caption(
-        f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag says that a loss "
-        "is missing, cut short or too small to compare; the others concern what a score means, however well measured."
+        f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag means that a "
+        "loss is missing, truncated or too small to compare. The other flags do not affect how well it was measured."
     )
     if with_selection:
-        st.caption(
-            "Kept: those that the selection keeps. Leave a flag's rows out on the Select page, under its filters."
-        )
+        st.caption("To exclude rows with a flag, use 'Exclude flags' in the filters of the Select page.")
     with st.expander("Flags by domain"):
         pivot = effects.pivot(index="domain", columns="flag", values="rows").reindex(columns=present)
         shown = pivot.fillna(0).astype(int).reset_index().rename(columns={"domain": "Domain"})
@@ -133,15 +131,15 @@ def _show_averages(totals: pd.DataFrame) -> None:
         {
             "Domain": totals["domain"].mask(totals["overall"], ALL_DOMAINS),
             "Rows with a score": totals["scored"],
-            "Mean of ratios": totals["mean"],
-            "Ratio of means": totals["ratio_of_means"],
+            "Row-weighted": totals["mean"],
+            "Token-weighted": totals["ratio_of_means"],
             "Negative": totals["share_negative"],
         }
     )
-    formats = {"Rows with a score": COUNT, "Mean of ratios": VALUE, "Ratio of means": VALUE, "Negative": SHARE}
+    formats = {"Rows with a score": COUNT, "Row-weighted": VALUE, "Token-weighted": VALUE, "Negative": SHARE}
     st.dataframe(shown, hide_index=True, height="content", column_config=formats)
     st.caption(
-        f"Mean of ratios: the average of {SCORES['learnability'].formula} over rows, every row weighing the same. "
-        "Ratio of means: 1 − sum of reference NLL / sum of base NLL, so long and hard rows weigh more. Far apart, a "
-        "few rows carry one of them. Negative: rows that fine-tuning made worse."
+        f"Row-weighted: mean of {SCORES['learnability'].formula} over rows; every row counts the same. "
+        "Token-weighted: 1 − sum of reference NLL / sum of base NLL; long and hard rows count more. A large "
+        "difference means that a few rows dominate one of them. Negative: the loss increased after fine-tuning."
     )

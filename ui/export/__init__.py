@@ -1,1 +1,1 @@
-"""Parts of the Export page."""
+"""Components of the Export page."""

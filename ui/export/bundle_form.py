@@ -1,4 +1,4 @@
-"""The bundle form: a trainer, what it would refuse or change, the first records as it reads them, and the button."""
+"""The bundle form: trainer, compatibility check, preview of the first records, and the button."""
 
 import json
 import shlex
@@ -24,13 +24,13 @@ from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
-PACKINGS = {"zip": "A zip", "folder": "A folder"}
+PACKINGS = {"zip": "Zip file", "folder": "Folder"}
 
 
 def bundle_form(session: Session, name: str, selection: Selection, summary: Summary, stem: str) -> tuple[str, Path]:
-    """Draw the form, and what was written; returns the trainer and the bundle's path.
+    """Draw the form and the report of the last bundle; returns the trainer and the bundle's path.
 
-    `stem` is the selection's name as a file name.
+    `stem` is the selection's name, made usable as a file name.
     """
     left, right = st.columns([2, 3])
     with left:
@@ -41,58 +41,58 @@ def bundle_form(session: Session, name: str, selection: Selection, summary: Summ
     show_preflight(found)
     suffix = ".zip" if packing == "zip" else ""
     destination = exports_folder(session.workspace) / f"{stem}-{trainer}{suffix}"
-    replaces = ", in place of the bundle that is there" if destination.exists() else ""
-    st.caption(f"Will be written, with its manifest{replaces}, to:")
+    replaces = " (overwrites the existing bundle)" if destination.exists() else ""
+    st.caption(f"Output{replaces}, including a manifest:")
     st.code(str(destination), language=None)
     closed = not found.written_rows or not may_run()
     if st.button("Write bundle", type="primary", key="write_bundle", disabled=closed):
-        with st.spinner("Writing ..."):
+        with st.spinner("Writing..."):
             remember("bundle_report", export_bundle(session.store, selection, destination, trainer, name))
     report: BundleReport | None = remembered("bundle_report")
     if report and report.path == destination and report.path.exists():
         st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
-        st.caption("Run in its folder")
+        st.caption("Train: run this in the bundle's folder")
         st.code(TRAINERS[trainer].command, language=None)
         if TRAINERS[trainer].record is not None:
-            st.caption("To see where the trainer trains on other tokens than were scored, run here")
+            st.caption("Check that the trainer trains on the scored tokens: run this on this server")
             st.code(f"python -m core masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
         show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
     return trainer, destination
 
 
 def show_preflight(found: Preflight) -> None:
-    """How many rows are written, and every reason for which one is not, or is changed, with its count."""
+    """How many rows can be written, and the counted reasons for skipped or changed rows."""
     label = TRAINERS[found.trainer].label
     left_out = found.rows - found.written_rows
     if left_out:
         st.warning(
-            f"{found.written_rows:,} of {found.rows:,} rows can be written, {found.written_tokens:,} of "
-            f"{found.tokens:,} tokens. {label} would refuse the other {left_out:,}, or train on more of them than was "
-            "scored, so they are left out."
+            f"{found.written_rows:,} of {found.rows:,} rows can be written ({found.written_tokens:,} of "
+            f"{found.tokens:,} tokens). {left_out:,} rows are skipped, because {label} would reject them or train on "
+            "tokens that were not scored."
         )
     elif TRAINERS[found.trainer].record is None:
-        st.text(f"All {found.rows:,} rows are written as they are. What a trainer makes of them is not checked.")
+        st.text(f"All {found.rows:,} rows are written unchanged. Compatibility with a trainer is not checked.")
     else:
-        st.success(f"All {found.rows:,} rows can be written: {label} refuses none of them.")
+        st.success(f"All {found.rows:,} rows can be written for {label}.")
     if found.findings:
         st.dataframe(
             pd.DataFrame(
                 [
                     (
-                        "Left out" if finding.reason.refuses else "Changed",
+                        "Skipped" if finding.reason.refuses else "Changed",
                         finding.rows,
                         finding.reason.sentence,
                         ", ".join(f"{number:,}" for number in finding.first_rows),
                     )
                     for finding in found.findings
                 ],
-                columns=["Outcome", "Rows", "Because", "First rows"],
+                columns=["Outcome", "Rows", "Reason", "First rows"],
             ),
             hide_index=True,
             column_config={
                 "Outcome": st.column_config.TextColumn(width=80),
                 "Rows": st.column_config.NumberColumn(format="localized", width=80),
-                "Because": st.column_config.TextColumn(width=880),
+                "Reason": st.column_config.TextColumn(width=880),
             },
         )
     for notice in found.notices:
@@ -109,24 +109,24 @@ def _choices() -> tuple[str, str]:
             format_func=lambda key: TRAINERS[key].label,
             key="bundle_trainer",
             persist_state="session",
-            help="The program that will train on these rows. Its bundle is made so that it loads unchanged.",
+            help="The training program. The bundle can be loaded by it without changes.",
         )
     )
     st.caption(TRAINERS[trainer].summary)
     packing = st.segmented_control(
-        "As",
+        "Packaging",
         list(PACKINGS),
         format_func=PACKINGS.__getitem__,
         key="bundle_packing",
         required=True,
         persist_state="session",
-        help="A zip can be downloaded here while it is small; a folder is ready to run on this machine.",
+        help="A zip file can be downloaded here if it is small. A folder can be used directly on this server.",
     )
     return trainer, str(packing)
 
 
 def _preflight(store: Store, selection: Selection, summary: Summary, trainer: str) -> Preflight:
-    """The preflight, kept until another selection, trainer or amount is asked for: it reads every kept row."""
+    """The preflight, cached until the selection or trainer changes, because it reads every selected row."""
     asked = json.dumps([selection.to_fields(), trainer, summary.kept_rows, summary.kept_tokens], sort_keys=True)
     kept: tuple[str, Preflight] | None = remembered("preflight")
     if kept is None or kept[0] != asked:
@@ -137,7 +137,7 @@ def _preflight(store: Store, selection: Selection, summary: Summary, trainer: st
 
 def _preview(store: Store, selection: Selection, found: Preflight) -> None:
     trainer = TRAINERS[found.trainer]
-    st.caption(f"The first {PREVIEW_ROWS} records as {trainer.label} will see them")
+    st.caption(f"First {PREVIEW_ROWS} records in the format for {trainer.label}")
     show_records(line for line, _ in bundle_records(store, selection, found, limit=PREVIEW_ROWS))
     for name, text in trainer.files(found.plan).items():
         with st.expander(name):

@@ -1,4 +1,4 @@
-"""The controls form: what the selection has to beat, written beside it with as many scored tokens."""
+"""The controls form: writes control sets with the same number of scored tokens as the selection."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ _MOST_SEEDS = 20
 def controls_form(
     session: Session, name: str, selection: Selection, output: Path, file_format: str, trainer: str | None
 ) -> None:
-    """Draw the form, and what was written. Controls take the form of the export at `output`: a file of the format, or
-    a zip for the trainer."""
+    """Draw the form and the report of the last controls. They have the form of the export at `output`: a file of the
+    format, or a zip for the trainer."""
     st.markdown("#### Controls")
     st.text(
-        "A selection proves itself by training: on it, and on as many scored tokens chosen otherwise. Controls share "
-        "its filter and its scored tokens, to within one row; prompts are not counted, so training may take longer or "
-        "shorter."
+        "Train on this selection and on equal-token controls to see whether it helps. Controls use the same filters "
+        "and the same number of scored tokens, within one row. Prompt tokens are not counted, so training times can "
+        "differ."
     )
     st.session_state.setdefault("controls_kinds", list(CONTROLS))
     st.session_state.setdefault("controls_seeds", DEFAULT_SEEDS)
     left, right = st.columns([4, 1])
     meanings = "  \n".join(f"{control.label}: {control.help}." for control in CONTROLS.values())
     kinds = left.multiselect(
-        "Which controls",
+        "Kinds of controls",
         list(CONTROLS),
         format_func=lambda key: CONTROLS[key].label,
         key="controls_kinds",
@@ -45,13 +45,13 @@ def controls_form(
         step=1,
         key="controls_seeds",
         persist_state="session",
-        help="How many times each random control is drawn. Several show how far chance alone moves the result.",
+        help="Number of random draws per random control. Several seeds show how much the result varies by chance.",
     )
     folder = controls_folder(output)
-    st.caption("Will be written, each with its manifest, and listed in controls.json, to:")
+    st.caption("Output folder. Each control has a manifest; controls.json lists all of them.")
     st.code(str(folder), language=None)
     if st.button("Write controls", key="write_controls", disabled=not kinds or not may_run()):
-        with st.spinner("Writing ..."):
+        with st.spinner("Writing..."):
             written = export_controls(
                 session.store, selection, folder, file_format, int(seeds), kinds, trainer, name
             )  # fmt: skip
@@ -70,14 +70,14 @@ def _show_report(report: ControlsReport) -> None:
                 "File": control.path.name if control.path else "none",
                 "Rows": control.rows,
                 "Tokens": control.tokens,
-                "Tokens of the selection": control.wanted_tokens,
+                "Target tokens": control.wanted_tokens,
                 "Note": " ".join(control.notices),
                 "SHA-256": control.sha256 or "",
             }
             for control in report.controls
         ]
     )
-    counts = ("Rows", "Tokens", "Tokens of the selection")
+    counts = ("Rows", "Tokens", "Target tokens")
     st.dataframe(
         table,
         hide_index=True,

@@ -1,1 +1,1 @@
-"""Controls that several pages share."""
+"""Components that several pages share."""

@@ -1,7 +1,7 @@
-"""What a drag on a chart selected: a chart's selection event in, a span, box or polygon in data units out.
+"""Reads a chart's selection event: returns the range, box or polygon of a drag, in data units.
 
-Streamlit's event holds `selection.box` and `selection.lasso`; a log axis comes in data units too. Ends come in the
-order of the drag, and a second drag with the shift key adds to the list: the last one counts.
+Streamlit's event has `selection.box` and `selection.lasso`, in data units on log axes too. Ends are in the order of
+the drag. A second drag with the shift key is appended to the list; the last one is used.
 """
 
 import math
@@ -12,21 +12,21 @@ Span = tuple[float, float]
 Corner = tuple[float, float]
 
 MOST_CORNERS = 48
-"""Corners that a lasso is simplified to: enough for a hand's line, and short enough for a link."""
-_STEPS = 1000  # what a pointer can tell apart along a selection
+"""The most corners of a simplified lasso: precise enough, and short enough for a URL."""
+_STEPS = 1000  # resolution of a selection
 
 
 def brushed_range(event: Mapping[str, Any] | None, axis: Literal["x", "y"] = "x") -> Span | None:
-    """The span that a box selects on an axis, low end first; None where there is no box (it was cleared, say).
+    """The range that a box selects on an axis, low end first; None without a box, for example when it was cleared.
 
-    Ends are rounded to about a thousandth of the span, so that links stay short.
+    Ends are rounded to about a thousandth of the range, so that URLs stay short.
     """
     box = _last(event, "box")
     return None if box is None else _rounded_span(box[axis])
 
 
 def brushed_box(event: Mapping[str, Any] | None) -> tuple[Span, Span] | None:
-    """The spans of x and y that a box selects; None where there is no box."""
+    """The x and y ranges that a box selects; None without a box."""
     box = _last(event, "box")
     if box is None:
         return None
@@ -35,8 +35,8 @@ def brushed_box(event: Mapping[str, Any] | None) -> tuple[Span, Span] | None:
 
 
 def brushed_lasso(event: Mapping[str, Any] | None, *, log_x: bool = False) -> list[Corner] | None:
-    """The corners (x, y) of a lasso, at most `MOST_CORNERS`, the last joined to the first; None where there is no
-    lasso or it encloses nothing. `log_x`: the lasso was drawn over a log axis, so it is simplified as it looked."""
+    """The corners (x, y) of a lasso, at most `MOST_CORNERS`, the last joined to the first; None without a lasso or if
+    it encloses nothing. `log_x`: the x axis is logarithmic, so the lasso is simplified on that scale."""
     lasso = _last(event, "lasso")
     if lasso is None:
         return None
@@ -50,7 +50,7 @@ def brushed_lasso(event: Mapping[str, Any] | None, *, log_x: bool = False) -> li
     across, up = (_digits([corner[axis] for corner in corners]) for axis in (0, 1))
     if across is None or up is None:
         return None
-    if log_x:  # a thousandth of a log axis's span is far too coarse at its low end
+    if log_x:  # a thousandth of the range is too coarse at the low end of a log axis
         return [(_significant(x), round(y, up)) for x, y in corners]
     return [(round(x, across), round(y, up)) for x, y in corners]
 
@@ -67,7 +67,7 @@ def _rounded_span(ends: Sequence[float]) -> Span | None:
 
 
 def _digits(values: Sequence[float]) -> int | None:
-    """Decimal places that resolve a thousandth of the values' extent; None where there is no extent."""
+    """Decimal places that resolve a thousandth of the values' range; None if the range is empty."""
     extent = max(values, default=0.0) - min(values, default=0.0)
     if not math.isfinite(extent) or extent <= 0:
         return None
@@ -79,8 +79,8 @@ def _significant(value: float) -> float:
 
 
 def _simplified(corners: list[Corner], log_x: bool) -> list[Corner]:
-    """Without the corners that matter least, one at a time: those whose triangle with both neighbours is smallest
-    (Visvalingam and Whyatt). Triangles keep their order whatever the units of the axes."""
+    """Remove corners until `MOST_CORNERS` are left: always the one whose triangle with its neighbours is smallest
+    (Visvalingam and Whyatt). The order of triangle areas does not depend on the units of the axes."""
     kept = list(corners)
     seen = [(math.log(x), y) for x, y in corners] if log_x else list(corners)
     while len(kept) > MOST_CORNERS:

@@ -1,4 +1,4 @@
-"""A chart on a page: drawn, brushed, and with its numbers, its CSV and the form of its picture below it."""
+"""A chart on a page: the figure, its brush, and below it its data, CSV download and picture format."""
 
 import hashlib
 import json
@@ -23,12 +23,20 @@ _VALUE = st.column_config.NumberColumn(format="%.4g")
 _LABELS = {
     "bin_low": "From",
     "bin_high": "To",
-    "share_low": "Share below its start",
-    "share_high": "Share below its end",
+    "share_low": "Share below bin",
+    "share_high": "Share up to bin end",
     "base_from": "Base loss from",
     "reference_from": "Reference loss from",
     "tokens_from": "Tokens from",
     "row_number": "Row",
+    "share_kept": "Share selected",
+    "rows_kept": "Rows selected",
+    "kept_by_both": "Selected by both",
+    "share_kept_by_both": "Share selected by both",
+    "share_kept_rows": "Share of selected rows",
+    "share_kept_tokens": "Share of selected tokens",
+    "share_rows": "Share of all rows",
+    "share_tokens": "Share of all tokens",
 }
 
 Event = Mapping[str, Any]
@@ -44,13 +52,13 @@ def show_chart(
     on_brush: Callable[[Event], None] | None = None,
     note: str = "",
 ) -> Event | None:
-    """Draw a figure, `note` below it (our own words, as markdown), and its `numbers` (binned: they are sent whole) to
-    read or download. `file_name` is of picture and CSV, without an ending.
+    """Draw a figure, a `note` below it (trusted markdown), and its data `numbers` (binned, because all of it is sent)
+    to read or download. `file_name` is used for the picture and the CSV, without a suffix.
 
-    `selectable`: a drag selects, sideways only where the figure says so (`ui.charts.brush_sideways`). `on_brush` is
-    called with the selection event once a drag, before the page runs; an empty event means the brush was cleared
-    (`brushes` reads events). Streamlit forgets the selection whenever the figure changes, so keep it in `on_brush`
-    and draw it from there; the event that is returned holds only until then.
+    `selectable`: a drag selects; along x only for figures made with `ui.charts.brush_sideways`. `on_brush` is called
+    with the selection event after each drag, before the page reruns; an empty event means that the brush was cleared
+    (see `brushes`). Streamlit forgets the selection when the figure changes, so store it in `on_brush` and draw the
+    figure with it; the returned event is valid only until then.
     """
     picture = _picture(key)
     saved = {"format": picture.lower(), "filename": file_name, "scale": 2 if picture == "PNG" else 1}
@@ -63,8 +71,8 @@ def show_chart(
             st.plotly_chart(figure, key=f"{key}_chart", config=config, alt=_description(figure))
         if note:
             st.caption(note)
-        numbers_of_chart = st.expander("Numbers of the chart", key=f"{key}_numbers", on_change="rerun")
-        if numbers_of_chart.open:  # a closed one sends nothing
+        numbers_of_chart = st.expander("Chart data", key=f"{key}_numbers", on_change="rerun")
+        if numbers_of_chart.open:  # a closed expander sends no data
             with numbers_of_chart:
                 _show_numbers(numbers, key, file_name)
     return event
@@ -72,8 +80,8 @@ def show_chart(
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A brush that plotly itself still draws, on a figure with this digest when the brush is taken off it; `brush` are
-    the shapes that would show it, None until they are known."""
+    """A brush that plotly still draws itself. `figure`: digest of the figure without brush shapes; `brush`: the shapes
+    that would show it, None until known."""
 
     figure: str
     brush: tuple[go.layout.Shape, ...] | None
@@ -84,9 +92,9 @@ def _draw_brushable(
 ) -> Event:
     """Draw a chart that can be brushed.
 
-    Streamlit makes a new chart of every change to a figure, a brush drawn into it included: the chart blinks and
-    forgets the drag, and a double click on it no longer clears. So while nothing else has changed since the drag, the
-    brush is left to plotly's own drawing.
+    Streamlit recreates the chart whenever the figure changes, also when a brush is drawn into it: the chart flickers,
+    forgets the drag, and a double click no longer clears it. As long as only the brush has changed since the drag,
+    plotly's own drawing of it is therefore used.
     """
     sideways = figure.layout.selectdirection == "h"
     mode: tuple[Literal["box", "lasso"], ...] = ("box",) if sideways else ("box", "lasso")
@@ -100,7 +108,7 @@ def _draw_brushable(
         if still_there and _selections(st.session_state.get(f"{key}_chart_{turn}")):
             remember(f"{key}_held", _Held(spec, brush))
             drawn_plain = True
-        else:  # another name, else the chart would come back with its old drawing
+        else:  # a new key; with the same one, the chart would still show its old drawing
             forget(f"{key}_held")
             turn += 1
             remember(f"{key}_turn", turn)
@@ -121,24 +129,24 @@ def _draw_brushable(
 
 
 def _take_brush(figure: go.Figure) -> tuple[go.layout.Shape, ...]:
-    """Take the shapes that show a brush off a figure, and return them."""
+    """Remove the brush shapes from a figure and return them."""
     shapes = figure.layout.shapes
     brush = tuple(shape for shape in shapes if shape.name == BRUSH)
-    # Set in either case: the order of a figure's parts is part of what Streamlit compares.
+    # Always set: Streamlit compares figures including the order of their parts.
     figure.layout.shapes = None
     figure.layout.shapes = [shape for shape in shapes if shape.name != BRUSH] or None
     return brush
 
 
 def _selections(event: Event | None) -> int:
-    """How many boxes and lassos an event holds."""
+    """The number of boxes and lassos in an event."""
     selection = (event or {}).get("selection") or {}
     return len(selection.get("box") or ()) + len(selection.get("lasso") or ())
 
 
 def _description(figure: go.Figure) -> str:
-    """What a screen reader says."""
-    return f"Chart: {figure.layout.title.text or 'untitled'}. Its numbers are in the table below it."
+    """The alternative text for screen readers."""
+    return f"Chart: {figure.layout.title.text or 'untitled'}. Its data are in the table below."
 
 
 def _picture(key: str) -> str:
@@ -156,20 +164,20 @@ def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
             key=f"{key}_csv",
             on_click="ignore",
             icon=":material/download:",
-            help="These numbers as a file: binned or counted over all rows, so it stays small.",
+            help="The table below as a file. Values are binned or counted over all rows.",
         )
         st.segmented_control(
-            "Picture",
+            "Picture format",
             PICTURES,
             default=_picture(key),
             required=True,
             key=f"{key}_picture",
             on_change=lambda: remember("picture", st.session_state[f"{key}_picture"]),
-            help="What the camera button saves; it appears above the chart when the pointer is over it. "
-            "PNG suits slides and chats, SVG stays sharp at any size and can be edited.",
+            help="Format of the camera button, which appears when you hover over the chart. PNG for slides and chats; "
+            "SVG scales without loss and can be edited.",
         )
     labels = {str(name): _label(str(name)) for name in numbers.columns}
-    # Text has no format: None would hide its column.
+    # Text columns have no format; None would hide them.
     formats = {labels[str(name)]: kind for name in numbers.columns if (kind := _format(str(name), numbers[name]))}
     st.dataframe(numbers.rename(columns=labels), hide_index=True, column_config=formats)
 
@@ -183,7 +191,7 @@ def _format(name: str, values: pd.Series) -> Any:
 
 
 def _as_csv(numbers: pd.DataFrame) -> bytes:
-    """As a file for spreadsheets: text that one would take for a formula is marked as text."""
+    """As CSV; text that a spreadsheet would read as a formula is escaped."""
     texts = {
         name: numbers[name].map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
         for name in numbers.select_dtypes(exclude="number").columns

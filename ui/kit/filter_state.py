@@ -1,4 +1,4 @@
-"""The Explore page's filter: kept for the browser session, and in the address, so that a link reopens the same view."""
+"""The Explore page's filter, kept in the browser session and in the URL, so that a link reopens the same view."""
 
 import json
 from dataclasses import replace
@@ -18,8 +18,8 @@ _PARAMETER = "filter"
 
 
 def chosen_filter(store: Store) -> RowFilter:
-    """The filter that is set. The address comes first, so that a link shows what its sender saw; one that cannot be
-    read is said and dropped."""
+    """The current filter. The URL takes precedence, so that a link shows what its sender saw; a filter that cannot be
+    read is reported and ignored."""
     given = st.query_params.get(_PARAMETER)
     row_filter: RowFilter = remembered(_PARAMETER, EVERYTHING)
     if given is not None and given != _as_text(row_filter):
@@ -38,7 +38,7 @@ def chosen_filter(store: Store) -> RowFilter:
 
 
 def set_filter(row_filter: RowFilter) -> None:
-    """Set the filter, for this session and in the address; to be called in callbacks, before anything is drawn."""
+    """Set the filter in the session and the URL. Call it in callbacks, before anything is drawn."""
     if row_filter == EVERYTHING:
         forget(_PARAMETER)
         st.query_params.pop(_PARAMETER, None)
@@ -50,19 +50,19 @@ def set_filter(row_filter: RowFilter) -> None:
 
 
 def current_filter() -> RowFilter:
-    """The filter as set, for callbacks."""
+    """The filter as last set, for callbacks."""
     found: RowFilter = remembered(_PARAMETER, EVERYTHING)
     return found
 
 
 def brush_range(column: str, event: Any) -> None:
-    """A chart's selection sideways becomes a range on the column; an empty one takes it away."""
+    """Turn a chart's x selection into a range on the column; an empty selection removes the range."""
     low, high = brushed_range(event, "x") or (None, None)
     set_filter(current_filter().with_range(column, low, high))
 
 
 def brush_plane(x: str, y: str, event: Any, log_x: bool = False) -> None:
-    """A box or lasso on a chart of two columns becomes ranges or a region, in place of the ones that it had."""
+    """Turn a box or lasso on a chart of two columns into ranges or a region, replacing the previous ones."""
     found = current_filter().on_columns(x, y)
     corners, box = brushed_lasso(event, log_x=log_x), brushed_box(event)
     if corners:
@@ -82,7 +82,7 @@ def _from_text(text: str) -> RowFilter:
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise SelectionInvalid(f"The filter in this address cannot be read ({error}). It was left out.") from error
+        raise SelectionInvalid(f"The filter in this URL cannot be read ({error}) and was ignored.") from error
     if not isinstance(fields, dict):
-        raise SelectionInvalid("The filter in this address is not a JSON object. It was left out.")
+        raise SelectionInvalid("The filter in this URL is not a JSON object and was ignored.")
     return RowFilter.from_fields(fields)

@@ -1,11 +1,11 @@
-"""The guide of a first visit: a few sentences a page, until somebody dismisses it."""
+"""The first-visit guide: a few sentences on each page, until it is dismissed."""
 
 from dataclasses import dataclass
 
 import streamlit as st
 
 from core.data.errors import UserError
-from core.system.spool import write_durably
+from core.system.atomic_files import write_durably
 from ui.kit.widgets import link_to_page, show_error
 from ui.shell.access import may_run
 from ui.shell.session import Session
@@ -15,7 +15,7 @@ _MARK = "guide-dismissed"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One page's part of the guide, and the page that comes next ("" after the last)."""
+    """One page's text of the guide, and the next page ("" after the last)."""
 
     page: str
     says: str
@@ -27,34 +27,34 @@ STEPS = {
     for step in (
         Step(
             "data",
-            "Import the examples you might fine-tune on, or run the demo: 1,000 rows and a tiny model of its own, in "
-            "about two minutes. A domain is a kind of data, such as chat or math; everything is shown by domain.",
+            "Import the examples you may fine-tune on, or run the demo (1,000 rows, a tiny model, about two minutes). "
+            "A domain is a kind of data, such as chat or math. Results are shown by domain.",
             "score",
         ),
         Step(
             "score",
-            "Name a base model and a reference: the same model after fine-tuning on this data. Have one trained here "
-            "if there is none. Each row's loss is computed under both, once. A scoring that is cancelled keeps every "
-            "loss it has computed; a training that is cancelled keeps nothing.",
+            "Choose a base model and a reference model: the same model after fine-tuning on this data. No reference? "
+            "Train one here. Each row's loss is computed once per model and cached. If you cancel scoring, computed "
+            "losses are kept; if you cancel training, nothing is kept.",
             "explore",
         ),
         Step(
             "explore",
-            "Learnability is the share of a row's base loss that fine-tuning removed: near 1, this base learned the "
-            "row; near 0: already known, or not learned; below 0, it got worse. Drag over a chart to pick rows out; "
-            "open a row to see it token by token and why it is in or out.",
+            "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: the base learned the "
+            "row; near 0: already known, or not learned; below 0: the loss increased. Drag on any chart to filter the "
+            "page. Open a row to see its tokens and which selections include it.",
             "select",
         ),
         Step(
             "select",
-            "Choose how much of each domain to keep, highest score first. The count beside each control follows, and "
-            "every row that is left out has a reason. Save the choice under a name.",
+            "Choose how much of each domain to select, highest score first. Counts next to the controls update as you "
+            "change them, and every row that is not selected has a reason. Save the selection under a name.",
             "export",
         ),
         Step(
             "export",
-            "Write the rows you kept, each as it was in your file, or a bundle that your trainer loads unchanged. The "
-            "manifest beside it says how to make the same file again.",
+            "Write the selected rows exactly as they are in your file, or as a bundle that your trainer can load. A "
+            "manifest next to the export records how to reproduce it.",
             "",
         ),
     )
@@ -62,7 +62,7 @@ STEPS = {
 
 
 def show_guide(session: Session, page: str) -> None:
-    """The page's sentences, with the way on and a button that ends the guide for this workspace."""
+    """The guide's text for a page, a link to the next page, and a button that dismisses the guide."""
     if (session.workspace / _MARK).exists():
         return
     step = STEPS[page]
@@ -74,11 +74,11 @@ def show_guide(session: Session, page: str) -> None:
             if step.next_page:
                 link_to_page(step.next_page, f"Next: {step.next_page.capitalize()}")
             if may_run():
-                st.button("Dismiss the guide", key="dismiss_guide", type="tertiary", on_click=_dismiss, args=(session,))
+                st.button("Dismiss guide", key="dismiss_guide", type="tertiary", on_click=_dismiss, args=(session,))
 
 
 def _dismiss(session: Session) -> None:
     try:
         write_durably(session.workspace / _MARK, [b"The guide was dismissed; delete this file to see it again.\n"])
     except OSError as error:
-        show_error(UserError(f"The guide cannot be put away: the workspace cannot be written ({error.strerror})."))
+        show_error(UserError(f"The guide cannot be dismissed: the workspace is not writable ({error.strerror})."))

@@ -1,4 +1,4 @@
-"""Hand picks: the rows that a person always or never keeps, by dataset and browser session, and their controls."""
+"""Hand picks: rows that the user always or never selects, by dataset and browser session, and their controls."""
 
 import math
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from ui.kit.tables import CLOSE_VALUE, open_by_number, show_selectable
 from ui.kit.widgets import example_card, show_error
 from ui.shell.session import Session, forget, remember, remembered
 
-CHOICES = {True: "Always keep", None: "No pick", False: "Never keep"}
+CHOICES = {True: "Always select", None: "No pick", False: "Never select"}
 PICKS_A_PAGE = 50
 _ROW = "pick_row"
 
 
 def picks_of(dataset: str) -> tuple[Pick, ...]:
-    """This browser session's picks of a dataset's rows, in the order they were made."""
+    """This session's picks for a dataset, in the order they were made."""
     found: dict[str, tuple[Pick, ...]] = remembered("picks", {})
     return found.get(dataset, ())
 
 
 def put_picks(dataset: str, picks: Sequence[Pick]) -> None:
-    """Replace a dataset's picks, as a loaded recipe does; those there were can be brought back."""
+    """Replace a dataset's picks, as loading a recipe does. The previous picks can be restored."""
     before = picks_of(dataset)
     if set(before) - set(picks):
         remember("picks_aside", (dataset, before))
@@ -38,7 +38,7 @@ def put_picks(dataset: str, picks: Sequence[Pick]) -> None:
 
 
 def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -> None:
-    """Always keep, never keep or no pick of one row's conversation, wherever it stands, and a note that says why."""
+    """The controls of one row's pick, and a note. A pick applies to the conversation, so to its exact copies too."""
     dataset = str(session.store.run(run)["dataset"])
     made = next((pick for pick in picks_of(dataset) if pick.example_id == str(example_id)), None)
     choice_key, note_key = f"pick_{example_id}", f"pick_note_{example_id}"
@@ -52,43 +52,43 @@ def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -
     choice, note = st.columns([2, 3], vertical_alignment="bottom")
     choice.segmented_control(
         f"Row {row_number:,} in selections", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
-        help="Decides on this conversation by hand, before filters, duplicates and amounts; exact copies of it too. "
-        "It counts for the selection on the Select page and is saved with it.",
+        help="Overrides filters, duplicate removal and amounts for this conversation and its exact copies. Applies to "
+        "the selection on the Select page and is saved with it.",
     )  # fmt: skip
     note.text_input(
         "Note", key=note_key, on_change=choose, disabled=made is None, max_chars=300,
-        placeholder="Why" if made else "Choose first whether to keep the row",
-        help="Kept with the pick, in the recipe and in the manifest of an export.",
+        placeholder="Reason" if made else "First choose 'Always select' or 'Never select'",
+        help="Saved with the pick in the recipe and in the export manifest.",
     )  # fmt: skip
 
 
 def show_hand_picks(session: Session, run: ScoredRun, score: str) -> None:
-    """The picks of the run's dataset in a table, any row by number, and the one that is opened, to change."""
+    """A table of the picks of the run's dataset, a field to open a row by number, and the open row."""
     picks = picks_of(run.dataset)
     _offer_aside(run.dataset)
     if picks:
         _show_table(session, run, score, picks)
     else:
         st.caption(
-            "No row is picked by hand yet. Open a row by its number here, beside the cut, or on Explore, and choose "
-            "whether it is always or never kept."
+            "No hand picks yet. Open a row here by its number, under 'Rows at the cut-off' or on Explore, and choose "
+            "'Always select' or 'Never select'."
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         opened = st.number_input(
             "Open row", min_value=1, value=None, step=1, key=_ROW, width=160, placeholder="Number",
-            help="Number of a row in the dataset, to pick it or to change its pick.",
+            help="Row number in the dataset, to pick the row or change its pick.",
         )  # fmt: skip
         if picks:
             st.button(
                 "Remove all picks", key="picks_remove", on_click=put_picks, args=(run.dataset, ()),
-                help="They can be brought back until others are put in their place.",
+                help="You can restore them until they are replaced again.",
             )  # fmt: skip
     if opened is not None:
         show_pickable_row(session, run, int(opened))
 
 
 def show_pickable_row(session: Session, run: ScoredRun, row_number: int) -> None:
-    """One row with the controls that pick it."""
+    """One row with its pick controls."""
     try:
         found = example(session.store, run.table, row_number)
     except NotFound as error:
@@ -107,7 +107,7 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
     frame = pick_table(session.store, run.table, score, shown)
     frame["keep"] = frame["keep"].map(CHOICES)
     frame["rows"] = frame["rows"].fillna("not in this run")
-    table_key = f"picks_{hash(tuple(shown))}"  # a pick that changed makes another table of the same rows
+    table_key = f"picks_{hash(tuple(shown))}"  # a new key when a pick changes
     numbers = [None if pd.isna(number) else int(number) for number in frame["row_number"]]
     labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": SCORES[score].label}
     labels |= {"prompt": "Prompt"}
@@ -116,19 +116,19 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
             frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number(_ROW),
             column_config={SCORES[score].label: CLOSE_VALUE},
         )  # fmt: skip
-        st.caption("Select a row to open it, and change its pick or its note.")
+        st.caption("Select a row to open it and change its pick or note.")
 
 
 def _offer_aside(dataset: str) -> None:
-    """The picks that were replaced, to bring back."""
+    """Offer to restore the picks that were replaced."""
     aside_of, aside = remembered("picks_aside", (None, ()))
     if aside_of != dataset:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(f"Earlier picks that were put aside: {len(aside):,}.", width="content")
+        st.text(f"Replaced picks: {len(aside):,}.", width="content")
         st.button(
-            "Bring them back", key="picks_restore", on_click=_restore, args=(dataset,),
-            help="Adds them to the picks there are now; where a row has both, the present one stays.",
+            "Restore", key="picks_restore", on_click=_restore, args=(dataset,),
+            help="Adds them to the current picks. If a row has both, the current pick is used.",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Jobs as a person follows them: progress, loss curve, log, cancel and resume."""
+"""Jobs on the pages: progress, loss curve, log, cancel and resume."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.jobs.job import Job, all_jobs
-from core.jobs.progress import duration
+from core.jobs.job_progress import duration
 from core.supervision.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import training_curve_figure
@@ -17,22 +17,22 @@ from ui.shell.session import Session, remember, remembered
 
 _KINDS = {"score": "Scoring", "train": "Training"}
 _CANCELLING = {
-    "score": "Stops after the current batch. Losses that are computed are kept: scoring again computes the rest.",
-    "train": "Stops and keeps nothing: training again begins anew. Closing this page stops nothing.",
-    "near_duplicates": "Stops and keeps nothing: a search begins anew.",
+    "score": "Stops after the current batch. Computed losses are kept; scoring again computes only the rest.",
+    "train": "Stops and keeps nothing; training again starts from the beginning. Closing this page does not stop it.",
+    "near_duplicates": "Stops and keeps nothing; a new search starts from the beginning.",
 }
-"""What cancelling a job of each kind does."""
+"""Help text of the Cancel button, by job kind."""
 _RECENT = 8
 _LOG_LINES = 8  # a longer log scrolls in a box of its own
 
 
 def active_jobs(session: Session) -> list[Job]:
-    """Jobs with something left to do, newest first: running, or interrupted."""
+    """Unfinished jobs (running or interrupted), newest first."""
     return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and job.kind != "estimate"]
 
 
 def show_active_jobs(session: Session) -> None:
-    """Live view of the jobs under way; the page is drawn anew when one of them ends or starts."""
+    """Live view of the active jobs; the page reruns when one of them ends or starts."""
     jobs = active_jobs(session)
     if not jobs:
         return
@@ -49,7 +49,7 @@ def show_active_jobs(session: Session) -> None:
 
 
 def show_finished_jobs(session: Session) -> None:
-    """The latest jobs that ended, each with its outcome and log."""
+    """The latest finished jobs, each with its outcome and log."""
     finished = [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and job.kind != "estimate"]
     if not finished:
         return
@@ -58,11 +58,11 @@ def show_finished_jobs(session: Session) -> None:
         with st.expander(escaped(f"{_title(job)}: {_ending(job)}")):
             _show_details(job)
     if len(finished) > _RECENT:
-        st.caption(f"{len(finished) - _RECENT:,} older jobs are in the workspace's jobs folder.")
+        st.caption(f"{len(finished) - _RECENT:,} older jobs are in the 'jobs' folder of the workspace.")
 
 
 def show_last_failure(session: Session) -> None:
-    """The sentence of the newest job, if it failed or could not be followed up, until it is closed."""
+    """The error of the newest job, if it or its follow-up step failed, until it is closed."""
     jobs = [job for job in all_jobs(session.workspace) if job.is_settled and job.kind != "estimate"]
     if not jobs or remembered("closed_failure") == jobs[-1].job_id:
         return
@@ -77,7 +77,7 @@ def show_last_failure(session: Session) -> None:
 
 
 def show_job(session: Session, job: Job) -> None:
-    """A job under way: how far it is, and the ways to stop it, to go on with it or to give it up."""
+    """An active job: its progress, and buttons to cancel, resume or discard it."""
     progress, state, closed = job.progress, job.state, not may_run()
     with st.container(border=True):
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
@@ -86,16 +86,16 @@ def show_job(session: Session, job: Job) -> None:
             if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch", disabled=closed):
                 resume(job)
                 st.rerun()
-            if second.button("Give up", key=f"give_up_{job.job_id}", width="stretch", disabled=closed):
+            if second.button("Discard", key=f"discard_{job.job_id}", width="stretch", disabled=closed):
                 abandon(session.store, job)
                 st.rerun()
-            st.text(f"The worker stopped before it finished. {_what_is_kept(job)}")
+            st.text(f"The worker stopped before it finished. {_resume_sentence(job)}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
             meaning = _CANCELLING.get(job.kind)
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
         elif state == "running":
-            st.text("Stopping after the current batch.")
+            st.text("Stopping after the current batch...")
         show_notices(job.request.get("description", {}))
         st.progress(progress.share)
         st.text(progress.sentence())
@@ -108,20 +108,20 @@ def show_job(session: Session, job: Job) -> None:
 
 
 def show_notices(description: dict[str, Any]) -> None:
-    """What a run's description says of its models that a person should know before they believe the scores."""
+    """Warnings about a run's models, from its description."""
     for notice in description.get("notices", ()):
         st.warning(escaped(str(notice)))
 
 
-def _what_is_kept(job: Job) -> str:
-    """What resuming an interrupted job goes on from."""
+def _resume_sentence(job: Job) -> str:
+    """Where resuming an interrupted job starts from."""
     if job.kind == "score":
-        return "Losses that it has computed are kept: resuming computes the rest."
+        return "Computed losses are kept; Resume computes the rest."
     if job.kind == "near_duplicates":
-        return "Resuming begins the search anew."
+        return "Resume restarts the search."
     if any(job.folder.glob("checkpoints/*/complete")):
-        return "Resuming goes on from its last checkpoint; giving up keeps nothing of it."
-    return "It had written no checkpoint yet: resuming begins anew."
+        return "Resume continues from the last checkpoint; Discard deletes it."
+    return "There is no checkpoint yet; Resume restarts the training."
 
 
 def _show_details(job: Job) -> None:
@@ -140,7 +140,7 @@ def _show_details(job: Job) -> None:
 
 
 def _show_log(job: Job) -> None:
-    text = job.log_text or "Nothing has been written yet."
+    text = job.log_text or "The log is empty."
     tall = text.count("\n") > _LOG_LINES
     st.code(text, language=None, wrap_lines=True, height=240 if tall else "content")
 
@@ -149,7 +149,7 @@ def _show_curve(job: Job) -> None:
     path = job.folder / "curve.jsonl"
     if not path.exists():
         return
-    # The last line may be half written as yet.
+    # The last line may be incomplete.
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     if lines:
         points = pd.DataFrame(lines)
@@ -160,16 +160,16 @@ def _show_curve(job: Job) -> None:
 def _title(job: Job) -> str:
     request = job.request
     if job.kind == "near_duplicates":
-        return f"Looking for near duplicates ({request['threshold']:g} alike) in the dataset {request['dataset']}"
-    what = f"the reference {request['name']}" if job.kind == "train" else f"the run {request['run']}"
-    return f"{_KINDS[job.kind]} {what} on the dataset {request['dataset']}"
+        return f"Near-duplicate search (threshold {request['threshold']:g}) in dataset {request['dataset']}"
+    what = f"reference {request['name']}" if job.kind == "train" else f"run {request['run']}"
+    return f"{_KINDS[job.kind]} {what} on dataset {request['dataset']}"
 
 
 def _step(step: dict[str, Any]) -> str:
-    """What is to follow a job, in words."""
+    """A follow-up step of a job, as text."""
     return "score the dataset with it" if step["kind"] == "score" else f"save the selection {step['name']}"
 
 
 def _ending(job: Job) -> str:
-    state = (job.outcome or {}).get("state", "taken over by a later job")
+    state = (job.outcome or {}).get("state", "replaced by a later job")
     return str(state)

@@ -1,4 +1,4 @@
-"""Tables: the numbers that stand beside the charts, labelled, with units and formats."""
+"""Tables that several pages share, with labels, units and number formats."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,21 +12,19 @@ from ui.plain_text import escaped
 
 ALL_DOMAINS = "All domains"
 WITH_QUALITY_FLAG = "With a quality flag"
-"""The share of rows with any of `core.data.scores.QUALITY_FLAGS`, under the same name wherever it is shown."""
+"""Label of the share of rows with any of `core.data.scores.QUALITY_FLAGS`."""
 COUNT = st.column_config.NumberColumn(format="localized")
 SHARE = st.column_config.NumberColumn(format="percent")
 VALUE = st.column_config.NumberColumn(format="%.3f")
 CLOSE_VALUE = st.column_config.NumberColumn(format="%.4f")
-"""Where rows stand beside each other whose scores differ by little: at a cut, among picks."""
+"""For scores that differ only slightly, such as rows at a cut-off."""
 _SPEARMAN_COLUMNS = {f"spearman_{name}": SCORES[name].label for name in LENGTH_SCORES}
 _TWO_DECIMALS = dict.fromkeys(_SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))
 
 
 def show_summary(found: pd.DataFrame, score: Score) -> None:
-    """The summary table; the two averages are labelled, because they differ."""
-    means = (
-        ("Mean of ratios", "Ratio of means") if score.name == "learnability" else ("Mean over rows", "Mean over tokens")
-    )
+    """The summary table of a score by domain, with its row-weighted and token-weighted mean."""
+    means = ("Row-weighted mean", "Token-weighted mean")
     labels = {"domain": "Domain", "rows": "Rows", "mean": means[0], "ratio_of_means": means[1], "median": "Median"}
     labels |= {"q25": "Quartile 1", "q75": "Quartile 3", "min": "Minimum", "max": "Maximum", "tokens": "Tokens"}
     labels |= {"share_negative": "Negative", "share_quality_flag": WITH_QUALITY_FLAG, "no_score": "No score"}
@@ -38,43 +36,43 @@ def show_summary(found: pd.DataFrame, score: Score) -> None:
         **dict.fromkeys((*means, "Median", "Quartile 1", "Quartile 3", "Minimum", "Maximum"), VALUE),
     }
     st.dataframe(shown, hide_index=True, height="content", column_config=formats)
-    said = f"{WITH_QUALITY_FLAG}: rows with any of {', '.join(QUALITY_FLAGS)}; Trust counts each flag."
+    note = f"{WITH_QUALITY_FLAG}: rows with any of {', '.join(QUALITY_FLAGS)}. See the Trust tab for each flag."
     if score.name == "learnability":
-        said = (
-            "Mean of ratios: every row weighs the same. Ratio of means: 1 − sum of reference NLL / sum of base NLL, "
-            f"so long and hard rows weigh more. Negative: fine-tuning made the row worse. {said}"
+        note = (
+            "Row-weighted mean: every row counts the same. Token-weighted mean: 1 − sum of reference NLL / sum of base "
+            f"NLL; long and hard rows count more. Negative: the loss increased after fine-tuning. {note}"
         )
-    st.caption(escaped(said))
+    st.caption(escaped(note))
 
 
 def show_spearman(found: pd.DataFrame) -> None:
-    """Spearman by domain of the three forms of the gain, and what the figures say in words."""
+    """Spearman correlation with length by domain, for the three forms of the gain, and a sentence about it."""
     shown = found.assign(domain=found["domain"].mask(found["overall"], ALL_DOMAINS))
     labels = {"domain": "Domain", "rows": "Rows", **_SPEARMAN_COLUMNS}
     formats = {"Rows": COUNT, **_TWO_DECIMALS}
     st.dataframe(shown[list(labels)].rename(columns=labels), hide_index=True, column_config=formats)
     st.caption(
-        "0: length and score are unrelated; 1: longer rows always score higher; -1: shorter ones do. Read it within a "
-        f"domain: over all domains it also holds how the domains differ. {escaped(length_sentence(found))}"
+        "0: score does not depend on length; 1: longer rows always score higher; −1: shorter rows do. Read it by "
+        f"domain: 'All domains' also includes differences between domains. {escaped(length_sentence(found))}"
     )
 
 
 def show_paper_figures() -> None:
-    """The paper's own Spearman figures, to read beside one's own."""
+    """The Spearman figures reported in the paper."""
     columns = ["Data, base", "Raw difference", "Normalised"]
     formats = dict.fromkeys(columns[1:], _TWO_DECIMALS[SCORES["learnability"].label])
     st.dataframe(pd.DataFrame(PAPER_FIGURES, columns=columns), hide_index=True, column_config=formats)
     st.caption(
-        "Published note on arXiv 2310.13008v2. Its raw difference is most likely the sum form (here: "
-        f"{SCORES['implicit_reward'].label.lower()}). Other data and models: they do not tell what holds for yours."
+        "From arXiv 2310.13008v2. Its raw difference is most likely the sum form (here: "
+        f"{SCORES['implicit_reward'].label.lower()}). Other data and models: your values may differ."
     )
 
 
 def show_selectable(
     frame: pd.DataFrame, chosen_by: Sequence[Any], key: str, choose: Callable[[Any], None], **options: Any
 ) -> None:
-    """A table of which one row can be selected. `choose` is called, before the page runs, with that row's item of
-    `chosen_by`, or None where the mark was taken away; other rows make another table, which has no mark yet."""
+    """A table with single-row selection. `choose` is called before the page reruns, with the row's item of
+    `chosen_by`, or None if the selection was cleared. A table with other rows starts without a selection."""
     key = f"{key}_{hash(tuple(chosen_by))}"
 
     def selected() -> None:
@@ -85,7 +83,7 @@ def show_selectable(
 
 
 def open_by_number(field: str) -> Callable[[Any], None]:
-    """A `choose` that puts a row's number into the number field of that key, which opens it."""
+    """A `choose` callback that writes the row number into the number field of that key, which opens the row."""
 
     def choose(number: Any) -> None:
         st.session_state[field] = None if number is None else int(number)

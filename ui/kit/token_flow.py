@@ -1,6 +1,6 @@
-"""Tokens as a flow of text in HTML, coloured and pointed at; every character of it is escaped or shown by a sign.
+"""Tokens as HTML text, coloured and with hover labels. Every character is escaped or replaced by a visible symbol.
 
-Imports no Streamlit. Nothing here can fetch anything: text goes through `html.escape`, attributes and classes are ours.
+Imports no Streamlit. The HTML cannot fetch anything: text goes through `html.escape`, attributes and classes are fixed.
 """
 
 import html
@@ -9,27 +9,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Where a colour gets stronger [nats]: the same in every row, so that rows can be compared. Below the first: none."""
+"""Thresholds of the colour scale [nats], the same for every row so that rows can be compared. Below the first: no
+colour."""
 
 _SCALES = {"loss": ("204, 121, 167", 0.65), "fell": ("0, 114, 178", 0.62), "rose": ("213, 94, 0", 0.62)}
-"""Red, green, blue and the strongest opacity: of Okabe and Ito's colours, laid so thinly over either theme that
-its text keeps a contrast of 4.5 to 1."""
+"""RGB (Okabe and Ito's colours) and highest opacity, chosen so that text keeps a contrast of 4.5:1 in both themes."""
 
 NO_TEXT = "\u00b7"
-"""What stands for a token that has no text of its own, because it shares a character with the one before."""
+"""Shown for a token without text of its own, because it shares a character with the token before."""
 
-TEMPLATE_CAPTION = "Text underlined with dots is written by the template and not scored."
+TEMPLATE_CAPTION = "Text with a dotted underline comes from the template and is not scored."
 
 _PIECE_LIMIT = 300  # characters of one token that are drawn
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
-_NAME_LIMIT = 40  # characters of it where it is named beside its losses
+_NAME_LIMIT = 40  # characters of a token in labels and tables
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters and marks that draw nothing; control, format and separator characters are known by their category."""
+"""Invisible letters and marks; control, format and separator characters are recognised by their category."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnToken:
-    """A token's text, its style (a CSS class of `STYLE`) and what is said of it when it is pointed at."""
+    """A token's text, its style (a CSS class of `STYLE`) and its hover label."""
 
     text: str
     style: str
@@ -47,41 +47,41 @@ def difference_style(nats: float | None) -> str:
 
 
 def unscored_style(role: str) -> str:
-    """Style of a token that is not scored, by whose turn it is; "template" is what the template adds."""
+    """Style of a token that is not scored, by its role; "template" means text added by the template."""
     return "template" if role == "template" else "context"
 
 
 def token_flow(tokens: Iterable[DrawnToken], hint: str = "") -> str:
-    """HTML of tokens in a box that scrolls. With a `hint`, a line above it shows that, and the token pointed at."""
+    """HTML of tokens in a scrolling box. With a `hint`, a line above shows it, or the label of the hovered token."""
     spans = "".join(_span(token) for token in tokens)
     line = f'<div class="lobass-hint">{html.escape(hint)}</div>' if hint else ""
     return f'<div class="lobass-flow">{line}<div class="lobass-tokens" tabindex="0">{spans}</div></div>'
 
 
 def legend(style: str) -> str:
-    """HTML of the scale of `loss` or `difference`, with its numbers [nats]."""
-    numbers = [*(f"{value:g}" for value in LEVELS[:-1]), f"{LEVELS[-1]:g} and beyond"]
+    """HTML of the colour scale for `loss` or `difference` [nats]."""
+    numbers = [*(f"{value:g}" for value in LEVELS[:-1]), f"{LEVELS[-1]:g} or more"]
     up = list(enumerate(numbers, 1))
     if style == "loss":
         swatches = [("loss-0", f"below {numbers[0]}"), *((f"loss-{level}", text) for level, text in up)]
-        return _legend("Loss of the token, nats:", swatches)
+        return _legend("Token loss (nats):", swatches)
     rose = [(f"rose-{level}", f"\u2212{text}") for level, text in reversed(up)]
     fell = [(f"fell-{level}", f"+{text}") for level, text in up]
     middle = ("fell-0", f"within \u00b1{numbers[0]}")
-    return _legend("Base minus reference, nats (blue fell, orange rose):", [*rose, middle, *fell])
+    return _legend("Base loss minus reference loss (nats; blue: fell, orange: rose):", [*rose, middle, *fell])
 
 
 def token_name(piece: str) -> str:
-    """A token's text in one line of plain text, shortened."""
+    """A token's text as one line of plain text, shortened."""
     if not piece:
-        return "(rest of the character before)"
+        return "(part of the previous character)"
     name = visible(piece).replace("\n", "").replace("\t", "")
     return name if len(name) <= _NAME_LIMIT else f"{name[:_NAME_LIMIT]}\u2026"
 
 
 def visible(text: str) -> str:
-    """Text with a sign for every character that would not be seen, or would rearrange others: tokens are made of such
-    too. A line break or tab keeps its effect after its sign."""
+    """Text with a symbol for every character that is invisible or would reorder others. A line break or tab keeps its
+    effect after its symbol."""
     return "".join(map(_sign, text))
 
 
@@ -101,7 +101,7 @@ def _span(token: DrawnToken) -> str:
         text += f"\u2026 and {len(token.text) - _PIECE_LIMIT:,} more characters"
     said = ""
     if token.hover:
-        # Isolates: a token of Arabic or Hebrew must not turn the numbers behind it around.
+        # Isolates: an Arabic or Hebrew token must not reverse the numbers after it.
         said = f"{_ISOLATE}{token_name(token.text)}{_END_ISOLATE}   {token.hover}"
         said = f' tabindex="-1" data-said="{html.escape(said)}"'
     return f'<span class="{html.escape(token.style)}"{said}>{html.escape(text)}</span>'
@@ -138,8 +138,8 @@ STYLE = (
     f".lobass-tokens .marked {{ background: rgba({_SCALES['fell'][0]}, 0.25); }} "
     ".lobass-tokens .odd { outline: 2px dotted currentColor; outline-offset: -2px; } "
     ".lobass-tokens span[data-said]:is(:hover, :focus) { outline: 2px solid currentColor; outline-offset: -1px; } "
-    # The line above the box says what the pointed-at token is: a label beside the token would cover its neighbours
-    # and be cut off at the box's edge.
+    # The hover label is on the line above the box: next to the token it would cover its neighbours and be cut off
+    # at the edge of the box.
     ".lobass-hint { min-height: 1.6rem; opacity: 0.7; font-size: 0.85rem; } "
     ".lobass-flow:has(span[data-said]:is(:hover, :focus)) .lobass-hint { visibility: hidden; } "
     ".lobass-tokens:has(span:hover) span:focus:not(:hover)::after { display: none; } "

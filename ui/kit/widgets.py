@@ -1,4 +1,4 @@
-"""Widgets that pages share; text from data goes only through elements that show it as it is, never as markdown."""
+"""Widgets that pages share. Text from data is shown verbatim, never as markdown."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,16 +20,16 @@ ROLE_LABELS = {
     "assistant": "Assistant (scored)",
     "tool": "Tool",
 }
-_TALL_TEXT = 1_500  # characters; a longer turn scrolls in a box of its own
+_TALL_TEXT = 1_500  # characters; a longer turn gets a scrolling box
 
 
 def show_error(error: UserError) -> None:
-    """An error's sentence, in place."""
+    """Show an error's message."""
     st.error(escaped(str(error)))
 
 
 def link_to_page(page: str, label: str) -> None:
-    """Link to `pages/<page>_page.py`; only its name where this page was opened without the app's navigation."""
+    """Link to `pages/<page>_page.py`; plain text if this page was opened without the app's navigation."""
     try:
         st.page_link(f"pages/{page}_page.py", label=label)
     except StreamlitAPIException:
@@ -37,9 +37,9 @@ def link_to_page(page: str, label: str) -> None:
 
 
 def run_picker(session: Session) -> str | None:
-    """The run to look at, newest first, kept in the `run` query parameter and across pages.
+    """The chosen run (newest first), kept in the `run` query parameter and across pages.
 
-    Where there is none it says what to do next and returns None.
+    If there is no run, shows what to do next and returns None.
     """
     names = [
         str(name)
@@ -50,12 +50,12 @@ def run_picker(session: Session) -> str | None:
         return None
     asked = st.query_params.get("run")
     if asked is not None and asked not in names:
-        st.warning(escaped(f"No run is named '{asked}'. Showing another; choose one below."))
-    return linked_selectbox("Run", names, "run", help="A dataset scored under one base and one reference.")
+        st.warning(escaped(f"There is no run named '{asked}'. Showing another run; choose one below."))
+    return linked_selectbox("Run", names, "run", help="A dataset scored with one base and one reference model.")
 
 
 def score_picker() -> Score:
-    """The score to look at, kept in the `score` query parameter and across pages; its formula goes beside it."""
+    """The chosen score, kept in the `score` query parameter and across pages."""
     meanings = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
     return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label, meanings)]
 
@@ -63,10 +63,10 @@ def score_picker() -> Score:
 def linked_selectbox(
     label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str, help: str | None = None
 ) -> str:
-    """A select box whose choice is always named in the address, and remembered from page to page.
+    """A select box whose choice is always in the URL and kept across pages.
 
-    Written by hand: Streamlit's bound widgets leave their default out of the address and put labels in it, so that
-    a link would change its meaning when a newer run comes or a label is reworded.
+    Streamlit's bound widgets omit their default from the URL and use labels, so a link would change its meaning when
+    a newer run is added or a label is reworded.
     """
     asked = st.query_params.get(parameter)
     first = next(option for option in (asked, remembered(parameter), options[0]) if option in options)
@@ -81,15 +81,15 @@ def linked_selectbox(
 def _no_run(session: Session) -> None:
     datasets = session.store.rows("SELECT count(*) FROM dataset")[0][0]
     if datasets:
-        st.info("Nothing has been scored yet. Choose a base model and a reference, and score a dataset.")
+        st.info("No dataset is scored yet. Choose a base model and a reference model, and score a dataset.")
         link_to_page("score", "Score a dataset")
     else:
-        st.info("There is no data yet. Import a dataset first, then score it with a base model and a reference.")
+        st.info("No data yet. Import a dataset first, then score it with a base model and a reference model.")
         link_to_page("data", "Import a dataset")
 
 
 def example_card(found: dict[str, Any]) -> None:
-    """One row as `core.exploring.browsing.example` gives it: its turns beside its losses, scores, flags and place."""
+    """One row from `core.exploring.browsing.example`: its turns, losses, scores, flags and source."""
     with st.container(border=True):
         turns, numbers = st.columns([3, 2], gap="medium")
         with turns:
@@ -99,7 +99,7 @@ def example_card(found: dict[str, Any]) -> None:
 
 
 def conversation(example: Example, height: int | None = None) -> None:
-    """A conversation's turns as plain text; `height` [pixels] makes every turn scroll in a box of that size."""
+    """A conversation's turns as plain text. With `height` [pixels], longer turns scroll in a box of that size."""
     for message in example.messages:
         text = message.text
         st.caption(ROLE_LABELS.get(message.role, "Other") + (" (context, not scored)" if message.is_context else ""))
@@ -108,7 +108,7 @@ def conversation(example: Example, height: int | None = None) -> None:
         box = height if height and not fits else tall
         st.code(text, language=None, wrap_lines=True, height=box)
     if example.tools:
-        with st.expander("Tools offered to the model"):
+        with st.expander("Tools"):
             st.code(example.tools, language=None, wrap_lines=True)
 
 
@@ -134,9 +134,9 @@ def _numbers(found: dict[str, Any]) -> None:
     for flag in found["flags"]:
         st.text(f"{flag}: {FLAGS[flag]}")
     if found["reason"]:
-        st.text(f"Why there is no score: {found['reason']}")
+        st.text(f"No score: {found['reason']}")
     if found["duplicate_count"]:
         shown = ", ".join(f"{number:,}" for number in found["duplicates"])
         more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
-        st.text(f"The same conversation stands in {found['duplicate_count']:,} more rows: {shown}{more}")
+        st.text(f"Exact duplicates: {found['duplicate_count']:,} other rows ({shown}{more})")
     st.text(f"example_id {found['example_id']}")

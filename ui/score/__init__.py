@@ -1,1 +1,1 @@
-"""Parts of the Score page."""
+"""Components of the Score page."""

@@ -1,4 +1,4 @@
-"""What a scoring request will cost: cached and missing losses, tokens, time, and which tokens are scored."""
+"""The estimate for a scoring request: cached and missing losses, tokens, time, and which tokens are scored."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.errors import NotFound
 from core.jobs.job import Job, find_job, start_worker
-from core.jobs.progress import duration
+from core.jobs.job_progress import duration
 from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.kit.tables import COUNT
 from ui.kit.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style
@@ -18,7 +18,7 @@ from ui.shell.session import Session, remember, remembered
 
 @dataclass(frozen=True, slots=True)
 class _Estimate:
-    """What is kept of a check between reruns: what was asked, what was found, and the job of the probe."""
+    """An estimate, kept between reruns: the request, what the plan found, and the estimate job's id."""
 
     request: ScoreRequest
     summary: str
@@ -28,7 +28,7 @@ class _Estimate:
 
 
 def begin_estimate(session: Session, request: ScoreRequest) -> None:
-    """Plan the request and start a short probe of it. Raises what `plan_scoring` does."""
+    """Plan the request and start a short estimate job. Raises what `plan_scoring` raises."""
     plan = plan_scoring(session.store, request)
     job_id = None
     if not plan.is_complete:
@@ -39,7 +39,7 @@ def begin_estimate(session: Session, request: ScoreRequest) -> None:
 
 
 def show_estimate(session: Session, request: ScoreRequest) -> None:
-    """What the last check of exactly this request found, or how far it is."""
+    """Show the estimate for this request, or its progress. Nothing if the last estimate was for another request."""
     kept: _Estimate | None = remembered("estimate")
     if kept is None or kept.request != request:
         return
@@ -49,18 +49,18 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
             st.warning(escaped(notice))
         st.dataframe(kept.counts, hide_index=True, column_config={"Cached losses": COUNT, "To compute": COUNT})
         if kept.job_id is None:
-            st.text("Nothing to compute: every loss is cached.")
+            st.text("Nothing to compute: all losses are cached.")
             return
         try:
             _follow(find_job(session.workspace, kept.job_id))
         except NotFound:
-            st.text("This check is no longer in the workspace. Check again.")
+            st.text("This estimate is no longer in the workspace. Run it again.")
 
 
 def _summary(plan: ScorePlan) -> str:
     return (
-        f"{plan.row_count:,} rows, {plan.unique_examples:,} different; template {plan.encoding.template}, "
-        f"at most {plan.encoding.max_length:,} tokens a row, {plan.dtype} on {plan.device}\n{plan.template_sentence}"
+        f"{plan.row_count:,} rows, {plan.unique_examples:,} unique; template {plan.encoding.template}, "
+        f"at most {plan.encoding.max_length:,} tokens per row, {plan.dtype} on {plan.device}\n{plan.template_sentence}"
     )
 
 
@@ -78,13 +78,13 @@ def _follow(job: Job) -> None:
         def wait() -> None:
             if job.state != "running":
                 st.rerun()
-            st.text(f"Checking: {job.progress.sentence()}")
+            st.text(f"Estimating: {job.progress.sentence()}")
 
         wait()
         return
     outcome = job.outcome
     if outcome is None:
-        st.text("The check stopped before it finished. Check again.")
+        st.text("The estimate stopped before it finished. Run it again.")
     elif outcome["state"] != "done":
         st.error(escaped(str(outcome["message"])))
     else:
@@ -97,22 +97,22 @@ def _show_outcome(outcome: dict[str, Any]) -> None:
     tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
     time = duration(outcome["seconds"]) if outcome["seconds"] >= 1 else "under 1 s"
     seconds.metric("Estimated time", time if rate else "not measured")
-    pace.metric("Pace", f"{rate:,.0f} tokens/s" if rate else "not measured")
-    for share, what in ((outcome["truncated"], "would be cut off"), (outcome["unscorable"], "have nothing to score")):
+    pace.metric("Speed", f"{rate:,.0f} tokens/s" if rate else "not measured")
+    for share, what in ((outcome["truncated"], "would be truncated"), (outcome["unscorable"], "have nothing to score")):
         if share:
             st.text(f"{share:.1%} of the sampled rows {what}.")
     if outcome["cut_by_template"]:
         st.text(
-            f"Of {outcome['cut_by_template']:.1%} of the sampled rows the chat template leaves out part of the reply, "
-            f"{outcome['left_out']:.0%} of it on average."
+            f"In {outcome['cut_by_template']:.1%} of the sampled rows, the chat template drops part of the reply "
+            f"({outcome['left_out']:.0%} on average)."
         )
     for notice in outcome["notices"]:
         st.text(notice)
     for reason in outcome["reasons"]:
-        st.text(f"Nothing to score because: {reason}")
+        st.text(f"Reason for nothing to score: {reason}")
     if outcome["shown"]:
-        with st.expander("What exactly is scored"):
-            st.caption(f"Marked tokens are scored. {TEMPLATE_CAPTION} The first rows of the sample:")
+        with st.expander("Which tokens are scored"):
+            st.caption(f"Highlighted tokens are scored. {TEMPLATE_CAPTION} First rows of the sample:")
             for pieces in outcome["shown"]:
                 drawn = [
                     DrawnToken(str(text), "marked" if scored else unscored_style(role)) for text, scored, role in pieces

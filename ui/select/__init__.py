@@ -1,1 +1,1 @@
-"""Parts of the Select page."""
+"""Components of the Select page."""

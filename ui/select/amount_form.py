@@ -1,4 +1,4 @@
-"""How much to keep: one amount for all, and a share for each domain that follows it until moved, or a mixture."""
+"""The amount controls: one amount for all domains with optional own amounts, or a total with domain weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from ui.plain_text import escaped
 from ui.select.mixture_form import mixture_form, put_weights
 
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
-"""Shares [per cent] that the paper reports: where to start looking, never a guarantee."""
+"""Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
-WAYS = {"share": "A share of each domain", "mixture": "A mixture of one total"}
+WAYS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
 SHORT_LIST = 8
-"""More domains than this scroll in a box of their own."""
+"""More domains than this scroll in a box."""
 
 _KEEP: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
@@ -26,24 +26,24 @@ _OWN = "recipe_own"
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """A place beside a control, for what it comes to; `before` is said first."""
+    """A place next to a control for the resulting counts; `before` is text shown in front of them."""
 
     place: DeltaGenerator
     before: str = ""
 
 
 def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tuple[Selection, dict[str, Readout]]:
-    """Draw the controls; returns the recipe with the amounts they say, and a readout for each domain, and for all
-    together under `POOL`. `totals` holds (rows, tokens) of every domain that may be kept.
+    """Draw the controls; returns the recipe with their amounts, and a readout for each domain and for all domains
+    together (under `POOL`). `totals`: (rows, tokens) of every domain that passes the filters.
 
-    Raises `SelectionInvalid` for what cannot be asked, once everything is drawn.
+    Raises `SelectionInvalid` for an invalid amount, after everything is drawn.
     """
-    st.markdown("#### How much")
+    st.markdown("#### Amount")
     way = _way() if plain.scope == "domain" else "share"
     amount, readout = _amount_for_all(totals, way, plain.scope)
     chosen, readouts = replace(plain, amount=amount), {POOL: readout}
     if plain.scope == "pooled":
-        st.caption("All rows are ranked together, so domains have no amounts of their own.")
+        st.caption("All rows are ranked together, so there are no amounts by domain.")
         return chosen, readouts
     if way == "mixture":
         sizes = {domain: total[amount.kind == "tokens"] for domain, total in totals.items()}
@@ -57,7 +57,7 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
 
 
 def put_amounts(selection: Selection) -> None:
-    """Set the controls to a recipe's amounts; to be called before they are drawn."""
+    """Set the controls to a recipe's amounts. Call before they are drawn."""
     state = st.session_state
     state["recipe_way"] = "mixture" if selection.weights else "share"
     state["recipe_unit"] = selection.amount.kind
@@ -71,22 +71,22 @@ def put_amounts(selection: Selection) -> None:
 def _way() -> str:
     st.session_state.setdefault("recipe_way", "share")
     chosen = st.segmented_control(
-        "How the amount is divided", list(WAYS), format_func=WAYS.__getitem__, key="recipe_way", required=True,
-        help="A share of each domain: every domain keeps its own part, such as 6 % of its rows. A mixture of one "
-        "total: you say how much in all, and what part of it each domain gets.", **_KEEP,
+        "Budget by", list(WAYS), format_func=WAYS.__getitem__, key="recipe_way", required=True,
+        help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total budget with domain "
+        "weights: one total, divided among the domains by weights.", **_KEEP,
     )  # fmt: skip
     return str(chosen)
 
 
 def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str) -> tuple[Amount, Readout]:
-    """The unit, the slider for all and the presets."""
+    """The unit, the slider for all domains and the presets."""
     st.session_state.setdefault("recipe_unit", "ratio")
     of_all = way == "mixture" or scope == "pooled"
     units = {**UNITS, "ratio": "Share of all rows" if of_all else UNITS["ratio"]}
     unit = st.segmented_control(
         "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_follow_all,
-        help="Rows count examples. Scored tokens are those of the responses, from which training learns; it also reads "
-        "the prompts, which are not counted here.",
+        help="Rows are examples. Scored tokens are the response tokens, which training learns from. Training also "
+        "reads the prompts, which are not counted here.",
         **_KEEP,
     )  # fmt: skip
     kind = str(unit)
@@ -95,20 +95,22 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str)
     starts = {"ratio": 6.0, "rows": round(0.06 * whole[0]), "tokens": round(0.06 * whole[1])}
     st.session_state.setdefault(_amount_key(kind), starts[kind])
     slider, presets = st.columns([3, 2], vertical_alignment="bottom")
-    meaning = "Rows or tokens are a total, divided over the domains by their size."
+    meaning = "A total, divided among the domains in proportion to their size."
     if of_all:
-        meaning = "How much to keep in all."
+        meaning = "The total to select."
     elif kind == "ratio":
-        meaning = "The share of its rows that every domain keeps, unless its own slider below was moved."
+        meaning = "The share of rows to select from every domain, except domains whose own slider below was moved."
     with slider:
-        label = f"{'In all' if of_all else 'All domains'} ({units[kind].lower()})"
+        label = f"Total ({'share of rows' if kind == 'ratio' else units[kind].lower()})"
+        if not of_all:
+            label = f"All domains ({units[kind].lower()})"
         amount = _amount_slider(label, kind, _amount_key(kind), most, meaning)
     if kind == "ratio":
         with presets.container(horizontal=True):
             for preset in PRESETS:
                 st.button(
                     f"{preset:g} %", key=f"recipe_preset_{preset:g}", on_click=_use_preset, args=(preset,),
-                    help="A share the paper reports: a value to start from, not a guarantee for other data or models.",
+                    help="A share reported in the paper: a starting point, not a guarantee for other data or models.",
                 )  # fmt: skip
     return amount, Readout(st.empty())
 
@@ -116,7 +118,7 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str)
 def _domain_sliders(
     chosen: Selection, totals: Mapping[str, tuple[int, int]]
 ) -> tuple[dict[str, Amount], dict[str, Readout]]:
-    """A slider for each domain; returns the amounts that are a domain's own, and the places for the readouts."""
+    """A slider for each domain; returns the domains' own amounts and the places for the readouts."""
     own: dict[str, str] = st.session_state.setdefault(_OWN, {})
     parts = budgets(chosen, totals)
     amounts: dict[str, Amount] = {}
@@ -130,7 +132,7 @@ def _domain_sliders(
                 st.session_state[key] = _on_slider(follow)
             slider, beside = st.columns([3, 2], vertical_alignment="center")
             most = {"ratio": 0, "rows": rows, "tokens": tokens}[kind]
-            meaning = "Follows the slider above until it is moved; from then on its figure is its own."
+            meaning = "Follows the slider above until you move this one."
             with slider:
                 label = f"{escaped(domain)} ({UNITS[kind].lower()})"
                 amount = _amount_slider(label, kind, key, most, meaning, _own_amount(domain, kind))
@@ -139,11 +141,11 @@ def _domain_sliders(
                 amounts[domain] = amount
     elsewhere = [domain for domain in own if domain not in totals]
     if elsewhere:
-        st.text(f"Not among these rows, so left aside: amounts for {', '.join(elsewhere)}.")
+        st.text(f"Amounts ignored, because these domains are not in the data: {', '.join(elsewhere)}.")
     if own:
         st.button(
-            "Let every domain follow the slider for all", key="recipe_follow", on_click=_follow_all,
-            help="Gives up the figures that domains have of their own.",
+            "Reset domain amounts", key="recipe_follow", on_click=_follow_all,
+            help="All domains follow the slider above again.",
         )  # fmt: skip
     return amounts, readouts
 
@@ -155,7 +157,7 @@ def _domain_list(domains: int) -> DeltaGenerator:
 def _amount_slider(
     label: str, kind: str, key: str, most: int, meaning: str, on_change: Callable[[], None] | None = None
 ) -> Amount:
-    # A slider refuses a value beyond its end, which a loaded recipe or another run's may be.
+    # A slider rejects a value outside its range, which can come from a loaded recipe or another run.
     reach: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 0.1, "format": "%.1f %%"}
     if kind != "ratio":
         reach = {

@@ -1,6 +1,6 @@
-"""The mixture's controls: a weight for each domain with a lock, and buttons that scale or start the unlocked ones.
+"""The domain weights: a number and a lock for each domain, and buttons that change the unlocked weights.
 
-No weight moves another by itself: only the buttons move them.
+Changing one weight never changes another; only the buttons do.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,8 +20,8 @@ _WEIGHT, _LOCK = "recipe_weight_", "recipe_lock_"
 
 
 def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, tuple[DeltaGenerator, str]]]:
-    """Draw the controls for domains of these sizes (rows or tokens); returns the weights [per cent, or relative where
-    they do not add up to 100], and beside each a place for its readout with what is to be said first."""
+    """Draw the controls for domains of these sizes (rows or tokens). Returns the weights [per cent, or relative if
+    they do not add up to 100], and for each domain the place of its readout and the text in front of it."""
     _fill(sizes)
     above = st.container()
     weights: dict[str, float] = {}
@@ -31,22 +31,23 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
         weights[domain] = float(
             field.number_input(
                 f"{escaped(domain)} (%)", min_value=0.0, step=1.0, format="%.4g", key=f"{_WEIGHT}{domain}",
-                help="This domain's part of the total. It moves no other weight.", **_KEEP,
+                help="This domain's share of the total. Other weights do not change.", **_KEEP,
             )
         )  # fmt: skip
-        lock.checkbox("Lock", key=f"{_LOCK}{domain}", help="The buttons above leave a locked weight as it is.", **_KEEP)
+        lock.checkbox("Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.", **_KEEP)
         places[domain] = beside.empty()
     with above:
         _buttons(sizes)
-        relative = _say_sum(weights)
-    coming = shares(weights)
+        relative = _show_sum(weights)
+    effective = shares(weights)
     return weights, {
-        domain: (place, f"Comes to {coming[domain]:.1f} %. " if relative else "") for domain, place in places.items()
+        domain: (place, f"Effective {effective[domain]:.1f} %. " if relative else "")
+        for domain, place in places.items()
     }
 
 
 def put_weights(weights: Mapping[str, float]) -> None:
-    """Set the controls to a recipe's weights; to be called before they are drawn. Nothing is locked then."""
+    """Set the controls to a recipe's weights, unlocked. Call before they are drawn."""
     for key in [str(key) for key in st.session_state]:
         if key.startswith((_WEIGHT, _LOCK)):
             del st.session_state[key]
@@ -54,7 +55,7 @@ def put_weights(weights: Mapping[str, float]) -> None:
 
 
 def _fill(sizes: Mapping[str, int]) -> None:
-    """A weight for every domain that has none: the loaded recipe's, else as in the data."""
+    """Give every domain without a weight the loaded recipe's weight, else its share of the data."""
     state = st.session_state
     missing = [domain for domain in sizes if f"{_WEIGHT}{domain}" not in state]
     if not missing:
@@ -71,30 +72,30 @@ def _buttons(sizes: Mapping[str, int]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button(
             "Normalise to 100 %", key="mixture_normalise", on_click=_set, args=(partial(_normalised, list(sizes)),),
-            help="Scales the unlocked weights alike, so that all add up to 100; locked ones stay.",
+            help="Scales the unlocked weights so that all weights add up to 100 %.",
         )  # fmt: skip
         for name, start in STARTS.items():
             st.button(
                 start.label, key=f"mixture_{name}", on_click=_set, args=(partial(_started, name, dict(sizes)),),
-                help=f"{start.help} Sets the unlocked weights; locked ones stay.",
+                help=f"{start.help} Sets the unlocked weights only.",
             )  # fmt: skip
     if problem := st.session_state.pop(_PROBLEM, None):
         st.warning(escaped(str(problem)))
 
 
-def _say_sum(weights: Mapping[str, float]) -> bool:
-    """What the weights add up to; returns whether they are relative."""
+def _show_sum(weights: Mapping[str, float]) -> bool:
+    """Show the sum of the weights; returns whether they are relative."""
     whole = total(weights)
     if round(whole, 2) == WHOLE:
         st.caption("The weights add up to **100 %**.")
         return False
-    reading = "what each comes to stands beside it" if whole else "so nothing can be kept"
-    st.caption(f"The weights add up to **{whole:,.4g} %**. Until that is 100 they are read as relative: {reading}.")
+    note = "Each effective weight is shown on the right." if whole else "Nothing can be selected."
+    st.caption(f"The weights add up to **{whole:,.4g} %**, not 100 %, so they are relative. {note}")
     return bool(whole)
 
 
 def _set(weights_of: Callable[[], Mapping[str, float]]) -> None:
-    """Callback: move the weights, or keep the sentence that says why they cannot be."""
+    """Callback: change the weights, or store the error for the next rerun."""
     try:
         for domain, weight in weights_of().items():
             st.session_state[f"{_WEIGHT}{domain}"] = weight

@@ -1,4 +1,4 @@
-"""The recipe form: the controls from which a `Selection` is read, and a saved one put back into them."""
+"""The recipe form: reads a `Selection` from the controls, and loads a saved one into them."""
 
 from typing import Any
 
@@ -12,13 +12,15 @@ from ui.select.amount_form import Readout, amount_form, put_amounts
 from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
 
 _KEEP: Any = {"persist_state": "session"}
-_SCOPE_LABELS = {"domain": "Within each domain", "pooled": "All together"}
+_SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
 def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout]]:
-    """Draw the controls, how much first; returns the recipe they say, with this session's hand picks, and a place
-    beside each amount for its readout. Raises `SelectionInvalid` for what cannot be asked, once all are drawn."""
-    # How much comes first for the eye, and depends on what is asked below it.
+    """Draw the controls; returns the recipe with this session's hand picks, and a readout for each amount.
+
+    Raises `SelectionInvalid` for an invalid recipe, after all controls are drawn.
+    """
+    # The amounts are shown first but depend on the controls below them.
     how_much, ranking, which = st.container(), st.container(), st.container(border=True)
     with ranking:
         score, order, scope, seed = _ranking()
@@ -42,8 +44,10 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
 
 
 def put_into_form(store: Store, selection: Selection) -> None:
-    """Set the controls and the hand picks to a recipe; to be called before they are drawn, so in a button's callback.
-    Raises `NotFound` if its run is not there."""
+    """Set the controls and the hand picks to a recipe. Call before they are drawn, in a button's callback.
+
+    Raises `NotFound` if its run does not exist.
+    """
     dataset = str(store.run(selection.run)["dataset"])
     state = st.session_state
     state["run_picker"] = st.query_params["run"] = selection.run
@@ -57,9 +61,9 @@ def put_into_form(store: Store, selection: Selection) -> None:
 
 def _ranking() -> tuple[str, str, str, int]:
     """Score, order, scope and seed."""
-    st.markdown("#### Which first")
+    st.markdown("#### Ranking")
     first, second, third, fourth = st.columns([3, 3, 3, 2])
-    scores = "  \n".join(f"{score.label}: high means {score.higher_means}." for score in SCORES.values())
+    scores = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
     score = first.selectbox(
         "Rank by", list(SCORES), format_func=lambda name: SCORES[name].label, key="recipe_score", help=scores, **_KEEP
     )
@@ -69,7 +73,7 @@ def _ranking() -> tuple[str, str, str, int]:
     )
     scopes = "  \n".join(f"{_SCOPE_LABELS[name]}: {meaning}." for name, meaning in SCOPES.items())
     scope = third.selectbox(
-        "Ranked", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_KEEP
+        "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_KEEP
     )
     st.session_state.setdefault("recipe_seed", 0)
     seed = st.session_state["recipe_seed"]
@@ -78,7 +82,7 @@ def _ranking() -> tuple[str, str, str, int]:
             "Seed",
             step=1,
             key="recipe_seed",
-            help="Another seed draws other rows; the same one the same rows.",
+            help="The same seed always draws the same rows.",
             **_KEEP,
         )
     chosen = SCORES[score]

@@ -1,4 +1,4 @@
-"""Saved selections on the Select page: what there is, and renaming, duplicating, loading, and deleting with undo."""
+"""Saved selections on the Select page: the list, and rename, duplicate, load, and delete with undo."""
 
 from collections.abc import Callable
 
@@ -26,11 +26,12 @@ _MESSAGE, _FAILURE, _REMOVED = "selections_message", "selections_failure", "sele
 
 
 def show_saved_selections(session: Session, load: Callable[[str], None]) -> list[str]:
-    """The table and the actions on one of them; `load` puts one into the form. Returns their names, newest first."""
+    """The table of saved selections and the actions on one. `load` loads one into the form. Returns their names,
+    newest first."""
     found = saved_selections(session.store)
-    _say_what_was_done(session.store)
+    _show_last_action(session.store)
     if found.empty:
-        st.info("Nothing is saved yet. Under Choose, say how much to keep, and save it under a name.")
+        st.info("No saved selection yet. Make one under 'New selection' and save it.")
         return []
     names = [str(name) for name in found["name"]]
     _show_table(found)
@@ -39,7 +40,7 @@ def show_saved_selections(session: Session, load: Callable[[str], None]) -> list
 
 
 def chosen_name(label: str, names: list[str], key: str, meaning: str, start: int = 0) -> str:
-    """A select box of saved selections that survives what happened to the one it held."""
+    """A select box of saved selections; falls back to another one if the chosen one was renamed or deleted."""
     if st.session_state.get(key) not in names:
         st.session_state[key] = names[start]
     return str(st.selectbox(label, names, key=key, help=meaning, persist_state="session"))
@@ -56,31 +57,31 @@ def _show_table(found: pd.DataFrame) -> None:
     saved_at = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="In your time zone.")
     config = {"Rows": COUNT, "Tokens": COUNT, "Saved": saved_at}
     show_selectable(found.rename(columns=labels), names, "selections", choose, column_config=config)
-    st.caption("Rows and tokens as of saving. Select one to rename, duplicate, load or delete it.")
+    st.caption("Rows and tokens at the time of saving. Select a row to rename, duplicate, load or delete it.")
 
 
 def _show_actions(store: Store, names: list[str], load: Callable[[str], None]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = chosen_name("Selection", names, _CHOSEN, "The one that the buttons act on.")
+        chosen = chosen_name("Selection", names, _CHOSEN, "The buttons apply to this selection.")
         st.text_input(
-            "New name", key=_NEW_NAME, placeholder="For renaming", help="What the selection shall be called.",
+            "New name", key=_NEW_NAME, placeholder="For Rename", help="The new name for Rename.",
         )  # fmt: skip
         for label, act, meaning in (
-            ("Rename", _rename, "Gives it the new name; its recipe and its exports stay as they are."),
-            ("Duplicate", _duplicate, "Saves the same recipe once more, to change the copy."),
-            ("Delete", _delete, "Forgets the recipe; it can be undone. Files exported from it stay."),
+            ("Rename", _rename, "Changes only the name. The recipe and its exports do not change."),
+            ("Duplicate", _duplicate, "Saves a copy of the recipe."),
+            ("Delete", _delete, "Deletes the recipe; you can undo this. Exported files are not deleted."),
         ):
             key = f"selection_{label.lower()}"
             closed = not may_run()
             st.button(label, key=key, help=meaning, on_click=_acted, args=(act, store, chosen), disabled=closed)
         st.button(
-            "Load into the form", key="selection_load", help="Sets every control under Choose to this recipe.",
+            "Load into the form", key="selection_load", help="Sets all controls under 'New selection' to this recipe.",
             on_click=load, args=(chosen,),
         )  # fmt: skip
 
 
-def _say_what_was_done(store: Store) -> None:
-    """The outcome of the last action, and the way back from a deletion until something else is done."""
+def _show_last_action(store: Store) -> None:
+    """The result of the last action, and an Undo button after a deletion until the next action."""
     if failure := st.session_state.pop(_FAILURE, None):
         show_error(failure)
     if message := st.session_state.pop(_MESSAGE, None):
@@ -91,12 +92,12 @@ def _say_what_was_done(store: Store) -> None:
             st.text(f"'{removed.name}' was deleted.", width="content")
             st.button(
                 "Undo", key="selection_undo", on_click=_acted, args=(_undo, store, removed.name),
-                help="Saves the same recipe under its name again.",
+                help="Restores the recipe under its name.",
             )  # fmt: skip
 
 
 def _acted(act: Callable[[Store, str], None], store: Store, name: str) -> None:
-    """Callback of the buttons: the page is drawn after what they did."""
+    """Callback of the buttons: runs the action before the page is drawn."""
     try:
         act(store, name)
     except UserError as error:
@@ -106,13 +107,13 @@ def _acted(act: Callable[[Store, str], None], store: Store, name: str) -> None:
 def _rename(store: Store, name: str) -> None:
     new_name = rename_selection(store, name, st.session_state.get(_NEW_NAME) or "")
     st.session_state[_CHOSEN], st.session_state[_NEW_NAME] = new_name, ""
-    _done(f"'{name}' is now called '{new_name}'.")
+    _done(f"'{name}' was renamed to '{new_name}'.")
 
 
 def _duplicate(store: Store, name: str) -> None:
     copy = duplicate_selection(store, name)
     st.session_state[_CHOSEN] = copy
-    _done(f"'{name}' was saved once more as '{copy}'.")
+    _done(f"'{name}' was copied to '{copy}'.")
 
 
 def _delete(store: Store, name: str) -> None:
@@ -125,7 +126,7 @@ def _undo(store: Store, name: str) -> None:
     if removed is not None and removed.name == name:
         restore_selection(store, removed)
         st.session_state[_CHOSEN] = name
-        _done(f"'{name}' is back.")
+        _done(f"'{name}' was restored.")
 
 
 def _done(message: str) -> None:

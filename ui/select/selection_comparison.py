@@ -1,4 +1,4 @@
-"""Two saved selections compared: how many rows they share by domain, and the rows of one only or of both, to read."""
+"""Compares two saved selections: shared rows by domain, and the rows in one or both of them."""
 
 import math
 from typing import Any
@@ -21,16 +21,16 @@ _ROW = "compared_row"
 
 
 def show_comparison(store: Store, names: list[str]) -> None:
-    """Choose two, count what they share, and look at the rows."""
-    st.markdown("#### Compare two of them")
+    """Draw the pickers, the counts by domain, and the rows."""
+    st.markdown("#### Compare two selections")
     if len(names) < 2:
-        st.caption("Save two selections to compare them here, row by row.")
+        st.caption("Save two selections to compare them here.")
         return
     left, right = st.columns(2)
     with left:
-        first_name = chosen_name("A", names, "overlap_first", "One of the two; of the same dataset as the other.")
+        first_name = chosen_name("A", names, "overlap_first", "The first selection.")
     with right:
-        second_name = chosen_name("B", names, "overlap_second", "Its run may differ, its dataset may not.", 1)
+        second_name = chosen_name("B", names, "overlap_second", "The second selection, of the same dataset.", 1)
     try:
         first, second = saved_selection(store, first_name), saved_selection(store, second_name)
         counts = overlap(store, first, second)
@@ -51,19 +51,19 @@ def _show_counts(counts: pd.DataFrame) -> None:
 
 @st.fragment
 def _show_part(store: Store, first: Selection, second: Selection, counts: pd.DataFrame) -> None:
-    """The rows of one part, paged in SQL; in a fragment, so that turning a page does not count anew."""
+    """The rows of one part, paged in SQL. A fragment, so that changing the page does not recompute the counts."""
     whole = counts.iloc[-1]
     st.session_state.setdefault("compared_part", next((part for part in PARTS if whole[part]), "only_first"))
     part = str(
         st.segmented_control(
             "Rows", list(PARTS), format_func=lambda name: f"{PARTS[name]} ({whole[name]:,})", required=True,
             key="compared_part", persist_state="session",
-            help="Which rows to look at: those that one keeps and the other does not, or those that both keep.",
+            help="Rows that only one of the selections includes, or that both include.",
         )
     )  # fmt: skip
     count = int(whole[part])
     if not count:
-        st.text("There are none.")
+        st.text("No rows.")
         return
     pages = math.ceil(count / ROWS_A_PAGE)
     above = st.container()
@@ -87,7 +87,7 @@ def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: st
     other = {"only_first": ("second_outcome", "Why not in B"), "only_second": ("first_outcome", "Why not in A")}
     if part in other:
         column, label = other[part]
-        rows = rows.assign(**{column: rows[column].fillna("its run was scored before this row came")})
+        rows = rows.assign(**{column: rows[column].fillna("row was added after its run was scored")})
         labels[column] = label
     labels |= {"token_count": "Tokens", "prompt": "Prompt", "response": "Response"}
     formats: dict[str, Any] = {label: CLOSE_VALUE for name, label in labels.items() if name.endswith("_value")}
@@ -97,7 +97,7 @@ def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: st
 
 
 def _value_labels(first: Selection, second: Selection) -> dict[str, str]:
-    """Columns of the two scores, one where they are the same."""
+    """Labels of the two score columns; one column if both are the same."""
     labels = [SCORES[selection.score].label for selection in (first, second)]
     if (first.run, first.score) == (second.run, second.score):
         return {"first_value": labels[0]}
@@ -105,10 +105,10 @@ def _value_labels(first: Selection, second: Selection) -> dict[str, str]:
 
 
 def _show_opened(store: Store, selection: Selection) -> None:
-    """The row that is open, with the numbers of the run of the selection that keeps it."""
+    """The open row, with the numbers from the run of the selection that includes it."""
     opened = st.number_input(
         "Open row", min_value=1, value=None, step=1, key=_ROW, width=160, placeholder="Number",
-        help="Number of a row in the dataset, to read it whole.",
+        help="Row number in the dataset. Shows the full row.",
     )  # fmt: skip
     if opened is None:
         return

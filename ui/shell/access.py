@@ -1,7 +1,7 @@
-"""Who is let in, and what they may do: the login's claims against the lists in Streamlit's secrets file.
+"""Access control: compares the login's claims with the access lists in Streamlit's secrets file.
 
-Without `[auth]` and `[access]` in the secrets there is no login, and whoever reaches the dashboard may do everything;
-that is why it listens on loopback only (`ui.shell.closed_server`).
+Without `[auth]` and `[access]` in the secrets there is no login, and everyone who can reach the dashboard may do
+everything. It therefore listens on loopback only (`ui.shell.closed_server`).
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.data.errors import NotPermitted, ServerOpen
 
-LISTS = {"look": "may look", "run": "may look and run"}
+LISTS = {"look": "can view", "run": "can view and run"}
 
 
 class Role(IntEnum):
-    """What a person may do; each includes those before it."""
+    """What a visitor may do. Each role includes the ones before it."""
 
     NOTHING = 0
     LOOK = 1
@@ -29,9 +29,9 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A person at the dashboard: the e-mail that the login gave, if there is a login, and what it allows.
+    """A user of the dashboard: role, and e-mail from the login (None without a login).
 
-    `refusal` says why the role is `NOTHING`.
+    `refusal` is the reason if the role is `NOTHING`.
     """
 
     role: Role
@@ -40,12 +40,12 @@ class Visitor:
 
 
 def login_is_configured() -> bool:
-    """Whether the secrets file asks people to log in. Raises `ServerOpen` if it is there and cannot be used."""
+    """Whether the secrets file configures a login. Raises `ServerOpen` if the file exists but cannot be used."""
     return bool(_secrets())
 
 
 def visitor() -> Visitor:
-    """Who looks at this page. Raises `ServerOpen` as `login_is_configured` does."""
+    """The visitor of this page. Raises `ServerOpen` as `login_is_configured` does."""
     secrets = _secrets()
     if not secrets:
         return Visitor(Role.RUN)
@@ -53,53 +53,53 @@ def visitor() -> Visitor:
 
 
 def judged(claims: Mapping[str, Any], access: Mapping[str, Any]) -> Visitor:
-    """What a login's claims allow under the `[access]` lists: nothing, unless a verified e-mail stands on one."""
+    """The visitor for a login's claims. Without a verified e-mail on one of the `[access]` lists: no access."""
     email = str(claims.get("email") or "").strip()
     if claims.get("is_logged_in") is not True:
         return Visitor(Role.NOTHING, None, "Log in to see this dashboard.")
     if not email:
-        return Visitor(Role.NOTHING, None, "Your login gave no e-mail address, by which people are let in here.")
+        return Visitor(Role.NOTHING, None, "Your login provided no e-mail, which access requires.")
     if claims.get("email_verified") is not True:
-        return Visitor(Role.NOTHING, email, f"Your login does not confirm that {email} is your address.")
+        return Visitor(Role.NOTHING, email, f"Your login provider has not verified the e-mail {email}.")
     for role, name in ((Role.RUN, "run"), (Role.LOOK, "look")):
         if _folded(email) in {_folded(str(listed)) for listed in access.get(name, ())}:
             return Visitor(role, email)
-    return Visitor(Role.NOTHING, email, f"{email} is not on this dashboard's list. Ask its owner to be added.")
+    return Visitor(Role.NOTHING, email, f"{email} has no access to this dashboard. Ask its owner to add you.")
 
 
 def may_run() -> bool:
-    """Whether the person at this page may change anything."""
+    """Whether the visitor may change anything."""
     return visitor().role >= Role.RUN
 
 
 def require_run() -> None:
-    """Refuse a change that is asked for on behalf of somebody who may only look. Raises `NotPermitted`.
+    """Raise `NotPermitted` if the current visitor may not change anything.
 
-    The dashboard's own threads and the command line act on nobody's behalf.
+    The dashboard's own threads and the command line have no visitor, so they always may.
     """
     if get_script_run_ctx(suppress_warning=True) is not None and not may_run():
-        raise NotPermitted("You may look at this dashboard, but not change anything. Ask its owner for the role 'run'.")
+        raise NotPermitted("You can view this dashboard but not change anything. Ask its owner for the role 'run'.")
 
 
 def _folded(email: str) -> str:
-    """In lower case, if it is plain ASCII: of other letters, two that differ can become one (the Kelvin sign, k)."""
+    """In lower case if plain ASCII. Other letters can collide when folded: the Kelvin sign becomes k."""
     return email.strip().lower() if email.isascii() else email.strip()
 
 
 def _secrets() -> dict[str, Any]:
-    """The sections `auth` and `access`; empty where there is no login. Half a configuration opens nothing."""
+    """The sections `auth` and `access`; empty without a login. Raises `ServerOpen` if only one of them is usable."""
     try:
         secrets = st.secrets.to_dict()
     except StreamlitSecretNotFoundError:
         present = [path for path in st.get_option("secrets.files") if Path(path).exists()]
         if present:
-            raise ServerOpen(f"{present[0]} cannot be read, so nobody can be let in. Correct it.") from None
+            raise ServerOpen(f"{present[0]} cannot be read, so nobody can log in. Fix the file.") from None
         return {}
     auth, access = secrets.get("auth"), secrets.get("access")
     if auth is None and access is None:
         return {}
     if not auth:
-        raise ServerOpen("The secrets file has [access] but no [auth], so nobody can log in. Add the login to it.")
+        raise ServerOpen("The secrets file has [access] but no [auth], so nobody can log in. Add the [auth] section.")
     _check_lists(access)
     return {"auth": auth, "access": access or {}}
 
@@ -109,6 +109,6 @@ def _check_lists(access: Any) -> None:
     sound = all(isinstance(listed, list) and all(isinstance(item, str) for item in listed) for listed in lists.values())
     if not lists or not sound or lists.keys() - LISTS:
         raise ServerOpen(
-            "The secrets file has [auth] but no usable [access], so nobody is let in. Write under it: "
+            "The secrets file has [auth] but no usable [access], so nobody has access. Add under [access]: "
             'look = ["a@example.org"], run = ["b@example.org"].'
         )

@@ -1,4 +1,4 @@
-"""The entrance: nobody gets past it to a page who was not let in; who was sees as whom, and can log out."""
+"""Login: pages stop here unless the visitor has access; shows the visitor's e-mail and a logout button."""
 
 import streamlit as st
 
@@ -9,7 +9,10 @@ from ui.shell.closed_server import check_closed
 
 
 def require_login() -> Visitor:
-    """Who looks at this page; ends the page with a sentence, and a login, for everybody else. First call of a page."""
+    """The visitor of this page. Stops the page with a message and a login button if they have no access.
+
+    The first call of every page.
+    """
     try:
         check_closed()
         who = visitor()
@@ -22,16 +25,16 @@ def require_login() -> Visitor:
     return who
 
 
-def show_who_is_in(who: Visitor) -> None:
-    """The person's e-mail and role with a way out, where there is a login."""
+def show_visitor(who: Visitor) -> None:
+    """The visitor's e-mail, role and logout button, if a login is configured."""
     if who.email is None:
         return
     allowed = LISTS[who.role.name.lower()]
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="who_is_in"):
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="visitor"):
         st.text(f"{who.email} {allowed}", width="content")
         st.button("Log out", key="log_out", type="tertiary", on_click=st.logout)
     if who.role is Role.LOOK:
-        st.caption("Importing, scoring, saving, exporting and removing are left to people who may run.")
+        st.caption("View only: importing, scoring, saving, exporting and removing need the role 'run'.")
 
 
 def _offer_login(who: Visitor) -> None:

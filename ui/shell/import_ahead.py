@@ -1,4 +1,4 @@
-"""Imports what the pages need while the server starts and a browser loads its files, not once somebody waits."""
+"""Imports the pages' modules while the server starts, so that the first visitor does not wait for them."""
 
 import gc
 import importlib
@@ -14,11 +14,11 @@ _MODULES = (
     "ui.kit.job_view",
     "ui.kit.widgets",
 )
-"""What the Data page, where everybody begins, imports; the slow ones of the other pages are among what these import."""
+"""The imports of the Data page, which is opened first. They include the slow imports of the other pages."""
 
 
 def import_ahead() -> threading.Thread:
-    """Import in a thread of its own; a module that cannot be imported is left to the page that wants it."""
+    """Import in a background thread. A failed import is ignored here; the page that needs the module reports it."""
     thread = threading.Thread(target=_import_all, name="import-ahead", daemon=True)
     thread.start()
     return thread
@@ -30,6 +30,6 @@ def _import_all() -> None:
             importlib.import_module(module)
         except ImportError:
             return
-    # Streamlit collects garbage after every run of a page, with all threads halted. What was imported is never
-    # garbage, and to look through it takes longer than a page does to follow a slider.
+    # Streamlit collects garbage after every page run, with all threads stopped. Imported objects are never garbage,
+    # and scanning them takes longer than a rerun for a slider.
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The one change to Streamlit's own look: less empty space above a page's title."""
+"""Our one change to Streamlit's style: less empty space above the page title."""
 
 import streamlit as st
 
@@ -6,5 +6,5 @@ _STYLE = "<style>.stMainBlockContainer { padding-top: 4.75rem; }</style>"
 
 
 def apply_page_style() -> None:
-    """Call once a page run."""
+    """Call once per page run."""
     st.html(_STYLE)

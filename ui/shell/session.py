@@ -1,4 +1,4 @@
-"""The session: how a page gets at the workspace, and what is remembered from page to page of one browser session."""
+"""The session: access to the workspace, and values kept across the pages of one browser session."""
 
 import atexit
 import threading
@@ -33,12 +33,14 @@ class Session:
 check_changes_with(require_run)
 _OPEN: dict[Path, tuple[Session, Supervisor, Answering]] = {}
 _OPEN_LOCK = threading.Lock()
-# A plain module variable, not st.cache_resource: "Clear caches" in any browser would close the store under all others.
+# A module variable, not st.cache_resource: "Clear caches" in one browser would close the store for all others.
 
 
 def open_session() -> Session:
-    """The session of this page run; stops the page with one sentence if the workspace cannot be opened. What was seen
-    when it was opened (losses that are missing, a clock put back) is said on every page, until the next start."""
+    """The session of this page run. Stops the page with an error if the workspace cannot be opened.
+
+    Warnings found when it was opened (missing losses, a clock set back) are shown on every page until the next start.
+    """
     require_login()
     workspace = settings.workspace_path()
     try:
@@ -55,7 +57,7 @@ def open_session() -> Session:
 
 
 def close_sessions() -> None:
-    """Close every open workspace: for tests, which open many in one process."""
+    """Close every open workspace. For tests, which open many in one process."""
     with _OPEN_LOCK:
         for session, supervisor, answering in _OPEN.values():
             answering.stop()
@@ -71,7 +73,7 @@ atexit.register(close_sessions)
 def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
     store = Store.open(workspace, "the dashboard")
     session = Session(workspace, store, TokenScorer(store))
-    # The store is ours now, so uploads that lie there are of a server that ended.
+    # This process owns the store now, so uploads found there belong to a server that has ended.
     remove_leftovers(workspace)
     supervisor = Supervisor(session.store, make_room=session.tokens.release)
     supervisor.start()
@@ -91,5 +93,5 @@ def remembered(key: str, default: Any = None) -> Any:
 
 
 def forget(key: str) -> None:
-    """Drop a kept value."""
+    """Delete a kept value."""
     st.session_state.pop(f"kept_{key}", None)

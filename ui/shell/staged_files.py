@@ -1,4 +1,4 @@
-"""Uploads as files of the workspace: written once, so that preview and import read them as they would any file."""
+"""Stores uploads as files in the workspace, so that preview and import read them like any other file."""
 
 import shutil
 import time
@@ -15,7 +15,9 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 def staged_upload(workspace: Path, upload: UploadedFile) -> Path:
-    """The upload's file. The browser's name is not trusted with a path; its ending says what kind of file it is.
+    """The file of an upload, written if it is not there yet.
+
+    The browser's file name is not used as a path; only its suffix matters, which tells the file type.
 
     Raises `SourceUnreadable` if it cannot be written.
     """
@@ -35,16 +37,16 @@ def staged_upload(workspace: Path, upload: UploadedFile) -> Path:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SourceUnreadable(
-            f"The upload {upload.name} cannot be kept in {folder.parent} ({error.strerror}). "
-            "Make room there, or import the file by its path on this server."
+            f"The upload {upload.name} cannot be saved in {folder.parent} ({error.strerror}). "
+            "Free some disk space, or import the file by its path on this server."
         ) from error
     return path
 
 
 def remove_staged(workspace: Path, paths: list[Path]) -> None:
-    """Remove those of the files that are staged uploads: what was imported is in the store.
+    """Remove the given files if they are staged uploads: their rows are in the store now.
 
-    Of an archive's files, which lie in folders of their own, the archive stays until it is abandoned.
+    Files unpacked from an archive have their own folder; the archive itself stays until it expires.
     """
     uploads = (workspace / _FOLDER).resolve()
     for path in paths:
@@ -53,7 +55,7 @@ def remove_staged(workspace: Path, paths: list[Path]) -> None:
 
 
 def unpacking_folder(workspace: Path) -> Path:
-    """Where archives are unpacked, made if it is not there. Raises `NotPermitted` for who may only look."""
+    """The folder for unpacked archives, created if missing. Raises `NotPermitted` without the role 'run'."""
     require_change()
     folder = workspace / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +63,12 @@ def unpacking_folder(workspace: Path) -> Path:
 
 
 def remove_leftovers(workspace: Path, older_than_seconds: float = 0.0) -> None:
-    """Remove staged uploads that nobody imported."""
+    """Remove staged uploads that were never imported."""
     for folder in (workspace / _FOLDER).glob("*"):
         try:
             abandoned = time.time() - folder.stat().st_mtime >= older_than_seconds
         except FileNotFoundError:
-            continue  # another page was quicker
+            continue  # another page removed it first
         if abandoned:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,7 +13,7 @@ from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.token_cache import cached_tokens, save_tokens
 from ..planning import ROLES
-from .process import TokenProcess
+from .token_process import TokenProcess
 
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
 """How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps

@@ -26,7 +26,9 @@ def test_the_environment_overrides_a_default(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_number_is_said_with_what_to_do(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     check_settings()
     monkeypatch.setenv(setting.variable, "plenty")
-    with pytest.raises(SettingInvalid, match=rf"^{setting.variable} is 'plenty', which is no (whole )?number\. Set it"):
+    with pytest.raises(
+        SettingInvalid, match=rf"^{setting.variable} is 'plenty', which is not a (whole )?number\. Set it"
+    ):
         check_settings()
 
 
@@ -54,5 +56,5 @@ def test_a_program_that_meets_one_ends_in_that_sentence(variable: str, command: 
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"{variable} is 'plenty', which is no whole number.")
+    assert done.stderr.startswith(f"{variable} is 'plenty', which is not a whole number.")
     assert "Traceback" not in done.stderr

@@ -210,7 +210,7 @@ def test_a_reply_of_which_the_template_leaves_out_a_part_is_flagged_and_counted(
     rows = store.rows(f"SELECT row_number, cut_by_template, round(left_out, 3) FROM {table} ORDER BY row_number")
     assert rows == [(1, False, 0.0), (2, True, 0.5)]  # 10 of 20 characters
     assert unscored_sentences(store, table) == [
-        "Of 1 of 2 rows the chat template leaves out part of the reply, on average 50% of it (flag cut_by_template)."
+        "In 1 of 2 rows, the chat template drops part of the reply, 50% on average (flag cut_by_template)."
     ]
 
 

@@ -275,4 +275,4 @@ def test_a_run_whose_description_says_nothing_is_described_all_the_same(store: S
     bare = compared_run(store.run("bare"))
     assert (bare.base, bare.max_length) == ("not recorded", None)
     assert bare.encoding_words == "template not recorded, length not recorded"
-    assert what_differs(bare, bare) == "Two runs whose models were not all recorded"
+    assert what_differs(bare, bare) == "Two runs, some of whose models were not recorded"

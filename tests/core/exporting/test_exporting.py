@@ -14,7 +14,7 @@ import pytest
 
 from core.data.errors import ExportFailed, NotFound, SelectionInvalid
 from core.data.scores import SCORES
-from core.exporting import FORMATS, export_selection, selection_from_manifest
+from core.exporting import EXPORT_FORMATS, export_selection, selection_from_manifest
 from core.selection import Amount, Selection, save_selection, saved_selection
 from core.store import Store
 from tests.fakes import ScoredRecord, build_scored_store
@@ -204,8 +204,8 @@ def test_the_manifest_says_where_every_row_comes_from_and_goes(tmp_path: Path) -
         ("math", "no score: not_scored"): 1,
     }
     assert found["result"]["notices"] == [
-        "chat: 1 of 2 rows wanted; that is all there is to keep.",
-        "math: 1 of 2 rows wanted; that is all there is to keep.",
+        "chat: only 1 rows are eligible (2 rows requested); all of them are selected.",
+        "math: only 1 rows are eligible (2 rows requested); all of them are selected.",
     ]
     (source,) = found["dataset"]["sources"]
     assert (source["name"], source["rows"], source["rejected_by_reason"]) == ("s.jsonl", 4, {"bad JSON": 1})
@@ -266,7 +266,7 @@ def test_a_failed_export_leaves_the_one_before_it_untouched(store: Store, tmp_pa
 
 
 def test_a_selection_that_keeps_nothing_writes_nothing(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(ExportFailed, match="keeps no row"):
+    with pytest.raises(ExportFailed, match="is empty"):
         export_selection(store, Selection("planets", amount=Amount("rows", 0)), tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
 
@@ -284,7 +284,7 @@ def test_the_file_a_dataset_came_from_is_never_replaced(scored_store: Store, tmp
 def test_the_format_may_be_named_against_the_suffix(store: Store, tmp_path: Path) -> None:
     export_selection(store, ALL, tmp_path / "out.txt", format="json")
     assert len(json.loads((tmp_path / "out.txt").read_bytes())) == 6
-    assert set(FORMATS) == {"jsonl", "json", "csv", "parquet"}
+    assert set(EXPORT_FORMATS) == {"jsonl", "json", "csv", "parquet"}
 
 
 def test_a_selection_saved_and_loaded_exports_the_same_file(store: Store, tmp_path: Path) -> None:

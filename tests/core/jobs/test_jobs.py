@@ -13,8 +13,8 @@ import pytest
 from core.data.errors import NotFound
 from core.data.examples import Example, Message
 from core.jobs.job import Job, all_jobs, create_job, find_job, read_examples_file, unfinished
-from core.jobs.progress import Progress, duration
-from core.system.spool import SHARD_SCHEMA, write_shard
+from core.jobs.job_progress import Progress, duration
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 
 EXAMPLE = Example((Message("user", "雷克雅未克?"), Message("assistant", "Yes.")))
 
@@ -97,7 +97,7 @@ def test_an_outcome_decides_the_state_whoever_holds_the_lock(job: Job, state: st
 
 
 def test_the_latest_progress_is_read_and_none_is_waiting(job: Job) -> None:
-    assert job.progress.sentence() == "waiting for the worker"
+    assert job.progress.sentence() == "Starting..."
     job.report(Progress("reading", 1, 10))
     job.report(Progress("scoring", 5, 10, "rows", 1234.5, 200.0, 3.0, ["slow"]))
     assert job.progress == Progress("scoring", 5, 10, "rows", 1234.5, 200.0, 3.0, ["slow"])

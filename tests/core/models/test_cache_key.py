@@ -21,7 +21,7 @@ from core.jobs.job import Job
 from core.models import cache_key
 from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from core.store import Store
 from tests.tiny_models import example
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import core.near_duplicates.search
 from core.data.errors import JobCancelled, NotFound, NoUsableRows, SelectionInvalid
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job, all_jobs
@@ -88,6 +89,20 @@ def test_a_search_groups_different_examples_and_keeps_what_it_found(store: Store
     assert (found.example_count, found.group_count, found.grouped_examples, found.largest_group) == (4, 1, 2, 2)
     assert not found.stale
     assert not (job.folder / "search").exists()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+def test_groups_are_the_same_however_few_examples_are_read_at_a_time(
+    batch: int, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [f"{SHIPS} {mark}" for mark in "?;:"] + [f"{TEXTS[1]}{mark}" for mark in "!?"]
+    add(store, copies, "second.jsonl")
+    monkeypatch.setattr(core.near_duplicates.search, "_BATCH", batch)
+    search(store)
+    assert grouped(store) == {
+        1: ids(TEXTS[0], TEXTS[2], *copies[:3]),
+        2: ids(TEXTS[1], *copies[3:]),
+    }
 
 
 def test_a_search_that_holds_is_not_done_again(store: Store) -> None:

@@ -14,6 +14,7 @@ from core.data.errors import ModelUnusable, NameTaken, NotFound, TokenizerMismat
 from core.data.examples import DatasetRow, Example, Message
 from core.encoding.template_choice import choose_template
 from core.jobs.job import read_examples_file
+from core.jobs.shards import SHARD_SCHEMA
 from core.models.resolving import PROVENANCE, resolve_model
 from core.scoring.planning import (
     LEARNING_RATES,
@@ -28,7 +29,6 @@ from core.scoring.planning import (
     trained_already,
 )
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 ROWS = 6  # five different conversations: the last row says what the first does
 

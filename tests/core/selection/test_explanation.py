@@ -20,9 +20,11 @@ def test_a_kept_row_is_told_its_rank_and_the_cut(scored_store: Store) -> None:
     table = scored_store.run("planets")["table"]
     cut = scored_store.rows(f"SELECT learnability FROM {table} WHERE row_number = 2")[0][0]
     assert said(scored_store, TOP, 1) == (
-        f"Kept: rank 1 of 10 eligible in chat; 2 are kept, the last at learnability {cut:.4g}."
+        f"Selected: rank 1 of 10 eligible rows in chat; 2 are selected; the last has learnability {cut:.4g}."
     )
-    assert said(scored_store, TOP, 3).startswith("Left out (below the cut): rank 3 of 10 eligible in chat; 2 are kept")
+    assert said(scored_store, TOP, 3).startswith(
+        "Not selected (below the cut): rank 3 of 10 eligible rows in chat; 2 are selected"
+    )
 
 
 def test_pooled_ranks_are_of_all_rows(scored_store: Store) -> None:
@@ -36,15 +38,15 @@ def test_an_order_that_is_not_the_score_names_no_cut(scored_store: Store) -> Non
 
 def test_a_row_that_a_filter_shuts_out_is_told_which(scored_store: Store) -> None:
     math_only = replace(TOP, filter=RowFilter(("math",)))
-    assert said(scored_store, math_only, 1) == "Left out (filtered: domain)."
+    assert said(scored_store, math_only, 1) == "Not selected (filtered: domain)."
 
 
 def test_hand_picks_are_named(scored_store: Store) -> None:
     table = scored_store.run("planets")["table"]
     ids = dict(scored_store.rows(f"SELECT row_number, example_id::VARCHAR FROM {table}"))
     picked = replace(TOP, picks=(Pick(ids[9], True), Pick(ids[1], False)))
-    assert said(scored_store, picked, 9) == "Kept by hand."
-    assert said(scored_store, picked, 1) == "Left out (left out by hand)."
+    assert said(scored_store, picked, 9) == "Selected by hand."
+    assert said(scored_store, picked, 1) == "Not selected (left out by hand)."
 
 
 def test_a_row_that_is_not_there_is_said(scored_store: Store) -> None:

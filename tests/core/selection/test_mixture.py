@@ -35,8 +35,12 @@ def test_all_locked_at_100_changes_nothing() -> None:
     ("weights", "locked", "sentence"),
     [
         ({"chat": 70, "code": 50}, {"chat", "code"}, "locked weights alone add up to 120 %"),
-        ({"chat": 70, "code": 20}, {"chat", "code"}, "Every weight is locked, and they add up to 90 %"),
-        ({"chat": 70, "code": 0}, {"chat"}, "Every unlocked weight is 0, so none can be scaled up to the 30 %"),
+        ({"chat": 70, "code": 20}, {"chat", "code"}, "All weights are locked and add up to 90 %"),
+        (
+            {"chat": 70, "code": 0},
+            {"chat"},
+            "All unlocked weights are 0, so they cannot be scaled to the remaining 30 %",
+        ),
         ({"chat": 0, "code": 0}, set(), "Every unlocked weight is 0"),
     ],
 )

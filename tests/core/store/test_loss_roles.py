@@ -12,9 +12,9 @@ from core.data import scores
 from core.data.errors import SelectionInvalid
 from core.data.loss_roles import LOSS_ROLES, LossRole, missing_roles_sentence
 from core.data.scores import SCORES, Score
+from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 ROWS = [ScoredRow("chat", 20.0, 5.0), ScoredRow("chat", 40.0, 30.0), ScoredRow("math", 10.0, 8.0)]

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 ROWS = [ScoredRow("chat", 20.0, 10.0), ScoredRow("chat", 8.0, 4.0)]

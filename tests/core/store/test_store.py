@@ -13,9 +13,9 @@ import pytest
 
 from core.data.errors import NameTaken, NotFound, StoreUnusable, WorkspaceLocked
 from core.data.examples import DatasetRow, Example, Message, Rejected
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import STORE_VERSION, Store, remove_recipe, save_recipe, saved_recipe
 from core.system.ownership import is_locked
-from core.system.spool import SHARD_SCHEMA
 
 ROOT = Path(__file__).resolve().parents[3]
 OPEN_STORE = """

@@ -15,6 +15,7 @@ import pytest
 from core.data.errors import JobCancelled, JobFailed, StoreUnusable
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job, all_jobs, unfinished
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
@@ -30,7 +31,6 @@ from core.supervision.supervisor import (
     resume,
     save_run,
 )
-from core.system.spool import SHARD_SCHEMA, write_shard
 from tests.waiting import wait_for
 
 ROWS = 4

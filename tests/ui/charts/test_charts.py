@@ -126,7 +126,7 @@ def test_the_loss_plane_names_its_quadrants_and_marks_no_change() -> None:
     assert figure.data[0].customdata[0][1] == 10
     assert figure.data[0].z[0][1] == pytest.approx(1.0)
     assert figure.data[0].z[1][1] is None
-    assert "3 of 13 rows lie beyond 2.00" in figure.layout.title.subtitle.text
+    assert "3 of 13 rows have a loss above 2.00" in figure.layout.title.subtitle.text
 
 
 def test_a_point_carries_its_row_number() -> None:
@@ -188,13 +188,13 @@ def test_the_cumulative_share_counts_rows_beyond_the_axis_and_ends_at_all() -> N
     assert list(figure.data[0].x) == [0, 0.5, 1]
     assert list(figure.data[0].y) == [20, 80, 100]
     assert figure.layout.yaxis.title.text == "Rows below (% of the domain)"
-    assert figure.layout.title.subtitle.text.startswith("Beyond the axis: 1 row below 0")
+    assert figure.layout.title.subtitle.text.startswith("Outside the axis: 1 row below 0")
 
 
 def test_a_density_says_that_it_is_smoothed_and_in_what_unit() -> None:
     linear = density_figure(smoothed(counted({"chat": [3, 1]})), {"chat": PALETTE[0]})
     assert linear.layout.yaxis.title.text == "Density (share of rows per unit)"
-    assert "Smoothed by a Gaussian of width 0.5" in linear.layout.title.subtitle.text
+    assert "Gaussian smoothing, width 0.5" in linear.layout.title.subtitle.text
     decades = density_figure(smoothed(logarithmic()), {"chat": PALETTE[0]})
     assert decades.layout.yaxis.title.text == "Density (share of rows per decade)"
     assert "decades" in decades.layout.title.subtitle.text

@@ -44,7 +44,7 @@ def test_a_point_lies_at_both_scores_and_carries_its_row_number() -> None:
     chat = next(trace for trace in figure.data if trace.name == "chat")
     assert list(zip(chat.x, chat.y, chat.customdata, strict=True)) == [(0.2, 0.3, 1), (-9.0, 0.5, 3)]
     assert chat.marker.color == domain_colours(["chat", HOSTILE])["chat"]
-    assert "1 of 3 rows lie beyond the axes" in figure.layout.title.subtitle.text
+    assert "1 of 3 rows are outside the axes" in figure.layout.title.subtitle.text
 
 
 def test_the_diagonal_is_where_both_scores_are_equal_on_equal_axes() -> None:
@@ -66,7 +66,7 @@ def test_the_density_puts_a_count_in_the_cell_of_both_scores() -> None:
     figure = score_plane_figure(ScorePlane(-0.5, 1.5, 2, cells, 20, 7), SCORE, ("one", "two"))
     assert [list(line) for line in figure.data[0].customdata] == [[0, 0], [3, 10]]
     assert figure.data[0].x == pytest.approx((-0.5, 0.5, 1.5))
-    assert figure.layout.title.subtitle.text == "7 of 20 rows lie beyond the axes and are not drawn"
+    assert figure.layout.title.subtitle.text == "7 of 20 rows are outside the axes and not drawn"
 
 
 def test_the_overlap_is_drawn_by_domain_pooled_and_beside_chance() -> None:

@@ -27,10 +27,10 @@ def test_bars_stand_side_by_side_in_the_domains_colours() -> None:
     colours = domain_colours(["chat", "math"])
     bars = mixture_figure(mixture_shares(DOMAINS), colours).data
     assert [(bar.name, list(bar.x)) for bar in bars] == [
-        ("In the data", [0.6, 0.4]),
-        ("Kept", [0.25, 0.75]),
-        ("In the data", [0.3, 0.7]),
-        ("Kept", [0.5, 0.5]),
+        ("Data", [0.6, 0.4]),
+        ("Selection", [0.25, 0.75]),
+        ("Data", [0.3, 0.7]),
+        ("Selection", [0.5, 0.5]),
     ]
     assert list(bars[1].marker.color) == [colours["chat"], colours["math"]]
     assert bars[0].marker.color[0] == faded(colours["chat"], 0.4)

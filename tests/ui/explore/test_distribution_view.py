@@ -71,10 +71,10 @@ def numbers(app: AppTest) -> Any:
 @pytest.mark.parametrize(
     ("kind", "title"),
     [
-        ("Histogram", "Learnability in each domain"),
-        ("Density", "Learnability in each domain: density"),
-        ("ECDF", "Learnability in each domain: share of rows below a value"),
-        ("Ridgeline", "Learnability in each domain, one curve behind another"),
+        ("Histogram", "Learnability by domain"),
+        ("Density", "Learnability by domain: density"),
+        ("ECDF", "Learnability by domain: share of rows below a value"),
+        ("Ridgeline", "Learnability by domain: ridgelines"),
     ],
 )
 def test_a_link_opens_each_kind_of_chart_with_its_numbers(view: Callable[..., AppTest], kind: str, title: str) -> None:
@@ -85,13 +85,13 @@ def test_a_link_opens_each_kind_of_chart_with_its_numbers(view: Callable[..., Ap
 
 
 def test_an_unknown_kind_in_a_link_opens_the_histogram(view: Callable[..., AppTest]) -> None:
-    assert figure(view(kind="Pie"))["layout"]["title"]["text"] == "Learnability in each domain"
+    assert figure(view(kind="Pie"))["layout"]["title"]["text"] == "Learnability by domain"
 
 
 def test_the_numbers_of_the_histogram_count_every_row(view: Callable[..., AppTest]) -> None:
     found = numbers(view())
     assert found["Rows"].sum() == 60
-    assert found.groupby("Domain")["Share below its end"].max().tolist() == [1.0, 1.0]
+    assert found.groupby("Domain")["Share up to bin end"].max().tolist() == [1.0, 1.0]
 
 
 def test_a_log_axis_is_offered_only_where_the_score_is_positive(view: Callable[..., AppTest]) -> None:
@@ -107,7 +107,7 @@ def test_a_log_axis_is_offered_only_where_the_score_is_positive(view: Callable[.
 
 def test_domains_stand_one_above_another_on_demand(view: Callable[..., AppTest]) -> None:
     app = view()
-    app.segmented_control(key="layout").set_value("One above another").run()
+    app.segmented_control(key="layout").set_value("Stacked").run()
     assert {trace.get("yaxis", "y") for trace in figure(app)["data"] if trace.get("name")} == {"y", "y2"}
 
 

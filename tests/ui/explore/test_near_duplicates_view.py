@@ -90,7 +90,7 @@ def only_job(workspace: Path) -> Job:
 
 def test_before_the_first_search_the_view_says_what_it_is_for(view: Callable[..., AppTest]) -> None:
     app = healthy(view())
-    assert "have not been looked for at this threshold" in app.info[0].value
+    assert "No search at this threshold yet" in app.info[0].value
     assert app.slider(key="near_threshold").value == 0.8
     assert app.query_params["near"] == "0.8"
 
@@ -103,9 +103,9 @@ def test_the_button_starts_a_search_whose_groups_are_shown(view: Callable[..., A
     healthy(app.run())
     assert figures(app) == {
         "Groups": "2",
-        "Rows in them": "4",
+        "Rows in groups": "4",
         "Largest group": "2",
-        "Left out if one a group stays": "2",
+        "Rows removed if one per group is kept": "2",
     }
     assert app.dataframe[0].value["rows"].tolist() == [2, 2]
 
@@ -114,8 +114,8 @@ def test_a_search_under_way_shows_how_far_it_is(view: Callable[..., AppTest], pa
     with Store.open(page_workspace, "a test") as store:
         create_near_duplicate_job(store, "data", 0.8)
     app = healthy(view())
-    assert "Looking for near duplicates" in said(app)
-    assert "The worker stopped before it finished. Resuming begins the search anew." in said(app)
+    assert "Near-duplicate search" in said(app)
+    assert "The worker stopped before it finished. Resume restarts the search." in said(app)
     app.button(key=f"resume_{only_job(page_workspace).job_id}").click().run()
     healthy(app)
     wait_for(lambda: only_job(page_workspace).is_settled, "the end of the search")
@@ -126,8 +126,8 @@ def test_an_interrupted_search_can_be_given_up(view: Callable[..., AppTest], pag
     with Store.open(page_workspace, "a test") as store:
         create_near_duplicate_job(store, "data", 0.8)
     app = view()
-    app.button(key=f"give_up_{only_job(page_workspace).job_id}").click().run()
-    assert "have not been looked for" in healthy(app).info[0].value
+    app.button(key=f"discard_{only_job(page_workspace).job_id}").click().run()
+    assert "No search at this threshold yet" in healthy(app).info[0].value
     assert only_job(page_workspace).state == "cancelled"
 
 
@@ -148,7 +148,7 @@ def test_a_search_of_fewer_rows_is_called_stale_and_can_be_done_again(
 ) -> None:
     save_groups(page_workspace, example_count=4)
     app = healthy(view())
-    assert "The dataset has changed since this search: it had 4 different examples then." in app.warning[0].value
+    assert "The dataset has changed since this search of 4 unique examples." in app.warning[0].value
     app.button(key="near_search").click().run()
     wait_for(lambda: only_job(page_workspace).is_settled, "the end of the search")
     healthy(app.run())
@@ -160,7 +160,7 @@ def test_nothing_alike_is_said_with_what_to_try(view: Callable[..., AppTest], pa
         save_near_duplicates(store, "data", 0.95, 5, GROUPS_SCHEMA.empty_table())
     app = healthy(view())
     assert app.slider(key="near_threshold").value == 0.95
-    assert "No two of the 5 different conversations are this much alike" in app.info[0].value
+    assert "No two of the 5 unique conversations reach this similarity" in app.info[0].value
 
 
 def test_another_threshold_shows_its_own_search_and_names_those_there_are(
@@ -170,7 +170,7 @@ def test_another_threshold_shows_its_own_search_and_names_those_there_are(
     app = view(group="2")
     app.slider(key="near_threshold").set_value(0.7).run()
     healthy(app)
-    assert "Looked for already at: 0.80 (2 groups)" in said(app)
+    assert "Existing searches: 0.80 (2 groups)" in said(app)
     assert app.query_params["near"] == "0.7"
 
 
@@ -180,8 +180,8 @@ def test_a_link_opens_a_group_with_the_best_row_at_the_left_and_the_edit_marked(
     save_groups(page_workspace)
     app = healthy(view(near="0.8", group="1"))
     titles = [element.value for element in app.markdown if element.value.startswith("**")]
-    assert titles[0] == "**Would be kept**"
-    assert titles[1].endswith("alike**")
+    assert titles[0] == "**Would be selected**"
+    assert titles[1].startswith("**Similarity 0.")
     assert [text.value.split(",")[0] for text in app.text if text.value.startswith("Row ")] == ["Row 2", "Row 1"]
     assert any("mast</span><del>!</del><ins>.</ins>" in element.proto.body for element in app.get("html"))
 
@@ -230,6 +230,6 @@ def test_a_large_group_is_paged_beside_its_best_row(page_workspace: Path) -> Non
     app = AppTest.from_function(page, default_timeout=60)
     app.query_params["group"] = "1"
     healthy(app.run())
-    assert "12 different conversations" in said(app)
+    assert "12 unique conversations" in said(app)
     shown = [text.value.split(",")[0] for text in app.text if text.value.startswith("Row ")]
     assert shown == ["Row 1", "Row 2", "Row 3", "Row 4", "Row 5"]

@@ -57,7 +57,7 @@ def test_what_would_not_be_seen_or_would_rearrange_others_has_a_sign(text: str, 
 
 def test_a_token_without_text_of_its_own_can_still_be_pointed_at() -> None:
     assert ">·</span>" in token_flow([DrawnToken("", "loss-1", "0.1")])
-    assert token_name("") == "(rest of the character before)"
+    assert token_name("") == "(part of the previous character)"
 
 
 def test_a_token_that_is_endless_is_cut_with_its_length_said() -> None:
@@ -101,7 +101,7 @@ def contrast(one: object, other: object) -> float:
 
 def test_the_legend_names_the_steps_of_the_scale() -> None:
     assert re.findall(r">([^<>]+)</span>", legend("loss")) == [
-        "below 0.05", "0.05", "0.2", "0.5", "1", "2", "4", "8 and beyond",
+        "below 0.05", "0.05", "0.2", "0.5", "1", "2", "4", "8 or more",
     ]  # fmt: skip
     assert re.findall(r">([^<>]+)</span>", legend("difference"))[6:9] == ["−0.05", "within ±0.05", "+0.05"]
 
@@ -118,7 +118,7 @@ def test_only_scored_tokens_are_coloured_and_have_their_exact_values() -> None:
 def test_the_table_holds_every_scored_token() -> None:
     table = token_table(LOSSES)
     assert table["place"].tolist() == [2, 3, 4]
-    assert table["token"].tolist()[:2] == ["(rest of the character before)", "yes"]
+    assert table["token"].tolist()[:2] == ["(part of the previous character)", "yes"]
     assert table["difference"].tolist()[:2] == [1.5, -0.25]
 
 
@@ -127,7 +127,7 @@ def test_the_summary_says_where_the_gain_lies() -> None:
     many = TokenLosses(("a",) * 12, (True,) * 12, (2.0,) * 12, (1.0,) * 11 + (3.0,))
     assert summary(many) == (
         "12 of 12 tokens are scored: base 2.0000, reference 1.1667 nats per token. The loss fell on 11 and rose on 1. "
-        "The 10 that fell most hold 91% of what fell."
+        "The 10 largest decreases are 91% of the total decrease."
     )
 
 
@@ -215,6 +215,6 @@ def test_more_tokens_than_a_page_holds_are_paged_from_where_scoring_begins() -> 
     assert not page.exception
     captions = "\n".join(text.value for text in page.caption)
     assert "Tokens 4,001 to 4,050 of 4,050." in captions
-    assert "goes on for 1,234 characters, which were cut off" in captions
+    assert "1,234 more characters were cut off" in captions
     assert flow(page).count("<span") == 50
     assert page.warning[0].value == "Under base \\*these\\* do not add up\\."

@@ -49,12 +49,12 @@ def test_a_closed_table_sends_nothing_and_an_open_one_its_numbers_in_words() -> 
     assert [caption.value for caption in app.caption] == ["What it shows."]
     with_numbers(app)
     table = app.dataframe[0]
-    assert list(table.value.columns) == ["Domain", "From", "Rows", "Share below its start", "Base loss"]
+    assert list(table.value.columns) == ["Domain", "From", "Rows", "Share below bin", "Base loss"]
     formats = {name: column.get("type_config", {}).get("format") for name, column in columns(table).items()}
     assert formats == {
         "From": "%.4g",
         "Rows": "localized",
-        "Share below its start": "percent",
+        "Share below bin": "percent",
         "Base loss": "%.4g",
         "_index": None,
     }
@@ -77,7 +77,7 @@ def test_the_camera_saves_the_chosen_form_under_the_charts_name() -> None:
 
 
 def test_a_chart_is_named_for_who_cannot_see_it() -> None:
-    assert chart(opened()).alt == "Chart: Learnability in each domain. Its numbers are in the table below it."
+    assert chart(opened()).alt == "Chart: Learnability in each domain. Its data are in the table below."
 
 
 def test_a_sideways_chart_offers_boxes_only_and_a_chart_that_is_not_selectable_nothing() -> None:

@@ -24,8 +24,8 @@ def test_every_condition_has_a_chip_that_takes_only_it_away() -> None:
         "Tokens from 5",
         "Base loss to 2",
         "Lasso over base loss and reference loss",
-        "Not truncated",
-        "Only duplicate",
+        "Exclude truncated",
+        "Require duplicate",
         "Exact phrase: red planet in the prompt",
     ]
     for _, without in chips:

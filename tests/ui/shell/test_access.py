@@ -15,16 +15,16 @@ ROOT = Path(__file__).parents[3]
 ACCESS = {"look": ["eye@example.org"], "run": ["Hand@Example.org", "kim@example.org"]}
 SECRETS = {"auth": {"client_id": "dashboard"}, "access": ACCESS}
 CHANGING = {
-    "Cancel", "Delete", "Dismiss the guide", "Duplicate", "Find near duplicates", "Give up", "Import", "Remove",
-    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train the reference", "Write bundle",
+    "Cancel", "Delete", "Dismiss guide", "Duplicate", "Find near-duplicates", "Discard", "Import", "Remove",
+    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference", "Write bundle",
     "Write controls", "Write export",
 }  # fmt: skip
 VIEWS = [
     ("data", {}),
     ("score", {}),
-    ("explore", {"view": "Near duplicates"}),
+    ("explore", {"view": "Near-duplicates"}),
     ("compare", {}),
-    ("select", {"tab": "Choose"}),
+    ("select", {"tab": "New selection"}),
     ("select", {"tab": "Saved selections"}),
     ("export", {}),
 ]
@@ -156,5 +156,5 @@ def test_every_page_by_itself_lets_no_stranger_in(workspace: Path, page: str) ->
     assert not app.dataframe
     assert [button.label for button in app.button] == ["Log out"]
     assert [text.value for text in app.text] == [
-        "stranger@example.org is not on this dashboard's list. Ask its owner to be added."
+        "stranger@example.org has no access to this dashboard. Ask its owner to add you."
     ]

@@ -20,7 +20,7 @@ OPENED: list[tuple[dict[str, str], list[str], str]] = [
     ({"STREAMLIT_SERVER_ADDRESS": "192.0.2.1"}, [], "listen on 192.0.2.1"),
     ({}, ["--server.enableXsrfProtection", "false"], "enableXsrfProtection is off"),
     ({"STREAMLIT_SERVER_ENABLE_CORS": "false"}, [], "enableCORS is off"),
-    ({"STREAMLIT_SERVER_ALLOWED_HOSTS": "*"}, [], "allowedHosts names no host"),
+    ({"STREAMLIT_SERVER_ALLOWED_HOSTS": "*"}, [], "allowedHosts lists no host"),
 ]
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a worker is: rows or steps done of total, and the pace."""
+    """A worker's progress: rows or steps done of total, and the speed."""
 
-    phase: str = "waiting for the worker"
+    phase: str = "Starting..."
     done: int = 0
     total: int = 0
     unit: str = "rows"
@@ -27,7 +27,7 @@ class Progress:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def sentence(self) -> str:
-        """For a terminal or a page, in one line."""
+        """The progress in one line, for a terminal or a page."""
         parts = [f"{self.phase}: {self.done:,} of {self.total:,} {self.unit}" if self.total else self.phase]
         if self.tokens_per_second:
             parts.append(f"{self.tokens_per_second:,.0f} tokens per second")
@@ -37,7 +37,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time span for people: "42 s", "3 min 20 s", "2 h 5 min"."""
+    """A duration as text: "42 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

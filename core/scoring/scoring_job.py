@@ -15,7 +15,7 @@ from ..models.resolving import ModelSpec
 from .earlier_shards import drop_unsound_shards
 from .passes import Pass, plan_passes, why_apart
 from .processes import score_by_processes
-from .progress import Tally, progress_of
+from .progress import ProcessTally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -81,7 +81,7 @@ def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
 
     began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
 
-    def report(tally: Tally) -> None:
+    def report(tally: ProcessTally) -> None:
         done, total = began_with[tally.pass_index]
         job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 
