@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests import command_line
 from tests.browser.dashboard import free_port
+from tests.documents import python_blocks
 from tests.ui.shell.test_closed_server import handshake
 from tests.waiting import wait_for
 
@@ -113,15 +113,24 @@ def test_what_builds_the_wheel_and_its_extras_are_pinned_as_for_developers() -> 
     assert set(project["build-system"]["requires"] + extras) <= set(pinned)
 
 
-def test_the_command_scores_selects_and_exports(installed: Installed) -> None:
-    rows = command_line.write_rows(installed.folder / "few.jsonl", 12)
-    installed.result("import", rows, "--dataset", "few", "--domain-field", "domain")
-    models = ["--base", BASE, "--reference", BASE, "--max-length", 128]
-    report = installed.result("score", "--dataset", "few", *models, "--run", "few")
-    assert report["examples"] == 12
-    kept = installed.result("select", "--run", "few", "--name", "half", "--ratio", 0.5)["kept"]
-    installed.result("export", "--selection", "half", "--output", "half.jsonl")
-    assert len((installed.folder / "half.jsonl").read_text(encoding="utf-8").splitlines()) == kept == 6
+@pytest.fixture(scope="module")
+def tried(installed: Installed) -> Installed:
+    """After everything on the page for Python was done there: import, training, scoring, selection, export, replay."""
+    installed.run("python", "-c", "\n".join(python_blocks(ROOT / "docs" / "python.md")))
+    return installed
+
+
+def test_the_page_for_python_does_what_it_says(tried: Installed) -> None:
+    assert len((tried.folder / "again.jsonl").read_text(encoding="utf-8").splitlines()) == 7
+
+
+def test_the_command_scores_selects_and_exports(tried: Installed) -> None:
+    models = ["--base", BASE, "--reference", "mix-ref", "--max-length", 128]
+    report = tried.result("score", "--dataset", "mix", *models, "--run", "mix")
+    assert report["cached"] == {"base": 15, "reference": 15}
+    tried.result("select", "--run", "mix", "--name", "few", "--rows", 4)
+    tried.result("export", "--selection", "few", "--output", "few.jsonl")
+    assert len((tried.folder / "few.jsonl").read_text(encoding="utf-8").splitlines()) == 4
 
 
 def test_the_demo_finds_its_files(installed: Installed) -> None:

@@ -23,6 +23,7 @@ from ..exporting import (
     finding_line,
     preflight,
 )
+from ..exporting.score_text import SCORES_FIELD
 from ..selection import Selection
 from ..store import Store
 
@@ -44,7 +45,7 @@ class SavedSelection:
 
     def to_arrow(self, with_scores: bool = True) -> pa.Table:
         """The kept records in the dataset's order, a column for each of their fields (nested values as JSON text), and
-        with their losses and scores: the table that `export` writes as Parquet."""
+        with their losses and scores as columns named lobass_...: the table that `export` writes as Parquet."""
         with tempfile.TemporaryDirectory(prefix="lobass-") as folder:
             path = Path(folder, "kept.parquet")
             self.export(path, with_scores=with_scores)
@@ -58,8 +59,9 @@ class SavedSelection:
     def to_dataset(self, trainer: str = "trl", with_scores: bool = False) -> "datasets.Dataset":
         """The kept rows in memory as a trainer reads them ("plain": the records as they were), for `SFTTrainer`, say.
 
-        Rows that the trainer would refuse are left out, with a warning that counts them. `with_scores` adds
-        row_number, example_id, losses and scores as columns. Raises `ExportFailed`, also if `datasets` is missing.
+        Rows that the trainer would refuse are left out, with a warning that counts them. `with_scores` adds line,
+        row_number, example_id, losses and scores, as columns named lobass_... Raises `ExportFailed`, also if the
+        package datasets is missing.
         """
         try:
             from datasets import Dataset
@@ -71,7 +73,8 @@ class SavedSelection:
             found = preflight(store, self.recipe, trainer)
             rows: list[dict[str, Any]] = []
             for line, scores in bundle_records(store, self.recipe, found):
-                rows.append(json.loads(line) | (scores if with_scores else {}))
+                added = {f"{SCORES_FIELD}_{name}": value for name, value in scores.items()} if with_scores else {}
+                rows.append(json.loads(line) | added)
         for finding in found.left_out:
             warnings.warn(f"Left out: {finding_line(finding)}.", stacklevel=2)
         return Dataset.from_list(rows)

@@ -188,7 +188,7 @@ class Workspace:
     # Who owns it
 
     def _owned(self) -> Store:
-        """The store, owned from now until the workspace is closed. Raises `WorkspaceLocked`, and `StoreUnusable` after that."""
+        """The store, owned until the workspace is closed. Raises `WorkspaceLocked`, or `StoreUnusable` once closed."""
         if self._is_closed:
             raise StoreUnusable(f"The workspace {self.path} was closed. Open it again with lobass.open.")
         if self._store is None:

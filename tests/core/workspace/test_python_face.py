@@ -75,11 +75,11 @@ def test_a_selection_is_a_table_a_dataset_and_files_and_comes_back_from_its_mani
         again = opened.replay(report.manifest_path, "again").export(tmp_path / "again.jsonl")
     records = [json.loads(line) for line in report.path.read_text(encoding="utf-8").splitlines()]
     assert frame["instruction"].tolist() == [record["instruction"] for record in records]
-    assert frame["loss_difference"].notna().all()
+    assert frame["lobass_loss_difference"].notna().all()
     assert len(dataset) == bundle.rows == 6
     assert {"prompt", "completion"} <= set(dataset.column_names)
     assert plain["output"] == [record["output"] for record in records]
-    assert plain["loss_difference"] == frame["loss_difference"].tolist()
+    assert plain["lobass_loss_difference"] == frame["lobass_loss_difference"].tolist()
     assert again.sha256 == report.sha256
 
 
