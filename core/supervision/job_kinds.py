@@ -1,7 +1,7 @@
 """The kinds of jobs, in one table: what the worker computes, how results reach the store, and the sentences about it.
 
-To add a kind, add its module and an entry here. Its work is named, not imported, because most of it loads torch, and the
-dashboard reads this table too.
+To add a kind, add its module and an entry here. Its work is named, not imported, because most of it loads torch, and
+the dashboard reads this table too.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from ..training.publish import publish_reference
 class JobKind:
     """One kind of job.
 
-    `work` names what the worker runs, `module:function` below this package; it is called with the job and returns fields
-    of the outcome. With `shares_lock`, it is also given the file descriptor of the job's lock, for its own processes.
+    `work` names what the worker runs, `module:function` below this package; it is called with the job and returns
+    fields of the outcome. With `shares_lock`, it is also given the file descriptor of the job's lock, for its own processes.
     `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish` is called once
     the job is done. Both can be repeated after a crash. Sentences: `title` of a request; `if_cancelled` says what
     cancelling does, and `on_resume` what resuming an interrupted job does. Jobs that are not `listed` are shown only
@@ -97,6 +97,6 @@ JOB_KINDS = {
 def unknown_kind_sentence(job: Job) -> str:
     """Why a job of a kind that is not in the table cannot go on."""
     return (
-        f"This program does not know jobs of the kind {job.kind!r}, only {', '.join(JOB_KINDS)}. Use the program version "
-        "that made the job."
+        f"This program does not know jobs of the kind {job.kind!r}, only {', '.join(JOB_KINDS)}. Use the program "
+        "version that made the job."
     )

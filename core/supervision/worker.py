@@ -73,7 +73,7 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
         log.info("failed: %s", error)
         job.finish({"state": "failed", "message": str(error)})
     # The worker's last line of defence: whatever broke, the person gets a sentence and the log gets the traceback.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
         message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
         job.finish({"state": "failed", "message": message})

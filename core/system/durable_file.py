@@ -27,7 +27,7 @@ class DurableFile:
         if path.exists() and not path.is_file():
             # Giving the new file that name would take it from a device, which nothing brings back.
             raise OSError(errno.EINVAL, "what has that name is no file")
-        self._file = open(self._temporary, "wb")
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
 
     def __enter__(self) -> "DurableFile":
         return self

@@ -1,5 +1,7 @@
 """Readers of the texts in packages: each yields passages of one kind of file, stripped of its markup."""
 
+# ruff: noqa: SIM905  (a sentence of words reads better than a column of literals)
+
 from __future__ import annotations
 
 import ast
@@ -88,39 +90,10 @@ def read_dictd(root: Path, pattern: str, rng: random.Random) -> Iterator[Piece]:
 
 
 BLOCKS = set(
-    [
-        "p",
-        "div",
-        "br",
-        "li",
-        "ul",
-        "ol",
-        "dl",
-        "dt",
-        "dd",
-        "table",
-        "tr",
-        "section",
-        "article",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "blockquote",
-        "figure",
-        "header",
-        "footer",
-        "main",
-        "aside",
-        "title",
-        "para",
-        "screen",
-        "programlisting",
-    ]
+    "p div br li ul ol dl dt dd table tr section article h1 h2 h3 h4 h5 h6 blockquote figure "
+    "header footer main aside title para screen programlisting".split()
 )
-SKIPPED = set(["script", "style", "nav", "head", "footer", "svg", "button", "form", "figure", "noscript"])
+SKIPPED = set("script style nav head footer svg button form figure noscript".split())
 HEADINGS = {"h1", "h2", "h3", "h4", "title"}
 
 

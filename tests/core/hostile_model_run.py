@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
             except UserError as error:
                 end = f"{type(error).__name__}: {error}"
             # Anything else is a defect, and is told as one.
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 end = f"DEFECT {type(error).__name__}: {error}"
             seconds = time.process_time() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

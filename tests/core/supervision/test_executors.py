@@ -74,6 +74,6 @@ def test_an_unknown_executor_is_refused_before_a_job_is_made(
     monkeypatch.setenv("LOBASS_EXECUTOR", "moon")
     with Store.open(tmp_path / "workspace", "a test") as store:
         add_scored_run(store, [ScoredRow("chat", 1.0, 0.5)])
-        with pytest.raises(SettingInvalid, match="Unknown executor 'moon'. Must be one of: local"):
+        with pytest.raises(SettingInvalid, match=r"Unknown executor 'moon'. Must be one of: local"):
             begin_scoring(store, ScoreRequest("data", str(tiny_base), str(tiny_reference), run="far", device="cpu"))
         assert all_jobs(store.workspace) == []
