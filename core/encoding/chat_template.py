@@ -200,8 +200,7 @@ class ChatTemplate:
 
     def _opening_of(self, turns: Sequence[Message], index: int, tools: Tools, block: str) -> Callable[[], str]:
         """Returns a function for what the template writes before the reply of turn `index`: rendered lazily for the
-        first
-        conversation of a kind, and again if it does not match."""
+        first conversation of a kind, and again if it does not match."""
 
         def opening() -> str:
             before = turns[max(0, index - 2) : index]

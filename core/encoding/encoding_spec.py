@@ -13,8 +13,7 @@ class EncodingSpec:
     """How text becomes tokens: everything that a loss depends on besides the model.
 
     `chat_template` is the template's text if it is not the tokenizer's own, `day` the date (ISO 8601) given to
-    templates
-    that ask for one, `replies` which replies are scored (a name in `core.encoding.templates.REPLIES`).
+    templates that ask for one, `replies` which replies are scored (a name in `core.encoding.templates.REPLIES`).
     """
 
     template: str

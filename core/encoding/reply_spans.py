@@ -1,8 +1,7 @@
 """Converts a template's marks into spans: which characters of a rendered conversation the assistant writes.
 
 Pure: needs only the marked text. A turn's block is one iteration of the template's loop over the messages. Everything
-in
-a block belongs to its turn, so text of another turn cannot be mistaken for a reply.
+in a block belongs to its turn, so text of another turn cannot be mistaken for a reply.
 """
 
 import re
@@ -67,8 +66,7 @@ class Block:
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part [start, end) of a block that belongs to one turn. `begins_shared` and `ends_shared`: no mark of the
-    template
-    separates it from another turn's text."""
+    template separates it from another turn's text."""
 
     start: int
     end: int
@@ -157,8 +155,7 @@ def segments_of(block: Block, turn: int) -> list[Segment]:
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
     """Special tokens of a tokenizer: a pattern that matches each, and its BOS and EOS text, empty if it has none, or
-    uses
-    the same token for both."""
+    uses the same token for both."""
 
     pattern: re.Pattern[str]
     begin: str = ""

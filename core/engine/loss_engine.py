@@ -1,10 +1,9 @@
 """The engine: the fastest way of running a model that reproduces the model's own losses.
 
 The trunk runs once without a KV cache, on packed rows, so no padding is computed. The language-model head runs on
-scored
-positions only, with chunked cross-entropy: one tile of the vocabulary at a time, log-softmax in float32. Optimisations
-that a model does not support fall back to padded batches or full logits, with the same losses. Support is tested by
-comparing results on a few tokens, not looked up in a list.
+scored positions only, with chunked cross-entropy: one tile of the vocabulary at a time, log-softmax in float32.
+Optimisations that a model does not support fall back to padded batches or full logits, with the same losses. Support is
+tested by comparing results on a few tokens, not looked up in a list.
 """
 
 from collections.abc import Iterator, Sequence

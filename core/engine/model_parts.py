@@ -96,8 +96,7 @@ def check_windows(config: Any, windows: dict[int, int | None]) -> None:
     """Raise `PackingUnsupported` unless every layer requested the window that transformers' mask would apply.
 
     windows: by layer number. A model may implement its window only in the mask, which packing does not use; rows
-    shorter
-    than the window would not reveal that.
+    shorter than the window would not reveal that.
     """
     window = getattr(config, "sliding_window", None)
     layers = int(config.num_hidden_layers)

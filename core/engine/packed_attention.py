@@ -78,8 +78,7 @@ class PackedPlaces:
     """What the attention function needs of a pack, on the model's device: `runs`, or `blocks`, or else the buckets.
 
     buckets: places [segments x longest] of the tokens of segments of similar length; answers [tokens]: the index of
-    each
-    token's result in the buckets' results. `windows` collects the sliding window requested by each layer, by its
+    each token's result in the buckets' results. `windows` collects the sliding window requested by each layer, by its
     number.
     """
 

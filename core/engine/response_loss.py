@@ -134,8 +134,7 @@ def measure_noise(model: torch.nn.Module | LossEngine, encoded: Sequence[Encoded
     """The noise floor: how far a loss moves when only the rest of the batch changes [nats per token].
 
     The largest difference, over a few rows, between a row computed alone and in a batch. Smaller differences between
-    two
-    models' losses are not significant.
+    two models' losses are not significant.
     """
     engine = model if isinstance(model, LossEngine) else LossEngine(model)
     usable = sorted((item for item in encoded if item.reason is None), key=lambda item: len(item.input_ids))

@@ -24,9 +24,8 @@ _WHOLE_COLUMNS = ("token_count",)
 class Histogram:
     """Binned counts of one column.
 
-    `bins`: domain, bin_low, bin_high, rows; every domain has every bin, zeros included. `outside`: domain, below
-    and above (rows outside `low` and `high`) and no_score (rows without a value). `log`: the
-    bins are equal on a log axis.
+    `bins`: domain, bin_low, bin_high, rows; every domain has every bin, zeros included. `outside`: domain, below and
+    above (rows outside `low` and `high`) and no_score (rows without a value). `log`: the bins are equal on a log axis.
     """
 
     column: str

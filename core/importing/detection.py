@@ -19,9 +19,9 @@ _LOOKED_AT = 100
 class Detection:
     """What was detected in a file, and why.
 
-    `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in
-    `core.importing.formats.FORMATS`, or None if none fits; `columns` the file's own field names; `note` a sentence
-    about the parts of the file that are not read, if there are any.
+    `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in `core.importing.formats.FORMATS`, or
+    None if none fits; `columns` the file's own field names; `note` a sentence about the parts of the file that are not
+    read, if there are any.
     """
 
     container: str

@@ -39,8 +39,8 @@ def is_json(text: str) -> bool:
 def parse_record(line: int, original: bytes) -> SourceRecord:
     """The record of one JSON object. If a name occurs twice, the last value is used, as in most readers.
 
-    A list of turns is read as the object {"conversations": [...]}, which becomes the original.
-    Raises `RecordUnusable` with the reason if it is not an object that can be stored.
+    A list of turns is read as the object {"conversations": [...]}, which becomes the original. Raises `RecordUnusable`
+    with the reason if it is not an object that can be stored.
     """
     try:
         text = original.decode("utf-8")

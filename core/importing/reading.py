@@ -56,8 +56,8 @@ def _kind_by_ending(name: str) -> str:
 def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
     """Type of a file, one of `CONTAINERS`: by its content, or by its name if the content is ambiguous.
 
-    A file without a known extension is CSV if its first line has one of `field_names`.
-    Raises `SourceUnreadable` if it is none of these types.
+    A file without a known extension is CSV if its first line has one of `field_names`. Raises `SourceUnreadable` if it
+    is none of these types.
     """
     with open_unpacked(path) as stream:
         head = stream.read(_HEAD_BYTES)

@@ -165,7 +165,7 @@ def _selections(store: Store) -> Iterator[str]:
     for name, recipe in store.rows("SELECT name, recipe FROM selection ORDER BY name"):
         run = json.loads(recipe).get("run")
         if run not in runs:
-            yield f"The selection {name!r} belongs to the run {run!r}, which is gone. Remove it or score that run again."
+            yield f"The selection {name!r} belongs to the run {run!r}, which is gone. Remove it, or score it again."
 
 
 def _example_ids(store: Store) -> Iterator[str]:

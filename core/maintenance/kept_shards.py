@@ -5,38 +5,30 @@ from ..data.errors import StoreUnusable
 from ..jobs.job import Job, all_jobs
 from ..jobs.shards import read_shard
 from ..scoring.earlier_shards import drop_unsound_shards
+from ..scoring.ingest import loss_set_of
 from ..store import Store
 from ..system.file_hash import file_sha256
+
+
+def notices_of(store: Store) -> list[str]:
+    """Verify kept shards of a newly opened store; returns notices about the store, one sentence each."""
+    return [*store.opened.notices, *verify_and_prune_shards(store)]
 
 
 def verify_and_prune_shards(store: Store) -> list[str]:
     """Restore losses that the store lacks, and remove shards of settled jobs whose losses are verified.
 
     Call this once after opening. A shard is removed if the file was opened with all changes in it (none in the WAL),
-    nothing was changed since, and every loss of the shard was read from the file. Returns a sentence for the user on
-    each
-    problem.
+    nothing was changed since, and every loss of the shard was read from the file. Returns one sentence per problem.
     """
     notices: list[str] = []
     for job in all_jobs(store.workspace):
         if job.is_settled or store.opened.lacks_losses:
-            notices += _look_after(store, job)
+            notices += _verify_shards(store, job)
     return notices
 
 
-def loss_set_of(store: Store, job: Job, role: str) -> int:
-    """The loss set of a role in a score job, found by model and encoding, not by the id stored in the job: in a
-    restored
-    store that id may belong to another model."""
-    description = job.request["description"]
-    return store.ensure_loss_set(
-        description["model_fingerprints"][role],
-        description["encoding_fingerprint"],
-        description["models"][role]["label"],
-    )
-
-
-def _look_after(store: Store, job: Job) -> list[str]:
+def _verify_shards(store: Store, job: Job) -> list[str]:
     if job.kind != "score" or not job.shards:
         return []
     drop_unsound_shards(job)

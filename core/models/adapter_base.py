@@ -81,8 +81,7 @@ class _Layers:
 
     def shapes_of(self, module: str) -> list[tuple[int, ...]] | None:
         """Possible shapes of a module's weight, empty if its kind is unknown; None if the base has this kind only in
-        other
-        layers."""
+        other layers."""
         of_kind = False
         for ending in _endings(module):
             if found := self._by_ending.get(ending):

@@ -30,8 +30,7 @@ from .weight_files import tensor_content
 
 def unsound_roles(models: Mapping[str, ModelSpec], dtype: str, workspace: Path) -> dict[str, str]:
     """Of models by role that were scored together in `dtype`, those whose losses are or may be wrong: the reason by
-    role,
-    as part of a sentence. If an adapter is gone or has changed since, its base counts as wrong."""
+    role, as part of a sentence. If an adapter is gone or has changed since, its base counts as wrong."""
     unsound = {}
     base, reference = models.get("base"), models.get("reference")
     for role, spec in models.items():

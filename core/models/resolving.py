@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..data.errors import ModelUnusable, PathRefused
 from ..system.paths import allowed_path, is_hub_id, named_path
-from ..system.program import HOME
+from ..system.program import DEMO
 from .adapter_base import base_notice, shape_conflict
 from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
@@ -46,8 +46,8 @@ class ModelSpec:
 def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> ModelSpec:
     """Resolve a name: a reference trained here, a local folder, or a Hugging Face id, in this order.
 
-    `base` is the base for an adapter that does not name its own.
-    Raises `ModelUnusable` if there is no such model or it is unsafe to load.
+    `base` is the base for an adapter that does not name its own. Raises `ModelUnusable` if there is no such model or it
+    is unsafe to load.
     """
     folder = _folder_of(name, workspace)
     if (folder / "adapter_config.json").exists():
@@ -95,8 +95,7 @@ def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> Non
     """Raise `PathRefused` if a dashboard user names a model folder outside the allowed folders.
 
     The demo's base, references trained here and Hub ids are not paths. If the base is an adapter, the base that it
-    names
-    is checked too; a reference uses the base of the request.
+    names is checked too; a reference uses the base of the request.
     """
     if not name or not _is_path(name, workspace):
         return
@@ -131,7 +130,7 @@ def _folder_of(name: str, workspace: Path) -> Path:
 def _folder_here(name: str, workspace: Path) -> Path | None:
     """The folder of a model on this machine, or None; nothing is downloaded."""
     if name == DEMO_BASE:
-        return HOME / DEMO_BASE
+        return DEMO / "base"
     if name in trained_references(workspace):
         return workspace / "models" / name
     try:

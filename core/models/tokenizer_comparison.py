@@ -86,8 +86,7 @@ def _compare(ours: dict[str, Any], theirs: dict[str, Any], base: Path, reference
 
 def tokenizer_fields(folder: Path) -> dict[str, Any]:
     """The fields of a folder's tokenizer.json, or the older files of a BPE tokenizer in the same form; empty if there
-    are
-    neither."""
+    are neither."""
     if (folder / "tokenizer.json").exists():
         return read_json(folder / "tokenizer.json")
     vocabulary = read_json(folder / "vocab.json")

@@ -83,8 +83,7 @@ def compared_text(example: Example) -> str:
     """The part of a conversation that is compared: prompt and response, without text that a whole dataset shares.
 
     System turns and tools are excluded: a long one in every row would make all rows similar. A system turn is included
-    if
-    nothing else precedes the response.
+    if nothing else precedes the response.
     """
     asked = any(message.role not in ("system", "assistant") for message in example.messages)
     return "\n".join(message.text for message in example.messages if message.role != "system" or not asked)

@@ -3,8 +3,7 @@
     python -m core.scoring.encoding_ahead JOB_DIR NAME   the numbers of groups on stdin, a line when a chunk is written
 
 Processes instead of threads: templates run Python and would hold the GIL needed to feed the GPU. A process ends with
-its
-parent, because the pipe closes.
+its parent, because the pipe closes.
 """
 
 import json

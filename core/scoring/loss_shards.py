@@ -41,8 +41,7 @@ class ShardWriter:
     """Collects one model's losses and writes them as shards every few seconds.
 
     Names are unique to this process and never reused, not even by its replacement: they begin with the writer's
-    creation
-    time.
+    creation time.
     """
 
     def __init__(self, job: Job, role: str, process: int = 0) -> None:

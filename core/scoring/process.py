@@ -63,8 +63,7 @@ class ScoringProcess:
         """Run until all rows are scored, here or by other processes; returns tokens.
 
         Raises `BaseNotKept`, before computing anything and after recording it for the job, if the passes must be
-        planned
-        again.
+        planned again.
         """
         while True:
             left = [index for index, one in enumerate(self._passes) if self._missing(one)]

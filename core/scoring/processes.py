@@ -33,8 +33,7 @@ def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lo
     """Start `count` processes and wait until everything is computed; returns tokens.
 
     lock: descriptor of the job's lock. The processes hold it too: if this one is killed, the job counts as running
-    until
-    they notice and stop. Raises the first failure of a process if rows remain.
+    until they notice and stop. Raises the first failure of a process if rows remain.
     """
     job.clear()
     log.info("%s processes on %s", count, device)

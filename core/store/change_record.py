@@ -25,8 +25,7 @@ _CLOCK_SLACK_SECONDS = 120.0
 @dataclass(frozen=True, slots=True)
 class ChangeRecord:
     """`changes`: the number in the database; `closed`: whether it was closed properly since, with the WAL merged into
-    the
-    file; `written_at` [seconds since 1970]."""
+    the file; `written_at` [seconds since 1970]."""
 
     changes: int
     closed: bool

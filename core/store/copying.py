@@ -45,8 +45,7 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
 
 def put_in_place(workspace: Path, copy: Path) -> Path | None:
     """Replace the workspace's database with a copy; the old one is kept beside it under a dated name, which is
-    returned.
-    The caller holds the workspace's lock and has closed the database.
+    returned. The caller holds the workspace's lock and has closed the database.
 
     Raises `WriteFailed`, or `StoreUnusable` for a file that is not a store of this program version or an earlier one.
     """
@@ -68,7 +67,7 @@ def put_in_place(workspace: Path, copy: Path) -> Path | None:
         return aside
     except OSError as error:
         raise WriteFailed(
-            f"{copy} cannot be restored into the workspace {workspace} ({error.strerror}). Free some space and try again."
+            f"{copy} cannot be restored into the workspace {workspace} ({error.strerror}). Free space and try again."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

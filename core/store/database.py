@@ -148,8 +148,7 @@ class Database:
 
     def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement that changes only the scratch database, outside the writer thread: it may be slow, and no
-        cached
-        result depends on it."""
+        cached result depends on it."""
         with self._cursor() as cursor:
             fetch_all(cursor, sql, parameters)
 

@@ -23,9 +23,8 @@ def rounded(threshold: float) -> float:
 @dataclass(frozen=True, slots=True)
 class NearDuplicateSet:
     """One search of a dataset. `threshold`: minimum Jaccard similarity of a link. `example_count`: unique examples of
-    the
-    dataset at that time; `grouped_examples` of them are in `group_count` groups, the largest of size `largest_group`.
-    `stale`: the dataset has changed since."""
+    the dataset at that time; `grouped_examples` of them are in `group_count` groups, the largest of size
+    `largest_group`. `stale`: the dataset has changed since."""
 
     near_duplicate_set_id: int
     threshold: float

@@ -23,9 +23,8 @@ def scored_table_sql(table: str) -> str:
     """Statement that (re)builds a run's scored table; its only parameter is the run_id.
 
     One row per dataset row. Losses and scores are NULL if they are undefined, or if the run lacks a role that they
-    need;
-    a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same conversation,
-    NULL on that row.
+    need; a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same
+    conversation, NULL on that row.
     """
     roles = needed_roles()
     losses = [f"{role}_loss" for role in roles]

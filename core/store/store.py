@@ -33,8 +33,7 @@ class Store(Database):
     @classmethod
     def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> Self:
         """Like `Database.open`. Runs scored before a score or flag was added to `data.scores` get the new column; no
-        loss is
-        computed."""
+        loss is computed."""
         store = super().open(workspace, owner, accept_loss)
         try:
             store._complete_scored_tables()
@@ -149,8 +148,7 @@ class Store(Database):
 
     def template_day(self) -> str:
         """The date (ISO 8601) for chat templates that ask for one: the day on which the workspace first needed it, so
-        that
-        all its losses are for the same texts."""
+        that all its losses are for the same texts."""
         sql = "SELECT day FROM template_day"
         if known := self.rows(sql):
             return str(known[0][0])
@@ -171,8 +169,7 @@ class Store(Database):
 
     def missing_losses(self, dataset: str, loss_set_id: int, every: int = 1) -> Iterator[pa.RecordBatch]:
         """Examples of a dataset without a loss in this loss set, by id, in batches: `example_id` (text), `conversation`
-        and
-        an empty `domain`, one row per example. `every`: only every n-th of them."""
+        and an empty `domain`, one row per example. `every`: only every n-th of them."""
         sql = f"""
             SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example WHERE example_id IN (
                 SELECT example_id FROM (SELECT DISTINCT example_id FROM ({_MISSING}))
@@ -246,8 +243,7 @@ class Store(Database):
 
         An existing run with that name keeps roles that are not given, and its description if none is given; if its
         encoding is of an earlier version, it is replaced. Raises `NameTaken` if it has other models, another encoding
-        or
-        another dataset.
+        or another dataset.
         """
         dataset_id = self.dataset_id(dataset)
         self.check_run_name(name, dataset, loss_sets, description)
@@ -296,8 +292,7 @@ class Store(Database):
         self, name: str, dataset: str, loss_sets: Mapping[str, int], description: dict[str, Any] | None
     ) -> None:
         """Raise `NameTaken` if the name belongs to a run with other data, models or encoding (an earlier version of the
-        same
-        encoding is allowed)."""
+        same encoding is allowed)."""
         found = self.rows("SELECT run_id, dataset_id, description FROM run WHERE name = ?", [name])
         if not found:
             return

@@ -1,8 +1,7 @@
 """Drops wrong losses of versions up to 0.5.0 when a store of such a version is opened.
 
 The runs and jobs that computed them show which may be wrong (`core.models.earlier_losses`). Whole loss sets are
-dropped,
-because a loss does not record its run or job. Runs keep their names; scoring them again computes the losses.
+dropped, because a loss does not record its run or job. Runs keep their names; scoring them again computes the losses.
 """
 
 import json

@@ -93,7 +93,6 @@ def is_hub_id(text: str) -> bool:
 
 def file_stem(name: str, otherwise: str) -> str:
     """A safe file stem from any text: only letters, digits and a few other characters, so that it stays in its folder
-    and
-    is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left."""
+    and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left."""
     plain = re.sub(r"[^\w.+-]+", "-", name).strip(".-")
     return plain.encode()[:_LONGEST_STEM].decode(errors="ignore").strip(".-") or otherwise

@@ -36,8 +36,7 @@ def works_on(process: int, name: str) -> bool:
     """Whether the process is alive and has `name` in its command line. The id alone is not enough: ids are reused.
 
     A process has no command line for a moment during exec, and none after its end until it is waited for (a zombie):
-    the
-    first counts as alive, the second does not.
+    the first counts as alive, the second does not.
     """
     if data_pages() is None:
         return _listed(process, name)

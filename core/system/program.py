@@ -1,4 +1,4 @@
-"""The program's location, and how to start one of its modules as a process."""
+"""Locations of the program and its files, and how to start one of its modules as a process."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,15 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 HOME = _PACKAGE.parent
 """The folder from which the package is imported: the checkout, or site-packages. Processes start there."""
 
+_IS_INSTALLED = (_PACKAGE / "dashboard").is_dir()
+DASHBOARD = _PACKAGE / "dashboard" if _IS_INSTALLED else HOME
+"""The folder of app.py, ui/ and pages/."""
+
+DEMO = (_PACKAGE if _IS_INSTALLED else HOME) / "demo"
+"""The folder of the demo's dataset and base model."""
+
+_SERVE = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('ui.serve', run_name='__main__')"
+
 
 def module_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of this package, given its name in the package: `supervision.worker`.
@@ -14,3 +23,11 @@ def module_command(module: str, *arguments: str) -> list[str]:
     The package is named `core` in a checkout and `lobass` when installed; its folder shows which.
     """
     return [sys.executable, "-m", f"{_PACKAGE.name}.{module}", *arguments]
+
+
+def dashboard_command(*options: str) -> list[str]:
+    """The command that serves the dashboard from any working directory; `options` are those of `ui.serve`.
+
+    Only that process gets the dashboard's folder on its import path, not its child processes.
+    """
+    return [sys.executable, "-P", "-c", _SERVE, str(DASHBOARD), *options]

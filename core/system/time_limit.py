@@ -14,8 +14,7 @@ _AGAIN_SECONDS = 0.2
 @contextmanager
 def time_limit(seconds: float, error: UserError) -> Iterator[None]:
     """Raise `error` in this context after `seconds`, and repeatedly until it is left, because code in it may swallow
-    the
-    error. Signals only reach the main thread, where workers run; in other threads there is no limit."""
+    the error. Signals only reach the main thread, where workers run; in other threads there is no limit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

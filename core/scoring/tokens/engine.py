@@ -33,9 +33,8 @@ class TokenEngine:
         Request: conversation (`Example.to_json`), encoding (fields of EncodingSpec), base (fields of the ModelSpec
         whose tokenizer splits the text), dtype, and models (fields of a ModelSpec by role). Answer: pieces (text per
         token), scored (0 or 1 per token), roles (see `token_roles`), cut_characters (text beyond the maximum length),
-        and
-        nlls: for each role the loss of each token [nats], null if it is not scored or not finite.
-        Raises `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
+        and nlls: for each role the loss of each token [nats], null if it is not scored or not finite. Raises
+        `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
         """
         example, spec = Example.from_json(request["conversation"]), EncodingSpec(**request["encoding"])
         tokenizer = self._tokenizer(ModelSpec(**request["base"]))

@@ -63,8 +63,7 @@ class TokenScorer:
 
     def cached(self, run: str, row_number: int) -> TokenLosses | None:
         """The row's token losses if they are cached. Raises `NotFound`, or `NothingScored` with the reason if no token
-        of
-        the row is scored."""
+        of the row is scored."""
         return self._cached(self._row(run, row_number))
 
     def token_losses(self, run: str, row_number: int) -> TokenLosses:
