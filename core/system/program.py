@@ -18,7 +18,7 @@ _SERVE = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_modu
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this package, named below it: `supervision.worker`.
+    """The command that runs a module of this package, named below it: `worker`.
 
     The package is called `core` in a checkout and `lobass` where it is installed; its folder tells which.
     """

@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
-from core.supervision.job_kinds import JOB_KINDS
-from core.supervision.supervisor import abandon, resume
+from core.workspace.job_kinds import JOB_KINDS
+from core.workspace.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import training_curve_figure
 from ui.plain_text import escaped
