@@ -73,6 +73,7 @@ def show_last_failure(session: Session) -> None:
 def show_job(session: Session, job: Job) -> None:
     """An active job: its progress, and buttons to cancel, resume or discard it."""
     progress, state, closed = job.progress, job.state, not may_run()
+    kind = JOB_KINDS.get(job.kind)
     with st.container(border=True):
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
@@ -83,10 +84,10 @@ def show_job(session: Session, job: Job) -> None:
             if second.button("Discard", key=f"discard_{job.job_id}", width="stretch", disabled=closed):
                 abandon(session.store, job)
                 st.rerun()
-            st.text(f"The worker stopped before it finished. {JOB_KINDS[job.kind].on_resume(job)}")
+            st.text(f"The worker stopped before it finished. {kind.on_resume(job) if kind else ''}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
-            meaning = JOB_KINDS[job.kind].if_cancelled
+            meaning = kind.if_cancelled if kind else None
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
         elif state == "running":
             st.text("Stopping after the current batch...")
