@@ -87,8 +87,8 @@ def cautions(first: ComparedRun, second: ComparedRun) -> list[str]:
         )
     if (first.template, first.max_length) != (second.template, second.max_length):
         found.append(
-            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}): settings, not models, cause "
-            "part of the difference. Score both runs with the same template and length."
+            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}): settings, not models, "
+            "cause part of the difference. Score both runs with the same template and length."
         )
     elif first.encoding != second.encoding and first.tokenizer == second.tokenizer:
         found.append(

@@ -89,8 +89,8 @@ def test_the_trust_panel_says_of_length_what_its_figures_say(opened: Callable[..
         assert found[column] == pytest.approx(spearmanr(tokens, score).statistic)
     assert [found["Implicit reward"], found["Learnability"]] == pytest.approx([1.0, -1.0])
     assert (
-        "Of 1 domain, learnability is nearer to 0 than implicit reward in 0 and than loss difference in 0; shorter "
-        "rows have the higher learnability in 1." in text_of(page)
+        "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 of 1 "
+        "domain. In 1 of 1 domain, shorter rows have a higher learnability." in text_of(page)
     )
     assert "ormalising" not in text_of(page)
 
@@ -215,6 +215,6 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
         store.save_run("grown", "data", base, reference, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
-    assert "None of these rows has both losses. 1 are not scored yet: score the dataset again." in text_of(page)
+    assert "None of these rows has both losses. Not scored yet: 1. Score the dataset again." in text_of(page)
     page = opened("explore", run="grown", filter=of_broken)
     assert "None of these rows has both losses, although all were scored." in text_of(page)

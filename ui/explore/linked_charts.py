@@ -131,7 +131,7 @@ def _show_empty_reason(view: LinkedView, row_filter: RowFilter, missing: str) ->
         return
     unscored = int(flag_counts(view.store, view.table, row_filter)["not_scored"].sum())
     if unscored:
-        st.info(f"None of these rows has {missing}. {unscored:,} are not scored yet: score the dataset again.")
+        st.info(f"None of these rows has {missing}. Not scored yet: {unscored:,}. Score the dataset again.")
         link_to_page("score", "Score a dataset")
     else:
         st.info(f"None of these rows has {missing}, although all were scored. Open a row to see the reason.")
