@@ -53,7 +53,7 @@ def compared_run(run: dict[str, Any]) -> ComparedRun:
     )
 
 
-def runs_beside(store: Reader, name: str) -> list[str]:
+def other_runs(store: Reader, name: str) -> list[str]:
     """The other runs of a run's dataset, newest first."""
     found = store.rows(
         "SELECT name FROM run WHERE dataset_id = (SELECT dataset_id FROM run WHERE name = ?) AND name <> ? "

@@ -22,7 +22,7 @@ _CANCELLING = {
 }
 """Help text of the Cancel button, by job kind."""
 _RECENT = 8
-_LOG_LINES = 8  # a longer log scrolls in a box of its own
+_LOG_LINES = 8  # a longer log scrolls in a box
 
 
 def active_jobs(session: Session) -> list[Job]:
