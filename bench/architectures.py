@@ -175,13 +175,13 @@ def examine(kind: str) -> Finding:
     try:
         with _limit():
             model = tiny_model(kind)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return Finding(kind, "cannot be made small", None, _short(error))
     rows = _rows()
     try:
         with _limit():
             expected = [own_loss(model, row) for row in rows]
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return Finding(kind, "its small form does not run", None, _short(error))
     try:
         with _limit():
@@ -189,7 +189,7 @@ def examine(kind: str) -> Finding:
                 return Finding(kind, "reads to the right")
             engine = LossEngine(model)
             computed = engine.nll_sums(rows) / [row.token_count for row in rows]
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return Finding(kind, "disagrees", None, _short(error))
     difference = float(np.abs(computed - expected).max())
     if not np.isfinite(expected).all():

@@ -23,10 +23,10 @@ from bench.make_rows import RUNS, make_workspace
 from core.data.filters import Range, RowFilter
 from core.exploring.distributions import domain_counts, flag_counts
 from core.jobs.job import create_job
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
 from core.supervision.supervisor import ingest_finished_job
-from core.system.spool import SHARD_SCHEMA, write_shard
 
 _SHARD_ROWS = 20_000
 

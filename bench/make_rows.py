@@ -21,9 +21,9 @@ from bench.figures import keep_figures
 from bench.synthetic_text import chunk_of_rows
 from core.data.errors import NameTaken, UserError
 from core.data.settings import workspace_path
+from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 DATASET = "synthetic"
 RUNS = ("synthetic", "synthetic-second")
@@ -77,7 +77,7 @@ def make_workspace(workspace: Path, rows: int, domains: int = 8, seed: int = 0, 
 
         for run, reference_set in zip(RUNS[:runs], loss_sets[1:], strict=True):
             started = time.perf_counter()
-            store.save_run(run, DATASET, loss_sets[0], reference_set, _description(run))
+            store.save_run(run, DATASET, {"base": loss_sets[0], "reference": reference_set}, _description(run))
             seconds[f"run {run!r}"] = time.perf_counter() - started
 
         started = time.perf_counter()

@@ -2,7 +2,7 @@
 
     python -m bench.page_weight --workspace DIR [--json FILE] [--page NAME]...
 
-Serves the workspace, opens every page of the navigation in Debian's chromium, then every tab on it, then tries the
+Serves the workspace, opens every page of the dashboard in Debian's chromium, then every tab on it, then tries the
 interactions of `INTERACTIONS`. Counted are the websocket's messages and every other answer, unpacked, but not
 Streamlit's own assets (/static/ and the page's HTML), which are the same for any data and are cached. Exits with 1 if
 anything sends more than 2 MB, or ends in an error.
@@ -24,6 +24,10 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from bench.figures import keep_figures
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 
+PAGES = tuple(
+    sorted(path.stem.removesuffix("_page") for path in Path(__file__).parents[1].joinpath("pages").glob("*_page.py"))
+)
+"""Names of all pages. The navigation would not tell: it folds away the links that do not fit."""
 LIMIT_BYTES = 2_000_000
 _QUIET_SECONDS = 0.25  # at rest means that nothing came for so long: widgets may answer, and so start another run
 _LONGEST_SECONDS = 300.0
@@ -110,7 +114,7 @@ INTERACTIONS = (
     Interaction("explore", "Overview", "searched", _search),
     Interaction("explore", "Overview", "row opened", _open_row),
 )
-"""What is tried on the pages; pages and tabs themselves are found in the navigation. A line here adds one."""
+"""What is tried on the pages, besides opening all their tabs. A line here adds one."""
 
 
 @dataclass(eq=False)  # no slots: Playwright keeps its wrapped handlers on the object
@@ -233,16 +237,18 @@ class _OpenPage:
         return bool(self.page.evaluate(drawn))
 
     def _error(self) -> str:
+        if urlsplit(self.page.url).path != f"/{self.name}":
+            return f"The dashboard shows {self.page.url} instead of the page {self.name}."
         shown = self.page.get_by_test_id("stException")
         return shown.first.inner_text()[:300] if shown.count() else ""
 
 
-def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = ()) -> Iterator[Weight]:
-    """Every page of the navigation (or only `pages`), opened cold, its tabs and its interactions, one by one."""
+def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = PAGES) -> Iterator[Weight]:
+    """Every page (or only `pages`), opened cold, its tabs and its interactions, one by one."""
     with _open_context(browser) as context:
-        first = _OpenPage(context, address, "data")
-        first.first_paint()  # not counted: the server imports what pages need, and the browser its assets
-        for name in pages or _page_names(first.page):
+        # Not counted: the server imports what pages need, and the browser fetches its assets.
+        _OpenPage(context, address, "data").first_paint()
+        for name in pages:
             opened = _OpenPage(context, address, name)
             yield opened.first_paint()
             yield from opened.open_tabs()
@@ -250,11 +256,6 @@ def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = ()) -> 
                 if interaction.page == name:
                     yield opened.interact(interaction)
             opened.page.close()
-
-
-def _page_names(page: Page) -> list[str]:
-    links = page.get_by_test_id("stTopNavLink").all()
-    return [urlsplit(str(link.get_attribute("href"))).path.strip("/") for link in links]
 
 
 @contextmanager
@@ -270,7 +271,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--json", type=Path, help="file for the same numbers")
-    parser.add_argument("--page", action="append", default=[], help="only this page; may be repeated")
+    parser.add_argument("--page", action="append", default=None, help="only this page; may be repeated")
     arguments = parser.parse_args()
     dashboard = Dashboard(arguments.workspace.resolve())
     dashboard.start()
@@ -279,7 +280,7 @@ def main() -> int:
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for weight in weigh_pages(browser, dashboard.address, tuple(arguments.page)):
+            for weight in weigh_pages(browser, dashboard.address, tuple(arguments.page or PAGES)):
                 weights.append(weight)
                 print(_line(weight), flush=True)
             browser.close()

@@ -54,7 +54,7 @@ class Person(ABC):
     async def searched(self, label: str) -> str:
         """What stands in the field of that name."""
 
-    async def leave(self) -> None:  # noqa: B027
+    async def leave(self) -> None:
         """Go for good."""
 
     @abstractmethod

@@ -26,10 +26,10 @@ from safetensors.torch import save_file
 
 from bench.figures import keep_figures
 from bench.make_rows import DATASET, make_workspace
+from core.jobs.shards import SHARD_SCHEMA
+from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.store import Store
-from core.supervision.supervisor import save_run
-from core.system.spool import SHARD_SCHEMA
 from tests.tiny_models import save_model_folder
 
 
@@ -82,7 +82,7 @@ def _bring_losses(workspace: Path, request: ScoreRequest) -> None:
                 "left_out": np.zeros(missing.num_rows, np.float32),
             }
             store.ingest_shard(f"drawn-{role}", plan.loss_sets[role], pa.table(columns).cast(SHARD_SCHEMA))
-        save_run(store, plan)
+        save_planned_run(store, plan)
 
 
 def _children_seconds() -> float:

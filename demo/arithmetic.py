@@ -1,7 +1,5 @@
 """Arithmetic that the pretraining corpus writes itself: digits need more repetition than books have."""
 
-# ruff: noqa: SIM905  (a sentence of words reads better than a column of literals)
-
 from __future__ import annotations
 
 import random

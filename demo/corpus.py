@@ -1,7 +1,5 @@
 """The corpus that the demo's base model learns from: which packages, fetched and cut into documents."""
 
-# ruff: noqa: SIM905  (a sentence of words reads better than a column of literals)
-
 from __future__ import annotations
 
 import hashlib

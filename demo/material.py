@@ -7,7 +7,7 @@ The Python functions in the second half are data too: their source text becomes 
 
 # The functions below are written in the plain style of a first course, so rules that ask for
 # `strict=`, `pairwise` or `all` in place of a loop are off in this file.
-# ruff: noqa: B905, RUF007, SIM110
+# ruff: noqa: RUF007
 
 import inspect
 import math

@@ -1,7 +1,5 @@
 """Readers of the texts in packages: each yields passages of one kind of file, stripped of its markup."""
 
-# ruff: noqa: SIM905  (a sentence of words reads better than a column of literals)
-
 from __future__ import annotations
 
 import ast

@@ -31,7 +31,7 @@ from ui.compare.comparison_tables import (
     show_overlap_at_paper_shares,
 )
 from ui.kit.chart_frame import show_chart
-from ui.kit.filter_bar import FLAG_HELP
+from ui.kit.filter_controls import FLAG_HELP
 from ui.kit.tables import ALL_DOMAINS
 from ui.kit.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
 from ui.plain_text import escaped

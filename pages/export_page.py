@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.data.errors import UserError
-from core.exporting import FORMATS, ExportReport, export_rows, export_selection, exports_folder
+from core.exporting import EXPORT_FORMATS, ExportReport, export_rows, export_selection, exports_folder
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
 from core.system.paths import file_stem
 from ui.export.bundle_form import bundle_form
@@ -81,12 +81,12 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
     left, right = st.columns([2, 3])
     chosen = left.selectbox(
         "Format",
-        list(FORMATS),
-        format_func=lambda key: FORMATS[key].label,
+        list(EXPORT_FORMATS),
+        format_func=lambda key: EXPORT_FORMATS[key].label,
         key="export_format",
         help="Most trainers read JSON Lines. All formats hold the same records.",
     )
-    file_format = FORMATS[str(chosen)]
+    file_format = EXPORT_FORMATS[str(chosen)]
     compress = file_format.compressible and left.checkbox(
         "Compress (.gz)", key="export_gzip", help="Smaller file. Some trainers cannot read it."
     )

@@ -1,5 +1,5 @@
-"""A GPU that is not there: torch's fake tensors have shapes, types and devices and hold no values, and whatever mixes
-devices, or hands a kernel what it does not take, fails as it would on a real one."""
+"""A GPU that is not there, for tests of paths, not of values: torch's fake tensors have shapes, types and devices and
+hold no values, and whatever mixes devices, or hands a kernel what it does not take, fails as it would on a real one."""
 
 import ctypes
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class FakeGpu(TorchDispatchMode):
     """`looks`: how often the program looked at values on it. Each waits until all that was asked of a GPU is computed.
     `called`: the operations that were asked of it.
 
-    A question is answered yes.
+    A question is answered yes, so every comparison agrees: a test with it checks no value.
     """
 
     def __init__(self, fakes: FakeTensorMode) -> None:

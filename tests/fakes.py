@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message, Rejected
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def add_scored_records(
         shard = pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)
         store.set_noise_floor(loss_set, 1e-6)
-    store.save_run(run, dataset, sets[0], sets[1], {"base": "base", "reference": "reference"})
+    store.save_run(run, dataset, {"base": sets[0], "reference": sets[1]}, {"base": "base", "reference": "reference"})
 
 
 def build_scored_store(workspace: Path, records: Sequence[ScoredRecord]) -> Store:

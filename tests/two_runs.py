@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def score_rows(
         shard = pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run} {loss_set} {len(rows)}", loss_set, shard)
         store.set_noise_floor(loss_set, noise)
-    store.save_run(run, dataset, sets["base"], sets[reference], run_description(reference) | description)
+    store.save_run(
+        run, dataset, {"base": sets["base"], "reference": sets[reference]}, run_description(reference) | description
+    )
     return str(store.run(run)["table"])
 
 

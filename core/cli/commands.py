@@ -17,6 +17,7 @@ from ..encoding.templates import REPLIES
 from ..exploring.unscored import unscored_sentences
 from ..exporting import (
     CONTROLS,
+    EXPORT_FORMATS,
     TRAINERS,
     BundleReport,
     ExportReport,
@@ -28,7 +29,6 @@ from ..exporting import (
     format_for,
     selection_from_manifest,
 )
-from ..exporting import FORMATS as EXPORT_FORMATS
 from ..exporting.mask_comparison import READ_BY, compare_with_trainer
 from ..exporting.mask_report import mask_fields, mask_text
 from ..importing import DomainRule, SourceOptions
@@ -37,12 +37,13 @@ from ..importing.hub import hub_name
 from ..importing.sources import takes_split
 from ..maintenance.backups import CONTENTS, LEFT_OUT, back_up_workspace, restore
 from ..maintenance.checking import CHECKS, check_workspace
+from ..maintenance.kept_shards import notices_of
 from ..models.devices import DEVICES, DTYPES
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates
 from ..scoring.planning import LEARNING_RATES, ROLES, ScoreRequest, TrainRequest
 from ..selection import ORDERS, SCOPES, save_selection, saved_selection
 from ..store import Store, near_duplicate_set
-from ..supervision.supervisor import begin_scoring, begin_training, notices_of
+from ..supervision.supervisor import begin_scoring, begin_training
 from ..workspace import demo
 from ..workspace.import_batch import HubChoice, import_batch, named_columns
 from ..workspace.inspecting import write_encoded

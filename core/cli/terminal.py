@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from ..data import settings
 from ..data.errors import UserError, WorkspaceLocked
 from ..jobs.job import Job
+from ..maintenance.kept_shards import notices_of
 from ..store import Store
-from ..supervision.supervisor import check_outcome, ingest_finished_job, ingest_finished_jobs, notices_of
+from ..supervision.supervisor import check_outcome, ingest_finished_job, ingest_finished_jobs
 from ..system.asking import Fields, asked, own_or_ask
 from ..system.disk_errors import translate_disk_errors
 from ..workspace.answering import Answering, perform, snapshot

@@ -57,7 +57,7 @@ class TemplateTooSlow(TemplateFailed):
 
 
 class EncodingOutdated(UserError):
-    """A job or run was encoded by a program version that scores different tokens."""
+    """A job or run was begun by a program version that scores different tokens or computes different losses."""
 
 
 class SettingInvalid(UserError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-ROLES = ("system", "user", "context", "assistant", "tool")
+MESSAGE_ROLES = ("system", "user", "context", "assistant", "tool")
 """Roles of a message. `context` is Alpaca's `input`: the Alpaca template gives it a heading of its own,
 every other template reads it as the end of the user's turn."""
 

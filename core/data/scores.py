@@ -2,8 +2,8 @@
 
 To add a score, add a `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
 its column when their workspace is next opened, without computing losses again.
-SQL sees one row of a scored table: base_nll_sum, reference_nll_sum [nats], token_count [tokens], and
-base_loss, reference_loss [nats per token] = the sums over token_count. numpy sees arrays of the same names.
+SQL sees one row of a scored table: token_count [tokens] and, for each role of `loss_roles` that a score needs,
+<role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. numpy sees arrays of the same names.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
+from .loss_roles import LOSS_ROLES
 
 Columns = Mapping[str, NDArray[np.float64]]
 
@@ -24,6 +25,7 @@ class Score:
     Where the score is undefined, `sql` gives NULL and `compute` gives NaN; elsewhere they are equal (tested).
     `higher_means` is the meaning of a high value, for people.
 
+    `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them.
     `is_ratio`: also defined for a group of rows, from their sums. `never_negative`: can be drawn on a log axis.
     """
 
@@ -34,6 +36,7 @@ class Score:
     higher_means: str
     sql: str
     compute: Callable[[Columns], NDArray[np.float64]]
+    roles: tuple[str, ...] = ("base", "reference")
     is_ratio: bool = True
     never_negative: bool = False
 
@@ -82,6 +85,7 @@ SCORES = {
             "the base model predicts the response less well",
             "base_loss",
             lambda columns: columns["base_loss"],
+            roles=("base",),
             never_negative=True,
         ),
         Score(
@@ -92,6 +96,7 @@ SCORES = {
             "the reference model predicts the response less well, even after fine-tuning",
             "reference_loss",
             lambda columns: columns["reference_loss"],
+            roles=("reference",),
             never_negative=True,
         ),
         Score(
@@ -102,6 +107,7 @@ SCORES = {
             "the base model predicts the response less well",
             "exp(base_loss)",
             lambda columns: np.exp(columns["base_loss"]),
+            roles=("base",),
             never_negative=True,
         ),
     )
@@ -127,6 +133,12 @@ FLAGS = {
 
 QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
 """The flags about how well a row's losses were measured; the others are about what the score means."""
+
+
+def needed_roles() -> list[str]:
+    """The roles that any score needs, in the order of `LOSS_ROLES`."""
+    needed = {role for score in SCORES.values() for role in score.roles}
+    return [name for name in LOSS_ROLES if name in needed]
 
 
 def score_named(name: str) -> Score:

@@ -36,6 +36,7 @@ SETTINGS = (
     Setting("cuda_batch_tokens", 32768, "Batch size for scoring on a GPU; halved when memory runs out [tokens]."),
     Setting("scoring_processes", 0, "Processes per scoring job; 0 means one per GPU, or one on a CPU."),
     Setting("encoding_processes", -1, "Tokenising processes per scoring process; -1 means 1 on a GPU, else 0."),
+    Setting("executor", "local", "What runs jobs; local: processes of this machine."),
     Setting("shard_seconds", 2.0, "Longest time before a worker writes finished losses to disk [seconds]."),
     Setting("low_base_loss", 0.05, "Rows with a smaller base loss are flagged low_base_loss [nats per token]."),
     Setting("template_seconds", 2.0, "Timeout of a chat template for one conversation [seconds]."),

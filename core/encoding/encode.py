@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..data.encoded import NO_TURN, Encoded
 from ..data.errors import EncodingOutdated
 from ..data.examples import Example
-from .encoding_spec import EncodingSpec, encoding_version
+from ..models.cache_key import encoding_version
+from .encoding_spec import EncodingSpec
 from .rendering import Rendered, render_all
 from .tokenizing import tokenize
 

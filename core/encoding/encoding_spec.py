@@ -1,20 +1,11 @@
 """How text becomes tokens: the template, its inputs and the rule by which tokens are scored, as part of a cache key."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from ..models.cache_key import encoding_key, encoding_version, without_defaults
 from .templates import Template
-
-_VERSIONS = {"alpaca": 1, "plain": 1}
-_CHAT_VERSION = 2
-
-
-def encoding_version(template: str) -> int:
-    """Part of every cache key: raised for a template whenever the same example would be encoded differently."""
-    return _VERSIONS.get(template, _CHAT_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +30,11 @@ class EncodingSpec:
     @property
     def fingerprint(self) -> str:
         """Hex digest of all fields; part of the cache key of every loss."""
-        return hashlib.blake2b(json.dumps(self.to_fields(), sort_keys=True).encode(), digest_size=16).hexdigest()
+        return encoding_key(**asdict(self))
 
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields, for jobs and records. What is as ever is left out, so that older fingerprints stay."""
-        usual = {"chat_template": None, "day": None, "replies": "all"}
-        return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
+        return without_defaults(asdict(self))
 
     @property
     def rendering(self) -> Template:

@@ -25,7 +25,7 @@ def tokenize(texts: Sequence[str], tokenizer: Any) -> Any:
             # verbose=False: a text longer than the model's window is cut later, so the tokenizer's warning misleads.
             answer.append(tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False))
         # tokenizers raises bare `Exception`, and a panic of its Rust code is no `Exception` at all.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             problem.append(error)
 
     seconds = settings.number("tokenizer_seconds") + sum(map(len, texts)) / _CHARACTERS_PER_SECOND

@@ -37,7 +37,7 @@ def compared_run(run: dict[str, Any]) -> ComparedRun:
     description = run["description"]
     models, encoding = description.get("models", {}), description.get("encoding", {})
     base, reference = (models.get(role, {}) for role in ("base", "reference"))
-    floors = [floor for floor in (run["base_noise"], run["reference_noise"]) if floor is not None]
+    floors = [floor for floor in run["noise_floors"].values() if floor is not None]
     return ComparedRun(
         name=run["name"],
         table=run["table"],

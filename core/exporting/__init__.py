@@ -4,7 +4,7 @@ exporter -> one file; bundles -> a trainer's data, config and command (preflight
 controls -> what a selection has to beat, at an equal token budget
 """
 
-from .bundle_plan import REASONS
+from .bundle_plan import TRAINER_REASONS
 from .bundle_readme import finding_line
 from .bundles import BundleReport, bundle_records, export_bundle
 from .controls import (
@@ -19,15 +19,15 @@ from .exporter import ExportReport, export_rows, export_selection, exports_folde
 from .manifest import selection_from_manifest
 from .preflight import Preflight, preflight
 from .trainers import DEFAULT_TRAINER, TRAINERS
-from .writing import FORMATS, format_for
+from .writing import EXPORT_FORMATS, format_for
 
 __all__ = [
     "CONTROLS",
     "DEFAULT_SEEDS",
     "DEFAULT_TRAINER",
-    "FORMATS",
-    "REASONS",
+    "EXPORT_FORMATS",
     "TRAINERS",
+    "TRAINER_REASONS",
     "BundleReport",
     "ControlsReport",
     "ExportReport",

@@ -20,7 +20,7 @@ class Reason:
     sentence: str
 
 
-REASONS = {
+TRAINER_REASONS = {
     reason.name: reason
     for reason in (
         Reason("begins_with_a_reply", True, "it starts with a reply, so there is no prompt"),
@@ -78,7 +78,7 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ConversationShape:
     """The properties of a row that trainer rules check: its roles in order, its tools (JSON text or empty), whether
     scoring truncated its replies, and for each turn the names of further `Message` fields (empty if no turn has
     any)."""
@@ -89,7 +89,7 @@ class Shape:
     fields: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def of(cls, example: Example, truncated: bool) -> "Shape":
+    def of(cls, example: Example, truncated: bool) -> "ConversationShape":
         """The shape of a conversation."""
         items = [message.to_fields() for message in example.messages]
         fields = tuple(tuple(item[2]) if len(item) > 2 else () for item in items)
@@ -134,7 +134,7 @@ class Shape:
         """Whether a turn calls a tool."""
         return any("tool_calls" in fields for fields in self.fields)
 
-    def with_last_reply_alone(self) -> "Shape":
+    def with_last_reply_alone(self) -> "ConversationShape":
         """The shape if only the last reply is scored."""
         fields = list(self.fields or ((),) * len(self.roles))
         for turn in self._scored[:-1]:

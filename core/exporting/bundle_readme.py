@@ -2,7 +2,7 @@
 
 from textwrap import fill
 
-from .preflight import Finding, Preflight
+from .preflight import Preflight, PreflightFinding
 from .trainer_configs import DATA_FILE
 from .trainers import trainer_named
 
@@ -44,7 +44,7 @@ def readme(found: Preflight) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def finding_line(finding: Finding) -> str:
+def finding_line(finding: PreflightFinding) -> str:
     """A reason with its count and the first rows, in one line."""
     rows = "1 row" if finding.rows == 1 else f"{finding.rows:,} rows"
     named = ", ".join(f"{number:,}" for number in finding.first_rows)

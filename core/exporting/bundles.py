@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +13,12 @@ from ..data.errors import ExportFailed
 from ..data.examples import Example
 from ..selection import Selection, select_summary
 from ..store import Store
+from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import file_stem, named_path
-from ..system.spool import sync_folder
-from .bundle_plan import Shape, with_last_reply_alone
+from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
-from .exporter import check_destination, check_folder, json_file, kept_records, publish
+from .exporter import check_destination, check_folder, json_file, publish, selected_records
 from .manifest import manifest, manifest_path
 from .preflight import Preflight, judge, preflight
 from .record_text import on_one_line
@@ -88,10 +86,10 @@ def bundle_records(
     trainer, plan = trainer_named(found.trainer), found.plan
     refused = found.rows - found.written_rows
     written = 0
-    for row in kept_records(store, selection, None if limit is None else limit + refused, conversations=True):
+    for row in selected_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
         example = with_last_reply_alone(example) if plan.replies == "last" else example
-        if judge(trainer, Shape.of(example, row["truncated"]), plan)[0]:
+        if judge(trainer, ConversationShape.of(example, row["truncated"]), plan)[0]:
             continue
         written += 1
         if limit is not None and written > limit:
@@ -201,24 +199,10 @@ def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
 def _write_folder(
     destination: Path, parts: dict[str, Callable[[], Iterator[bytes]]], fields: dict[str, Any], found: Preflight
 ) -> tuple[str, int]:
-    temporary, old = (destination.with_name(f".{destination.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    try:
-        temporary.mkdir()
-        files = [_write_file(temporary / name, part()) for name, part in parts.items()]
+    with published_folder(destination) as folder:
+        files = [_write_file(folder / name, part()) for name, part in parts.items()]
         fields["output"] = _output(found, files)
-        _write_file(temporary / MANIFEST_FILE, [json_file(fields)])
-        if destination.exists():
-            destination.rename(old)
-        try:
-            temporary.rename(destination)
-        except OSError:
-            if old.exists():
-                old.rename(destination)
-            raise
-        sync_folder(destination.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _write_file(folder / MANIFEST_FILE, [json_file(fields)])
     return str(files[0]["sha256"]), sum(file["bytes"] for file in files)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from ..data.errors import ExportFailed
-from .kept_chunks import FIRST_ROWS, SelectedRows
-from .plain_records import PlainRecords, Shape, shape_of
+from .record_sql import PlainRecords, RecordShape, record_shape
 from .record_text import FieldText, fits_double, fits_integer, name_taken, record_fields
 from .score_text import SCORE_COLUMNS
+from .selected_chunks import FIRST_ROWS, SelectedRows
 
 
 class UnseenField(ExportFailed):
@@ -53,7 +53,7 @@ class Survey:
 
     with_scores: bool
     fields: dict[str, Column] = field(default_factory=dict)
-    shapes: dict[Shape, None] = field(default_factory=dict)
+    shapes: dict[RecordShape, None] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[Column]:
@@ -75,7 +75,7 @@ class Survey:
                     raise name_taken(name)
                 self.fields[name] = Column(name, set())
             self.fields[name].add(value)
-        self.shapes[shape_of(fields)] = None
+        self.shapes[record_shape(fields)] = None
 
 
 def sampled(rows: SelectedRows, with_scores: bool) -> Survey:

@@ -15,7 +15,6 @@ from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
 from .columns import Survey, UnseenField, sampled, surveyed
-from .kept_chunks import SelectedRows
 from .manifest import manifest, manifest_path
 from .record_chunks import (
     csv_pieces,
@@ -25,6 +24,7 @@ from .record_chunks import (
     jsonl_pieces,
     write_parquet,
 )
+from .selected_chunks import SelectedRows
 from .writing import ExportRow, Format, format_for
 
 _BATCH_ROWS = 2048
@@ -117,7 +117,7 @@ def export_rows(
             yield export_row(row, with_scores)
 
 
-def kept_records(
+def selected_records(
     store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
 ) -> Iterator[dict[str, Any]]:
     """The selected rows in dataset order, streamed: row_number, example_id (text), original, rank, domain, and every

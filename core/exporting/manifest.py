@@ -58,14 +58,13 @@ def selection_from_manifest(path: Path) -> Selection:
 def _models(store: Store, run_id: int) -> dict[str, Any]:
     found = store.rows(
         """
-        SELECT side, model_label, model_fingerprint, encoding_fingerprint, noise_floor
-        FROM run, (VALUES ('base'), ('reference')) AS sides(side)
-        JOIN loss_set ON loss_set_id = if(side = 'base', base_set, reference_set) WHERE run_id = ?
+        SELECT role, model_label, model_fingerprint, encoding_fingerprint, noise_floor
+        FROM run_loss JOIN loss_set USING (loss_set_id) WHERE run_id = ? ORDER BY role
         """,
         [run_id],
     )
     names = ("label", "model_fingerprint", "encoding_fingerprint", "noise_floor")
-    return {side: dict(zip(names, values, strict=True)) for side, *values in found}
+    return {role: dict(zip(names, values, strict=True)) for role, *values in found}
 
 
 def _sources(store: Store, dataset: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ..models.resolving import ModelSpec
 from ..selection import Selection
 from ..store import Store
 from .bundles import bundle_records
-from .exporter import kept_records
+from .exporter import selected_records
 from .mask_diff import MaskReport, Tokens, compare_masks
 from .preflight import Preflight, preflight
 from .trainer_configs import DATA_FILE
@@ -139,7 +139,7 @@ def _scored(
     """The rows as they were scored, in dataset order."""
     kept = (
         (row["row_number"], Example.from_json(row["conversation"]))
-        for row in kept_records(store, selection, conversations=True)
+        for row in selected_records(store, selection, conversations=True)
         if row["row_number"] in numbers
     )
     first = islice(kept, len(numbers))

@@ -15,7 +15,7 @@ from ..encoding.template_turns import TurnForm
 from ..encoding.templates import asks_for_date
 from ..selection import Selection, kept_rows
 from ..store import Store
-from .bundle_plan import REASONS, BundlePlan, Reason, Shape
+from .bundle_plan import TRAINER_REASONS, BundlePlan, ConversationShape, Reason
 from .chat_templates import with_fixed_date
 from .message_form import message_form, wants_short_ids
 from .trainers import Trainer, trainer_named
@@ -34,7 +34,7 @@ _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PreflightFinding:
     """One reason: the number of selected rows it applies to, and the first row numbers."""
 
     reason: Reason
@@ -62,16 +62,16 @@ class Preflight:
     tokens: int
     written_rows: int
     written_tokens: int
-    findings: tuple[Finding, ...]
+    findings: tuple[PreflightFinding, ...]
     notices: tuple[str, ...]
 
     @property
-    def left_out(self) -> tuple[Finding, ...]:
+    def left_out(self) -> tuple[PreflightFinding, ...]:
         """Reasons for skipped rows, with counts."""
         return tuple(finding for finding in self.findings if finding.reason.refuses)
 
     @property
-    def changed(self) -> tuple[Finding, ...]:
+    def changed(self) -> tuple[PreflightFinding, ...]:
         """Reasons for changes to written rows, with counts."""
         return tuple(finding for finding in self.findings if not finding.reason.refuses)
 
@@ -95,18 +95,20 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
             counts[reason] += count
             first[reason] = sorted([*first.get(reason, ()), *numbers])[:FIRST_ROWS]
     findings = tuple(
-        Finding(reason, counts[name], tuple(first[name])) for name, reason in REASONS.items() if counts[name]
+        PreflightFinding(reason, counts[name], tuple(first[name]))
+        for name, reason in TRAINER_REASONS.items()
+        if counts[name]
     )
     return Preflight(
         trainer, plan, rows, tokens, written_rows, written_tokens, findings, tuple(chosen.notices(plan))
     )  # fmt: skip
 
 
-def judge(trainer: Trainer, shape: Shape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
+def judge(trainer: Trainer, shape: ConversationShape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
     """The reason why a row is skipped (None if it is not), and the reasons why it is changed."""
     found = tuple(trainer.objections(shape, plan))
-    return next((name for name in found if REASONS[name].refuses), None), tuple(
-        name for name in found if not REASONS[name].refuses
+    return next((name for name in found if TRAINER_REASONS[name].refuses), None), tuple(
+        name for name in found if not TRAINER_REASONS[name].refuses
     )
 
 
@@ -114,7 +116,7 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
     """The bundle plan from the run's encoding and the selected rows."""
     description = store.run(selection.run)["description"]
     base = (description.get("models") or {}).get("base") or {}
-    sql, values = _kept_conversations(store, selection)
+    sql, values = _selected_conversations(store, selection)
     usual = {"template": "chat", "max_length": settings.integer("max_length"), "tokenizer_fingerprint": ""}
     encoding = EncodingSpec(**usual | (description.get("encoding") or {}))
     facts = _template_facts(encoding, base.get("path"))
@@ -138,7 +140,7 @@ def bundle_plan(store: Store, selection: Selection) -> BundlePlan:
     )
 
 
-def _has_details(shape: Shape, has_inline_thought: bool, form: TurnForm) -> bool:
+def _has_details(shape: ConversationShape, has_inline_thought: bool, form: TurnForm) -> bool:
     """Whether the template reads more of a turn than role and content."""
     found = {name for names in shape.fields for name in names}
     if form.thought_keys and (has_inline_thought or "thought" in found):
@@ -167,7 +169,7 @@ def _model_name(base: dict[str, Any]) -> str:
     return label if from_hub or not path else path
 
 
-def _kept_conversations(store: Store, selection: Selection) -> Query:
+def _selected_conversations(store: Store, selection: Selection) -> Query:
     sql, values = kept_rows(store, selection)
     table = store.run(selection.run)["table"]
     return (
@@ -179,9 +181,11 @@ def _kept_conversations(store: Store, selection: Selection) -> Query:
     )
 
 
-def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[tuple[Shape, int, int, list[int]]]:
+def _shapes(
+    store: Store, selection: Selection, replies: str
+) -> Iterator[tuple[ConversationShape, int, int, list[int]]]:
     """Every shape among the selected rows, with its rows, scored tokens and first row numbers."""
-    sql, values = _kept_conversations(store, selection)
+    sql, values = _selected_conversations(store, selection)
     batches = store.batches(
         f"""
         SELECT {_TURNS} AS turns, {_TOOLS} AS tools, truncated, count(*) AS rows,
@@ -196,12 +200,12 @@ def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[tuple[
             yield shape, row["rows"], row["tokens"], row["first_rows"]
 
 
-def _shape(turns: str, tools: str, truncated: bool, replies: str) -> Shape:
+def _shape(turns: str, tools: str, truncated: bool, replies: str) -> ConversationShape:
     """The shape of a row from the text that the query made of its turns."""
     roles, fields = zip(
         *((role, tuple(filter(None, names.split(",")))) for role, _, names in _parts(turns)), strict=True
     )
-    shape = Shape(roles, tools, truncated, fields if any(fields) else ())
+    shape = ConversationShape(roles, tools, truncated, fields if any(fields) else ())
     return shape.with_last_reply_alone() if replies == "last" else shape
 
 

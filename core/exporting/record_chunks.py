@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 
 from ..data.scores import FLAGS, SCORES
 from .columns import Survey
-from .kept_chunks import SelectedRows
 from .record_text import on_one_line
 from .score_text import (
     PLAIN_DOMAIN,
@@ -19,6 +18,7 @@ from .score_text import (
     score_values,
     scores_json,
 )
+from .selected_chunks import SelectedRows
 from .writing import FORMULA_STARTS, ExportRow, csv_line, csv_names, typed_fields
 
 # An object that has a field, closes right behind it, and has none of the scores' name, however that is escaped.

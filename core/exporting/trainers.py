@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.errors import ExportFailed
 from ..data.examples import Example
-from .bundle_plan import BundlePlan, Shape, has_parameters, tool_list
+from .bundle_plan import BundlePlan, ConversationShape, has_parameters, tool_list
 from .trainer_configs import (
     DATA_FILE,
     axolotl_files,
@@ -33,7 +33,7 @@ DEFAULT_TRAINER = "llama-factory"
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """One trainer. `record` converts an example (None: original records are written unchanged). `objections` yields
-    the names of `REASONS` that apply to a row; `notices` yields sentences about the whole bundle. `command` is run in
+    the names of `TRAINER_REASONS` that apply to a row; `notices` yields sentences about the whole bundle. `command` is run in
     the bundle's folder. `first_record` changes the first record of a bundle whose turns have more than a role and a
     content."""
 
@@ -43,12 +43,12 @@ class Trainer:
     command: str
     record: Callable[[Example, BundlePlan], dict[str, Any]] | None
     files: Callable[[BundlePlan], dict[str, str]]
-    objections: Callable[[Shape, BundlePlan], Iterator[str]]
+    objections: Callable[[ConversationShape, BundlePlan], Iterator[str]]
     notices: Callable[[BundlePlan], Iterator[str]]
     first_record: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
-def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _llama_factory_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     turns = shape.turns
     if turns[0] == "assistant":
         yield "begins_with_a_reply"
@@ -69,7 +69,7 @@ def _llama_factory_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
         yield "tools_reworded"
 
 
-def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _trl_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     if trl_reads_turns(plan) and not trl_reads_messages(plan) and shape.begins_with_a_scored_reply:
         yield "begins_with_a_reply"
     if shape.has_context_after_scored:
@@ -81,7 +81,7 @@ def _trl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _left_off(shape)
 
 
-def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
+def _axolotl_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
     yield from _tools_unreadable(shape, plan)
     if shape.has_calls and plan.form.content_of_calls is None:
         yield "calls_not_written"
@@ -89,19 +89,19 @@ def _axolotl_objections(shape: Shape, plan: BundlePlan) -> Iterator[str]:
     yield from _left_off(shape)
 
 
-def _tools_unreadable(shape: Shape, plan: BundlePlan, needs_parameters: bool = False) -> Iterator[str]:
+def _tools_unreadable(shape: ConversationShape, plan: BundlePlan, needs_parameters: bool = False) -> Iterator[str]:
     # Only chat templates show tools to the model; other templates omit them, as in scoring.
     tools = tool_list(shape.tools) if plan.is_chat else ()
     if tools is None or (needs_parameters and not has_parameters(tools)):
         yield "tools_unreadable"
 
 
-def _cut(shape: Shape) -> Iterator[str]:
+def _cut(shape: ConversationShape) -> Iterator[str]:
     if shape.truncated:
         yield "cut_at_max_length"
 
 
-def _left_off(shape: Shape) -> Iterator[str]:
+def _left_off(shape: ConversationShape) -> Iterator[str]:
     if shape.ends_without_a_reply:
         yield "ends_without_a_reply"
 
@@ -175,7 +175,7 @@ def _plain_notices(plan: BundlePlan) -> Iterator[str]:
         yield "Some replies are not scored. A trainer that ignores their weights also trains on them."
 
 
-def _no_objections(_shape: Shape, _plan: BundlePlan) -> Iterator[str]:
+def _no_objections(_shape: ConversationShape, _plan: BundlePlan) -> Iterator[str]:
     yield from ()
 
 

@@ -27,7 +27,7 @@ class Format:
     compressible: bool = True
 
 
-FORMATS = {
+EXPORT_FORMATS = {
     format.name: format
     for format in (
         Format("jsonl", "JSON Lines: one record per line, byte for byte as imported", False),
@@ -55,12 +55,12 @@ def format_for(destination: Path, name: str | None) -> tuple[Format, bool]:
     compress = destination.suffix.lower() == ".gz"
     suffix = (destination.with_suffix("") if compress else destination).suffix.lower().removeprefix(".")
     chosen = name or suffix
-    if chosen not in FORMATS:
+    if chosen not in EXPORT_FORMATS:
         found = f"format {name!r}" if name else f"file name {destination.name!r}, whose suffix is not a known format"
-        raise ExportFailed(f"Cannot export to {found}. Must be one of: {', '.join(FORMATS)}.")
-    if compress and not FORMATS[chosen].compressible:
+        raise ExportFailed(f"Cannot export to {found}. Must be one of: {', '.join(EXPORT_FORMATS)}.")
+    if compress and not EXPORT_FORMATS[chosen].compressible:
         raise ExportFailed(f"{chosen} files are already compressed. Remove .gz from {destination.name!r}.")
-    return FORMATS[chosen], compress
+    return EXPORT_FORMATS[chosen], compress
 
 
 def csv_names(columns: Sequence[Column], with_scores: bool, guard: bool) -> bytes:

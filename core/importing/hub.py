@@ -38,7 +38,7 @@ def hub_name(text: str) -> HubName | None:
     Raises `SourceUnreadable` for an address that is none.
     """
     if not text.startswith("hf://"):
-        return HubName(text) if is_hub_id(text) else None
+        return HubName(text) if names_hub_dataset(text) else None
     parts = text.removeprefix(_URL).split("/")
     name, _, revision = parts[1].partition("@") if len(parts) > 1 else ("", "", "")
     path = "/".join(parts[2:])
@@ -50,7 +50,7 @@ def hub_name(text: str) -> HubName | None:
     return HubName(repo_id, revision or None, path)
 
 
-def is_hub_id(text: str) -> bool:
+def names_hub_dataset(text: str) -> bool:
     """Whether a text names a dataset on the Hub ("owner/name") and no file or folder here."""
     return paths.is_hub_id(text) and not is_data_file(text) and not os.path.lexists(text)
 

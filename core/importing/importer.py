@@ -41,18 +41,25 @@ class ImportReport:
 
 
 def import_source(
-    store: Store, dataset: str, path: Path, options: SourceOptions, source_name: str | None = None
+    store: Store,
+    dataset: str,
+    path: Path,
+    options: SourceOptions,
+    source_name: str | None = None,
+    require_columns: bool = False,
 ) -> ImportReport:
     """Add a file to a dataset (made if new), all of it or nothing.
 
-    Raises `SourceUnreadable` if the file cannot be read, or changes meanwhile; `NoUsableRows` if no record of it
-    can be scored.
+    Raises `SourceUnreadable` if the file cannot be read, changes meanwhile, or (with `require_columns`) its first
+    records lack a column that the options name; `NoUsableRows` if no record of it can be scored.
     """
     name = source_name or path.name
     check_readable(path)
     before = os.stat(path)
-    sha256 = file_sha256(path)
     detection = detect_format(path, options)
+    if require_columns:
+        _require_columns(path, options, detection)
+    sha256 = file_sha256(path)
     resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
     noticed: Counter[str] = Counter()
@@ -60,7 +67,7 @@ def import_source(
     def blocks() -> Iterator[RowBlock]:
         nonlocal fresh
         fresh = True
-        for block in _require_rows(read_blocks(path, resolved), name, detection):
+        for block in _require_rows(read_blocks(path, resolved, detection), name, detection):
             noticed.update(block.notices)
             yield block
         after = os.stat(path)
@@ -77,9 +84,7 @@ def import_file(store: Store, dataset: str, file: DataFile, options: SourceOptio
 
     Raises `SourceUnreadable` also for a column that the options name and the file lacks, else like `import_source`.
     """
-    resolved = options_for(file, options)
-    check_named_columns(file.path, resolved)
-    return import_source(store, dataset, file.path, resolved, source_name=file.name)
+    return import_source(store, dataset, file.path, options_for(file, options), file.name, require_columns=True)
 
 
 def options_for(file: DataFile, options: SourceOptions) -> SourceOptions:
@@ -97,7 +102,7 @@ def _sentences(detection: Detection, noticed: Mapping[str, int]) -> tuple[str, .
     return tuple([detection.note, *rows] if detection.note else rows)
 
 
-def check_named_columns(path: Path, options: SourceOptions) -> None:
+def _require_columns(path: Path, options: SourceOptions, detection: Detection) -> None:
     """Raise `SourceUnreadable` if the first records lack a column that the domain or a field is to be read from.
 
     Such a name is a slip of the pen, and would leave every row unlabelled, or rejected, without saying so.
@@ -105,10 +110,9 @@ def check_named_columns(path: Path, options: SourceOptions) -> None:
     wanted = {column: f"the field {field}" for field, column in options.columns.items() if column}
     if options.domain.field:
         wanted[options.domain.field] = "the domain"
-    columns = detect_format(path, options).columns if wanted else ()
     for column, purpose in wanted.items():
-        if columns and column not in columns:
-            found = ", ".join(plain_text(name, 40) for name in columns)
+        if detection.columns and column not in detection.columns:
+            found = ", ".join(plain_text(name, 40) for name in detection.columns)
             raise SourceUnreadable(
                 f"The first records of {path.name} have no field {plain_text(column, 40)!r} for {purpose}. "
                 f"They have: {found}. Name one of these{', or one domain for all rows' * (purpose == 'the domain')}."

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ..data.examples import DatasetRow, Rejected
 from ..data.row_blocks import RowBlock, RowBlockBuilder, row_blocks
-from .detection import detect_format
+from .detection import Detection, detect_format
 from .fields import SourceFormat
 from .formats import format_named, read_example
 from .json_parsing import parse_record
 from .json_records import jsonl_lines
-from .plain_records import PlainReader
+from .plain_reader import PlainReader
 from .reading import PADDED, TABLES, plain_stem, read_records
 from .records import RecordUnusable, SourceRecord
 from .source_options import AUTO, DomainRule, SourceOptions
@@ -50,12 +50,14 @@ def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | 
     yield from _read_examples(path, _reading(path, options))
 
 
-def read_blocks(path: Path, options: SourceOptions) -> Generator[RowBlock, None, None]:
+def read_blocks(
+    path: Path, options: SourceOptions, detection: Detection | None = None
+) -> Generator[RowBlock, None, None]:
     """What `read_examples` gives, by column and many rows at a time: the quick way for plain records of JSONL.
 
-    Raises `SourceUnreadable` like it.
+    `detection` is what `detect_format` found in it, if that was called already. Raises `SourceUnreadable` like it.
     """
-    reading = _reading(path, options)
+    reading = _reading(path, options, detection)
     if reading.container == "jsonl" and not (reading.source_format and reading.source_format.join):
         yield from _read_jsonl(path, reading)
     else:
@@ -74,8 +76,8 @@ def named_domain(rule: DomainRule, file_name: str) -> DomainRule:
     return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
 
 
-def _reading(path: Path, options: SourceOptions) -> _Reading:
-    detection = detect_format(path, options)
+def _reading(path: Path, options: SourceOptions, detection: Detection | None = None) -> _Reading:
+    detection = detection or detect_format(path, options)
     source_format = format_named(detection.format) if detection.format else None
     # With its format, the options know under which other names a field that is mapped is not to be read.
     resolved = replace(options, format=detection.format or AUTO)

@@ -2,7 +2,7 @@
 
     job.json            the request, never changed
     *.parquet           its examples: example_id, conversation, domain
-    starting.json       the process id of a worker that has not locked the job yet
+    starting.json       local executor: the process id of a worker that has not locked the job yet
     worker.lock         locked while a worker runs
     worker.log          the log for people
     progress.json       the latest progress, replaced regularly
@@ -26,9 +26,8 @@ import json
 import re
 import secrets
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..data import settings
 from ..data.errors import NotFound
 from ..data.examples import Example
-from ..system.ownership import is_locked
+from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
-from ..system.process_facts import works_on
-from ..system.program import HOME, module_command
-from ..system.spool import shards, write_durably, write_whole
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
+from .executor import Executor
+from .executors import DEFAULT_EXECUTOR, executor_named
+from .job_progress import Progress
+from .shards import shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +74,20 @@ class Job:
         return _read_if_there(self.folder / "outcome.json")
 
     @property
-    def progress(self) -> "Progress":
+    def progress(self) -> Progress:
         """The latest progress written by the worker."""
         fields = _read_if_there(self.folder / "progress.json") or {}
         return Progress(**fields)
 
     @property
     def is_alive(self) -> bool:
-        """Whether a worker is running on it."""
-        return is_locked(self.folder / "worker.lock")
+        """Whether a worker is running on it or about to."""
+        return self.executor.is_alive(self.folder)
+
+    @property
+    def executor(self) -> Executor:
+        """The executor that runs its worker."""
+        return executor_named(str(self.request.get("executor", DEFAULT_EXECUTOR)))
 
     @property
     def is_settled(self) -> bool:
@@ -98,14 +104,7 @@ class Job:
         if self.is_alive:
             return "running"
         outcome = self.outcome
-        if outcome:
-            return str(outcome["state"])
-        return "running" if self._just_started() else "interrupted"
-
-    def _just_started(self) -> bool:
-        """Whether a worker was started but has not locked the job yet; `starting.json` has its process id."""
-        starting = _read_if_there(self.folder / "starting.json")
-        return bool(starting) and works_on(int((starting or {})["process"]), self.job_id)
+        return str(outcome["state"]) if outcome else "interrupted"
 
     @property
     def log_text(self) -> str:
@@ -129,7 +128,7 @@ class Job:
     def cancel(self) -> None:
         """Ask the worker to stop after its current batch; computed losses are kept."""
         require_change()
-        (self.folder / "cancel").touch()
+        self.executor.cancel(self.folder)
 
     @property
     def is_cancelled(self) -> bool:
@@ -163,51 +162,9 @@ class Job:
         """Write the outcome, as the worker's last step."""
         write_durably(self.folder / "outcome.json", [json.dumps(outcome, ensure_ascii=False, indent=1).encode()])
 
-    def report(self, progress: "Progress") -> None:
+    def report(self, progress: Progress) -> None:
         """Replace the progress. Not flushed to disk, because only the latest matters."""
         write_whole(self.folder / "progress.json", [json.dumps(progress.to_fields()).encode()])
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A worker's progress: rows or steps done of total, and the speed."""
-
-    phase: str = "Starting..."
-    done: int = 0
-    total: int = 0
-    unit: str = "rows"
-    tokens_per_second: float | None = None
-    seconds_left: float | None = None
-    elapsed_seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def share(self) -> float:
-        """Share done, 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
-
-    def to_fields(self) -> dict[str, Any]:
-        """As JSON fields."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def sentence(self) -> str:
-        """The progress in one line, for a terminal or a page."""
-        parts = [f"{self.phase}: {self.done:,} of {self.total:,} {self.unit}" if self.total else self.phase]
-        if self.tokens_per_second:
-            parts.append(f"{self.tokens_per_second:,.0f} tokens per second")
-        if self.seconds_left is not None:
-            parts.append(f"{duration(self.seconds_left)} left")
-        return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A duration as text: "42 s", "3 min 20 s", "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def create_job(
@@ -215,9 +172,15 @@ def create_job(
 ) -> Job:
     """Create a job's folder. `request` must be JSON; `example_files` are tables or batches with `EXAMPLES_SCHEMA`.
 
+    The setting `executor` says what will run it; the request names it unless it is the default.
+
     job.json is written last, so a folder without it is not a job.
     """
     require_change()
+    executor = settings.text("executor")
+    executor_named(executor)  # an unknown one is refused before anything is written
+    if executor != DEFAULT_EXECUTOR:
+        request = {**request, "executor": executor}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
     folder.mkdir(parents=True)
@@ -238,25 +201,12 @@ def read_examples_file(job: Job, name: str) -> tuple[list[str], list[Example], l
     )
 
 
-def start_worker(job: Job) -> subprocess.Popen[bytes]:
-    """Start a worker process on the job, in its own session, so that it outlives this process.
-
-    Popen, not multiprocessing, whose spawn would run the dashboard's script again in the child.
-    """
+def start_worker(job: Job) -> None:
+    """Have the job's executor start a worker on it; the worker outlives this process."""
     require_change()
     (job.folder / "cancel").unlink(missing_ok=True)
     (job.folder / "outcome.json").unlink(missing_ok=True)
-    with open(job.folder / "worker.log", "ab") as log:
-        process = subprocess.Popen(
-            module_command("supervision.worker", str(job.folder)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=HOME,
-        )
-    write_durably(job.folder / "starting.json", [json.dumps({"process": process.pid}).encode()])
-    return process
+    job.executor.start(job.folder)
 
 
 def all_jobs(workspace: Path) -> list[Job]:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from uuid import UUID
 
 from ..data.errors import StoreUnusable, UserError
 from ..data.examples import conversation_digest
+from ..data.scores import needed_roles
 from ..jobs.job import all_jobs
+from ..jobs.shards import read_shard
 from ..models.resolving import PROVENANCE
 from ..store import Store
 from ..store.scored_table import scored_table
 from ..system.file_hash import file_sha256
-from ..system.spool import read_shard
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
@@ -93,8 +94,9 @@ _ORPHANS = {
     "rejections without a source": "SELECT count(*) FROM rejection ANTI JOIN source USING (source_id)",
     "sources without a dataset": "SELECT count(*) FROM source ANTI JOIN dataset USING (dataset_id)",
     "runs without a dataset": "SELECT count(*) FROM run ANTI JOIN dataset USING (dataset_id)",
-    "runs without a loss set": "SELECT count(*) FROM run WHERE base_set NOT IN (SELECT loss_set_id FROM loss_set) "
-    "OR reference_set NOT IN (SELECT loss_set_id FROM loss_set)",
+    "runs without losses": "SELECT count(*) FROM run ANTI JOIN run_loss USING (run_id)",
+    "runs without a loss set": "SELECT count(DISTINCT run_id) FROM run_loss ANTI JOIN loss_set USING (loss_set_id)",
+    "loss sets of no run": "SELECT count(*) FROM run_loss ANTI JOIN run USING (run_id)",
     "groups of near duplicates without a search": "SELECT count(*) FROM near_duplicate "
     "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",
     "token losses without a loss set": "SELECT count(*) FROM token_loss ANTI JOIN loss_set USING (loss_set_id)",
@@ -121,9 +123,7 @@ def _scored_tables(store: Store) -> Iterator[str]:
     tables = {
         name for (name,) in store.rows("SELECT table_name FROM duckdb_tables() WHERE table_name ~ '^scored_\\d+$'")
     }
-    for run_id, name, dataset_id, base_set, reference_set in store.rows(
-        "SELECT run_id, name, dataset_id, base_set, reference_set FROM run ORDER BY run_id"
-    ):
+    for run_id, name, dataset_id in store.rows("SELECT run_id, name, dataset_id FROM run ORDER BY run_id"):
         table = scored_table(run_id)
         if table not in tables:
             yield f"The run {name!r} has no scored table. Score its dataset again; no loss is computed anew."
@@ -133,7 +133,7 @@ def _scored_tables(store: Store) -> Iterator[str]:
             f"SELECT (SELECT count(*) FROM dataset_row WHERE dataset_id = ?), (SELECT count(*) FROM {table})",
             [dataset_id],
         )[0]
-        differing = _differing(store, table, base_set, reference_set)
+        differing = _differing(store, table, _loss_sets(store, run_id))
         if rows != scored:
             yield f"The scored table of {name!r} has {scored:,} rows, its dataset {rows:,}. Score the dataset again."
         elif differing:
@@ -142,16 +142,21 @@ def _scored_tables(store: Store) -> Iterator[str]:
         yield f"The scored table {table} belongs to no run."
 
 
-def _differing(store: Store, table: str, base_set: int, reference_set: int) -> int:
-    """Rows of a scored table whose losses are not those of its loss sets."""
-    sql = f"""
-        SELECT count(*) FROM {table} s
-        LEFT JOIN loss b ON b.loss_set_id = ? AND b.example_id = s.example_id
-        LEFT JOIN loss r ON r.loss_set_id = ? AND r.example_id = s.example_id
-        WHERE s.base_nll_sum IS DISTINCT FROM if(isfinite(b.nll_sum), b.nll_sum, NULL)
-            OR s.reference_nll_sum IS DISTINCT FROM if(isfinite(r.nll_sum), r.nll_sum, NULL)
-    """
-    return int(store.rows(sql, [base_set, reference_set])[0][0])
+def _loss_sets(store: Store, run_id: int) -> dict[str, int]:
+    return dict(store.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
+
+
+def _differing(store: Store, table: str, loss_sets: Mapping[str, int]) -> int:
+    """Rows of a scored table whose losses are not those of its loss sets, by role."""
+    used = {role: loss_set for role, loss_set in loss_sets.items() if role in needed_roles()}
+    joins = "\n".join(
+        f"LEFT JOIN loss {role} ON {role}.loss_set_id = {loss_set:d} AND {role}.example_id = s.example_id"
+        for role, loss_set in used.items()
+    )
+    differs = " OR ".join(
+        f"s.{role}_nll_sum IS DISTINCT FROM if(isfinite({role}.nll_sum), {role}.nll_sum, NULL)" for role in used
+    )
+    return int(store.rows(f"SELECT count(*) FROM {table} s {joins} WHERE {differs or 'false'}")[0][0])
 
 
 def _selections(store: Store) -> Iterator[str]:

@@ -3,10 +3,16 @@ losses that the store has lost come back from them."""
 
 from ..data.errors import StoreUnusable
 from ..jobs.job import Job, all_jobs
+from ..jobs.shards import read_shard
 from ..scoring.earlier_shards import drop_unsound_shards
+from ..scoring.ingest import loss_set_of
 from ..store import Store
 from ..system.file_hash import file_sha256
-from ..system.spool import read_shard
+
+
+def notices_of(store: Store) -> list[str]:
+    """Notices about a store that was just opened, a sentence each; verifies the shards that were kept."""
+    return [*store.opened.notices, *verify_and_prune_shards(store)]
 
 
 def verify_and_prune_shards(store: Store) -> list[str]:
@@ -19,22 +25,11 @@ def verify_and_prune_shards(store: Store) -> list[str]:
     notices: list[str] = []
     for job in all_jobs(store.workspace):
         if job.is_settled or store.opened.lacks_losses:
-            notices += _look_after(store, job)
+            notices += _verify_shards(store, job)
     return notices
 
 
-def loss_set_of(store: Store, job: Job, role: str) -> int:
-    """The loss set that a score job's shards of a role belong to, told by model and encoding and not by the number it
-    had when the job was made: in a restored store that number may be another model's."""
-    description = job.request["description"]
-    return store.ensure_loss_set(
-        description["model_fingerprints"][role],
-        description["encoding_fingerprint"],
-        description["models"][role]["label"],
-    )
-
-
-def _look_after(store: Store, job: Job) -> list[str]:
+def _verify_shards(store: Store, job: Job) -> list[str]:
     if job.kind != "score" or not job.shards:
         return []
     drop_unsound_shards(job)

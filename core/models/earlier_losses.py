@@ -5,7 +5,6 @@ anew from a base in the wrong precision or at random, left tokens out that it br
 at a token.
 """
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from .adapter_facts import (
     takes_from_base,
     weights_change,
 )
+from .cache_key import hash_adapted_weights
 from .folder_check import weight_files
 from .known_hashes import content_hash
 from .resolving import ModelSpec
@@ -95,7 +95,5 @@ def _as_it_was(spec: ModelSpec, base: ModelSpec | None, workspace: Path) -> Mode
 
 def _weights_hash(folder: Path, base: ModelSpec) -> str:
     """What version 0.5.0 called a base with the adapter of `folder`."""
-    adapter = hashlib.blake2b(digest_size=16)
-    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-        adapter.update(name.encode() + b"\0" + content_hash(folder / name))
-    return hashlib.blake2b((base.weights_hash + adapter.hexdigest()).encode(), digest_size=16).hexdigest()
+    files = [(name, content_hash(folder / name)) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
+    return hash_adapted_weights(base.weights_hash, files)

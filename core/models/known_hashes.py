@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from ..data.errors import UserError
-from ..system.spool import write_durably
+from ..system.atomic_files import write_durably
 
 FILE = "hashes.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")

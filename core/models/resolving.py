@@ -3,8 +3,6 @@
 Nothing here imports torch, so the dashboard can say what is cached before any model is loaded.
 """
 
-import hashlib
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,27 +13,15 @@ from ..data.errors import ModelUnusable, PathRefused
 from ..system.paths import allowed_path, is_hub_id, named_path
 from ..system.program import HOME
 from .adapter_base import base_notice, shape_conflict
+from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
 from .folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
 from .known_hashes import content_hash
-
-ENGINE_VERSION = 1
-"""Part of every cache key: raise it whenever the engine would give the same tokens another loss."""
 
 PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, found wherever the program was started."""
 
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "merges.txt",
-)
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
@@ -50,8 +36,7 @@ class ModelSpec:
 
     def fingerprint(self, dtype: str) -> str:
         """Hex digest that stands for these weights computing in `dtype`; part of the cache key of every loss."""
-        fields = {"weights": self.weights_hash, "dtype": dtype, "engine": ENGINE_VERSION}
-        return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return model_key(self.weights_hash, dtype, self.adapter is not None)
 
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields, for a job."""
@@ -68,11 +53,9 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     if (folder / "adapter_config.json").exists():
         return _resolve_adapter(name, folder, workspace, base)
     check_model_folder(name, folder)
-    weights_hash = _hash_files([folder / "config.json", *weight_files(folder)], workspace)
-    if read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS:
-        # Versions up to 0.5.0 gave these models wrong positions: another hash, so that no loss of theirs is found.
-        weights_hash = hashlib.blake2b(f"positions of its own {weights_hash}".encode(), digest_size=16).hexdigest()
-    return ModelSpec(name, str(folder), None, weights_hash)
+    files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
+    has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
+    return ModelSpec(name, str(folder), None, hash_weights(files, has_offset_positions))
 
 
 def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
@@ -102,10 +85,10 @@ def trained_examples(spec: ModelSpec) -> list[str]:
 
 def tokenizer_fingerprint(spec: ModelSpec) -> str:
     """Hex digest of the tokenizer's files, chat template included."""
-    files = [path for name in _TOKENIZER_FILES if (path := Path(spec.path, name)).exists()]
+    files = [path for name in TOKENIZER_FILES if (path := Path(spec.path, name)).exists()]
     if not files:
         raise ModelUnusable(f"The model {spec.label!r} has no tokenizer in {spec.path}. Choose a folder that has one.")
-    return _hash_files(files)
+    return hash_files(_file_hashes(files))
 
 
 def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
@@ -196,9 +179,8 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
             f"The adapter {name!r} does not fit its base {base.label!r}: {conflict}. Name the base that it was trained "
             f"on{f' ({named[:200]})' if named else ''}."
         )
-    adapter_hash = _hash_files([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
-    combined = hashlib.blake2b((base.weights_hash + adapter_hash).encode(), digest_size=16).hexdigest()
-    return ModelSpec(name, base.path, str(folder), combined)
+    files = _file_hashes([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
+    return ModelSpec(name, base.path, str(folder), hash_adapted_weights(base.weights_hash, files))
 
 
 def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
@@ -212,8 +194,5 @@ def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
         ) from error
 
 
-def _hash_files(paths: list[Path], workspace: Path | None = None) -> str:
-    combined = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        combined.update(path.name.encode() + b"\0" + content_hash(path, workspace))
-    return combined.hexdigest()
+def _file_hashes(paths: list[Path], workspace: Path | None = None) -> FileHashes:
+    return [(path.name, content_hash(path, workspace)) for path in paths]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import NoUsableRows, SelectionInvalid
@@ -39,7 +38,7 @@ def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> J
         WHERE example_id IN (SELECT example_id FROM dataset_row WHERE dataset_id = ?) ORDER BY example.example_id
     """
     request = _identity(store, dataset, threshold)
-    examples = pa.Table.from_batches(list(store.batches(sql, [store.dataset_id(dataset)])))
+    examples = store.batches(sql, [store.dataset_id(dataset)])
     return create_job(store.workspace, request, {"examples": examples})
 
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from ..data.errors import JobCancelled
 from ..data.examples import Example
-from ..jobs.job import Job, Progress
+from ..jobs.job import Job
+from ..jobs.job_progress import Progress
 from ..system.durable_file import DurableFile
 from .similarity import (
     PERMUTATIONS,

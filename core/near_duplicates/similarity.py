@@ -171,12 +171,14 @@ def near_duplicate_groups(
             if done % _BUCKETS_A_REPORT == 0:
                 report((band + done / len(full)) / count)
             search.link(ordered[starts[bucket] : stops[bucket]], band, band + 1)
+        search.connect()
         report((band + 1) / count)
     return _numbered(search.labels)
 
 
 class _Search:
-    """Links found so far: `labels` of two texts are equal once links hold them together."""
+    """Links found so far. `labels` of two texts are equal if links of earlier bands connect them, or links of this band
+    within the bucket that is looked at; a label is the first text of its component."""
 
     def __init__(self, sketches: Signatures, sets: ShingleSets, threshold: float) -> None:
         self._sketches, self._sets, self._threshold = sketches, sets, threshold
@@ -184,7 +186,7 @@ class _Search:
         # Below this a signature says by itself that the pair is not alike: four standard errors of its estimate.
         self._least_estimate = threshold - 4 * math.sqrt(threshold * (1 - threshold) / PERMUTATIONS) - 1e-9
         self.labels = np.arange(len(sets.ends))
-        self._members: dict[int, list[int]] = {}
+        self._links: list[tuple[int, int]] = []  # of labels, since they were last made
 
     def buckets(self, members: npt.NDArray[np.int64], band: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The members in order of their key in a band, and where one bucket ends and the next begins."""
@@ -202,7 +204,7 @@ class _Search:
             return
         if len(members) <= _CROWD:
             for place, pivot in enumerate(members[:-1].tolist()):
-                self._link_alike(pivot, members[place + 1 :])
+                self._link_alike(pivot, members[place + 1 :], members)
             return
         self._link_crowd(members)
         alone = members[self.labels[members] == members]
@@ -218,11 +220,11 @@ class _Search:
         fruitless = 0
         for pivot in members.tolist():
             if self.labels[pivot] == pivot:
-                fruitless = 0 if self._link_alike(pivot, members) else fruitless + 1
+                fruitless = 0 if self._link_alike(pivot, members, members) else fruitless + 1
             if fruitless == _FRUITLESS_PIVOTS:
                 return
 
-    def _link_alike(self, pivot: int, others: npt.NDArray[np.int64]) -> bool:
+    def _link_alike(self, pivot: int, others: npt.NDArray[np.int64], bucket: npt.NDArray[np.int64]) -> bool:
         """Link a text with those of the others that are alike; whether there was any that was not linked yet."""
         others = others[self.labels[others] != self.labels[pivot]]
         found = False
@@ -230,20 +232,29 @@ class _Search:
             block = others[start : start + _BLOCK]
             estimates = np.count_nonzero(self._sketches[block] == self._sketches[pivot], axis=1) / PERMUTATIONS
             block = block[estimates >= self._least_estimate]
-            for other in block[self._sets.similarities(pivot, block) >= self._threshold - 1e-9].tolist():
-                self._join(pivot, other)
+            alike = block[self._sets.similarities(pivot, block) >= self._threshold - 1e-9]
+            if len(alike):
+                linked = np.unique(self.labels[alike])
+                self._links += [(int(self.labels[pivot]), label) for label in linked.tolist()]
+                self.labels[bucket[np.isin(self.labels[bucket], linked)]] = self.labels[pivot]
                 found = True
         return found
 
-    def _join(self, first: int, second: int) -> None:
-        into, out = int(self.labels[first]), int(self.labels[second])
-        if into == out:
+    def connect(self) -> None:
+        """Make the labels of all texts those of their components."""
+        if not self._links:
             return
-        if len(self._members.get(out, ())) > len(self._members.get(into, ())):
-            into, out = out, into
-        moved = self._members.pop(out, [out])
-        self._members.setdefault(into, [into]).extend(moved)
-        self.labels[moved] = into
+        from scipy.sparse import coo_array  # here, because the dashboard should not wait for it
+        from scipy.sparse.csgraph import connected_components
+
+        texts = np.arange(len(self.labels))
+        ends = np.concatenate([[texts, self.labels], np.array(self._links).T], axis=1)
+        graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(texts), len(texts)))
+        count, component = connected_components(graph, directed=False)
+        first = np.empty(count, np.int64)
+        first[component[::-1]] = texts[::-1]  # of those assigned to one place the last one stays
+        self.labels = first[component]
+        self._links.clear()
 
 
 def _numbered(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:

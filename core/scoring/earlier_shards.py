@@ -18,7 +18,7 @@ def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
     models = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
     if not models:
         return []
-    may_write = job.is_alive and not at_work
+    may_write = not at_work and job.is_alive
     dropped = []
     for role in unsound_roles(models, job.request["dtype"], job.folder.parent.parent):
         shards = job.shards_of(role)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.encoded import Encoded
-from ..system.spool import write_whole
+from ..system.atomic_files import write_whole
 
 _SCHEMA = pa.schema(
     [
@@ -24,7 +24,7 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_encoded(path: Path, rows: Sequence[Encoded]) -> None:
+def write_encoded_chunk(path: Path, rows: Sequence[Encoded]) -> None:
     """Write a chunk's rows, in order; it appears whole."""
     ends = np.cumsum([0, *(len(row.input_ids) for row in rows)]).astype(np.int32)
     ids = np.concatenate([np.zeros(0, np.int32), *(row.input_ids for row in rows)])
@@ -45,7 +45,7 @@ def write_encoded(path: Path, rows: Sequence[Encoded]) -> None:
     write_whole(path, [hashlib.blake2b(payload, digest_size=16).digest(), payload])
 
 
-def read_encoded(path: Path) -> list[Encoded] | None:
+def read_encoded_chunk(path: Path) -> list[Encoded] | None:
     """A chunk's rows, or None where there is no such file or its bytes are not those that were written."""
     try:
         content = memoryview(path.read_bytes())

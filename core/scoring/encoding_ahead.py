@@ -21,7 +21,7 @@ from ..jobs.example_chunks import Chunk, ExampleFile
 from ..jobs.job import Job
 from ..models.resolving import ModelSpec
 from ..system.program import HOME, module_command
-from .encoded_chunks import read_encoded, write_encoded
+from .encoded_chunks import read_encoded_chunk, write_encoded_chunk
 
 _STEP = 256
 """Rows between two looks at whether the job is to stop."""
@@ -100,12 +100,12 @@ class EncoderProcesses:
     def _encode_here(self, chunk: Chunk, keep: bool) -> list[Encoded]:
         """From the folder, or else by this process."""
         path = encoded_path(self._job, self._examples, chunk)
-        rows = read_encoded(path)
+        rows = read_encoded_chunk(path)
         if rows is None:
             self._own = self._own or ChunkEncoder(self._job, self._examples, self._check)
             rows = self._own.encode(chunk)
             if keep:
-                write_encoded(path, rows)
+                write_encoded_chunk(path, rows)
         if not keep:
             path.unlink(missing_ok=True)
         return rows
@@ -128,9 +128,9 @@ def main(arguments: list[str]) -> int:
     for line in sys.stdin:
         chunk = Chunk(*json.loads(line))
         path = encoded_path(job, examples, chunk)
-        if read_encoded(path) is None:
+        if read_encoded_chunk(path) is None:
             encoder = encoder or ChunkEncoder(job, examples)
-            write_encoded(path, encoder.encode(chunk))
+            write_encoded_chunk(path, encoder.encode(chunk))
         sys.stdout.write("\n")
         sys.stdout.flush()
     return 0

@@ -19,7 +19,8 @@ from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine
 from ..engine.packing import pack_rows
 from ..engine.response_loss import NOISE_ROWS, smaller_budget
-from ..jobs.job import Job, Progress, read_examples_file
+from ..jobs.job import Job, read_examples_file
+from ..jobs.job_progress import Progress
 from ..models.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
 from ..models.loading import load_model, load_tokenizer
 from ..models.resolving import ModelSpec

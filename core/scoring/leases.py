@@ -23,7 +23,7 @@ class Lease:
 def take_lease(folder: Path, name: str) -> Lease | None:
     """The lease of that name, or None while another process holds it."""
     folder.mkdir(exist_ok=True)
-    file = open(folder / f"{name}.lease", "a", encoding="ascii")  # noqa: SIM115 (held by the lease)
+    file = open(folder / f"{name}.lease", "a", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

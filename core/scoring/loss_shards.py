@@ -12,7 +12,7 @@ from ..data import settings
 from ..data.encoded import Encoded
 from ..jobs.example_chunks import Ids, packed_ids
 from ..jobs.job import Job
-from ..system.spool import SHARD_SCHEMA, read_shard, write_shard
+from ..jobs.shards import SHARD_SCHEMA, read_shard, write_shard
 
 
 class CompletionMask:

@@ -15,7 +15,7 @@ from ..jobs.example_chunks import ExampleFile
 from ..jobs.job import Job
 from ..models.adapter_facts import base_change
 from ..models.resolving import ModelSpec
-from ..system.spool import write_durably
+from ..system.atomic_files import write_durably
 from .loss_shards import CompletionMask
 
 _APART = "apart.txt"

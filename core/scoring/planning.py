@@ -29,6 +29,7 @@ from ..models.vocabulary import vocabulary_notice
 from ..store import Store
 
 ROLES = ("base", "reference")
+"""Roles of the losses that a scoring request asks for."""
 _ESTIMATE_ROWS = 512
 _REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 
@@ -159,7 +160,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
         template_sentence,
         notices,
     )
-    store.check_run_name(request.run_name, request.dataset, loss_sets["base"], loss_sets["reference"], plan.description)
+    store.check_run_name(request.run_name, request.dataset, loss_sets, plan.description)
     return plan
 
 

@@ -17,12 +17,12 @@ from ..models.devices import batch_budget, encoding_processes
 from ..models.loading import load_model, load_with_base
 from ..models.resolving import ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
-from ..system.spool import write_durably
+from ..system.atomic_files import write_durably
 from .encoding_ahead import EncoderProcesses
 from .leases import Lease, take_lease
 from .loss_shards import ShardWriter
 from .passes import Pass, keep_apart
-from .progress import Tally
+from .progress import ProcessTally
 
 log = logging.getLogger("worker")
 
@@ -48,7 +48,7 @@ class ScoringProcess:
         job: Job,
         passes: list[Pass],
         device: str,
-        report: Callable[[Tally], None],
+        report: Callable[[ProcessTally], None],
         number: int = 0,
         count: int = 1,
         check: Callable[[], None] = lambda: None,
@@ -56,7 +56,7 @@ class ScoringProcess:
         self._job, self._passes, self._device, self._report = job, passes, device, report
         self._number, self._count, self._also_check = number, count, check
         self._leases: dict[Chunk, Lease] = {}
-        self._tally = Tally()
+        self._tally = ProcessTally()
         self._began = time.monotonic()
 
     def run(self) -> int:
@@ -86,7 +86,7 @@ class ScoringProcess:
         first = next(chunks, None)
         if first is None:
             return
-        self._tally = Tally(index, f"Loading {one.models}", tokens=self._tally.tokens)
+        self._tally = ProcessTally(index, f"Loading {one.models}", tokens=self._tally.tokens)
         self._report(self._tally)
         writers = [ShardWriter(self._job, side.role, self._number) for side in one.sides]
         ahead = encoding_processes(self._device)

@@ -18,11 +18,11 @@ from pathlib import Path
 from ..data.errors import JobCancelled, JobFailed, UserError
 from ..jobs.job import Job
 from ..models.devices import process_environment
+from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
-from ..system.spool import write_whole
 from ..system.worker_log import log_for_people
 from .passes import Pass, are_apart, plan_passes, why_apart
-from .progress import Tally, progress_of
+from .progress import ProcessTally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -82,7 +82,7 @@ def _tell_of_the_dead(processes: list[subprocess.Popen[bytes]], told: set[int]) 
             log.info("process %s was stopped by signal %s; what it had left is free for the others", number, -status)
 
 
-def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[Tally]) -> None:
+def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[ProcessTally]) -> None:
     if not tallies:
         return
     index = min(tally.pass_index for tally in tallies)
@@ -91,10 +91,10 @@ def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[T
     job.report(progress_of(min(total, began_with[index] + sum(tally.rows for tally in there)), total, there))
 
 
-def _tallies(job: Job, count: int) -> list[Tally]:
+def _tallies(job: Job, count: int) -> list[ProcessTally]:
     """What each process has written last."""
     paths = [_path(job, number) for number in range(count)]
-    return [Tally(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+    return [ProcessTally(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
 
 
 def _path(job: Job, number: int) -> Path:
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
 
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
 
-    def write(tally: Tally) -> None:
+    def write(tally: ProcessTally) -> None:
         path = _path(job, number)
         path.parent.mkdir(exist_ok=True)
         write_whole(path, [json.dumps(asdict(tally)).encode()])

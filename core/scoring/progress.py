@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..jobs.job import Progress
+from ..jobs.job_progress import Progress
 
 
 @dataclass(slots=True)
-class Tally:
+class ProcessTally:
     """What one process has done of the pass that it is in, and how many tokens in all, by however many models.
 
     ahead_tokens, ahead_rows: those of its chunk that are still to be computed.
@@ -24,7 +24,7 @@ class Tally:
     elapsed_seconds: float = 0.0
 
 
-def progress_of(done: int, total: int, tallies: Sequence[Tally]) -> Progress:
+def progress_of(done: int, total: int, tallies: Sequence[ProcessTally]) -> Progress:
     """As shown to a person: the pace of all processes together, and what is left at it."""
     paces = [tally.pass_tokens / tally.elapsed_seconds for tally in tallies if tally.pass_tokens]
     ahead = sum(tally.ahead_tokens for tally in tallies)

@@ -8,18 +8,21 @@ from ..store import Store
 
 @dataclass(frozen=True, slots=True)
 class ScoredRun:
-    """A run's name, dataset and scored table; `totals` are (rows, scored tokens) of every domain, by name."""
+    """A run's name, dataset, scored table and the roles whose losses it holds; `totals` are (rows, scored tokens) of
+    every domain, by name."""
 
     name: str
     dataset: str
     table: str
+    roles: tuple[str, ...]
     totals: Mapping[str, tuple[int, int]]
 
 
 def scored_run(store: Store, name: str) -> ScoredRun:
     """The run of that name, counted once for all that ask about it. Raises `NotFound` naming those there are."""
     found = store.run(name)
-    return ScoredRun(name, str(found["dataset"]), str(found["table"]), domain_totals(store, found["table"]))
+    totals = domain_totals(store, found["table"])
+    return ScoredRun(name, str(found["dataset"]), str(found["table"]), tuple(found["loss_sets"]), totals)
 
 
 def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,7 @@ from ..data.errors import SettingInvalid, StoreUnusable, UserError, WorkspaceLoc
 from ..system.ownership import LOCK, not_writable
 from .files import database_path, log_path
 
-STORE_VERSION = 4
+STORE_VERSION = 5
 SCRATCH = "scratch"
 """Name of the database in memory that stands beside the file."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")

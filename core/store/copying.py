@@ -1,6 +1,5 @@
 """Copying the database file while it is open, and putting a copy in its place."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from ..data.errors import StoreUnusable, WriteFailed
-from ..system.spool import sync_folder
+from ..system.atomic_files import flush_file, rename_durably, replaced_durably, temporary_path
 from .change_record import write_record
 from .connection import STORE_VERSION, changes_on_disk, count_changes, fetch_all, version_on_disk
 from .files import database_path, log_path
@@ -24,18 +23,15 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
     if this one opened and closed the file, it would lose DuckDB's lock on it. The copy appears under its name when it
     was opened, its log taken into it, and found to hold all changes. Raises `WriteFailed`.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    logs = [log_path(path) for path in (source, temporary)]
+    log, copied_log = log_path(source), log_path(temporary_path(target))
     try:
-        _copy(source, temporary)
-        if logs[0].exists():
-            _copy(*logs)
-        changes = _take_log_in(temporary)
-        if changes != count_changes(connection):
-            raise WriteFailed(f"The copy {target} lacks changes that the store has. Nothing was left; try again.")
-        _flush(temporary)
-        temporary.rename(target)
-        sync_folder(target.parent)
+        with replaced_durably(target) as temporary:
+            _copy(source, temporary)
+            if log.exists():
+                _copy(log, copied_log)
+            changes = _take_log_in(temporary)
+            if changes != count_changes(connection):
+                raise WriteFailed(f"The copy {target} lacks changes that the store has. Nothing was left; try again.")
     except (OSError, duckdb.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise WriteFailed(
@@ -43,8 +39,7 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
             "another place."
         ) from error
     finally:
-        for leftover in (temporary, logs[1]):
-            leftover.unlink(missing_ok=True)
+        copied_log.unlink(missing_ok=True)
     return changes
 
 
@@ -55,7 +50,7 @@ def put_in_place(workspace: Path, copy: Path) -> Path | None:
     Raises `StoreUnusable` for a file that is no store of this program or an earlier one, `WriteFailed`.
     """
     path = database_path(workspace)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         _copy(copy, temporary)
         version = version_on_disk(temporary)
@@ -65,10 +60,9 @@ def put_in_place(workspace: Path, copy: Path) -> Path | None:
                 "use the program version that wrote it."
             )
         changes = changes_on_disk(temporary)
-        _flush(temporary)
+        flush_file(temporary)
         aside = _put_aside(path)
-        temporary.rename(path)
-        sync_folder(workspace)
+        rename_durably(temporary, path)
         write_record(workspace, changes, closed=True)
         return aside
     except OSError as error:
@@ -110,11 +104,3 @@ def _take_log_in(path: Path) -> int:
         changes = count_changes(connection)
         fetch_all(connection, "FORCE CHECKPOINT")
     return changes
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,13 +1,12 @@
 """Migrations: a store of an older version becomes one of this version, after a copy of it was put aside."""
 
-import os
 import shutil
 from pathlib import Path
 
 import duckdb
 
 from ..data.errors import StoreUnusable
-from ..system.spool import sync_folder
+from ..system.atomic_files import replaced_durably
 from .connection import STORE_VERSION, connect, fetch_all
 from .earlier_masks import earlier_masks_notice
 from .files import database_path, log_path
@@ -33,6 +32,13 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
     3: (
         "ALTER TABLE loss ADD COLUMN left_out FLOAT",
         "CREATE TABLE template_day (day VARCHAR NOT NULL)",
+    ),
+    4: (
+        "CREATE TABLE run_loss (run_id INTEGER NOT NULL, role VARCHAR NOT NULL, loss_set_id INTEGER NOT NULL)",
+        "INSERT INTO run_loss SELECT run_id, 'base', base_set FROM run",
+        "INSERT INTO run_loss SELECT run_id, 'reference', reference_set FROM run",
+        "ALTER TABLE run DROP COLUMN base_set",
+        "ALTER TABLE run DROP COLUMN reference_set",
     ),
 }
 """Statements that bring a store from the version that is the key to the next one."""
@@ -75,17 +81,9 @@ def _put_copy_aside(path: Path, version: int) -> Path:
     copy = path.with_name(f"store.version-{version}.duckdb")
     try:
         for source, target in ((path, copy), (log_path(path), log_path(copy))):
-            if not source.exists():
-                continue
-            temporary = target.with_name(f".{target.name}.tmp")
-            try:
-                shutil.copyfile(source, temporary)
-                with open(temporary, "rb") as file:
-                    os.fsync(file.fileno())
-                temporary.rename(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+            if source.exists():
+                with replaced_durably(target) as temporary:
+                    shutil.copyfile(source, temporary)
     except OSError as error:
         raise StoreUnusable(
             f"The store {path} has version {version} and no copy of it can be made before it is changed "

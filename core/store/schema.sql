@@ -27,7 +27,7 @@ CREATE TABLE example (                    -- one conversation, however many rows
     example_id UUID NOT NULL,
     -- Texts are kept as they are: to compress them took three times as long as all else of an import, and made
     -- every page that shows one slower.
-    conversation VARCHAR NOT NULL USING COMPRESSION uncompressed,  -- canonical JSON, core.examples.Example.to_json
+    conversation VARCHAR NOT NULL USING COMPRESSION uncompressed,  -- canonical JSON, core.data.examples.Example.to_json
     prompt VARCHAR NOT NULL USING COMPRESSION uncompressed,
     response VARCHAR NOT NULL USING COMPRESSION uncompressed
 );
@@ -77,14 +77,18 @@ CREATE TABLE shard (                      -- ledger of ingested shards: each cou
     sha256 VARCHAR                        -- of the shard's file
 );
 
-CREATE TABLE run (                        -- dataset x base x reference x encoding
+CREATE TABLE run (                        -- a dataset and the losses that it is judged by
     run_id INTEGER NOT NULL,
     name VARCHAR NOT NULL,
     dataset_id INTEGER NOT NULL,
-    base_set INTEGER NOT NULL,
-    reference_set INTEGER NOT NULL,
-    description VARCHAR NOT NULL,         -- JSON: both models, encoding, versions
+    description VARCHAR NOT NULL,         -- JSON: models, encoding, versions
     created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE run_loss (                   -- a run's loss sets, one for each role
+    run_id INTEGER NOT NULL,
+    role VARCHAR NOT NULL,                -- core.data.loss_roles.LOSS_ROLES
+    loss_set_id INTEGER NOT NULL
 );
 
 CREATE TABLE selection (
@@ -102,7 +106,7 @@ CREATE TABLE trained_example (            -- what a reference that was trained h
 CREATE TABLE token_loss (                 -- losses token by token of the examples somebody looked at
     loss_set_id INTEGER NOT NULL,
     example_id UUID NOT NULL,
-    tokens VARCHAR NOT NULL               -- JSON: what core.tokens.losses saves
+    tokens VARCHAR NOT NULL               -- JSON: what core.scoring.tokens.losses saves
 );
 
 CREATE TABLE near_duplicate_set (         -- one search for near duplicates

@@ -8,27 +8,27 @@ import hashlib
 import duckdb
 
 from .connection import fetch_all, fetch_first
-from .scored_table import scored_table, scored_table_sql
+from .scored_table import RUN_LOSSES, TRAINED_MODELS, scored_table, scored_table_sql
 
 _SOURCES = {
-    "run": "SELECT hash(dataset_id, base_set, reference_set) AS of_row FROM run WHERE run_id = $1",
+    "run": """
+        SELECT hash(dataset_id, role, loss_set_id) AS of_row FROM run JOIN run_loss USING (run_id) WHERE run_id = $1
+    """,
     "rows": """
         SELECT hash(row_number, example_id, domain) AS of_row
         FROM dataset_row WHERE dataset_id = (SELECT dataset_id FROM run WHERE run_id = $1)
     """,
-    "losses": """
+    "losses": f"""
         SELECT hash(loss_set_id, example_id, nll_sum, token_count, truncated, reason, left_out) AS of_row
-        FROM loss JOIN run ON loss_set_id IN (base_set, reference_set) WHERE run_id = $1
+        FROM loss WHERE loss_set_id IN ({RUN_LOSSES})
     """,
-    "loss sets": """
+    "loss sets": f"""
         SELECT hash(loss_set_id, noise_floor, model_fingerprint) AS of_row
-        FROM loss_set JOIN run ON loss_set_id IN (base_set, reference_set) WHERE run_id = $1
+        FROM loss_set WHERE loss_set_id IN ({RUN_LOSSES})
     """,
-    "training": """
+    "training": f"""
         SELECT hash(example_id) AS of_row
-        FROM trained_example WHERE model_fingerprint = (
-            SELECT model_fingerprint FROM loss_set JOIN run ON loss_set_id = reference_set WHERE run_id = $1
-        )
+        FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
     """,
 }
 

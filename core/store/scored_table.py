@@ -1,4 +1,4 @@
-"""The scored table of a run, in SQL: both losses joined to the rows, every score and flag computed once.
+"""The scored table of a run, in SQL: its losses by role joined to the rows, every score and flag computed once.
 
 Pages read this table and compute nothing that it holds.
 """
@@ -6,53 +6,58 @@ Pages read this table and compute nothing that it holds.
 import duckdb
 
 from ..data import settings
-from ..data.scores import SCORES
+from ..data.loss_roles import LOSS_ROLES
+from ..data.scores import SCORES, needed_roles
 from .connection import fetch_all
 
-_LOSSES = ("base_loss", "reference_loss")
+RUN_LOSSES = "SELECT loss_set_id FROM run_loss WHERE run_id = $1"
+"""Loss sets of the run that is the parameter."""
+TRAINED_MODELS = f"""
+    SELECT model_fingerprint FROM loss_set JOIN run_loss USING (loss_set_id)
+    WHERE run_id = $1 AND role IN ({", ".join(f"'{role.name}'" for role in LOSS_ROLES.values() if role.was_trained)})
+"""
+"""Models of the run that may have been trained on its rows."""
 
 
 def scored_table_sql(table: str) -> str:
     """Statement that (re)builds a run's scored table; its one parameter is the run_id.
 
-    One row a dataset row. Losses and scores are NULL where they are undefined, and a flag column (see
-    `core.data.scores.FLAGS`) says why; `duplicate_of` is the first row with the same conversation, NULL on that row.
+    One row a dataset row. Losses and scores are NULL where they are undefined, or where the run lacks a role that they
+    need, and a flag column (see `core.data.scores.FLAGS`) says why; `duplicate_of` is the first row with the same
+    conversation, NULL on that row.
     """
-    scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in _LOSSES)
+    roles = needed_roles()
+    losses = [f"{role}_loss" for role in roles]
+    scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in losses)
+    sums = ", ".join(f"if(isfinite({role}.nll_sum), {role}.nll_sum, NULL) AS {role}_nll_sum" for role in roles)
+    means = ", ".join(f"{role}_nll_sum / nullif({role}.token_count, 0) AS {role}_loss" for role in roles)
+    non_finite = " OR ".join(f"NOT isfinite({role}.nll_sum)" for role in roles)
+    not_scored = " OR ".join(f"({role}_set.role IS NOT NULL AND {role}.example_id IS NULL)" for role in roles)
+    joins = "\n".join(_joins(role) for role in roles)
     return f"""
         CREATE OR REPLACE TABLE {table} AS
         WITH joined AS (
             SELECT
                 row_number, r.example_id, domain,
-                coalesce(base.token_count, reference.token_count, 0) AS token_count,
-                if(isfinite(base.nll_sum), base.nll_sum, NULL) AS base_nll_sum,
-                if(isfinite(reference.nll_sum), reference.nll_sum, NULL) AS reference_nll_sum,
-                base_nll_sum / nullif(base.token_count, 0) AS base_loss,
-                reference_nll_sum / nullif(reference.token_count, 0) AS reference_loss,
-                greatest(base_set.noise_floor, reference_set.noise_floor) AS noise_floor,
+                coalesce({_each(roles, "token_count")}, 0) AS token_count,
+                {sums}, {means},
+                greatest({_each([f"{role}_set" for role in roles], "noise_floor")}) AS noise_floor,
                 coalesce(base.truncated, false) AS truncated,
                 coalesce(base.left_out > 0, false) AS cut_by_template,
                 coalesce(base.left_out, 0) AS left_out,
-                coalesce(NOT isfinite(base.nll_sum) OR NOT isfinite(reference.nll_sum), false) AS non_finite,
+                coalesce({non_finite}, false) AS non_finite,
                 coalesce(base.nll_sum = 0, false) AS zero_base_loss,
-                coalesce(base.reason, reference.reason) AS reason,
+                coalesce({_each(roles, "reason")}) AS reason,
                 coalesce(base.token_count = 0, false) AS no_scored_token,
-                base.example_id IS NULL OR reference.example_id IS NULL AS not_scored,
+                {not_scored} AS not_scored,
                 nullif(min(row_number) OVER (PARTITION BY r.example_id), row_number) AS duplicate_of,
                 r.example_id IN (
-                    SELECT example_id FROM trained_example
-                    WHERE model_fingerprint = (
-                        SELECT model_fingerprint FROM loss_set JOIN run ON loss_set_id = reference_set WHERE run_id = $1
-                    )
+                    SELECT example_id FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
                 ) AS trained_on
             FROM run
             JOIN dataset_row r USING (dataset_id)
-            JOIN loss_set base_set ON base_set.loss_set_id = run.base_set
-            JOIN loss_set reference_set ON reference_set.loss_set_id = run.reference_set
-            LEFT JOIN loss base ON base.loss_set_id = run.base_set AND base.example_id = r.example_id
-            LEFT JOIN loss reference
-                ON reference.loss_set_id = run.reference_set AND reference.example_id = r.example_id
-            WHERE run_id = $1
+            {joins}
+            WHERE run.run_id = $1
         )
         SELECT
             *, {scores},
@@ -61,6 +66,21 @@ def scored_table_sql(table: str) -> str:
             duplicate_of IS NOT NULL AS duplicate
         FROM joined ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
     """
+
+
+def _each(tables: list[str], column: str) -> str:
+    return ", ".join(f"{table}.{column}" for table in tables)
+
+
+def _joins(role: str) -> str:
+    """Joins of the loss set of a role as `<role>_set`, and of its losses as `<role>`; both are NULL where a run has
+    none."""
+    return f"""
+            LEFT JOIN (
+                SELECT run_id, role, loss_set_id, noise_floor FROM run_loss JOIN loss_set USING (loss_set_id)
+                WHERE role = '{role}'
+            ) {role}_set ON {role}_set.run_id = run.run_id
+            LEFT JOIN loss {role} ON {role}.loss_set_id = {role}_set.loss_set_id AND {role}.example_id = r.example_id"""
 
 
 def scored_table(run_id: int) -> str:

@@ -1,7 +1,7 @@
 """The store: what a workspace keeps of datasets, losses and runs."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from ..data.errors import NameTaken, NotFound, StoreUnusable
 from ..data.examples import DatasetRow, Rejected
 from ..data.row_blocks import RowBlock
 from ..data.scores import FLAGS, SCORES
-from ..system.spool import SHARD_SCHEMA
+from ..jobs.shards import SHARD_SCHEMA
 from . import ledger
 from .connection import fetch_all, fetch_first, next_id
 from .database import Database
@@ -120,6 +120,8 @@ class Store(Database):
             for part, whole in (("rejection", "source"), ("near_duplicate", "near_duplicate_set")):
                 ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
                 fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
+            runs = "SELECT run_id FROM run WHERE dataset_id = ?"
+            fetch_all(connection, f"DELETE FROM run_loss WHERE run_id IN ({runs})", [dataset_id])
             for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
                 fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
@@ -177,7 +179,7 @@ class Store(Database):
         return self.batches(sql, [self.dataset_id(dataset), loss_set_id, every])
 
     def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
-        """Add a shard's losses (`core.system.spool.SHARD_SCHEMA`) and its name to the ledger in one transaction.
+        """Add a shard's losses (`core.jobs.shards.SHARD_SCHEMA`) and its name to the ledger in one transaction.
 
         A shard whose name is in the ledger, and a loss that is there already, are passed over, so ingesting
         anything twice changes nothing. `sha256` is of the shard's file. Returns how many losses were new.
@@ -233,35 +235,34 @@ class Store(Database):
 
     # Runs
 
-    def save_run(self, name: str, dataset: str, base_set: int, reference_set: int, description: dict[str, Any]) -> None:
-        """Record a run and (re)build its scored table from the losses there are, unless it would come out the same.
+    def save_run(
+        self, name: str, dataset: str, loss_sets: Mapping[str, int], description: dict[str, Any] | None = None
+    ) -> None:
+        """Record a run with the id of its loss set for each role (`core.data.loss_roles`), and (re)build its scored
+        table from the losses there are, unless it would come out the same.
 
-        A run of that name whose encoding is of an earlier version becomes this one. Raises `NameTaken` if it compares
-        other models, another encoding or another dataset.
+        A run of that name keeps the roles that are not given, and its description if that is not given either; one
+        whose encoding is of an earlier version becomes this one. Raises `NameTaken` if it compares other models,
+        another encoding or another dataset.
         """
         dataset_id = self.dataset_id(dataset)
-        self.check_run_name(name, dataset, base_set, reference_set, description)
+        self.check_run_name(name, dataset, loss_sets, description)
         with self._cursor() as cursor:
-            known = fetch_first(cursor, "SELECT run_id, base_set, reference_set FROM run WHERE name = ?", [name])
-            if known and known[1:] == (base_set, reference_set) and is_current(cursor, int(known[0])):
+            known = fetch_first(cursor, "SELECT run_id FROM run WHERE name = ?", [name])
+            if known and loss_sets.items() <= _loss_sets(cursor, known[0]).items() and is_current(cursor, known[0]):
                 return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
             found = fetch_first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
             run_id = int(found[0]) if found else next_id(connection, "run")
-            fields = json.dumps(description, sort_keys=True)
+            fields = json.dumps(description or {}, sort_keys=True)
             if not found:
-                fetch_all(
-                    connection,
-                    "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, now())",
-                    [run_id, name, dataset_id, base_set, reference_set, fields],
-                )
-            else:
-                fetch_all(
-                    connection,
-                    "UPDATE run SET base_set = ?, reference_set = ?, description = ? WHERE run_id = ?",
-                    [base_set, reference_set, fields, run_id],
-                )
+                fetch_all(connection, "INSERT INTO run VALUES (?, ?, ?, ?, now())", [run_id, name, dataset_id, fields])
+            elif description is not None:
+                fetch_all(connection, "UPDATE run SET description = ? WHERE run_id = ?", [fields, run_id])
+            for role, loss_set_id in loss_sets.items():
+                fetch_all(connection, "DELETE FROM run_loss WHERE run_id = ? AND role = ?", [run_id, role])
+                fetch_all(connection, "INSERT INTO run_loss VALUES (?, ?, ?)", [run_id, role, loss_set_id])
             build_scored_table(connection, run_id)
             keep_stamp(connection, run_id)
 
@@ -288,41 +289,48 @@ class Store(Database):
             self.write(change)
 
     def check_run_name(
-        self, name: str, dataset: str, base_set: int, reference_set: int, description: dict[str, Any]
+        self, name: str, dataset: str, loss_sets: Mapping[str, int], description: dict[str, Any] | None
     ) -> None:
         """Raise `NameTaken` if the name is another run's: of other data or models, or encoded otherwise than by an
         earlier version of the same rules."""
-        found = self.rows("SELECT dataset_id, base_set, reference_set, description FROM run WHERE name = ?", [name])
+        found = self.rows("SELECT run_id, dataset_id, description FROM run WHERE name = ?", [name])
         if not found:
             return
-        dataset_id, *sets, known = found[0]
-        is_same = sets == [base_set, reference_set] or _follows(json.loads(known), description)
+        run_id, dataset_id, known = found[0]
+        with self._cursor() as cursor:
+            before = _loss_sets(cursor, run_id)
+        is_same = all(before.get(role, loss_set) == loss_set for role, loss_set in loss_sets.items())
+        if not is_same and description is not None:
+            is_same = _follows(json.loads(known), description)
         if dataset_id != self.dataset_id(dataset) or not is_same:
             raise NameTaken(f"A run named {name!r} compares other models, data or encoding. Name this run otherwise.")
 
     def run(self, name: str) -> dict[str, Any]:
-        """A run: run_id, name, dataset, table (its scored table), base_noise and reference_noise
-        [nats per token], and `description` as saved. Raises `NotFound`."""
+        """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), noise_floors
+        [nats per token] (by role, None until measured), and `description` as saved. Raises `NotFound`."""
         run_id = int(self.named("run", "run_id", name))
-        dataset, description, base_noise, reference_noise = self.rows(
-            """
-            SELECT dataset.name, description, base.noise_floor, reference.noise_floor
-            FROM run JOIN dataset USING (dataset_id)
-            JOIN loss_set base ON base.loss_set_id = base_set
-            JOIN loss_set reference ON reference.loss_set_id = reference_set
-            WHERE run_id = ?
-            """,
-            [run_id],
+        dataset, description = self.rows(
+            "SELECT dataset.name, description FROM run JOIN dataset USING (dataset_id) WHERE run_id = ?", [run_id]
         )[0]
+        losses = self.rows(
+            "SELECT role, loss_set_id, noise_floor FROM run_loss JOIN loss_set USING (loss_set_id) "
+            "WHERE run_id = ? ORDER BY role",
+            [run_id],
+        )
         return {
             "run_id": run_id,
             "name": name,
             "dataset": dataset,
             "table": scored_table(run_id),
-            "base_noise": base_noise,
-            "reference_noise": reference_noise,
+            "loss_sets": {role: loss_set_id for role, loss_set_id, _ in losses},
+            "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
         }
+
+
+def _loss_sets(connection: duckdb.DuckDBPyConnection, run_id: int) -> dict[str, int]:
+    """Ids of a run's loss sets by role."""
+    return dict(fetch_all(connection, "SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
 
 def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:

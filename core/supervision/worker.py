@@ -8,12 +8,13 @@ import time
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
 
-from ..data.errors import JobCancelled, UserError
+from ..data.errors import JobCancelled, JobFailed, UserError
 from ..jobs.job import Job
 from ..system.disk_errors import translate_disk_errors
 from ..system.worker_log import in_short, log_for_people
+from .job_kinds import JOB_KINDS, unknown_kind_sentence
 
 log = logging.getLogger("worker")
 
@@ -23,8 +24,19 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not Path(arguments[0], "job.json").exists():
         sys.stderr.write("Usage: python -m core.supervision.worker JOB_DIR (a folder that holds job.json)\n")
         return 2
-    job = Job(Path(arguments[0]).resolve())
+    folder = Path(arguments[0]).resolve()
     log_for_people(log)
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        (folder / "cancel").touch()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    return run(folder)
+
+
+def run(folder: Path) -> int:
+    """Lock the job of that folder, run it and write its outcome; 0 done, 1 failed, cancelled or run by another."""
+    job = Job(folder)
     with open(job.folder / "worker.lock", "a", encoding="utf-8") as lock:
         if not _lock(lock):
             log.info("another worker is at this job")
@@ -44,13 +56,13 @@ def _lock(lock: TextIO) -> bool:
 
 
 def _run_to_outcome(job: Job, lock: TextIO) -> int:
-    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-        job.cancel()
-
-    signal.signal(signal.SIGTERM, ask_to_stop)
     try:
         with translate_disk_errors("What the worker finished"):
-            result = _WORK[job.kind](job, lock)
+            if job.kind not in JOB_KINDS:
+                raise JobFailed(unknown_kind_sentence(job))
+            kind = JOB_KINDS[job.kind]
+            work = kind.work_function()
+            result = work(job, lock.fileno()) if kind.shares_lock else work(job)
         job.finish({"state": "done", **result})
         log.info("done")
         return 0
@@ -61,38 +73,11 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
         log.info("failed: %s", error)
         job.finish({"state": "failed", "message": str(error)})
     # The worker's last line of defence: whatever broke, the person gets a sentence and the log gets the traceback.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
         message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
         job.finish({"state": "failed", "message": message})
     return 1
-
-
-def _score(job: Job, lock: TextIO) -> dict[str, Any]:
-    from ..scoring.worker import score
-
-    return score(job, lock.fileno())
-
-
-def _estimate(job: Job, _: TextIO) -> dict[str, Any]:
-    from ..scoring.estimating import estimate
-
-    return estimate(job)
-
-
-def _train(job: Job, _: TextIO) -> dict[str, Any]:
-    from ..training.train import train_reference
-
-    return train_reference(job)
-
-
-def _near_duplicates(job: Job, _: TextIO) -> dict[str, Any]:
-    from ..near_duplicates.search import find_near_duplicates
-
-    return find_near_duplicates(job)
-
-
-_WORK = {"score": _score, "estimate": _estimate, "train": _train, "near_duplicates": _near_duplicates}
 
 
 if __name__ == "__main__":

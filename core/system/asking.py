@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
+from .atomic_files import write_whole
 from .ownership import is_held, is_locked
-from .spool import write_whole
 from .worker_log import in_short
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fie
     except UserError as error:
         return {"sentence": str(error)}
     # The owner has work of its own that must go on: whatever broke, the asker gets a sentence and the log the rest.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         log.warning("The request %s failed:\n%s", request.parent.name, traceback.format_exc())
         return {
             "sentence": f"The program that holds the workspace could not answer ({in_short(error)}). Stop it, or wait "

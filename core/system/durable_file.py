@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .atomic_files import rename_durably, temporary_path
 from .permission import require_change
-from .spool import sync_folder
 
 
 class DurableFile:
-    """Bytes on their way to `path` under a temporary name; the streaming sibling of `core.system.spool.write_durably`.
+    """Bytes on their way to `path` under a temporary name, for what is not in memory as a whole.
 
     `finish` flushes them to disk, `replace` gives them their name. Left as a context without `replace`, nothing of
     it stays. `sha256` and `byte_count` are of the bytes on disk. It is the sink that gzip and Parquet write to.
@@ -23,11 +23,11 @@ class DurableFile:
         self.path = path
         self.byte_count = 0
         self._digest = hashlib.sha256()
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = temporary_path(path)
         if path.exists() and not path.is_file():
             # Giving the new file that name would take it from a device, which nothing brings back.
             raise OSError(errno.EINVAL, "what has that name is no file")
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
+        self._file = open(self._temporary, "wb")
 
     def __enter__(self) -> "DurableFile":
         return self
@@ -75,5 +75,4 @@ class DurableFile:
 
     def replace(self) -> None:
         """Give the finished file its name, in place of whatever had it."""
-        os.replace(self._temporary, self.path)
-        sync_folder(self.path.parent)
+        rename_durably(self._temporary, self.path)

@@ -49,7 +49,7 @@ def acquire_lock(path: Path, owner: str) -> TextIO:
 
     Raises `WorkspaceLocked` naming the holder.
     """
-    lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (held as long as the workspace is)
+    lock = open(path, "a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

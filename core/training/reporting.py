@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from ..jobs.job import Job, Progress
+from ..jobs.job import Job
+from ..jobs.job_progress import Progress
 from .checkpoints import CHECKPOINT_COMPLETE
 from .loss_curve import LossWindow
 

@@ -18,12 +18,13 @@ from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
 from ..encoding.encode import encode_examples
 from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine
-from ..jobs.job import Job, Progress, read_examples_file
+from ..jobs.job import Job, read_examples_file
+from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device, training_dtype
 from ..models.loading import load_model, load_tokenizer
 from ..models.resolving import PROVENANCE, ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
-from ..system.spool import sync_folder, write_durably
+from ..system.atomic_files import rename_durably, write_durably
 from .checkpoints import last_checkpoint
 from .trainer import ReferenceTrainer
 
@@ -118,6 +119,5 @@ def _save(job: Job, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[st
     }
     write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
-    sync_folder(job.folder)
+    rename_durably(unfinished, folder)
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)

@@ -1,7 +1,6 @@
 """What exactly is scored, written out row by row, so that anyone can check it against their own trainer."""
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from ..models.vocabulary import ReadableIds, readable_ids, without_unreadable
 from ..scoring.planning import ScoreRequest, resolve_encoding
 from ..store import Store
 from ..system.durable_file import DurableFile
+
+_BATCH_ROWS = 1000
 
 
 def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: Path) -> int:
@@ -30,26 +31,27 @@ def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: P
     base = resolve_model(request.base, store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
     tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
-    found = store.rows(
+    batches = store.batches(
         """
-        SELECT example_id::VARCHAR, conversation FROM dataset_row JOIN example USING (example_id)
-        WHERE dataset_id = ? ORDER BY row_number
+        SELECT example_id::VARCHAR AS example_id, conversation FROM dataset_row JOIN example USING (example_id)
+        WHERE dataset_id = ? ORDER BY row_number LIMIT ?
         """,
-        [store.dataset_id(request.dataset)],
+        [store.dataset_id(request.dataset), rows],
+        _BATCH_ROWS,
     )
+    count = 0
     try:
         with DurableFile(path) as file:
-            for example_id, conversation in islice(found, rows):
-                line = {
-                    "example_id": example_id,
-                    **_encoded_fields(Example.from_json(conversation), tokenizer, encoding, readable),
-                }
+            for row in (row for batch in batches for row in batch.to_pylist()):
+                encoded = _encoded_fields(Example.from_json(row["conversation"]), tokenizer, encoding, readable)
+                line = {"example_id": row["example_id"], **encoded}
                 file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+                count += 1
             file.finish()
             file.replace()
     except OSError as error:
         raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
-    return len(found) if rows is None else min(rows, len(found))
+    return count
 
 
 def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec, readable: ReadableIds) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def served(
 
 def name_everything(store: Store, counted: dict[str, list[str]]) -> None:
     """Datasets, files, rejections, runs and selections, one for each string, where the name is allowed."""
-    base, reference = store.rows("SELECT base_set, reference_set FROM run ORDER BY run_id DESC LIMIT 1")[0]
+    loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = (SELECT max(run_id) FROM run)"))
     description = store.run(RUN)["description"]
     for number, text in enumerate(HOSTILE):
         rows = [DatasetRow(1, text, Example((Message("user", text), Message("assistant", text))), b"{}")]
@@ -82,7 +82,7 @@ def name_everything(store: Store, counted: dict[str, list[str]]) -> None:
             "file": lambda name, number=number: store.add_source(  # type: ignore[misc]
                 DATASET, name, "jsonl", f"hash {number}", {}, [Rejected(1, next(iter(REASONS)), name)]
             ),
-            "run": lambda name: store.save_run(f"run {name}", DATASET, base, reference, description),
+            "run": lambda name: store.save_run(f"run {name}", DATASET, loss_sets, description),
             "selection": lambda name: save_selection(store, name, Selection(RUN, amount=Amount("ratio", 0.9))),
         }
         for kind, name_it in naming.items():

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message, ToolCall
+from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 WEATHER = '[{"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {}}}}}]'
 ALL = Selection("talks", amount=Amount("ratio", 1.0), collapse_duplicates=False)
@@ -146,5 +146,5 @@ def talk_store(
         },
         "models": {"base": {"label": path, "path": path, "adapter": None}},
     }
-    store.save_run("talks", "conversations", *sets, description)
+    store.save_run("talks", "conversations", dict(zip(("base", "reference"), sets, strict=True)), description)
     return store

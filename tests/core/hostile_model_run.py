@@ -36,10 +36,10 @@ def main(folder: Path) -> None:
     from core.data.errors import UserError
     from core.data.examples import DatasetRow, Example, Message
     from core.jobs.job import Job
+    from core.jobs.shards import read_shard
     from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
     from core.store import Store
     from core.supervision import worker
-    from core.system.spool import read_shard
 
     texts = [*(f"{number} and {number + 1}" for number in range(5)), "a" * 30 + "!"]
     rows = [
@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
             except UserError as error:
                 end = f"{type(error).__name__}: {error}"
             # Anything else is a defect, and is told as one.
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 end = f"DEFECT {type(error).__name__}: {error}"
             seconds = time.process_time() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

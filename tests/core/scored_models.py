@@ -8,11 +8,11 @@ import pyarrow as pa
 from core.data.examples import DatasetRow, Example
 from core.encoding.encode import encode_examples
 from core.engine.response_loss import response_losses
+from core.jobs.shards import SHARD_SCHEMA
 from core.models.loading import load_model, load_tokenizer
+from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ROLES, ScoreRequest, plan_scoring
 from core.store import Store
-from core.supervision.supervisor import save_run
-from core.system.spool import SHARD_SCHEMA
 
 
 def score_examples(
@@ -47,4 +47,4 @@ def score_examples(
         store.ingest_shard(
             f"{run} {role}", plan.loss_sets[role], pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
         )
-    save_run(store, plan)
+    save_planned_run(store, plan)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +52,5 @@ def add_scored_run(store: Store, rows: Sequence[ScoredRow], run: str = "first", 
         ).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)
         store.set_noise_floor(loss_set, 1e-6)
-    store.save_run(run, dataset, base_set, reference_set, {})
+    store.save_run(run, dataset, {"base": base_set, "reference": reference_set}, {})
     return str(store.run(run)["table"])

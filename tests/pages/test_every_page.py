@@ -32,8 +32,8 @@ def workspace(page_workspace: Path) -> Path:
     with Store.open(page_workspace, "a test") as store:
         rows = [ScoredRow(domain, 10.0, 9.0 - number) for number in range(6) for domain in ("chat", "math")]
         add_scored_run(store, rows, run="first")
-        base, reference = store.rows("SELECT base_set, reference_set FROM run")[0]
-        store.save_run("second", "data", reference, base, {})
+        (base,), (reference,) = store.rows("SELECT loss_set_id FROM run_loss ORDER BY role")
+        store.save_run("second", "data", {"base": reference, "reference": base}, {})
         for name in ("one", "two"):
             save_selection(store, name, Selection("first"))
     return page_workspace

@@ -89,7 +89,7 @@ def test_the_summary_labels_both_averages_for_every_domain(explore: Callable[...
 
 def test_filters_change_every_number_and_the_readout(explore: Callable[..., AppTest]) -> None:
     page = explore(view="Distribution")
-    page.text_input(key="filter_query").set_value("TELL ME").run()
+    page.text_input(key="filter_text").set_value("TELL ME").run()
     page.number_input(key="filter_low").set_value(0.5).run()
     healthy(page)
     assert "**2** of 22 rows" in text_of(page)
@@ -151,7 +151,7 @@ def test_a_filter_that_cannot_be_read_is_said_and_left_out(
 
 def test_filters_that_no_row_passes_say_so(explore: Callable[..., AppTest]) -> None:
     page = explore()
-    healthy(page.text_input(key="filter_query").set_value("nothing like it").run())
+    healthy(page.text_input(key="filter_text").set_value("nothing like it").run())
     assert any("No row passes these filters" in info.value for info in page.info)
 
 

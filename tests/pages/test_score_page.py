@@ -14,11 +14,12 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.data.examples import DatasetRow, Example, Message
-from core.jobs.job import Job, Progress, all_jobs, create_job
+from core.jobs.job import Job, all_jobs, create_job
+from core.jobs.job_progress import Progress
 from core.near_duplicates.jobs import create_near_duplicate_job
+from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
-from core.supervision.supervisor import save_run
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
 from ui.shell.session import open_session
@@ -252,7 +253,7 @@ def test_a_runs_name_that_is_taken_is_one_sentence(
 ) -> None:
     page = with_reference(score(), tiny_reference)
     request = ScoreRequest("numbers", str(tiny_base), str(tiny_reference), run="mine", template="plain", device="cpu")
-    save_run(open_session().store, plan_scoring(open_session().store, request))
+    save_planned_run(open_session().store, plan_scoring(open_session().store, request))
     page = text_input(page, "Run name").set_value("mine").run()
     assert "A run named 'mine' compares" in the_error(button(page, "Start scoring").click().run())
 

@@ -209,10 +209,10 @@ def test_the_search_takes_and_refuses_the_patterns_that_its_help_says(
 ) -> None:
     texts = [("Say it", "once"), ("Tell", "first\nsecond")]
     page = opened("explore", [ScoredRow("chat", 10.0, 5.0, 10, *text) for text in texts])
-    kind = page.selectbox(key="filter_kind")
+    kind = page.selectbox(key="filter_search_kind")
     assert "(RE2: no look-around or back-references); case is ignored; . matches line breaks too" in kind.proto.help
     kind.set_value("regex").run()
-    page.text_input(key="filter_query").set_value(pattern).run()
+    page.text_input(key="filter_text").set_value(pattern).run()
     assert not page.exception
     if rows is None:
         assert "cannot be read" in page.error[0].value
@@ -242,8 +242,8 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
     with Store.open(page_workspace, "a test") as store:
         add_scored_run(store, [*ROWS, ScoredRow("broken", 10.0, None)])
         store.add_source("data", "more.jsonl", "jsonl", "more", {}, [later])
-        base, reference = store.rows("SELECT base_set, reference_set FROM run")[0]
-        store.save_run("grown", "data", base, reference, {})
+        loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
+        store.save_run("grown", "data", loss_sets, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
     assert "None of these rows has both losses. Not scored yet: 1. Score the dataset again." in text_of(page)

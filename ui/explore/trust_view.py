@@ -56,7 +56,7 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
         f"Template: {encoding.get('template', 'unknown')}, at most {encoding.get('max_length', 0):,} tokens."
     ]
     found += [str(notice) for notice in description.get("notices", ())]
-    floors = [floor for floor in (run["base_noise"], run["reference_noise"]) if floor is not None]
+    floors = [floor for floor in run["noise_floors"].values() if floor is not None]
     if floors:
         found.append(
             f"Noise floor: {max(floors):.1e} nats per token. A loss can change by this much when only the other rows "

@@ -2,60 +2,46 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from core.data.filters import EVERYTHING, Range, RowFilter
-from core.data.scores import FLAGS, SCORES, Score
-from core.data.text_search import SEARCH_KINDS, SEARCH_PLACES, TextSearch
+from core.data.scores import SCORES, Score
+from core.data.text_search import SEARCH_PLACES, TextSearch
+from ui.kit.filter_controls import KIND_LABELS, FilterControls
 from ui.kit.filter_state import current_filter, set_filter
 from ui.plain_text import escaped
 
-KIND_LABELS = {"words": "All words", "phrase": "Exact phrase", "regex": "Regular expression"}
-KIND_HELP = "  \n".join(f"{KIND_LABELS[name]}: {meaning}." for name, meaning in SEARCH_KINDS.items())
-FLAG_HELP = "  \n".join(f"`{flag}`: {meaning}" for flag, meaning in FLAGS.items())
 _LONGEST_CHIP = 60
 
 
 def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> None:
     """Draw the controls showing the filter; a change sets the filter before the page reruns."""
-    _fill_controls(row_filter, domains, score)
 
     def changed() -> None:
-        set_filter(_read_controls(current_filter(), score))
+        set_filter(_changed_filter(current_filter(), controls.read(score.name), score.name))
 
-    react: Any = {"on_change": changed}
-    anything: Any = {"placeholder": "Any", **react}
+    controls = FilterControls("filter", {"on_change": changed})
+    known = tuple(domain for domain in row_filter.domains if domain in domains)
+    controls.put(replace(row_filter, domains=known), score.name)
     domain, words, kind, place, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
-    domain.multiselect("Domains", domains, key="filter_domains", help="Show only rows of these domains.", **anything)
-    words.text_input("Search", key="filter_query", help="Searches the text of every row. Case is ignored.", **anything)
-    kind.selectbox(
-        "Match",
-        list(SEARCH_KINDS),
-        format_func=KIND_LABELS.__getitem__,
-        key="filter_kind",
-        help=KIND_HELP,
-        **react,
-    )
-    place.selectbox(
-        "In", list(SEARCH_PLACES), format_func=lambda name: SEARCH_PLACES[name].capitalize(), key="filter_place",
-        help="Where the search looks.", **react,
-    )  # fmt: skip
-    with more.popover("More filters", key="more", width="stretch"):
-        _more_controls(score, anything)
+    controls.domains(domain, domains)
+    controls.search(words, kind, place)
+    popover = more.popover("More filters", key="more", width="stretch")
+    controls.excluded_flags(popover)
+    controls.required_flags(popover)
+    low, high = popover.columns(2)
+    controls.score_limits(low, high, score.name, "Dragging on the histogram sets both limits.")
+    controls.length_limits(low, high)
 
 
-def _more_controls(score: Score, anything: dict[str, Any]) -> None:
-    st.multiselect("Exclude flags", list(FLAGS), key="filter_without", help=FLAG_HELP, **anything)
-    st.multiselect("Require flags", list(FLAGS), key="filter_with", help=FLAG_HELP, **anything)
-    low, high = st.columns(2)
-    reads = f"{score.label}: {score.formula}. High: {score.higher_means}. Dragging on the histogram sets both limits."
-    low.number_input(f"{score.label} from", format="%.4g", step=0.01, key="filter_low", help=reads, **anything)
-    high.number_input(f"{score.label} to", format="%.4g", step=0.01, key="filter_high", help=reads, **anything)
-    tokens = "Scored tokens of the response."
-    low.number_input("Tokens from", min_value=0, step=1, key="filter_short", help=tokens, **anything)
-    high.number_input("Tokens to", min_value=0, step=1, key="filter_long", help=tokens, **anything)
+def _changed_filter(before: RowFilter, shown: RowFilter, score: str) -> RowFilter:
+    """The filter from the controls; conditions without a control (lassos, ranges on other scores) are unchanged."""
+    after = replace(shown, ranges=before.ranges, regions=before.regions)
+    for column in (score, "token_count"):
+        bounds = shown.range_on(column)
+        after = after.with_range(column, bounds.low, bounds.high)
+    return after
 
 
 def show_chips(row_filter: RowFilter) -> None:
@@ -133,32 +119,3 @@ def _label(column: str) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_CHIP else f"{text[: _LONGEST_CHIP - 1]}…"
-
-
-def _fill_controls(row_filter: RowFilter, domains: list[str], score: Score) -> None:
-    of_score, of_length = row_filter.range_on(score.name), row_filter.range_on("token_count")
-    state = st.session_state
-    state["filter_domains"] = [domain for domain in row_filter.domains if domain in domains]
-    state["filter_query"] = row_filter.search.query
-    state["filter_kind"] = row_filter.search.kind if row_filter.search else state.get("filter_kind", "words")
-    state["filter_place"] = row_filter.search.place if row_filter.search else state.get("filter_place", "either")
-    state["filter_without"], state["filter_with"] = list(row_filter.without_flags), list(row_filter.with_flags)
-    state["filter_low"], state["filter_high"] = of_score.low, of_score.high
-    for key, bound in (("filter_short", of_length.low), ("filter_long", of_length.high)):
-        state[key] = None if bound is None else max(0, round(bound))
-
-
-def _read_controls(before: RowFilter, score: Score) -> RowFilter:
-    """The filter from the controls; conditions without a control (lassos, ranges on other scores) are unchanged."""
-    state = st.session_state
-    after = replace(
-        before,
-        domains=tuple(state["filter_domains"]),
-        without_flags=tuple(state["filter_without"]),
-        with_flags=tuple(state["filter_with"]),
-        search=TextSearch(state["filter_query"] or "", state["filter_kind"], state["filter_place"]),
-    )
-    if not after.search:
-        after = replace(after, search=TextSearch())
-    after = after.with_range(score.name, state["filter_low"], state["filter_high"])
-    return after.with_range("token_count", state["filter_short"], state["filter_long"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.data.errors import UserError
-from core.system.spool import write_durably
+from core.system.atomic_files import write_durably
 from ui.kit.widgets import link_to_page, show_error
 from ui.shell.access import may_run
 from ui.shell.session import Session

@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.jobs.job import Job, all_jobs, duration
+from core.jobs.job import Job, all_jobs
+from core.jobs.job_progress import duration
+from core.supervision.job_kinds import JOB_KINDS
 from core.supervision.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import training_curve_figure
@@ -14,20 +16,13 @@ from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
-_KINDS = {"score": "Scoring", "train": "Training"}
-_CANCELLING = {
-    "score": "Stops after the current batch. Computed losses are kept; scoring again computes only the rest.",
-    "train": "Stops and keeps nothing; training again starts from the beginning. Closing this page does not stop it.",
-    "near_duplicates": "Stops and keeps nothing; a new search starts from the beginning.",
-}
-"""Help text of the Cancel button, by job kind."""
 _RECENT = 8
 _LOG_LINES = 8  # a longer log scrolls in a box
 
 
 def active_jobs(session: Session) -> list[Job]:
     """Unfinished jobs (running or interrupted), newest first."""
-    return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and job.kind != "estimate"]
+    return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and _is_listed(job)]
 
 
 def show_active_jobs(session: Session) -> None:
@@ -49,7 +44,7 @@ def show_active_jobs(session: Session) -> None:
 
 def show_finished_jobs(session: Session) -> None:
     """The latest finished jobs, each with its outcome and log."""
-    finished = [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and job.kind != "estimate"]
+    finished = [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and _is_listed(job)]
     if not finished:
         return
     st.subheader("Finished jobs")
@@ -62,7 +57,7 @@ def show_finished_jobs(session: Session) -> None:
 
 def show_last_failure(session: Session) -> None:
     """The error of the newest job, if it or its follow-up step failed, until it is closed."""
-    jobs = [job for job in all_jobs(session.workspace) if job.is_settled and job.kind != "estimate"]
+    jobs = [job for job in all_jobs(session.workspace) if job.is_settled and _is_listed(job)]
     if not jobs or remembered("closed_failure") == jobs[-1].job_id:
         return
     outcome = jobs[-1].outcome or {}
@@ -88,10 +83,10 @@ def show_job(session: Session, job: Job) -> None:
             if second.button("Discard", key=f"discard_{job.job_id}", width="stretch", disabled=closed):
                 abandon(session.store, job)
                 st.rerun()
-            st.text(f"The worker stopped before it finished. {_resume_sentence(job)}")
+            st.text(f"The worker stopped before it finished. {JOB_KINDS[job.kind].on_resume(job)}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
-            meaning = _CANCELLING.get(job.kind)
+            meaning = JOB_KINDS[job.kind].if_cancelled
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
         elif state == "running":
             st.text("Stopping after the current batch...")
@@ -100,8 +95,7 @@ def show_job(session: Session, job: Job) -> None:
         st.text(progress.sentence())
         if job.request.get("then"):
             st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
-        if job.kind == "train":
-            _show_curve(job)
+        _show_curve(job)
         with st.expander("Log"):
             _show_log(job)
 
@@ -110,17 +104,6 @@ def show_notices(description: dict[str, Any]) -> None:
     """Warnings about a run's models, from its description."""
     for notice in description.get("notices", ()):
         st.warning(escaped(str(notice)))
-
-
-def _resume_sentence(job: Job) -> str:
-    """Where resuming an interrupted job starts from."""
-    if job.kind == "score":
-        return "Computed losses are kept; Resume computes the rest."
-    if job.kind == "near_duplicates":
-        return "Resume restarts the search."
-    if any(job.folder.glob("checkpoints/*/complete")):
-        return "Resume continues from the last checkpoint; Discard deletes it."
-    return "There is no checkpoint yet; Resume restarts the training."
 
 
 def _show_details(job: Job) -> None:
@@ -133,8 +116,7 @@ def _show_details(job: Job) -> None:
         pace = outcome.get("tokens_per_second")
         rate = f", {outcome['tokens']:,} tokens at {pace:,.0f} tokens per second" if pace else ""
         st.text(f"{duration(outcome['elapsed_seconds'])}{rate}")
-    if job.kind == "train":
-        _show_curve(job)
+    _show_curve(job)
     _show_log(job)
 
 
@@ -145,6 +127,7 @@ def _show_log(job: Job) -> None:
 
 
 def _show_curve(job: Job) -> None:
+    """The loss curve, if the job records one."""
     path = job.folder / "curve.jsonl"
     if not path.exists():
         return
@@ -157,11 +140,13 @@ def _show_curve(job: Job) -> None:
 
 
 def _title(job: Job) -> str:
-    request = job.request
-    if job.kind == "near_duplicates":
-        return f"Near-duplicate search (threshold {request['threshold']:g}) in dataset {request['dataset']}"
-    what = f"reference {request['name']}" if job.kind == "train" else f"run {request['run']}"
-    return f"{_KINDS[job.kind]} {what} on dataset {request['dataset']}"
+    kind = JOB_KINDS.get(job.kind)
+    return kind.title(job.request) if kind else job.job_id
+
+
+def _is_listed(job: Job) -> bool:
+    kind = JOB_KINDS.get(job.kind)
+    return kind is None or kind.listed
 
 
 def _step(step: dict[str, Any]) -> str:

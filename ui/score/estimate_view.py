@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import NotFound
-from core.jobs.job import Job, duration, find_job, start_worker
+from core.jobs.job import Job, find_job, start_worker
+from core.jobs.job_progress import duration
 from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.kit.tables import COUNT
 from ui.kit.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style

@@ -12,7 +12,7 @@ from core.data import settings
 from core.data.errors import UserError
 from core.scoring.tokens.losses import TokenScorer
 from core.store import Store
-from core.supervision.supervisor import Supervisor
+from core.supervision.supervisor_thread import Supervisor
 from core.system.permission import check_changes_with, on_own_account
 from core.workspace.answering import Answering
 from ui.plain_text import escaped

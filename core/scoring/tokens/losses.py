@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ...data.errors import NotFound, NothingScored, TokensUnavailable
+from ...data.loss_roles import missing_roles_sentence
 from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.token_cache import cached_tokens, save_tokens
 from ..planning import ROLES
-from .process import TokenProcess
+from .token_process import TokenProcess
 
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
 """How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps
@@ -85,22 +86,24 @@ class TokenScorer:
     def _row(self, run: str, row_number: int) -> "_Row":
         found = self.store.rows(
             f"""
-            SELECT r.example_id::VARCHAR, conversation, description, [base_set, reference_set],
-                [base.nll_sum, reference.nll_sum], coalesce(base.reason, reference.reason)
-            FROM run JOIN dataset_row r USING (dataset_id) JOIN example USING (example_id)
-            LEFT JOIN loss base ON base.loss_set_id = base_set AND base.example_id = r.example_id
-            LEFT JOIN loss reference ON reference.loss_set_id = reference_set AND reference.example_id = r.example_id
-            WHERE run.name = ? AND row_number = {int(row_number)}
+            SELECT r.example_id::VARCHAR, conversation, description, role, loss_set_id, nll_sum, reason
+            FROM run JOIN dataset_row r USING (dataset_id) JOIN example USING (example_id) JOIN run_loss USING (run_id)
+            LEFT JOIN loss USING (loss_set_id, example_id)
+            WHERE run.name = ? AND row_number = {int(row_number)} AND list_contains(?, role)
             """,
-            [run],
+            [run, list(ROLES)],
         )
         if not found:
             raise NotFound(f"The run {run!r} has no row {row_number:,}. Choose a row from the table.")
-        example_id, conversation, description, sets, sums, reason = found[0]
+        example_id, conversation, description = found[0][:3]
+        losses = {role: (loss_set, nll_sum, reason) for *_, role, loss_set, nll_sum, reason in found}
+        if missing := missing_roles_sentence("The view of tokens", ROLES, losses):
+            raise TokensUnavailable(missing)
+        reason = next((reason for *_, reason in (losses[role] for role in ROLES) if reason is not None), None)
         if reason is not None:
             raise NothingScored(f"No token of this row is scored: {reason}.")
-        by_role = dict(zip(ROLES, sets, strict=True)), dict(zip(ROLES, sums, strict=True))
-        return _Row(example_id, conversation, json.loads(description), *by_role)
+        sets, sums = ({role: losses[role][place] for role in ROLES} for place in (0, 1))
+        return _Row(example_id, conversation, json.loads(description), sets, sums)
 
     def _cached(self, row: "_Row") -> TokenLosses | None:
         saved = cached_tokens(self.store, list(row.loss_sets.values()), row.example_id)

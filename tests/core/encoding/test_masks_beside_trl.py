@@ -48,7 +48,7 @@ def trl_tokens(family: str, kind: str) -> Scored | str:
             return_assistant_tokens_mask=True,
         )
     # A template may raise anything.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return str(error)
     masks = [bool(mask) for mask in encoded["assistant_masks"]]
     return list(zip(encoded["input_ids"], masks, strict=True))

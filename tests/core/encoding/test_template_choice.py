@@ -233,12 +233,10 @@ def test_a_run_that_an_earlier_version_encoded_is_scored_anew_under_its_name(
     earlier = json.loads(json.dumps(plan.description))
     earlier["encoding"]["version"] = 1
     sets = [store.ensure_loss_set(f"{role} weights", "earlier", role) for role in ("base", "reference")]
-    store.save_run("mine", "rivers", sets[0], sets[1], earlier)
+    store.save_run("mine", "rivers", {"base": sets[0], "reference": sets[1]}, earlier)
     score_examples(store, [QUESTION], folders["own"], folders["own"], run="mine", dataset="rivers")
     assert store.run("mine")["description"]["encoding"]["version"] == 2
-    assert store.rows("SELECT base_set, reference_set FROM run") == [
-        (plan.loss_sets["base"], plan.loss_sets["reference"])
-    ]
+    assert store.run("mine")["loss_sets"] == plan.loss_sets
 
 
 # What `encode` writes

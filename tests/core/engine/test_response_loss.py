@@ -107,6 +107,34 @@ def test_the_head_runs_on_scored_positions_where_it_gives_the_models_own_logits(
     assert splits
 
 
+class ScaledLlama(LlamaForCausalLM):
+    """Doubles its states before the head, which its config does not tell."""
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, labels: Any = None, **_: Any) -> Any:
+        states = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+        logits = self.lm_head(2 * states)
+        return SimpleNamespace(logits=logits, loss=labels is None or F.cross_entropy(logits[0, :-1], labels[0, 1:]))
+
+
+def test_a_head_that_gives_other_values_than_the_model_is_not_used(mixed: list[Encoded]) -> None:
+    model = make_model("llama")
+    model.__class__ = ScaledLlama
+    assert not LossEngine(model).splits
+    np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
+
+
+def test_packed_rows_that_give_other_values_than_rows_alone_are_not_used(
+    mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = make_model("gpt2")
+    forward = model.transformer.forward  # a model that counts positions by itself
+    monkeypatch.setattr(
+        model.transformer, "forward", lambda input_ids=None, position_ids=None, **given: forward(input_ids, **given)
+    )
+    assert "padded batches (packed rows do not give its states)" in LossEngine(model).path
+    np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
+
+
 PADDED = {"gemma2": "its attention is soft-capped", "mamba": "not all full or sliding attention"}
 WAYS = {
     "padded": EngineOptions(packed=False, tiled=False),

@@ -323,8 +323,8 @@ def test_the_base_is_named_by_its_hub_id_where_it_has_one(tmp_path: Path) -> Non
     with talk_store(tmp_path / "w", SINGLE, model=snapshot) as store:
         run = store.run("talks")
         description = run["description"] | {"models": {"base": {"label": "owner/tiny", "path": str(snapshot)}}}
-        sets = store.rows("SELECT base_set, reference_set FROM run")[0]
-        store.save_run("hub", "conversations", *sets, description)
+        sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
+        store.save_run("hub", "conversations", sets, description)
         export_bundle(store, Selection("hub", amount=Amount("ratio", 1.0)), tmp_path / "out", "trl")
         export_bundle(store, ALL, tmp_path / "local", "trl")
     assert 'model_name_or_path: "owner/tiny"' in (tmp_path / "out" / "sft.yaml").read_text()

@@ -14,7 +14,7 @@ import pytest
 
 from core.data.errors import ExportFailed, NotFound, SelectionInvalid
 from core.data.scores import SCORES
-from core.exporting import FORMATS, export_selection, selection_from_manifest
+from core.exporting import EXPORT_FORMATS, export_selection, selection_from_manifest
 from core.selection import Amount, Selection, save_selection, saved_selection
 from core.store import Store
 from tests.fakes import ScoredRecord, build_scored_store
@@ -284,7 +284,7 @@ def test_the_file_a_dataset_came_from_is_never_replaced(scored_store: Store, tmp
 def test_the_format_may_be_named_against_the_suffix(store: Store, tmp_path: Path) -> None:
     export_selection(store, ALL, tmp_path / "out.txt", format="json")
     assert len(json.loads((tmp_path / "out.txt").read_bytes())) == 6
-    assert set(FORMATS) == {"jsonl", "json", "csv", "parquet"}
+    assert set(EXPORT_FORMATS) == {"jsonl", "json", "csv", "parquet"}
 
 
 def test_a_selection_saved_and_loaded_exports_the_same_file(store: Store, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerFast
 from core.data.examples import Example, Message
 from core.encoding.rendering import render
 from core.encoding.template_turns import chat_messages
-from core.exporting import REASONS, TRAINERS, bundle_records, preflight
-from core.exporting.bundle_plan import Shape
+from core.exporting import TRAINER_REASONS, TRAINERS, bundle_records, preflight
+from core.exporting.bundle_plan import ConversationShape
 from core.exporting.chat_templates import jinja_template
 from core.exporting.preflight import FIRST_ROWS, Preflight, _shapes
 from core.selection import Amount, Selection
@@ -81,7 +81,7 @@ def test_each_trainer_refuses_and_shortens_what_its_loader_would(
 ) -> None:
     report = found(tmp_path, trainer, *HARD)
     assert counts(report) == expected
-    refused = sum(count for name, count in expected.items() if REASONS[name].refuses)
+    refused = sum(count for name, count in expected.items() if TRAINER_REASONS[name].refuses)
     assert (report.rows, report.written_rows) == (len(HARD), len(HARD) - refused)
     assert (report.tokens, report.written_tokens) == (10 * len(HARD), 10 * (len(HARD) - refused))
 
@@ -192,7 +192,8 @@ def test_the_shape_that_the_store_tells_is_the_one_of_the_example(tmp_path: Path
     with talk_store(tmp_path / "workspace", rows) as store:
         told = {shape for shape, *_ in _shapes(store, ALL, "all")}
     assert told == {
-        Shape.of(row.example, row.truncated) if isinstance(row, Talk) else Shape.of(row, False) for row in rows
+        ConversationShape.of(row.example, row.truncated) if isinstance(row, Talk) else ConversationShape.of(row, False)
+        for row in rows
     }
 
 
@@ -211,14 +212,14 @@ def test_a_template_that_asks_for_the_date_is_said_or_goes_along_with_the_runs_d
 
 
 def test_every_reason_reads_as_a_clause() -> None:
-    for reason in REASONS.values():
+    for reason in TRAINER_REASONS.values():
         assert reason.sentence[0].islower()
         assert not reason.sentence.endswith(".")
 
 
 def test_an_input_is_part_of_its_question() -> None:
-    assert Shape(("system", "user", "context", "assistant", "user")).turns == ("user", "assistant")
-    assert Shape(("context", "assistant")).turns == ("user", "assistant")
+    assert ConversationShape(("system", "user", "context", "assistant", "user")).turns == ("user", "assistant")
+    assert ConversationShape(("context", "assistant")).turns == ("user", "assistant")
 
 
 @pytest.mark.parametrize("template", ["alpaca", "plain", "chatml"])

@@ -10,8 +10,8 @@ import pytest
 
 from core.exporting import export_rows, export_selection
 from core.exporting.columns import Survey, surveyed
-from core.exporting.kept_chunks import FIRST_ROWS, SelectedRows
 from core.exporting.record_text import on_one_line
+from core.exporting.selected_chunks import FIRST_ROWS, SelectedRows
 from core.exporting.writing import csv_line, csv_names
 from core.selection import Amount, Selection
 from core.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import core.importing
-from core.data.examples import ROLES, Example
+from core.data.examples import MESSAGE_ROLES, Example
 from core.importing.formats import FIELD_NAMES, FORMATS, format_named, read_example
 from core.importing.records import REASONS, RecordUnusable
 from core.importing.roles import ROLE_NAMES
@@ -213,5 +213,5 @@ def test_every_reason_that_the_code_gives_is_explained_in_the_table() -> None:
 
 
 def test_the_tables_agree_with_the_roles_and_fields_there_are() -> None:
-    assert set(ROLE_NAMES) | {"context"} == set(ROLES)
+    assert set(ROLE_NAMES) | {"context"} == set(MESSAGE_ROLES)
     assert {"instruction", "response", "conversations", "messages", "completion", "answer"} <= FIELD_NAMES

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from core.cli.commands import app
 from core.data.errors import SourceUnreadable
 from core.importing import SourceOptions, import_source
-from core.importing.hub import HubName, download_dataset, hub_name, is_hub_id
+from core.importing.hub import HubName, download_dataset, hub_name, names_hub_dataset
 from core.importing.hub_files import choose_files
 from core.store import Store
 
@@ -248,7 +248,7 @@ def test_a_hub_id_is_told_from_a_path(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "data").touch()
-    assert is_hub_id("tatsu-lab/alpaca")
-    assert is_hub_id("openai/gsm8k_v1.1")
+    assert names_hub_dataset("tatsu-lab/alpaca")
+    assert names_hub_dataset("openai/gsm8k_v1.1")
     for text in ("here/data", "alpaca", "a/b/c", "./a", "/a/b", "data/chat.jsonl", "data/chat.json.gz", "~/a"):
-        assert not is_hub_id(text), text
+        assert not names_hub_dataset(text), text

@@ -11,7 +11,16 @@ import zstandard
 
 from core.data.errors import NoUsableRows, SourceUnreadable
 from core.data.examples import DatasetRow, Rejected
-from core.importing import DomainRule, SourceOptions, import_source, preview, read_examples
+from core.importing import (
+    DataFile,
+    DomainRule,
+    SourceOptions,
+    detection,
+    import_file,
+    import_source,
+    preview,
+    read_examples,
+)
 from core.importing.detection import detect_format
 from core.store import Store
 
@@ -48,6 +57,19 @@ def test_what_the_store_keeps_is_the_original_byte_for_byte(workspace: Store, tm
     import_source(workspace, "d", jsonl(tmp_path / "a.jsonl", list(lines)), AUTO)
     stored = workspace.rows("SELECT original FROM dataset_row ORDER BY row_number")
     assert [bytes(row[0]).decode() for row in stored] == lines
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_an_import_looks_for_the_format_once(
+    kind: str, workspace: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"qa.{kind}"
+    path.write_text("\n".join(map(json.dumps, QA)) if kind == "jsonl" else json.dumps(QA), encoding="utf-8")
+    choose, looks = detection._choose, []
+    monkeypatch.setattr(detection, "_choose", lambda *given: (looks.append(given), choose(*given))[1])
+    options = SourceOptions(domain=DomainRule(field="topic"), columns={"question": "question"})
+    assert import_file(workspace, "d", DataFile(path, path.name), options).rows == 6
+    assert len(looks) == 1
 
 
 def test_importing_the_same_file_again_adds_nothing(workspace: Store, tmp_path: Path) -> None:

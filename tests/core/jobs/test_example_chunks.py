@@ -14,7 +14,7 @@ import pytest
 from core.data.encoded import Encoded
 from core.data.examples import Example, Message
 from core.jobs.example_chunks import EXAMPLES_SCHEMA, ExampleFile, id_texts, packed_ids, write_examples_file
-from core.scoring.encoded_chunks import read_encoded, write_encoded
+from core.scoring.encoded_chunks import read_encoded_chunk, write_encoded_chunk
 from core.scoring.leases import take_lease
 from tests import command_line
 
@@ -69,8 +69,8 @@ def test_a_file_without_examples_has_no_chunks(tmp_path: Path) -> None:
 
 def test_encoded_rows_come_back_as_they_were(tmp_path: Path) -> None:
     rows = [row_of(1, 2, 3), Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, "空"), row_of(7, 8, 9, 7)]
-    write_encoded(tmp_path / "encoded" / "a.arrow", rows)
-    found = read_encoded(tmp_path / "encoded" / "a.arrow")
+    write_encoded_chunk(tmp_path / "encoded" / "a.arrow", rows)
+    found = read_encoded_chunk(tmp_path / "encoded" / "a.arrow")
     assert found is not None
     for one, other in zip(found, rows, strict=True):
         assert one.input_ids.tolist() == other.input_ids.tolist()
@@ -81,10 +81,10 @@ def test_encoded_rows_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 10, 16, 200, -1])
 def test_a_torn_encoded_chunk_counts_as_missing(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "a.arrow"
-    assert read_encoded(path) is None
-    write_encoded(path, [row_of(1, 2, 3)])
+    assert read_encoded_chunk(path) is None
+    write_encoded_chunk(path, [row_of(1, 2, 3)])
     path.write_bytes(path.read_bytes()[:kept])
-    assert read_encoded(path) is None
+    assert read_encoded_chunk(path) is None
 
 
 def test_a_lease_is_one_processs_until_it_gives_it_back_or_dies(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from core.data.errors import NotFound
 from core.data.examples import Example, Message
-from core.jobs.job import Job, Progress, all_jobs, create_job, duration, find_job, read_examples_file, unfinished
-from core.system.spool import SHARD_SCHEMA, write_shard
+from core.jobs.job import Job, all_jobs, create_job, find_job, read_examples_file, unfinished
+from core.jobs.job_progress import Progress, duration
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 
 EXAMPLE = Example((Message("user", "雷克雅未克?"), Message("assistant", "Yes.")))
 

@@ -16,13 +16,13 @@ from core.data.examples import DatasetRow, Example
 from core.encoding.encode import Encoded, EncodingSpec, encode_examples
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
 from core.jobs.job import Job, create_job
+from core.jobs.shards import read_shard
 from core.models.base_probe import BaseProbe
 from core.models.loading import load_model, load_tokenizer, load_with_base
 from core.models.resolving import ModelSpec, resolve_model
 from core.scoring.planning import ScoreRequest, plan_scoring
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from core.store import Store
-from core.system.spool import read_shard
 from tests import command_line
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter
 from tests.tiny_models import MIXED_EXAMPLES, make_model, make_tokenizer, save_model_folder

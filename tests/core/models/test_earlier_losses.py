@@ -18,16 +18,17 @@ from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import EncodingSpec
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
 from core.jobs.job import Job, create_job
+from core.jobs.shards import SHARD_SCHEMA, read_shard, write_shard
 from core.maintenance.checking import check_workspace
+from core.maintenance.kept_shards import notices_of
 from core.models.earlier_losses import unsound_roles
 from core.models.loading import load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
-from core.scoring.worker import score
+from core.scoring.scoring_job import score
 from core.store import STORE_VERSION, Store
-from core.supervision.supervisor import ingest_finished_jobs, notices_of
-from core.system.spool import SHARD_SCHEMA, read_shard, write_shard
+from core.supervision.supervisor import ingest_finished_jobs
 from tests.core.supervision.test_supervision import at_work
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter
 from tests.tiny_models import make_tokenizer, save_model_folder

@@ -10,12 +10,6 @@ import pytest
 from core.data.errors import ModelUnusable
 from core.models.kinds import IMAGE_TEXT_MODELS
 from core.models.resolving import resolve_model
-from tests.tiny_models import save_model_folder
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model_folder(tmp_path_factory.mktemp("models") / "saved")
 
 
 def folder_with(folder: Path, config: dict[str, Any]) -> Path:

@@ -1,7 +1,6 @@
 """Loading: what is not all there, not finite or not for this base is refused; an adapter changes the losses."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,32 +14,14 @@ from core.encoding.encode import encode_examples
 from core.engine.response_loss import response_losses
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model
-from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, save_lora_adapter, save_model_folder
+from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, save_model_folder
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
     torch.set_num_threads(1)
-    return save_model_folder(tmp_path_factory.mktemp("models") / "saved")
-
-
-@pytest.fixture(scope="module")
-def saved_adapter(saved: Path) -> Path:
-    return save_lora_adapter(saved.parent / "adapter", saved)
-
-
-@pytest.fixture
-def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy of the model that a test may spoil."""
-    return Path(shutil.copytree(saved, tmp_path / "model"))
-
-
-@pytest.fixture
-def adapter(saved_adapter: Path, tmp_path: Path) -> Path:
-    """A copy of the adapter that a test may spoil."""
-    return Path(shutil.copytree(saved_adapter, tmp_path / "adapter"))
 
 
 def spec_of(folder: Path) -> ModelSpec:

@@ -14,6 +14,7 @@ from bench.architectures import own_loss, tiny_model
 from core.data.examples import DatasetRow, Example, Message
 from core.encoding.encode import Encoded, encode_examples
 from core.jobs.job import Job
+from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model
 from core.models.vocabulary import ReadableIds, without_unreadable
@@ -27,7 +28,6 @@ from core.scoring.planning import (
 )
 from core.store import Store
 from core.supervision import worker
-from core.system.spool import read_shard
 from tests.tiny_models import make_model, make_tokenizer, save_lora_adapter, save_model_folder
 
 TEXTS = ("The river is the Thames.", "Count with <|more|> and stop.", "7 of them are green.")

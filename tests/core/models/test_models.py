@@ -18,30 +18,6 @@ from core.models.resolving import (
     tokenizer_fingerprint,
     trained_references,
 )
-from tests.tiny_models import save_lora_adapter, save_model_folder
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder, never changed; its name is `saved`."""
-    return save_model_folder(tmp_path_factory.mktemp("models") / "saved")
-
-
-@pytest.fixture(scope="module")
-def saved_adapter(saved: Path) -> Path:
-    return save_lora_adapter(saved.parent / "adapter", saved)
-
-
-@pytest.fixture
-def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy of the model that a test may spoil."""
-    return Path(shutil.copytree(saved, tmp_path / "model"))
-
-
-@pytest.fixture
-def adapter(saved_adapter: Path, tmp_path: Path) -> Path:
-    """A copy of the adapter that a test may spoil."""
-    return Path(shutil.copytree(saved_adapter, tmp_path / "adapter"))
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import core.near_duplicates.search
 from core.data.errors import JobCancelled, NotFound, NoUsableRows, SelectionInvalid
 from core.data.examples import DatasetRow, Example, Message
-from core.jobs.job import Job, all_jobs, start_worker
+from core.jobs.job import Job, all_jobs
+from core.jobs.local_executor import LocalExecutor
 from core.near_duplicates.jobs import begin_near_duplicates, create_near_duplicate_job, open_search
 from core.near_duplicates.search import RESULT, find_near_duplicates
 from core.store import Store
@@ -87,6 +89,20 @@ def test_a_search_groups_different_examples_and_keeps_what_it_found(store: Store
     assert (found.example_count, found.group_count, found.grouped_examples, found.largest_group) == (4, 1, 2, 2)
     assert not found.stale
     assert not (job.folder / "search").exists()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+def test_groups_are_the_same_however_few_examples_are_read_at_a_time(
+    batch: int, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [f"{SHIPS} {mark}" for mark in "?;:"] + [f"{TEXTS[1]}{mark}" for mark in "!?"]
+    add(store, copies, "second.jsonl")
+    monkeypatch.setattr(core.near_duplicates.search, "_BATCH", batch)
+    search(store)
+    assert grouped(store) == {
+        1: ids(TEXTS[0], TEXTS[2], *copies[:3]),
+        2: ids(TEXTS[1], *copies[3:]),
+    }
 
 
 def test_a_search_that_holds_is_not_done_again(store: Store) -> None:
@@ -197,7 +213,7 @@ def test_a_dataset_that_is_gone_fails_the_search_with_a_sentence(store: Store) -
 
 def test_a_worker_needs_the_jobs_folder_alone(store: Store) -> None:
     job = create_near_duplicate_job(store, "harbour", 0.8)
-    assert start_worker(job).wait() == 0
+    assert LocalExecutor().start(job.folder).wait() == 0
     assert check_outcome(job)["grouped_examples"] == 2
     assert set(pq.read_table(job.folder / RESULT)["example_id"].to_pylist()) == ids(TEXTS[0], TEXTS[2])
 

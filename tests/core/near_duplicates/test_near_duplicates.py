@@ -12,6 +12,7 @@ from core.data.examples import Example, Message
 from core.near_duplicates.similarity import (
     Hashes,
     ShingleSets,
+    _Search,
     bands,
     compared_text,
     jaccard,
@@ -166,6 +167,19 @@ def test_groups_are_those_of_comparing_all_with_all(threshold: float) -> None:
         for number in set(map(root, parent))
     }
     assert grouped(texts, threshold) == {group for group in expected if len(group) > 1}
+
+
+def test_a_link_of_a_later_band_connects_groups_of_earlier_ones() -> None:
+    """Links that each band and each bucket found alone: a, b and c, d first, then b and c."""
+    texts = _Search(signatures(shingle_sets([STORY] * 5)), laid_end_to_end(shingle_sets([STORY] * 5)), 0.8)
+    for first, second in ((1, 0), (3, 2)):
+        assert texts._link_alike(first, np.array([second]), np.array([first, second]))
+    texts.connect()
+    assert texts.labels.tolist() == [0, 0, 2, 2, 4]
+    assert texts._link_alike(3, np.array([1]), np.array([1, 3]))
+    assert not texts._link_alike(3, np.array([1]), np.array([1, 3]))
+    texts.connect()
+    assert texts.labels.tolist() == [0, 0, 0, 0, 4]
 
 
 def test_the_order_of_the_texts_changes_no_group() -> None:

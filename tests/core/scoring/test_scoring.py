@@ -14,6 +14,7 @@ from core.data.errors import ModelUnusable, NameTaken, NotFound, TokenizerMismat
 from core.data.examples import DatasetRow, Example, Message
 from core.encoding.template_choice import choose_template
 from core.jobs.job import read_examples_file
+from core.jobs.shards import SHARD_SCHEMA
 from core.models.resolving import PROVENANCE, resolve_model
 from core.scoring.planning import (
     LEARNING_RATES,
@@ -28,7 +29,6 @@ from core.scoring.planning import (
     trained_already,
 )
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 
 ROWS = 6  # five different conversations: the last row says what the first does
 
@@ -156,7 +156,7 @@ def test_a_runs_name_is_refused_to_other_models_before_anything_is_computed(
     store: Store, request_: ScoreRequest
 ) -> None:
     plan = plan_scoring(store, replace(request_, run="mine"))
-    store.save_run("mine", "numbers", plan.loss_sets["base"], plan.loss_sets["reference"], plan.description)
+    store.save_run("mine", "numbers", plan.loss_sets, plan.description)
     assert plan_scoring(store, replace(request_, run="mine")).loss_sets == plan.loss_sets
     with pytest.raises(NameTaken, match="'mine'"):
         plan_scoring(store, replace(request_, run="mine", template="plain"))

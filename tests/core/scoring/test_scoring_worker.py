@@ -20,12 +20,13 @@ from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import EncodingSpec
 from core.engine.loss_engine import LossEngine
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
-from core.jobs.job import Job, Progress, create_job
+from core.jobs.job import Job, create_job
+from core.jobs.job_progress import Progress
+from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
 from core.scoring.passes import plan_passes
-from core.scoring.worker import score
-from core.system.spool import read_shard
+from core.scoring.scoring_job import score
 from tests import command_line
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for

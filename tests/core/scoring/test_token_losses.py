@@ -191,14 +191,14 @@ def test_a_worker_that_is_being_asked_is_not_ended(store: Store, scorer: TokenSc
 
 
 def test_the_worker_ends_when_its_input_does() -> None:
-    worker = [sys.executable, "-m", "core.scoring.tokens.worker"]
+    worker = [sys.executable, "-m", "core.scoring.tokens.token_worker"]
     done = subprocess.run(worker, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, b"")
 
 
 def test_what_libraries_print_does_not_reach_the_answers() -> None:
     program = (
-        "import os; from core.scoring.tokens.worker import _take_stdout\n"
+        "import os; from core.scoring.tokens.token_worker import _take_stdout\n"
         "answers = _take_stdout(); print('hello', flush=True); os.write(1, b'there')\n"
         "answers.write(b'{}'); answers.flush()"
     )

@@ -34,7 +34,7 @@ def old_workspace(tmp_path: Path, version: int) -> Path:
             INSERT INTO dataset_row VALUES
                 (1, 1, '{ROW}1', 'near', 1, 1, 'x'::BLOB), (1, 2, '{ROW}2', 'far', 1, 2, 'y'::BLOB);
             INSERT INTO loss_set VALUES (1, 'base', 'e', 'base', 0.0), (2, 'tuned', 'e', 'tuned', 0.0);
-            INSERT INTO loss VALUES
+            INSERT INTO loss (loss_set_id, example_id, nll_sum, token_count, truncated, reason) VALUES
                 (1, '{ROW}1', 4.0, 2, false, NULL), (1, '{ROW}2', 6.0, 2, false, NULL),
                 (2, '{ROW}1', 1.0, 2, false, NULL), (2, '{ROW}2', 3.0, 2, false, NULL);
             INSERT INTO shard (name, row_count, ingested_at) VALUES ('job-1/1', 2, now());

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from core.data.examples import DatasetRow, Example, Message
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import Store
-from core.system.spool import SHARD_SCHEMA
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 ROWS = [ScoredRow("chat", 20.0, 10.0), ScoredRow("chat", 8.0, 4.0)]
@@ -25,9 +25,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def save_again(store: Store) -> bool:
     """Save the run as it is once more; whether its table was made anew."""
-    ((base_set, reference_set),) = store.rows("SELECT base_set, reference_set FROM run")
+    loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
     before = (store.table_state("scored_1"), store.changes)
-    store.save_run("first", "data", base_set, reference_set, {})
+    store.save_run("first", "data", loss_sets, {})
     return (store.table_state("scored_1"), store.changes) != before
 
 

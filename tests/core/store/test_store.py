@@ -13,9 +13,9 @@ import pytest
 
 from core.data.errors import NameTaken, NotFound, StoreUnusable, WorkspaceLocked
 from core.data.examples import DatasetRow, Example, Message, Rejected
+from core.jobs.shards import SHARD_SCHEMA
 from core.store import STORE_VERSION, Store, remove_recipe, save_recipe, saved_recipe
 from core.system.ownership import is_locked
-from core.system.spool import SHARD_SCHEMA
 
 ROOT = Path(__file__).resolve().parents[3]
 OPEN_STORE = """
@@ -76,7 +76,7 @@ def score(store: Store, run: str = "first") -> tuple[int, int]:
     sets = [store.ensure_loss_set(f"{model} weights", "encoding", model) for model in ("base", "reference")]
     for number, loss_set in enumerate(sets):
         store.ingest_shard(f"shard-{loss_set}", loss_set, losses_of(Mars=20.0 - 5 * number, Venus=10.0 - 9 * number))
-    store.save_run(run, "planets", sets[0], sets[1], {"base": "base"})
+    store.save_run(run, "planets", {"base": sets[0], "reference": sets[1]}, {"base": "base"})
     return sets[0], sets[1]
 
 
@@ -341,11 +341,11 @@ def test_a_shard_that_fails_midway_is_not_in_the_ledger_and_may_come_again(store
 def test_a_noise_floor_only_grows(store: Store) -> None:
     add(store)
     base_set, _ = score(store)
-    assert store.run("first")["base_noise"] is None
+    assert store.run("first")["noise_floors"]["base"] is None
     for measured in (0.01, 0.002):
         store.set_noise_floor(base_set, measured)
-    assert store.run("first")["base_noise"] == 0.01
-    assert store.run("first")["reference_noise"] is None
+    assert store.run("first")["noise_floors"]["base"] == 0.01
+    assert store.run("first")["noise_floors"]["reference"] is None
 
 
 # Runs and selections
@@ -366,21 +366,21 @@ def test_a_run_of_the_same_name_is_built_anew_and_of_other_models_refused(store:
     add(store)
     base_set, reference_set = score(store)
     add(store, row(1, "Pluto"), sha256="second file")
-    store.save_run("first", "planets", base_set, reference_set, {})
+    store.save_run("first", "planets", {"base": base_set, "reference": reference_set}, {})
     table = store.run("first")["table"]
     assert store.rows(f"SELECT not_scored FROM {table} ORDER BY row_number") == [(False,), (False,), (False,), (True,)]
     with pytest.raises(NameTaken, match="A run named 'first' compares other models"):
-        store.save_run("first", "planets", reference_set, base_set, {})
+        store.save_run("first", "planets", {"base": reference_set, "reference": base_set}, {})
     add(store, dataset="other")
     with pytest.raises(NameTaken, match="Name this run otherwise"):
-        store.save_run("first", "other", base_set, reference_set, {})
+        store.save_run("first", "other", {"base": base_set, "reference": reference_set}, {})
     assert store.run("first")["dataset"] == "planets"
 
 
 def test_two_runs_keep_their_own_tables(store: Store) -> None:
     add(store)
     base_set, reference_set = score(store)
-    store.save_run("swapped", "planets", reference_set, base_set, {"note": "backwards"})
+    store.save_run("swapped", "planets", {"base": reference_set, "reference": base_set}, {"note": "backwards"})
     values = [
         store.rows(f"SELECT base_nll_sum FROM {store.run(name)['table']} WHERE row_number = 1")
         for name in ("first", "swapped")

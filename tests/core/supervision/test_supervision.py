@@ -15,12 +15,13 @@ import pytest
 from core.data.errors import JobCancelled, JobFailed, StoreUnusable
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job, all_jobs, unfinished
+from core.jobs.shards import SHARD_SCHEMA, write_shard
 from core.models.resolving import PROVENANCE
+from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
 from core.store import Store
 from core.supervision.supervisor import (
-    Supervisor,
     abandon,
     begin_scoring,
     begin_training,
@@ -28,9 +29,8 @@ from core.supervision.supervisor import (
     ingest_finished_job,
     ingest_finished_jobs,
     resume,
-    save_run,
 )
-from core.system.spool import SHARD_SCHEMA, write_shard
+from core.supervision.supervisor_thread import Supervisor
 from tests.waiting import wait_for
 
 ROWS = 4
@@ -100,7 +100,7 @@ def test_a_finished_score_job_becomes_losses_and_a_run(store: Store, request_: S
     finish_scoring(job)
     ingest_finished_jobs(store)
     run = store.run("first")
-    assert run["base_noise"] == 0.001
+    assert run["noise_floors"]["base"] == 0.001
     found = store.rows(f"SELECT count(*), min(learnability), max(learnability) FROM {run['table']}")
     assert found == [(ROWS, 0.5, 0.5)]
     assert job.is_settled
@@ -179,7 +179,7 @@ def test_a_job_whose_dataset_was_removed_ends_with_that_sentence(store: Store, r
 
 def test_a_run_whose_name_was_given_away_meanwhile_is_said_to_be_so(store: Store, request_: ScoreRequest) -> None:
     job = create_score_job(store, plan_scoring(store, request_))
-    save_run(store, plan_scoring(store, replace(request_, template="plain")))
+    save_planned_run(store, plan_scoring(store, replace(request_, template="plain")))
     finish_scoring(job)
     ingest_finished_jobs(store)
     assert job.state == "failed"
@@ -273,7 +273,7 @@ def test_an_interrupted_job_can_be_given_up_and_keeps_its_losses(store: Store, r
     abandon(store, job)
     assert job.is_settled
     assert losses(store) == ROWS
-    with pytest.raises(JobCancelled, match="Given up"):
+    with pytest.raises(JobCancelled, match="Discarded"):
         check_outcome(job)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from core.data.errors import ModelUnusable, NotFound, PathRefused, UserError
 from core.exporting import export_bundle
-from core.importing.hub import is_hub_id as is_hub_dataset
+from core.importing.hub import names_hub_dataset
 from core.importing.sources import data_files
 from core.importing.unpacking import open_unpacked
 from core.jobs.job import find_job
@@ -303,7 +303,7 @@ def test_the_members_of_a_zip_lie_in_one_plain_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["owner/name", "o/n", "owner-1/name.v2_x", "0/1"])
 def test_an_id_of_the_hub_is_no_path(text: str) -> None:
     assert is_hub_id(text)
-    assert is_hub_dataset(text)
+    assert names_hub_dataset(text)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_an_id_of_the_hub_is_no_path(text: str) -> None:
 )  # fmt: skip
 def test_what_looks_like_a_way_through_folders_is_no_id(text: str) -> None:
     assert not is_hub_id(text)
-    assert not is_hub_dataset(text)
+    assert not names_hub_dataset(text)
 
 
 def test_a_user_of_the_dashboard_names_models_in_the_folders_alone(place: Path, tiny_base: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 from core.data.errors import NotPermitted
 from core.data.filters import RowFilter, TextSearch
 from core.jobs.job import Job, create_job, start_worker
-from core.scoring.tokens.process import TokenProcess
+from core.scoring.tokens.token_process import TokenProcess
 from core.selection import Selection, save_selection
 from core.store import Store
 from core.system import permission
+from core.system.atomic_files import write_durably
 from core.system.durable_file import DurableFile
 from core.system.permission import check_changes_with, on_own_account
-from core.system.spool import write_durably
 from tests.core.scored_rows import ScoredRow, add_scored_run
 
 

@@ -76,7 +76,7 @@ def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path
     assert {parameter.dtype for parameter in model.parameters() if not parameter.requires_grad} == {torch.bfloat16}
 
 
-def test_the_loss_of_a_batch_lies_on_the_models_device(make_trainer: Callable[[], Any]) -> None:
+def test_paths_only_the_loss_of_a_batch_lies_on_the_models_device(make_trainer: Callable[[], Any]) -> None:
     trainer = make_trainer()
     trainer._window.add = lambda *_: None  # it counts values, on the processor
     with fake_gpu():

@@ -111,8 +111,8 @@ def workspace(page_workspace: Path) -> Path:
     """Two runs and a saved selection, so that every page has its controls."""
     with Store.open(page_workspace, "a test") as store:
         add_scored_run(store, [ScoredRow("chat", 10.0, 9.0 - number / 4) for number in range(20)], run="first")
-        base, reference = store.rows("SELECT base_set, reference_set FROM run")[0]
-        store.save_run("second", "data", reference, base, {})
+        (base,), (reference,) = store.rows("SELECT loss_set_id FROM run_loss ORDER BY role")
+        store.save_run("second", "data", {"base": reference, "reference": base}, {})
         save_selection(store, "one", Selection("first"))
     return page_workspace
 

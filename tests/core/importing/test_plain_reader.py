@@ -9,7 +9,7 @@ import pytest
 from core.data.examples import DatasetRow
 from core.importing import SourceOptions, read_blocks, read_examples
 from core.importing.formats import FORMATS, format_named
-from core.importing.plain_records import PlainReader
+from core.importing.plain_reader import PlainReader
 from core.importing.source_options import DomainRule
 
 _ABSENT = object()

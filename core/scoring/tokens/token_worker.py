@@ -58,7 +58,7 @@ def _answer(engine: Any, line: bytes) -> dict[str, Any]:
         log.info("refused: %s", error)
         return {"error": str(error)}
     # The last line of defence, as in core.supervision.worker: a sentence for the person, the traceback for the log.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
         return {"error": f"The token worker met an unexpected error ({in_short(error)}). Its log says more."}
 

@@ -23,7 +23,7 @@ _MOST_ROWS = 2**16
 _STREAMED_ROWS = 2**12
 """So few that they are still in the processor's cache when they are written."""
 _AHEAD = 2
-_NUMBER = "kept_row_number"
+_NUMBER = "selected_row_number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class SelectedRows:
         sql = self._sql(columns, made, with_scores)
         pending: deque[Future[pa.Table]] = deque()
         asked, row_bytes = 0, CHUNK_BYTES / FIRST_ROWS
-        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="kept-rows") as readers:
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="selected-rows") as readers:
             while asked < self.count or pending:
                 while asked < self.count and len(pending) <= _AHEAD:
                     size = max(1, min(_MOST_ROWS, int(CHUNK_BYTES / row_bytes)))

@@ -18,7 +18,7 @@ _MOST_DIGITS = 15
 # Not BIGINT: -0 would come out as 0.
 _TYPES = {"text": "VARCHAR", "null": "NULL", "boolean": "BOOLEAN", "integer": "UBIGINT"}
 
-Shape = tuple[tuple[str, str], ...]
+RecordShape = tuple[tuple[str, str], ...]
 """Names and kinds of a record's fields, as they stand in it."""
 
 
@@ -31,10 +31,10 @@ class PlainRecords:
     """
 
     names: tuple[str, ...]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[RecordShape, ...]
 
     @classmethod
-    def of(cls, names: Sequence[str], shapes: Iterable[Shape]) -> "PlainRecords":
+    def of(cls, names: Sequence[str], shapes: Iterable[RecordShape]) -> "PlainRecords":
         """What can be taken apart of records of these shapes, whose fields are among `names`."""
         # DuckDB takes names of members that differ by case for the same.
         if not all(_ORDINARY_NAME.fullmatch(name) for name in names) or len({n.casefold() for n in names}) < len(names):
@@ -84,7 +84,7 @@ class PlainRecords:
         kinds = {(name, kind) for shape in self.shapes for name, kind in shape}
         return [name for name in self.names if any((name, kind) in kinds for kind in _TYPES if kind != "text")]
 
-    def _has(self, shape: Shape) -> str:
+    def _has(self, shape: RecordShape) -> str:
         types = {name: _TYPES[kind] for name, kind in shape}
         wanted = [f"keys = {_texts(name for name, _ in shape)}"]
         wanted += [f"""starts_with({_raw(name)}, '"')""" for name, _ in shape if name not in self._mixed]
@@ -96,12 +96,12 @@ class PlainRecords:
         return f"({' AND '.join(wanted)})"
 
 
-def shape_of(fields: Sequence[tuple[str, FieldText]]) -> Shape:
+def record_shape(fields: Sequence[tuple[str, FieldText]]) -> RecordShape:
     """The shape of a record's fields."""
     return tuple((name, field.kind) for name, field in fields)
 
 
-def _is_plain(shape: Shape) -> bool:
+def _is_plain(shape: RecordShape) -> bool:
     return bool(shape) and len(dict(shape)) == len(shape) and all(kind in _TYPES for _, kind in shape)
 
 

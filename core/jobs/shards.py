@@ -1,18 +1,16 @@
 """Shards: the files through which a worker hands losses to the store's owner.
 
-A shard appears whole or not at all: it is written under a temporary name, flushed to disk, renamed, and the
-folder flushed too. Its name and a checksum make ingesting it twice, or ingesting a damaged one, impossible.
+A shard appears whole or not at all. Its name and a checksum make ingesting it twice, or ingesting a damaged one,
+impossible.
 """
 
 import hashlib
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
 from ..data.errors import StoreUnusable
-from .permission import require_change
+from ..system.atomic_files import write_durably
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -50,45 +48,6 @@ def read_shard(path: Path) -> pa.Table:
 def shards(folder: Path) -> list[Path]:
     """Finished shards of a folder, oldest name first."""
     return sorted(folder.glob("*.arrow"))
-
-
-def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
-    """Write a file so that after a crash it is there whole or not there: temp, fsync, rename, fsync the folder."""
-    require_change()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_and_rename(path, parts, flush=True)
-    sync_folder(path.parent)
-    return path
-
-
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file that readers see whole or not at all while the machine runs; not flushed to disk, so for what is
-    soon replaced or can be computed again."""
-    _write_and_rename(path, parts, flush=False)
-
-
-def _write_and_rename(path: Path, parts: Iterable[bytes], flush: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-            if flush:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that a rename in it survives a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _serialise(losses: pa.Table) -> bytes:

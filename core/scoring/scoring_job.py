@@ -8,12 +8,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from ..data.errors import EncodingOutdated
 from ..jobs.job import Job
 from ..models.devices import resolve_device, scoring_processes
+from ..models.resolving import ModelSpec
 from .earlier_shards import drop_unsound_shards
 from .passes import Pass, plan_passes, why_apart
 from .processes import score_by_processes
-from .progress import Tally, progress_of
+from .progress import ProcessTally, progress_of
 
 log = logging.getLogger("worker")
 
@@ -25,6 +27,7 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     lock: descriptor of the job's lock, which several processes hold together.
     """
     began = time.monotonic()
+    _check_keys(job.request)
     for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     for role in drop_unsound_shards(job, at_work=True):
@@ -49,6 +52,17 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
     }
 
 
+def _check_keys(request: dict[str, Any]) -> None:
+    """Raise `EncodingOutdated` if the models' cache keys are no longer those that the job was made for."""
+    made_for = request.get("description", {}).get("model_fingerprints", {})
+    for part in request["parts"]:
+        key = ModelSpec(**part["model"]).fingerprint(request["dtype"])
+        if made_for.get(part["role"], key) != key:
+            raise EncodingOutdated(
+                "This was begun by another version of the program, which computes losses differently. Start it again."
+            )
+
+
 def _planned(job: Job) -> list[Pass]:
     """The job's passes, with a word for people on each."""
     passes = plan_passes(job)
@@ -67,7 +81,7 @@ def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
 
     began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
 
-    def report(tally: Tally) -> None:
+    def report(tally: ProcessTally) -> None:
         done, total = began_with[tally.pass_index]
         job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 

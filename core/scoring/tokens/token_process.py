@@ -17,7 +17,7 @@ _LOG_LIMIT = 2**20  # bytes; a longer log is begun anew
 
 
 class TokenProcess:
-    """At most one `core.scoring.tokens.worker`, answering one request at a time, whatever thread it comes from."""
+    """At most one `token_worker`, answering one request at a time, whatever thread it comes from."""
 
     def __init__(self, workspace: Path) -> None:
         self._log = workspace / LOG
@@ -89,7 +89,7 @@ class TokenProcess:
         full = self._log.exists() and self._log.stat().st_size > _LOG_LIMIT
         with open(self._log, "wb" if full else "ab") as log:
             return subprocess.Popen(
-                module_command("scoring.tokens.worker"),
+                module_command("scoring.tokens.token_worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,5 +1,9 @@
-"""The engine as it runs on a GPU, by fake tensors: everything lies on one device, kernels get what they take, and a
-batch is computed without waiting for the GPU on the way. Values are compared elsewhere, on the processor."""
+"""Paths only, values unchecked: the engine as it runs on a GPU, by fake tensors. Everything lies on one device, kernels
+get what they take, and a batch is computed without waiting for the GPU on the way.
+
+Fake tensors agree with everything, so the engine takes each path that it tries. That it leaves a path whose values
+differ is tested on real tensors: in test_response_loss.py, test_matrix_products.py and, on a GPU, test_real_gpu.py.
+"""
 
 import pytest
 import torch
@@ -33,7 +37,7 @@ def rows() -> list[Encoded]:
         ("llama", torch.bfloat16, EngineOptions(packed=False, tiled=False), "padded batches (not asked for)"),
     ],
 )
-def test_a_batch_lies_on_one_device_and_waits_for_it_once(
+def test_paths_only_a_batch_lies_on_one_device_and_waits_for_it_once(
     rows: list[Encoded], family: str, dtype: torch.dtype, options: EngineOptions, expected: str
 ) -> None:
     model = make_model(family).to(dtype)
@@ -49,7 +53,7 @@ def test_a_batch_lies_on_one_device_and_waits_for_it_once(
 
 
 @pytest.mark.parametrize(("dtype", "into_float32"), [(torch.bfloat16, True), (torch.float32, False)])
-def test_the_head_multiplies_half_precision_into_float32(
+def test_paths_only_the_head_multiplies_half_precision_into_float32(
     rows: list[Encoded], dtype: torch.dtype, into_float32: bool
 ) -> None:
     model = make_model("llama").to(dtype)
@@ -58,7 +62,7 @@ def test_the_head_multiplies_half_precision_into_float32(
     assert (torch.ops.aten.mm.dtype in gpu.called) == into_float32
 
 
-def test_base_and_adapter_on_one_set_of_weights_lie_on_one_device(rows: list[Encoded]) -> None:
+def test_paths_only_base_and_adapter_on_one_set_of_weights_lie_on_one_device(rows: list[Encoded]) -> None:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")

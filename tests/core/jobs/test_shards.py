@@ -1,13 +1,12 @@
 """Shards: whole or not there, and damage is noticed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from core.data.errors import StoreUnusable
-from core.system.spool import SHARD_SCHEMA, read_shard, shards, write_durably, write_shard
+from core.jobs.shards import SHARD_SCHEMA, read_shard, shards, write_shard
 
 LOSSES = pa.table(
     {
@@ -58,15 +57,3 @@ def test_finished_shards_come_in_the_order_of_their_names_without_unfinished_one
     (tmp_path / ".base-000003.arrow.77.tmp").write_bytes(b"half")
     assert [path.stem for path in shards(tmp_path)] == ["base-000001", "base-000002", "base-000010"]
     assert shards(tmp_path / "no such folder") == []
-
-
-def test_a_write_that_fails_halfway_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = write_durably(tmp_path / "losses", [b"old"])
-
-    def parts() -> Iterator[bytes]:
-        yield b"new, but only"
-        raise OSError("the disk is full")
-
-    with pytest.raises(OSError, match="the disk is full"):
-        write_durably(path, parts())
-    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("losses", b"old")]

@@ -1,0 +1,63 @@
+"""Loss roles: what the losses of a run stand for, and which job computes them.
+
+A run holds any number of loss sets, one for each role. A score names the roles that it needs (`scores.Score.roles`).
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from .errors import SelectionInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class LossRole:
+    """One role: `meaning` says what the losses are, `job_kind` and `command` which job computes them.
+
+    `was_trained`: the model may have been trained on rows of the run, which are then flagged `trained_on`.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    job_kind: str
+    command: str
+    was_trained: bool = False
+
+
+LOSS_ROLES = {
+    role.name: role
+    for role in (
+        LossRole("base", "base", "losses under the pretrained base model", "score", "python -m core score"),
+        LossRole(
+            "reference",
+            "reference",
+            "losses under the fine-tuned reference model",
+            "score",
+            "python -m core score",
+            was_trained=True,
+        ),
+    )
+}
+"""Every role that losses can have, by name."""
+
+
+def missing_roles(needed: Iterable[str], present: Collection[str]) -> list[str]:
+    """The needed roles that a run lacks, in order."""
+    return [name for name in needed if name not in present]
+
+
+def missing_roles_sentence(label: str, needed: Iterable[str], present: Collection[str]) -> str | None:
+    """What a score of that label lacks in a run with the roles `present`, and which job brings it; None if nothing."""
+    missing = missing_roles(needed, present)
+    if not missing:
+        return None
+    lacking = " and ".join(LOSS_ROLES[name].meaning for name in missing)
+    commands = dict.fromkeys(LOSS_ROLES[name].command for name in missing)
+    return f"{label} needs {lacking}, which this run lacks. Compute them with: {', then '.join(commands)}"
+
+
+def require_roles(label: str, needed: Iterable[str], present: Collection[str]) -> None:
+    """Raise `SelectionInvalid` if a score of that label cannot be computed from the roles `present`."""
+    sentence = missing_roles_sentence(label, needed, present)
+    if sentence:
+        raise SelectionInvalid(sentence)

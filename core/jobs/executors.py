@@ -1,0 +1,17 @@
+"""The executors there are, by name. To add one, add its file and a line here."""
+
+from ..data.errors import SettingInvalid
+from .executor import Executor
+from .local_executor import LocalExecutor
+
+EXECUTORS: dict[str, Executor] = {"local": LocalExecutor()}
+
+DEFAULT_EXECUTOR = "local"
+"""What runs a job that names no executor."""
+
+
+def executor_named(name: str) -> Executor:
+    """The executor of that name. Raises `SettingInvalid` naming those there are."""
+    if name not in EXECUTORS:
+        raise SettingInvalid(f"Unknown executor {name!r}. Must be one of: {', '.join(EXECUTORS)}.")
+    return EXECUTORS[name]

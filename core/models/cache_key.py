@@ -1,0 +1,132 @@
+"""The key of a cached loss: everything that a loss depends on, part by part. Values only; callers read the files.
+
+A loss is found again by its example (its id covers the conversation, tools and turn weights), `model_key` and
+`encoding_key`. The data of a part is in the key itself. A part whose rule can change has a version number here: raise
+it when the same data would give another loss, and add a line that says what the new version means. Never lower one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+ENGINE_RULE = 1
+# How a loaded model computes losses. Raise it also when a new torch or transformers gives other losses.
+# 1: head and log-softmax in float32, sums in float64.
+
+WEIGHTS_RULE = 1
+# How files become a model in a dtype. Quantization is no part yet: quantized weights are refused.
+# 1: config.json and all *.safetensors, as transformers loads them.
+
+POSITIONS_RULE = 2
+# Which position ids a model gets whose family starts counting behind the padding id, such as RoBERTa.
+# 1: they started at 0, which was wrong (up to 0.5.0). 2: the model's own.
+
+ADAPTER_RULE = 1
+# How an adapter is applied. The key of a base has no adapter: its loss is taken from a model with the adapter switched
+# off only if that gives the base's own losses (`base_probe`).
+# 1: adapter_config.json and adapter_model.safetensors, as peft loads them.
+
+TOKENIZER_RULE = 1
+# Which files are the tokenizer, and how it is applied to text.
+# 1: TOKENIZER_FILES; exactly one BOS where the tokenizer uses one.
+
+TEMPLATE_RULE = 1
+# How a template renders a conversation. Its inputs are the example's messages and tools, and the date; no options yet.
+# 1: as transformers renders it.
+
+MASK_RULE = {"chat": 2, "chatml": 2, "alpaca": 1, "plain": 1}
+# Which tokens are scored, by template. Which replies count is data (`replies`).
+# chat, chatml 1: found by comparing renderings (up to 0.5.0). 2: found by marks in the template.
+# alpaca, plain 1: the replies' own text and their end of turn.
+
+LENGTH_RULE = 1
+# What happens to an example of more than max_length tokens.
+# 1: its end is cut off.
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+)
+_ADDED_LATER = {"chat_template": None, "day": None, "replies": "all"}
+"""Parts of an encoding that are left out while they have this value, so that older keys stay valid."""
+
+FileHashes = Iterable[tuple[str, bytes]]
+"""Names of files and digests of their contents, in a fixed order."""
+
+
+def hash_files(files: FileHashes) -> str:
+    """Hex digest of files by name and content; for TOKENIZER_FILES it is the tokenizer's part of `encoding_key`."""
+    return _digest(b"".join(name.encode() + b"\0" + content for name, content in files))
+
+
+def hash_weights(files: FileHashes, has_offset_positions: bool) -> str:
+    """Hex digest of a model's config and weights; `has_offset_positions`: POSITIONS_RULE applies to its family."""
+    found = hash_files(files)
+    if not has_offset_positions or POSITIONS_RULE == 1:
+        return found
+    version = "" if POSITIONS_RULE == 2 else f"{POSITIONS_RULE} "
+    return _digest(f"positions of its own {version}{found}".encode())
+
+
+def hash_adapted_weights(base_weights_hash: str, adapter_files: FileHashes) -> str:
+    """Hex digest of a base's weights with an adapter applied."""
+    return _digest((base_weights_hash + hash_files(adapter_files)).encode())
+
+
+def model_key(weights: str, dtype: str, has_adapter: bool) -> str:
+    """Hex digest of a model: its weights (adapter included), the dtype that it computes in, and the rules for both."""
+    rules = [ENGINE_RULE, WEIGHTS_RULE, *([ADAPTER_RULE] if has_adapter else [])]
+    return _fields_digest({"weights": weights, "dtype": dtype, "engine": _version(*rules)})
+
+
+def encoding_version(template: str) -> int:
+    """One number for the rules by which a template's examples become scored tokens."""
+    return _version(MASK_RULE[template], TEMPLATE_RULE, TOKENIZER_RULE, LENGTH_RULE)
+
+
+def encoding_key(
+    *,
+    template: str,
+    chat_template: str | None,
+    day: str | None,
+    replies: str,
+    tokenizer_fingerprint: str,
+    max_length: int,
+    version: int,
+) -> str:
+    """Hex digest of an encoding; the parts are those of `EncodingSpec`."""
+    parts = {
+        "template": template,
+        "chat_template": chat_template,
+        "day": day,
+        "replies": replies,
+        "tokenizer_fingerprint": tokenizer_fingerprint,
+        "max_length": max_length,
+        "version": version,
+    }
+    return _fields_digest(without_defaults(parts))
+
+
+def without_defaults(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts of an encoding, less those added later that have their default."""
+    return {name: value for name, value in parts.items() if name not in _ADDED_LATER or value != _ADDED_LATER[name]}
+
+
+def _version(*rules: int) -> int:
+    """One number that rises with each rule, and is 1 while all of them are, as in the keys of earlier releases."""
+    return 1 + sum(rule - 1 for rule in rules)
+
+
+def _fields_digest(fields: dict[str, Any]) -> str:
+    return _digest(json.dumps(fields, sort_keys=True).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

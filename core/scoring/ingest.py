@@ -1,0 +1,57 @@
+"""A scoring job's results in the store: its losses, the noise of computing them, and the run."""
+
+from typing import Any
+
+from ..jobs.job import Job
+from ..jobs.shards import read_shard
+from ..models.resolving import ModelSpec, trained_examples
+from ..store import Store
+from ..system.file_hash import file_sha256
+from .planning import ROLES, ScorePlan
+
+
+def loss_set_of(store: Store, job: Job, role: str) -> int:
+    """The loss set of a scoring job's shards of a role.
+
+    It is found by model and encoding, not by the number in the request: in a restored store, that number may be
+    another model's.
+    """
+    description = job.request["description"]
+    return store.ensure_loss_set(
+        description["model_fingerprints"][role],
+        description["encoding_fingerprint"],
+        description["models"][role]["label"],
+    )
+
+
+def ingest_losses(store: Store, job: Job) -> None:
+    """Ingest the shards that the store does not have yet, and the noise measured so far; repeating changes nothing."""
+    for part in job.request["parts"]:
+        loss_set = loss_set_of(store, job, part["role"])
+        ingested = store.ingested_shards(job.shard_prefix(part["role"]))
+        for path in job.shards_of(part["role"]):
+            if path.stem not in ingested:
+                store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
+        noise = job.folder / f"noise-{part['role']}.txt"
+        if noise.exists():
+            store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
+
+
+def save_planned_run(store: Store, plan: ScorePlan) -> None:
+    """Save the plan's run from the losses in the store."""
+    _save_run(store, plan.request.run_name, plan.request.dataset, plan.loss_sets, plan.description)
+
+
+def save_run_of(store: Store, job: Job) -> None:
+    """Save the run of a finished scoring job. Raises `NotFound` if its dataset is gone, `NameTaken` if its name is."""
+    request = job.request
+    loss_sets = {role: loss_set_of(store, job, role) for role in ROLES}
+    _save_run(store, request["run"], request["dataset"], loss_sets, request["description"])
+
+
+def _save_run(store: Store, name: str, dataset: str, loss_sets: dict[str, int], description: dict[str, Any]) -> None:
+    """First record what the reference was trained on, so that the scored table can flag those rows."""
+    reference = ModelSpec(**description["models"]["reference"])
+    if seen := trained_examples(reference):
+        store.record_training(description["model_fingerprints"]["reference"], seen)
+    store.save_run(name, dataset, loss_sets, description)

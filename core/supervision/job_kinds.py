@@ -1,0 +1,102 @@
+"""The kinds of jobs, in one table: what the worker computes, how results reach the store, and the sentences about it.
+
+To add a kind, add its module and an entry here. Its work is named, not imported, because most of it loads torch, and the
+dashboard reads this table too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ..jobs.job import Job
+from ..near_duplicates.jobs import ingest_near_duplicates
+from ..scoring.ingest import ingest_losses, save_run_of
+from ..store import Store
+from ..training.publish import publish_reference
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One kind of job.
+
+    `work` names what the worker runs, `module:function` below this package; it is called with the job and returns fields
+    of the outcome. With `shares_lock`, it is also given the file descriptor of the job's lock, for its own processes.
+    `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish` is called once
+    the job is done. Both can be repeated after a crash. Sentences: `title` of a request; `if_cancelled` says what
+    cancelling does, and `on_resume` what resuming an interrupted job does. Jobs that are not `listed` are shown only
+    where they were started.
+    """
+
+    name: str
+    title: Callable[[dict[str, Any]], str]
+    work: str
+    if_cancelled: str
+    on_resume: Callable[[Job], str]
+    ingest: Callable[[Store, Job], None] = lambda store, job: None
+    finish: Callable[[Store, Job], None] = lambda store, job: None
+    listed: bool = True
+    shares_lock: bool = False
+
+    def work_function(self) -> Callable[..., dict[str, Any]]:
+        """Import and return what the worker runs."""
+        module, _, function = self.work.partition(":")
+        found: Callable[..., dict[str, Any]] = getattr(import_module(f"..{module}", __package__), function)
+        return found
+
+
+def _resumed_training(job: Job) -> str:
+    if any(job.folder.glob("checkpoints/*/complete")):
+        return "Resume continues from the last checkpoint; Discard deletes it."
+    return "There is no checkpoint yet; Resume restarts the training."
+
+
+JOB_KINDS = {
+    kind.name: kind
+    for kind in (
+        JobKind(
+            "score",
+            lambda request: f"Scoring run {request['run']} on dataset {request['dataset']}",
+            "scoring.scoring_job:score",
+            "Stops after the current batch. Computed losses are kept; scoring again computes only the rest.",
+            lambda job: "Computed losses are kept; Resume computes the rest.",
+            ingest_losses,
+            save_run_of,
+            shares_lock=True,
+        ),
+        JobKind(
+            "train",
+            lambda request: f"Training reference {request['name']} on dataset {request['dataset']}",
+            "training.train:train_reference",
+            "Stops and keeps nothing; training again starts from the beginning. Closing this page does not stop it.",
+            _resumed_training,
+            finish=publish_reference,
+        ),
+        JobKind(
+            "estimate",
+            lambda request: f"Estimating the time to score dataset {request['dataset']}",
+            "scoring.estimating:estimate",
+            "Stops and keeps nothing.",
+            lambda job: "Resume restarts the estimate.",
+            listed=False,
+        ),
+        JobKind(
+            "near_duplicates",
+            lambda request: (
+                f"Near-duplicate search (threshold {request['threshold']:g}) in dataset {request['dataset']}"
+            ),
+            "near_duplicates.search:find_near_duplicates",
+            "Stops and keeps nothing; a new search starts from the beginning.",
+            lambda job: "Resume restarts the search.",
+            finish=ingest_near_duplicates,
+        ),
+    )
+}
+
+
+def unknown_kind_sentence(job: Job) -> str:
+    """Why a job of a kind that is not in the table cannot go on."""
+    return (
+        f"This program does not know jobs of the kind {job.kind!r}, only {', '.join(JOB_KINDS)}. Use the program version "
+        "that made the job."
+    )

@@ -1,0 +1,64 @@
+"""The thread of the dashboard that ingests finished work while pages are used."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..data.errors import UserError
+from ..jobs.job import all_jobs
+from ..maintenance.kept_shards import notices_of
+from ..store import Store
+from .supervisor import ingest_finished_jobs
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor(threading.Thread):
+    """Calls `ingest_finished_jobs` every half second while the dashboard runs, and `make_room` when a job starts to
+    run, because it may need all the memory of a GPU. `notices`: what opening found, for people."""
+
+    def __init__(
+        self,
+        store: Store,
+        report: Callable[[str], None] = log.warning,
+        make_room: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name="supervisor", daemon=True)
+        self._store, self._report, self._make_room = store, report, make_room
+        self._running: set[str] = set()
+        self._stopped = threading.Event()
+        self.notices: tuple[str, ...] = store.opened.notices
+
+    def run(self) -> None:
+        """Until stopped. A job that cannot be taken in is reported once and left for the next round."""
+        reported = ""
+        self._look_around()
+        while not self._stopped.wait(0.5):
+            try:
+                self._look_for_begun_jobs()
+                ingest_finished_jobs(self._store)
+            except (UserError, OSError) as error:
+                if str(error) != reported:
+                    reported = str(error)
+                    self._report(reported)
+
+    def _look_for_begun_jobs(self) -> None:
+        jobs = (job for job in all_jobs(self._store.workspace) if not job.is_settled)
+        running = {job.job_id for job in jobs if job.state == "running"}
+        if running - self._running:
+            self._make_room()
+        self._running = running
+
+    def _look_around(self) -> None:
+        """What opening found, and what became of kept shards, said once."""
+        try:
+            self.notices = tuple(notices_of(self._store))
+            for notice in self.notices:
+                self._report(notice)
+        except (UserError, OSError) as error:
+            self._report(str(error))
+
+    def stop(self) -> None:
+        """Stop after the current round."""
+        self._stopped.set()
+        self.join()

@@ -1,0 +1,38 @@
+"""A finished training job's model gets its place in the workspace's `models/`."""
+
+import json
+from pathlib import Path
+
+from ..data.errors import NameTaken
+from ..jobs.job import Job
+from ..models.resolving import PROVENANCE
+from ..store import Store
+from ..system.atomic_files import rename_durably, write_durably
+from ..system.file_hash import file_sha256
+
+
+def publish_reference(store: Store, job: Job) -> None:
+    """Move the trained model to `models/NAME` by a rename, so it is there completely or not at all.
+
+    Repeating changes nothing. Raises `NameTaken` if another reference has got the name meanwhile.
+    """
+    source, target = job.folder / "model", store.workspace / "models" / job.request["name"]
+    if not source.exists():
+        return  # published before a crash
+    if target.exists():
+        raise NameTaken(
+            f"A reference named {target.name!r} was made while this one was trained. This one stays in {source}: "
+            "name that folder as the reference."
+        )
+    provenance = json.loads((source / PROVENANCE).read_text(encoding="utf-8"))
+    provenance["identity"] = job.request["identity"]
+    provenance["files"] = _digests(source)
+    write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    target.parent.mkdir(exist_ok=True)
+    rename_durably(source, target)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of a trained model's files by name, for `python -m core check`; without the provenance."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != PROVENANCE)
+    return {path.name: file_sha256(path) for path in files}

@@ -1,0 +1,22 @@
+"""How the code is laid out: a module can be told from every other by the name of its file."""
+
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_NAMES: dict[str, str] = {}
+"""File names that several modules of core may have, and why."""
+
+
+def test_no_two_modules_of_core_have_the_same_file_name() -> None:
+    places = defaultdict(list)
+    for path in sorted((ROOT / "core").rglob("*.py")):
+        places[path.name].append(str(path.relative_to(ROOT)))
+    shared = {name: found for name, found in places.items() if len(found) > 1 and name != "__init__.py"}
+    assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
+    assert SHARED_NAMES.keys() <= shared.keys(), "a name that is not shared any more"
+
+
+def test_core_shows_at_most_twenty_entries() -> None:
+    entries = [path.name for path in (ROOT / "core").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20, sorted(entries)
