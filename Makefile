@@ -9,7 +9,7 @@ TORCH_BRINGS := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-c
 	nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: audit bench bench-gpu lock demo app test soak check format clean
+.PHONY: audit bench bench-gpu lock demo app test soak check format wheel clean
 
 demo: $(VENV)/app-installed
 	$(BIN)/python -m core demo --workspace workspace-demo
@@ -47,6 +47,10 @@ check: $(VENV)/dev-installed
 format: $(VENV)/dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# dist/lobass-VERSION-py3-none-any.whl, which installs the command `lobass` and the package of that name.
+wheel: $(VENV)/dev-installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 $(VENV)/app-installed: requirements.lock requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

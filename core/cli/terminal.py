@@ -2,9 +2,8 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +12,34 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..data import settings
-from ..data.errors import UserError, WorkspaceLocked
+from ..data.errors import UserError
 from ..jobs.job import Job
-from ..maintenance.kept_shards import notices_of
 from ..store import Store
-from ..supervision.supervisor import check_outcome, ingest_finished_job, ingest_finished_jobs
-from ..system.asking import Fields, asked, own_or_ask
+from ..system.asking import Fields
 from ..system.disk_errors import translate_disk_errors
-from ..workspace.answering import Answering, perform, snapshot
+from ..workspace import holding, running
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
-_POLL_SECONDS = 0.2
 
 
-@contextmanager
-def owned_store(workspace: Path | None, command: str) -> Iterator[Store]:
+def say(sentence: str) -> None:
+    """A sentence on stderr."""
+    console.print(sentence, markup=False)
+
+
+def owned_store(workspace: Path | None, command: str) -> AbstractContextManager[Store]:
     """The workspace's store, open for one command, with whatever workers finished meanwhile taken in."""
-    with Store.open(settings.workspace_path(workspace), f"python -m core {command}") as store:
-        for notice in notices_of(store):
-            console.print(notice, markup=False)
-        ingest_finished_jobs(store)
-        with Answering(store):
-            yield store
+    return holding.owned(settings.workspace_path(workspace), f"python -m core {command}", say)
 
 
-@contextmanager
-def readable_store(workspace: Path | None, command: str) -> Iterator[Store]:
+def readable_store(workspace: Path | None, command: str) -> AbstractContextManager[Store]:
     """The workspace's store for a command that only reads it: a snapshot of it while another process owns it."""
-    path = settings.workspace_path(workspace)
-    with ExitStack() as stack:
-        yield own_or_ask(
-            lambda: stack.enter_context(owned_store(workspace, command)),
-            lambda refusal: stack.enter_context(snapshot(path, f"python -m core {command}", refusal)),
-        )
+    return holding.readable(settings.workspace_path(workspace), f"python -m core {command}", say)
 
 
 def done_by_owner(workspace: Path | None, command: str, fields: Fields) -> Fields:
     """What the command of that name gives, done here or by the process that owns the workspace."""
-    path = settings.workspace_path(workspace)
-
-    def own() -> Fields:
-        with owned_store(workspace, command) as store:
-            return perform(store, command, fields, path)
-
-    def ask(refusal: WorkspaceLocked) -> Fields:
-        with asked(path, command, fields, refusal) as answer:
-            return answer.fields
-
-    return own_or_ask(own, ask)
+    return holding.done_by_owner(settings.workspace_path(workspace), f"python -m core {command}", command, fields, say)
 
 
 @contextmanager
@@ -81,26 +60,9 @@ def print_result(fields: dict[str, Any], as_json: bool, sentence: str) -> None:
 
 
 def wait_for(store: Store, job: Job) -> dict[str, Any]:
-    """Show a job's progress until it ends, taking in what it finishes; returns its outcome.
-
-    Ctrl-C cancels the job after its current batch. Raises `JobFailed` or `JobCancelled` with its sentence.
-    """
+    """Show a job's progress until it ends; returns its outcome. See `core.workspace.running.wait_for`."""
     with _progress_bar() as show:
-        try:
-            _poll(store, job, show)
-        except KeyboardInterrupt:
-            console.print("Stopping after the current batch; press Ctrl-C again to leave the worker running.")
-            job.cancel()
-            _poll(store, job, show)
-    ingest_finished_job(store, job)
-    return check_outcome(job)
-
-
-def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
-    while job.state == "running":
-        ingest_finished_job(store, job)
-        show(job)
-        time.sleep(_POLL_SECONDS)
+        return running.wait_for(store, job, show, say)
 
 
 @contextmanager

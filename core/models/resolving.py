@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..data.errors import ModelUnusable, PathRefused
 from ..system.paths import allowed_path, is_hub_id, named_path
-from ..system.program import HOME
+from ..system.program import DEMO
 from .adapter_base import base_notice, shape_conflict
 from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
@@ -130,7 +130,7 @@ def _folder_of(name: str, workspace: Path) -> Path:
 def _folder_here(name: str, workspace: Path) -> Path | None:
     """The folder of a model on this machine, or None; nothing is fetched."""
     if name == DEMO_BASE:
-        return HOME / DEMO_BASE
+        return DEMO / "base"
     if name in trained_references(workspace):
         return workspace / "models" / name
     try:

@@ -11,9 +11,9 @@ from ..scoring.planning import ScoreRequest, TrainRequest
 from ..selection import Amount, Selection
 from ..store import Store
 from ..supervision.supervisor import begin_training
-from ..system.program import HOME
+from ..system.program import DEMO
 
-DATASET = HOME / "demo" / "dataset.jsonl"
+DATASET = DEMO / "dataset.jsonl"
 NAME = "demo"
 REFERENCE = "demo-reference"
 SELECTION = "demo-top-16.7"

@@ -42,6 +42,24 @@ class Batch:
         """The files that were not, with why."""
         return [(name, outcome) for name, outcome in self.outcomes if isinstance(outcome, UserError)]
 
+    @property
+    def rows(self) -> int:
+        """Records that are rows now."""
+        return sum(report.rows for report in self.reports)
+
+    @property
+    def rejected(self) -> int:
+        """Records that are not."""
+        return sum(report.rejected for report in self.reports)
+
+    @property
+    def by_reason(self) -> dict[str, int]:
+        """How many records were rejected, by reason."""
+        return _added(report.by_reason for report in self.reports)
+
+    def __str__(self) -> str:
+        return self.sentence()
+
     def raise_if_alone(self) -> None:
         """Raise the error of the only file there was."""
         if len(self.outcomes) == 1 and self.failed:
@@ -57,9 +75,8 @@ class Batch:
 
     def sentence(self) -> str:
         """The result for people."""
-        fields = self.to_fields()
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fields["by_reason"].items())
-        rows = f"{fields['rows']:,} rows in {self.dataset!r}, {fields['rejected']:,} rejected"
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.by_reason.items())
+        rows = f"{self.rows:,} rows in {self.dataset!r}, {self.rejected:,} rejected"
         rows += f" ({reasons})" if reasons else ""
         return (
             f"{rows}; {len(self.failed):,} of {len(self.outcomes):,} files not imported." if self.failed else f"{rows}."
@@ -69,9 +86,9 @@ class Batch:
         """The result as JSON has it."""
         return {
             "dataset": self.dataset,
-            "rows": sum(report.rows for report in self.reports),
-            "rejected": sum(report.rejected for report in self.reports),
-            "by_reason": _added(report.by_reason for report in self.reports),
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "by_reason": self.by_reason,
             "domains": _added(report.domains for report in self.reports),
             "notices": [f"{report.source}: {notice}" for report in self.reports for notice in report.notices],
             "files": [_file_fields(name, outcome) for name, outcome in self.outcomes],

@@ -17,18 +17,20 @@ from ..system.durable_file import DurableFile
 _BATCH_ROWS = 1000
 
 
-def write_encoded(store: Store, request: ScoreRequest, rows: int | None, path: Path) -> int:
+def write_encoded(
+    store: Store, request: ScoreRequest, rows: int | None, path: Path, workspace: Path | None = None
+) -> int:
     """Write the first `rows` rows (all by default) of the request's dataset as its base reads them, as JSON lines;
     returns how many.
 
     A line holds example_id, input_ids, scored (0 or 1 a token), turns (of each token, the number from 0 of the turn
     whose text it is, null for what the template adds), roles (of that turn, or "template"), text (as rendered, before
     any cut), left_out (share of the scored replies that the template does not write), and reason (null, or why nothing
-    of the row is scored).
+    of the row is scored). References are looked for in `workspace`, which is not the store's where that is a copy.
     """
     from ..models.loading import load_tokenizer
 
-    base = resolve_model(request.base, store.workspace)
+    base = resolve_model(request.base, workspace or store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
     tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
     batches = store.batches(

@@ -37,11 +37,7 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
     writers = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jsonl}
     if path.suffix not in writers:
         raise ExportFailed(f"{path.name!r} ends in none of {', '.join(writers)}. Choose one of these endings.")
-    flags = ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in FLAGS)
-    columns = ", ".join(f"{column}::VARCHAR AS {column}" if column == "example_id" else column for column in COLUMNS)
-    batches = store.batches(
-        f"SELECT {columns}, concat_ws(';', {flags}) AS flags FROM {store.run(run)['table']} ORDER BY row_number"
-    )
+    batches = store.batches(_query(store, run))
     count = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -58,6 +54,17 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
     except OSError as error:
         raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
     return count
+
+
+def loss_table(store: Store, run: str) -> pa.Table:
+    """The same columns as an Arrow table in memory. Raises `NotFound`."""
+    return store.arrow(_query(store, run))
+
+
+def _query(store: Store, run: str) -> str:
+    flags = ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in FLAGS)
+    columns = ", ".join(f"{column}::VARCHAR AS {column}" if column == "example_id" else column for column in COLUMNS)
+    return f"SELECT {columns}, concat_ws(';', {flags}) AS flags FROM {store.run(run)['table']} ORDER BY row_number"
 
 
 def _guarded(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -24,7 +24,7 @@ class Dashboard:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.environment: dict[str, str] = {}
         self.command: tuple[str, ...] = (sys.executable, "-m", "ui.serve")
@@ -74,7 +74,8 @@ def go_to(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

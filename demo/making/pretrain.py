@@ -3,11 +3,11 @@
 Everything that LoBaSS Explorer shows is a difference between a *base* model and a fine-tuned one,
 so an offline demo needs a base model of its own.  This script makes it, from nothing, on a laptop:
 
-    python demo/pretrain.py --work DIR              # all four steps, about an hour on two cores
-    python demo/pretrain.py corpus    --work DIR    # packages of Debian and PyPI -> DIR/train.jsonl
-    python demo/pretrain.py tokenizer --work DIR    # byte-level BPE             -> demo/base/
-    python demo/pretrain.py train     --work DIR    # Llama, < 8M parameters     -> demo/base/
-    python demo/pretrain.py evaluate  --work DIR    # bits per byte beside xz -9 -> demo/base/
+    python demo/making/pretrain.py --work DIR              # all four steps, about an hour on two cores
+    python demo/making/pretrain.py corpus    --work DIR    # packages of Debian and PyPI -> DIR/train.jsonl
+    python demo/making/pretrain.py tokenizer --work DIR    # byte-level BPE             -> demo/base/
+    python demo/making/pretrain.py train     --work DIR    # Llama, < 8M parameters     -> demo/base/
+    python demo/making/pretrain.py evaluate  --work DIR    # bits per byte beside xz -9 -> demo/base/
 
 The `corpus` step needs Debian's `apt-get` and `dpkg-deb` (package lists fetched once with
 `apt-get update`) and `pip`; it never runs code of the packages that it downloads.  The other
@@ -36,7 +36,7 @@ from corpus import corpus
 if TYPE_CHECKING:
     import torch
 
-HERE = Path(__file__).resolve().parent
+DEMO = Path(__file__).resolve().parents[1]
 BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 
 # ----------------------------------------------------------------------------------------------
@@ -498,7 +498,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", nargs="?", default="all", choices=["all", "corpus", "tokenizer", "train", "evaluate"])
     parser.add_argument("--work", type=Path, required=True, help="folder for downloads and the corpus (about 3 GB)")
-    parser.add_argument("--base", type=Path, default=HERE / "base", help="folder the model is written to")
+    parser.add_argument("--base", type=Path, default=DEMO / "base", help="folder the model is written to")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=4096)

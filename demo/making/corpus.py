@@ -53,7 +53,23 @@ SOURCES: list[Source] = [
     Source("wesnoth-1.16-data", "debian", "GPL-2+", "prose", read_strings, r"(campaigns|core|help).*\.cfg$"),
     *[
         Source(f"wesnoth-1.16-{c}", "debian", "GPL-2+", "prose", read_strings, r"campaigns/.*\.cfg$")
-        for c in "httt sof tsg ei utbs nr thot trow did dw sotbe l dm low sota".split()
+        for c in [
+            "httt",
+            "sof",
+            "tsg",
+            "ei",
+            "utbs",
+            "nr",
+            "thot",
+            "trow",
+            "did",
+            "dw",
+            "sotbe",
+            "l",
+            "dm",
+            "low",
+            "sota",
+        ]
     ],
     Source("crawl-common", "debian", "GPL-2+", "prose", read_fortunes, r"dat/descript/[a-z]+\.txt$", 1_200_000),
     Source(

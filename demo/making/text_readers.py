@@ -88,10 +88,39 @@ def read_dictd(root: Path, pattern: str, rng: random.Random) -> Iterator[Piece]:
 
 
 BLOCKS = set(
-    "p div br li ul ol dl dt dd table tr section article h1 h2 h3 h4 h5 h6 blockquote figure "
-    "header footer main aside title para screen programlisting".split()
+    [
+        "p",
+        "div",
+        "br",
+        "li",
+        "ul",
+        "ol",
+        "dl",
+        "dt",
+        "dd",
+        "table",
+        "tr",
+        "section",
+        "article",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "blockquote",
+        "figure",
+        "header",
+        "footer",
+        "main",
+        "aside",
+        "title",
+        "para",
+        "screen",
+        "programlisting",
+    ]
 )
-SKIPPED = set("script style nav head footer svg button form figure noscript".split())
+SKIPPED = set(["script", "style", "nav", "head", "footer", "svg", "button", "form", "figure", "noscript"])
 HEADINGS = {"h1", "h2", "h3", "h4", "title"}
 
 

@@ -4,15 +4,55 @@ from __future__ import annotations
 
 import random
 
-NAMES = (
-    "Anna Ben Clara David Ella Frank Grace Henry Ida Jack Kate Leo Maria Nina Oscar Paul Rosa Sam "
-    "Tina Victor Wendy Yusuf Zoe Omar Li Priya"
-).split()
-THINGS = (
-    "apples marbles books pencils stamps cookies oranges shells coins cards stickers buttons eggs "
-    "flowers bottles chairs tickets bricks"
-).split()
-PLACES = "shop school farm library market bakery museum station garden factory".split()
+NAMES = [
+    "Anna",
+    "Ben",
+    "Clara",
+    "David",
+    "Ella",
+    "Frank",
+    "Grace",
+    "Henry",
+    "Ida",
+    "Jack",
+    "Kate",
+    "Leo",
+    "Maria",
+    "Nina",
+    "Oscar",
+    "Paul",
+    "Rosa",
+    "Sam",
+    "Tina",
+    "Victor",
+    "Wendy",
+    "Yusuf",
+    "Zoe",
+    "Omar",
+    "Li",
+    "Priya",
+]
+THINGS = [
+    "apples",
+    "marbles",
+    "books",
+    "pencils",
+    "stamps",
+    "cookies",
+    "oranges",
+    "shells",
+    "coins",
+    "cards",
+    "stickers",
+    "buttons",
+    "eggs",
+    "flowers",
+    "bottles",
+    "chairs",
+    "tickets",
+    "bricks",
+]
+PLACES = ["shop", "school", "farm", "library", "market", "bakery", "museum", "station", "garden", "factory"]
 
 
 def arithmetic(rng: random.Random) -> str:

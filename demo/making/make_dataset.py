@@ -1,6 +1,6 @@
 """Write the demo dataset: about 1,000 chat, math and code examples, some of them planted on purpose.
 
-Run `python demo/make_dataset.py` to write `demo/dataset.jsonl`.  The same seed gives the same bytes.
+Run `python demo/making/make_dataset.py` to write `demo/dataset.jsonl`.  The same seed gives the same bytes.
 The hand-written entries live in `material.py`; the math problems are templates in this file.
 """
 
@@ -954,7 +954,7 @@ def json_lines(rows: list[Row]) -> Iterator[str]:
 def main() -> None:
     """Check the functions, write the file and print the counts."""
     parser = argparse.ArgumentParser(description="Write the demo dataset.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("dataset.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "dataset.jsonl")
     parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args()
     check_snippets()

@@ -1,0 +1,126 @@
+"""Commands that write files: a run's losses, a selection's rows, and what a trainer makes of them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..exporting import (
+    CONTROLS,
+    EXPORT_FORMATS,
+    TRAINERS,
+    BundleReport,
+    ExportReport,
+    controls_folder,
+    export_bundle,
+    export_controls,
+    export_selection,
+    finding_line,
+    format_for,
+)
+from ..exporting.mask_comparison import READ_BY, compare_with_trainer
+from ..exporting.mask_report import mask_fields, mask_text
+from ..selection import saved_selection
+from ..workspace.loss_table import write_losses
+from .options import AsJson, SpreadsheetGuard, Workspace
+from .terminal import print_result, readable_store, report_user_errors, say
+
+
+def losses(
+    run: Annotated[str, typer.Option(help="Run whose losses to write.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .jsonl file.")],
+    spreadsheet_guard: SpreadsheetGuard = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write every row's losses, scores and flags."""
+    with report_user_errors(), readable_store(workspace, "losses") as store:
+        count = write_losses(store, run, output, spreadsheet_guard)
+        print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
+
+
+def export(
+    selection: Annotated[str, typer.Option(help="Saved selection to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="File to write (a bundle: a folder or a .zip); a manifest comes with it."),
+    ],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help=f"What to write: {', '.join(EXPORT_FORMATS)} [the file's suffix].")
+    ] = None,
+    with_scores: Annotated[bool, typer.Option(help="Add losses and scores to every record.")] = False,
+    spreadsheet_guard: SpreadsheetGuard = False,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRAINER",
+            help=f"Write a bundle (data, config, command to run) for {', '.join(TRAINERS)} instead of one file.",
+        ),
+    ] = None,
+    controls: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help=f"Also write the selection's controls ({', '.join(CONTROLS)}; the random ones by N seeds), with as "
+            "many scored tokens, into FILE.controls.",
+        ),
+    ] = 0,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the selected rows, as they were or as a trainer reads them, and a manifest that reproduces the file."""
+    if bundle and (file_format or with_scores or spreadsheet_guard):
+        raise typer.BadParameter("--bundle excludes --format, --with-scores and --spreadsheet-guard.")
+    with report_user_errors(), readable_store(workspace, "export") as store:
+        recipe = saved_selection(store, selection)
+        report: ExportReport | BundleReport
+        if bundle:
+            report = export_bundle(store, recipe, output, bundle, selection)
+        else:
+            report = export_selection(store, recipe, output, file_format, with_scores, spreadsheet_guard, selection)
+        for notice in report.notices:
+            say(notice)
+        fields: dict[str, Any] = {
+            "rows": report.rows,
+            "path": str(report.path),
+            "sha256": report.sha256,
+            "manifest": str(report.manifest_path),
+        }
+        if isinstance(report, BundleReport):
+            fields |= _bundle_fields(report)
+        if controls:
+            form = "jsonl" if bundle else format_for(output, file_format)[0].name
+            folder = controls_folder(output)
+            beside = export_controls(store, recipe, folder, form, controls, bundle=bundle, name=selection)
+            files = [control.to_fields() for control in beside.controls]
+            fields["controls"] = {"index": str(beside.index_path), "files": files}
+        print_result(fields, as_json, f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})")
+
+
+def masks(
+    selection: Annotated[str, typer.Option(help="Saved selection whose bundle is read.")],
+    bundle: Annotated[str, typer.Option(metavar="TRAINER", help=f"Trainer that reads it: {', '.join(READ_BY)}.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to compare, the first of the bundle.")] = 200,
+    python: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Interpreter that has the trainer [this one].")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where a trainer would train on other tokens than were scored, as its own code reads the bundle."""
+    with report_user_errors(), readable_store(workspace, "masks") as store:
+        report = compare_with_trainer(store, saved_selection(store, selection), bundle, rows, python)
+        print_result(mask_fields(report), as_json, mask_text(TRAINERS[bundle].label, report))
+
+
+def _bundle_fields(report: BundleReport) -> dict[str, Any]:
+    """What became of the rows in a bundle, also said on stderr."""
+    found = report.preflight
+    for finding in found.findings:
+        say(finding_line(finding))
+    return {
+        "bundle": found.trainer,
+        "left_out": {finding.reason.name: finding.rows for finding in found.left_out},
+        "changed": {finding.reason.name: finding.rows for finding in found.changed},
+    }

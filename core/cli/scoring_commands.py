@@ -1,0 +1,92 @@
+"""Commands that compute: train a reference, score a dataset, and the demo, which does both."""
+
+from typing import Annotated
+
+import typer
+
+from ..models.devices import DTYPES
+from ..scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
+from ..selection import save_selection
+from ..supervision.supervisor import begin_training
+from ..workspace import demo
+from ..workspace.running import score_dataset, train_reference
+from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace
+from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
+
+_USUAL_RATES = ", ".join(f"{rate:g} for {method}" for method, rate in LEARNING_RATES.items())
+
+
+def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Run every step, from import to selection, on the demo's dataset and tiny base model."""
+    with report_user_errors(), owned_store(workspace, "demo") as store:
+        demo.import_demo(store)
+        console.print("Demo dataset imported. Training a reference on it, then scoring both models.")
+        job = begin_training(store, demo.train_request())
+        if job:
+            wait_for(store, job)
+        report = score_dataset(store, demo.score_request(), wait_for, say)
+        summary = save_selection(store, demo.SELECTION, demo.RECIPE, replace_existing=True)
+        sentence = (
+            f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {demo.SELECTION}. "
+            "Look at them with: python -m core serve"
+        )
+        print_result({**report, "selection": demo.SELECTION, "kept": summary.kept_rows}, as_json, sentence)
+
+
+def train(
+    dataset: Annotated[str, typer.Option(help="Dataset to fine-tune on.")],
+    base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
+    name: Annotated[str, typer.Option(help="Name of the reference; use it as --reference.")],
+    method: Annotated[str, typer.Option(help=f"How to train: {' or '.join(LEARNING_RATES)}.")] = "lora",
+    epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the data.")] = 1.0,
+    learning_rate: Annotated[float | None, typer.Option(help=f"Peak rate [{_USUAL_RATES}].")] = None,
+    seed: Annotated[int, typer.Option(help="Decides first weights and data order.")] = 0,
+    max_length: MaxLength = None,
+    template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of one training batch.")] = 4096,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reference on the very tokens that will be scored."""
+    request = TrainRequest(
+        dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
+        replies=replies, template_date=template_date,
+    )  # fmt: skip
+    with report_user_errors(), owned_store(workspace, "train") as store:
+        fields = train_reference(store, request, wait_for, say)
+        done = (
+            f"trained in {fields['elapsed_seconds']:,.0f} s"
+            if fields["trained"]
+            else "already exists with these settings"
+        )
+        print_result(fields, as_json, f"Reference {name!r} {done}: {fields['path']}")
+
+
+def score(
+    dataset: Annotated[str, typer.Option(help="Dataset to score.")],
+    base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
+    reference: Annotated[str, typer.Option(metavar="MODEL", help="Reference: trained name, adapter, folder or id.")],
+    run: Annotated[str | None, typer.Option(help="Name of the run [dataset-reference].")] = None,
+    template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
+    max_length: MaxLength = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help=f"Precision of the trunk: {', '.join(DTYPES)}.")] = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the losses that are not cached yet, under both models."""
+    with report_user_errors(), owned_store(workspace, "score") as store:
+        request = ScoreRequest(
+            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date
+        )
+        report = score_dataset(store, request, wait_for, say)
+        computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))
+        sentence = (
+            f"Run {report['run']!r}: {report['examples']:,} examples, {computed:,} losses computed, {cached:,} cached."
+        )
+        print_result(report, as_json, sentence)

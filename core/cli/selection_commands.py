@@ -1,0 +1,70 @@
+"""The command that selects."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..data.scores import DEFAULT_SCORE, SCORES
+from ..data.text_search import SEARCH_KINDS
+from ..exporting import selection_from_manifest
+from ..selection import ORDERS, SCOPES
+from .options import AsJson, Workspace
+from .recipe_options import RecipeOptions
+from .terminal import done_by_owner, print_result, report_user_errors, say
+
+
+def select(
+    name: Annotated[str, typer.Option(help="Name to save the selection under; one of that name is replaced.")],
+    run: Annotated[str | None, typer.Option(help="Run to select from.")] = None,
+    ratio: Annotated[
+        list[str] | None, typer.Option(metavar="R|DOMAIN=R", help="Share to keep, of all or of one domain; repeat it.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows to keep in all, instead of a ratio.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Scored tokens to keep in all, instead of a ratio.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DOMAIN=W", help="A domain's part of the total; repeat it. Domains without get nothing."),
+    ] = None,
+    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}.")] = DEFAULT_SCORE,
+    scope: Annotated[
+        str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
+    ] = "domain",
+    control: Annotated[
+        str,
+        typer.Option(help=f"Order other than highest: {', '.join(order for order in ORDERS if order != 'highest')}."),
+    ] = "highest",
+    seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
+    keep_duplicates: Annotated[bool, typer.Option(help="Keep every copy of equal conversations.")] = False,
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Keep only the best of each group that `near-duplicates` found at threshold T."),
+    ] = None,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows whose prompt or response has this.")] = "",
+    search_kind: Annotated[str, typer.Option(help=f"How to read --search: {', '.join(SEARCH_KINDS)}.")] = "words",
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Always keep this conversation; repeat it.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Never keep this conversation; repeat it.")
+    ] = None,
+    from_manifest: Annotated[Path | None, typer.Option(help="Take the recipe of an export's manifest instead.")] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save a selection: which rows a recipe keeps."""
+    with report_user_errors():
+        if from_manifest:
+            selection = selection_from_manifest(from_manifest)
+        else:
+            selection = RecipeOptions(
+                run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
+                near_duplicates, search, search_kind, keep or [], leave_out or [],
+            ).recipe()  # fmt: skip
+    with report_user_errors():
+        fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})
+        rows = fields.pop("rows")
+        for notice in fields["notices"]:
+            say(notice)
+        sentence = f"Selection {name!r}: {fields['kept']:,} of {rows:,} rows, {fields['tokens']:,} tokens."
+        print_result(fields, as_json, sentence)

@@ -1,0 +1,81 @@
+"""Commands on the workspace as a whole: what is in it, whether it is sound, backups."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..data import settings
+from ..maintenance.backups import LEFT_OUT, back_up_workspace, restore
+from ..maintenance.checking import CHECKS, check_workspace
+from ..maintenance.kept_shards import notices_of
+from ..store import Store
+from ..workspace.status import status_text
+from .options import AsJson, Workspace
+from .terminal import console, done_by_owner, print_result, report_user_errors
+
+
+def status(workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Show datasets, models, runs, jobs and selections."""
+    with report_user_errors():
+        fields = done_by_owner(workspace, "status", {})
+        print_result(fields, as_json, status_text(fields))
+
+
+def check(
+    accept_loss: Annotated[
+        bool, typer.Option(help="Go on with what is left of a store that has lost changes; kept shards are read again.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the workspace: a line for each thing that is not as it should be, and exit code 1 if there is one."""
+    with (
+        report_user_errors(),
+        Store.open(settings.workspace_path(workspace), "python -m core check", accept_loss=accept_loss) as store,
+    ):
+        notices = notices_of(store)
+        findings = check_workspace(store, console.print)
+        fields = {
+            "workspace": str(store.workspace),
+            "checks": list(CHECKS),
+            "notices": notices,
+            "findings": [{"check": finding.check, "sentence": finding.sentence} for finding in findings],
+        }
+        lines = [*notices, *(f"{finding.check}: {finding.sentence}" for finding in findings)]
+        print_result(fields, as_json, "\n".join([*lines, f"{len(findings):,} findings in {store.workspace}"]))
+    if findings:
+        raise typer.Exit(1)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; one that exists is left alone.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the store into one file, also while it is in use."""
+    with report_user_errors():
+        report = back_up_workspace(settings.workspace_path(workspace), file)
+        sentence = f"{report.bytes:,} bytes written to {report.path} (sha256 {report.sha256}). Not in it: {LEFT_OUT}."
+        print_result(asdict(report), as_json, sentence)
+
+
+def restore_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File that `backup` wrote.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the workspace's store, which stays beside it under a dated name."""
+    with report_user_errors():
+        aside = restore(settings.workspace_path(workspace), file)
+        sentence = (
+            f"The store is that of {file}. {f'The one before is {aside}.' if aside else 'There was none before.'}"
+        )
+        print_result({"restored": str(file), "replaced": str(aside) if aside else None}, as_json, sentence)
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

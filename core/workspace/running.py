@@ -1,0 +1,99 @@
+"""Running jobs to their end: training, scoring and the search for near duplicates, for whoever waits for them."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..exploring.unscored import unscored_sentences
+from ..jobs.job import Job
+from ..near_duplicates.jobs import begin_near_duplicates
+from ..scoring.planning import ROLES, ScoreRequest, TrainRequest
+from ..store import Store, near_duplicate_set
+from ..supervision.supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
+from .holding import Say
+
+Wait = Callable[[Store, Job], dict[str, Any]]
+"""Waits for a job and gives its outcome, as `wait_for` does with what it shows of the progress."""
+_POLL_SECONDS = 0.2
+
+
+def wait_for(store: Store, job: Job, show: Callable[[Job], None], say: Say) -> dict[str, Any]:
+    """Wait until a job ends, taking in what it finishes; returns its outcome. `show` gets the job again and again.
+
+    Ctrl-C cancels the job after its current batch. Raises `JobFailed` or `JobCancelled` with its sentence.
+    """
+    try:
+        _poll(store, job, show)
+    except KeyboardInterrupt:
+        say("Stopping after the current batch; press Ctrl-C again to leave the worker running.")
+        job.cancel()
+        _poll(store, job, show)
+    ingest_finished_job(store, job)
+    return check_outcome(job)
+
+
+def train_reference(store: Store, request: TrainRequest, wait: Wait, say: Say) -> dict[str, Any]:
+    """Train a reference, or find it trained already. Fields: name, path, trained (whether it was now), and the
+    outcome of the job."""
+    job = begin_training(store, request)
+    for notice in job.request.get("description", {}).get("notices", ()) if job else ():
+        say(notice)
+    outcome = wait(store, job) if job else {}
+    path = store.workspace / "models" / request.name
+    return {"name": request.name, "path": str(path), "trained": job is not None, **outcome}
+
+
+def score_dataset(store: Store, request: ScoreRequest, wait: Wait, say: Say) -> dict[str, Any]:
+    """Score until nothing is missing, joining a worker that is at it already. Fields: run, examples, unique_examples,
+    computed and cached (by role), tokens, tokens_per_second, elapsed_seconds, notices."""
+    plan, job = begin_scoring(store, request)
+    first, outcomes = plan, []
+    for notice in (plan.template_sentence, *plan.notices):
+        say(notice)
+    while job:
+        missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
+        say(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
+        outcomes.append(wait(store, job))
+        plan, job = begin_scoring(store, request)
+    tokens = sum(outcome["tokens"] for outcome in outcomes)
+    elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
+    found = [notice for outcome in outcomes for notice in outcome.get("notices", ())]
+    found += unscored_sentences(store, store.run(first.request.run_name)["table"])
+    for notice in found:
+        say(notice)
+    return {
+        "run": first.request.run_name,
+        "examples": first.row_count,
+        "unique_examples": first.unique_examples,
+        "computed": first.computed,
+        "cached": first.cached,
+        "tokens": tokens,
+        "tokens_per_second": tokens / elapsed if elapsed else None,
+        "elapsed_seconds": elapsed,
+        "notices": [first.template_sentence, *first.notices, *found],
+    }
+
+
+def group_near_duplicates(store: Store, dataset: str, threshold: float, wait: Wait) -> dict[str, Any]:
+    """Find a dataset's groups of near duplicates. Fields: dataset, threshold, examples, groups, grouped_examples,
+    largest_group, computed (whether it was searched now), elapsed_seconds."""
+    job = begin_near_duplicates(store, dataset, threshold)
+    outcome = wait(store, job) if job else {"elapsed_seconds": 0.0}
+    found = near_duplicate_set(store, dataset, threshold)
+    return {
+        "dataset": dataset,
+        "threshold": found.threshold,
+        "examples": found.example_count,
+        "groups": found.group_count,
+        "grouped_examples": found.grouped_examples,
+        "largest_group": found.largest_group,
+        "computed": job is not None,
+        "elapsed_seconds": outcome["elapsed_seconds"],
+    }
+
+
+def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
+    while job.state == "running":
+        ingest_finished_job(store, job)
+        show(job)
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,222 @@
+"""A workspace as Python programs and notebooks use it; `docs/python.md` shows it at work."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from ..data import settings
+from ..data.errors import StoreUnusable, WorkspaceLocked
+from ..exporting import selection_from_manifest
+from ..importing import DomainRule, SourceOptions
+from ..jobs.job import Job
+from ..jobs.job_progress import Progress
+from ..near_duplicates.jobs import DEFAULT_THRESHOLD
+from ..scoring.planning import ScoreRequest, TrainRequest
+from ..selection import Selection, saved_selection, select_summary
+from ..store import Store
+from ..system.asking import Fields, own_or_ask
+from . import holding, running
+from .answering import perform, snapshot
+from .import_batch import Batch, HubChoice, import_batch
+from .loss_table import loss_table
+from .saved_selection import SavedSelection
+
+OWNER = "a Python program (lobass.open)"
+ShowProgress = Callable[[Progress], None]
+
+
+def open(path: str | Path | None = None) -> "Workspace":
+    """Open the workspace at `path` (else `LOBASS_WORKSPACE`, else `workspace/`), made if there is none.
+
+    Use it as a context manager, or close it. While another process owns the workspace (the dashboard, or a command
+    that waits for a job) all that reads works, and so does `select`; what else writes raises `WorkspaceLocked`.
+    """
+    return Workspace(settings.workspace_path(Path(path) if path else None))
+
+
+def print_progress(progress: Progress) -> None:
+    """Show a job's progress in one line of stdout, in place of the line before."""
+    sys.stdout.write(f"\r{progress.sentence():<100}" + "\n" * (progress.share == 1.0))
+    sys.stdout.flush()
+
+
+class Workspace:
+    """An open workspace; `open` makes it. `notices`: what opening found that a person should know."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notices: list[str] = []
+        self._stack = ExitStack()
+        self._store: Store | None = None
+        self._is_closed = False
+        with suppress(WorkspaceLocked):
+            self._owned()
+
+    def close(self) -> None:
+        """Give the workspace back to other programs."""
+        self._is_closed, self._store = True, None
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.path)!r})"
+
+    # What is in it
+
+    def status(self) -> dict[str, Any]:
+        """Datasets, references, runs, jobs and selections by name, with counts."""
+        return self._done("status", {})
+
+    def rejections(self, dataset: str) -> pd.DataFrame:
+        """Records of a dataset's files that are no rows: source, line (of a JSONL file; else the record's number),
+        reason, detail."""
+        with self._reading() as store:
+            return store.frame(
+                """
+                SELECT source.name AS source, line, reason, detail FROM rejection JOIN source USING (source_id)
+                WHERE dataset_id = ? ORDER BY source_id, line
+                """,
+                [store.dataset_id(dataset)],
+            )
+
+    def losses(self, run: str) -> pd.DataFrame:
+        """A run's table, one row a dataset row in its order: row_number, example_id, domain, token_count, losses
+        [nats per token], scores, and flags (names joined by ;)."""
+        table: pd.DataFrame = self.losses_arrow(run).to_pandas()
+        return table
+
+    def losses_arrow(self, run: str) -> pa.Table:
+        """`losses` as an Arrow table."""
+        with self._reading() as store:
+            return loss_table(store, run)
+
+    # What brings something in
+
+    def import_files(
+        self,
+        dataset: str,
+        *files: str | Path,
+        domain: str | None = None,
+        domain_field: str | None = None,
+        format: str = "auto",
+        columns: Mapping[str, str] | None = None,
+        split: str | None = None,
+        config: str | None = None,
+        revision: str | None = None,
+    ) -> Batch:
+        """Import files, or Hub datasets, into a dataset, as `lobass import` does; the options are the command's.
+
+        The report says how many records became rows, and how many were rejected for which reason. Raises the error of
+        the only file, if it cannot be imported; of several, those that can be are.
+        """
+        options = SourceOptions(format, DomainRule(domain, domain_field), dict(columns or {}))
+        batch = import_batch(self._owned(), dataset, map(str, files), options, HubChoice(revision, split, config))
+        batch.raise_if_alone()
+        return batch
+
+    def train(
+        self, dataset: str, base: str | Path, name: str, progress: ShowProgress = print_progress, **options: Any
+    ) -> dict[str, Any]:
+        """Train a reference of that name on a dataset, and wait for it; nothing is done if it is there already.
+
+        `options` are fields of `TrainRequest`: method ("lora" or "full"), epochs, learning_rate, max_length and so on.
+        Returns name, path, trained (whether it was now) and the job's figures. Ctrl-C cancels after the current batch.
+        """
+        request = TrainRequest(dataset, str(base), name, **options)
+        return running.train_reference(self._owned(), request, _waiting(progress), self.notices.append)
+
+    def score(
+        self,
+        dataset: str,
+        base: str | Path,
+        reference: str | Path,
+        run: str | None = None,
+        progress: ShowProgress = print_progress,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Compute the losses that are not cached yet under both models, and wait for them.
+
+        `options` are fields of `ScoreRequest`: template, max_length, device, dtype and so on. Returns run, examples,
+        computed and cached (by role), notices and the speed. What is finished is kept, whatever ends the wait.
+        """
+        request = ScoreRequest(dataset, str(base), str(reference), run, **options)
+        return running.score_dataset(self._owned(), request, _waiting(progress), _ignore)
+
+    def find_near_duplicates(
+        self, dataset: str, threshold: float = DEFAULT_THRESHOLD, progress: ShowProgress = print_progress
+    ) -> dict[str, Any]:
+        """Group nearly identical examples, so that a recipe's `near_duplicates` can name the threshold."""
+        return running.group_near_duplicates(self._owned(), dataset, threshold, _waiting(progress))
+
+    # Selections
+
+    def select(self, name: str, **recipe: Any) -> SavedSelection:
+        """Save a selection under a name (one of that name is replaced), also beside the workspace's owner.
+
+        `recipe` has the fields of a recipe in JSON: run, score, order, scope, amount, domain_amounts, filter, weights,
+        near_duplicates and so on. Raises `SelectionInvalid` naming what it does not know or cannot read.
+        """
+        return self._select(name, Selection.from_fields(recipe))
+
+    def replay(self, manifest: str | Path, name: str) -> SavedSelection:
+        """Save the selection that an export's manifest describes; exported again, it gives the same file."""
+        return self._select(name, selection_from_manifest(Path(manifest)))
+
+    def selection(self, name: str) -> SavedSelection:
+        """The selection saved under a name, with what it keeps now. Raises `NotFound` naming those there are."""
+        with self._reading() as store:
+            recipe = saved_selection(store, name)
+            found = select_summary(store, recipe)
+        return SavedSelection(name, recipe, found.kept_rows, found.kept_tokens, tuple(found.notices), self._reading)
+
+    def _select(self, name: str, recipe: Selection) -> SavedSelection:
+        found = self._done("select", {"name": name, "recipe": recipe.to_fields()})
+        return SavedSelection(
+            found["name"], recipe, found["kept"], found["tokens"], tuple(found["notices"]), self._reading
+        )
+
+    # Who owns it
+
+    def _owned(self) -> Store:
+        """The store, owned until the workspace is closed. Raises `WorkspaceLocked`, or `StoreUnusable` once closed."""
+        if self._is_closed:
+            raise StoreUnusable(f"The workspace {self.path} was closed. Open it again with lobass.open.")
+        if self._store is None:
+            self._store = self._stack.enter_context(holding.owned(self.path, OWNER, self.notices.append))
+        return self._store
+
+    @contextmanager
+    def _reading(self) -> Iterator[Store]:
+        """The store, or a copy of it as it is now while another process owns it."""
+        with ExitStack() as stack:
+            yield own_or_ask(self._owned, lambda refusal: stack.enter_context(snapshot(self.path, OWNER, refusal)))
+
+    def _done(self, kind: str, fields: Fields) -> Fields:
+        """The answer to a request of that kind, given here or by the owner."""
+        return own_or_ask(
+            lambda: perform(self._owned(), kind, fields, self.path),
+            lambda refusal: holding.asked_of_owner(self.path, kind, fields, refusal),
+        )
+
+
+def _waiting(progress: ShowProgress) -> running.Wait:
+    def wait(store: Store, job: Job) -> dict[str, Any]:
+        outcome = running.wait_for(store, job, lambda job: progress(job.progress), _ignore)
+        progress(job.progress)
+        return outcome
+
+    return wait
+
+
+def _ignore(_: str) -> None:
+    """What is said is in the report too."""
