@@ -56,7 +56,7 @@ def _show_forms(session: Session, datasets: list[str]) -> None:
     common = _shared_choices(session, datasets)
     references = trained_references(session.workspace)
     how = st.segmented_control(
-        "Reference model",
+        "Reference",
         [_EXISTING, _TRAIN],
         default=_EXISTING if references else _TRAIN,
         required=True,

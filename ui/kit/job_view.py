@@ -17,7 +17,7 @@ from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
 _RECENT = 8
-_LOG_LINES = 8  # a longer log scrolls in a box of its own
+_LOG_LINES = 8  # a longer log scrolls in a box
 
 
 def active_jobs(session: Session) -> list[Job]:
