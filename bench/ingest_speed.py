@@ -26,7 +26,7 @@ from core.jobs.job import create_job
 from core.jobs.shards import SHARD_SCHEMA, write_shard
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
-from core.supervision.supervisor import ingest_finished_job
+from core.workspace.supervisor import ingest_finished_job
 
 _SHARD_ROWS = 20_000
 

@@ -33,7 +33,7 @@ from core.jobs.job import Job
 from core.models.resolving import DEMO_BASE
 from core.scoring.planning import ScoreRequest
 from core.store import Store
-from core.supervision.supervisor import begin_scoring
+from core.workspace.supervisor import begin_scoring
 from tests.browser.dashboard import CHROMIUM, FLAGS, ROOT, Dashboard
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for

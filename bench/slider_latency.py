@@ -24,7 +24,7 @@ _WARM_UP = 3
 _QUIET_MILLISECONDS = 400
 _WATCH = """
     async (quiet) => {
-        const watched = document.querySelector('.st-key-kept');
+        const watched = document.querySelector('.st-key-result');
         const said = () => watched.innerText.split('What is kept')[1].split('%')[0];
         const before = said();
         const [start] = await new Promise(begun => document.addEventListener(
@@ -68,7 +68,7 @@ class SliderLatency:
 def slider_latency(page: Page, address: str, moves: int = 40) -> SliderLatency:
     """Open Select and move its first slider so many times, there and back, one after the other."""
     page.goto(f"{address}/select")
-    page.locator(".st-key-kept").get_by_test_id("stMetric").first.wait_for(timeout=120_000)
+    page.locator(".st-key-result").get_by_test_id("stMetric").first.wait_for(timeout=120_000)
     page.wait_for_load_state("networkidle")
     slider = page.get_by_role("slider").first
     slider.focus()

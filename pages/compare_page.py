@@ -10,7 +10,7 @@ from core.data.errors import UserError
 from core.data.filters import RowFilter
 from core.data.scores import FLAGS, Score
 from core.exploring.browsing import example
-from core.exploring.compared_runs import ComparedRun, cautions, compared_run, noise_caution, runs_beside, what_differs
+from core.exploring.compared_runs import ComparedRun, cautions, compared_run, noise_caution, other_runs, what_differs
 from core.exploring.loss_plane import POINTS_LIMIT
 from core.exploring.rank_changes import rank_movers, top_overlap
 from core.exploring.run_comparison import (
@@ -68,15 +68,15 @@ def compare() -> None:
         name = run_picker(session)
     if name is None:
         return
-    others = runs_beside(session.store, name)
+    others = other_runs(session.store, name)
     if not others:
         show_no_other_run(session, name)
         return
     with middle:
-        beside = other_run_picker(name, others)
+        other = other_run_picker(name, others)
     with right:
         score = score_picker()
-    first, second = (compared_run(session.store.run(each)) for each in (name, beside))
+    first, second = (compared_run(session.store.run(each)) for each in (name, other))
     show_compared_runs(first, second)
     pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
     counts = compared_counts(session.store, pair)

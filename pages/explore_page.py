@@ -24,7 +24,7 @@ from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
 from ui.shell.session import Session, open_session
 
-_DOMAINS_SAID = 6
+_DOMAINS_LISTED = 6
 
 
 def explore() -> None:
@@ -89,7 +89,7 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
 
 
 def _by_domain(counts: pd.DataFrame) -> str:
-    largest = counts.nlargest(_DOMAINS_SAID, "rows")
+    largest = counts.nlargest(_DOMAINS_LISTED, "rows")
     found = zip(largest["domain"], largest["rows"], largest["all_rows"], strict=True)
     parts = [f"{escaped(domain)} {rows:,} of {all_rows:,}" for domain, rows, all_rows in found]
     more = len(counts) - len(largest)

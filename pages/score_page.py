@@ -14,8 +14,8 @@ from core.jobs.job import all_jobs
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
 from core.scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
-from core.supervision.supervisor import begin_scoring, begin_training
 from core.workspace.status import dataset_overview, run_overview
+from core.workspace.supervisor import begin_scoring, begin_training
 from ui.kit.guide import show_guide
 from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
 from ui.kit.tables import COUNT
@@ -56,7 +56,7 @@ def _show_forms(session: Session, datasets: list[str]) -> None:
     common = _shared_choices(session, datasets)
     references = trained_references(session.workspace)
     how = st.segmented_control(
-        "Reference model",
+        "Reference",
         [_EXISTING, _TRAIN],
         default=_EXISTING if references else _TRAIN,
         required=True,

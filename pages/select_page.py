@@ -32,9 +32,9 @@ from ui.shell.session import Session, open_session
 
 TABS = ("New selection", "Saved selections")
 # The totals stay visible while the controls next to them scroll.
-_BESIDE = (
-    "<style>.stColumn:has(> * > * > .st-key-kept) { position: sticky; top: 4.5rem; align-self: flex-start; } "
-    ".st-key-kept { max-height: calc(100vh - 5.5rem); overflow-y: auto; }</style>"
+_STICKY_RESULT = (
+    "<style>.stColumn:has(> * > * > .st-key-result) { position: sticky; top: 4.5rem; align-self: flex-start; } "
+    ".st-key-result { max-height: calc(100vh - 5.5rem); overflow-y: auto; }</style>"
 )
 
 
@@ -65,7 +65,7 @@ def show_choice(session: Session) -> None:
         show_error(failure)
     if name is None:
         return
-    st.html(_BESIDE)
+    st.html(_STICKY_RESULT)
     show_recipe(session, name)
 
 
@@ -75,18 +75,18 @@ def show_recipe(session: Session, name: str) -> None:
     require_login()
     try:
         run = scored_run(session.store, name)
-        controls, beside = st.columns([5, 3], gap="large")
+        controls, right = st.columns([5, 3], gap="large")
         with controls:
             selection, readouts = recipe_form(session.store, run)
-        kept = beside.container(key="kept", border=True)
+        result = right.container(key="result", border=True)
         try:
             summary = select_summary(session.store, selection, run)
         except UserError as error:
-            with kept:
+            with result:
                 show_error(error)
             return
         fill_readouts(readouts, summary)
-        with kept:
+        with result:
             show_totals(summary)
             save_form(session.store, selection, summary)
         show_views(session, run, selection, summary)

@@ -17,7 +17,7 @@ LONGEST = (
     "tests/test_demo.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
-    "tests/core/supervision/test_interruptions.py",
+    "tests/core/workspace/test_interruptions.py",
     "tests/core/models/test_adapters.py",
     "tests/core/scoring/test_scoring_worker.py",
     "tests/core/workspace/test_beside_a_job.py",

@@ -28,7 +28,7 @@ from core.maintenance.checking import check_workspace
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.supervision.supervisor import ingest_finished_jobs
+from core.workspace.supervisor import ingest_finished_jobs
 from tests import command_line
 from tests.tiny_models import save_model_folder
 from tests.waiting import wait_for

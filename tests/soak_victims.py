@@ -12,8 +12,8 @@ from core.maintenance.backups import back_up
 from core.scoring.planning import ScoreRequest
 from core.selection import saved_selection
 from core.store import Store
-from core.supervision.supervisor import begin_scoring
-from core.supervision.supervisor_thread import Supervisor
+from core.workspace.supervisor import begin_scoring
+from core.workspace.supervisor_thread import Supervisor
 
 EXPORTS = ("kept.jsonl", "kept.csv.gz", "kept.zip", "kept")
 

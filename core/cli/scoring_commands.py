@@ -7,9 +7,9 @@ import typer
 from ..models.devices import DTYPES
 from ..scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
 from ..selection import save_selection
-from ..supervision.supervisor import begin_training
 from ..workspace import demo
 from ..workspace.running import score_dataset, train_reference
+from ..workspace.supervisor import begin_training
 from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace
 from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
 

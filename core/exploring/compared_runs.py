@@ -53,7 +53,7 @@ def compared_run(run: dict[str, Any]) -> ComparedRun:
     )
 
 
-def runs_beside(store: Reader, name: str) -> list[str]:
+def other_runs(store: Reader, name: str) -> list[str]:
     """The other runs of a run's dataset, newest first."""
     found = store.rows(
         "SELECT name FROM run WHERE dataset_id = (SELECT dataset_id FROM run WHERE name = ?) AND name <> ? "
@@ -87,8 +87,8 @@ def cautions(first: ComparedRun, second: ComparedRun) -> list[str]:
         )
     if (first.template, first.max_length) != (second.template, second.max_length):
         found.append(
-            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}): settings, not models, cause "
-            "part of the difference. Score both runs with the same template and length."
+            f"The encodings differ (A: {first.encoding_words}; B: {second.encoding_words}): settings, not models, "
+            "cause part of the difference. Score both runs with the same template and length."
         )
     elif first.encoding != second.encoding and first.tokenizer == second.tokenizer:
         found.append(

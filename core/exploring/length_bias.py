@@ -58,22 +58,22 @@ def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFram
 
 
 def length_sentence(found: pd.DataFrame) -> str:
-    """The correlations of `length_bias` within domains, as a sentence: how often learnability is nearer to 0 than each
-    other form, and its direction."""
+    """The correlations of `length_bias` within domains, as sentences: in how many domains learnability depends less on
+    length than each other form, and in how many it falls with length."""
     measured = found[~found["overall"]].dropna(subset=[f"spearman_{name}" for name in LENGTH_SCORES])
     if measured.empty:
         return "No domain has rows of different lengths and scores, so there is no correlation with length."
     size = measured["spearman_learnability"].abs()
-    nearer = [
-        f"than {SCORES[name].label.lower()} in {(size < measured[f'spearman_{name}'].abs()).sum():,}"
+    of_domains = "of 1 domain" if len(measured) == 1 else f"of {len(measured):,} domains"
+    weaker = [
+        f"than {SCORES[name].label.lower()} in {(size < measured[f'spearman_{name}'].abs()).sum():,} {of_domains}"
         for name in LENGTH_SCORES
         if name != "learnability"
     ]
     below = int((measured["spearman_learnability"] < 0).sum())
-    domains = "1 domain" if len(measured) == 1 else f"{len(measured):,} domains"
     return (
-        f"Of {domains}, learnability is nearer to 0 {' and '.join(nearer)}; shorter rows have the higher learnability "
-        f"in {below:,}."
+        f"Learnability depends less on length {' and '.join(weaker)}. In {below:,} {of_domains}, shorter rows have a "
+        "higher learnability."
     )
 
 

@@ -13,7 +13,7 @@ from .message_form import USUAL_FORM
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a row is skipped for a trainer (`refuses`) or trained on in a changed form. The sentence follows "because"."""
+    """Why a row is skipped for a trainer (`refuses`) or changed in training. The sentence follows "because"."""
 
     name: str
     refuses: bool

@@ -21,8 +21,8 @@ def readme(found: Preflight) -> str:
         f"{found.written_rows:,} rows of fine-tuning data for {trainer.label}, {found.written_tokens:,} scored tokens. "
         f"{trainer.summary}",
         f"Run in this folder:\n\n    {trainer.command}",
-        f"{DATA_FILE} has the rows; scores.jsonl has their losses and scores, line by line; manifest.json records where "
-        "every row comes from and how to make this bundle again. The config is a starting point: edit it as needed.",
+        f"{DATA_FILE} has the rows; scores.jsonl has their losses and scores, line by line; manifest.json records "
+        "where every row comes from and how to reproduce this bundle. The config is a starting point: edit it freely.",
     ]
     if trainer.record is not None:
         template = "a chat template that is not the model's own" if plan.own_template else _TEMPLATES[plan.template]

@@ -72,7 +72,7 @@ def export_bundle(
             sha256, byte_count = write(destination, parts, fields, found)
     except OSError as error:
         raise ExportFailed(
-            f"{destination} cannot be written ({error.strerror or error}). Free some disk space or choose another location."
+            f"{destination} cannot be written ({error.strerror or error}). Free disk space or choose another location."
         ) from error
     beside = manifest_path(destination) if _is_zip(destination) else destination / MANIFEST_FILE
     notices = (*summary.notices, *found.notices)

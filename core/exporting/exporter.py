@@ -75,7 +75,7 @@ def export_selection(
             return export.write(rows, summary, found and surveyed(rows, found))
     except OSError as error:
         raise ExportFailed(
-            f"{destination} cannot be written ({error.strerror or error}). Free some disk space or choose another location."
+            f"{destination} cannot be written ({error.strerror or error}). Free disk space or choose another location."
         ) from error
 
 
@@ -101,7 +101,7 @@ def exports_folder(workspace: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportFailed(
-            f"The folder {folder} cannot be created ({error.strerror}). Remove the file of that name or free disk space."
+            f"The folder {folder} cannot be created ({error.strerror}). Remove the file of that name or free space."
         ) from error
     return folder
 

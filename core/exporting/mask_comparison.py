@@ -127,7 +127,7 @@ def _read(trainer: Trainer, interpreter: str, base: str, folder: Path, rows: int
     read: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
     if trainer.name == "llama-factory" and len(read) != rows:
         raise ExportFailed(
-            f"{trainer.label} drops {rows - len(read):,} of the first {rows:,} rows without reporting which, so nothing "
+            f"{trainer.label} drops {rows - len(read):,} of the first {rows:,} rows without saying which, so nothing "
             "was compared. Choose other rows or another trainer."
         )
     return {row["row"]: Tokens(row["input_ids"], row["trained"]) for row in read}

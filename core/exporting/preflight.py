@@ -28,8 +28,8 @@ _TURNS = """CASE WHEN contains(conversation, '",{"')
         ':', turn ->> '$[0]', array_to_string(json_keys(turn, '$[2]'), ',')
     )), ' ')
     ELSE array_to_string(json_extract_string(conversation, '$.messages[*][0]'), ' ') END"""
-"""Every turn as its role, and after a colon its fields besides content: the same text for rows of the same shape. Inside
-a JSON string a quotation mark is escaped, so the searched characters can only be the start of such fields."""
+"""Every turn as its role, and after a colon its fields besides content: the same text for rows of the same shape.
+Inside a JSON string a quotation mark is escaped, so the searched characters can only be the start of such fields."""
 _TOOLS = "json_extract_string(conversation, '$.tools')"
 
 

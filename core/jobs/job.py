@@ -19,7 +19,7 @@
     outcome.json        the outcome, written last; if missing, the job is unfinished
     settled             written by the store's owner when all results are in the store
 
-The folder can be copied to a GPU machine, run there with `python -m core.supervision.worker FOLDER`, and copied back.
+The folder can be copied to a GPU machine, run there with `python -m core.worker FOLDER`, and copied back.
 """
 
 import json

@@ -22,7 +22,7 @@ class LocalExecutor:
         """
         with open(folder / "worker.log", "ab") as log:
             process = subprocess.Popen(
-                module_command("supervision.worker", str(folder)),
+                module_command("worker", str(folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -73,7 +73,7 @@ def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:
             sizes += [len(found) for found in sets]
             elapsed = time.monotonic() - began
             left = elapsed * (total / len(sizes) - 1)
-            job.report(Progress("reading the examples", len(sizes), total, "rows", None, left, elapsed))
+            job.report(Progress("Reading the examples", len(sizes), total, "rows", None, left, elapsed))
             _stop_if_asked(job)
     ends = np.cumsum(sizes, dtype=np.int64)
     hashes = _mapped(scratch / "shingles", np.uint64, (int(ends[-1]),))
@@ -87,7 +87,7 @@ def _mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDA
 
 def _comparing(job: Job) -> Report:
     def report(share: float) -> None:
-        job.report(Progress("comparing similar texts", int(100 * share), 100, "percent"))
+        job.report(Progress("Comparing similar texts", int(100 * share), 100, "percent"))
         _stop_if_asked(job)
 
     return report

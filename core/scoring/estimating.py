@@ -42,7 +42,7 @@ def estimate(job: Job) -> dict[str, Any]:
     (mean share of the reply omitted in these rows), notices (sentences), and `shown`.
     """
     request = job.request
-    job.report(Progress("reading a sample of the examples"))
+    job.report(Progress("Reading a sample of the examples"))
     base = ModelSpec(**request["base"])
     reference = ModelSpec(**request.get("reference", request["base"]))
     tokenizer = load_tokenizer(base)
@@ -99,7 +99,7 @@ def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[s
     base = ModelSpec(**request["base"])
     reference = ModelSpec(**request.get("reference", request["base"]))
     shares = share_weights(base, reference) and "reference" in times
-    job.report(Progress("timing a few batches of both models" if shares else "timing a few batches of the base model"))
+    job.report(Progress("Timing both models" if shares else "Timing the base model"))
     began = time.monotonic()
     model = load_model(reference if shares else base, request["dtype"], device)
     engines = {"base": LossEngine(model, without_adapter=True)}

@@ -87,7 +87,7 @@ class ScoringProcess:
         first = next(chunks, None)
         if first is None:
             return
-        self._tally = ProcessTally(index, f"loading {one.models}", tokens=self._tally.tokens)
+        self._tally = ProcessTally(index, f"Loading {one.models}", tokens=self._tally.tokens)
         self._report(self._tally)
         writers = [ShardWriter(self._job, side.role, self._number) for side in one.sides]
         ahead = encoding_processes(self._device)
@@ -186,7 +186,7 @@ class ScoringProcess:
     def _begin_chunk(self, one: Pass, items: Sequence[Encoded]) -> None:
         tally, usable = self._tally, [len(item.input_ids) for item in items if item.reason is None]
         if not tally.rows:
-            tally.phase, self._began = f"scoring with {one.models}", time.monotonic()
+            tally.phase, self._began = f"Scoring with {one.models}", time.monotonic()
         tally.rows += len(items) - len(usable)
         tally.ahead_rows, tally.ahead_tokens = len(usable), sum(usable) * len(one.sides)
         tally.tokens_a_row = tally.ahead_tokens / len(items)

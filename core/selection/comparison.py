@@ -74,7 +74,7 @@ def check_comparable(store: Store, first: Selection, second: Selection) -> None:
     datasets = [store.run(selection.run)["dataset"] for selection in (first, second)]
     if datasets[0] != datasets[1]:
         raise SelectionInvalid(
-            f"The selections are of different datasets ({datasets[0]} and {datasets[1]}). Choose two of the same dataset."
+            f"The selections are of different datasets ({datasets[0]} and {datasets[1]}). Choose two of one dataset."
         )
 
 

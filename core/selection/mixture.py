@@ -60,7 +60,7 @@ def normalised(weights: Mapping[str, float], locked: Collection[str] = ()) -> di
         raise SelectionInvalid(f"All weights are locked and add up to {total(kept):g} %. Unlock at least one.")
     if left and not math.fsum(free.values()):
         raise SelectionInvalid(
-            f"All unlocked weights are 0, so they cannot be scaled to the remaining {left:g} %. Give one of them a weight."
+            f"All unlocked weights are 0, so they cannot be scaled to the remaining {left:g} %. Give one a weight."
         )
     scaled = {domain: round(share * left / WHOLE, _DECIMALS) for domain, share in shares(free).items()}
     if scaled:

@@ -35,7 +35,7 @@ class Order:
 ORDERS = {
     order.name: order
     for order in (
-        Order("highest", "Highest score first", "best score first", "-value", True),
+        Order("highest", "Highest score first", "rows with the highest score are selected", "-value", True),
         Order("lowest", "Lowest score first", "a control: the rows that the score ranks last", "value", True),
         Order(
             "random",
@@ -106,7 +106,7 @@ class Pick:
             object.__setattr__(self, "example_id", str(UUID(self.example_id)))
         except (ValueError, TypeError, AttributeError) as error:
             raise SelectionInvalid(
-                f"A hand pick has {self.example_id!r}, which is not an example_id. Copy the id from the table of losses."
+                f"A hand pick has {self.example_id!r}, which is not an example_id. Take it from the table of losses."
             ) from error
         if type(self.keep) is not bool or not isinstance(self.note, str):
             raise SelectionInvalid(f"The hand pick of {self.example_id} cannot be read. Give keep and a note.")
@@ -147,8 +147,8 @@ class Selection:
         by_hand = {**self.domain_amounts, **self.weights}
         if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
-                f"There are amounts or weights for {', '.join(sorted(by_hand))}, but the pooled scope ranks all domains "
-                "together. Use scope 'domain', or one amount for all."
+                f"Amounts or weights were given for {', '.join(sorted(by_hand))}, but the pooled scope ranks all "
+                "domains together. Use scope 'domain', or one amount for all."
             )
         _check_weights(self.weights)
         if self.near_duplicates is not None and not self.collapse_duplicates:

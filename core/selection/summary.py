@@ -92,7 +92,7 @@ class Summary:
         """A sentence for each request that could not be met."""
         found = [_capped_notice(pool) for pool in self.pools if pool.capped]
         if self.lost_picks:
-            found.append(f"{self.lost_picks:,} hand picks are of rows that are not in this dataset.")
+            found.append(f"Hand picks of rows that are not in this dataset: {self.lost_picks:,}.")
         if self.near_duplicates_stale:
             found.append("The near-duplicate search is older than some of the rows. Search again to include them.")
         return found
@@ -116,7 +116,7 @@ def _capped_notice(pool: PoolSummary) -> str:
     name, requested = pool.pool or "All domains", f"{pool.wanted:,} {pool.unit} requested"
     if not pool.available:
         return f"{name}: no row passes the filters ({requested})."
-    return f"{name}: only {pool.available:,} {pool.unit} are eligible ({requested}); all of them are selected."
+    return f"{name}: {requested}, {pool.available:,} eligible. All eligible rows are selected."
 
 
 def row_decisions(store: Store, selection: Selection) -> Query:

@@ -18,7 +18,7 @@ _SERVE = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_modu
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this package, given its name in the package: `supervision.worker`.
+    """The command that runs a module of this package, given its name in the package: `worker`.
 
     The package is named `core` in a checkout and `lobass` when installed; its folder shows which.
     """

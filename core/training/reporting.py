@@ -36,7 +36,7 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
         ran = step - self._first_step
         self._job.report(
             Progress(
-                "training the reference",
+                "Training the reference",
                 step,
                 state.max_steps,
                 "steps",

@@ -38,7 +38,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     device, and what to record. Goes on from the last whole checkpoint of a worker that died.
     """
     request = job.request
-    job.report(Progress("loading the base model"))
+    job.report(Progress("Loading the base model"))
     base = ModelSpec(**request["base"])
     tokenizer = load_tokenizer(base)
     example_ids, examples, domains = read_examples_file(job, "examples")

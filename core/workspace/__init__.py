@@ -1,1 +1,1 @@
-"""What the command line, the dashboard and notebooks ask of one workspace."""
+"""What the owner of a workspace does for the command line, the dashboard and notebooks: start jobs, ingest, answer."""

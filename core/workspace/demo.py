@@ -10,8 +10,8 @@ from ..models.resolving import DEMO_BASE
 from ..scoring.planning import ScoreRequest, TrainRequest
 from ..selection import Amount, Selection
 from ..store import Store
-from ..supervision.supervisor import begin_training
 from ..system.program import DEMO
+from .supervisor import begin_training
 
 DATASET = DEMO / "dataset.jsonl"
 NAME = "demo"

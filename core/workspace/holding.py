@@ -7,9 +7,9 @@ from pathlib import Path
 from ..data.errors import WorkspaceLocked
 from ..maintenance.kept_shards import notices_of
 from ..store import Store
-from ..supervision.supervisor import ingest_finished_jobs
 from ..system.asking import Fields, asked, own_or_ask
 from .answering import Answering, perform, snapshot
+from .supervisor import ingest_finished_jobs
 
 Say = Callable[[str], None]
 """Is given a sentence for people."""

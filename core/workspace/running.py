@@ -9,8 +9,8 @@ from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_near_duplicates
 from ..scoring.planning import ROLES, ScoreRequest, TrainRequest
 from ..store import Store, near_duplicate_set
-from ..supervision.supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
 from .holding import Say
+from .supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
 
 Wait = Callable[[Store, Job], dict[str, Any]]
 """Waits for a job and gives its outcome, as `wait_for` does with what it shows of the progress."""

@@ -33,13 +33,13 @@ def main(folder: Path) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from core import worker
     from core.data.errors import UserError
     from core.data.examples import DatasetRow, Example, Message
     from core.jobs.job import Job
     from core.jobs.shards import read_shard
     from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
     from core.store import Store
-    from core.supervision import worker
 
     texts = [*(f"{number} and {number + 1}" for number in range(5)), "a" * 30 + "!"]
     rows = [

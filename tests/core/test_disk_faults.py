@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from core import worker
 from core.data.errors import UserError
 from core.exporting import export_bundle, export_controls, export_selection, exports_folder
 from core.importing import SourceOptions, import_source
@@ -21,13 +22,12 @@ from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from core.supervision import worker
-from core.supervision.supervisor import ingest_finished_jobs
 from core.system.disk_errors import translate_disk_errors
 from core.workspace.loss_table import write_losses
+from core.workspace.supervisor import ingest_finished_jobs
 from tests import command_line
 from tests.core.store.test_migrations import old_workspace, version  # noqa: F401 (fixtures)
-from tests.core.supervision.test_supervision import finish_scoring, train
+from tests.core.workspace.test_supervision import finish_scoring, train
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.faults import failing_disk, files_no_larger_than
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.jobs.job import all_jobs
 from core.scoring.planning import ScoreRequest
-from core.supervision.supervisor import begin_scoring
+from core.workspace.supervisor import begin_scoring
 from tests import command_line
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.waiting import wait_for

@@ -180,7 +180,9 @@ def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -
     explore()
     save_selection(open_session().store, "best", Selection("first", amount=Amount("rows", 4)))
     page = healthy(explore(run="first", example="1"))
-    assert re.search(r"best.*Left out .below the cut.: rank 12 of 12 eligible in chat", text_of(page).replace("\\", ""))
+    assert re.search(
+        r"best.*Not selected .below the cut.: rank 12 of 12 eligible rows in chat", text_of(page).replace("\\", "")
+    )
 
 
 def test_the_guide_goes_once_it_is_dismissed(explore: Callable[..., AppTest]) -> None:

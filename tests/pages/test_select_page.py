@@ -140,7 +140,7 @@ def test_a_total_of_tokens_is_split_over_the_domains(select: Callable[[], AppTes
 
 def test_asking_for_more_than_there_is_says_what_was_done(select: Callable[[], AppTest]) -> None:
     page = healthy(select().slider(key="recipe_domain_ratio_math").set_value(100.0).run())
-    assert "51 of 54 rows wanted; that is all there is" in page.warning[0].value
+    assert "54 rows requested, 51 eligible" in page.warning[0].value
 
 
 def test_filters_narrow_what_can_be_kept(select: Callable[[], AppTest]) -> None:
@@ -302,7 +302,7 @@ def test_weights_that_are_all_zero_are_one_sentence_and_the_controls_stay(select
 def test_a_capped_domain_of_a_mixture_is_said_aloud(select: Callable[[], AppTest]) -> None:
     page = choice(mixture(select, chat=0.0, math=100.0), "recipe_unit", "rows")
     page = healthy(page.slider(key="recipe_all_rows").set_value(100).run())
-    assert "math: 51 of 100 rows wanted; that is all there is" in page.warning[0].value.replace("\\", "")
+    assert "math: 100 rows requested, 51 eligible" in page.warning[0].value.replace("\\", "")
 
 
 def test_a_mixture_is_saved_and_comes_back(select: Callable[[], AppTest]) -> None:

@@ -1,6 +1,7 @@
 """What the pages say agrees with the figures beside it, and what they recommend they take."""
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from ui.shell.session import close_sessions
 
-PAGES = Path(__file__).parents[2] / "pages"
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "pages"
+UNUSUAL = (
+    "left out", "leaves out", "trained just so", "have not been looked for", "has been looked for", "take them away",
+    "take one of them away", "all there is to", "proves itself", "says of itself", "begins anew", "goes on from",
+    "let in", "of its own accord", "Which first", "may be kept", "asks nothing of", "as it is there", "in the place of",
+    "are alike", "takes it back", "by which it", "stands beside", "and no other", "without a word",
+)  # fmt: skip
+"""Phrases that are hard to read for people who are not native speakers; each has a common alternative."""
 TWICE = [ScoredRow("chat", 10.0, 5.0, 10, "Say it", "again") for _ in range(6)]
 ROWS = [*TWICE, *(ScoredRow("math", 20.0, 18.0 - number, 10 + number, "Add", f"{number}") for number in range(8))]
 """14 rows, of which 5 say what an earlier one says: 35.71 %."""
@@ -89,8 +98,8 @@ def test_the_trust_panel_says_of_length_what_its_figures_say(opened: Callable[..
         assert found[column] == pytest.approx(spearmanr(tokens, score).statistic)
     assert [found["Implicit reward"], found["Learnability"]] == pytest.approx([1.0, -1.0])
     assert (
-        "Of 1 domain, learnability is nearer to 0 than implicit reward in 0 and than loss difference in 0; shorter "
-        "rows have the higher learnability in 1." in text_of(page)
+        "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 of 1 "
+        "domain. In 1 of 1 domain, shorter rows have a higher learnability." in text_of(page)
     )
     assert "ormalising" not in text_of(page)
 
@@ -138,6 +147,28 @@ def test_an_interrupted_job_says_what_resuming_goes_on_from(
         folder.mkdir(parents=True)
         (folder / "complete").touch()
     assert f"The worker stopped before it finished. {sentence}" in text_of(opened("score", ROWS))
+
+
+# Plain English
+
+
+def _literals(path: Path) -> Iterator[tuple[int, str]]:
+    """Every text literal of a file, docstrings included, with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def test_pages_use_common_phrases() -> None:
+    files = [ROOT / "app.py", *PAGES.glob("*.py"), *(ROOT / "ui").rglob("*.py")]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {phrase}"
+        for path in files
+        for line, text in _literals(path)
+        for phrase in UNUSUAL
+        if phrase.lower() in " ".join(text.lower().split())
+    ]
+    assert found == []
 
 
 # What is recommended is taken
@@ -215,6 +246,6 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
         store.save_run("grown", "data", loss_sets, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
     page = opened("explore", run="grown", filter=of_later)
-    assert "None of these rows has both losses. 1 are not scored yet: score the dataset again." in text_of(page)
+    assert "None of these rows has both losses. Not scored yet: 1. Score the dataset again." in text_of(page)
     page = opened("explore", run="grown", filter=of_broken)
     assert "None of these rows has both losses, although all were scored." in text_of(page)

@@ -67,10 +67,10 @@ def apply_distribution_layout(
     figure.update_layout(hovermode="x unified" if rows == 1 else "closest")
 
 
-def _outside_text(counted: Histogram, colours: Mapping[str, str], said: str) -> str:
+def _outside_text(counted: Histogram, colours: Mapping[str, str], prefix: str) -> str:
     outside = drawn_domains(counted.outside, colours)
     low, high = f"{counted.low:.3g}", f"{counted.high:.3g}"
     where = {"below": f"below {low}", "above": f"above {high}", "no_score": "without this score"}
     counts = {name: int(outside[name].sum()) for name in where}
     found = [f"{rows:,} row{'' if rows == 1 else 's'} {where[name]}" for name, rows in counts.items() if rows]
-    return f"{said}: {', '.join(found)}" if found else ""
+    return f"{prefix}: {', '.join(found)}" if found else ""

@@ -44,7 +44,7 @@ def show_distribution(view: LinkedView) -> None:
     choice = _choose(view.score.name)
     column = view.score.name
     bins = choice.bins if choice.kind == "Histogram" else FINE_BINS
-    counted = histogram(view.store, view.table, column, view.beside(column), bins, log=choice.log_values)
+    counted = histogram(view.store, view.table, column, view.filter_without(column), bins, log=choice.log_values)
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
@@ -101,7 +101,7 @@ def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure,
         if choice.kind == "Density":
             figure = density_figure(found, view.colours, one_above_another=choice.stacked, **brush)
         else:
-            quartiles = summary(view.store, view.table, column, view.beside(column))
+            quartiles = summary(view.store, view.table, column, view.filter_without(column))
             figure = ridgeline_figure(found, quartiles[~quartiles["overall"]], view.colours, **brush)
         numbers = found.curve.rename(columns={"value": column})
     return figure, numbers[numbers["domain"].isin(list(view.colours))]

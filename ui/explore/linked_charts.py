@@ -40,7 +40,7 @@ class LinkedView:
     score: Score
     colours: dict[str, str]
 
-    def beside(self, *columns: str) -> RowFilter:
+    def filter_without(self, *columns: str) -> RowFilter:
         """The filter for a chart of these columns: all conditions except brushes on the chart itself, so that the
         chart still shows the rows around its brush."""
         return self.row_filter.on_columns(*columns)
@@ -59,7 +59,7 @@ class LinkedView:
 def show_linked_histogram(view: LinkedView) -> None:
     """The score's histogram by domain; a drag along x sets a range."""
     column = view.score.name
-    counted = histogram(view.store, view.table, column, view.beside(column))
+    counted = histogram(view.store, view.table, column, view.filter_without(column))
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
@@ -75,7 +75,7 @@ def show_linked_histogram(view: LinkedView) -> None:
 def show_linked_plane(view: LinkedView) -> None:
     """Base loss against reference loss; a box or lasso filters rows. Points for few rows, a density for many."""
     x, y = "base_loss", "reference_loss"
-    row_filter = view.beside(x, y)
+    row_filter = view.filter_without(x, y)
     plane = loss_plane(view.store, view.table, row_filter)
     if plane is None:
         _show_empty_reason(view, row_filter, "both losses")
@@ -105,7 +105,7 @@ def show_linked_plane(view: LinkedView) -> None:
 def show_linked_length(view: LinkedView) -> None:
     """Response length against the score; a box or lasso filters rows."""
     x, y = "token_count", view.score.name
-    row_filter = view.beside(x, y)
+    row_filter = view.filter_without(x, y)
     plane = length_plane(view.store, view.table, y, row_filter)
     if plane is None:
         _show_empty_reason(view, row_filter, "this score")
@@ -131,7 +131,7 @@ def _show_empty_reason(view: LinkedView, row_filter: RowFilter, missing: str) ->
         return
     unscored = int(flag_counts(view.store, view.table, row_filter)["not_scored"].sum())
     if unscored:
-        st.info(f"None of these rows has {missing}. {unscored:,} are not scored yet: score the dataset again.")
+        st.info(f"None of these rows has {missing}. Not scored yet: {unscored:,}. Score the dataset again.")
         link_to_page("score", "Score a dataset")
     else:
         st.info(f"None of these rows has {missing}, although all were scored. Open a row to see the reason.")

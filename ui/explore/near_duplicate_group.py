@@ -51,12 +51,12 @@ def in_sentence(score: Score) -> str:
 
 
 def _show_others(kept: Example, others: list[dict[str, Any]], score: Score, across: int) -> None:
-    alike = similarities(kept, [member["example"] for member in others])
+    similarity = similarities(kept, [member["example"] for member in others])
     for start in range(0, len(others), max(1, across)):
         places = range(start, min(start + across, len(others)))
         for column, place in zip(st.columns(across, gap="medium"), places, strict=False):
             with column:
-                _show_member(others[place], score, f"Similarity {alike[place]:.2f}", kept)
+                _show_member(others[place], score, f"Similarity {similarity[place]:.2f}", kept)
 
 
 def _show_member(member: dict[str, Any], score: Score, title: str, kept: Example | None) -> None:

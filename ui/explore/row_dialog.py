@@ -65,10 +65,10 @@ def _show_outcomes(store: Store, run: str, row_number: int) -> None:
     for name in names[:_SELECTIONS_SHOWN]:
         try:
             selection = saved_selection(store, name)
-            said = row_outcome(store, selection, row_number).sentence(selection)
+            outcome = row_outcome(store, selection, row_number).sentence(selection)
         except UserError as error:
-            said = str(error)
-        st.markdown(f"**{escaped(name)}** · {escaped(said)}")
+            outcome = str(error)
+        st.markdown(f"**{escaped(name)}** · {escaped(outcome)}")
     if len(names) > _SELECTIONS_SHOWN:
         st.caption(f"The newest {_SELECTIONS_SHOWN} of {len(names):,} saved selections of this run.")
     if not names:

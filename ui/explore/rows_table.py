@@ -67,7 +67,7 @@ def column_label(column: str) -> str:
 
 
 def _sort_label(name: str, score: Score) -> str:
-    return f"{score.label} (the chosen score)" if name == "score" else column_label(name)
+    return f"{score.label} (chosen score)" if name == "score" else column_label(name)
 
 
 def _show_page(frame: pd.DataFrame, score: Score) -> None:

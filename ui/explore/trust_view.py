@@ -112,7 +112,7 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
     if not with_selection:
         table = table.drop(columns=["Selected rows", "Selected tokens"])
     formats = {**dict.fromkeys(("Rows", "Selected rows", "Selected tokens"), COUNT), "Share": SHARE}
-    meaning = st.column_config.TextColumn(width="large")
+    meaning = st.column_config.TextColumn(width=600)
     st.dataframe(table, hide_index=True, height="content", column_config={**formats, "Meaning": meaning})
     st.caption(
         f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag means that a "

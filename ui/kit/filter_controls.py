@@ -1,6 +1,6 @@
 """The controls of a row filter: domains, flags, limits and a text search, for every page that filters rows.
 
-Their values lie in the browser session, under keys that begin with the page's prefix.
+Their values are in the session state, under keys that start with the page's prefix.
 """
 
 import math
@@ -23,8 +23,8 @@ _ANY = "Any"
 
 @dataclass(frozen=True, slots=True)
 class FilterControls:
-    """One page's controls. `prefix` begins their keys; `options` are arguments of every widget, such as what is called
-    when it changes."""
+    """One page's controls. `prefix`: the start of their keys. `options`: arguments for every widget, such as
+    `on_change`."""
 
     prefix: str
     options: Mapping[str, Any]
@@ -34,26 +34,26 @@ class FilterControls:
         return f"{self.prefix}_{name}"
 
     def domains(self, place: DeltaGenerator, known: Iterable[str]) -> list[str]:
-        """Draw the choice of domains; returns those chosen."""
+        """Draw the control for domains; returns the chosen ones."""
         return place.multiselect(
             "Domains", list(known), key=self.key("domains"), placeholder=_ANY,
             help="Only rows of these domains. If empty: all domains.", **self.options,
         )  # fmt: skip
 
     def excluded_flags(self, place: DeltaGenerator) -> None:
-        """Draw the choice of flags that no row may have."""
+        """Draw the control for excluded flags."""
         place.multiselect(
             "Exclude flags", list(FLAGS), key=self.key("without"), placeholder="None", help=FLAG_HELP, **self.options
         )
 
     def required_flags(self, place: DeltaGenerator) -> None:
-        """Draw the choice of flags that every row must have."""
+        """Draw the control for required flags."""
         place.multiselect(
             "Require flags", list(FLAGS), key=self.key("with"), placeholder=_ANY, help=FLAG_HELP, **self.options
         )
 
     def score_limits(self, low: DeltaGenerator, high: DeltaGenerator, score: str, note: str) -> None:
-        """Draw the limits of a score. `note` ends their help."""
+        """Draw the limits of a score. `note` is the last sentence of their help."""
         chosen = SCORES[score]
         of_score: dict[str, Any] = {"value": None, "step": 0.01, "format": "%.4g", "placeholder": _ANY, **self.options}
         of_score["help"] = f"{chosen.label}: {chosen.formula}. High: {chosen.higher_means}. {note}"
@@ -104,7 +104,7 @@ class FilterControls:
             st.session_state[self.key(name)] = value
 
     def read(self, score: str) -> RowFilter:
-        """The filter that the controls show, their limits being those of `score`."""
+        """The filter from the controls, with their limits applied to `score`."""
         search = TextSearch(
             self._value("text") or "", self._value("search_kind") or "words", self._value("search_place") or "either"
         )

@@ -18,7 +18,7 @@ class Step:
     """One page's text of the guide, and the next page ("" after the last)."""
 
     page: str
-    says: str
+    text: str
     next_page: str
 
 
@@ -68,9 +68,9 @@ def show_guide(session: Session, page: str) -> None:
     step = STEPS[page]
     place = list(STEPS).index(page) + 1
     with st.container(border=True, key="guide"):
-        says, ways = st.columns([5, 2], vertical_alignment="center")
-        says.markdown(f"**{place} of {len(STEPS)}** · {step.says}")
-        with ways.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
+        text, buttons = st.columns([5, 2], vertical_alignment="center")
+        text.markdown(f"**{place} of {len(STEPS)}** · {step.text}")
+        with buttons.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
             if step.next_page:
                 link_to_page(step.next_page, f"Next: {step.next_page.capitalize()}")
             if may_run():

@@ -51,7 +51,7 @@ def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -
 
     choice, note = st.columns([2, 3], vertical_alignment="bottom")
     choice.segmented_control(
-        f"Row {row_number:,} in selections", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
+        f"Pick row {row_number:,}", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
         help="Overrides filters, duplicate removal and amounts for this conversation and its exact copies. Applies to "
         "the selection on the Select page and is saved with it.",
     )  # fmt: skip

@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
-from core.supervision.job_kinds import JOB_KINDS
-from core.supervision.supervisor import abandon, resume
+from core.workspace.job_kinds import JOB_KINDS
+from core.workspace.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import training_curve_figure
 from ui.plain_text import escaped
@@ -17,7 +17,7 @@ from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
 _RECENT = 8
-_LOG_LINES = 8  # a longer log scrolls in a box of its own
+_LOG_LINES = 8  # a longer log scrolls in a box
 
 
 def active_jobs(session: Session) -> list[Job]:
@@ -73,6 +73,7 @@ def show_last_failure(session: Session) -> None:
 def show_job(session: Session, job: Job) -> None:
     """An active job: its progress, and buttons to cancel, resume or discard it."""
     progress, state, closed = job.progress, job.state, not may_run()
+    kind = JOB_KINDS.get(job.kind)
     with st.container(border=True):
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
@@ -83,10 +84,10 @@ def show_job(session: Session, job: Job) -> None:
             if second.button("Discard", key=f"discard_{job.job_id}", width="stretch", disabled=closed):
                 abandon(session.store, job)
                 st.rerun()
-            st.text(f"The worker stopped before it finished. {JOB_KINDS[job.kind].on_resume(job)}")
+            st.text(f"The worker stopped before it finished. {kind.on_resume(job) if kind else ''}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
-            meaning = JOB_KINDS[job.kind].if_cancelled
+            meaning = kind.if_cancelled if kind else None
             second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
         elif state == "running":
             st.text("Stopping after the current batch...")

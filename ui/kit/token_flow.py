@@ -99,12 +99,12 @@ def _span(token: DrawnToken) -> str:
     text = visible(token.text[:_PIECE_LIMIT]) or NO_TEXT
     if len(token.text) > _PIECE_LIMIT:
         text += f"\u2026 and {len(token.text) - _PIECE_LIMIT:,} more characters"
-    said = ""
+    label = ""
     if token.hover:
         # Isolates: an Arabic or Hebrew token must not reverse the numbers after it.
-        said = f"{_ISOLATE}{token_name(token.text)}{_END_ISOLATE}   {token.hover}"
-        said = f' tabindex="-1" data-said="{html.escape(said)}"'
-    return f'<span class="{html.escape(token.style)}"{said}>{html.escape(text)}</span>'
+        label = f"{_ISOLATE}{token_name(token.text)}{_END_ISOLATE}   {token.hover}"
+        label = f' tabindex="-1" data-label="{html.escape(label)}"'
+    return f'<span class="{html.escape(token.style)}"{label}>{html.escape(text)}</span>'
 
 
 def _legend(title: str, swatches: Sequence[tuple[str, str]]) -> str:
@@ -137,14 +137,14 @@ STYLE = (
     ".lobass-tokens .template { opacity: 0.7; box-shadow: none; text-decoration: underline dotted; } "
     f".lobass-tokens .marked {{ background: rgba({_SCALES['fell'][0]}, 0.25); }} "
     ".lobass-tokens .odd { outline: 2px dotted currentColor; outline-offset: -2px; } "
-    ".lobass-tokens span[data-said]:is(:hover, :focus) { outline: 2px solid currentColor; outline-offset: -1px; } "
+    ".lobass-tokens span[data-label]:is(:hover, :focus) { outline: 2px solid currentColor; outline-offset: -1px; } "
     # The hover label is on the line above the box: next to the token it would cover its neighbours and be cut off
     # at the edge of the box.
     ".lobass-hint { min-height: 1.6rem; opacity: 0.7; font-size: 0.85rem; } "
-    ".lobass-flow:has(span[data-said]:is(:hover, :focus)) .lobass-hint { visibility: hidden; } "
+    ".lobass-flow:has(span[data-label]:is(:hover, :focus)) .lobass-hint { visibility: hidden; } "
     ".lobass-tokens:has(span:hover) span:focus:not(:hover)::after { display: none; } "
-    ".lobass-tokens span[data-said]:is(:hover, :focus)::after { content: attr(data-said); position: absolute; top: 0; "
-    "left: 0; max-width: 100%; overflow: hidden; white-space: pre; text-overflow: ellipsis; direction: ltr; "
+    ".lobass-tokens span[data-label]:is(:hover, :focus)::after { content: attr(data-label); position: absolute; "
+    "top: 0; left: 0; max-width: 100%; overflow: hidden; white-space: pre; text-overflow: ellipsis; direction: ltr; "
     "font-size: 0.85rem; line-height: 1.6rem; pointer-events: none; } "
     ".lobass-legend { display: flex; flex-wrap: wrap; align-items: center; gap: 2px; font-size: 0.8rem; } "
     ".lobass-legend span { padding: 0 0.4rem; border-radius: 3px; "

@@ -78,7 +78,7 @@ def _follow(job: Job) -> None:
         def wait() -> None:
             if job.state != "running":
                 st.rerun()
-            st.text(f"Estimating: {job.progress.sentence()}")
+            st.text(job.progress.sentence())
 
         wait()
         return

@@ -16,11 +16,11 @@ from ui.select.mixture_form import mixture_form, put_weights
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
-WAYS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
+BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
 SHORT_LIST = 8
 """More domains than this scroll in a box."""
 
-_KEEP: Any = {"persist_state": "session"}
+_PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 
 
@@ -39,13 +39,13 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
     Raises `SelectionInvalid` for an invalid amount, after everything is drawn.
     """
     st.markdown("#### Amount")
-    way = _way() if plain.scope == "domain" else "share"
-    amount, readout = _amount_for_all(totals, way, plain.scope)
+    budget_kind = _budget_kind() if plain.scope == "domain" else "share"
+    amount, readout = _amount_for_all(totals, budget_kind, plain.scope)
     chosen, readouts = replace(plain, amount=amount), {POOL: readout}
     if plain.scope == "pooled":
         st.caption("All rows are ranked together, so there are no amounts by domain.")
         return chosen, readouts
-    if way == "mixture":
+    if budget_kind == "mixture":
         sizes = {domain: total[amount.kind == "tokens"] for domain, total in totals.items()}
         with _domain_list(len(totals)):
             weights, places = mixture_form(sizes)
@@ -68,26 +68,26 @@ def put_amounts(selection: Selection) -> None:
     put_weights(selection.weights)
 
 
-def _way() -> str:
+def _budget_kind() -> str:
     st.session_state.setdefault("recipe_way", "share")
     chosen = st.segmented_control(
-        "Budget by", list(WAYS), format_func=WAYS.__getitem__, key="recipe_way", required=True,
+        "Budget by", list(BUDGET_KINDS), format_func=BUDGET_KINDS.__getitem__, key="recipe_way", required=True,
         help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total budget with domain "
-        "weights: one total, divided among the domains by weights.", **_KEEP,
+        "weights: one total, divided among the domains by weights.", **_PERSIST,
     )  # fmt: skip
     return str(chosen)
 
 
-def _amount_for_all(totals: Mapping[str, tuple[int, int]], way: str, scope: str) -> tuple[Amount, Readout]:
+def _amount_for_all(totals: Mapping[str, tuple[int, int]], budget_kind: str, scope: str) -> tuple[Amount, Readout]:
     """The unit, the slider for all domains and the presets."""
     st.session_state.setdefault("recipe_unit", "ratio")
-    of_all = way == "mixture" or scope == "pooled"
+    of_all = budget_kind == "mixture" or scope == "pooled"
     units = {**UNITS, "ratio": "Share of all rows" if of_all else UNITS["ratio"]}
     unit = st.segmented_control(
         "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_follow_all,
         help="Rows are examples. Scored tokens are the response tokens, which training learns from. Training also "
         "reads the prompts, which are not counted here.",
-        **_KEEP,
+        **_PERSIST,
     )  # fmt: skip
     kind = str(unit)
     whole = [sum(total[place] for total in totals.values()) for place in (0, 1)]
@@ -130,13 +130,13 @@ def _domain_sliders(
             if domain not in own:
                 follow = chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted)
                 st.session_state[key] = _on_slider(follow)
-            slider, beside = st.columns([3, 2], vertical_alignment="center")
+            slider, readout_place = st.columns([3, 2], vertical_alignment="center")
             most = {"ratio": 0, "rows": rows, "tokens": tokens}[kind]
             meaning = "Follows the slider above until you move this one."
             with slider:
                 label = f"{escaped(domain)} ({UNITS[kind].lower()})"
                 amount = _amount_slider(label, kind, key, most, meaning, _own_amount(domain, kind))
-            readouts[domain] = Readout(beside.empty())
+            readouts[domain] = Readout(readout_place.empty())
             if domain in own:
                 amounts[domain] = amount
     elsewhere = [domain for domain in own if domain not in totals]
@@ -166,7 +166,7 @@ def _amount_slider(
             "step": 1,
             "format": "localized",
         }
-    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **_KEEP)
+    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **_PERSIST)
     return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
 
 

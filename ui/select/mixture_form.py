@@ -14,7 +14,7 @@ from core.data.errors import SelectionInvalid
 from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
 from ui.plain_text import escaped
 
-_KEEP: Any = {"persist_state": "session"}
+_PERSIST: Any = {"persist_state": "session"}
 _GIVEN, _PROBLEM = "recipe_weights_given", "recipe_weights_problem"
 _WEIGHT, _LOCK = "recipe_weight_", "recipe_lock_"
 
@@ -27,15 +27,17 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
     weights: dict[str, float] = {}
     places: dict[str, DeltaGenerator] = {}
     for domain in sizes:
-        field, lock, beside = st.columns([2, 1, 3], vertical_alignment="bottom")
+        field, lock, readout_place = st.columns([2, 1, 3], vertical_alignment="bottom")
         weights[domain] = float(
             field.number_input(
                 f"{escaped(domain)} (%)", min_value=0.0, step=1.0, format="%.4g", key=f"{_WEIGHT}{domain}",
-                help="This domain's share of the total. Other weights do not change.", **_KEEP,
+                help="This domain's share of the total. Other weights do not change.", **_PERSIST,
             )
         )  # fmt: skip
-        lock.checkbox("Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.", **_KEEP)
-        places[domain] = beside.empty()
+        lock.checkbox(
+            "Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.", **_PERSIST
+        )
+        places[domain] = readout_place.empty()
     with above:
         _buttons(sizes)
         relative = _show_sum(weights)

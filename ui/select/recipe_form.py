@@ -11,7 +11,7 @@ from ui.kit.hand_picks import picks_of, put_picks
 from ui.select.amount_form import Readout, amount_form, put_amounts
 from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
 
-_KEEP: Any = {"persist_state": "session"}
+_PERSIST: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
@@ -65,15 +65,20 @@ def _ranking() -> tuple[str, str, str, int]:
     first, second, third, fourth = st.columns([3, 3, 3, 2])
     scores = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
     score = first.selectbox(
-        "Rank by", list(SCORES), format_func=lambda name: SCORES[name].label, key="recipe_score", help=scores, **_KEEP
+        "Rank by",
+        list(SCORES),
+        format_func=lambda name: SCORES[name].label,
+        key="recipe_score",
+        help=scores,
+        **_PERSIST,
     )
     orders = "  \n".join(f"{order.label}: {order.help}." for order in ORDERS.values())
     order = second.selectbox(
-        "Order", list(ORDERS), format_func=lambda name: ORDERS[name].label, key="recipe_order", help=orders, **_KEEP
+        "Order", list(ORDERS), format_func=lambda name: ORDERS[name].label, key="recipe_order", help=orders, **_PERSIST
     )
     scopes = "  \n".join(f"{_SCOPE_LABELS[name]}: {meaning}." for name, meaning in SCOPES.items())
     scope = third.selectbox(
-        "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_KEEP
+        "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_PERSIST
     )
     st.session_state.setdefault("recipe_seed", 0)
     seed = st.session_state["recipe_seed"]
@@ -83,7 +88,7 @@ def _ranking() -> tuple[str, str, str, int]:
             step=1,
             key="recipe_seed",
             help="The same seed always draws the same rows.",
-            **_KEEP,
+            **_PERSIST,
         )
     chosen = SCORES[score]
     st.caption(

@@ -12,9 +12,9 @@ from core.data import settings
 from core.data.errors import UserError
 from core.scoring.tokens.losses import TokenScorer
 from core.store import Store
-from core.supervision.supervisor_thread import Supervisor
 from core.system.permission import check_changes_with, on_own_account
 from core.workspace.answering import Answering
+from core.workspace.supervisor_thread import Supervisor
 from ui.plain_text import escaped
 from ui.shell.access import require_run
 from ui.shell.entrance import require_login

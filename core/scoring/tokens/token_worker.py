@@ -57,7 +57,7 @@ def _answer(engine: Any, line: bytes) -> dict[str, Any]:
     except UserError as error:
         log.info("refused: %s", error)
         return {"error": str(error)}
-    # Last resort, as in core.supervision.worker: a sentence for the user, the traceback for the log.
+    # Last resort, as in core.worker: a sentence for the user, the traceback for the log.
     except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
         return {"error": f"The token worker had an unexpected error ({in_short(error)}). See its log."}

@@ -170,17 +170,17 @@ def correlations(**domains: tuple[float, float, float]) -> pd.DataFrame:
     [
         (
             {"chat": (0.6, -0.1, -0.5), "math": (0.8, 0.7, -0.2), "code": (0.1, 0.2, 0.3)},
-            "Of 3 domains, learnability is nearer to 0 than implicit reward in 2 and than loss difference in 1; "
-            "shorter rows have the higher learnability in 2.",
+            "Learnability depends less on length than implicit reward in 2 of 3 domains and than loss difference in 1 "
+            "of 3 domains. In 2 of 3 domains, shorter rows have a higher learnability.",
         ),
         (
             {"chat": (-0.5, 0.5, 0.5), "flat": (np.nan, np.nan, np.nan)},
-            "Of 1 domain, learnability is nearer to 0 than implicit reward in 0 and than loss difference in 0; shorter "
-            "rows have the higher learnability in 0.",
+            "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 "
+            "of 1 domain. In 0 of 1 domain, shorter rows have a higher learnability.",
         ),
         (
             {"flat": (np.nan, np.nan, np.nan)},
-            "No domain has rows of different lengths and scores, so nothing can be said",
+            "No domain has rows of different lengths and scores, so there is no correlation with length",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from core.data.errors import SelectionInvalid
 from core.data.filters import RowFilter
-from core.exploring.compared_runs import cautions, compared_run, noise_caution, runs_beside, what_differs
+from core.exploring.compared_runs import cautions, compared_run, noise_caution, other_runs, what_differs
 from core.exploring.rank_changes import TOP_SHARES, rank_movers, top_overlap
 from core.exploring.run_comparison import RunPair, compared_counts, score_correlations, score_plane, score_points
 from core.store import Store
@@ -242,8 +242,8 @@ def test_only_runs_of_the_same_dataset_stand_beside_a_run(store: Store) -> None:
     add_pair(store, rows)
     import_rows(store, rows, dataset="other")
     score_rows(store, rows, "elsewhere", "one", dataset="other")
-    assert runs_beside(store, "one") == ["two"]
-    assert runs_beside(store, "elsewhere") == []
+    assert other_runs(store, "one") == ["two"]
+    assert other_runs(store, "elsewhere") == []
 
 
 def test_what_differs_goes_by_weights_not_names(store: Store) -> None:

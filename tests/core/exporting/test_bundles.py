@@ -115,14 +115,14 @@ def test_refused_rows_are_left_out_and_counted_in_manifest_and_readme(tmp_path: 
     assert report.rows == 4
     fields = json.loads(report.manifest_path.read_text())["output"]
     assert [(f["reason"], f["rows"], f["first_rows"]) for f in fields["left_out"]] == [("turns_out_of_order", 1, [1])]
-    assert "Left out:" in (tmp_path / "out" / "README.txt").read_text()
+    assert "Skipped:" in (tmp_path / "out" / "README.txt").read_text()
     assert "1 row, because its turns" in " ".join((tmp_path / "out" / "README.txt").read_text().split())
 
 
 def test_a_bundle_that_would_hold_nothing_is_not_written(tmp_path: Path) -> None:
     with (
         talk_store(tmp_path / "w", [example(("assistant", "Hello."))]) as store,
-        pytest.raises(ExportFailed, match="begins with a reply"),
+        pytest.raises(ExportFailed, match="starts with a reply"),
     ):
         export_bundle(store, ALL, tmp_path / "out", "llama-factory")
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
@@ -142,7 +142,7 @@ def test_an_older_bundle_is_replaced_whole_and_anything_else_is_left_alone(store
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
     for place in (mine, mine / "thesis.txt"):
-        with pytest.raises(ExportFailed, match="left alone"):
+        with pytest.raises(ExportFailed, match="not overwritten"):
             export_bundle(store, ALL, place, "trl")
     assert (mine / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out", "workspace"]

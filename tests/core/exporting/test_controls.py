@@ -112,7 +112,7 @@ def test_a_control_whose_first_row_is_too_long_is_listed_without_a_file(tmp_path
         report = export_controls(store, selection, tmp_path / "controls", kinds=("longest",))
     (control,) = report.controls
     assert (control.path, control.rows, control.tokens) == (None, 0, 0)
-    assert "more tokens than there are to spend" in control.notices[0]
+    assert "more tokens than the budget" in control.notices[0]
 
 
 def test_what_cannot_be_a_control_is_refused_in_one_sentence(store: Store, tmp_path: Path) -> None:

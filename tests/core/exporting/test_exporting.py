@@ -204,8 +204,8 @@ def test_the_manifest_says_where_every_row_comes_from_and_goes(tmp_path: Path) -
         ("math", "no score: not_scored"): 1,
     }
     assert found["result"]["notices"] == [
-        "chat: only 1 rows are eligible (2 rows requested); all of them are selected.",
-        "math: only 1 rows are eligible (2 rows requested); all of them are selected.",
+        "chat: 2 rows requested, 1 eligible. All eligible rows are selected.",
+        "math: 2 rows requested, 1 eligible. All eligible rows are selected.",
     ]
     (source,) = found["dataset"]["sources"]
     assert (source["name"], source["rows"], source["rejected_by_reason"]) == ("s.jsonl", 4, {"bad JSON": 1})
@@ -227,7 +227,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="cannot be read"):
         selection_from_manifest(tmp_path / "none.manifest.json")
     (tmp_path / "other.json").write_text("[1]")
-    with pytest.raises(SelectionInvalid, match="not the manifest"):
+    with pytest.raises(SelectionInvalid, match="not an export manifest"):
         selection_from_manifest(tmp_path / "other.json")
 
 
@@ -237,8 +237,8 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
         ("missing/out.jsonl", "does not exist"),
         ("folder.jsonl", "is a folder"),
         ("out.xlsx", "Must be one of: jsonl, json, csv, parquet"),
-        ("out", "tells no format"),
-        ("out.parquet.gz", "compressed already"),
+        ("out", "is not a known format"),
+        ("out.parquet.gz", "already compressed"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_in_one_sentence(
@@ -276,7 +276,7 @@ def test_the_file_a_dataset_came_from_is_never_replaced(scored_store: Store, tmp
     mine.write_bytes(LINES[0])
     digest = hashlib.sha256(LINES[0]).hexdigest()
     scored_store.add_source("space", "mine.jsonl", "jsonl", digest, {}, [])
-    with pytest.raises(ExportFailed, match="imported from"):
+    with pytest.raises(ExportFailed, match="a source file of the dataset"):
         export_selection(scored_store, ALL, mine)
     assert mine.read_bytes() == LINES[0]
 

@@ -84,7 +84,7 @@ def test_a_bundle_on_which_trl_stops_is_told_in_its_own_words(tmp_path: Path) ->
     model = save_model_folder(tmp_path / "base", adds_bos=False)
     with (
         talk_store(tmp_path / "workspace", SEVERAL, "chat", model) as store,
-        pytest.raises(ExportFailed, match=r"TRL .* stops on this bundle, .* not training-compatible"),
+        pytest.raises(ExportFailed, match=r"TRL .* fails on this bundle, .* not training-compatible"),
     ):
         compare_with_trainer(store, ALL, "trl", 10)
 

@@ -62,6 +62,7 @@ def test_a_row_that_the_trainer_drops_is_named() -> None:
 def test_the_text_says_the_counts_first_then_each_difference() -> None:
     lines = mask_text("TRL", report(("aBC", "aBCN"), ("aBC", "aBC"))).splitlines()
     assert lines == [
-        "TRL reads 1 of 2 rows exactly as they were scored. It trains on 4 of 4 scored tokens, and on 1 that were not scored.",
+        "TRL reads 1 of 2 rows exactly as they were scored. It trains on 4 of 4 scored tokens, and on 1 that were not "
+        "scored.",
         "trained on, not scored: 'n', 1 tokens in 1 row (row 1)",
     ]

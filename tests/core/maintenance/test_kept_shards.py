@@ -12,9 +12,9 @@ from core.jobs.job import Job
 from core.maintenance.kept_shards import verify_and_prune_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
-from core.supervision.supervisor import ingest_finished_jobs
+from core.workspace.supervisor import ingest_finished_jobs
 from tests.command_line import ROOT
-from tests.core.supervision.test_supervision import ROWS, finish_scoring, losses, request_, store  # noqa: F401 (fixtures)
+from tests.core.workspace.test_supervision import ROWS, finish_scoring, losses, request_, store  # noqa: F401 (fixtures)
 
 Fixtures = tuple[Path, Job]
 

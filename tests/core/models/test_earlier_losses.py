@@ -28,8 +28,8 @@ from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import STORE_VERSION, Store
-from core.supervision.supervisor import ingest_finished_jobs
-from tests.core.supervision.test_supervision import at_work
+from core.workspace.supervisor import ingest_finished_jobs
+from tests.core.workspace.test_supervision import at_work
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter
 from tests.tiny_models import make_tokenizer, save_model_folder
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench.architectures import own_loss, tiny_model
+from core import worker
 from core.data.examples import DatasetRow, Example, Message
 from core.encoding.encode import Encoded, encode_examples
 from core.jobs.job import Job
@@ -27,7 +28,6 @@ from core.scoring.planning import (
     plan_scoring,
 )
 from core.store import Store
-from core.supervision import worker
 from tests.tiny_models import make_model, make_tokenizer, save_lora_adapter, save_model_folder
 
 TEXTS = ("The river is the Thames.", "Count with <|more|> and stop.", "7 of them are green.")

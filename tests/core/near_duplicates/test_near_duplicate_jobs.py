@@ -25,7 +25,7 @@ from core.store.near_duplicates import (
     near_duplicate_sets,
     save_near_duplicates,
 )
-from core.supervision.supervisor import abandon, check_outcome, ingest_finished_jobs
+from core.workspace.supervisor import abandon, check_outcome, ingest_finished_jobs
 from tests import command_line
 from tests.waiting import wait_for
 

@@ -265,7 +265,7 @@ def test_of_two_processes_one_that_is_killed_loses_nothing_and_nothing_is_counte
     job = make_job(tmp_path, tiny_base, tiny_base, tiny_adapter, {"base": many, "reference": many})
     small = {"SCORING_PROCESSES": 2, "SHARD_SECONDS": 0, "CPU_BATCH_TOKENS": 512}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} | {f"LOBASS_{key}": str(value) for key, value in small.items()}
-    command = [sys.executable, "-m", "core.supervision.worker", str(job.folder)]
+    command = [sys.executable, "-m", "core.worker", str(job.folder)]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=command_line.ROOT, env=environment, stderr=subprocess.PIPE)
@@ -301,6 +301,6 @@ def test_processes_that_all_fail_end_the_job_with_their_sentence(
 ) -> None:
     monkeypatch.setenv("LOBASS_SCORING_PROCESSES", "2")
     job = make_job(tmp_path, tiny_base, tmp_path / "nowhere", missing={"reference": EXAMPLES})
-    command = [sys.executable, "-m", "core.supervision.worker", str(job.folder)]
+    command = [sys.executable, "-m", "core.worker", str(job.folder)]
     assert subprocess.run(command, cwd=command_line.ROOT, check=False, capture_output=True).returncode == 1
     assert "The model 'reference' cannot be loaded" in (job.outcome or {})["message"]

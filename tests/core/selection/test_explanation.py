@@ -29,11 +29,11 @@ def test_a_kept_row_is_told_its_rank_and_the_cut(scored_store: Store) -> None:
 
 def test_pooled_ranks_are_of_all_rows(scored_store: Store) -> None:
     pooled = replace(TOP, scope="pooled")
-    assert "of 20 eligible of all rows; 4 are kept" in said(scored_store, pooled, 11)
+    assert "of 20 eligible rows of all domains; 4 are selected" in said(scored_store, pooled, 11)
 
 
 def test_an_order_that_is_not_the_score_names_no_cut(scored_store: Store) -> None:
-    assert said(scored_store, replace(TOP, order="longest"), 1).endswith("2 are kept.")
+    assert said(scored_store, replace(TOP, order="longest"), 1).endswith("2 are selected.")
 
 
 def test_a_row_that_a_filter_shuts_out_is_told_which(scored_store: Store) -> None:

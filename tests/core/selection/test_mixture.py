@@ -34,14 +34,14 @@ def test_all_locked_at_100_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("weights", "locked", "sentence"),
     [
-        ({"chat": 70, "code": 50}, {"chat", "code"}, "locked weights alone add up to 120 %"),
+        ({"chat": 70, "code": 50}, {"chat", "code"}, "locked weights add up to 120 %"),
         ({"chat": 70, "code": 20}, {"chat", "code"}, "All weights are locked and add up to 90 %"),
         (
             {"chat": 70, "code": 0},
             {"chat"},
             "All unlocked weights are 0, so they cannot be scaled to the remaining 30 %",
         ),
-        ({"chat": 0, "code": 0}, set(), "Every unlocked weight is 0"),
+        ({"chat": 0, "code": 0}, set(), "All unlocked weights are 0"),
     ],
 )
 def test_what_cannot_be_normalised_is_said(weights: dict[str, float], locked: set[str], sentence: str) -> None:

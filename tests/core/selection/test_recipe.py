@@ -69,16 +69,16 @@ def test_what_a_recipe_leaves_out_takes_its_default() -> None:
         ({"filter": {"search": {"query": "mars", "kind": "guess"}}}, "Unknown search 'guess'"),
         ({"filter": {"search": "mars"}}, "The search 'mars' cannot be read"),
         ({"weights": {"math": -1}}, "The weight of 'math' is -1"),
-        ({"weights": {"math": 0}}, "Every domain has weight 0"),
+        ({"weights": {"math": 0}}, "All weights are 0"),
         ({"weights": [1]}, "weights is [1]"),
-        ({"scope": "pooled", "weights": {"math": 1}}, "weight of its own was given for math"),
+        ({"scope": "pooled", "weights": {"math": 1}}, "weights were given for math"),
         ({"near_duplicates": "much"}, "near_duplicates is 'much'"),
-        ({"near_duplicates": 0.8, "collapse_duplicates": False}, "Collapse exact duplicates too"),
+        ({"near_duplicates": 0.8, "collapse_duplicates": False}, "Remove exact duplicates too"),
         ({"picks": [{"keep": True}]}, "picks cannot be read"),
-        ({"picks": [{"example_id": "mars"}]}, "names 'mars', which is no example_id"),
+        ({"picks": [{"example_id": "mars"}]}, "has 'mars', which is not an example_id"),
         ({"picks": [{"example_id": EXAMPLE, "keep": "yes"}]}, "cannot be read"),
         ({"picks": [{"example_id": EXAMPLE, "why": ""}]}, "unknown fields: why"),
-        ({"picks": [{"example_id": EXAMPLE}] * 2}, "picked by hand more than once"),
+        ({"picks": [{"example_id": EXAMPLE}] * 2}, "has more than one hand pick"),
     ],
 )
 def test_a_recipe_with_something_unknown_is_refused(change: dict[str, Any], sentence: str) -> None:
@@ -88,7 +88,7 @@ def test_a_recipe_with_something_unknown_is_refused(change: dict[str, Any], sent
 
 
 def test_a_recipe_without_a_run_is_refused() -> None:
-    with pytest.raises(SelectionInvalid, match="names no run"):
+    with pytest.raises(SelectionInvalid, match="has no run"):
         Selection.from_fields({})
 
 

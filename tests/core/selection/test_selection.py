@@ -153,7 +153,7 @@ def test_asking_for_more_than_is_eligible_keeps_all_of_it_and_says_so(scored_sto
     chat, math = summary.pools
     assert (chat.capped, math.capped) == (False, True)
     assert (math.wanted, math.available, math.kept_tokens) == (5000, 200, 200)
-    assert summary.notices == ["math: only 200 tokens are eligible (5,000 tokens requested); all of them are selected."]
+    assert summary.notices == ["math: 5,000 tokens requested, 200 eligible. All eligible rows are selected."]
 
 
 def test_a_token_budget_that_no_row_fits_exactly_is_not_capped(scored_store: Store) -> None:
@@ -258,7 +258,7 @@ def test_a_row_left_out_by_hand_gives_its_place_to_the_next(scored_store: Store)
 def test_a_pick_of_a_row_that_is_not_there_is_said(scored_store: Store) -> None:
     picks = (Pick("11111111-1111-1111-1111-111111111111", True),)
     summary = select_summary(scored_store, Selection("planets", picks=picks))
-    assert summary.notices == ["1 hand picks are of rows that are not in this dataset."]
+    assert summary.notices == ["Hand picks of rows that are not in this dataset: 1."]
 
 
 def test_a_control_keeps_what_was_left_out_by_hand_out_and_takes_no_pick(scored_store: Store) -> None:
@@ -285,7 +285,7 @@ def test_a_domain_that_cannot_fill_its_share_is_named(scored_store: Store) -> No
     summary = select_summary(
         scored_store, Selection("planets", amount=Amount("rows", 20), weights={"math": 3, "chat": 1})
     )
-    assert summary.notices == ["math: only 10 rows are eligible (15 rows requested); all of them are selected."]
+    assert summary.notices == ["math: 15 rows requested, 10 eligible. All eligible rows are selected."]
 
 
 # Near duplicates
@@ -309,7 +309,7 @@ def test_a_search_for_near_duplicates_that_rows_came_in_after_is_said(scored_sto
     save_near_duplicates(scored_store, "space", 0.8, 20, group)
     assert select_summary(scored_store, recipe).notices == []
     save_near_duplicates(scored_store, "space", 0.8, 19, group)
-    assert "look for them again" in select_summary(scored_store, recipe).notices[0]
+    assert "Search again to include them" in select_summary(scored_store, recipe).notices[0]
 
 
 def test_near_duplicates_that_were_never_searched_for_are_asked_for(scored_store: Store) -> None:

@@ -71,7 +71,7 @@ def test_an_estimate_without_proc_counts_from_the_workers_first_imports(
     with Store.open(tmp_path / "w", "a test") as store:
         job = create_estimate_job(store, plan_scoring(store, request))
     began = time.monotonic()
-    worker = [sys.executable, "-m", "core.supervision.worker", str(job.folder)]
+    worker = [sys.executable, "-m", "core.worker", str(job.folder)]
     done = subprocess.run(
         worker, cwd=command_line.ROOT, env={**os.environ, **without_proc}, capture_output=True, text=True, check=False
     )

@@ -12,7 +12,7 @@ from core.jobs.job import Job, all_jobs
 from core.near_duplicates.jobs import create_near_duplicate_job
 from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
-from core.supervision.supervisor import ingest_finished_jobs
+from core.workspace.supervisor import ingest_finished_jobs
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.waiting import wait_for
 

@@ -181,7 +181,7 @@ def test_tokens_come_by_a_button_and_from_then_on_by_themselves(view: AppTest) -
     assert "Highest reference loss" in [heading.value.removeprefix("##### ") for heading in page.markdown]
     page.query_params["row"] = "2"
     page.run()
-    scored = "".join(re.findall(r'data-said="[^"]*">([^<]*)<', flow(page)))
+    scored = "".join(re.findall(r'data-label="[^"]*">([^<]*)<', flow(page)))
     assert html.unescape(scored) == "12.<|end|>Yes.<|end|>"
     page.query_params["row"] = "3"
     assert "No token of this row is scored: prompt fills" in page.run().info[0].value.replace("\\", "")

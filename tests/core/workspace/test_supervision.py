@@ -21,7 +21,7 @@ from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
 from core.store import Store
-from core.supervision.supervisor import (
+from core.workspace.supervisor import (
     abandon,
     begin_scoring,
     begin_training,
@@ -30,7 +30,7 @@ from core.supervision.supervisor import (
     ingest_finished_jobs,
     resume,
 )
-from core.supervision.supervisor_thread import Supervisor
+from core.workspace.supervisor_thread import Supervisor
 from tests.waiting import wait_for
 
 ROWS = 4

@@ -8,8 +8,8 @@ import pytest
 from core.jobs.job import Job, create_job
 from core.jobs.local_executor import LocalExecutor
 from core.store import Store
-from core.supervision.job_kinds import JOB_KINDS, JobKind
-from core.supervision.supervisor import ingest_finished_jobs
+from core.workspace.job_kinds import JOB_KINDS, JobKind
+from core.workspace.supervisor import ingest_finished_jobs
 
 SENTENCE = "does not know jobs of the kind 'divination', only score, train"
 

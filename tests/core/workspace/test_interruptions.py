@@ -123,7 +123,7 @@ def test_a_worker_started_again_goes_on_in_its_folder(workspace: Path, score_com
     command.communicate()
     finished = sum(1 for _ in job.shards_of("base"))
     done = subprocess.run(
-        [sys.executable, "-m", "core.supervision.worker", str(job.folder)],
+        [sys.executable, "-m", "core.worker", str(job.folder)],
         cwd=command_line.ROOT,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""A worker: python -m core.supervision.worker JOB_DIR. Computes what the job asks for and never opens the store."""
+"""A worker: python -m core.worker JOB_DIR. Computes what the job asks for and never opens the store."""
 
 import fcntl
 import logging
@@ -10,11 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from ..data.errors import JobCancelled, JobFailed, UserError
-from ..jobs.job import Job
-from ..system.disk_errors import translate_disk_errors
-from ..system.worker_log import in_short, log_for_people
-from .job_kinds import JOB_KINDS, unknown_kind_sentence
+from .data.errors import JobCancelled, JobFailed, UserError
+from .jobs.job import Job
+from .system.disk_errors import translate_disk_errors
+from .system.worker_log import in_short, log_for_people
+from .workspace.job_kinds import JOB_KINDS, unknown_kind_sentence
 
 log = logging.getLogger("worker")
 
@@ -22,7 +22,7 @@ log = logging.getLogger("worker")
 def main(arguments: list[str]) -> int:
     """Run the job of the folder given; exit 0 done, 1 failed or cancelled, 2 usage."""
     if len(arguments) != 1 or not Path(arguments[0], "job.json").exists():
-        sys.stderr.write("Usage: python -m core.supervision.worker JOB_DIR (a folder that holds job.json)\n")
+        sys.stderr.write("Usage: python -m core.worker JOB_DIR (a folder that holds job.json)\n")
         return 2
     folder = Path(arguments[0]).resolve()
     log_for_people(log)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from core import worker
 from core.data.errors import SettingInvalid
 from core.jobs.executors import EXECUTORS
 from core.jobs.job import all_jobs
 from core.scoring.planning import ScoreRequest
 from core.store import Store
-from core.supervision import worker
-from core.supervision.supervisor import begin_scoring, ingest_finished_jobs
+from core.workspace.supervisor import begin_scoring, ingest_finished_jobs
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.waiting import wait_for
 
