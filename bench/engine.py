@@ -102,7 +102,7 @@ WAYS: dict[str, Callable[[Any, Sequence[Encoded]], Losses]] = {
     "sorted, padded, head where scored": by_engine(_PADDED),
     "packed": by_engine(replace(_PADDED, packed=True)),
     "packed, tiled head": by_engine(replace(_PADDED, packed=True, tiled=True)),
-    "packed, tiled, shared beginnings": by_engine(EngineOptions(fast_products=False)),
+    "packed, chunked cross-entropy, prefix sharing": by_engine(EngineOptions(fast_products=False)),
     "the engine (all that, oneDNN)": by_engine(EngineOptions()),
 }
 

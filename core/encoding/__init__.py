@@ -1,1 +1,1 @@
-"""From a conversation to tokens, and which of them count: templates, rendering, masks, tokenizing."""
+"""Turns a conversation into tokens and a mask of scored tokens: templates, rendering, masks, tokenizing."""

@@ -1,9 +1,9 @@
-"""Where a chat template puts each turn, and which part of it the assistant has to write.
+"""Finds where a chat template puts each turn, and which part of it the assistant writes.
 
-The template is rendered as transformers renders it, and once more with marks (`template_marks`): where a pass of
-its loop begins, and where each text given to it stands. Without the marks both must be the same text, so no mark can
-slip. A reply begins after what the template writes to open one, and ends with its own end of turn; what the template
-adds by itself, such as an empty thought, is no part of it. A template may refuse a conversation, or hang.
+The template is rendered as transformers does, and again with marks (`template_marks`) at each loop iteration and around
+each text given to it. With the marks removed, both must be the same text; this detects misplaced marks. A reply begins
+after the template's generation prompt and ends with its end of turn; what the template adds by itself, such as an empty
+thought, is not part of it. A template may refuse a conversation, or hang.
 """
 
 import re
@@ -73,14 +73,14 @@ _MARKINGS: tuple[tuple[frozenset[str], Callable[[str], str] | None], ...] = (
     (_ASSISTANT, str.strip),
     (frozenset(), None),
 )
-"""Whose texts are marked, and how much of the white space at a reply's edges stands outside of its marks (of the other
-texts all does, unless none is stripped): tried in turn, until the marks change nothing. A template may strip a text, or
-look at how a user's begins."""
+"""Which roles' texts are marked, and which white space at a reply's edges is outside of its marks (for other texts all
+of it, unless none is stripped). Tried in order until the marks change nothing: a template may strip a text, or test how
+a user's text begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedChat:
-    """A conversation as a chat template writes it. `folded_system`: the system prompt stands in the user's turn."""
+    """A conversation rendered by a chat template. `folded_system`: the system prompt is part of the user's turn."""
 
     text: str
     places: tuple[TurnPlace, ...]
@@ -89,7 +89,7 @@ class RenderedChat:
 
 @dataclass(frozen=True, slots=True)
 class _Trace:
-    """A rendered text's blocks, and which pieces of which turn were found in it."""
+    """The blocks of a rendered text, and the pieces of each turn found in it."""
 
     blocks: list[Block]
     pieces: dict[int, list[Piece]]
@@ -97,10 +97,10 @@ class _Trace:
 
 
 class ChatTemplate:
-    """A chat template's text, made ready to render conversations.
+    """A compiled chat template.
 
-    `variables` are the tokenizer's special tokens by name, `day` is the date for a template that asks for one.
-    Raises `TemplateFailed` if the text is no template.
+    `variables` are the tokenizer's special tokens by name, `day` is the date for templates that ask for one.
+    Raises `TemplateFailed` if the text is not a template.
     """
 
     def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
@@ -115,14 +115,14 @@ class ChatTemplate:
         self._openings: dict[Any, str] = {}
 
     def render(self, messages: Sequence[Message], tools: str) -> RenderedChat:
-        """The conversation as the template writes it, with the places of its turns, numbered as in `messages`.
+        """The rendered conversation, with the positions of its turns, numbered as in `messages`.
 
-        Raises `TemplateFailed` if the template refuses, does not end, or does not show where a reply begins.
+        Raises `TemplateFailed` if the template refuses, does not terminate, or does not show where a reply begins.
         """
         described = tool_descriptions(tools)
         numbered = chat_messages(messages)
         if any(NONCHARACTERS.search(message.text) for _, message in numbered):
-            raise TemplateFailed("The conversation holds characters U+FDD0 to U+FDDB, which stand for no text.")
+            raise TemplateFailed("The conversation has noncharacters (U+FDD0 to U+FDDB), which are reserved.")
         folds = not self._form.has_system and numbered[0][1].role == "system"
         given = folded_system(numbered) if folds else numbered
         text, turns = self._text_and_turns([turn for _, turn in given], described)
@@ -140,7 +140,7 @@ class ChatTemplate:
         return RenderedChat(text, tuple(replace(place, turn=given[place.turn][0]) for place in places), folds)
 
     def _text_and_turns(self, turns: Sequence[Message], tools: Tools) -> tuple[str, Sequence[Message]]:
-        """The text, and the turns as they were given: with shorter ids of calls where the template insists on them."""
+        """The text, and the turns given to the template: with shortened call ids if it requires them."""
         try:
             return self._text(turns, tools), turns
         except TemplateTooSlow:
@@ -161,7 +161,7 @@ class ChatTemplate:
             if turn.role in trace.roles and _is_left_out(turn, pieces):
                 raise TemplateFailed(f"The chat template leaves out turn {index + 1}, of role {turn.role}.")
             if turn.role == "tool" and not turn.content and not _has_own_text(trace.blocks, index, len(turns)):
-                # Without a text it bears no marks, and written within a reply's own pass it would be taken for its.
+                # An empty text has no marks; inside a reply's iteration it would be mistaken for part of that reply.
                 raise TemplateFailed(f"The chat template does not show the place of turn {index + 1}, an empty answer.")
             if turn.role != "assistant":
                 places.append(TurnPlace(index, turn.role, _written(pieces)))
@@ -183,7 +183,7 @@ class ChatTemplate:
         return places
 
     def _trace(self, turns: Sequence[Message], tools: Tools, text: str) -> _Trace:
-        """The text's blocks and pieces, by the fullest marks that change nothing of it."""
+        """The text's blocks and pieces, from the most complete marks that do not change it."""
         for roles, stripped in _MARKINGS:
             keys: list[tuple[int, str, str]] = []
             marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, roles, stripped)))
@@ -199,8 +199,8 @@ class ChatTemplate:
         raise TemplateFailed(_NOT_SHOWN)
 
     def _opening_of(self, turns: Sequence[Message], index: int, tools: Tools, block: str) -> Callable[[], str]:
-        """Gives what the template writes before the reply of turn `index`, when asked: it is rendered for the first
-        conversation of a kind, and again for one that it does not fit."""
+        """Returns a function for what the template writes before the reply of turn `index`: rendered lazily for the
+        first conversation of a kind, and again if it does not match."""
 
         def opening() -> str:
             before = turns[max(0, index - 2) : index]
@@ -214,7 +214,7 @@ class ChatTemplate:
         return opening
 
     def _opening(self, before: Sequence[Message], tools: Tools) -> str:
-        """What the template writes after these turns before a reply's own text."""
+        """What the template writes between these turns and a reply's text."""
         try:
             opened = read_marks(self._apply(self._marking, before, tools, True, unmarked))
             ends = [at for number, at in opened.marks if number == TURNS_END]
@@ -223,12 +223,12 @@ class ChatTemplate:
         except TemplateTooSlow:
             raise
         except TemplateFailed:
-            # Some templates refuse to open a reply before anything is said: it opens as after a user's turn.
+            # Some templates refuse a generation prompt without turns: use the one after a user's turn.
             return self._header(before, tools) if before == _ANY_USER else self._opening(_ANY_USER, None)
         return after_loop or opened.text[shared_prefix_length(closed, opened.text) :] or self._header(before, tools)
 
     def _header(self, before: Sequence[Message], tools: Tools) -> str:
-        """What stands before a reply's content, for a template that opens no reply: empty where that is not seen."""
+        """What precedes a reply's content in a template without a generation prompt; empty if that is not visible."""
         keys: list[tuple[int, str, str]] = []
         turns, index = [*before, Message("assistant", "?")], len(before)
         try:
@@ -264,7 +264,7 @@ class ChatTemplate:
         return TurnForm(keys, has_system=has_system)
 
     def _probe(self, turns: Sequence[Message], form: TurnForm) -> str:
-        """The text of a few turns in a form, empty where the template refuses them."""
+        """The text of a few turns in a form; empty if the template refuses them."""
         try:
             return self._rendered(
                 self._plain, [template_turn(turn, i, form) for i, turn in enumerate(turns)], None, False
@@ -294,7 +294,7 @@ class ChatTemplate:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """Limits on time and memory, within which whatever a template raises becomes `TemplateFailed`."""
+    """Limits time and memory, and turns anything a template raises into `TemplateFailed`."""
     seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
     try:
         with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
@@ -303,31 +303,32 @@ def _limited() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
-    # A template is a program that came with the model: it may raise anything at all, and each is one row's reason.
+    # A template is a program that came with the model and may raise anything; the error becomes one row's reason.
     except Exception as error:
         raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
 
 
 def _has_own_text(blocks: Sequence[Block], turn: int, turn_count: int) -> bool:
-    """Whether the template writes something in a turn's own pass of its loop."""
+    """Whether the template writes something in a turn's own loop iteration."""
     block = block_of_turn(blocks, turn, turn_count)
     return block is not None and block.end > block.start
 
 
 def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:
-    """Whether the template writes nothing of a turn: of a reply neither its content nor a call."""
+    """Whether the template writes nothing of a turn (of a reply: neither content nor calls)."""
     said = [piece for piece in pieces if piece.part in ("content", "call") and piece.given]
     is_lost = [piece.start is None and piece.end is None for piece in said]
     return bool(said) and (all(is_lost) if turn.role == "assistant" else any(is_lost))
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:
-    """Spans of the pieces that the template wrote whole."""
+    """Spans of the pieces that the template wrote completely."""
     return tuple((piece.start, piece.end) for piece in pieces if piece.start is not None and piece.end is not None)
 
 
 def _marks(keys: list[tuple[int, str, str]], roles: frozenset[str], stripped: Callable[[str], str] | None) -> Mark:
-    """Marks for the texts of these roles; whose each is, is added to `keys`. `stripped`: what of a reply is marked."""
+    """Marks for the texts of these roles; the owner of each is added to `keys`. `stripped`: the marked part of a
+    reply."""
 
     def marked(message: Message, turn: int, part: str, text: str) -> str:
         inner = stripped if stripped is None or message.role == "assistant" else str.strip
@@ -343,13 +344,13 @@ def _marks(keys: list[tuple[int, str, str]], roles: frozenset[str], stripped: Ca
 
 
 def _writes_call(text: str) -> bool:
-    """Whether a probe's text has its call, written neither as Python would, nor as text within text."""
+    """Whether a probe's text has its call, not as a Python literal or an escaped string."""
     wrong = ("'probekey'", '\\"probekey', "None", "null")
     return "probecall" in text and "probevalue" in text and not any(sign in text for sign in wrong)
 
 
 def _lost_calls(turns: Sequence[Message], trace: _Trace) -> set[int]:
-    """Turns of which the template does not write every call."""
+    """Turns with calls that the template does not write."""
     if "assistant" not in trace.roles:
         return set()
     return {
@@ -366,12 +367,12 @@ def _with_calls_as_content(turn: Message) -> Message:
 
 @lru_cache(maxsize=8)
 def chat_template_of(tokenizer: Any, source: str, day: date) -> ChatTemplate:
-    """A template's text, rendered with the special tokens of a tokenizer."""
+    """A `ChatTemplate` with the special tokens of a tokenizer."""
     return ChatTemplate(source, dict(tokenizer.special_tokens_map), _special_tokens(tokenizer), day)
 
 
 def _special_tokens(tokenizer: Any) -> SpecialTokens:
-    """All special tokens: many a tokenizer does not list its end-of-turn among those it names."""
+    """All special tokens: many tokenizers do not name their end-of-turn token."""
     added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(added.union(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
     pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")

@@ -1,8 +1,8 @@
-"""What exactly is scored: a conversation becomes token ids, and which of them count.
+"""Encodes conversations: token ids, and which of them are scored.
 
-Training and scoring both call `encode_examples`, so they mean the same tokens. The text is rendered once and
-tokenised once; which tokens are scored comes from the places where the template put the assistant's turns, never
-from searching the text for the response.
+Training and scoring both call `encode_examples`, so they use the same tokens. The text is rendered once and tokenised
+once; the scored tokens come from the positions where the template put the assistant's turns, never from searching the
+text for the response.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ FOLDED_SYSTEM = (
 
 
 def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec) -> list[Encoded]:
-    """Encode conversations with a fast transformers tokenizer; one result an example, in order.
+    """Encode conversations with a fast transformers tokenizer; one result per example, in order.
 
-    A conversation that the template refuses, or of which nothing is left to score, comes back with a reason.
+    A conversation that the template refuses, or with nothing left to score, is returned with a reason.
     Raises `TemplateFailed` if the template hangs on several in a row, `ModelUnusable` if the tokenizer fails.
     """
     return [encoded for encoded, _ in encode_and_render(examples, tokenizer, spec)]
@@ -36,12 +36,11 @@ def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingS
 def encode_and_render(
     examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec, with_turns: bool = False
 ) -> list[tuple[Encoded, Rendered | None]]:
-    """`encode_examples`, each with its text and places, None where the template refused it. `with_turns`: also say of
-    each token of which turn it is."""
+    """`encode_examples`, each with its text and positions, or None if the template refused it. `with_turns`: also give
+    the turn of each token."""
     if spec.version != encoding_version(spec.template):
         raise EncodingOutdated(
-            "This was begun by another version of the program, which tells replies from prompts differently. "
-            "Start it again."
+            "This was started by another version of the program, which masks prompts differently. Start it again."
         )
     rendered = render_all(examples, tokenizer, spec.rendering)
     texts = [item.text for item in rendered if isinstance(item, Rendered)]
@@ -65,7 +64,8 @@ def encode_example(example: Example, tokenizer: Any, spec: EncodingSpec) -> Enco
 
 
 def token_roles(example: Example, encoded: Encoded) -> list[str]:
-    """Role of the turn whose text each token is, "template" for what the template adds. Needs `encoded.turns`."""
+    """Role of the turn that each token belongs to, "template" for tokens added by the template. Needs
+    `encoded.turns`."""
     turns = [] if encoded.turns is None else encoded.turns.tolist()
     return ["template" if turn == NO_TURN else example.messages[turn].role for turn in turns]
 
@@ -107,22 +107,22 @@ def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], ND
     """First character of each token, and the one after its last."""
     starts = np.array([start for start, _ in offsets], np.int64)
     ends = np.array([end for _, end in offsets], np.int64)
-    # Some tokenizers leave white space out of offsets: an indent then has none of its own, and begins where the
+    # Some tokenizers exclude white space from offsets: an indent then has no offset of its own, and begins where the
     # token before it ends.
     previous_ends = np.concatenate([np.zeros(1, np.int64), np.maximum.accumulate(ends)])[:-1]
     return np.where(starts == ends, np.minimum(starts, previous_ends), starts), ends
 
 
 def _within(starts: NDArray[np.int64], ends: NDArray[np.int64], span: tuple[int, int]) -> NDArray[np.bool_]:
-    """Tokens with a character of the span. One that straddles its edge holds text of it, so it counts."""
+    """Tokens with a character of the span, including those that cross its edge."""
     start, end = span
     inside: NDArray[np.bool_] = (ends > start) & (starts < end) & (ends > starts)
     return inside
 
 
 def _bos_to_mend(input_ids: NDArray[np.int32], tokenizer: Any) -> tuple[int, list[int]]:
-    """How many tokens to drop from the beginning, and which to put there, for exactly one BOS where the tokenizer uses
-    one: templates differ in whether they write it; a model trained with one must see one."""
+    """How many leading tokens to drop and which to add, so that there is exactly one BOS if the tokenizer uses one:
+    templates differ in whether they write it, and a model trained with one must see one."""
     bos = tokenizer.bos_token_id
     if bos is None:
         return 0, []

@@ -1,4 +1,4 @@
-"""How text becomes tokens: the template, its inputs and the rule by which tokens are scored, as part of a cache key."""
+"""How text becomes tokens: the template, its inputs and the rule for scored tokens, as part of a cache key."""
 
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -12,8 +12,8 @@ from .templates import Template
 class EncodingSpec:
     """How text becomes tokens: everything that a loss depends on besides the model.
 
-    `chat_template` is the text of a template that is not the tokenizer's own, `day` the date (ISO 8601) given to a
-    template that asks for one, `replies` which replies are scored (a name of `core.encoding.templates.REPLIES`).
+    `chat_template` is the template's text if it is not the tokenizer's own, `day` the date (ISO 8601) given to
+    templates that ask for one, `replies` which replies are scored (a name in `core.encoding.templates.REPLIES`).
     """
 
     template: str
@@ -33,11 +33,11 @@ class EncodingSpec:
         return encoding_key(**asdict(self))
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, for jobs and records. What is as ever is left out, so that older fingerprints stay."""
+        """As JSON fields, for jobs and records. Defaults are omitted, so that older fingerprints stay valid."""
         return without_defaults(asdict(self))
 
     @property
     def rendering(self) -> Template:
-        """The template, as conversations are rendered with it."""
+        """The template that conversations are rendered with."""
         day = date.fromisoformat(self.day) if self.day else None
         return Template(self.template, self.chat_template, day, self.replies)

@@ -1,4 +1,4 @@
-"""A conversation becomes text, with the places in it that are the assistant's."""
+"""Renders a conversation as text, with the positions of the assistant's turns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _SLOW_IN_A_ROW = 5
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A conversation as text, with the places of its turns, and the character spans [start, end) that are scored.
+    """A conversation as text, with the positions of its turns and the character spans [start, end) that are scored.
 
-    `left_out`: share of the scored replies' text that the template does not write.
+    `left_out`: share of the scored replies' text that the template omits.
     """
 
     text: str
@@ -51,9 +51,9 @@ def render(example: Example, tokenizer: Any, template: Template | str) -> Render
 
 
 def render_all(examples: Sequence[Example], tokenizer: Any, template: Template) -> list[Rendered | str]:
-    """`render` for many conversations; one that the template refuses gives the reason instead.
+    """`render` for many conversations; for one that the template refuses, the reason instead.
 
-    Raises `TemplateFailed` if the template is too slow for several in a row: it would be for all of them, for days.
+    Raises `TemplateFailed` if the template is too slow for several in a row: all of them would take days.
     """
     rendered: list[Rendered | str] = []
     slow = 0
@@ -65,15 +65,15 @@ def render_all(examples: Sequence[Example], tokenizer: Any, template: Template) 
             slow = slow + 1 if isinstance(error, TemplateTooSlow) else 0
             if slow == _SLOW_IN_A_ROW:
                 raise TemplateFailed(
-                    f"{error} So it did for {slow} in a row. Choose the template alpaca or plain, or another model."
+                    f"{error} This happened {slow} times in a row. Choose template alpaca or plain, or another model."
                 ) from error
             rendered.append(str(error))
     return rendered
 
 
 def _own_source(tokenizer: Any, tools: str) -> str:
-    """The text of the tokenizer's own template: of several, the one for tools where a conversation has some."""
+    """The tokenizer's own template; of several, the one for tools if the conversation has tools."""
     try:
         return str(tokenizer.get_chat_template(None, list(tool_descriptions(tools) or ()) or None))
     except ValueError as error:
-        raise TemplateFailed(f"The tokenizer has no chat template that fits: {str(error)[:200]}") from error
+        raise TemplateFailed(f"The tokenizer has no suitable chat template: {str(error)[:200]}") from error

@@ -1,7 +1,7 @@
-"""From a template's marks to spans: which characters of a rendered conversation the assistant has to write.
+"""Converts a template's marks into spans: which characters of a rendered conversation the assistant writes.
 
-Pure: works on the marked text alone. A turn's block is one pass of the template's loop over the messages. What stands
-in a block before the next turn's is the turn's own, so nothing of another turn can be taken for a reply.
+Pure: needs only the marked text. A turn's block is one iteration of the template's loop over the messages. Everything
+in a block belongs to its turn, so text of another turn cannot be mistaken for a reply.
 """
 
 import re
@@ -23,19 +23,19 @@ _TAGS = (
 _NAMED_THOUGHT = re.compile(
     "|".join(rf"\s*(?:{re.escape(opened)})\s*{re.escape(closed)}\s*" for opened, closed in _TAGS)
 )
-"""A thought without a word in it, as templates write one where the record has none."""
+"""An empty thought, as templates write it if the record has none."""
 EMPTY_THOUGHT = re.compile(
     rf"""{_NAMED_THOUGHT.pattern} | \s*(?:<([\w-]+)>\s*</\1> | \[(\w+)\]\s*\[/\2\] | <\|([\w-]+)\|>\s*<\|/\3\|>
     | <\|START_(\w+)\|>\s*<\|END_\4\|> | <\|(\w+)_start\|>\s*<\|\5_end\|>
     | <\|(?:begin|start)_of_(\w+)\|>\s*<\|end_of_\6\|>)\s*""",
     re.VERBOSE,
 )
-"""The same in any pair of tags, where it stands before a text: a reply without one may be such a pair itself."""
+"""The same in any pair of tags, if text follows: without text, the pair may be the reply itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A text given to the template, found in its output: the positions of its marks, None for one that is not there."""
+    """A text given to the template, found in its output: the positions of its marks, None for a missing mark."""
 
     part: str
     given: str
@@ -54,8 +54,8 @@ class _Event:
 
 @dataclass(slots=True)
 class Block:
-    """A stretch [start, end) of the output, one pass of an outermost loop or what stands between such loops, with the
-    marks in it. `loop` numbers the loop, None between loops."""
+    """A range [start, end) of the output with its marks: one iteration of an outermost loop, or the text between such
+    loops. `loop` is the loop's number, None between loops."""
 
     start: int
     loop: int | None
@@ -65,8 +65,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part [start, end) of a block that is one turn's own. `begins_shared` and `ends_shared`: it goes over into
-    another turn's text without a mark of the template's own between them."""
+    """A part [start, end) of a block that belongs to one turn. `begins_shared` and `ends_shared`: no mark of the
+    template separates it from another turn's text."""
 
     start: int
     end: int
@@ -76,8 +76,8 @@ class Segment:
 
 
 def blocks_of(marked: Marked, pieces: Sequence[tuple[int, str, str]]) -> tuple[list[Block], dict[int, list[Piece]]]:
-    """The output's blocks in order, and the pieces of each turn. `pieces` says of which turn and part each pair of
-    marks is, and around which text, in the order of their numbers."""
+    """The output's blocks in order, and the pieces of each turn. `pieces` gives turn, part and text of each pair of
+    marks, in the order of their numbers."""
     loop = 0
     block = Block(0, None)
     blocks = [block]
@@ -106,7 +106,7 @@ def blocks_of(marked: Marked, pieces: Sequence[tuple[int, str, str]]) -> tuple[l
 
 
 def block_of_turn(blocks: Sequence[Block], turn: int, turn_count: int) -> Block | None:
-    """The block that holds a turn: the one with its marks, else the one that its place among the loop's passes says."""
+    """The block of a turn: the one with its marks, else the loop iteration at its index."""
     for block in blocks:
         if any(event.turn == turn for event in block.events):
             return block
@@ -115,7 +115,7 @@ def block_of_turn(blocks: Sequence[Block], turn: int, turn_count: int) -> Block 
         if block.loop is not None:
             loops.setdefault(block.loop, []).append(block)
     written = [passes for passes in loops.values() if any(block.end > block.start for block in passes)]
-    # The loop over the messages is the one with the most marked turns; a system turn may stand before it.
+    # The loop over the messages is the one with the most marked turns; a system turn may precede it.
     main = max(written, key=lambda passes: sum(bool(_turns_in(block)) for block in passes), default=None)
     if main is None or not turn_count - 1 <= len(main) <= turn_count:
         return None
@@ -128,7 +128,7 @@ def _turns_in(block: Block) -> set[int]:
 
 
 def segments_of(block: Block, turn: int) -> list[Segment]:
-    """The parts of a block that are a turn's own, other turns' texts cut out at the nearest step of an inner loop."""
+    """The parts of a block that belong to a turn; other turns' texts are cut out at the nearest inner-loop step."""
     segments: list[Segment] = []
     start, begins_shared, inside_other = block.start, False, False
     own: list[tuple[int, str]] = []
@@ -154,8 +154,8 @@ def segments_of(block: Block, turn: int) -> list[Segment]:
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Special tokens of a tokenizer: a pattern that matches each, and its beginning and end of text, empty where it has
-    none, or the same for both."""
+    """Special tokens of a tokenizer: a pattern that matches each, and its BOS and EOS text, empty if it has none, or
+    uses the same token for both."""
 
     pattern: re.Pattern[str]
     begin: str = ""
@@ -165,9 +165,9 @@ class SpecialTokens:
 def reply_spans(
     text: str, segments: Sequence[Segment], opening: Callable[[], str], specials: SpecialTokens, is_last: bool
 ) -> tuple[tuple[int, int], ...]:
-    """Spans [start, end) of a reply whose own segments these are, its end of turn included.
+    """Spans [start, end) of a reply, given its segments; its end of turn is included.
 
-    `opening` gives what the template writes to open this reply; `is_last`: no turn stands after it.
+    `opening` returns what the template writes to open this reply; `is_last`: no turn follows.
     """
     spans = []
     opener = specials.pattern.match(opening()) if segments else None
@@ -183,7 +183,7 @@ def reply_spans(
 
 
 def _start(text: str, segment: Segment, opening: str) -> int:
-    """Where the reply begins: after what opens it, and after a thought that holds nothing."""
+    """Where the reply begins: after its opening and after an empty thought."""
     place, part = segment.events[0] if segment.events else (segment.end, "")
     head = text[segment.start : place]
     if segment.begins_shared:
@@ -196,7 +196,7 @@ def _start(text: str, segment: Segment, opening: str) -> int:
         return max(segment.start + found + len(opening), after_empty)
     shared = shared_prefix_length(opening, head)
     if part == "open":
-        # The record's thought begins with a tag, which the prompt may open by itself.
+        # The record's thought begins with a tag, which the prompt may already open.
         inside = next((at for at, inner in segment.events if inner != "open"), segment.end)
         while inside < segment.end and text[inside].isspace():
             inside += 1
@@ -213,17 +213,17 @@ def _later_start(segment: Segment) -> int:
 
 
 def _whole_tags(text: str) -> int:
-    """Length of a text without a tag at its end that it holds only the beginning of."""
+    """Length of a text without an incomplete tag at its end."""
     opened = text.rfind("<")
     return opened if opened >= 0 and ">" not in text[opened:] else len(text)
 
 
 def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str) -> tuple[int, bool]:
-    """Where the reply ends, and whether special tokens end it: the first ones after its text. `opener` opens a turn:
-    at the end it is the next turn's.
+    """Where the reply ends, and whether special tokens end it: the first ones after its text. `opener` opens a turn;
+    at the end it belongs to the next turn.
 
-    Calls, and replies without a content, may hold special tokens of their own: they end with the last of the segment.
-    Where no special token ends it, all that the template writes after the text does, such as a line break.
+    Calls, and replies without content, may contain special tokens: they end with the last one of the segment. If no
+    special token ends a reply, it ends with everything that the template writes after the text, such as a line break.
     """
     rest = text[after : segment.end]
     found = [token for token in specials.pattern.finditer(rest) if token[0] != specials.begin]
@@ -242,7 +242,7 @@ def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTo
 
 
 def _late_end(text: str, end: int, segment: Segment, specials: SpecialTokens, is_last: bool) -> int:
-    """The end, moved behind an end of turn that the template writes after its loop, or before the next turn."""
+    """The end, moved past an end of turn that the template writes after its loop or before the next turn."""
     place = segment.end
     while place < len(text) and text[place].isspace():
         place += 1
@@ -253,9 +253,9 @@ def _late_end(text: str, end: int, segment: Segment, specials: SpecialTokens, is
 
 
 def left_out(text: str, pieces: Sequence[Piece]) -> tuple[int, int]:
-    """Characters of a reply's thought and content, and how many of them the template did not write.
+    """Characters of a reply's thought and content, and how many of them the template omitted.
 
-    Of a text whose beginning it cut, what stands before the end's mark as in the record was written.
+    If the template cut the beginning of a text, the part before the end mark that matches the record counts as written.
     """
     length = missing = 0
     for piece in pieces:
@@ -273,7 +273,7 @@ def left_out(text: str, pieces: Sequence[Piece]) -> tuple[int, int]:
 
 
 def searched_pieces(text: str, block: Block, turn: int, contents: str) -> list[Piece]:
-    """A turn's content looked for in its own block alone, for a template that bears no marks around texts."""
+    """A turn's content, searched only in its own block, for templates that tolerate no marks around texts."""
     core = contents.strip()
     at = text.rfind(core, block.start, block.end) if core else -1
     if at < 0:
@@ -286,7 +286,7 @@ def searched_pieces(text: str, block: Block, turn: int, contents: str) -> list[P
 
 
 def shared_prefix_length(first: str, second: str) -> int:
-    """Number of characters that two texts have in common at their beginning."""
+    """Length of the common prefix of two texts."""
     if second.startswith(first):
         return len(first)
     return next(

@@ -1,4 +1,4 @@
-"""Which template a base is read with: its own, the reference's, one of ours, or a file that a person names."""
+"""Chooses the template for a base: its own, the reference's, a built-in one, or a file."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -12,23 +12,23 @@ from ..system.paths import allowed_path, named_path
 from .encoding_spec import EncodingSpec
 from .templates import TEMPLATES
 
-_LARGEST_TEMPLATE = 2**20  # bytes: the longest of real families have 20 kB
+_LARGEST_TEMPLATE = 2**20  # bytes: the longest real templates have 20 kB
 _FILE_ENDINGS = (".jinja", ".jinja2", ".j2", ".txt")
 _OF_A_PROCESSOR = "chat_template.json"
-"""Where processors of images and text keep their template: their tokenizer does not read it."""
+"""Where image-text processors keep their template; the tokenizer does not read it."""
 AUTO, REFERENCE = "auto", "reference"
 CHOICES = {
     AUTO: "the base's own chat template, else the reference's, else Alpaca's",
     **TEMPLATES,
     REFERENCE: "the reference's chat template",
 }
-"""What can be chosen besides a file, in words."""
+"""The choices besides a file, with their descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateChoice:
-    """A template: a name of `templates.TEMPLATES`, the text where it is not the base's own, and a sentence that
-    says what was taken."""
+    """A template: a name in `templates.TEMPLATES`, the text if it is not the base's own, and a sentence that tells the
+    user which one is used."""
 
     name: str
     source: str | None
@@ -36,9 +36,9 @@ class TemplateChoice:
 
 
 def choose_template(wanted: str, base: ModelSpec, reference: ModelSpec | None) -> TemplateChoice:
-    """What a person's choice means for a base and, where there is one, its reference.
+    """Resolve a user's choice for a base and its reference, if there is one.
 
-    Raises `ModelUnusable` if there is no such template, `PathRefused` for a file that cannot be one.
+    Raises `ModelUnusable` if there is no such template, `PathRefused` for an invalid file.
     """
     own = chat_template_text(Path(base.path))
     if wanted == AUTO:
@@ -63,20 +63,20 @@ def choose_template(wanted: str, base: ModelSpec, reference: ModelSpec | None) -
 
 
 def check_allowed_template(wanted: str, workspace: Path) -> None:
-    """Raise `PathRefused` if a user of the dashboard names a template's file that is not theirs to name."""
+    """Raise `PathRefused` if a dashboard user names a template file outside the allowed folders."""
     if wanted not in CHOICES and _is_file(wanted):
         allowed_path(wanted, workspace)
 
 
 def template_source(encoding: EncodingSpec, base: ModelSpec) -> str:
-    """The text of the chat template that an encoding reads with, empty where it is none."""
+    """The text of an encoding's chat template; empty if it uses none."""
     if encoding.template != "chat":
         return ""
     return encoding.chat_template or chat_template_text(Path(base.path)) or ""
 
 
 def chat_template_text(folder: Path) -> str | None:
-    """The chat template in a model's folder, of several all, one after the other; None where there is none."""
+    """The chat template in a model's folder (several are concatenated); None if there is none."""
     _, found = _found(folder)
     if isinstance(found, list):
         found = "\n".join(str(item.get("template", "")) for item in found if isinstance(item, dict))
@@ -84,12 +84,12 @@ def chat_template_text(folder: Path) -> str | None:
 
 
 def has_one_template(folder: Path) -> bool:
-    """Whether a model's folder has one chat template, and not several by name."""
+    """Whether a model's folder has exactly one chat template."""
     return isinstance(_found(folder)[1], str)
 
 
 def _found(folder: Path) -> tuple[str, Any]:
-    """The file of a model's folder that holds its chat template, and what it holds: a text, or a list of several."""
+    """The file with a folder's chat template, and its content: a text, or a list of several."""
     file = folder / "chat_template.jinja"
     if file.exists():
         return file.name, _decoded(file, f"the folder {folder}")
@@ -100,11 +100,11 @@ def _found(folder: Path) -> tuple[str, Any]:
 
 
 def parsed_date(text: str) -> str:
-    """A date as ISO 8601 has it. Raises `ModelUnusable` if it is none."""
+    """A date in ISO 8601. Raises `ModelUnusable` if it is invalid."""
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
-        raise ModelUnusable(f"{text[:40]!r} is no date. Write it like 2026-11-29.") from error
+        raise ModelUnusable(f"{text[:40]!r} is not a date. Write it like 2026-11-29.") from error
 
 
 def _is_file(wanted: str) -> bool:
@@ -121,23 +121,23 @@ def _automatic(base: ModelSpec, reference: ModelSpec | None, own: str | None) ->
 
 
 def _own(base: ModelSpec) -> TemplateChoice:
-    """The base's own; its text goes along only where the tokenizer does not bring it by itself."""
+    """The base's own template; its text is included only if the tokenizer does not provide it."""
     file, _ = _found(Path(base.path))
     source = chat_template_text(Path(base.path)) if file == _OF_A_PROCESSOR else None
-    return TemplateChoice("chat", source, f"Chat template: the own one of {base.label!r}.")
+    return TemplateChoice("chat", source, f"Chat template: from the base {base.label!r}.")
 
 
 def _of_reference(reference: ModelSpec | None) -> TemplateChoice | None:
-    """The template that a reference was trained with here, else the one that its folder brings."""
+    """The template that a reference was trained with here, else the one in its folder."""
     if reference is None:
         return None
     folder = Path(reference.adapter or reference.path)
     trained_with = read_json(folder / PROVENANCE).get("encoding")
-    why = f"Template: the one of the reference {reference.label!r}"
+    why = f"Template: from the reference {reference.label!r}"
     if isinstance(trained_with, dict) and trained_with.get("template") in TEMPLATES:
         name, source = trained_with["template"], trained_with.get("chat_template")
         if name != "chat" or source:
-            return TemplateChoice(name, source, f"{why} ({name}), by which it was trained.")
+            return TemplateChoice(name, source, f"{why}, which was trained with it ({name}).")
     source = chat_template_text(folder)
     return TemplateChoice("chat", source, f"{why}, since the base has none.") if source else None
 
@@ -152,7 +152,7 @@ def _read_file(name: str) -> str:
 def _decoded(path: Path, whose: str) -> str:
     try:
         if path.stat().st_size > _LARGEST_TEMPLATE:
-            raise PathRefused(f"{path} is larger than any chat template (1 MB). Check {whose}.")
+            raise PathRefused(f"{path} is too large for a chat template (limit 1 MB). Check {whose}.")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PathRefused(f"{path} cannot be read as text ({error}). Check {whose}.") from error

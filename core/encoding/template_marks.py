@@ -1,8 +1,8 @@
-"""A chat template that marks its output: where each turn of its loop begins, and where the texts given to it stand.
+"""Makes a chat template mark its output: where each loop iteration begins, and where the texts given to it are.
 
-A mark is a run of noncharacters (U+FDD0 to U+FDDB), which no text holds. Marks between turns are written by the
-template itself, between its own statements, so no test or filter of the template ever sees them. Marks around a text
-go through the template with the text; that they changed nothing else is checked by whoever asks.
+A mark is a run of noncharacters (U+FDD0 to U+FDDB), which never occur in text. Marks between turns are written between
+the template's own statements, so none of its tests or filters sees them. Marks around a text pass through the template
+with the text; the caller checks that they changed nothing else.
 """
 
 import re
@@ -16,24 +16,24 @@ _OPEN, _CLOSE, _ZERO = "\ufdd0", "\ufdd1", 0xFDD2
 _MARK = re.compile(f"{_OPEN}([\ufdd2-\ufddb]+){_CLOSE}")
 NONCHARACTERS = re.compile("[\ufdd0-\ufddb]")
 TURN, TURNS_END, STEP, STEPS_END, FIRST_PIECE = range(5)
-"""Marks that a template writes: a turn of an outermost loop begins, such a loop ends, and the same of loops within."""
+"""Marks written by a template: an iteration of an outermost loop begins, such a loop ends; the same for inner loops."""
 
 
 def mark(number: int) -> str:
-    """The mark of a number."""
+    """The mark with this number."""
     return _OPEN + "".join(chr(_ZERO + int(digit)) for digit in str(number)) + _CLOSE
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A text without its marks, and the marks in order: number and position in the text."""
+    """A text without marks, and the marks in order: number and position in the text."""
 
     text: str
     marks: tuple[tuple[int, int], ...]
 
 
 def read_marks(output: str) -> Marked:
-    """Take the marks out of a template's output."""
+    """Separate the marks from a template's output."""
     pieces, marks, length, at = [], [], 0, 0
     for found in _MARK.finditer(output):
         pieces.append(output[at : found.start()])
@@ -45,7 +45,7 @@ def read_marks(output: str) -> Marked:
 
 
 def marking_template(environment: Environment, source: str, variables: dict[str, Any]) -> Template:
-    """The template of a source text, marking its loops. Raises `jinja2.TemplateSyntaxError`."""
+    """Compile a template that marks its loops. Raises `jinja2.TemplateSyntaxError`."""
     tree = environment.parse(source)
     tree.body = list(_with_marks(tree.body, TURN))
     tree.set_environment(environment)
@@ -54,8 +54,8 @@ def marking_template(environment: Environment, source: str, variables: dict[str,
 
 
 def _with_marks(body: list[nodes.Node], kind: int) -> Iterator[nodes.Node]:
-    """Statements, with marks in and after the loops that write to the output: macros and captured blocks give their
-    text to the template, which may look at it."""
+    """Statements, with marks in and after the loops that write to the output. Not in macros and captured blocks: the
+    template receives their text and may test it."""
     for node in body:
         if isinstance(node, nodes.If):
             node.body = list(_with_marks(node.body, kind))
@@ -77,7 +77,7 @@ def _written(number: int, line: int) -> nodes.Output:
 
 
 def names_read(environment: Environment, source: str) -> frozenset[str]:
-    """Fields that a template reads of its messages, and other texts that stand in it."""
+    """Message fields that a template reads, and other strings in it."""
     tree = environment.parse(source)
     names = {node.attr for node in tree.find_all(nodes.Getattr)}
     return frozenset(names | {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)})

@@ -1,4 +1,4 @@
-"""A conversation's messages as a chat template reads them: dicts with the keys, and the forms, that it asks for."""
+"""Converts messages to what a chat template reads: dicts with the keys and forms that it expects."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from ..data.examples import Message, ToolCall
 
 Turn = dict[str, Any]
 Mark = Callable[[Message, int, str, str], str]
-"""Puts marks around a text: of which message it is, with its number, which part of it ("thought", "content", "call", or
-"open" for the place where an inline thought's tag begins), and the text."""
+"""Puts marks around a text. Arguments: the message, its number, the part ("thought", "content", "call", or "open" for
+the position where an inline thought's tag begins), and the text."""
 
 _INLINE_THOUGHT = re.compile(r"(\s*)((?:<think>)?)(.*?)(</think>)(.*)", re.DOTALL)
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
@@ -22,9 +22,9 @@ _THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
 
 @dataclass(frozen=True, slots=True)
 class TurnForm:
-    """What a template's messages look like: under which keys it reads a thought (none: it stands in the content), how
-    it takes the arguments of tool calls ("object", "text", or "content" where it knows no calls), what the content of
-    a turn with nothing but calls is, and whether it has a system role."""
+    """The form of messages that a template expects: the keys for a thought (none: it is part of the content), the form
+    of tool call arguments ("object", "text", or "content" if it does not support calls), the content of a turn that has
+    only calls, and whether it has a system role."""
 
     thought_keys: tuple[str, ...] = ()
     arguments: str = "content"
@@ -33,8 +33,8 @@ class TurnForm:
 
 
 def thought_keys(names: frozenset[str]) -> tuple[str, ...]:
-    """Keys for a thought, given what the template reads: the names that transformers gives it, and "reasoning" too
-    where a template reads that one alone."""
+    """Keys for a thought, given what the template reads: transformers' names, or "reasoning" if the template reads only
+    that."""
     known = [key for key in _THOUGHT_KEYS if key in names]
     if known == ["reasoning"]:
         return ("reasoning",)
@@ -42,17 +42,17 @@ def thought_keys(names: frozenset[str]) -> tuple[str, ...]:
 
 
 def unmarked(_message: Message, _turn: int, _part: str, text: str) -> str:
-    """A `Mark` that marks nothing."""
+    """A `Mark` that adds no marks."""
     return text
 
 
 Numbered = tuple[int, Message]
-"""A message as chat templates know it, and the number of the message of the record that it begins with."""
+"""A message as chat templates expect it, and the number of the record's message that it begins with."""
 
 
 def chat_messages(messages: Sequence[Message]) -> list[Numbered]:
-    """Messages in the roles that chat templates know: `context` ends the user's turn. Answers of tools are linked to
-    their calls, by order where the record does not say."""
+    """Messages in the roles that chat templates know: `context` is appended to the user's turn. Tool results are linked
+    to their calls, by order if the record gives no ids."""
     turns: list[Numbered] = []
     open_calls: list[ToolCall] = []
     for index, message in enumerate(messages):
@@ -88,7 +88,7 @@ def _linked(answer: Message, open_calls: list[ToolCall]) -> Message:
 
 
 def folded_system(turns: Sequence[Numbered]) -> list[Numbered]:
-    """The turns with the system prompt at the head of the first user's."""
+    """The turns with the system prompt moved to the start of the first user turn."""
     (number, system), *rest = turns
     if not rest or rest[0][1].role != "user":
         return [(number, Message("user", system.content)), *rest]
@@ -96,7 +96,7 @@ def folded_system(turns: Sequence[Numbered]) -> list[Numbered]:
 
 
 def short_ids(messages: Sequence[Message]) -> list[Message]:
-    """The messages with the ids of calls in nine letters and digits, which some templates insist on."""
+    """The messages with call ids of nine letters and digits, which some templates require."""
     ids: dict[str, str] = {}
 
     def short(call_id: str) -> str:
@@ -115,7 +115,7 @@ def short_ids(messages: Sequence[Message]) -> list[Message]:
 
 
 def template_turn(message: Message, index: int, form: TurnForm, mark: Mark = unmarked) -> Turn:
-    """One message as the template reads it, its texts marked as parts of turn `index`."""
+    """One message in the template's form, its texts marked as parts of turn `index`."""
 
     def marked(part: str, text: str) -> str:
         return mark(message, index, part, text) if text or part == "open" else text
@@ -129,7 +129,7 @@ def template_turn(message: Message, index: int, form: TurnForm, mark: Mark = unm
     said = _with_thought_apart(message) if form.thought_keys else message
     inline_thought = "" if form.thought_keys else said.thought
     if inline_thought and said.tool_calls and not said.content and form.content_of_calls is None and not as_content:
-        # Beside a content such a template writes no calls, so the thought in it is left out, which its mark tells.
+        # With content, such a template writes no calls, so the thought in it is omitted; its mark shows that.
         marked("thought", inline_thought)
         inline_thought = ""
     content = Message("assistant", said.content, inline_thought, said.tool_calls if as_content else ()).text
@@ -144,7 +144,7 @@ def template_turn(message: Message, index: int, form: TurnForm, mark: Mark = unm
 
 
 def _with_thought_apart(message: Message) -> Message:
-    """A message whose content begins with a thought, with the thought taken out of it."""
+    """A message with the thought at the start of its content separated."""
     found = _INLINE_THOUGHT.fullmatch(message.content) if "</think>" in message.content else None
     if found is None or message.thought:
         return message
@@ -164,7 +164,7 @@ def _call(call: ToolCall, form: TurnForm, marked: Callable[[str, str], str]) -> 
 
 
 def _marked_content(text: str, marked: Callable[[str, str], str]) -> str:
-    """A content with its marks, an inline thought apart."""
+    """Content with its marks; an inline thought is marked separately."""
     found = _INLINE_THOUGHT.fullmatch(text) if "</think>" in text else None
     if found is None:
         return marked("content", text)
@@ -174,8 +174,8 @@ def _marked_content(text: str, marked: Callable[[str, str], str]) -> str:
 
 @lru_cache(maxsize=256)
 def tool_descriptions(tools: str) -> tuple[dict[str, Any], ...] | None:
-    """Descriptions of tools in the form that chat templates read ({"type": "function", "function": {...}}), None
-    where there are none. Raises `TemplateFailed` if they are not JSON objects."""
+    """Tool descriptions in the form that chat templates read ({"type": "function", "function": {...}}), None if there
+    are none. Raises `TemplateFailed` if they are not JSON objects."""
     if not tools:
         return None
     try:

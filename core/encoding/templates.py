@@ -1,4 +1,5 @@
-"""The templates by which conversations become text; Alpaca and plain, which are no chat templates, are written here."""
+"""Templates that turn conversations into text; those that are not chat templates (Alpaca, plain) are implemented
+here."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ TEMPLATES = {
     "alpaca": "Stanford Alpaca's prompt: ### Instruction, ### Input, ### Response",
     "plain": "the prompt, a line break, the response",
 }
-REPLIES = {"all": "every reply of a conversation", "last": "the last reply of a conversation alone"}
+REPLIES = {"all": "every reply of a conversation", "last": "only the last reply of a conversation"}
 ALPACA_HEAD = (
     "Below is an instruction that describes a task{paired}. Write a response that appropriately completes the request."
 )
@@ -22,13 +23,13 @@ CHATML = (
     " }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 DATE_FUNCTION = "strftime_now"
-"""What a chat template calls for the date, as transformers names it."""
+"""The function that chat templates call for the date (transformers' name)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How conversations become text: a name of `TEMPLATES`, for "chat" the template's text where it is not the
-    tokenizer's own, the date that it is given, and which replies are scored (a name of `REPLIES`)."""
+    """How conversations become text: a name in `TEMPLATES`, for "chat" the template's text if it is not the tokenizer's
+    own, the date given to it, and which replies are scored (a name in `REPLIES`)."""
 
     name: str
     source: str | None = None
@@ -38,10 +39,10 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class TurnPlace:
-    """A turn's place in a text: the character spans [start, end) that are its own.
+    """The position of a turn in a text: the character spans [start, end) that belong to it.
 
-    Of an assistant's turn these are what it has to write, its end of turn included; of the others, their contents.
-    `length` counts the characters of an assistant's turn in the record, `left_out` those that the template leaves out.
+    For an assistant turn these are what the model writes, its end of turn included; for other turns, their contents.
+    `length` counts the characters of an assistant turn in the record, `left_out` those that the template omits.
     """
 
     turn: int
@@ -57,7 +58,7 @@ def asks_for_date(source: str) -> bool:
 
 
 def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> tuple[str, tuple[TurnPlace, ...]]:
-    """A conversation by the template "alpaca" or "plain", and the places of its turns."""
+    """A conversation in the template "alpaca" or "plain", and the positions of its turns."""
     text, places = "", []
     for piece, turn in alpaca_turns(messages) if template == "alpaca" else _plain_turns(messages):
         if turn is None:
@@ -71,7 +72,7 @@ def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> 
 
 
 def alpaca_turns(messages: Sequence[Message]) -> Iterator[tuple[str, int | None]]:
-    """Pieces of text, each with the number of the turn whose text it is, None for what the template adds.
+    """Pieces of text, each with the number of its turn, None for text added by the template.
 
     Source: Stanford Alpaca's prompt_no_input / prompt_input."""
     system = next((index for index, message in enumerate(messages) if message.role == "system"), None)

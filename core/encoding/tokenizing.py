@@ -1,4 +1,4 @@
-"""Texts become tokens under a time limit: a tokenizer's patterns came with the model, and may never come to an end."""
+"""Tokenises texts under a time limit: a tokenizer's patterns came with the model and may never terminate."""
 
 import threading
 from collections.abc import Sequence
@@ -8,23 +8,23 @@ from ..data import settings
 from ..data.errors import ModelUnusable
 
 _CHARACTERS_PER_SECOND = 20_000
-"""Slower than any honest tokenizer: the time limit grows by a second for so many characters."""
+"""The time limit grows by a second for this many characters; any honest tokenizer is faster."""
 
 
 def tokenize(texts: Sequence[str], tokenizer: Any) -> Any:
-    """Token ids and character offsets of texts, without special tokens of the tokenizer's own.
+    """Token ids and character offsets of texts, without special tokens added by the tokenizer.
 
-    Raises `ModelUnusable` if the tokenizer fails or does not end. It runs in a thread of its own, because nothing can
-    interrupt its compiled code: one that hangs is left behind, and ends with the process.
+    Raises `ModelUnusable` if the tokenizer fails or does not terminate. It runs in its own thread because its compiled
+    code cannot be interrupted: a thread that hangs is abandoned and ends with the process.
     """
     answer: list[Any] = []
     problem: list[BaseException] = []
 
     def run() -> None:
         try:
-            # verbose=False: a text longer than the model's window is cut later, so the tokenizer's warning misleads.
+            # verbose=False: texts longer than the model's window are truncated later, so the warning would mislead.
             answer.append(tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False))
-        # tokenizers raises bare `Exception`, and a panic of its Rust code is no `Exception` at all.
+        # tokenizers raises bare `Exception`, and a panic of its Rust code is not even an `Exception`.
         except BaseException as error:  # noqa: BLE001
             problem.append(error)
 

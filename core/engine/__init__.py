@@ -1,1 +1,1 @@
-"""The engine, torch: batches of rows through a model, and the loss of each scored token."""
+"""The engine (torch): runs batches of rows through a model and computes the loss of each scored token."""

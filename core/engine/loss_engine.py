@@ -1,9 +1,9 @@
-"""The engine: the fastest way of running a model that gives the model's own losses.
+"""The engine: the fastest way of running a model that reproduces the model's own losses.
 
-The trunk runs once without a KV cache, on rows that are laid end to end so that no padding is computed. The
-language-model head runs on scored positions only, a tile of its vocabulary at a time, and its log-softmax is taken in
-float32. What a model does not take part in falls back to padded batches, or to its whole logits, with the same losses:
-the model is asked, by comparing both ways on a few tokens, and not looked up in a list.
+The trunk runs once without a KV cache, on packed rows, so no padding is computed. The language-model head runs on
+scored positions only, with chunked cross-entropy: one tile of the vocabulary at a time, log-softmax in float32.
+Optimisations that a model does not support fall back to padded batches or full logits, with the same losses. Support is
+tested by comparing results on a few tokens, not looked up in a list.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,12 +36,12 @@ from .packing import Batch, pack_rows, plan_batches, plan_packs
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _LONGEST_PROBE = 4096
 _NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, IndexError, PackingUnsupported)
-"""What an architecture raises that has no trunk of the common form, or whose attention is not of the common form."""
+"""Errors of architectures whose trunk or attention does not have the usual interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the engine may do to be fast, where the model agrees. Tests and benchmarks take things away."""
+    """Optimisations that the engine may use if the model supports them. Tests and benchmarks disable some."""
 
     packed: bool = True
     shared: bool = True
@@ -51,20 +51,20 @@ class EngineOptions:
 
 
 class LossEngine:
-    """A loaded causal language model, and the fastest way of running it that gives the model's own losses."""
+    """A loaded causal language model with the fastest execution that reproduces its own losses."""
 
     def __init__(
         self, model: torch.nn.Module, options: EngineOptions = EngineOptions(), without_adapter: bool = False
     ) -> None:
-        """`without_adapter`: compute what the base under the model's adapter gives, by the same weights.
+        """`without_adapter`: compute the losses of the base, with the model's adapter disabled.
 
-        Raises `ModelUnusable` if the model leaves a GPU no memory for a few tokens.
+        Raises `ModelUnusable` if the GPU has no memory left for a few tokens.
         """
         self._model, self._options, self._without_adapter = model, options, without_adapter
         self._causal: Any = getattr(model, "get_base_model", lambda: model)()
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
-        torch.set_float32_matmul_precision("highest")  # a container's environment may have asked for less
+        torch.set_float32_matmul_precision("highest")  # a container's environment may have set a lower precision
         self._varlen = options.varlen and has_varlen(self._device, self._dtype)
         self._blocks = options.fast_products and has_blocks(self._device, self._dtype)
         self._why_no_varlen = ""
@@ -72,25 +72,25 @@ class LossEngine:
             with self._side():
                 self._try_options()
         except torch.cuda.OutOfMemoryError as error:
-            raise ModelUnusable("GPU memory ran out on the model's first few tokens. Free the GPU first.") from error
+            raise ModelUnusable("GPU memory ran out on the model's first few tokens. Free GPU memory first.") from error
 
     def _try_options(self) -> None:
-        """Find out which of the ways the model agrees with."""
+        """Find out which optimisations the model supports."""
         self.splits = self._split_agrees()
         self._length_limit = length_limit(self._causal) if self.splits else None
         self._head = plain_head(self._causal) if self.splits and self._options.tiled else None
         self.packs, self._why_padded = self._packing_agrees()
-        if self._varlen and not self.packs:  # the other form of attention
+        if self._varlen and not self.packs:  # try the other attention
             self._varlen, self._why_no_varlen = False, self._why_padded
             self.packs, self._why_padded = self._packing_agrees()
 
     @property
     def packs_ahead(self) -> bool:
-        """Whether batches are to be packed by a thread while the device computes."""
+        """Whether a thread should pack the next batch while the device computes."""
         return self.packs and self._device.type == "cuda"
 
     def prepare(self, rows: Sequence[Encoded]) -> PackTensors | None:
-        """The rows' pack, where they are computed in one, in memory that a GPU copies from by itself."""
+        """The rows' pack in pinned memory, or None if rows are not packed."""
         if not self.packs or any(self._is_alone(len(row.input_ids)) for row in rows):
             return None
         tensors = PackTensors.of(pack_rows(rows, self._options.shared), self._varlen, self._blocks)
@@ -98,12 +98,12 @@ class LossEngine:
 
     @contextmanager
     def _side(self) -> Iterator[None]:
-        """Within it the model's adapter is off, where the base under it is asked for."""
+        """Context manager: disables the model's adapter if the base's losses are wanted."""
         tuner: Any = getattr(self._model, "base_model", None)
         if not (self._without_adapter and hasattr(tuner, "disable_adapter_layers")):
             yield
             return
-        # Not peft's `disable_adapter`, which goes over all layers twice more: a GPU waits for it, batch by batch.
+        # Not peft's `disable_adapter`: it walks all layers twice more, and the GPU waits for that in every batch.
         tuner.disable_adapter_layers()
         try:
             yield
@@ -112,17 +112,17 @@ class LossEngine:
 
     @property
     def path(self) -> str:
-        """Which way rows are computed, for the log."""
+        """Which optimisations are in use, for the log."""
         if not self.splits:
-            return "rows: padded batches; head: all positions (trunk and head do not come apart)"
-        form = ", attention of variable length" if self._varlen else ""
+            return "rows: padded batches; head: all positions (trunk and head cannot be separated)"
+        form = ", variable-length attention" if self._varlen else ""
         if self._why_no_varlen:
-            form = f", attention side by side (of variable length: {self._why_no_varlen})"
-        rows = f"packed, shared beginnings once{form}" if self.packs else f"padded batches ({self._why_padded})"
-        return f"rows: {rows}; head: scored positions, {'in tiles' if self._head else 'its own form'}"
+            form = f", bucketed attention (no variable-length attention: {self._why_no_varlen})"
+        rows = f"packed, prefix sharing{form}" if self.packs else f"padded batches ({self._why_padded})"
+        return f"rows: {rows}; head: scored positions, {'chunked cross-entropy' if self._head else 'full logits'}"
 
     def plan(self, lengths: Sequence[int], token_budget: int) -> list[Batch]:
-        """Batches under the budget [tokens], longest rows first."""
+        """Batches within the budget [tokens], longest rows first."""
         long = [row for row, length in enumerate(lengths) if self._is_alone(length)]
         rest = sorted(set(range(len(lengths))).difference(long))
         planned = (plan_packs if self.packs else plan_batches)([lengths[row] for row in rest], token_budget)
@@ -131,7 +131,7 @@ class LossEngine:
 
     @torch.inference_mode()
     def nll_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
-        """nll_sum of each row [nats], float64; the rows are computed together. pack: theirs, if it was prepared."""
+        """nll_sum of each row [nats], float64, computed in one batch. pack: the rows' prepared pack, if any."""
         if len(rows) > 1 and any(self._is_alone(len(row.input_ids)) for row in rows):
             return np.concatenate([self.nll_sums([row]) for row in rows])
         row_index, losses = self._losses(rows, pack)
@@ -146,7 +146,7 @@ class LossEngine:
         return np.asarray(losses.double().cpu().numpy(), dtype=np.float64)
 
     def _losses(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of every scored token, in order of rows: its row and its loss [nats]."""
+        """Row and loss [nats] of every scored token, in order of rows."""
         products = fast_products(self._device, self._dtype) if self._options.fast_products else nullcontext()
         with self._side(), products:
             alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
@@ -167,11 +167,11 @@ class LossEngine:
             return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
 
     def _is_alone(self, length: int) -> bool:
-        """Whether a row so long [tokens] would change the rotary embedding of those beside it."""
+        """Whether a row of this length [tokens] would change the rotary embedding of other rows in its batch."""
         return self._length_limit is not None and length > self._length_limit
 
     def _forget_lengths(self) -> None:
-        """A dynamic rotary embedding keeps that of the longest row until it sees a short one."""
+        """Reset dynamic rotary embeddings, which keep the longest row's until they see a short one."""
         token = torch.zeros(1, 1, dtype=torch.long, device=self._device)
         trunk_states(self._causal, token, token + 1)
 
@@ -186,7 +186,7 @@ class LossEngine:
         return torch.cat(parts)
 
     def _packed_states(self, pack: PackTensors) -> torch.Tensor:
-        """Last hidden states [tokens x width] of a pack; its places then hold the windows that the layers asked for."""
+        """Last hidden states [tokens x width] of a pack; its places then hold the window requested by each layer."""
         with packed_attention(self._causal):
             outputs = self._causal.base_model(
                 input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False, packed_places=pack.places
@@ -201,9 +201,9 @@ class LossEngine:
 
     @torch.inference_mode()
     def _split_agrees(self) -> bool:
-        """Whether trunk and head, taken apart, give what the whole model gives on a few tokens.
+        """Whether trunk and head, run separately, match the whole model on a few tokens.
 
-        Asked of the model instead of a list of architectures: some scale or cap their logits in ways of their own.
+        Tested instead of looked up by architecture: some scale or cap their logits in special ways.
         """
         if awaits_tokens(self._model):
             return False
@@ -220,15 +220,14 @@ class LossEngine:
 
     @torch.inference_mode()
     def _packing_agrees(self) -> tuple[bool, str]:
-        """Whether rows laid end to end, some with a shared beginning, give the states that they give alone.
+        """Whether packed rows, some with a shared prefix, give the same states as alone; if not, also why.
 
-        If not, also why. Asked of the model: one that carries a state from token to token, or counts positions by
-        itself, differs here.
+        Recurrent models, and models that compute positions themselves, fail this test.
         """
         if not self.splits:
-            return False, "trunk and head do not come apart"
+            return False, "trunk and head cannot be separated"
         if not self._options.packed:
-            return False, "not asked for"
+            return False, "disabled"
         rows = self._probe_rows()
         pack = PackTensors.of(pack_rows(rows), self._varlen, self._blocks).moved(lambda part: part.to(self._device))
         try:
@@ -240,19 +239,20 @@ class LossEngine:
         except _NOT_SPLIT as error:
             return False, str(error).partition("\n")[0] or type(error).__name__
         moved = (packed[pack.state_index].double() - apart).norm()
-        # bfloat16 rounds differently in another shape of batch; seeing another row's tokens would move states far more.
+        # bfloat16 rounds differently in another batch shape; attending to another row's tokens would change states far
+        # more.
         tolerance = 1e-4 if self._dtype == torch.float32 else 0.05
-        return bool(moved <= tolerance * apart.norm()), "packed rows do not give its states"
+        return bool(moved <= tolerance * apart.norm()), "packed rows give other states"
 
     def _states_alone(self, row: Encoded) -> torch.Tensor:
-        """The states [scored tokens x width] that predict a row's scored tokens, computed by itself."""
+        """The states [scored tokens x width] that predict a row's scored tokens, computed for the row alone."""
         input_ids, mask = padded([row], self._device)
         row_index, state_index, _ = scored_positions([row], input_ids)
         return trunk_states(self._causal, input_ids, mask)[row_index, state_index]
 
     def _probe_rows(self) -> list[Encoded]:
         window = getattr(self._causal.config.get_text_config(), "sliding_window", None) or 0
-        # Flash attention counts a window in its own way: there a row longer than it is looked at too.
+        # Flash attention defines the window differently: test a row longer than the window too.
         beyond = min(window, _LONGEST_PROBE) + 20 if self._varlen else 0
         ids = self._probe_ids(120 + beyond).astype(np.int32)
         shared = ids[:20]

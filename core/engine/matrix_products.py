@@ -1,7 +1,7 @@
-"""Which library multiplies matrices on a CPU, and whether a GPU gives products unrounded.
+"""Chooses the library for matrix products on a CPU, and tests whether a GPU can return them in float32.
 
-torch ships MKL and oneDNN. It gives products of float32 to MKL, which leaves AVX-512 unused on some processors that
-have it: oneDNN was twice as fast on an AMD EPYC of the Zen 5 kind, and is as exact.
+torch ships MKL and oneDNN. It uses MKL for float32 products, but MKL does not use AVX-512 on some processors that have
+it: oneDNN was twice as fast on an AMD EPYC (Zen 5), and is as exact.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 
 def fast_products(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Within it, and without gradients, linear layers on that device run by the faster library.
+    """Context manager: without gradients, linear layers on that device use the faster library.
 
-    Decided by what the processor can do and not by timing: base and reference are multiplied in the same way.
+    Depends on the processor's features, not on timing, so that base and reference always use the same library.
     """
     if device.type == "cpu" and dtype == torch.float32 and _onednn_linear() is not None:
         return _OneDnnLinear()
@@ -26,23 +26,23 @@ def fast_products(device: torch.device, dtype: torch.dtype) -> AbstractContextMa
 
 @cache
 def has_wide_products(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether matrices of half precision can be multiplied there into float32, in which they are summed anyway.
+    """Whether half-precision products can be returned in float32, the precision of their sums.
 
-    Rounded to bfloat16, a logit of 20 is off by up to 0.06.
+    Rounding to bfloat16 changes a logit of 20 by up to 0.06.
     """
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return False
     rows, columns = (torch.sin(torch.arange(256.0, device=device) + shift).view(16, 16).to(dtype) for shift in (0, 1))
     try:
         wide = torch.mm(rows, columns.t(), out_dtype=torch.float32)
-    except RuntimeError:  # builds for AMD's GPUs
+    except RuntimeError:  # builds for AMD GPUs
         return False
     return torch.allclose(wide, F.linear(rows.float(), columns.float()), atol=1e-2)
 
 
 @cache
 def _onednn_linear() -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor] | None:
-    """oneDNN's linear layer, if torch has it and it gives what torch's own gives."""
+    """oneDNN's linear layer, if torch has it and its results match torch's own."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return None
 
@@ -60,7 +60,7 @@ def _onednn_linear() -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | Non
 
 
 class _OneDnnLinear(TorchFunctionMode):
-    """Sends `F.linear` of float32 tensors to oneDNN."""
+    """Redirects `F.linear` of float32 tensors to oneDNN."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.linear and not kwargs and _takes(*args):
@@ -71,7 +71,7 @@ class _OneDnnLinear(TorchFunctionMode):
 
 
 def _takes(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    # oneDNN reads a bias that is not contiguous as if it were, and says nothing.
+    # oneDNN silently reads a non-contiguous bias as if it were contiguous.
     laid_out = all(part is None or part.is_contiguous() for part in (weight, bias))
     plain = states.dtype == weight.dtype == torch.float32 and weight.layout == torch.strided and weight.dim() == 2
     return torch.is_inference_mode_enabled() and plain and laid_out and states.numel() > 0

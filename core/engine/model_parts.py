@@ -1,4 +1,4 @@
-"""A causal language model taken apart: rows in a padded batch, the trunk that reads them, the head that scores them."""
+"""Parts of a causal language model: padded batches, the trunk, and the head."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 import torch
 
 from ..data.encoded import Encoded
+from .chunked_cross_entropy import Head
 from .matrix_products import has_wide_products
 from .packed_attention import PackingUnsupported
-from .tiled_head import Head
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
-"""Rotary embeddings that are chosen by the longest position in a batch."""
+"""Rotary embeddings that depend on the longest position in a batch."""
 
 
 def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """input_ids and attention mask [rows x longest], padded on the right.
 
-    Causal attention never looks to the right, so padding there cannot reach a real token. The pad id is 0 and
-    stands for nothing: what is padding is told by the mask alone, because a model's pad may be its end-of-turn.
-    Positions are left to the model: RoBERTa's begin behind its padding id, and not at 0.
+    With causal attention, padding on the right cannot affect a real token. The pad id 0 has no meaning: only the mask
+    marks padding, because a model's pad token may be its end-of-turn. Positions are left to the model: RoBERTa's begin
+    after its padding id, not at 0.
     """
     longest = max(len(row.input_ids) for row in rows)
     ids = np.zeros((len(rows), longest), np.int64)
@@ -34,9 +34,9 @@ def padded(rows: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor,
 def scored_positions(
     rows: Sequence[Encoded], input_ids: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of every scored token of a padded batch: its row, the position whose state predicts it, and its id.
+    """For every scored token of a padded batch: its row, the position of the state that predicts it, and its id.
 
-    logits[t] predict token t + 1, so a token that is scored at t + 1 needs the hidden state at t: the one place where
+    logits[t] predict token t + 1, so a token scored at t + 1 needs the hidden state at t. This is the only place where
     labels are shifted, for scoring and for training.
     """
     scored = np.stack([np.pad(row.scored, (0, input_ids.shape[1] - len(row.scored))) for row in rows])
@@ -61,7 +61,7 @@ def head_logits(causal: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def plain_head(causal: Any) -> Head | None:
-    """The head as one matrix, where it is no more than that: an adapter on it, say, makes it more."""
+    """The head, if it is only one matrix; None otherwise (for example with an adapter on it)."""
     head = causal.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.layout != torch.strided:
         return None
@@ -76,14 +76,14 @@ def _scale_and_cap(causal: Any) -> tuple[float, float | None]:
 
 
 def awaits_tokens(model: Any) -> bool:
-    """Whether an adapter begins only where certain tokens stand (aLoRA): peft looks for them in the whole model's
-    input, and a trunk that is run by itself never has it on."""
+    """Whether an adapter is active only after certain tokens (aLoRA): peft finds them in the whole model's input, so a
+    trunk run separately never has it active."""
     configs = getattr(model, "peft_config", {})
     return any(getattr(config, "alora_invocation_tokens", None) for config in configs.values())
 
 
 def length_limit(causal: Any) -> int | None:
-    """Length beyond which a row changes the rotary embedding of those beside it [tokens], if there is one."""
+    """Length above which a row changes the rotary embedding of other rows in its batch [tokens], if there is one."""
     config = causal.config.get_text_config()
     told = getattr(config, "rope_parameters", None) or {}
     for parameters in (told, *(part for part in told.values() if isinstance(part, dict))):
@@ -93,10 +93,10 @@ def length_limit(causal: Any) -> int | None:
 
 
 def check_windows(config: Any, windows: dict[int, int | None]) -> None:
-    """Raise `PackingUnsupported` unless every layer asked for the window that transformers' mask would give it.
+    """Raise `PackingUnsupported` unless every layer requested the window that transformers' mask would apply.
 
-    windows: of each layer, by its number. A model may leave its window to the mask, which the packed form never sees;
-    rows shorter than the window would not tell.
+    windows: by layer number. A model may implement its window only in the mask, which packing does not use; rows
+    shorter than the window would not reveal that.
     """
     window = getattr(config, "sliding_window", None)
     layers = int(config.num_hidden_layers)
@@ -105,4 +105,4 @@ def check_windows(config: Any, windows: dict[int, int | None]) -> None:
     if len(windows) != layers or any(kind not in expected for kind in kinds):
         raise PackingUnsupported("its layers are not all full or sliding attention")
     if any(windows[layer] != expected[kind] for layer, kind in enumerate(kinds)):
-        raise PackingUnsupported("its layers do not tell their sliding window")
+        raise PackingUnsupported("its layers do not state their sliding window")

@@ -1,4 +1,4 @@
-"""A pack as tensors, to be copied to where its model lies."""
+"""A pack as tensors, ready to be copied to the model's device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class PackTensors:
 
     @classmethod
     def of(cls, pack: Pack, varlen: bool, blocks: bool) -> "PackTensors":
-        """In the main memory."""
+        """Tensors of a pack, in main memory."""
         arrays = (pack.input_ids, pack.position_ids, pack.state_index, pack.row_index, pack.targets)
         ids, positions, states, rows, targets = (torch.from_numpy(array) for array in arrays)
         return cls(ids[None], positions[None], PackedPlaces.of(pack, varlen, blocks), states, rows, targets)
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
-        """Each tensor as `move` gives it."""
+        """Apply `move` to each tensor."""
         return PackTensors(
             move(self.input_ids),
             move(self.position_ids),

@@ -1,10 +1,10 @@
-"""Attention of rows that lie end to end in one sequence: each row sees itself, and the beginning that it shares.
+"""Attention for packed rows: each row attends to itself and to its shared prefix.
 
 Registered with transformers under `NAME`. No mask is registered for it, so transformers builds none.
 
-Three forms of the same: segments of like length side by side, by scaled dot products of any device and precision; on
-a GPU in half precision all segments in one call of torch's flash attention of variable length, without any padding; on
-a CPU in float32 a segment's queries block by block as products of matrices, the fastest of what its libraries do.
+Three implementations: segments of similar length bucketed together, with scaled dot products, on any device and
+precision; on a GPU in half precision, all segments in one call of torch's variable-length flash attention, without
+padding; on a CPU in float32, a segment's queries in blocks as matrix products, the fastest choice there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,31 +22,31 @@ from .packing import Pack, Segment, side_by_side
 
 NAME = "lobass_packed"
 _BLOCK_QUERIES = 128
-"""More compute scores of keys that no query of the block sees; fewer make small products."""
+"""Larger blocks compute scores of keys that no query of the block attends to; smaller ones make small products."""
 _LONGEST_IN_BLOCKS = 1024
-"""Segments of more tokens, with several key heads, are quicker by torch's attention, which lays no scores down."""
+"""For longer segments with several key heads, torch's attention is faster: it does not store scores."""
 
 
 class PackingUnsupported(Exception):
-    """A model's attention asks for something that the packed form does not do."""
+    """A model's attention needs something that packed attention does not support."""
 
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether flash attention of variable length takes tensors of that kind."""
+    """Whether variable-length flash attention supports this device and dtype."""
     return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
 
 
 def has_blocks(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether queries block by block are the faster form for tensors of that kind."""
+    """Whether blockwise attention is faster for this device and dtype."""
     return device.type == "cpu" and dtype == torch.float32
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Segments as runs of queries and of keys, for attention of variable length.
+    """Segments as runs of queries and keys, for variable-length attention.
 
-    Queries lie in the pack's own order. key_places [keys]: of every segment in turn, the places of the tokens that its
-    last one sees; query_ends and key_ends [segments + 1], int32: where each run ends.
+    Queries are in the pack's order. key_places [keys]: for each segment, the places of the tokens that its last token
+    attends to; query_ends and key_ends [segments + 1], int32: where each run ends.
     """
 
     query_ends: torch.Tensor
@@ -57,7 +57,7 @@ class Runs:
 
     @classmethod
     def of(cls, pack: Pack) -> "Runs":
-        """Those of a pack."""
+        """The runs of a pack."""
         places = []
         for segment in pack.segments:
             places.append(np.arange(segment.shared_start, segment.shared_start + segment.shared_length))
@@ -75,10 +75,11 @@ class Runs:
 
 @dataclass(slots=True)
 class PackedPlaces:
-    """What the attention function needs of a pack, on the model's device: `runs`, or `blocks`, or else the rest.
+    """What the attention function needs of a pack, on the model's device: `runs`, or `blocks`, or else the buckets.
 
-    buckets: places [segments x longest] of the tokens of segments of like length; answers [tokens]: where each token's
-    result lies among the buckets'. `windows` collects the sliding window that each layer asked for, by its number.
+    buckets: places [segments x longest] of the tokens of segments of similar length; answers [tokens]: the index of
+    each token's result in the buckets' results. `windows` collects the sliding window requested by each layer, by its
+    number.
     """
 
     buckets: list[torch.Tensor]
@@ -89,7 +90,7 @@ class PackedPlaces:
 
     @classmethod
     def of(cls, pack: Pack, varlen: bool = False, blocks: bool = False) -> "PackedPlaces":
-        """Those of a pack, in the main memory."""
+        """The places of a pack, in main memory."""
         if varlen or blocks:
             runs = Runs.of(pack) if varlen else None
             return cls([], torch.zeros(0, dtype=torch.long), runs, None if varlen else pack.segments)
@@ -97,15 +98,15 @@ class PackedPlaces:
         return cls([torch.from_numpy(bucket.places) for bucket in buckets], torch.from_numpy(answers))
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "PackedPlaces":
-        """Each tensor as `move` gives it; no windows are collected yet."""
+        """Apply `move` to each tensor; no windows are collected yet."""
         runs = None if self.runs is None else self.runs.moved(move)
         return PackedPlaces([move(bucket) for bucket in self.buckets], move(self.answers), runs, self.blocks)
 
 
 @contextmanager
 def packed_attention(causal: Any) -> Iterator[None]:
-    """Within it the model's layers attend in packs; afterwards as they did before."""
-    # A model of several parts has a config for each; some parts take no other attention, and must not keep it.
+    """Context manager: the model's layers use packed attention."""
+    # A multi-part model has a config for each part; parts that reject this attention must not keep it.
     configs = {id(part.config): part.config for part in causal.modules() if isinstance(part, PreTrainedModel)}
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
@@ -132,13 +133,13 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Query [1 x heads x tokens x width], key and value of as many heads or fewer -> [1 x tokens x heads x width]."""
     if packed_places is None:
-        raise PackingUnsupported("it does not hand its layers what it was given")
+        raise PackingUnsupported("it does not pass its arguments on to its layers")
     if softcap is not None:
         raise PackingUnsupported("its attention is soft-capped")
     if attention_mask is not None or not getattr(module, "is_causal", True):
         raise PackingUnsupported("its attention is not plainly causal")
     if any(asked.get(name) is not None for name in ("s_aux", "position_bias", "indices", "head_mask")):
-        raise PackingUnsupported("its attention has terms of its own")
+        raise PackingUnsupported("its attention has additional terms")
     packed_places.windows[getattr(module, "layer_idx", len(packed_places.windows))] = sliding_window
     heads, width = query.shape[1], value.shape[-1]
     query, key, value = query[0], key[0], value[0]
@@ -158,7 +159,7 @@ def _attend(
 def _attend_runs(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: Runs, scaling: float | None, window: int | None
 ) -> torch.Tensor:
-    """[heads x tokens x width] -> [tokens x heads x width]; causal from each run's end, where queries and keys meet."""
+    """[heads x tokens x width] -> [tokens x heads x width]; causal, aligned at the end of each run."""
     attended = varlen_attn(
         query.transpose(0, 1),
         key.transpose(0, 1).index_select(0, runs.key_places),
@@ -183,7 +184,7 @@ def _attend_blocks(
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
-    """[heads x tokens x width] -> [tokens x heads x width]; a shared beginning's own queries are computed once."""
+    """[heads x tokens x width] -> [tokens x heads x width]; queries of a shared prefix are computed once."""
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     answers = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
     for segment in segments:
@@ -203,14 +204,14 @@ def _attend_blocks(
 
 
 def _seen_by(segment: Segment, states: torch.Tensor) -> torch.Tensor:
-    """Of [heads x tokens x width], what the segment's last token attends to."""
+    """The part of [heads x tokens x width] that the segment's last token attends to."""
     own = states[:, segment.start : segment.start + segment.length]
     shared = states[:, segment.shared_start : segment.shared_start + segment.shared_length]
     return torch.cat((shared, own), 1)
 
 
 def _attend_block(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None) -> torch.Tensor:
-    """[heads x queries x width], already scaled, the last of them at the last key -> [queries x heads x width]."""
+    """[heads x queries x width], already scaled, the last query at the last key -> [queries x heads x width]."""
     (heads, queries, width), (key_heads, keys, _) = query.shape, key.shape
     scores = _products(query.reshape(key_heads, -1, width), key).view(heads, queries, keys)
     scores[..., keys - queries :] += torch.full((queries, queries), -torch.inf).triu_(1)
@@ -221,7 +222,7 @@ def _attend_block(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, w
 
 
 def _products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """[heads x m x n] and [heads x k x n] -> [heads x m x k]; those of one head by `F.linear`, see `fast_products`."""
+    """[heads x m x n] and [heads x k x n] -> [heads x m x k]; for one head by `F.linear`, see `fast_products`."""
     if len(left) == 1:
         return F.linear(left[0], right[0].contiguous())[None]
     return torch.bmm(left, right.transpose(1, 2))
@@ -236,9 +237,9 @@ def _rows(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def _attend_rows(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, window: int | None
 ) -> torch.Tensor:
-    """Causal attention [rows x heads x length x width], of each token to at most `window` last ones, itself included.
+    """Causal attention [rows x heads x length x width] of each token to the last `window` tokens, itself included.
 
-    Beyond the window, a block of queries at a time: time and memory grow with the length and not with its square.
+    Rows longer than the window are computed in blocks of queries: time and memory grow linearly with the length.
     """
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
@@ -263,7 +264,7 @@ def _attend_rows(
 
 
 def _repeated(states: torch.Tensor, times: int) -> torch.Tensor:
-    """Each head so many times over, without a copy where there is one head."""
+    """Each head repeated `times` times, without a copy if there is one head."""
     if states.shape[1] == 1:
         return states.expand(-1, times, -1, -1)
     return states.repeat_interleave(times, dim=1)

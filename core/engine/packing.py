@@ -1,9 +1,9 @@
-"""Which rows are computed together, and how they lie in one sequence: end to end, a shared beginning only once.
+"""Batching and packing: which rows are computed together, and their layout in one sequence, with prefix sharing.
 
-    [beginning of A][rest of row 1][rest of row 2] ... [beginning of B][rest of row 7] ... [row 9] ...
+    [prefix A][rest of row 1][rest of row 2] ... [prefix B][rest of row 7] ... [row 9] ...
 
-A template begins most rows with the same words. What is computed for a token hangs only on the tokens before it, so the
-beginning that rows of a pack share is computed once and every one of them looks back at it.
+Templates begin most rows with the same text. The result for a token depends only on the tokens before it, so a prefix
+shared by rows of a pack is computed once, and each of these rows attends to it.
 """
 
 from collections import defaultdict
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from ..data.encoded import Encoded
 
 _LEAST_SHARED = 16
-"""A shorter beginning is not looked for: what it saves is less than what looking back at it costs [tokens]."""
+"""Shorter prefixes are not shared: attending to them costs more than it saves [tokens]."""
 _FIRST_BATCH_SHARE = 8
 _LIKE_LENGTH = 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Indices of the rows that are computed together, and the length of the longest [tokens]."""
+    """Indices of the rows computed together, and the length of the longest [tokens]."""
 
     rows: tuple[int, ...]
     length: int
@@ -31,7 +31,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tokens of a pack that attend to each other: those of a row, after the beginning that it shares, if any."""
+    """Tokens of a pack that attend to each other: a row, without its shared prefix if it has one."""
 
     start: int
     length: int
@@ -40,16 +40,16 @@ class Segment:
 
     @property
     def seen(self) -> int:
-        """Tokens that the last one attends to, itself included."""
+        """Number of tokens that the last token attends to, itself included."""
         return self.shared_length + self.length
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Segments of like length whose attention is computed in one call.
+    """Segments of similar length whose attention is computed in one call.
 
-    `places` [segments x longest] are the tokens' places in the pack; a shorter segment repeats its last token, which
-    causal attention lets no earlier token see.
+    `places` [segments x longest] are the tokens' places in the pack; a shorter segment repeats its last token, to which
+    no earlier token attends (causal attention).
     """
 
     places: NDArray[np.int64]
@@ -57,10 +57,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Rows laid end to end.
+    """Packed rows.
 
-    input_ids and position_ids [tokens]; `segments` lie one behind the other. Of every scored token, in order of rows:
-    its row, the place of the token that predicts it, and its id.
+    input_ids and position_ids [tokens]; `segments` are in order. For every scored token, in order of rows: its row, the
+    place of the token that predicts it, and its id.
     """
 
     input_ids: NDArray[np.int64]
@@ -72,9 +72,9 @@ class Pack:
 
 
 def plan_batches(lengths: Sequence[int], token_budget: int) -> list[Batch]:
-    """Batches of rows of like length, longest first, padded size at most `token_budget` [tokens].
+    """Batches of rows of similar length, longest first, padded size at most `token_budget` [tokens].
 
-    A row longer than the budget gets a batch of its own. Longest first: if memory runs out, it does so at once.
+    A row longer than the budget gets its own batch. Longest first: if memory runs out, it does so at the start.
     """
     order = _longest_first(lengths)
     batches: list[Batch] = []
@@ -88,9 +88,9 @@ def plan_batches(lengths: Sequence[int], token_budget: int) -> list[Batch]:
 
 
 def plan_packs(lengths: Sequence[int], token_budget: int) -> list[Batch]:
-    """Batches of rows that are laid end to end, longest first, together at most `token_budget` [tokens].
+    """Batches of rows to be packed, longest first, together at most `token_budget` [tokens].
 
-    The first one is smaller, so that the first result comes early. A row longer than the budget is alone.
+    The first batch is smaller, so that the first result comes early. A row longer than the budget gets its own batch.
     """
     batches: list[Batch] = []
     rows: list[int] = []
@@ -107,9 +107,9 @@ def plan_packs(lengths: Sequence[int], token_budget: int) -> list[Batch]:
 
 
 def pack_rows(rows: Sequence[Encoded], share: bool = True) -> Pack:
-    """Lay the rows end to end; with `share`, a beginning that several have is there once.
+    """Pack the rows; with `share`, a prefix of several rows is stored once.
 
-    A row ends before its last scored token, which nothing is predicted from.
+    A row ends before its last scored token, because no token is predicted from that one.
     """
     layout = _Layout()
     for members, shared in _beginnings(rows) if share else (([index], 0) for index in range(len(rows))):
@@ -122,7 +122,7 @@ def pack_rows(rows: Sequence[Encoded], share: bool = True) -> Pack:
 
 
 class _Layout:
-    """Collects tokens and segments of a pack."""
+    """Collects the tokens and segments of a pack."""
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
@@ -132,7 +132,7 @@ class _Layout:
         self._tokens = 0
 
     def add_tokens(self, input_ids: NDArray[np.int32], first_position: int) -> int:
-        """Place of the first of them."""
+        """Add tokens; returns the place of the first one."""
         start = self._tokens
         self._ids.append(input_ids)
         self._positions.append(np.arange(first_position, first_position + len(input_ids)))
@@ -140,16 +140,16 @@ class _Layout:
         return start
 
     def add_row(self, index: int, row: Encoded, shared_start: int, shared: int) -> None:
-        """A row, of which the first `shared` tokens are there already."""
+        """Add a row whose first `shared` tokens are already stored."""
         scored = np.flatnonzero(row.scored)
         end = int(scored[-1]) if len(scored) else len(row.input_ids)
         start = self.add_tokens(row.input_ids[shared:end], shared)
         self.segments.append(Segment(start, end - shared, shared_start, shared))
-        # logits[t] predict token t + 1, so a token that is scored at t + 1 needs the state at t.
+        # logits[t] predict token t + 1, so a token scored at t + 1 needs the state at t.
         self._scored.append((index, start + scored - 1 - shared, row.input_ids[scored]))
 
     def pack(self) -> Pack:
-        """What was collected."""
+        """The finished pack."""
         self._scored.sort(key=lambda item: item[0])
         return Pack(
             np.concatenate(self._ids).astype(np.int64),
@@ -166,9 +166,9 @@ def _longest_first(lengths: Sequence[int]) -> list[int]:
 
 
 def _beginnings(rows: Sequence[Encoded]) -> Iterable[tuple[list[int], int]]:
-    """Groups of rows, and how many first tokens all of a group share [tokens].
+    """Groups of rows, and the length of the prefix that each group shares [tokens].
 
-    The state that predicts a row's first scored token stays the row's own.
+    The state that predicts a row's first scored token is not shared.
     """
     groups: defaultdict[bytes, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -190,8 +190,8 @@ def _shared_length(rows: Sequence[Encoded]) -> int:
 
 
 def side_by_side(pack: Pack) -> tuple[tuple[Bucket, ...], NDArray[np.int64]]:
-    """Buckets that hold every segment of a pack; and where [tokens] each token's own result lies among the buckets'
-    results, laid flat one bucket after another."""
+    """Buckets with all segments of a pack, and the index [tokens] of each token's result in the buckets' concatenated,
+    flattened results."""
     answers = np.zeros(len(pack.input_ids), np.int64)
     buckets: list[Bucket] = []
     waiting = sorted(pack.segments, key=lambda segment: -segment.seen)

@@ -1,8 +1,8 @@
-"""How surprising each response is to a model, given its prompt.
+"""The loss of each response under a model, given its prompt.
 
     nll_sum = - sum over scored t of log p(y_t | x, y_<t)    [nats]; METHOD: LoBaSS / DavIR, arXiv 2310.13008
 
-Rows are sorted by length and cut into batches under a token budget; `core.engine.loss_engine` computes these.
+Rows are sorted by length and split into batches within a token budget; `core.engine.loss_engine` computes these.
 """
 
 from collections import deque
@@ -21,14 +21,14 @@ from .loss_engine import LossEngine
 from .pack_tensors import PackTensors
 
 NOISE_ROWS = 8
-"""Rows that each model computes twice, together and alone, to measure its noise."""
+"""Rows that each model computes twice, in a batch and alone, to measure its noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLosses:
-    """Losses of one batch: row indices, and by each engine their nll_sum [nats], float64, in the same order.
+    """Losses of one batch: row indices, and for each engine their nll_sum [nats], float64, in the same order.
 
-    tokens: of the rows, once.
+    tokens: number of tokens of the rows, counted once.
     """
 
     rows: tuple[int, ...]
@@ -37,21 +37,21 @@ class BatchLosses:
 
     @property
     def nll_sums(self) -> NDArray[np.float64]:
-        """Those by the first engine, where there is one only."""
+        """The sums of the only engine."""
         return self.by_engine[0]
 
 
 class ResponseScorer:
-    """Losses by one model, or by several that stand on the same weights; remembers which size of batch fits.
+    """Losses under one model, or several that share weights; remembers which batch size fits.
 
-    `report` gets a line when a GPU's memory runs out: the budget is halved and the work goes on.
+    `report` gets a line when GPU memory runs out: the batch size is halved and scoring continues.
     """
 
     def __init__(
         self, engines: Sequence[LossEngine], token_budget: int, report: Callable[[str], None] = lambda _: None
     ) -> None:
         self._engines, self._budget, self._report = engines, token_budget, report
-        # Batches that one engine has to pad must fit when padded.
+        # Batches that an engine has to pad must fit when padded.
         self._planner = next((engine for engine in engines if not engine.packs), engines[0])
 
     def losses(self, encoded: Sequence[Encoded]) -> Iterator[BatchLosses]:
@@ -63,7 +63,8 @@ class ResponseScorer:
         while waiting:
             lengths = [len(encoded[row].input_ids) for row in waiting]
             done: set[int] = set()
-            with suppress(torch.cuda.OutOfMemoryError):  # what the batch left on the GPU is let go of with the error
+            with suppress(torch.cuda.OutOfMemoryError):  # the error's traceback keeps the batch's tensors alive until
+                # here
                 batches = [
                     tuple(waiting[index] for index in batch.rows) for batch in self._planner.plan(lengths, self._budget)
                 ]
@@ -75,14 +76,14 @@ class ResponseScorer:
                     done.update(rows)
                     yield BatchLosses(rows, sums, sum(len(item.input_ids) for item in items))
             waiting = [row for row in waiting if row not in done]
-            if waiting:  # memory ran out on them
+            if waiting:  # memory ran out
                 self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])
-                self._report(f"GPU memory ran out; going on with batches of {self._budget:,} tokens")
+                self._report(f"GPU memory ran out; continuing with a batch size of {self._budget:,} tokens")
 
     def _packed_ahead(
         self, batches: Sequence[tuple[int, ...]], encoded: Sequence[Encoded]
     ) -> Iterator[tuple[tuple[int, ...], list[Encoded], PackTensors | None]]:
-        """Each batch with its rows and, where a GPU would wait for it, its pack, made while the one before computes."""
+        """Each batch with its rows and, on a GPU, its pack, made while the previous batch computes."""
         items = ([encoded[row] for row in batch] for batch in batches)
         if not self._planner.packs_ahead:
             yield from ((rows, batch, None) for rows, batch in zip(batches, items, strict=True))
@@ -98,7 +99,7 @@ class ResponseScorer:
 
 
 def smaller_budget(budget: int, rows: Sequence[Encoded]) -> int:
-    """Tokens of a batch of these rows after a GPU's memory ran out on batches of `budget` tokens.
+    """A smaller batch size for these rows, after GPU memory ran out with `budget` [tokens].
 
     Raises `ModelUnusable` if one row alone did not fit.
     """
@@ -106,7 +107,7 @@ def smaller_budget(budget: int, rows: Sequence[Encoded]) -> int:
     longest = max(len(row.input_ids) for row in rows)
     if budget <= longest:
         raise ModelUnusable(
-            f"GPU memory ran out on a single row of {longest:,} tokens. Lower --max-length, or free the GPU."
+            f"GPU memory ran out on a single row of {longest:,} tokens. Lower --max-length, or free GPU memory."
         )
     return max(longest, budget // 2)
 
@@ -123,17 +124,17 @@ def response_losses(
     token_budget: int,
     report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[BatchLosses]:
-    """Losses of all rows by one model; as `ResponseScorer`."""
+    """Losses of all rows under one model; like `ResponseScorer`."""
     engine = LossEngine(model)
     report(engine.path)
     yield from ResponseScorer([engine], token_budget, report).losses(encoded)
 
 
 def measure_noise(model: torch.nn.Module | LossEngine, encoded: Sequence[Encoded]) -> float:
-    """How far a loss moves when only the batch around the row changes [nats per token].
+    """The noise floor: how far a loss moves when only the rest of the batch changes [nats per token].
 
-    The largest difference, over a few rows, between a row computed alone and computed in a batch: differences of
-    two models' losses below it are not resolved.
+    The largest difference, over a few rows, between a row computed alone and in a batch. Smaller differences between
+    two models' losses are not significant.
     """
     engine = model if isinstance(model, LossEngine) else LossEngine(model)
     usable = sorted((item for item in encoded if item.reason is None), key=lambda item: len(item.input_ids))

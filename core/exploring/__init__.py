@@ -1,1 +1,1 @@
-"""Exploring: what the pages show of a run, counted in SQL on all of its rows."""
+"""Exploring: the numbers that pages show of a run, computed in SQL on all of its rows."""

@@ -1,4 +1,4 @@
-"""Browsing: a page of a run's rows, sorted and filtered in SQL, and one row with everything known of it."""
+"""Browsing: a page of a run's rows, sorted and filtered in SQL, and one row with all its details."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from ..data.snippets import snippet_ctes
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
 _DUPLICATES_SHOWN = 20
 _FEW_ROWS = 1000
-"""Up to so many rows from the first one on are sorted as they are; further down, what cannot be among them is told by
-a quantile beforehand, which takes a fraction of the time."""
-_SPARE = 10  # rows more than are asked for, because a share is rounded
-# In a list the flag that as a rule is on every row, or on none, would hide the others.
+"""Up to this offset rows are sorted directly; beyond it, a quantile first excludes rows that cannot be on the page,
+which is much faster."""
+_SPARE = 10  # extra rows, because a share is rounded
+# A flag that is usually on all rows or on none would hide the others in a list.
 _LISTED_FLAGS = [flag for flag in FLAGS if flag != "trained_on"]
 _FLAGS_SQL = "concat_ws(', ', " + ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in _LISTED_FLAGS) + ")"
 
@@ -28,8 +28,8 @@ def examples_page(
     """One page (from 1) of the rows that pass the filter, and how many pass in all.
 
     Columns: row_number, domain, token_count, every score, flags (names but trained_on, comma-separated), prompt and
-    response (their beginnings). Rows without a value come last; ties are in order of example_id, then row number, so
-    no row is on two pages. Raises `SelectionInvalid` for a column it cannot sort by.
+    response (snippets). Rows without a value come last; ties are ordered by example_id, then row number, so no row is
+    on two pages. Raises `SelectionInvalid` for a column that cannot be sorted by.
     """
     if sort not in SORT_COLUMNS:
         raise SelectionInvalid(f"Cannot sort by {sort!r}. Must be one of: {', '.join(SORT_COLUMNS)}.")
@@ -58,8 +58,8 @@ def examples_page(
 
 
 def _first_share(store: Reader, table: str, chosen: Query, sort: str, descending: bool, share: float) -> Query:
-    """The condition and parameters of `chosen`, narrowed to the share (0 to 1) that comes first in the order; with
-    those that equal its last row."""
+    """The condition and parameters of `chosen`, narrowed to the first share (0 to 1) in the order, ties with its last
+    row included."""
     condition, values = chosen
     at = f"quantile_disc({sort}, {1 - share if descending else share:.17f})"
     last = store.rows(f"SELECT {at} FROM {table} WHERE {condition}", values)[0][0]
@@ -113,5 +113,5 @@ def _duplicates(store: Reader, table: str, example_id: object, row_number: int) 
 
 
 def _run_id(table: str) -> int:
-    """A scored table is named by its run, and only the run knows which dataset its rows are of."""
+    """The run of a scored table (from its name), which knows the dataset."""
     return int(table.removeprefix("scored_"))

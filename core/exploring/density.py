@@ -1,4 +1,4 @@
-"""A smooth density of binned counts: the shape of a distribution, where a histogram's steps would be in the way."""
+"""A smoothed density of binned counts, to show the shape of a distribution without a histogram's steps."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Density:
     """Smoothed density of the column that was `counted`.
 
     `curve`: domain, value (the bins' centres), density [share of the domain's scored rows per unit of the column, or
-    per decade where the bins are `log`], rows (of the bin, unsmoothed), share_low and share_high (`with_shares`).
+    per decade if the bins are `log`], rows (of the bin, unsmoothed), share_low and share_high (`with_shares`).
     `bandwidths`: standard deviation of the Gaussian by domain, in the same unit.
     """
 
@@ -27,8 +27,8 @@ class Density:
 
 
 def smoothed(counted: Histogram) -> Density:
-    """Spread each bin's rows by a Gaussian of Silverman's bandwidth (0.9 min(sd, IQR/1.34) n^-1/5), at least a bin
-    wide. What would fall off an end is folded back, so the area under a curve is the share of rows that are drawn."""
+    """Smooth each bin's rows with a Gaussian of Silverman's bandwidth (0.9 min(sd, IQR/1.34) n^-1/5), at least one bin
+    wide. Mass beyond an end is reflected, so the area under a curve is the share of rows drawn."""
     bins, scored = with_shares(counted), scored_rows(counted)
     curves, bandwidths = [], {}
     for name, part in bins.groupby("domain", sort=True):

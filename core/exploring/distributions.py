@@ -1,4 +1,4 @@
-"""How a score is distributed in each domain, binned and counted in SQL over every row that passes a filter."""
+"""Distributions of a score by domain, binned and counted in SQL over every row that passes a filter."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
 _OF_QUALITY = " OR ".join(QUALITY_FLAGS)
 POSITIVE_COLUMNS = (*(score.name for score in SCORES.values() if score.never_negative), "token_count")
-"""Columns that are never negative, so that a log axis holds (nearly) all of their rows."""
+"""Columns that are never negative, so that a log axis shows (nearly) all of their rows."""
 FINE_BINS = 240
-"""Bins of a curve: finer than a screen's eye, coarse enough to send."""
+"""Bins of a curve: fine enough to look smooth, coarse enough to send."""
 _WHOLE_COLUMNS = ("token_count",)
 
 
@@ -24,9 +24,8 @@ _WHOLE_COLUMNS = ("token_count",)
 class Histogram:
     """Binned counts of one column.
 
-    `bins`: domain, bin_low, bin_high, rows; every domain has every bin, zeros included. `outside`: domain, below
-    and above (rows beyond `low` and `high`, which no bin holds) and no_score (rows without a value). `log`: the
-    bins are equal on a log axis.
+    `bins`: domain, bin_low, bin_high, rows; every domain has every bin, zeros included. `outside`: domain, below and
+    above (rows outside `low` and `high`) and no_score (rows without a value). `log`: the bins are equal on a log axis.
     """
 
     column: str
@@ -47,9 +46,9 @@ def histogram(
     *,
     log: bool = False,
 ) -> Histogram:
-    """Count a column's rows in equal bins over `bounds`, by default `robust_bounds`. A bin holds its low edge, the
-    last one its high edge too. `log`: bins of equal ratio, for `POSITIVE_COLUMNS`. Bins of whole numbers have whole
-    edges, so there may be fewer. Raises `SelectionInvalid` for a column it does not know, or has no logarithm."""
+    """Count a column's rows in equal bins over `bounds`, by default `robust_bounds`. A bin includes its low edge, the
+    last one also its high edge. `log`: bins of equal ratio, for `POSITIVE_COLUMNS`. Integer columns get integer edges,
+    so there may be fewer bins. Raises `SelectionInvalid` for an unknown column, or one without a log axis."""
     check_column(column)
     low, high = bounds or robust_bounds(store, table, column, row_filter, log=log)
     edges = _edges(column, low, high, bins, log)
@@ -78,15 +77,15 @@ def histogram(
 
 
 def scored_rows(counted: Histogram) -> dict[str, int]:
-    """Rows with a value by domain, those beyond the bins included."""
+    """Rows with a value by domain, including those outside the bins."""
     inside = counted.bins.groupby("domain")["rows"].sum()
     beyond = counted.outside.set_index("domain")[["below", "above"]].sum(axis=1)
     return {str(name): int(rows) for name, rows in (inside + beyond).items()}
 
 
 def with_shares(counted: Histogram) -> pd.DataFrame:
-    """The bins with two more columns: share_low and share_high, the share of the domain's scored rows that lie below
-    the bin's low and high edge (rows beyond the bins counted); at the edges the ECDF is exact."""
+    """The bins with two more columns: share_low and share_high, the share of the domain's scored rows below the bin's
+    low and high edge (rows outside the bins included): the ECDF, exact at the edges."""
     rows, domain = counted.bins["rows"].astype(int), counted.bins["domain"]
     scored = domain.map(scored_rows(counted)).astype(int).clip(lower=1)
     below = domain.map(counted.outside.set_index("domain")["below"]).astype(int)
@@ -95,8 +94,8 @@ def with_shares(counted: Histogram) -> pd.DataFrame:
 
 
 def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter, *, log: bool = False) -> Bounds:
-    """Where the middle 99 % of a column lies, or its extremes where they are hardly further; never of zero width.
-    `log`: of its positive values, and distances are ratios."""
+    """The range of a column's middle 99 %, or its full range if that is hardly larger; never of zero width.
+    `log`: for positive values only, with distances as ratios."""
     condition, values = chosen_rows(column, row_filter)
     value = f"{column}::DOUBLE"
     if log:
@@ -119,22 +118,22 @@ def robust_bounds(store: Reader, table: str, column: str, row_filter: RowFilter,
     low, high = float(low - margin), float(high + margin)
     if not log:
         return low, high
-    # A little wider: the way to the logarithm and back must not put the extremes outside.
+    # Slightly wider: rounding in log and exp must not exclude the extremes.
     return math.exp(low) * (1 - 1e-12), math.exp(high) * (1 + 1e-12)
 
 
 def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd.DataFrame:
-    """One row a domain and first one over all of them (`overall` true, domain empty).
+    """One row per domain, preceded by one over all domains (`overall` true, domain empty).
 
     Columns: rows, scored (rows with a value), no_score, mean, ratio_of_means, median, q25, q75, min, max,
     share_negative (of the scored), share_quality_flag (of all rows, by any of `QUALITY_FLAGS`), tokens.
-    `mean` is over rows, so for learnability the mean of ratios; `ratio_of_means` weighs by size, for learnability
-    1 - sum of reference NLL / sum of base NLL. The two differ; it is NULL where the column is no ratio.
+    `mean` is over rows, so for learnability it is the mean of ratios; `ratio_of_means` is weighted by size, for
+    learnability 1 - sum of reference NLL / sum of base NLL. It is NULL if the column is not a ratio.
     """
     check_column(column)
     condition, values = row_filter.where()
     score = SCORES.get(column)
-    # The score's own formula, of the sums over rows that have it.
+    # The score's formula, applied to sums over rows that have the score.
     ratio = score.sql if score and score.is_ratio else "CAST(NULL AS DOUBLE)"
     has_value = f"{column} IS NOT NULL"
     return store.frame(
@@ -180,7 +179,7 @@ def domain_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFr
 
 
 def flag_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
-    """Rows that carry each flag: domain, and one column a flag of `core.data.scores.FLAGS`."""
+    """Rows with each flag: domain, and one column per flag of `core.data.scores.FLAGS`."""
     condition, values = row_filter.where()
     counts = ", ".join(f"count_if({flag}) AS {flag}" for flag in FLAGS)
     return store.frame(
@@ -203,8 +202,8 @@ def _check_logarithm(column: str) -> None:
 
 
 def _edges(column: str, low: float, high: float, bins: int, log: bool) -> list[float]:
-    """Edges of the bins: equal in value or in ratio, whole where values are whole (short lengths then get a bin
-    each, instead of empty stripes between them)."""
+    """Edges of the bins: equal in value or in ratio; integers for integer columns (each short length then gets a bin,
+    with no empty bins between)."""
     if log:
         _check_logarithm(column)
         ratio = math.log(high / low) / bins
@@ -222,10 +221,10 @@ def _edges(column: str, low: float, high: float, bins: int, log: bool) -> list[f
 
 
 def _place(column: str, edges: list[float], log: bool) -> Query:
-    """SQL for the number of the bin that a value within the edges lies in."""
+    """SQL for the bin number of a value within the edges."""
     if column in _WHOLE_COLUMNS:
         return f"list_count(list_filter(?::DOUBLE[], lambda edge: edge <= {column})) - 1", [edges]
     low, high, bins = edges[0], edges[-1], len(edges) - 1
-    if log:  # greatest: a CASE may compute what it does not take, and zero has no logarithm
+    if log:  # greatest: CASE may evaluate branches that it does not take, and ln(0) fails
         return f"floor(ln(greatest({column}, ?) / ?) / ?)::INTEGER", [low, low, math.log(high / low) / bins]
     return f"floor(({column} - ?) / ?)::INTEGER", [low, (high - low) / bins]

@@ -1,7 +1,7 @@
-"""Length: how far each form of the gain goes with response length, measured on every row.
+"""Length bias: how strongly each form of the gain correlates with response length, measured on every row.
 
-The paper reports figures of its own (published note on arXiv 2310.13008v2). Which form goes with length least, and in
-which direction, differs from one data set to another, so nothing is said of them that was not measured here.
+The paper reports its own figures (published note on arXiv 2310.13008v2). Which form correlates least with length, and
+in which direction, depends on the dataset, so only measured values are shown.
 """
 
 import math
@@ -31,9 +31,9 @@ PAPER_FIGURES = (
 class LengthPlane:
     """Counts by response length and score.
 
-    `cells`: length_bin, score_bin, rows. `length_edges` [tokens] are whole numbers, log-spaced, one more than the
-    bins; `score_edges` likewise, evenly spaced. `medians`: length_bin, median, rows over every row of the bin,
-    those outside the score's edges included. `outside` counts rows beyond the edges.
+    `cells`: length_bin, score_bin, rows. `length_edges` [tokens] are integers, log-spaced, one more than bins;
+    `score_edges` are evenly spaced. `medians`: length_bin, median, rows over every row of the bin, including those
+    outside the score's edges. `outside` counts rows outside the edges.
     """
 
     column: str
@@ -47,8 +47,8 @@ class LengthPlane:
 def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
     """Spearman of token_count with each of `LENGTH_SCORES`: first over all rows (`overall`), then by domain.
 
-    Columns: overall, domain, rows (that have all of them), spearman_<score>. It is the correlation of average
-    ranks (ties share their mean rank); NULL where one side does not vary.
+    Columns: overall, domain, rows (that have all scores), spearman_<score>: the correlation of average ranks (ties
+    share their mean rank); NULL if one side is constant.
     """
     columns = ("token_count", *LENGTH_SCORES)
     condition, values = row_filter.where()
@@ -113,7 +113,7 @@ def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, 
 
 
 def length_points(store: Reader, table: str, column: str, row_filter: RowFilter, limit: int) -> pd.DataFrame:
-    """The rows themselves, at most `limit` in row order: row_number, domain, token_count and the column."""
+    """Individual rows, at most `limit` in row order: row_number, domain, token_count and the column."""
     condition, values = chosen_rows(column, row_filter)
     return store.frame(
         f"SELECT row_number, domain, token_count, {column} FROM {table} "
@@ -123,6 +123,6 @@ def length_points(store: Reader, table: str, column: str, row_filter: RowFilter,
 
 
 def _length_edges(shortest: int, longest: int, bins: int) -> list[int]:
-    """Whole numbers, log-spaced, none twice: short lengths get a bin each instead of empty stripes."""
+    """Integers, log-spaced, without repeats: each short length gets a bin, with no empty bins between."""
     step = math.log((longest + 1) / shortest) / bins
     return sorted({round(shortest * math.exp(number * step)) for number in range(bins)} | {longest + 1})

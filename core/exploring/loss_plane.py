@@ -1,4 +1,4 @@
-"""The loss plane: how many rows lie where, by base loss and reference loss, binned in SQL over every row."""
+"""The loss plane: row counts by base loss and reference loss, binned in SQL over every row."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from ..data.filters import RowFilter
 from ..data.reader import Reader
 
 POINTS_LIMIT = 3_000
-"""Up to this many rows a plane is drawn as points, above it as a density."""
+"""Up to this many rows are drawn as points, more as a density."""
 _TAIL = 0.995
 _BOTH = "base_loss IS NOT NULL AND reference_loss IS NOT NULL"
 
@@ -17,8 +17,8 @@ _BOTH = "base_loss IS NOT NULL AND reference_loss IS NOT NULL"
 class LossPlane:
     """Counts on a square of `size` bins a side from 0 to `high` [nats per token] on both axes.
 
-    `cells`: domain, base_bin, reference_bin (from 0), rows; empty cells are left out. `outside` counts the rows
-    beyond `high`, `rows` all rows with both losses; the medians are over those [nats per token].
+    `cells`: domain, base_bin, reference_bin (from 0), rows; empty cells are omitted. `outside` counts rows above
+    `high`, `rows` all rows with both losses; the medians are over those [nats per token].
     """
 
     high: float
@@ -61,9 +61,9 @@ def loss_plane(store: Reader, table: str, row_filter: RowFilter, bins: int = 80)
 
 
 def loss_points(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
-    """The rows themselves: row_number, domain, base_loss, reference_loss [nats per token], learnability, token_count.
+    """Individual rows: row_number, domain, base_loss, reference_loss [nats per token], learnability, token_count.
 
-    For few rows only: at most `POINTS_LIMIT` come back, in row order.
+    At most `POINTS_LIMIT`, in row order.
     """
     condition, values = row_filter.where()
     return store.frame(

@@ -1,4 +1,4 @@
-"""Groups of near duplicates in a run: how many rows they hold, a page of them, and the members of one."""
+"""Groups of near-duplicates in a run: their totals, a page of groups, and the members of one group."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ _MEMBERS = """
     FROM near_duplicate JOIN {table} t USING (example_id) WHERE near_duplicate_set_id = ?
 """
 _BEST_FIRST = "score DESC NULLS LAST, example_id, row_number"
-"""The order in which a selection that takes the highest scores first would rank them."""
+"""The order of a selection that ranks the highest scores first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class GroupTotals:
 
 
 def group_totals(store: Reader, table: str, set_id: int) -> GroupTotals:
-    """How many rows of a run the groups of a set hold."""
+    """Totals of a search's groups in a run."""
     groups, rows, largest = store.rows(
         f"""
         SELECT count(*), coalesce(sum(rows), 0), coalesce(max(rows), 0) FROM (
@@ -61,8 +61,8 @@ def groups_page(
     """One page (from 1) of a set's groups, in an order of `GROUP_ORDERS`, ties by group_number.
 
     Columns: group_number, rows, examples (different conversations among them), domains (names, comma-separated), best
-    (the highest score), spread (highest less lowest), text (beginning of the best row's prompt and response). Raises
-    `SelectionInvalid` for an order that is none.
+    (the highest score), spread (highest minus lowest), text (snippet of the best row's prompt and response). Raises
+    `SelectionInvalid` for an unknown order.
     """
     if order not in GROUP_ORDERS:
         raise SelectionInvalid(f"Unknown order {order!r}. Must be one of: {', '.join(GROUP_ORDERS)}.")
@@ -92,9 +92,9 @@ def groups_page(
 def group_members(
     store: Reader, table: str, set_id: int, group_number: int, score: str, limit: int, offset: int = 0
 ) -> tuple[list[dict[str, Any]], int]:
-    """Different conversations of a group, best score first, from `offset` on, and how many there are in all.
+    """Unique conversations of a group, best score first, from `offset` on, and their total number.
 
-    Each has row_number (its first row), copies (rows with just this conversation), domain, token_count, score,
+    Each has row_number (its first row), copies (rows with exactly this conversation), domain, token_count, score,
     base_loss and reference_loss [nats per token] and `example`. Raises `NotFound` if the set has no such group.
     """
     columns = ("row_number", "copies", "domain", "token_count", "score", "base_loss", "reference_loss")
@@ -118,6 +118,6 @@ def group_members(
 
 
 def similarities(first: Example, others: list[Example]) -> list[float]:
-    """How alike each of some conversations is to the first: the Jaccard similarity that groups are made by, 0 to 1."""
+    """Jaccard similarity (0 to 1) of each of some conversations to the first, as used for grouping."""
     sets = shingle_sets([compared_text(example) for example in (first, *others)])
     return [jaccard(sets[0], other) for other in sets[1:]]

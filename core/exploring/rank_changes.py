@@ -1,4 +1,4 @@
-"""What another run would change: how many of its top rows two runs share, and which rows move furthest in rank."""
+"""Rank changes between two runs: how many top rows they share, and which rows change rank most."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ from ..data.snippets import snippet
 from .run_comparison import RunPair
 
 _UNIT = 100_000
-"""Shares are counted in whole parts of this many, so that no row falls to the wrong side of a cut by rounding."""
+"""Shares are counted in integer parts of this many, so that rounding cannot move a row across a cut-off."""
 PAPER_SHARES = (0.015, 0.06, 0.167)
 TOP_SHARES = (
     0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.167, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7,
@@ -18,17 +18,17 @@ TOP_SHARES = (
 
 
 def top_overlap(store: Reader, pair: RunPair, shares: tuple[float, ...] = TOP_SHARES) -> pd.DataFrame:
-    """How many of the top rows of one run are top rows of the other too, for each share of the rows to keep.
+    """How many top rows of one run are also top rows of the other, for each share of rows to keep.
 
-    First pooled over all rows that count (`overall` true, domain empty), then by domain. Columns: overall, domain,
+    First over all compared rows (`overall` true, domain empty), then by domain. Columns: overall, domain,
     rows, share, top (rows kept: the share of the rows, rounded half up as a selection rounds it), both (rows in the
-    top of both), overlap (both / top; NULL where top is 0) and chance (top / rows: the overlap of two unrelated
-    orders). The top has the highest scores, ties in order of example_id, then row number, as a selection ranks them.
+    top of both), overlap (both / top; NULL if top is 0) and chance (top / rows: the expected overlap of unrelated
+    orders). The top has the highest scores; ties are ordered by example_id, then row number, as in a selection.
     Raises `SelectionInvalid` for a share that is not from 0 to 1.
     """
     wrong = [share for share in shares if not 0 <= share <= 1]
     if wrong:
-        raise SelectionInvalid(f"A share of {wrong[0]} keeps no sensible number of rows. Give one from 0 to 1.")
+        raise SelectionInvalid(f"The share {wrong[0]} is out of range. Give one from 0 to 1.")
     overall = _overlap(store, pair, shares, by_domain=False)
     domains = _overlap(store, pair, shares, by_domain=True)
     frame = pd.concat([overall, domains.sort_values(["domain", "share"])], ignore_index=True)
@@ -45,7 +45,7 @@ def _overlap(store: Reader, pair: RunPair, shares: tuple[float, ...], by_domain:
     )
     parts = [round(share * _UNIT) for share in shares]
     counts = ", ".join(f"count_if(parts <= {count})" for count in parts)
-    # A row is in both tops once the share reaches its worse rank r: share * rows + 1/2 >= r, in whole numbers.
+    # A row is in both tops if the share reaches its worse rank r: share * rows + 1/2 >= r, in integers.
     found = store.frame(
         f"""
         WITH chosen AS (SELECT *, {part} AS part FROM ({sql})),
@@ -68,13 +68,13 @@ def _overlap(store: Reader, pair: RunPair, shares: tuple[float, ...], by_domain:
 
 
 def rank_movers(store: Reader, pair: RunPair, limit: int) -> pd.DataFrame:
-    """The rows whose rank in their domain changes most: at most `limit` that rise, the furthest first, then at most
-    `limit` that fall, the furthest last.
+    """The rows whose rank in their domain changes most: at most `limit` that rise, the largest change first, then at
+    most `limit` that fall, the largest change last.
 
     Columns: row_number, domain, moved (percentile points of the domain's rows, positive where the second run ranks
-    the row higher), first_score, second_score, first_rank, second_rank (1 is the highest score; ties share their
-    first place), domain_rows, prompt and response (their beginnings). `moved` is of average ranks, so rows that
-    share a score do not move apart by chance. A row whose rank stays is no mover.
+    the row higher), first_score, second_score, first_rank, second_rank (1 is the highest score; ties share the best
+    rank), domain_rows, prompt and response (snippets). `moved` uses average ranks, so ties do not move by chance. Rows
+    with unchanged rank are excluded.
     """
     sql, values = pair.rows()
     return store.frame(

@@ -1,6 +1,6 @@
 """Rank correlation: Spearman of one column with others over every row of a query, and within each domain.
 
-DuckDB reads the rows and numpy ranks them: windows in SQL, which carry the rows through every sort, take far longer.
+DuckDB reads the rows and numpy ranks them: SQL window functions, which move whole rows in every sort, are much slower.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from ..data.reader import Reader
 
 Values = NDArray[Any]
 Ranks = NDArray[np.float64]
-_THREADS = 2  # numpy sorts outside of the interpreter's lock
+_THREADS = 2  # numpy releases the GIL while sorting
 
 
 def rank_correlations(store: Reader, rows: Query, column: str, others: Sequence[str], table: str) -> pd.DataFrame:
     """Spearman of `column` with each of `others`: first over all rows (`overall` true, domain empty), then by domain.
 
     `rows` yields domain and the columns, none of them NULL; `table` has all of its domains. Columns: overall, domain,
-    rows, spearman_<other>. It is the correlation of average ranks (ties share their mean rank); NaN where one side
-    does not vary.
+    rows, spearman_<other>: the correlation of average ranks (ties share their mean rank); NaN if one side is
+    constant.
     """
     sql, values = rows
     domains = [str(name) for (name,) in store.rows(f"SELECT DISTINCT domain FROM {table} ORDER BY domain")]
@@ -37,11 +37,11 @@ def rank_correlations(store: Reader, rows: Query, column: str, others: Sequence[
 
 
 def spearman(values: Values, beside: Values) -> float:
-    """Spearman of two columns of equal length without NaN; NaN where one of them does not vary."""
+    """Spearman of two columns of equal length without NaN; the result is NaN if one of them is constant."""
     if len(values) < 2:
         return float("nan")
     ordered, ranks = _in_order(values, average_ranks(beside))
-    # Centred on the mean rank, which both sides share, so that large counts do not cancel.
+    # Centred on the mean rank, which is the same for both, to avoid cancellation with large counts.
     mean = (len(values) + 1) / 2
     left, right = _ranks_in_order(ordered) - mean, ranks - mean
     spread = float(np.square(left).sum()) * float(np.square(right).sum())
@@ -49,9 +49,9 @@ def spearman(values: Values, beside: Values) -> float:
 
 
 def average_ranks(values: Values) -> Ranks:
-    """Rank of each value, from 1 for the lowest; equal ones share the mean of their ranks."""
+    """Rank of each value, 1 for the lowest; ties share their mean rank."""
     if np.issubdtype(values.dtype, np.integer) and values.size and 0 <= values.min() <= values.max() < 2 * values.size:
-        counts = np.bincount(values)  # lengths in tokens are few different numbers: counting spares the sort
+        counts = np.bincount(values)  # lengths in tokens have few unique values: counting is faster than sorting
         return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[values])
     order = np.argsort(values)
     ranks = np.empty(len(values))
@@ -79,14 +79,14 @@ def _correlations(table: pa.Table, domains: Sequence[str], column: str, others: 
 
 def _in_order(values: Values, beside: Values) -> tuple[Values, Values]:
     """Both columns in the ascending order of the first."""
-    if np.all(values[1:] <= values[:-1]):  # a scored table's order, from its best row
+    if np.all(values[1:] <= values[:-1]):  # a scored table is in descending order
         return values[::-1], beside[::-1]
     order = np.argsort(values)
     return values[order], beside[order]
 
 
 def _ranks_in_order(ordered: Values) -> Ranks:
-    """Average ranks of ascending values: their places, but in runs of equal ones."""
+    """Average ranks of values in ascending order."""
     ranks = np.arange(1.0, len(ordered) + 1)
     equal = np.flatnonzero(ordered[1:] == ordered[:-1])
     if not equal.size:

@@ -1,4 +1,4 @@
-"""Two runs over one dataset, side by side: which rows both have scored, and how far one score goes with the other."""
+"""Comparison of two runs over one dataset: the rows that both have scored, and how their scores correlate."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ _SCORES = ("first_score", "second_score")
 
 @dataclass(frozen=True, slots=True)
 class RunPair:
-    """The scored tables of two runs over one dataset, the score they are compared by, and the rows that count.
+    """The scored tables of two runs over one dataset, the compared score, and the filter.
 
-    A row counts where it passes the filter in both runs and has the score in both. Raises `SelectionInvalid` for an
-    unknown score.
+    A row is compared if it passes the filter and has the score in both runs. Raises `SelectionInvalid` for an unknown
+    score.
     """
 
     first: str
@@ -30,7 +30,7 @@ class RunPair:
         score_named(self.score)
 
     def rows(self) -> Query:
-        """SQL of the rows that count: row_number, example_id, domain, first_score and second_score."""
+        """SQL of the compared rows: row_number, example_id, domain, first_score and second_score."""
         condition, values = self.row_filter.where()
         one, other = (
             f"(SELECT row_number, example_id, domain, {self.score} AS {name} FROM {table} "
@@ -48,8 +48,8 @@ class RunPair:
 class ScorePlane:
     """Counts on a square of `size` bins a side from `low` to `high`, the same on both axes.
 
-    `cells`: first_bin, second_bin (from 0), rows; empty cells are left out. `outside` counts the rows beyond the
-    square, `rows` all rows that count.
+    `cells`: first_bin, second_bin (from 0), rows; empty cells are omitted. `outside` counts the rows outside the
+    square, `rows` all compared rows.
     """
 
     low: float
@@ -67,12 +67,12 @@ class ScorePlane:
 
 
 def compared_counts(store: Reader, pair: RunPair) -> pd.DataFrame:
-    """What becomes of every row of either run, by domain: which are compared, and why the others are not.
+    """Counts of the rows of either run, by domain: how many are compared, and why the others are not.
 
-    Columns: domain; compared; only_first and only_second (rows that the other run does not have, because the dataset
-    grew after that run was scored); filtered (left out by the filter in either run); no_score (without the score in
-    either run); within_noise (of the compared: every loss that the score is made of differs between the runs by no
-    more than the noise floor of computing it). The first that applies counts, so each row is in one column.
+    Columns: domain; compared; only_first and only_second (rows that the other run lacks, because the dataset grew after
+    it was scored); filtered (excluded by the filter in either run); no_score (without the score in either run);
+    within_noise (of the compared rows: all losses used by the score differ between the runs by no more than the noise
+    floor). Each row is counted in the first column that applies.
     """
     condition, values = pair.row_filter.where()
     losses = [f"{role}_loss" for role in ("base", "reference") if f"{role}_" in score_named(pair.score).sql]
@@ -102,28 +102,28 @@ def compared_counts(store: Reader, pair: RunPair) -> pd.DataFrame:
 
 
 def score_correlations(store: Reader, pair: RunPair) -> pd.DataFrame:
-    """Spearman of the score in the first run with the score in the second: over all rows that count (`overall`), then
-    by domain. Columns: overall, domain, rows, spearman (NULL where one side does not vary)."""
+    """Spearman of the score in the first run with the score in the second: over all compared rows (`overall`), then by
+    domain. Columns: overall, domain, rows, spearman (NULL if one side is constant)."""
     found = rank_correlations(store, pair.rows(), "first_score", ["second_score"], pair.first)
     return found.rename(columns={"spearman_second_score": "spearman"})
 
 
 def score_points(store: Reader, pair: RunPair, limit: int) -> pd.DataFrame:
-    """The rows that count, at most `limit` in row order: row_number, domain, first_score, second_score."""
+    """The compared rows, at most `limit` in row order: row_number, domain, first_score, second_score."""
     sql, values = pair.rows()
     columns = "row_number, domain, first_score, second_score"
     return store.frame(f"SELECT {columns} FROM ({sql}) ORDER BY row_number LIMIT {limit:d}", values)
 
 
 def score_bounds(store: Reader, pair: RunPair) -> Bounds:
-    """Where the middle of the score lies in both runs: as far as `robust_bounds` of either reaches."""
+    """Bounds that cover `robust_bounds` of the score in both runs."""
     bounds = [robust_bounds(store, table, pair.score, pair.row_filter) for table in (pair.first, pair.second)]
     return min(least for least, _ in bounds), max(most for _, most in bounds)
 
 
 def score_plane(store: Reader, pair: RunPair, bins: int = 80) -> ScorePlane:
-    """Density of rows over the score in the first run and the score in the second, binned over all rows that count,
-    on a square of `score_bounds`."""
+    """Density of compared rows over the score in the first and in the second run, binned on a square of
+    `score_bounds`."""
     low, high = score_bounds(store, pair)
     width = (high - low) / bins
     sql, values = pair.rows()

@@ -1,9 +1,9 @@
-"""What differs between two texts, word by word, for reading one beside the other."""
+"""Word-level diff of two texts, for reading them side by side."""
 
 import re
 from difflib import SequenceMatcher
 
-LONGEST_COMPARED = 1000  # words and signs; the time grows with the product of both lengths
+LONGEST_COMPARED = 1000  # words and punctuation marks; time grows with the product of both lengths
 _PIECE = re.compile(r"\s+|\w+|[^\w\s]")
 
 Piece = tuple[str, str]
@@ -11,9 +11,9 @@ Piece = tuple[str, str]
 
 
 def differences(old: str, new: str) -> list[Piece] | None:
-    """`new` in pieces, told apart by whether `old` has them, with what only `old` has between; None if too long.
+    """Diff from `old` to `new` in pieces; None if the texts are too long.
 
-    The pieces that are not `removed` add up to `new`, those that are not `added` to `old`.
+    The pieces other than `removed` join to `new`, those other than `added` to `old`.
     """
     before, after = _PIECE.findall(old), _PIECE.findall(new)
     if max(len(before), len(after)) > LONGEST_COMPARED:

@@ -1,4 +1,4 @@
-"""Trust: how many rows carry each flag in each domain, and how many of those a selection keeps."""
+"""Flag counts: how many rows have each flag in each domain, and how many of those a selection keeps."""
 
 import pandas as pd
 
@@ -10,9 +10,9 @@ from ..data.scores import FLAGS
 def flag_effects(
     store: Reader, table: str, row_filter: RowFilter, kept: tuple[str, list[object]] | None = None
 ) -> pd.DataFrame:
-    """One row a flag and domain that has any: flag, domain, rows, tokens, kept_rows and kept_tokens.
+    """One row per flag and domain with flagged rows: flag, domain, rows, tokens, kept_rows and kept_tokens.
 
-    `kept` is the query of a selection's rows (`core.selection.kept_rows`); without one the kept columns are 0.
+    `kept` is the query of a selection's rows (`core.selection.kept_rows`); without it the kept columns are 0.
     """
     condition, values = row_filter.where()
     kept_sql, kept_values = kept or ("SELECT NULL::BIGINT AS row_number WHERE false", [])

@@ -1,11 +1,11 @@
-"""What of a run was not scored, in sentences with counts: rows without a score, and replies cut by the template."""
+"""Sentences on what was not scored in a run: rows without a score, and replies cut by the template."""
 
 from ..data.reader import Reader
 
 
 def unscored_sentences(store: Reader, table: str) -> list[str]:
-    """A sentence for each reason for which rows of a scored table have no scored token, the commonest first, and one
-    for the replies of which the chat template leaves out a part."""
+    """A sentence for each reason why rows of a scored table have no scored token, the most frequent first, and one on
+    replies cut by the chat template."""
     sentences = [
         f"{rows:,} of {total:,} rows have no score: {reason}"
         for reason, rows, total in store.rows(

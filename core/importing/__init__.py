@@ -1,7 +1,7 @@
-"""Importing: a file's records become rows, or are left out with a reason.
+"""Importing: a file's records become rows, or are skipped with a reason.
 
 sources (hub, archives) -> unpacking -> reading (json_records, csv_records, arrow_records) -> detection -> formats
-(conversations, turns), or for the common record plain_reader -> row_reading -> importer
+(conversations, turns), or plain_reader as the fast path for common records -> row_reading -> importer
 """
 
 from .detection import Detection, detect_format

@@ -1,4 +1,4 @@
-"""Finds the data files in what holds several: zip archives, and folders that the datasets library saved."""
+"""Finds the data files in zip archives and in folders saved by the datasets library."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ _LARGEST_STATE = 2**20
 
 
 def is_about_a_dataset(stem: str) -> bool:
-    """Whether a file of this stem describes a dataset, and holds none of its records."""
+    """Whether a file with this stem holds metadata about a dataset instead of records."""
     return stem.startswith((".", "_")) or stem in _ABOUT_A_DATASET
 
 
@@ -34,24 +34,24 @@ def is_zip(path: Path) -> bool:
 
 
 def zip_members(path: Path) -> list[str]:
-    """Names of the files in a zip archive. Raises `SourceUnreadable` if it is damaged, or no archive of data."""
+    """Names of the files in a zip archive. Raises `SourceUnreadable` if it is damaged or not a data archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise SourceUnreadable(f"{path.name} is no whole zip archive ({error}). Fetch it again.") from error
+        raise SourceUnreadable(f"{path.name} is not a complete zip archive ({error}). Fetch it again.") from error
     if len(infos) > _MOST_MEMBERS:
-        raise SourceUnreadable(f"{path.name} holds {len(infos):,} files. Unpack it, and import those with data.")
+        raise SourceUnreadable(f"{path.name} holds {len(infos):,} files. Unpack it and import the data files.")
     names = [info.filename for info in infos if not info.is_dir()]
     if "[Content_Types].xml" in names:
-        raise SourceUnreadable(f"{path.name} is a document of an office program. Save its table as CSV.")
+        raise SourceUnreadable(f"{path.name} is an office document. Save its table as CSV.")
     return [name for name in names if "__MACOSX" not in name.split("/")]
 
 
 def unpack(path: Path, members: list[str], folder: Path) -> list[Path]:
-    """Unpack members of a zip archive into a new folder, all or none; the paths in the order of the members.
+    """Unpack members of a zip archive into a new folder, all or none; returns paths in the order of the members.
 
-    Raises `SourceUnreadable` if one is damaged or encrypted, or they take more than the setting max_unpacked_bytes.
+    Raises `SourceUnreadable` if one is damaged or encrypted, or together they exceed the setting max_unpacked_bytes.
     """
     paths = [folder / str(i) / Path(name).name[-_LONGEST_NAME:] for i, name in enumerate(members)]
     if all(target.is_file() for target in paths):
@@ -69,59 +69,57 @@ def unpack(path: Path, members: list[str], folder: Path) -> list[Path]:
         unfinished.replace(folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         encrypted = "password" in str(error) or "encrypted" in str(error)
-        found = "is encrypted" if encrypted else f"does not unpack ({plain_text(str(error), 100)})"
-        raise SourceUnreadable(f"{path.name} {found}. Unpack it, and import the data files in it.") from error
+        found = "is encrypted" if encrypted else f"cannot be unpacked ({plain_text(str(error), 100)})"
+        raise SourceUnreadable(f"{path.name} {found}. Unpack it yourself and import the data files.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return paths
 
 
 def _unpack_one(archive: zipfile.ZipFile, member: str, place: Path, left: int, name: str) -> int:
-    """Unpack one member; returns how many bytes are left of the limit."""
+    """Unpack one member; returns how many bytes of the limit remain."""
     with archive.open(member) as packed, open(place, "wb") as file:
         while content := packed.read(_COPY_BYTES):
             left -= len(content)
             if left < 0:
                 raise SourceUnreadable(
                     f"{name} unpacks to more than {settings.integer('max_unpacked_bytes'):,} bytes. "
-                    "If it is to be trusted, raise LOBASS_MAX_UNPACKED_BYTES."
+                    "If you trust it, raise LOBASS_MAX_UNPACKED_BYTES."
                 )
             file.write(content)
     return left
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether a folder is one that the datasets library's save_to_disk wrote."""
+    """Whether a folder was written by the datasets library's save_to_disk."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
 def saved_files(folder: Path, split: str | None = None) -> list[Path]:
-    """The Arrow files of a dataset that was saved to disk, of one split where it has several: else the one to train on.
+    """The Arrow files of a dataset saved to disk. Of several splits: the one named, else the training split.
 
-    Raises `SourceUnreadable` if it is not whole, or has no such split.
+    Raises `SourceUnreadable` if it is incomplete or has no such split.
     """
     if (folder / "dataset_dict.json").is_file():
         splits = _texts(_state(folder / "dataset_dict.json").get("splits"))
         chosen = named_split(splits, split) if split else one_training_split(splits)
         if chosen is None:
-            wanted = f"no split {split!r}" if split else "no one split for training"
+            wanted = f"no split {split!r}" if split else "no single training split"
             raise SourceUnreadable(
-                f"{folder} has {wanted}. It has: {', '.join(splits)}. Name one as the split (--split)."
+                f"{folder} has {wanted}. It has: {', '.join(splits)}. Choose one as the split (--split)."
             )
         folder = folder / _own_name(chosen, folder)
     entries = _state(folder / "state.json").get("_data_files")
     names = _texts([entry.get("filename") for entry in entries if isinstance(entry, dict)] if entries else [])
     if not names:
-        raise SourceUnreadable(f"{folder / 'state.json'} names no data file. Save the dataset again.")
+        raise SourceUnreadable(f"{folder / 'state.json'} lists no data files. Save the dataset again.")
     return [folder / _own_name(name, folder) for name in names]
 
 
 def _own_name(name: str, folder: Path) -> str:
-    """A name in a folder's own description, which leads nowhere else."""
+    """A file name from a folder's metadata, checked to stay inside the folder."""
     if not name or Path(name).name != name:
-        raise SourceUnreadable(
-            f"{folder} describes a file outside of itself ({plain_text(name, 60)!r}). Save it again."
-        )
+        raise SourceUnreadable(f"{folder} refers to a file outside of it ({plain_text(name, 60)!r}). Save it again.")
     return name
 
 
@@ -134,5 +132,5 @@ def _state(path: Path) -> dict[str, Any]:
         with open_file(path) as file:
             value = json.loads(file.read(_LARGEST_STATE))
     except (OSError, ValueError, RecursionError) as error:
-        raise SourceUnreadable(f"{path} cannot be read, so its folder is no whole dataset. Save it again.") from error
+        raise SourceUnreadable(f"{path} cannot be read, so the saved dataset is incomplete. Save it again.") from error
     return value if isinstance(value, dict) else {}

@@ -19,7 +19,7 @@ from .table_json import as_json, json_value
 from .unpacking import compression_of, open_unpacked
 
 ARROW_FILE, ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
-"""What Arrow's two kinds of file begin with."""
+"""First bytes of Arrow's two kinds of file."""
 
 _BATCH_ROWS = 1_000
 _COPY_BYTES = 2**20
@@ -28,7 +28,7 @@ _COPY_BYTES = 2**20
 def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
     """Rows of a Parquet file, numbered from 1, batch by batch.
 
-    Raises `SourceUnreadable` if it is no Parquet file or unpacks to more than the setting max_unpacked_bytes.
+    Raises `SourceUnreadable` if it is not a Parquet file or unpacks to more than the setting max_unpacked_bytes.
     """
     with _seekable(path) as file:
         try:
@@ -41,10 +41,10 @@ def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
         except (pa.ArrowException, OSError) as error:
             if "too deeply nested" in str(error):
                 raise SourceUnreadable(
-                    f"{path.name} has columns nested deeper than can be read. Leave them out, or save them as text."
+                    f"{path.name} has columns nested too deep to read. Drop them or save them as text."
                 ) from error
             raise SourceUnreadable(
-                f"{path.name} is not a whole Parquet file ({plain_text(str(error), 100)}). Fetch it again."
+                f"{path.name} is not a complete Parquet file ({plain_text(str(error), 100)}). Fetch it again."
             ) from error
 
 
@@ -58,13 +58,13 @@ def arrow_records(path: Path) -> Iterator[SourceRecord | Rejected]:
         try:
             number, size = 1, 0
             for batch in _arrow_batches(file):
-                # A file may say anything of where its texts lie, and what it says is followed when they are read.
+                # Offsets in the file are untrusted and are followed when texts are read, so they are validated first.
                 batch.validate(full=True)
                 _check_names(batch.schema.names, path.name)
                 size += batch.nbytes
                 if size > limit:
                     raise SourceUnreadable(
-                        f"{path.name} unpacks to more than {limit:,} bytes. If it is to be trusted, raise "
+                        f"{path.name} unpacks to more than {limit:,} bytes. If you trust it, raise "
                         "LOBASS_MAX_UNPACKED_BYTES."
                     )
                 for start in range(0, batch.num_rows, _BATCH_ROWS):
@@ -73,7 +73,7 @@ def arrow_records(path: Path) -> Iterator[SourceRecord | Rejected]:
                     number += rows.num_rows
         except (pa.ArrowException, OSError) as error:
             raise SourceUnreadable(
-                f"{path.name} is not a whole Arrow file ({plain_text(str(error), 100)}). Fetch it again."
+                f"{path.name} is not a complete Arrow file ({plain_text(str(error), 100)}). Fetch it again."
             ) from error
 
 
@@ -89,7 +89,7 @@ def _arrow_batches(file: Any) -> Iterator[Any]:
 
 @contextmanager
 def _seekable(path: Path) -> Iterator[Any]:
-    """The file, or where it is packed its unpacked copy on disk: Parquet is read from its end."""
+    """The file, or its unpacked copy on disk if it is compressed: Parquet is read from its end."""
     if not compression_of(path):
         with open(path, "rb") as file:
             yield file
@@ -104,22 +104,20 @@ def _check_parquet(parquet: Any, name: str) -> None:
     metadata = parquet.metadata
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if size > settings.integer("max_unpacked_bytes"):
-        raise SourceUnreadable(
-            f"{name} unpacks to {size:,} bytes. If it is to be trusted, raise LOBASS_MAX_UNPACKED_BYTES."
-        )
+        raise SourceUnreadable(f"{name} unpacks to {size:,} bytes. If you trust it, raise LOBASS_MAX_UNPACKED_BYTES.")
     _check_names(parquet.schema_arrow.names, name)
 
 
 def _check_names(names: list[str], name: str) -> None:
     if len(set(names)) < len(names):
-        raise SourceUnreadable(f"{name} has two columns of one name. Give each column a name of its own.")
+        raise SourceUnreadable(f"{name} has two columns with the same name. Give each column a unique name.")
 
 
 def _batch_records(batch: Any, first: int) -> Iterator[SourceRecord | Rejected]:
     try:
         rows: list[dict[str, Any] | None] = batch.to_pylist()
     except ValueError:
-        # One text that is not UTF-8 fails the whole batch, so its rows are read one by one.
+        # One text that is not UTF-8 fails the whole batch, so read its rows one by one.
         rows = [_row(batch.slice(i, 1)) for i in range(batch.num_rows)]
     limit, depth = settings.integer("max_line_bytes"), settings.integer("max_json_depth")
     for number, row in enumerate(rows, first):

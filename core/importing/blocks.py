@@ -24,7 +24,7 @@ _MEDIA_PARTS = ("image", "image_url", "input_image", "audio", "input_audio", "au
 
 @dataclass(slots=True)
 class Content:
-    """What a turn's content holds: thoughts, texts and tool calls in their order, and answers of tools."""
+    """What a turn's content holds: thoughts, texts and tool calls in their order, and tool results."""
 
     thoughts: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Content:
 
 
 def read_text(value: Any, place: str) -> str:
-    """A field's text as it is; a number's digits; nothing for null. Raises `RecordUnusable` for any other type."""
+    """A field as text: text unchanged, a number as digits, null as "". Raises `RecordUnusable` for any other type."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -44,7 +44,7 @@ def read_text(value: Any, place: str) -> str:
 
 
 def read_content(content: Any, place: str, notices: list[str]) -> Content:
-    """The parts of a turn's content. Raises `RecordUnusable` for a part that is not text, or has none."""
+    """The parts of a turn's content. Raises `RecordUnusable` for a part that is not text or has no text."""
     found = Content()
     if isinstance(content, dict):
         content = [content]
@@ -57,13 +57,13 @@ def read_content(content: Any, place: str, notices: list[str]) -> Content:
         if not isinstance(part, dict):
             raise RecordUnusable("wrong type", f"a part of {place} is {kind_of(part)}, not an object")
         if found.calls and _kind(part) in _TEXT_PARTS and str(first_of(part, _TEXTS) or "").strip():
-            notices.append("text after a tool call in one turn, read as if it stood before")
+            notices.append("text after a tool call in one turn, moved before the call")
         _read_part(part, place, found, notices)
     return found
 
 
 def _kind(part: dict[str, Any]) -> str:
-    """The type of a part; Gemini's parts have none, and tell it by their keys."""
+    """The type of a part. Gemini's parts have no type; their keys show it."""
     if part.get("type") is not None:
         return str(part["type"])
     if not is_absent(first_of(part, _CALL_KEYS)):
@@ -72,7 +72,7 @@ def _kind(part: dict[str, Any]) -> str:
         return "tool_result"
     if part.get("thought") is True:
         return "thinking"
-    if isinstance(part.get("content_type"), str):  # a message of an export of ChatGPT
+    if isinstance(part.get("content_type"), str):  # a message of a ChatGPT export
         return str(part["content_type"])
     others = [key for key, value in part.items() if value is not None and key not in (*_TEXTS, "type", "thought")]
     return "text" if first_of(part, _TEXTS) is not None or not others else others[0]
@@ -86,7 +86,7 @@ def _read_part(part: dict[str, Any], place: str, found: Content, notices: list[s
     elif kind in _THOUGHT_PARTS:
         found.thoughts.append(_text_of(part, _THOUGHTS, place))
     elif kind in _ENCRYPTED_PARTS:
-        notices.append("a thought that its maker encrypted, left out")
+        notices.append("an encrypted thought, skipped")
     elif kind in _CALL_PARTS:
         calls, texts = read_calls(_called(part), place)
         found.calls += calls
@@ -112,7 +112,7 @@ def _called(part: dict[str, Any]) -> Any:
 
 
 def _result(part: dict[str, Any], place: str, notices: list[str]) -> Message:
-    """A tool's answer that stands as a part of a turn, as a turn of its own."""
+    """A tool result inside a turn, as a separate turn."""
     inner = first_of(part, _RESULT_KEYS)
     answer = inner if isinstance(inner, dict) else part
     call_id = first_of(answer, ("tool_use_id", "tool_call_id", "toolCallId", "call_id", "id"))
@@ -122,7 +122,7 @@ def _result(part: dict[str, Any], place: str, notices: list[str]) -> Message:
 
 
 def tool_text(content: Any, place: str, notices: list[str]) -> str:
-    """The text of a tool's answer: its text parts, or JSON where it is data."""
+    """The text of a tool result: its text parts, or JSON if it is data."""
     if isinstance(content, list) and not all(isinstance(part, str) or _is_part(part) for part in content):
         return json.dumps(content, ensure_ascii=False)
     if isinstance(content, dict) and not _is_part(content):
@@ -134,6 +134,6 @@ def tool_text(content: Any, place: str, notices: list[str]) -> str:
 
 
 def _is_part(value: Any) -> bool:
-    """Whether an object is a typed part, and not a tool's data that happens to have a type."""
+    """Whether an object is a typed part, not tool data that happens to have a type."""
     kind = value.get("type") if isinstance(value, dict) else None
     return kind in _MEDIA_PARTS or (kind in _TEXT_PARTS and first_of(value, _TEXTS) is not None)

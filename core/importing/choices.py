@@ -1,4 +1,4 @@
-"""Multiple choice: the choices stand below the question as "A. stone", one a line, and the answer is such a line."""
+"""Multiple choice: choices are listed below the question as "A. stone", one per line; the answer is such a line."""
 
 import re
 import string
@@ -17,13 +17,13 @@ _COLUMNS = (
     ("choice_a", "choice_b", "choice_c", "choice_d", "choice_e"),
     ("opa", "opb", "opc", "opd", "ope"),
 )
-"""Columns that hold a choice each."""
+"""Columns that hold one choice each."""
 
 _LETTERED = re.compile(r"\(?([A-Za-z0-9])[.):]\s+(?=\S)")
 
 
 class Choice(NamedTuple):
-    """A choice: its letter, its text, and the line that it makes."""
+    """A choice: its letter, its text, and its line."""
 
     label: str
     text: str
@@ -31,16 +31,16 @@ class Choice(NamedTuple):
 
 
 def choice_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """Columns with a choice each among a record's names, in order; none where there are fewer than two."""
+    """The columns of a record that hold one choice each, in order; none if there are fewer than two."""
     known = set(names)
     found = (tuple(name for name in columns if name in known) for columns in _COLUMNS)
     return next((columns for columns in found if len(columns) > 1), ())
 
 
 def read_choices(value: Any, fields: Mapping[str, Any]) -> list[Choice]:
-    """The choices of a record: of its field for them, else of columns with one each; none where it has none.
+    """The choices of a record, from its choices field or from columns with one choice each; empty if it has none.
 
-    Raises `RecordUnusable` for choices that cannot be told apart.
+    Raises `RecordUnusable` for ambiguous choices.
     """
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         value = parse_literal(value)
@@ -49,7 +49,7 @@ def read_choices(value: Any, fields: Mapping[str, Any]) -> list[Choice]:
         texts = {name: read_text(fields[name], name) for name in columns}
         told = {name: text for name, text in texts.items() if text.strip()}
         choices = _lettered(list(told.values()))
-        # Columns numbered from 1: an answer "1" means the first of them.
+        # Columns are numbered from 1: an answer "1" means the first one.
         numbered = zip(choices, told, strict=True) if all(name[-1].isdigit() for name in told) else ()
         return [choice._replace(label=name[-1]) for choice, name in numbered] or choices
     if isinstance(value, dict) and isinstance(value.get("text"), list):
@@ -70,16 +70,16 @@ def read_choices(value: Any, fields: Mapping[str, Any]) -> list[Choice]:
 
 
 def with_choices(question: str, choices: list[Choice]) -> str:
-    """The question with its choices below it, unless it tells them itself."""
+    """The question with its choices below it, unless it contains them already."""
     if all(choice.text in question for choice in choices):
         return question
     return "\n".join([question, *(choice.line for choice in choices)])
 
 
 def chosen_line(answer: Any, choices: list[Choice]) -> Any:
-    """The choice that an answer means by its place (from 0), its letter or its text; an answer in words as it is.
+    """The choice that an answer names by index (from 0), letter or text; a free-text answer is returned unchanged.
 
-    Raises `RecordUnusable` for a place or letter that there is not.
+    Raises `RecordUnusable` for an index or letter out of range.
     """
     if isinstance(answer, list) and answer:
         lines = [chosen_line(item, choices) for item in answer]
@@ -106,11 +106,11 @@ def chosen_line(answer: Any, choices: list[Choice]) -> Any:
         return choices[labels.index(lettered[1].lower())].line
     if not text or (len(letter) > 1 and not letter.isdigit()):
         return answer
-    raise RecordUnusable("wrong type", f"answer {answer} is none of the {len(choices)} choices")
+    raise RecordUnusable("wrong type", f"answer {answer} is not one of the {len(choices)} choices")
 
 
 def _lettered(texts: list[str]) -> list[Choice]:
-    """Choices by letter: those that their texts begin with, else A, B and so on."""
+    """Choices with letters: those their texts begin with, else A, B and so on."""
     written = [_LETTERED.match(text) for text in texts]
     labels = [match[1] for match in written if match]
     if len(set(labels)) == len(texts):

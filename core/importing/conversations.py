@@ -1,4 +1,4 @@
-"""How the fields of each format become a conversation. Text is taken as it is, never stripped."""
+"""How the fields of each format become a conversation. Text is never stripped."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,15 +16,15 @@ from .turns import read_list, read_turns
 
 
 def alpaca(record: RecordValues) -> list[Message]:
-    """An instruction, perhaps an input, and an output; perhaps earlier pairs."""
+    """An instruction, an optional input, an output, and optionally earlier pairs (history)."""
     instruction, context = read_text(record["instruction"], "instruction"), read_text(record["input"], "input")
-    # Without an instruction the input is the whole question, which no template should call an addition.
+    # Without an instruction the input is the whole question, so it must not be rendered as additional input.
     asked = [Message("user", instruction), Message("context", context)] if instruction else [Message("user", context)]
     return [_system(record), *_history(record["history"]), *asked, _answer(record, "output")]
 
 
 def turns_of(field: str) -> Callable[[RecordValues], list[Message]]:
-    """A reader of a list of turns that stands in `field`."""
+    """A reader of the list of turns in `field`."""
 
     def read(record: RecordValues) -> list[Message]:
         turns = with_weights(read_turns(record[field], field, record.notices), record["weights"], record.notices)
@@ -34,7 +34,7 @@ def turns_of(field: str) -> Callable[[RecordValues], list[Message]]:
 
 
 def prompt_completion(record: RecordValues) -> list[Message]:
-    """A prompt and its completion, as text or as lists of messages; a prompt's own replies are context."""
+    """A prompt and its completion, as text or as lists of messages; replies inside the prompt are context."""
     prompt, completion = record["prompt"], record["completion"]
     turns: list[Message] = []
     if _is_turns(prompt):
@@ -49,7 +49,7 @@ def prompt_completion(record: RecordValues) -> list[Message]:
 
 
 def question_answer(record: RecordValues) -> list[Message]:
-    """A question and its answer, perhaps with a context."""
+    """A question and its answer, with an optional context."""
     question, answer = read_text(record["question"], "question"), record["answer"]
     context = Message("context", read_text(record["context"], "context"))
     if choices := read_choices(record["choices"], record.fields):
@@ -59,7 +59,7 @@ def question_answer(record: RecordValues) -> list[Message]:
 
 
 def marked_text(record: RecordValues) -> list[Message]:
-    """A conversation in one text, in a chat markup that is known."""
+    """A conversation in one text, in a known chat markup."""
     text = read_text(record["text"], "text")
     turns = read_markup(text)
     if turns is None:
@@ -68,12 +68,12 @@ def marked_text(record: RecordValues) -> list[Message]:
 
 
 def tree(record: RecordValues) -> list[Message]:
-    """A tree of messages, along its best ranked replies."""
+    """A tree of messages, read along its best-ranked replies."""
     return read_turns(best_thread(record.fields.get("prompt"), record.notices), "the tree", record.notices)
 
 
 def has_turns(field: str, also: tuple[str, ...]) -> Callable[[Fields], bool]:
-    """Whether a record has its turns in `field`, or under one of the other names what can be turns."""
+    """Whether a record has turns in `field`, or a value that can be turns under one of the other names."""
 
     def holds(fields: Fields) -> bool:
         if field in fields:
@@ -87,7 +87,7 @@ def has_turns(field: str, also: tuple[str, ...]) -> Callable[[Fields], bool]:
 
 
 def has_markup(fields: Fields) -> bool:
-    """Whether a record's text is in a chat markup that is known."""
+    """Whether a record's text is in a known chat markup."""
     text = fields.get("text")
     return isinstance(text, str) and read_markup(text) is not None
 
@@ -114,21 +114,21 @@ def _answer(record: RecordValues, field: str) -> Message:
 
 
 def _answer_text(value: Any, field: str, notices: list[str]) -> str:
-    """An answer's text; of a list of texts the first. Raises `RecordUnusable` for what is no text."""
+    """An answer's text; the first of a list of texts. Raises `RecordUnusable` if it is not text."""
     if isinstance(value, dict):
         text = first_of(value, ("text", "content", "value"))
         if text == []:
-            return ""  # SQuAD has no answer to some questions
+            return ""  # SQuAD has unanswerable questions
         value = value if text is None else text
     if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
         if len(set(value)) > 1:
-            notices.append(f"several texts in {field}, of which the first is read")
+            notices.append(f"several texts in {field}, only the first is used")
         value = value[0]
     return read_text(value, field)
 
 
 def _is_turns(value: Any) -> bool:
-    """Whether a value is a list of turns, or one turn."""
+    """Whether a value is a list of turns or one turn."""
     if isinstance(value, list):
         return not value or not all(isinstance(item, str) for item in value)
     return isinstance(value, dict) and ("role" in value or "from" in value)
@@ -139,5 +139,5 @@ def _as_list(value: Any) -> Any:
 
 
 def _with_system(record: RecordValues, turns: list[Message]) -> list[Message]:
-    """The turns under the record's system prompt, unless they begin with one of their own."""
+    """The turns after the record's system prompt, unless they begin with a system prompt already."""
     return turns if turns and turns[0].role == "system" else [_system(record), *turns]

@@ -1,4 +1,4 @@
-"""Reads CSV rows, their fields kept exactly, line breaks included; the original of a row is a JSON object of them."""
+"""Reads CSV rows with exact field values, line breaks included; a row's original is a JSON object of its fields."""
 
 import codecs
 import csv
@@ -16,13 +16,14 @@ from .table_json import as_json
 
 _COPY_BYTES = 2**20
 _LONE_CR = "\udc0d"
-# Stands in for a carriage return that is data while csv, which would take it for a line's end, splits the row.
+# Replaces carriage returns inside fields while the csv module splits the row: csv would take them as line ends.
 # No text decodes to it: surrogateescape yields U+DC80 to U+DCFF only.
 
 
 def csv_records(stream: BinaryIO, name: str) -> Iterator[SourceRecord | Rejected]:
-    """Rows of a CSV stream under its header, numbered from 1; the header says which of comma, tab, semicolon and bar
-    separates fields, or a line `sep=;` before it. Blank lines are passed over.
+    """Rows of a CSV stream below its header, numbered from 1. Blank lines are skipped.
+
+    The delimiter (comma, tab, semicolon or bar) comes from the header, or from a line `sep=;` before it.
 
     Raises `SourceUnreadable` if the header cannot be used.
     """
@@ -41,30 +42,30 @@ def csv_records(stream: BinaryIO, name: str) -> Iterator[SourceRecord | Rejected
 
 @dataclass(frozen=True, slots=True)
 class CsvDialect:
-    """How a CSV separates its fields, and whether spaces after a separator are no part of a field."""
+    """A CSV's delimiter, and whether spaces after it are ignored."""
 
     delimiter: str
     skips_spaces: bool = False
 
     def reader(self, lines: Iterable[str]) -> Any:
-        """A reader of rows that raises `csv.Error` for what is not CSV."""
+        """A row reader that raises `csv.Error` for invalid CSV."""
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.skips_spaces, strict=True)
 
 
 def csv_header(line: str, delimiter: str = "") -> tuple[list[str], CsvDialect]:
-    """Field names in a CSV's first line, without spaces around them, and how it separates fields.
+    """Field names in a CSV's first line, stripped of spaces, and its dialect.
 
-    Raises `csv.Error` if its quotes are not CSV.
+    Raises `csv.Error` if its quoting is invalid.
     """
     delimiter = delimiter or max(",\t;|", key=line.count)
-    # "a, b, c": who writes the names so writes the rows so, and means no field that begins with a space.
+    # A header "a, b, c" means that rows are written like this too, and no field begins with a space.
     spaced = line.count(delimiter) > 0 and line.count(delimiter) == line.count(delimiter + " ")
     dialect = CsvDialect(delimiter, skips_spaces=spaced)
     return [name.strip() for name in next(dialect.reader([line]), [])], dialect
 
 
 def stated_delimiter(line: str) -> str:
-    """The character that a first line `sep=;` names (as spreadsheets write it), else ""."""
+    """The delimiter given by a first line `sep=;` (written by spreadsheets), else ""."""
     stated = re.fullmatch(r"\"?sep=(.)\"?\s*", line, re.IGNORECASE)
     return stated[1] if stated else ""
 
@@ -76,11 +77,11 @@ def _csv_header(lines: "_CsvLines", name: str) -> tuple[list[str], CsvDialect]:
         header, dialect = csv_header(next(lines, "").rstrip("\r\n") if delimiter else line, delimiter)
     except (csv.Error, RecordUnusable):
         raise SourceUnreadable(
-            f"The first line of {name} is no CSV header. Give the file a first line with the names of its fields."
+            f"The first line of {name} is not a CSV header. Add a first line with the field names."
         ) from None
     repeated = {field for field in header if header.count(field) > 1}
     if _LONE_CR in "".join(header):
-        raise SourceUnreadable(f"The lines of {name} end in CR alone. Save the file with LF or CRLF line ends.")
+        raise SourceUnreadable(f"The lines of {name} end with CR only. Save the file with LF or CRLF line endings.")
     if repeated:
         raise SourceUnreadable(
             f"{name} has more than one field named {plain_text(min(repeated), 40)!r}. Rename all but one."
@@ -98,7 +99,7 @@ def _csv_record(number: int, header: list[str], row: list[str] | RecordUnusable)
 
 
 class _CsvLines:
-    """Lines of a CSV stream, as csv.reader draws them, with those of a row that failed given back."""
+    """Lines of a CSV stream for csv.reader; the lines of a row that failed are pushed back."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
@@ -123,9 +124,9 @@ class _CsvLines:
         return line
 
     def next_row(self, dialect: CsvDialect) -> list[str] | RecordUnusable | None:
-        """Fields of the next row, none for a blank line, None at the end; or why the row cannot be read.
+        """Fields of the next row ([] for a blank line, None at the end), or why the row cannot be read.
 
-        After a row whose quotes do not close, or that is too long, reading goes on with the line after its first.
+        After a row with unclosed quotes, or one that is too long, reading continues with the line after its first.
         """
         self._row_lines, self._row_size = [], 0
         try:

@@ -1,4 +1,4 @@
-"""Tells which format a file is in by its first records."""
+"""Detects a file's format from its first records."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,11 +17,11 @@ _LOOKED_AT = 100
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a file is, and why it is thought to be.
+    """What was detected in a file, and why.
 
-    `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in
-    `core.importing.formats.FORMATS`, or None where none fits; `columns` the file's own field names; `note` a sentence
-    on what of the file is not read, where its records are only a part of it.
+    `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in `core.importing.formats.FORMATS`, or
+    None if none fits; `columns` the file's own field names; `note` a sentence about the parts of the file that are not
+    read, if there are any.
     """
 
     container: str
@@ -32,9 +32,9 @@ class Detection:
 
 
 def detect_format(path: Path, options: SourceOptions | None = None) -> Detection:
-    """Look at a file's first records. With `options`, its column mapping and its format (unless "auto") hold.
+    """Look at a file's first records. The column mapping and format (unless "auto") of `options` are respected.
 
-    Raises `SourceUnreadable` if it is no data file.
+    Raises `SourceUnreadable` if it is not a data file.
     """
     options = options or SourceOptions()
     container = container_of(path, FIELD_NAMES | set(options.columns.values()))
@@ -52,7 +52,7 @@ def _first_records(path: Path, container: str, split: str | None) -> Iterator[So
 
 def _choose(options: SourceOptions, renamed: list[dict[str, Any]], columns: tuple[str, ...]) -> tuple[str | None, str]:
     if not renamed:
-        return (None if options.format == AUTO else options.format), "none of its first records can be read"
+        return (None if options.format == AUTO else options.format), "none of the first records can be read"
     pairs = sum(is_preference_pair(fields) for fields in renamed)
     if 2 * pairs > len(renamed):
         why = f"{pairs} of the first {len(renamed)} records are preference pairs (chosen and rejected)"

@@ -1,4 +1,4 @@
-"""A format's fields, the names they go by, and their values in one record."""
+"""A format's fields, their names, and their values in one record."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ Records = Iterator[SourceRecord | Rejected]
 
 @dataclass(frozen=True, slots=True)
 class FormatField:
-    """A field of a format: the names it goes by (the first is its own), and whether a record must have it.
+    """A field of a format: its names (the first is the main one), and whether it is required.
 
-    `also` are names that other data gives it: they count where it has none of `names`, and a format that needs them
-    gives way to one that fits by its own names.
+    `also` are fallback names, used if none of `names` is present. In detection, a format that fits by its own `names`
+    wins over one that needs `also`.
     """
 
     names: tuple[str, ...]
@@ -25,26 +25,26 @@ class FormatField:
 
     @property
     def name(self) -> str:
-        """Its own name, to which a column of another name can be mapped."""
+        """Its main name, to which another column can be mapped."""
         return self.names[0]
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """Every name it goes by, the first that a record has counts."""
+        """All its names; the first one that a record has is used."""
         return self.names + self.also
 
     def found_in(self, fields: Fields) -> str:
-        """The name it goes by in a record: the first with a value, else the first there is, else ""."""
+        """Its name in a record: the first with a value, else the first present, else ""."""
         present = [name for name in self.all_names if name in fields]
         return next((name for name in present if fields[name] is not None), present[0] if present else "")
 
     def value(self, fields: Fields) -> Any:
-        """Its value in a record, else None."""
+        """Its value in a record, or None."""
         name = self.found_in(fields)
         return fields[name] if name else None
 
     def is_in(self, fields: Fields) -> bool:
-        """Whether a record has it, be it empty."""
+        """Whether a record has it, even if empty."""
         return any(name in fields for name in self.all_names)
 
     def is_in_by_own_name(self, fields: Fields) -> bool:
@@ -54,9 +54,9 @@ class FormatField:
 
 @dataclass(frozen=True, slots=True)
 class RecordValues:
-    """The values of a format's fields in one record, by the fields' own names; `fields` is all that the record has.
+    """The values of a format's fields in one record, by the fields' main names; `fields` are all fields of the record.
 
-    `notices` collects what deserves a look though it is read: each ends the sentence "this row has ...".
+    `notices` collects warnings about rows that are kept: each completes the sentence "this row has ...".
     """
 
     values: Mapping[str, Any]
@@ -69,10 +69,10 @@ class RecordValues:
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """A format: its name, what it is for, its fields, and how a record's values become a conversation.
+    """A format: its name, a summary, its fields, and how a record's values become a conversation.
 
-    `holds` looks at a record's values where names do not tell: a text is a conversation only if it has chat markup.
-    `join` puts together the records of a file that are parts of one conversation each.
+    `holds` checks a record's values where names are not enough: a text is a conversation only if it has chat markup.
+    `join` merges records of a file that are parts of the same conversation.
     """
 
     name: str
@@ -88,13 +88,13 @@ class SourceFormat:
         return tuple(item for item in self.fields if item.required)
 
     def has_fields(self, names: Fields) -> bool:
-        """Whether there is every field that the format needs, whatever the values."""
+        """Whether every required field is present, whatever its value."""
         return all(item.is_in(names) for item in self.required)
 
     def fits(self, fields: Fields) -> bool:
-        """Whether a record has every field that the format needs, and values that it can be."""
+        """Whether a record has every required field, and values that suit the format."""
         return self.has_fields(fields) and (self.holds is None or self.holds(fields))
 
     def fits_by_own_names(self, fields: Fields) -> bool:
-        """Whether it fits, and every field it needs goes by one of its own names."""
+        """Whether it fits, and every required field is under one of its `names`."""
         return self.fits(fields) and all(item.is_in_by_own_name(fields) for item in self.required)

@@ -23,10 +23,10 @@ from .trees import join_messages
 
 MEDIA_FIELDS = ("image", "images", "image_path", "image_paths", "image_url", "image_urls", "image_file", "audio",
                 "audios", "audio_path", "video", "videos", "video_path", "pixel_values")  # fmt: skip
-"""Fields of rows about an image, a sound or a film, which text alone does not tell."""
+"""Fields of rows with images, audio or video, which cannot be scored as text."""
 
 NULL_WORDS = frozenset({"nan", "-nan", "none", "null", "n/a", "#n/a", "na", "<na>", "<null>", "<noinput>", "undefined"})
-"""Texts, in small letters, by which other programs write that there is nothing."""
+"""Lower-case words that other programs write for a missing value."""
 
 _OFTEN_LEFT_OUT = ("system", "input", "context")
 
@@ -37,10 +37,10 @@ def read_example(
     allow_preference: bool = False,
     notices: list[str] | None = None,
 ) -> Example:
-    """The conversation in a record. Raises `RecordUnusable` saying why there is none that can be scored.
+    """The conversation in a record. Raises `RecordUnusable` with the reason if there is none to score.
 
-    `source_format` is None where no format fits the file. `allow_preference` reads a preference pair's fields too,
-    for someone who mapped one of its columns on purpose. `notices` collects what deserves a look.
+    `source_format` is None if no format fits the file. `allow_preference` also reads preference pairs, for users who
+    mapped one of the two columns on purpose. `notices` collects warnings.
     """
     if not allow_preference and is_preference_pair(fields):
         raise RecordUnusable("preference pair", "fields chosen and rejected")
@@ -56,7 +56,7 @@ def read_example(
     values = {field.name: field.value(fields) for field in source_format.fields}
     record = RecordValues(values, fields, [] if notices is None else notices)
     _check_verdict(record)
-    # An empty system prompt or input is how files write that there is none.
+    # Files write an empty system prompt or input to say that there is none.
     said = source_format.messages(record)
     messages = tuple(message for message in said if message.content or message.role not in ("system", "context"))
     _check_conversation(messages)
@@ -71,12 +71,12 @@ def is_preference_pair(fields: Fields) -> bool:
 
 
 def is_verdict(value: Any) -> bool:
-    """Whether a label may say that an answer is wanted or not (as KTO's does), and is no name of a class."""
+    """Whether a label may mark an answer as desirable or not (as in KTO), instead of naming a class."""
     return isinstance(value, bool | int) or (isinstance(value, str) and value.strip().lower() in ("true", "false"))
 
 
 def format_named(name: str) -> SourceFormat | None:
-    """The format of a name, or None."""
+    """The format with this name, or None."""
     return next((source_format for source_format in FORMATS if source_format.name == name), None)
 
 
@@ -95,7 +95,7 @@ def _check_conversation(messages: tuple[Message, ...]) -> None:
         raise RecordUnusable("no assistant turn", f"turns by: {', '.join(m.role for m in messages) or 'nobody'}")
     scored = [message for message in messages if message.is_scored]
     if not scored:
-        raise RecordUnusable("no scored turn", "every assistant turn has weight 0, or its like")
+        raise RecordUnusable("no scored turn", "every assistant turn has weight 0 or is marked as not trained on")
     if not scored[-1].text.strip():
         raise RecordUnusable("empty response")
     if not any(message.text.strip() for message in messages if message.role != "assistant"):
@@ -103,13 +103,13 @@ def _check_conversation(messages: tuple[Message, ...]) -> None:
 
 
 def _look_for_unread(source_format: SourceFormat, record: RecordValues) -> None:
-    """Notice texts that stand under a second name of a field: only the first is read."""
+    """Add a notice for text under a second name of a field: only the first is read."""
     for field in source_format.fields:
         read = field.found_in(record.fields)
         for name in field.all_names:
             value = record.fields.get(name)
             if name != read and isinstance(value, str) and value.strip() and value != record.fields[read]:
-                record.notices.append(f"a field {name} besides {read}, which alone is read")
+                record.notices.append(f"a field {name} that is ignored, because {read} is used")
 
 
 def _look_for_null_words(record: RecordValues, messages: tuple[Message, ...]) -> None:
@@ -143,13 +143,13 @@ FORMATS = (
     ),
     SourceFormat(
         "sharegpt",
-        "ShareGPT conversations: turns of from (human, gpt, ...) and value, or texts in turn.",
+        "ShareGPT conversations: turns of from (human, gpt, ...) and value, or alternating texts.",
         (FormatField(("conversations",)), _SYSTEM, _TOOLS, _LABEL, _WEIGHTS),
         turns_of("conversations"),
     ),
     SourceFormat(
         "alpaca",
-        "Alpaca: an instruction, perhaps an input, and an output.",
+        "Alpaca: an instruction, an optional input, and an output.",
         (
             FormatField(("instruction",)),
             FormatField(("input", "context"), required=False),
@@ -177,7 +177,7 @@ FORMATS = (
     ),
     SourceFormat(
         "question-answer",
-        "A question and its answer, perhaps with a context, or with choices, which are written below the question.",
+        "A question and its answer, optionally with a context, or with choices, which are listed below the question.",
         (
             FormatField(("question",), also=("question_stem",)),
             FormatField(
@@ -200,19 +200,19 @@ FORMATS = (
     ),
     SourceFormat(
         "tree",
-        "Open Assistant's trees: a prompt with its replies, of which the best ranked are read.",
+        "Open Assistant's trees: a prompt with its replies; the best-ranked replies are read.",
         (FormatField(("message_tree_id",)), FormatField(("prompt",))),
         tree,
     ),
     SourceFormat(
         "tree-messages",
-        "Open Assistant's messages, one a record, each with its parent's id: a row for each tree.",
+        "Open Assistant's messages, one per record, each with its parent's id: one row per tree.",
         (FormatField(("message_id",)), FormatField(("parent_id",)), FormatField(("role",)), FormatField(("text",))),
         tree,
         join=join_messages,
     ),
 )  # fmt: skip
-"""Every format, the fullest first: of two that fit a record alike, detection takes the first."""
+"""All formats, the most specific first: if two fit equally well, detection takes the first."""
 
 FIELD_NAMES = frozenset(name for source_format in FORMATS for field in source_format.fields for name in field.all_names)
-"""Every field name that some format reads."""
+"""All field names that any format reads."""

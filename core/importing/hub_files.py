@@ -1,4 +1,4 @@
-"""Which files of a Hub dataset's repository to take: of one config and one split, never of several mixed."""
+"""Chooses the files of a Hub dataset to import: always one config and one split, never a mixture."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +16,14 @@ _SHARDED = re.compile(r"[-_.]\d+-of-\d+$")
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A data file of a repository, and the config and the split that it belongs to ("" where neither is told)."""
+    """A data file of a repository, with its config and split ("" if unknown)."""
 
     name: str
     config: str
     split: str
 
     def to_fields(self) -> dict[str, str]:
-        """As an import keeps it."""
+        """As JSON fields, as stored with an import."""
         return {"file": self.name, "config": self.config, "split": self.split}
 
 
@@ -34,11 +34,11 @@ def choose_files(
     config: str | None = None,
     described: Sequence[Mapping[str, Any]] = (),
 ) -> list[HubFile]:
-    """The files of one config and split: those named, else the only config (or "default") and its split for training.
+    """The files of one config and split: those named, else the only config (or "default") and its training split.
 
-    `described` is what the dataset's card says of its configs; without, folders are configs, and files and folders
-    name splits. Of the same data in two kinds of file one is taken. Raises `SourceUnreadable` if the choice is not
-    clear, with what there is to choose from; `subject` names the dataset in its sentence.
+    `described` are the configs of the dataset card. Without them, folders are configs, and file and folder names give
+    the splits. If the same data comes in two file types, one is taken. Raises `SourceUnreadable` with the options if
+    the choice is ambiguous; `subject` names the dataset in the message.
     """
     data = sorted(name for name in names if is_data_file(name) and not _is_about(name))
     if not data:
@@ -54,7 +54,7 @@ def choose_files(
 
 
 def _of_split(subject: str, files: list[HubFile], split: str | None) -> dict[str, list[HubFile]]:
-    """Of each config the files of the split, of those that have it. Raises `SourceUnreadable` if none has."""
+    """The files of the split, by config. Raises `SourceUnreadable` if no config has it."""
     by_config: dict[str, list[HubFile]] = {}
     for file in files:
         by_config.setdefault(file.config, []).append(file)
@@ -70,11 +70,11 @@ def _of_split(subject: str, files: list[HubFile], split: str | None) -> dict[str
         if found:
             chosen[config] = found
     if not chosen:
-        all_splits = ", ".join(sorted({file.split for file in files if file.split})) or "none that is named"
-        wanted = f"no split {split!r}" if split else "no one split for training"
+        all_splits = ", ".join(sorted({file.split for file in files if file.split})) or "none with a name"
+        wanted = f"no split {split!r}" if split else "no single training split"
         other = f", or {split} as the config (--config)" if split in by_config else ""
         raise SourceUnreadable(
-            f"{subject} has {wanted}. Its splits: {all_splits}. Name one of these as the split (--split){other}."
+            f"{subject} has {wanted}. Its splits: {all_splits}. Choose one as the split (--split){other}."
         )
     return chosen
 
@@ -90,7 +90,7 @@ def _one_config(
         if config in chosen:
             return chosen[config]
     raise SourceUnreadable(
-        f"{subject} has several configs: {', '.join(sorted(named))}. Name one as the config (--config)."
+        f"{subject} has several configs: {', '.join(sorted(named))}. Choose one as the config (--config)."
     )
 
 
@@ -102,7 +102,7 @@ def _one_kind_each(files: list[HubFile]) -> list[HubFile]:
 
 
 def _described_files(names: list[str], described: Sequence[Mapping[str, Any]]) -> list[HubFile]:
-    """The files that the card gives to configs and splits."""
+    """The files assigned to configs and splits in the dataset card."""
     files: list[HubFile] = []
     for item in described:
         config, folder = str(item.get("config_name") or "default"), str(item.get("data_dir") or "")
@@ -117,7 +117,7 @@ def _described_files(names: list[str], described: Sequence[Mapping[str, Any]]) -
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that a pattern of the Hub means: `*` in one folder, `**` in any; a folder means all that is in it."""
+    """Names matching a Hub pattern: `*` within one folder, `**` across folders; a folder matches everything in it."""
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./").rstrip("/"))
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     expression = re.compile("".join(words.get(piece, re.escape(piece)) for piece in pieces) + "(?:/.*)?")
@@ -125,7 +125,7 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def _split(name: str) -> str:
-    """The split that a file's name, else one of its folders, tells: a word such as train or test_sft."""
+    """The split in a file's name, or else in one of its folders: a word such as train or test_sft."""
     *folders, file = name.split("/")
     stem = without_shard(plain_stem(file))
     for part in (stem, *reversed(folders)):
@@ -136,7 +136,7 @@ def _split(name: str) -> str:
 
 
 def _config(name: str) -> str:
-    """The folders of a file that are neither `data` nor a split's."""
+    """The folders of a file, without `data` and split folders."""
     folders = name.split("/")[:-1]
     return "/".join(part for i, part in enumerate(folders) if not split_kind(part) and (i or part != "data"))
 

@@ -1,4 +1,4 @@
-"""Brings data files into the store: reads their examples, and counts what is left out and why."""
+"""Imports data files into the store, and counts skipped records by reason."""
 
 import os
 from collections import Counter
@@ -21,11 +21,11 @@ from .unpacking import check_readable
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import brought: rows kept and records rejected [counts], by reason and by domain.
+    """Result of an import: rows kept and records rejected [counts], by reason and by domain.
 
-    `already_imported` says that the dataset had this file, read with these options, before: nothing was added,
-    and the counts are those of the first time. `notices` are sentences on what was read and deserves a look; they are
-    told when a file is imported, and not kept. `origin` is where the file came from (see `DataFile`).
+    `already_imported`: the dataset already had this file with these options, so nothing was added and the counts are
+    those of the first import. `notices` are warnings about rows that were kept; they are reported on import and not
+    stored. `origin` is where the file came from (see `DataFile`).
     """
 
     dataset: str
@@ -48,10 +48,10 @@ def import_source(
     source_name: str | None = None,
     require_columns: bool = False,
 ) -> ImportReport:
-    """Add a file to a dataset (made if new), all of it or nothing.
+    """Add a file to a dataset (created if new), completely or not at all.
 
     Raises `SourceUnreadable` if the file cannot be read, changes meanwhile, or (with `require_columns`) its first
-    records lack a column that the options name; `NoUsableRows` if no record of it can be scored.
+    records lack a column named in the options; `NoUsableRows` if none of its records can be scored.
     """
     name = source_name or path.name
     check_readable(path)
@@ -72,7 +72,7 @@ def import_source(
             yield block
         after = os.stat(path)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise SourceUnreadable(f"{name} changed while it was read. Import it again when it is finished.")
+            raise SourceUnreadable(f"{name} changed while it was being read. Import it again once it is complete.")
 
     source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), blocks())
     report = _report(store, dataset, source_id, already_imported=not fresh)
@@ -80,15 +80,15 @@ def import_source(
 
 
 def import_file(store: Store, dataset: str, file: DataFile, options: SourceOptions) -> ImportReport:
-    """Add a data file to a dataset; what is known of the file fills in what the options leave open.
+    """Add a data file to a dataset; known facts about the file fill in missing options.
 
-    Raises `SourceUnreadable` also for a column that the options name and the file lacks, else like `import_source`.
+    Raises like `import_source`, and `SourceUnreadable` if the file lacks a column named in the options.
     """
     return import_source(store, dataset, file.path, options_for(file, options), file.name, require_columns=True)
 
 
 def options_for(file: DataFile, options: SourceOptions) -> SourceOptions:
-    """The options with what is known of a file: its domain, where they name none, its split and its origin."""
+    """The options completed with facts about a file: its domain if none is given, its split and its origin."""
     domain = options.domain
     if file.domain and not (domain.name or domain.field):
         domain = DomainRule(name=file.domain)
@@ -96,16 +96,16 @@ def options_for(file: DataFile, options: SourceOptions) -> SourceOptions:
 
 
 def _sentences(detection: Detection, noticed: Mapping[str, int]) -> tuple[str, ...]:
-    """What is told of a file as a whole, then what rows of it have, the most frequent first."""
+    """The notice about the file as a whole, then notices about its rows, the most frequent first."""
     counted = sorted(noticed.items(), key=lambda item: (-item[1], item[0]))
     rows = [f"{count:,} {'row has' if count == 1 else 'rows have'} {what}." for what, count in counted]
     return tuple([detection.note, *rows] if detection.note else rows)
 
 
 def _require_columns(path: Path, options: SourceOptions, detection: Detection) -> None:
-    """Raise `SourceUnreadable` if the first records lack a column that the domain or a field is to be read from.
+    """Raise `SourceUnreadable` if the first records lack a column mapped to the domain or to a field.
 
-    Such a name is a slip of the pen, and would leave every row unlabelled, or rejected, without saying so.
+    Such a name is a typo; every row would be unlabelled, or rejected, without any message.
     """
     wanted = {column: f"the field {field}" for field, column in options.columns.items() if column}
     if options.domain.field:
@@ -120,7 +120,7 @@ def _require_columns(path: Path, options: SourceOptions, detection: Detection) -
 
 
 def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -> Iterator[RowBlock]:
-    """Pass blocks on; raise `NoUsableRows` at their end if there was no row among them."""
+    """Pass blocks through; raise `NoUsableRows` at the end if they held no row."""
     reasons: Counter[str] = Counter()
     samples: dict[str, Rejected] = {}
     rows = 0
@@ -133,7 +133,7 @@ def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -
     if rows:
         return
     if not reasons:
-        raise NoUsableRows(f"{name} holds no record. Check that it is the file you meant.")
+        raise NoUsableRows(f"{name} has no records. Check that it is the right file.")
     reason, count = reasons.most_common(1)[0]
     sample = samples[reason]
     found = f" (record {sample.line}: {sample.detail})" if sample.detail else f" (record {sample.line})"
@@ -145,12 +145,10 @@ def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -
 
 def _advice(reason: str, detection: Detection) -> str:
     if reason == "preference pair":
-        return (
-            "Import a file with one answer to each prompt, or map the column chosen, where it is text, to the answer."
-        )
+        return "Import a file with one answer per prompt, or map the column chosen to the answer if it is text."
     if reason == "missing field":
         return (
-            "Map its columns to the fields of a format (--column FIELD=COLUMN, or on the page), or choose the format "
+            "Map its columns to a format's fields (--column FIELD=COLUMN, or on the page), or choose the format "
             f"(found: {detection.why})."
         )
     return "Correct the file, or choose another."

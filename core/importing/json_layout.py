@@ -1,6 +1,6 @@
-"""Tells where in a JSON file that is one object its records are: it is one, they stand under a key, or by column.
+"""Finds the records in a JSON file that is one object: the object itself, a list under a key, or columns.
 
-Looked at is the file's beginning alone, so that a file of any size is told apart at once.
+Only the start of the file is inspected, so this is fast for files of any size.
 """
 
 import re
@@ -23,8 +23,8 @@ _INCOMPLETE = object()
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the records are: the items of the list under `key` (of each the object under `item`, where it has one),
-    the `members` of the object, or the rows of its `columns`. `note` says what of the file is not read."""
+    """Where the records are: the items of the list under `key` (or the object under `item` in each of them), the
+    `members` of the object, or the rows of its `columns`. `note` says which parts of the file are not read."""
 
     kind: str
     key: str = ""
@@ -34,14 +34,14 @@ class Layout:
     wanted: str = ""
 
     def is_at(self, key: str) -> bool:
-        """Whether the records stand under this key."""
+        """Whether the records are under this key."""
         return key == self.key if self.key else named_split([key], self.wanted) is not None
 
 
 def layout_of(text: str, name: str, split: str | None = None) -> Layout | None:
-    """The layout of a JSON file, given the beginning of its text; None where it is records as they are.
+    """The layout of a JSON file, given the start of its text; None if it holds plain records.
 
-    Raises `SourceUnreadable` if it has not the split that is asked for, or no one split for training.
+    Raises `SourceUnreadable` if the requested split is missing, or there is no single training split.
     """
     layout = _layout(text, name, split) if text.startswith("{") else None
     if split and not (layout and layout.has_splits):
@@ -50,8 +50,8 @@ def layout_of(text: str, name: str, split: str | None = None) -> Layout | None:
 
 
 def no_splits(name: str, split: str) -> SourceUnreadable:
-    """The refusal of a split where there are none."""
-    return SourceUnreadable(f"{plain_text(name, 80)} has no splits, so no {split!r}. Leave out --split.")
+    """The error for a requested split in a file without splits."""
+    return SourceUnreadable(f"{plain_text(name, 80)} has no splits, so it has no split {split!r}. Omit --split.")
 
 
 def _layout(text: str, name: str, split: str | None) -> Layout | None:
@@ -81,7 +81,7 @@ def _layout(text: str, name: str, split: str | None) -> Layout | None:
 
 
 def rows_of_columns(table: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a table that is held by column. Raises `RecordUnusable` if its columns differ in length."""
+    """The rows of a column-wise table. Raises `RecordUnusable` if its columns differ in length."""
     if isinstance(table, dict) and set(table) == {"columns", "index", "data"}:
         yield from (dict(zip(table["columns"], row, strict=False)) for row in table["data"])
         return
@@ -96,10 +96,10 @@ def rows_of_columns(table: Any) -> Iterator[dict[str, Any]]:
 
 
 def no_such_split(splits: list[str], name: str, split: str | None) -> SourceUnreadable:
-    """The refusal of a split that a file has not, or of a choice that is not clear."""
-    wanted = f"no split {split!r}" if split else "no one split for training"
+    """The error for a missing split, or for an ambiguous choice."""
+    wanted = f"no split {split!r}" if split else "no single training split"
     return SourceUnreadable(
-        f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Name one as the split (--split)."
+        f"{plain_text(name, 80)} has {wanted}. It has: {', '.join(splits)}. Choose one as the split (--split)."
     )
 
 
@@ -115,7 +115,7 @@ def _split_layout(splits: list[str], name: str, split: str | None, is_whole: boo
 
 
 def _are_columns(values: dict[str, Any], lists: dict[str, Any]) -> bool:
-    """Whether an object holds a table by column: lists of one length, or objects with the same keys (as pandas has)."""
+    """Whether an object is a column-wise table: lists of one length, or objects with the same keys (as in pandas)."""
     if set(values) == {"columns", "index", "data"}:
         return True
     known = [value for value in values.values() if value is not _INCOMPLETE]
@@ -138,7 +138,7 @@ def _is_record(value: dict[str, Any]) -> bool:
 
 
 def _members(text: str) -> Iterator[tuple[str, int, Any]]:
-    """Keys of the object with the place of their values and the values; of the last, the value may be incomplete."""
+    """Keys of the object with the positions of their values and the values; the last value may be incomplete."""
     at = 1
     while True:
         at = _after(_SPACE, text, at)
@@ -164,7 +164,7 @@ def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _first_item(text: str, start: int, value: Any) -> Any:
-    """The first item of a list, None where it is no list, has none, or does not show it yet."""
+    """The first item of a list; None if it is not a list, is empty, or the item is not visible yet."""
     if value is not _INCOMPLETE:
         return value[0] if isinstance(value, list) and value else None
     if text[start : start + 1] != "[":

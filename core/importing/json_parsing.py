@@ -1,4 +1,4 @@
-"""Parses one JSON record strictly: what is no JSON, or could not be carried on, is refused with its reason."""
+"""Parses one JSON record strictly: invalid JSON, and values that cannot be stored, are rejected with a reason."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def _finite(digits: str) -> float:
 
 
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-"""Raises `ValueError`, `RecordUnusable` for numbers that JSON has not, `RecursionError` for hundreds of levels."""
+"""Raises `ValueError`, `RecordUnusable` for numbers not allowed in JSON, `RecursionError` for too many levels."""
 
 
 def is_json(text: str) -> bool:
@@ -37,10 +37,10 @@ def is_json(text: str) -> bool:
 
 
 def parse_record(line: int, original: bytes) -> SourceRecord:
-    """The record of one JSON object. Of a name that stands twice the last value counts, as in most readers.
+    """The record of one JSON object. If a name occurs twice, the last value is used, as in most readers.
 
-    A list of turns is read as the object {"conversations": [...]}, which then is the original.
-    Raises `RecordUnusable` saying why, if it is no object that can be carried on.
+    A list of turns is read as the object {"conversations": [...]}, which becomes the original. Raises `RecordUnusable`
+    with the reason if it is not an object that can be stored.
     """
     try:
         text = original.decode("utf-8")
@@ -51,8 +51,8 @@ def parse_record(line: int, original: bytes) -> SourceRecord:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises `RecordUnusable` if it is not JSON, or has excess depth or half characters."""
-    # Before it is parsed: where the parser gives up depends on how deep the program stands, not on the record alone.
+    """The value of a JSON text. Raises `RecordUnusable` if it is invalid, too deep, or has lone surrogates."""
+    # Checked before parsing: the parser's own limit depends on the current stack depth, not only on the record.
     if _opens_too_many(text):
         raise too_deep()
     try:
@@ -73,7 +73,7 @@ def bad_json(error: ValueError, start: int) -> RecordUnusable:
 
 
 def as_record(line: int, value: Any, text: str, original: bytes) -> SourceRecord:
-    """`value`, parsed from `text`, as a record, if it is an object or a list of turns. Raises `RecordUnusable`."""
+    """`value`, parsed from `text`, as a record. Raises `RecordUnusable` unless it is an object or a list of turns."""
     if isinstance(value, list) and value and all(map(is_turn, value)):
         return SourceRecord(line, b'{"conversations": ' + original.strip() + b"}", {"conversations": value})
     if not isinstance(value, dict):
@@ -82,14 +82,14 @@ def as_record(line: int, value: Any, text: str, original: bytes) -> SourceRecord
 
 
 def is_turn(value: Any) -> bool:
-    """Whether a value is an object that says who speaks."""
+    """Whether a value is an object that names a speaker."""
     return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
 def check_value(value: Any, text: str) -> None:
-    """Raise `RecordUnusable` if `value`, parsed from `text`, has excess depth or half of a surrogate pair."""
+    """Raise `RecordUnusable` if `value`, parsed from `text`, is too deep or has a lone surrogate."""
     limit = settings.integer("max_json_depth")
-    # Counting brackets is quick and never too low; only a record with many of them is worth walking through.
+    # Counting brackets is fast and never undercounts; only walk through records with many of them.
     if text.count("{") + text.count("[") > limit and depth_of(value) > limit:
         raise too_deep()
     if _SURROGATE_ESCAPE.search(text):
@@ -100,7 +100,8 @@ def check_value(value: Any, text: str) -> None:
 
 
 def _opens_too_many(text: str) -> bool:
-    """Whether more brackets are open at once than the setting max_json_depth allows, be the text JSON or not."""
+    """Whether more brackets are open at once than the setting max_json_depth allows, whether or not the text is
+    JSON."""
     limit = settings.integer("max_json_depth")
     if text.count("{") + text.count("[") <= limit:
         return False
@@ -113,7 +114,7 @@ def _opens_too_many(text: str) -> bool:
 
 
 def depth_of(value: Any) -> int:
-    """How many objects and lists a value nests, itself included."""
+    """Nesting depth of objects and lists, the value itself included."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1

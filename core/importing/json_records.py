@@ -1,4 +1,4 @@
-"""Reads JSONL lines, and JSON values one after another or in an array, keeping each record's own bytes."""
+"""Reads JSONL lines, and JSON values in sequence or in an array, keeping each record's original bytes."""
 
 import codecs
 import json
@@ -15,7 +15,7 @@ from .table_json import as_json
 
 _CHUNK_BYTES = 2**20
 _LONGEST_INDENT = 1_000
-_LONGEST_TABLE = 2**28  # characters of a table by column, which is held in memory
+_LONGEST_TABLE = 2**28  # characters of a column-wise table, which is held in memory
 _SPACE = re.compile(r"[ \t\r\n,]*")
 _BEFORE_VALUE = re.compile(r"[ \t\r\n:]*")
 _IN_STRING = re.compile(r'\\.|["\n]', re.DOTALL)
@@ -23,7 +23,7 @@ _BETWEEN_STRINGS = re.compile(r'["{}\[\],\n]')
 
 
 def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
-    """Records of a JSONL stream, numbered by line; blank lines are passed over."""
+    """Records of a JSONL stream, numbered by line; blank lines are skipped."""
     for line, original in jsonl_lines(stream):
         if isinstance(original, Rejected):
             yield original
@@ -35,9 +35,9 @@ def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
 
 
 def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
-    """Lines of a JSONL stream with their numbers, blank ones left out; one that is too long is rejected.
+    """Lines of a JSONL stream with their numbers; blank lines are skipped, lines that are too long rejected.
 
-    An original is its line without the line's end (and without the file's byte order mark).
+    An original is the line without its line ending (and without the file's byte order mark).
     """
     limit = settings.integer("max_line_bytes")
     line = 0
@@ -61,8 +61,8 @@ def _skip_line(stream: BinaryIO, content: bytes) -> None:
 def json_records(
     stream: BinaryIO, name: str = "the file", split: str | None = None
 ) -> Iterator[SourceRecord | Rejected]:
-    """Records of a JSON stream (an array, one object, objects one after another, or as `json_layout` tells them),
-    numbered from 1. Raises `SourceUnreadable` if it has splits, and not the one that is asked for."""
+    """Records of a JSON stream (an array, one object, objects in sequence, or a layout of `json_layout`), numbered
+    from 1. Raises `SourceUnreadable` if it has splits, but not the requested one."""
     return _JsonValues(stream).laid_out_records(name, split)
 
 
@@ -71,7 +71,7 @@ class _JsonValues:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        # Bytes that are not UTF-8 become lone surrogates, so that only the record which holds them is lost.
+        # Bytes that are not UTF-8 become lone surrogates, so only the record with them is rejected.
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape").decode
         self._text = ""
         self._at = 0
@@ -80,7 +80,7 @@ class _JsonValues:
         self._limit = settings.integer("max_line_bytes")
 
     def laid_out_records(self, name: str, split: str | None) -> Iterator[SourceRecord | Rejected]:
-        """The records, wherever in the file they are."""
+        """The records, in any supported layout."""
         while len(self._text) - self._at < HEAD_CHARACTERS and self._read_on():
             pass
         self._pass_space()
@@ -104,7 +104,7 @@ class _JsonValues:
             yield SourceRecord(number, as_json(fields), fields)
 
     def _members(self, layout: Layout, name: str, split: str | None) -> Iterator[SourceRecord | Rejected]:
-        """Records among the object's members: each of them, or the items of the list under the layout's key."""
+        """The object's members as records, or the items of the list under the layout's key."""
         self._at += 1
         number = 0
         keys: list[str] = []
@@ -127,7 +127,8 @@ class _JsonValues:
             raise no_such_split(keys, name, split)
 
     def records(self, is_part: bool = False, item: str = "") -> Iterator[SourceRecord | Rejected]:
-        """The records from here on; of a part of the file (`is_part`) up to its end. `item` is where in each it is."""
+        """The records from here on, to the end of the array if `is_part`. `item` is the key of the record inside
+        each."""
         self._pass_space()
         self._in_array = self._next() == "["
         self._at += self._in_array
@@ -137,10 +138,11 @@ class _JsonValues:
                 self._at += 1
                 if is_part or not self._pass_space():
                     return
-                # What follows may be records all the same: after a bad one, its inner list's end looks like ours.
+                # More records may follow: after a bad record, the end of its inner list looks like the end of the
+                # array.
                 self._in_array = False
                 number += 1
-                yield RecordUnusable("bad JSON", "the file goes on after the array's end").at(number)
+                yield RecordUnusable("bad JSON", "the file continues after the end of the array").at(number)
                 continue
             number += 1
             try:
@@ -172,7 +174,7 @@ class _JsonValues:
         while True:
             try:
                 value, end = DECODER.raw_decode(self._text, self._at)
-                # What ends with the window may go on after it: 12 is the beginning of 123.
+                # A value at the window's end may be incomplete: 12 is the beginning of 123.
                 if end < len(self._text) or self._ended:
                     text, self._at = self._text[self._at : end], end
                     return value, text
@@ -189,22 +191,22 @@ class _JsonValues:
         return RecordUnusable("line too long", f"more than {self._limit:,} bytes")
 
     def _may_be_incomplete(self, error: ValueError) -> bool:
-        """Whether more text could mend the error: it lies at the window's end, or in a string that runs into it."""
+        """Whether more text could fix the error: it is at the window's end, or in a string that reaches it."""
         if not isinstance(error, json.JSONDecodeError):
             return False
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - 16
 
     def _skip_value(self, indent: str | None) -> None:
-        """Go past a value that cannot be used: to its closing bracket, or to the line where the next one begins.
+        """Skip an unusable value: move to its closing bracket, or to the line where the next record begins.
 
-        `indent` is the white space before a record that is not JSON; a later line that begins alike and opens an
-        object is the next record. Only that finds it again after a missing bracket or quote.
+        `indent` is the white space before an invalid record: a later line with the same indent that opens an object is
+        the next record. This is the only way to find it after a missing bracket or quote.
         """
         depth, in_string = 0, False
         while True:
             match = (_IN_STRING if in_string else _BETWEEN_STRINGS).search(self._text, self._at)
             if match is None:
-                # A backslash that ends the window belongs with the character after it.
+                # A backslash at the window's end belongs to the next character.
                 keep = 1 if in_string and self._text.endswith("\\") and self._at < len(self._text) else 0
                 self._at = len(self._text) - keep
                 if not self._read_on():
@@ -235,7 +237,7 @@ class _JsonValues:
         return self._text.startswith(text, self._at)
 
     def _pass_space(self, space: re.Pattern[str] = _SPACE) -> bool:
-        """Go past white space and commas; False at the end of the stream."""
+        """Skip white space and commas; False at the end of the stream."""
         while True:
             match = space.match(self._text, self._at)
             self._at = match.end() if match else self._at
@@ -248,8 +250,8 @@ class _JsonValues:
         return self._text[self._at : self._at + 1]
 
     def _read_on(self) -> bool:
-        """Let go of the text before the last line's beginning and read more; False at the end of the stream."""
-        # At least as much again as there is, so that a long record is not parsed once for every chunk of it.
+        """Drop the text before the current line and read more; False at the end of the stream."""
+        # At least double the text, so that a long record is not parsed again for every chunk.
         content = self._stream.read(max(_CHUNK_BYTES, len(self._text) - self._at))
         line_start = self._text.rfind("\n", 0, self._at) + 1
         if self._at - line_start > _LONGEST_INDENT:
@@ -262,7 +264,7 @@ class _JsonValues:
 
 
 def _inner(record: SourceRecord, item: str) -> SourceRecord:
-    """The record that stands under a key of another."""
+    """The record under a key of another."""
     fields = record.fields.get(item)
     if not isinstance(fields, dict):
         raise RecordUnusable("not an object", f"no object under {item}")

@@ -1,6 +1,6 @@
-"""Reads a cell that holds a list or an object as text: JSON, or as Python and NumPy print it.
+"""Reads a cell that holds a list or an object as text: JSON, or as printed by Python or NumPy.
 
-Tables of pandas become CSV with such cells: `[{'role': 'user', ...}]`, or from NumPy without commas between.
+pandas writes such cells to CSV: `[{'role': 'user', ...}]`, without commas if the value is a NumPy array.
 """
 
 import ast
@@ -22,7 +22,7 @@ _OPEN, _CLOSED = ("[", "{", "("), ("]", "}", ")")
 
 
 def parse_literal(text: str) -> Any:
-    """The value of a cell. Raises `RecordUnusable` if it is neither JSON nor a literal of Python, or too deep."""
+    """The value of a cell. Raises `RecordUnusable` if it is neither JSON nor a Python literal, or is too deep."""
     try:
         return parse_json(text)
     except RecordUnusable as unusable:
@@ -31,7 +31,7 @@ def parse_literal(text: str) -> Any:
         bad_json = unusable
     try:
         source = _python(text)
-        # It builds values and runs nothing; what it must not be given is depth, which is checked before.
+        # literal_eval runs no code; deep nesting could crash it, so depth is checked before.
         value = ast.literal_eval(source)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise bad_json from None
@@ -43,7 +43,7 @@ def parse_literal(text: str) -> Any:
 
 
 def _python(text: str) -> str:
-    """The text with the commas that NumPy leaves out, without its `array(...)`. Raises `RecordUnusable`."""
+    """The text with NumPy's missing commas added and `array(...)` removed. Raises `RecordUnusable`."""
     pieces: list[str] = []
     depth, after_value = 0, False
     for match in _TOKEN.finditer(text):
@@ -67,7 +67,7 @@ def _python(text: str) -> str:
 
 
 def _checked(value: Any) -> Any:
-    """The value as JSON has it: keys are texts, tuples are lists. Raises `RecordUnusable` for what JSON has not."""
+    """The value as JSON: string keys, tuples as lists. Raises `RecordUnusable` for values JSON cannot hold."""
     if isinstance(value, dict):
         return {str(key): _checked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

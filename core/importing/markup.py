@@ -1,4 +1,4 @@
-"""Takes a text that is a whole conversation apart into turns, by the chat markup that it is written in."""
+"""Splits a text that holds a whole conversation into turns, by its chat markup."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _ROLES = ROLE_OF | {
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """A kind of markup: what begins a turn (its group is the role), and whether white space around a turn is its own.
+    """A kind of markup: the pattern that begins a turn (its group is the role), and whether turns are stripped.
 
     `lead` allows text before the first turn, which is then the system prompt.
     """
@@ -71,11 +71,11 @@ MARKUPS = (
         )
     ),
 )
-"""Known kinds, the surest first: tokens that nothing else holds, then words."""
+"""Known kinds, the least ambiguous first: special tokens, then words."""
 
 
 def read_markup(text: str) -> list[Message] | None:
-    """The turns of a text, or None where it is in no markup that is known, or holds text outside of its turns."""
+    """The turns of a text, or None if its markup is unknown or it has text outside of the turns."""
     begin = _BEGINS.match(text)
     start = begin.end() if begin else 0
     for markup in MARKUPS:

@@ -1,8 +1,8 @@
-"""Reads what most records are, plain texts or plain turns, by the quick way that gives just what the strict way gives.
+"""Fast path for most records (plain texts or plain turns), with the same result as the strict path.
 
-orjson parses a record in a third of the time of the strict parser, and differs from it only in what it refuses and in
-numbers beyond 64 bits. So a record that it refuses, whose domain is such a number, or whose fields are anything but
-plain is left to the strict parser and to the format's own function, which also say what is wrong with it.
+orjson needs a third of the strict parser's time, and differs only in what it rejects and in numbers beyond 64 bits. So
+a record that it rejects, that has such a number as its domain, or that has other than plain fields goes to the strict
+parser and the format's own function, which also report what is wrong with it.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from .roles import CALL_ROLES, ROLE_OF
 from .source_options import DomainRule, SourceOptions
 
 _EXACT_BELOW = 1e18
-# A number that orjson reads as a float of less was written as one: whole numbers it keeps exactly up to 2**63.
+# orjson keeps integers exact up to 2**63, so a smaller float was written as a float.
 _PLANS_KEPT = 1_000
 _ROLES = {"system": "system", "instruction": "user", "question": "user", "prompt": "user", "input": "context",
           "context": "context", "output": "assistant", "answer": "assistant", "completion": "assistant"}  # fmt: skip
-"""Who speaks in a format's text field; the fields that hold something else must be empty."""
+"""The speaker of each text field of a format; all other fields must be empty."""
 _TURNS = ("messages", "conversations")
 _PLAIN_ROLE_OF = {name: role for name, role in ROLE_OF.items() if name not in CALL_ROLES}
 _LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
@@ -31,7 +31,7 @@ Turns = list[tuple[str, str]]
 
 
 class PlainConversation(NamedTuple):
-    """A record's domain, its conversation as canonical JSON in UTF-8, and its prompt and response for reading."""
+    """A record's domain, its conversation as canonical JSON in UTF-8, and its prompt and response for display."""
 
     domain: str
     conversation: bytes
@@ -41,8 +41,8 @@ class PlainConversation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is where in records that have the same fields: texts by speaker, turns, fields that must be empty, and
-    labels that must be no verdict."""
+    """How to read records with the same fields: texts by speaker, turns, fields that must be empty, and labels that
+    must not mark answers as unwanted."""
 
     texts: tuple[tuple[str, str], ...]
     turns: str
@@ -51,7 +51,7 @@ class _Plan:
 
 
 class PlainReader:
-    """Reads the plain records of one file. `rule` says their domain (see `DomainRule`)."""
+    """Reads the plain records of one file. `rule` gives their domain (see `DomainRule`)."""
 
     def __init__(self, source_format: SourceFormat | None, options: SourceOptions, rule: DomainRule) -> None:
         self._format = source_format
@@ -62,7 +62,7 @@ class PlainReader:
         self._usable = source_format is not None and not options.columns
 
     def read(self, original: bytes) -> PlainConversation | None:
-        """The conversation in a record's bytes, or None where the strict way must decide."""
+        """The conversation in a record's bytes, or None if the strict path must decide."""
         if not self._usable or not self._is_shallow(original):
             return None
         try:
@@ -93,8 +93,9 @@ class PlainReader:
         return _conversation(domain, turns)
 
     def _is_shallow(self, original: bytes) -> bool:
-        """Whether there are too few brackets to be too deep, wherever they stand: a later value may replace theirs."""
-        if original.find(b"[") < 0 and original.find(b"{", 1) < 0:  # which is quicker than to count them
+        """Whether there are too few brackets to be too deep. All are counted: of a repeated key only the last
+        survives."""
+        if original.find(b"[") < 0 and original.find(b"{", 1) < 0:  # faster than counting them
             return self._levels > 0
         return original.count(b"[") + original.count(b"{") <= self._levels
 
@@ -106,18 +107,18 @@ class PlainReader:
 
 
 def _plan(source_format: SourceFormat, names: tuple[str, ...]) -> _Plan | None:
-    """Where a format's fields are in records of these names; None where no such record is plain."""
+    """Where a format's fields are in records with these names; None if such records are never plain."""
     known = dict.fromkeys(names)
     if {"chosen", "rejected"} <= known.keys() or not source_format.has_fields(known):
         return None
     if source_format.join or choice_columns(names):
         return None
     if any(sum(name in known for name in item.all_names) > 1 for item in source_format.fields):
-        return None  # the values decide which name counts
+        return None  # which name is used depends on the values
     found = {item.name: item.found_in(known) for item in source_format.fields}
     spoken = {name: found[name] for name in ("system", *found) if found.get(name)}
     texts = tuple((_ROLES[name], column) for name, column in spoken.items() if name in _ROLES)
-    # The context is what the question is about, so it comes after it, whatever the order of the format's fields.
+    # The context follows the question, whatever the order of the format's fields.
     order = ("system", "user", "context", "assistant")
     turns = next((column for name, column in spoken.items() if name in _TURNS), "")
     others = {name: column for name, column in spoken.items() if name not in _ROLES and name not in _TURNS}
@@ -127,7 +128,7 @@ def _plan(source_format: SourceFormat, names: tuple[str, ...]) -> _Plan | None:
 
 
 def _spoken(plan: _Plan, fields: dict[str, Any]) -> Turns | None:
-    """Who says what, as the format's own function has it; None where it is not plain."""
+    """Roles and texts, as the format's own function gives them; None if the record is not plain."""
     texts: Turns = []
     for role, name in plan.texts:
         text = fields[name]
@@ -145,7 +146,7 @@ def _spoken(plan: _Plan, fields: dict[str, Any]) -> Turns | None:
 
 
 def _with_turns(system: Turns, listed: Any) -> Turns | None:
-    """Turns of a role and a text each, under the record's system prompt unless they begin with one of their own."""
+    """Turns of role and text, after the record's system prompt unless they begin with a system prompt already."""
     if type(listed) is not list:
         return None
     turns: Turns = []
@@ -165,7 +166,7 @@ def _with_turns(system: Turns, listed: Any) -> Turns | None:
 
 
 def _conversation(domain: str, turns: Turns) -> PlainConversation | None:
-    """None where there is no answer, or no question, for the format's own function to say so."""
+    """None without an answer or a question: the format's own function reports that."""
     last = len(turns) - 1
     while last >= 0 and turns[last][0] != "assistant":
         last -= 1

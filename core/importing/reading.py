@@ -1,4 +1,4 @@
-"""Finds out what kind of file a data file is, and reads its records one by one in bounded memory."""
+"""Detects the type of a data file, and reads its records one by one in bounded memory."""
 
 import codecs
 import csv
@@ -22,20 +22,20 @@ CONTAINERS = {
     "parquet": (".parquet",),
     "arrow": (".arrow",),
 }
-"""Kinds of file that can be read, and the endings of their names; each also packed."""
+"""File types that can be read, and their extensions; each may be compressed."""
 
 TABLES = ("csv", "parquet", "arrow")
-"""Kinds whose columns people name, in capitals or with spaces too."""
+"""Types with column names written by people, perhaps with capitals or spaces."""
 
 PADDED = ("parquet", "arrow")
-"""Kinds whose objects have the keys of all objects of their column, null where a record has none."""
+"""Types that pad each object with the keys of all objects in its column, as null."""
 
 PACKED_ENDINGS = (".gz", ".zst")
 _HEAD_BYTES = 2**20
 
 
 def plain_stem(name: str) -> str:
-    """A file's name without the endings that say its kind and packing: "chat.train" for "chat.train.jsonl.gz"."""
+    """A file's name without the extensions for type and compression: "chat.train" for "chat.train.jsonl.gz"."""
     path = Path(name)
     if path.suffix.lower() in PACKED_ENDINGS:
         path = Path(path.stem)
@@ -43,7 +43,7 @@ def plain_stem(name: str) -> str:
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a file's name says that it is of a kind that can be read."""
+    """Whether a file's name has an extension that can be read."""
     return _kind_by_ending(name) != ""
 
 
@@ -54,10 +54,10 @@ def _kind_by_ending(name: str) -> str:
 
 
 def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
-    """Kind of a file, one of `CONTAINERS`, by its content, and by its name where the content leaves it open.
+    """Type of a file, one of `CONTAINERS`: by its content, or by its name if the content is ambiguous.
 
-    A file whose name says nothing is CSV if its first line holds one of `field_names`.
-    Raises `SourceUnreadable` if it is none of them.
+    A file without a known extension is CSV if its first line has one of `field_names`. Raises `SourceUnreadable` if it
+    is none of these types.
     """
     with open_unpacked(path) as stream:
         head = stream.read(_HEAD_BYTES)
@@ -80,8 +80,8 @@ def container_of(path: Path, field_names: frozenset[str] = frozenset()) -> str:
     if by_name == "json" or not text:
         return "jsonl"
     raise SourceUnreadable(
-        f"{path.name} is neither JSON, JSONL, CSV, Parquet nor Arrow: it begins with "
-        f"{plain_text(text[:200].decode('utf-8', 'replace'), 40)!r}. Save it as one of these."
+        f"{path.name} is not JSON, JSONL, CSV, Parquet or Arrow: it begins with "
+        f"{plain_text(text[:200].decode('utf-8', 'replace'), 40)!r}. Convert it to one of these."
     )
 
 
@@ -89,10 +89,12 @@ def _refuse_unreadable(head: bytes, by_name: str, name: str) -> None:
     if head.startswith(b"version https://git-lfs"):
         raise SourceUnreadable(f"{name} is a Git LFS pointer, not the data itself. Fetch it with git lfs pull.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head[:4]:
-        raise SourceUnreadable(f"{name} is not UTF-8 text (it looks like UTF-16, or like no text). Save it as UTF-8.")
+        raise SourceUnreadable(f"{name} is not UTF-8 text (it looks like UTF-16 or binary data). Save it as UTF-8.")
     if by_name in ("parquet", "arrow"):
         kind = by_name.capitalize()
-        raise SourceUnreadable(f"{name} is named as {kind} but is none. Fetch it again, or name it as what it is.")
+        raise SourceUnreadable(
+            f"{name} has the extension of {kind} but other content. Fetch it again, or correct the extension."
+        )
 
 
 def _is_array_over_lines(text: bytes) -> bool:
@@ -115,9 +117,9 @@ def _has_header(text: bytes, field_names: frozenset[str]) -> bool:
 def read_records(
     path: Path, container: str, split: str | None = None
 ) -> Generator[SourceRecord | Rejected, None, None]:
-    """Every record of a file: its fields and original bytes, or why it was left out.
+    """Every record of a file: its fields and original bytes, or why it was skipped.
 
-    `split` names one of a JSON file's splits, else it is the one for training. Raises `SourceUnreadable`, also while
+    `split` names one of a JSON file's splits; the default is the training split. Raises `SourceUnreadable`, also while
     reading, if the file cannot be read to its end.
     """
     if split and container != "json":
@@ -135,7 +137,7 @@ def read_records(
 
 
 def layout_note(path: Path, container: str, split: str | None = None) -> str:
-    """What of a file is not read, as a sentence, where its records are only a part of it; else ""."""
+    """A sentence about the parts of a file that are not read, or ""."""
     if container != "json":
         return ""
     with open_unpacked(path) as stream:

@@ -1,4 +1,4 @@
-"""What every reader of a data file yields: a record with its original text, or the reason it was left out."""
+"""What every reader of a data file yields: a record with its original text, or the reason it was skipped."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,28 +7,28 @@ from ..data.examples import Rejected
 
 REASONS = {
     "bad JSON": "The record is not valid JSON.",
-    "bad CSV": "The record's quotes are not CSV, so its fields cannot be told apart.",
+    "bad CSV": "The record's quoting is not valid CSV, so its fields cannot be separated.",
     "wrong number of fields": "The CSV record has more or fewer fields than the header.",
-    "not UTF-8": "The record holds bytes that are not UTF-8 text.",
-    "lone surrogate": "The record holds half of a Unicode pair (such as \\ud83d alone), which no text file can carry.",
-    "NaN or infinity": "The record holds a number that JSON does not have.",
+    "not UTF-8": "The record has bytes that are not UTF-8 text.",
+    "lone surrogate": "The record has half of a surrogate pair (such as \\ud83d alone): invalid Unicode.",
+    "NaN or infinity": "The record has a number that JSON does not allow.",
     "line too long": "The record is larger than the setting max_line_bytes.",
     "nested too deep": "The record is nested deeper than the setting max_json_depth.",
-    "not an object": "The record is a list, a number or a text, not an object with named fields.",
+    "not an object": "The record is a list, a number or text, not an object with named fields.",
     "missing field": "The record lacks a field that its format needs.",
-    "wrong type": "A field of the record is of another type than its format has there.",
+    "wrong type": "A field of the record has the wrong type for its format.",
     "preference pair": "The record has a chosen and a rejected answer: it is for preference training (DPO), "
     "not for supervised fine-tuning.",
-    "unknown role": "A turn is by somebody who is neither system, user, assistant nor tool.",
-    "not text": "A turn holds an image, a sound or a file, which a language model's loss does not cover.",
-    "unwanted answer": "The record's label says that its answer is not wanted (KTO): fine-tuning would teach it.",
-    "unknown markup": "The text is in no chat markup that is known, so its turns cannot be told apart.",
+    "unknown role": "A turn has a role other than system, user, assistant or tool.",
+    "not text": "A turn has an image, audio or a file, which cannot be scored as text.",
+    "unwanted answer": "The record's label marks its answer as undesirable (KTO): fine-tuning would teach it.",
+    "unknown markup": "The text has no known chat markup, so it cannot be split into turns.",
     "no assistant turn": "The conversation has no answer that could be scored.",
     "no scored turn": "Every answer is marked as not to be trained on (weight 0, train false), so none is scored.",
-    "empty prompt": "There is no question: everything but the answer is empty.",
+    "empty prompt": "The prompt is empty.",
     "empty response": "The answer is empty.",
 }
-"""Every reason for which a record is left out, in words for the person whose data it is."""
+"""Every reason for skipping a record, explained for the user."""
 
 _DETAIL_CHARACTERS = 200
 
@@ -43,7 +43,7 @@ class SourceRecord:
 
 
 class RecordUnusable(Exception):
-    """One record cannot be used; its reader turns this into a `Rejected` and goes on with the next.
+    """One record cannot be used; its reader turns this into a `Rejected` and continues with the next.
 
     `reason` is one of `REASONS`; `detail` is what was found, of any length and with any characters.
     """
@@ -66,7 +66,7 @@ def plain_text(text: str, characters: int = _DETAIL_CHARACTERS) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words for a sentence: "a list", "text"."""
+    """A value's type, worded for a sentence: "a list", "text"."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Who speaks in a turn: our roles, and the names that files give them."""
+"""Roles of turns, and the names that files use for them."""
 
 ROLE_NAMES = {
     "system": ("system", "developer"),
@@ -10,4 +10,4 @@ ROLE_NAMES = {
 
 ROLE_OF = {name: role for role, names in ROLE_NAMES.items() for name in names}
 CALL_ROLES = ("function_call", "tool_call")
-"""Roles whose text is a tool call in JSON, not an answer in words."""
+"""Roles whose text is a tool call in JSON, not an answer."""

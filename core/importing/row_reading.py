@@ -1,4 +1,4 @@
-"""Reads a file's records as rows of a dataset: one by one for looking at, and in blocks for the store."""
+"""Reads a file's records as dataset rows: one by one for previews, in blocks for the store."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -23,7 +23,7 @@ from .unpacking import open_unpacked
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How a file's records become rows, settled before the first."""
+    """How a file's records become rows, decided before the first one is read."""
 
     container: str
     source_format: SourceFormat | None
@@ -45,7 +45,7 @@ class _Reading:
 def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
     """Every record of a file as a row, or as rejected with the reason; streams in bounded memory.
 
-    Raises `SourceUnreadable` if the file is no data file, or cannot be read to its end.
+    Raises `SourceUnreadable` if the file is not a data file, or cannot be read to its end.
     """
     yield from _read_examples(path, _reading(path, options))
 
@@ -53,7 +53,7 @@ def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | 
 def read_blocks(
     path: Path, options: SourceOptions, detection: Detection | None = None
 ) -> Generator[RowBlock, None, None]:
-    """What `read_examples` gives, by column and many rows at a time: the quick way for plain records of JSONL.
+    """The rows of `read_examples` in column-wise blocks: a fast path for plain JSONL records.
 
     `detection` is what `detect_format` found in it, if that was called already. Raises `SourceUnreadable` like it.
     """
@@ -66,20 +66,20 @@ def read_blocks(
 
 
 def preview(path: Path, options: SourceOptions, rows: int = 5) -> list[DatasetRow | Rejected]:
-    """The first records of a file as `read_examples` gives them."""
+    """The first records of a file, as from `read_examples`."""
     with closing(read_examples(path, options)) as records:
         return list(islice(records, rows))
 
 
 def named_domain(rule: DomainRule, file_name: str) -> DomainRule:
-    """The rule with the file's name for a domain where it says nothing else."""
+    """The rule, with the file's name as the domain if it gives no other."""
     return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
 
 
 def _reading(path: Path, options: SourceOptions, detection: Detection | None = None) -> _Reading:
     detection = detection or detect_format(path, options)
     source_format = format_named(detection.format) if detection.format else None
-    # With its format, the options know under which other names a field that is mapped is not to be read.
+    # The options need the format: they hide the other names of a field that is mapped.
     resolved = replace(options, format=detection.format or AUTO)
     return _Reading(detection.container, source_format, resolved, named_domain(options.domain, path.name))
 

@@ -1,4 +1,4 @@
-"""How a person wants a file read: its format, which column is which field, and what its rows' domain is."""
+"""User options for reading a file: its format, its column mapping, and the domain of its rows."""
 
 import json
 import re
@@ -17,19 +17,19 @@ _KNOWN = {name.lower(): name for name in sorted(FIELD_NAMES, reverse=True)}
 
 
 def known_name(name: str) -> str:
-    """The field's name that a column's name is in other writing (capitals, spaces, hyphens), else the column's own."""
+    """The field name that a column name matches (ignoring capitals, spaces, hyphens), else the column name itself."""
     return name if name in FIELD_NAMES else _KNOWN.get(re.sub(r"[\s-]+", "_", name.strip()).lower(), name)
 
 
 @dataclass(frozen=True, slots=True)
 class DomainRule:
-    """Where a row's domain comes from: a field of its record, else one name for all, else the file's name."""
+    """Where a row's domain comes from: a field of its record, or one name for all rows, or the file's name."""
 
     name: str | None = None
     field: str | None = None
 
     def domain_of(self, record: Mapping[str, Any]) -> str:
-        """Domain of a record, given with its own field names; "unlabelled" where nothing names one."""
+        """Domain of a record (with original field names); "unlabelled" if there is none."""
         value = record.get(self.field) if self.field else None
         if value is not None and not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False)
@@ -40,8 +40,8 @@ class DomainRule:
 class SourceOptions:
     """How to read a file.
 
-    `columns` maps a field of the format to the file's column for it ({"instruction": "q"}); "" says that the
-    file has none, whatever its columns are called.
+    `columns` maps a field of the format to a column of the file ({"instruction": "q"}); "" means that the file has no
+    such column, whatever its columns are called.
     """
 
     format: str = AUTO
@@ -56,17 +56,17 @@ class SourceOptions:
             raise SourceUnreadable(f"Unknown format {self.format!r}. It must be one of {', '.join(names)}.")
 
     def to_fields(self) -> dict[str, Any]:
-        """The options as JSON has them, for the store."""
+        """The options as JSON fields, for the store."""
         domain = {"name": self.domain.name, "field": self.domain.field}
         fields = {"format": self.format, "domain": domain, "columns": dict(self.columns)}
         more = {"split": self.split, "origin": dict(self.origin)}
         return fields | {name: value for name, value in more.items() if value}
 
     def remapped(self, fields: Mapping[str, Any], forgiving: bool = False) -> dict[str, Any]:
-        """A record's fields under the names the format knows them by.
+        """A record's fields, renamed to the format's field names.
 
-        `forgiving` reads "Instruction" and "System Prompt" as the names that they are in other writing, where the
-        record has no field of that name itself.
+        `forgiving` also matches names such as "Instruction" and "System Prompt", unless the record has a field with the
+        exact name.
         """
         replaced = set(self.columns) | self._aliases()
         names = {name: known_name(name) if forgiving else name for name in fields}
@@ -79,7 +79,7 @@ class SourceOptions:
         return renamed
 
     def _aliases(self) -> set[str]:
-        """Other names of the fields that are mapped: a field said to be absent is not read under an alias either."""
+        """Other names of the mapped fields: a field mapped to nothing must not be read under an alias either."""
         source_format = format_named(self.format)
         fields = source_format.fields if source_format else ()
         mapped = (item for item in fields if any(name in self.columns for name in item.all_names))

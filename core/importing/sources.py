@@ -1,4 +1,4 @@
-"""What a person names as input becomes data files: paths as they are, zip archives, saved datasets, and the Hub."""
+"""Turns an input that a user names into data files: paths, zip archives, saved datasets, or the Hub."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from .reading import CONTAINERS, is_data_file, plain_stem
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file to import: where it is, the name its owner knows it by, and what is known of it beyond its content.
+    """A file to import: its path, the name shown to the user, and known facts about it.
 
-    `domain` is that of its rows where nothing else names one, `split` the split to read of a file with several, and
-    `origin` where it came from: of a file of the Hub its dataset, commit and path.
+    `domain` is the default domain of its rows, `split` the split to read if it has several, and `origin` where it came
+    from: for a Hub file its dataset, commit and path.
     """
 
     path: Path
@@ -35,10 +35,10 @@ def data_files(
     split: str | None = None,
     config: str | None = None,
 ) -> list[DataFile]:
-    """The data files that a name means, in their order; see `download_dataset` for a dataset on the Hub.
+    """The data files that a name refers to, in order; see `download_dataset` for Hub datasets.
 
-    A zip archive's are unpacked into a folder of their own in `unpack_into`. Raises `SourceUnreadable` if they cannot
-    be had, `PathRefused` for a name that can be no path.
+    Zip archives are unpacked into a new folder in `unpack_into`. Raises `SourceUnreadable` if files are not available,
+    `PathRefused` for a name that is not a valid path.
     """
     named_path(name)
     if hub_name(name):
@@ -49,10 +49,10 @@ def data_files(
 def hub_files(
     name: str, revision: str | None = None, split: str | None = None, config: str | None = None
 ) -> list[DataFile]:
-    """The data files of a dataset on the Hub, fetched. Raises `SourceUnreadable` like `download_dataset`."""
+    """Download the data files of a Hub dataset. Raises `SourceUnreadable` like `download_dataset`."""
     meant = hub_name(name)
     if meant is None:
-        raise SourceUnreadable(f"{name[:100]!r} is no id of a dataset on the Hub. Write it as owner/name.")
+        raise SourceUnreadable(f"{name[:100]!r} is not the id of a Hub dataset. Write it as owner/name.")
     found = download_dataset(meant.repo_id, revision or meant.revision, split, config, meant.path)
     about = {"hub": found.repo_id, "commit": found.commit}
     return [
@@ -62,9 +62,9 @@ def hub_files(
 
 
 def files_at(path: Path, unpack_into: Path, split: str | None = None, name: str | None = None) -> list[DataFile]:
-    """The data files at a path: itself, those of a saved dataset's folder, or those in a zip archive.
+    """The data files at a path: the file itself, or those in a saved dataset or a zip archive.
 
-    `name` is what its owner calls it. Raises `SourceUnreadable` like `data_files`.
+    `name` is the name shown to the user. Raises `SourceUnreadable` like `data_files`.
     """
     name = name or path.name
     if path.is_dir() and is_saved_dataset(path):
@@ -76,7 +76,7 @@ def files_at(path: Path, unpack_into: Path, split: str | None = None, name: str 
 
 
 def takes_split(name: str) -> bool:
-    """Whether what a name means may have splits to choose from: a dataset on the Hub, a folder, a zip, or JSON."""
+    """Whether an input may have splits to choose from: a Hub dataset, a folder, a zip archive, or JSON."""
     path = Path(name).expanduser()
     return hub_name(name) is not None or path.is_dir() or ".json" in path.suffixes or path.suffix.lower() == ".zip"
 
@@ -89,7 +89,7 @@ def _zipped_files(path: Path, name: str, unpack_into: Path, split: str | None) -
     ]
     if not members:
         kinds = ", ".join(ending for endings in CONTAINERS.values() for ending in endings)
-        raise SourceUnreadable(f"{name} holds no data file ({kinds}). Unpack it, and look what is in it.")
+        raise SourceUnreadable(f"{name} has no data files ({kinds}). Unpack it and check its contents.")
     if split:
         members = [file.name for file in choose_files(name, members, split)]
     status = path.stat()

@@ -1,4 +1,4 @@
-"""Names of a dataset's splits: which are for training, and which one a person means."""
+"""Split names of a dataset: which are for training, and which one a user means."""
 
 import re
 
@@ -12,23 +12,23 @@ _SHARD = re.compile(r"[-_.](?:\d+-of-\d+|\d{3,})$")
 
 
 def split_kind(name: str) -> str:
-    """ "train", "validation" or "test" by the first word of a split's name that says so, else ""."""
+    """ "train", "validation" or "test" by the first word of a split's name that matches, else ""."""
     words = re.split(r"[^a-z]+", name.lower())
     return next((_KIND_OF[word] for word in words if word in _KIND_OF), "")
 
 
 def is_split_name(name: str) -> bool:
-    """Whether a name begins as splits' names do: train, Test, train_sft."""
+    """Whether a name begins like a split name: train, Test, train_sft."""
     return re.split(r"[^a-z]+", name.lower())[0] in _KIND_OF
 
 
 def without_shard(stem: str) -> str:
-    """A file's stem without the number of its shard: "train" for "train-00000-of-00002"."""
+    """A file's stem without its shard number: "train" for "train-00000-of-00002"."""
     return _SHARD.sub("", stem)
 
 
 def named_split(names: list[str], wanted: str) -> str | None:
-    """Which of these splits a person means: of that name, else the only one of the kind that the name says."""
+    """The split that a user means: the one with that name, else the only one of that kind."""
     exact = [name for name in names if name == wanted] or [name for name in names if name.lower() == wanted.lower()]
     kind = _KIND_OF.get(wanted.lower())
     alike = exact or [name for name in names if kind and _KIND_OF.get(name.lower()) == kind]
@@ -37,7 +37,7 @@ def named_split(names: list[str], wanted: str) -> str | None:
 
 
 def one_training_split(names: list[str]) -> str | None:
-    """The one split to train on: train or training, else the only one whose name says train, else the only one."""
+    """The training split: train or training, else the only one with train in its name, else the only one."""
     if len(names) == 1 and not split_kind(names[0]):
         return names[0]
     return named_split(names, "train")

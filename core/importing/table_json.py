@@ -1,7 +1,7 @@
-"""A table's row as JSON: its fields as an object, with every value that JSON has a word for.
+"""A table row as a JSON object.
 
-JSON has no word for some Parquet values: dates, times and decimals become their text (ISO 8601), bytes their UTF-8
-text or else Base64, maps lists of pairs, and numbers that are not finite become null.
+Parquet values that JSON does not have are converted: dates, times and decimals to text (ISO 8601), bytes to UTF-8 text
+or else Base64, maps to lists of pairs, and numbers that are not finite to null.
 """
 
 import base64
@@ -15,7 +15,7 @@ from .records import RecordUnusable
 
 
 def as_json(fields: Mapping[str, Any]) -> bytes:
-    """Fields as a JSON object in UTF-8. Raises `RecordUnusable` if a text is none."""
+    """Fields as a JSON object in UTF-8. Raises `RecordUnusable` if a text is not valid UTF-8."""
     try:
         return json.dumps(fields, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
@@ -24,7 +24,7 @@ def as_json(fields: Mapping[str, Any]) -> bytes:
 
 
 def json_value(value: Any) -> Any:
-    """A Parquet value as JSON has it; see the module's first lines for what becomes of those it has not."""
+    """A Parquet value as JSON; conversions are listed in the module docstring."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -42,16 +42,16 @@ def json_value(value: Any) -> Any:
 
 
 def without_padding(value: Any) -> Any:
-    """A value without the null keys of its objects: Arrow gives every object of a column the keys of all of them."""
+    """A value without null keys in its objects: Arrow pads every object with all keys of its column."""
     if isinstance(value, dict):
         return {key: without_padding(item) for key, item in value.items() if item is not None}
     return [without_padding(item) for item in value] if isinstance(value, list) else value
 
 
 def unpadded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of Arrow's as JSONL has it: without padding in what its turns and tools hold.
+    """An Arrow row as it would be in JSONL: without padding inside its turns and tools.
 
-    The keys of the row and of its turns stay: null says there that a message has no text.
+    The keys of the row and of its turns stay: there, null means that a message has no text.
     """
     return {name: _unpadded_turns(value) for name, value in fields.items()}
 

@@ -1,4 +1,4 @@
-"""Reads tool calls and descriptions of tools, in the forms that OpenAI, Anthropic, Gemini and ShareGPT have."""
+"""Reads tool calls and tool descriptions in the forms of OpenAI, Anthropic, Gemini and ShareGPT."""
 
 import json
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ _IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
 
 
 def read_calls(value: Any, place: str) -> tuple[list[ToolCall], list[str]]:
-    """Tool calls of a value (one, a list, or JSON text of these), and the texts among them that are no calls.
+    """Tool calls in a value (one, a list, or JSON text of these), and the texts among them that are not calls.
 
-    Raises `RecordUnusable` for a call without a name, and for what is neither.
+    Raises `RecordUnusable` for a call without a name, and for anything else.
     """
     if isinstance(value, str):
         value = _parsed_calls(value)
@@ -36,19 +36,19 @@ def read_calls(value: Any, place: str) -> tuple[list[ToolCall], list[str]]:
 
 
 def first_of(fields: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The value of the first of these names that the fields have and that is not null, else None."""
+    """The first value that is not null under these names, else None."""
     return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value says that there is nothing: null, empty, or an object of nulls (as Arrow pads)."""
+    """Whether a value is missing: null, empty, or an object of nulls (Arrow's padding)."""
     if isinstance(value, dict):
         return all(item is None for item in value.values())
     return value is None or value in ("", [])
 
 
 def _parsed_calls(text: str) -> Any:
-    """The call or calls that a text is as JSON, else the text."""
+    """The call or calls if the text is JSON, else the text."""
     try:
         value = parse_json(text)
     except RecordUnusable:
@@ -59,7 +59,7 @@ def _parsed_calls(text: str) -> Any:
 
 
 def _described(call: Any) -> dict[str, Any] | None:
-    """The object with the call's name and arguments, out of the wrapping it came in."""
+    """The object with the call's name and arguments, without its wrapper."""
     if not isinstance(call, dict):
         return None
     inner = first_of(call, _CALLED)
@@ -82,7 +82,7 @@ def _read_call(call: Any, place: str) -> ToolCall:
 
 
 def _arguments_text(arguments: Any) -> str:
-    """Arguments as JSON text; text that is no JSON is what the model wrote, so it stays as it is."""
+    """Arguments as JSON text; text that is not JSON is what the model wrote, so it stays unchanged."""
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
         return "{}"
     if isinstance(arguments, str):
@@ -90,7 +90,7 @@ def _arguments_text(arguments: Any) -> str:
             parsed = parse_json(arguments)
         except RecordUnusable:
             return arguments
-        if isinstance(parsed, str):  # JSON that was written as JSON once more
+        if isinstance(parsed, str):  # JSON encoded twice
             with suppress(RecordUnusable):
                 again = parse_json(parsed)
                 parsed = again if isinstance(again, dict) else parsed
@@ -99,7 +99,8 @@ def _arguments_text(arguments: Any) -> str:
 
 
 def read_tools(value: Any) -> str:
-    """Descriptions of tools as JSON text, empty where there are none; Anthropic's and Gemini's in OpenAI's form."""
+    """Tool descriptions as JSON text, empty if there are none; Anthropic's and Gemini's are converted to OpenAI's
+    form."""
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, str):

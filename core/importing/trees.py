@@ -1,4 +1,4 @@
-"""Trees of messages as Open Assistant has them: one conversation a tree, along the replies that people ranked best.
+"""Message trees of Open Assistant: one conversation per tree, along the best-ranked replies.
 
 A message has a text, a role and replies; in flat files it names its parent instead.
 """
@@ -16,7 +16,8 @@ _MOST_BYTES = 2 * 2**30
 
 
 def best_thread(root: Any, notices: list[str]) -> list[dict[str, Any]]:
-    """The messages from the root along the best ranked replies. Raises `RecordUnusable` if a message is no object."""
+    """The messages from the root along the best-ranked replies. Raises `RecordUnusable` if a message is not an
+    object."""
     thread: list[dict[str, Any]] = []
     message, others = root, 0
     while message is not None:
@@ -30,15 +31,15 @@ def best_thread(root: Any, notices: list[str]) -> list[dict[str, Any]]:
         others += max(0, len(kept) - 1)
         message = min(kept, key=_rank, default=None)
     if others:
-        notices.append("a tree with several replies to one message, of which the best ranked is read")
+        notices.append("a tree with several replies to one message, only the best-ranked is used")
     return thread
 
 
 def join_messages(records: Iterable[SourceRecord | Rejected]) -> Iterator[SourceRecord | Rejected]:
-    """Records of one message each, joined by their parents' ids: a record for each tree, in the order of their roots.
+    """Join single-message records by parent id: one record per tree, in the order of their roots.
 
-    Its original is a JSON object of the root's fields and of the tree. Raises `SourceUnreadable` for more messages
-    than can be held in memory, `RecordUnusable` never: a message without its parent is rejected.
+    The original is a JSON object of the root's fields and the tree. A message without its parent is rejected. Raises
+    `SourceUnreadable` if there are more messages than fit in memory.
     """
     messages: dict[str, SourceRecord] = {}
     size = 0
@@ -49,7 +50,9 @@ def join_messages(records: Iterable[SourceRecord | Rejected]) -> Iterator[Source
         message_id = record.fields.get("message_id")
         size += len(record.original)
         if size > _MOST_BYTES:
-            raise SourceUnreadable(f"The messages take more than {_MOST_BYTES:,} bytes. Divide the file by its trees.")
+            raise SourceUnreadable(
+                f"The messages take more than {_MOST_BYTES:,} bytes. Split the file, keeping each tree in one part."
+            )
         if message_id is None or str(message_id) in messages:
             found = "no message_id" if message_id is None else f"a second message {message_id}"
             yield RecordUnusable("missing field", found).at(record.line)

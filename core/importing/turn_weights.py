@@ -1,4 +1,4 @@
-"""Says whether an assistant's turn is scored, or only context: by its weight, its train flag or its loss mask."""
+"""Decides whether an assistant turn is scored or only context, from its weight, train flag or loss mask."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -13,14 +13,14 @@ _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
 def is_context(turn: dict[str, Any], place: str, notices: list[str]) -> bool:
-    """Whether an assistant's turn is marked as not to be trained on. What is marked in part is scored whole, noticed.
+    """Whether an assistant turn is marked as not trained on. A partly marked turn is scored whole, with a notice.
 
-    Raises `RecordUnusable` for a mark that is neither a number nor true or false.
+    Raises `RecordUnusable` for a mark that is not a number, true or false.
     """
     for name in _FLAGS:
         if turn.get(name) is not None:
             return _is_zero(turn[name], f"{name} of {place}", notices)
-    if isinstance(turn.get("loss"), bool):  # a number would be a loss that somebody measured
+    if isinstance(turn.get("loss"), bool):  # a number would be a measured loss
         return not turn["loss"]
     spans: list[Any] = next((turn[name] for name in _DETAILS if isinstance(turn.get(name), list)), [])
     marks = [span.get("train") for span in spans if isinstance(span, dict)]
@@ -28,12 +28,12 @@ def is_context(turn: dict[str, Any], place: str, notices: list[str]) -> bool:
 
 
 def with_weights(turns: list[Message], weights: Any, notices: list[str]) -> list[Message]:
-    """The turns with a record's list of weights on them: one for each turn, or one for each assistant's turn."""
+    """The turns with a record's weights applied: one weight per turn, or one per assistant turn."""
     if not isinstance(weights, list) or not weights:
         return turns
     answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
     if len(weights) not in (len(turns), len(answers)):
-        notices.append("a list of weights that fits neither its turns nor its answers, not used")
+        notices.append("a list of weights that matches neither the turns nor the answers, ignored")
         return turns
     places = answers if len(weights) == len(answers) else range(len(turns))
     weight_of = dict(zip(places, weights, strict=True))
@@ -44,7 +44,7 @@ def with_weights(turns: list[Message], weights: Any, notices: list[str]) -> list
 
 
 def as_context(turn: Message) -> Message:
-    """An assistant's turn as one that is not scored; any other as it is."""
+    """An assistant turn marked as not scored; any other turn unchanged."""
     return replace(turn, is_context=True) if turn.role == "assistant" else turn
 
 
@@ -52,7 +52,7 @@ def _is_zero(value: Any, place: str, notices: list[str]) -> bool:
     if isinstance(value, list):
         marks = {_is_zero(item, place, notices) for item in value}
         if len(marks) > 1:
-            notices.append("an answer of which a part is not to be trained on, scored whole")
+            notices.append("an answer that is partly excluded from training, scored whole")
         return marks == {True}
     weight = _number(value, place)
     if weight not in (0.0, 1.0):

@@ -1,6 +1,6 @@
-"""Turns of a conversation as data files write them, made into messages.
+"""Converts a conversation's turns, as data files write them, into messages.
 
-An assistant's thought and tool calls stand apart from its text, as chat templates want them.
+An assistant's thought and tool calls are kept separate from its text, as chat templates expect.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ _NOT_TEXT = frozenset(
     (*_SPEAKERS, "id", "name", "type", "timestamp", "time", "date", "created_at", "create_time", "model", "lang",
      "language", "tool_call_id", "weight", "train", "loss_mask", "message_id", "parent_id", "hash", "status")
 )  # fmt: skip
-"""Keys of a turn whose text is about it, and not what is said."""
+"""Keys of a turn that hold metadata, not its content."""
 
 
 def read_list(value: Any, field: str) -> list[Any]:
-    """A field's list, also where it is written as text (as in CSV), in JSON or as Python prints it.
+    """A field's list, also if it is given as text (as in CSV): JSON, or as printed by Python.
 
     Raises `RecordUnusable` for anything else.
     """
@@ -48,11 +48,10 @@ def read_list(value: Any, field: str) -> list[Any]:
 
 
 def read_turns(value: Any, field: str, notices: list[str]) -> list[Message]:
-    """Messages of a list of turns, each an object with a role (or from) and a content (or value).
+    """Messages of a list of turns: objects with a role (or from) and a content (or value).
 
-    A list of texts is a conversation of user and assistant in turn, a list of pairs or of objects with question and
-    answer likewise, and a text one in chat markup. What deserves a look, though it is read, goes into `notices`.
-    Raises `RecordUnusable`.
+    Lists of texts, of pairs, or of objects with question and answer are read as alternating user and assistant turns; a
+    text as chat markup. Warnings go into `notices`. Raises `RecordUnusable`.
     """
     if isinstance(value, str) and value.strip()[:1] not in ("[", "{"):
         marked = read_markup(value)
@@ -64,7 +63,7 @@ def read_turns(value: Any, field: str, notices: list[str]) -> list[Message]:
 
 
 def _alternating(turns: list[Any]) -> list[Any]:
-    """Turns that name no speaker: texts and pairs of texts by their place, questions and answers by their names."""
+    """Add speakers to turns without one: by position for texts and pairs, by key for questions and answers."""
     if len(turns) > 1 and all(isinstance(turn, str) for turn in turns):
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
     if turns and all(_is_pair(turn) for turn in turns):
@@ -79,7 +78,7 @@ def _is_pair(turn: Any) -> bool:
 
 
 def _question_and_answer(turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The turns in an object that holds a question and its answer; the object itself where it does not."""
+    """The turns in an object with a question and its answer; any other object unchanged."""
     question = next((key for key in _QUESTIONS if isinstance(turn.get(key), str)), None)
     answer = next((key for key in _ANSWERS if isinstance(turn.get(key), str)), None)
     if question is None or answer is None:
@@ -91,7 +90,7 @@ def _question_and_answer(turn: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _read_turn(turn: Any, place: str, notices: list[str]) -> list[Message]:
-    """A turn's messages: one, or more where answers of tools stand in it as parts."""
+    """A turn's messages: one, or more if it contains tool results."""
     if not isinstance(turn, dict):
         raise RecordUnusable("wrong type", f"{place} is {kind_of(turn)}, not an object")
     speaker, role = _speaker(turn, place)
@@ -108,13 +107,13 @@ def _read_turn(turn: Any, place: str, notices: list[str]) -> list[Message]:
         return [_assistant(turn, content, speaker in CALL_ROLES, place, notices)]
     found = read_content(content, place, notices)
     if found.thoughts or found.calls:
-        raise RecordUnusable("wrong type", f"{place} has a thought or a tool call and is by {speaker!r}")
+        raise RecordUnusable("wrong type", f"{place} has a thought or a tool call but the role {speaker!r}")
     text = "".join(found.texts)
     return [*found.results, *([Message(role, text)] if text or not found.results else [])]
 
 
 def _speaker(turn: dict[str, Any], place: str) -> tuple[str, str]:
-    """Who speaks, as written in small letters, and the role that it is."""
+    """The speaker's name in lower case, and its role."""
     name = next((turn[key] for key in _SPEAKERS if turn.get(key)), None)
     if isinstance(name, dict) and name.get("role"):
         name = name["role"]
@@ -125,13 +124,13 @@ def _speaker(turn: dict[str, Any], place: str) -> tuple[str, str]:
     speaker = str(name).strip().lower()
     role = ROLE_OF.get(speaker)
     if role is None:
-        raise RecordUnusable("unknown role", f"{place} is by {name!r}")
+        raise RecordUnusable("unknown role", f"{place} has the role {name!r}")
     return speaker, role
 
 
 def _content(turn: dict[str, Any], role: str, place: str) -> Any:
-    """A turn's content, under whatever name; null where it says that it has none. Raises `RecordUnusable` where text
-    stands under a name that is not known, or different texts under several."""
+    """A turn's content, under any known name; null if it has none. Raises `RecordUnusable` for text under an unknown
+    name, or different texts under several names."""
     value = first_of(turn, _TEXTS)
     if value not in (None, "", []):
         return value
@@ -153,7 +152,7 @@ def _assistant(turn: dict[str, Any], content: Any, is_call: bool, place: str, no
     else:
         found = read_content(content, place, notices)
     if found.results:
-        raise RecordUnusable("wrong type", f"{place} has a tool's answer and is by the assistant")
+        raise RecordUnusable("wrong type", f"{place} has a tool result but the role assistant")
     for key in _CALLS:
         if not is_absent(turn.get(key)):
             calls, texts = read_calls(turn[key], f"{key} of {place}")
@@ -182,7 +181,7 @@ def _thought(turn: dict[str, Any], place: str, notices: list[str]) -> str:
         found = read_content(value, f"{key} of {place}", notices)
         thoughts.append("".join(found.thoughts + found.texts))
     if len(set(thoughts)) > 1:
-        notices.append("two different thoughts in one turn, of which the first is read")
+        notices.append("two different thoughts in one turn, only the first is used")
     return thoughts[0] if thoughts else ""
 
 

@@ -1,4 +1,4 @@
-"""Opens a data file as a stream of bytes, plain or unpacked from gzip or Zstandard, with a limit on its size."""
+"""Opens a data file as a byte stream, unpacking gzip or Zstandard, with a size limit."""
 
 import gzip
 import io
@@ -16,13 +16,13 @@ from ..system.paths import open_file
 
 _BUFFER_BYTES = 2**20
 _ZSTD_INPUT_BYTES = 2**10
-# A kilobyte of Zstandard unpacks to some 40 MB at worst, so this bounds the memory of a hostile file.
+# 1 kB of Zstandard unpacks to 40 MB at worst, so this limits the memory that a hostile file can take.
 
 
 def compression_of(path: Path) -> str:
-    """How a file is packed, by its first bytes: "gzip", "zstd", or "" for not at all.
+    """Compression of a file, from its first bytes: "gzip", "zstd", or "" for none.
 
-    Raises `SourceUnreadable` if the path is no file that can be read.
+    Raises `SourceUnreadable` if the path is not a readable file.
     """
     check_readable(path)
     with open_file(path) as file:
@@ -33,13 +33,13 @@ def compression_of(path: Path) -> str:
 
 
 def check_readable(path: Path) -> None:
-    """Raise `SourceUnreadable`, with one sentence, unless the path is a file that can be opened."""
+    """Raise `SourceUnreadable` unless the path is a file that can be opened."""
     if path.is_dir():
-        raise SourceUnreadable(f"{path} is a folder. Name a data file in it.")
+        raise SourceUnreadable(f"{path} is a folder. Give a data file in it.")
     if not path.exists():
         raise SourceUnreadable(f"There is no file {path}. Check the path.")
     if not path.is_file():
-        raise SourceUnreadable(f"{path} is not a regular file. Save the data to a file, and import that.")
+        raise SourceUnreadable(f"{path} is not a regular file. Save the data to a file and import it.")
     try:
         open_file(path).close()
     except OSError as error:
@@ -48,7 +48,7 @@ def check_readable(path: Path) -> None:
 
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """The file's unpacked bytes as a buffered stream, for as long as the context lasts.
+    """Context manager: the file's unpacked bytes as a buffered stream.
 
     Raises `SourceUnreadable`, also while reading, if the file cannot be opened, is damaged or cut off, or
     unpacks to more than the setting max_unpacked_bytes.
@@ -65,7 +65,7 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 class _BoundedStream(io.RawIOBase):
-    """Passes bytes on up to a limit, and turns every way a file can fail into `SourceUnreadable`."""
+    """Passes bytes through up to a limit; turns every read error into `SourceUnreadable`."""
 
     def __init__(self, source: Any, name: str, limit: int | None) -> None:
         self._source = source
@@ -80,7 +80,7 @@ class _BoundedStream(io.RawIOBase):
             content = self._source.read(len(buffer))
         except (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile) as error:
             raise SourceUnreadable(
-                f"{self._name} is damaged or cut off: it does not unpack to its end ({error}). Fetch it again."
+                f"{self._name} is damaged or truncated: it cannot be unpacked to its end ({error}). Fetch it again."
             ) from error
         except OSError as error:
             raise SourceUnreadable(
@@ -91,14 +91,14 @@ class _BoundedStream(io.RawIOBase):
             if self._left < 0:
                 raise SourceUnreadable(
                     f"{self._name} unpacks to more than {settings.integer('max_unpacked_bytes'):,} bytes. "
-                    "If it is to be trusted, raise LOBASS_MAX_UNPACKED_BYTES."
+                    "If you trust it, raise LOBASS_MAX_UNPACKED_BYTES."
                 )
         buffer[: len(content)] = content
         return len(content)
 
 
 class _ZstdStream(io.RawIOBase):
-    """Unpacks Zstandard frames. Not zstandard's own stream reader: that takes a cut-off file for a whole one."""
+    """Unpacks Zstandard frames. zstandard's own stream reader accepts a truncated file as complete."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,1 +1,1 @@
-"""What keeps losses safe: shards kept until verified, check, backup."""
+"""Keeps losses safe: shards kept until verified, check, backup."""

@@ -1,4 +1,4 @@
-"""Backups: one file that holds what a store cannot be made again from, taken while it is in use, and taken back."""
+"""Backups: saves a store to one file while it is in use, and restores it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ LEFT_OUT = "trained references (models/), exports/ and jobs/"
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """A backup that was made: its file, size [bytes], SHA-256 [hex], and how many changes of the store it holds."""
+    """A finished backup: its file, size [bytes], SHA-256 [hex], and number of changes of the store."""
 
     path: str
     bytes: int
@@ -24,17 +24,17 @@ class BackupReport:
 
 
 def back_up(store: Store, path: Path) -> BackupReport:
-    """Write the store as it is now to the file `path`. Raises `WriteFailed`, having left nothing behind."""
+    """Write the current store to the file `path`. On failure raises `WriteFailed` and leaves no file."""
     if path.exists():
-        raise WriteFailed(f"{path} exists and is left alone. Choose another name for the backup.")
+        raise WriteFailed(f"{path} exists and is not overwritten. Choose another name for the backup.")
     if not path.parent.is_dir():
-        raise WriteFailed(f"The folder {path.parent} does not exist. Create it, or choose another place.")
+        raise WriteFailed(f"The folder {path.parent} does not exist. Create it, or choose another location.")
     changes = store.copy_to(path)
     return BackupReport(str(path), path.stat().st_size, file_sha256(path), changes)
 
 
 def back_up_workspace(workspace: Path, path: Path) -> BackupReport:
-    """Back a workspace up: from here, or by asking the process that holds it."""
+    """Back up a workspace: in this process, or by asking its owner."""
     path = path.resolve()
 
     def own() -> BackupReport:
@@ -49,9 +49,9 @@ def back_up_workspace(workspace: Path, path: Path) -> BackupReport:
 
 
 def restore(workspace: Path, path: Path) -> Path | None:
-    """Put a backup in the place of the workspace's store, which is kept beside it; returns where, None if there was
-    none. Raises `WorkspaceLocked`, `StoreUnusable` or `WriteFailed`; the store then is as it was."""
+    """Replace the workspace's store with a backup; the old store is kept beside it. Returns its path, None if there was
+    none. Raises `WorkspaceLocked`, `StoreUnusable` or `WriteFailed`; the store is then unchanged."""
     if not path.is_file():
-        raise StoreUnusable(f"There is no file {path}. Give a file that was made with: python -m core backup FILE")
+        raise StoreUnusable(f"There is no file {path}. Give a backup made with: python -m core backup FILE")
     with hold_workspace(workspace, "python -m core restore"):
         return put_in_place(workspace, path)

@@ -1,4 +1,4 @@
-"""Checking a workspace: what its store, exports, references and jobs hold is held against what they should."""
+"""Checks a workspace: its store, exports, references and jobs."""
 
 import json
 import os
@@ -21,20 +21,19 @@ from ..system.file_hash import file_sha256
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
-"""Of two sums of the same numbers in another order; a lost or changed loss moves a sum by more."""
+"""Tolerance for sums of the same numbers in another order; a lost or changed loss makes a larger difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be: which check found it, and a sentence."""
+    """One problem: the check that found it, and a sentence."""
 
     check: str
     sentence: str
 
 
 def check_workspace(store: Store, report: Callable[[str], None]) -> list[Finding]:
-    """Everything that is wrong in a workspace, nothing where all is well; changes nothing. `report` hears what is
-    being looked at."""
+    """All problems in a workspace; changes nothing. `report` receives the name of each check."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         report(f"checking {name}")
@@ -46,14 +45,14 @@ def check_workspace(store: Store, report: Callable[[str], None]) -> list[Finding
 
 
 def _blocks(store: Store) -> Iterator[str]:
-    """Reads every value of every table: DuckDB checks a block's checksum when it is read."""
+    """Read every value of every table: DuckDB verifies a block's checksum when it is read."""
     for (table,) in store.rows(
         "SELECT table_name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database() ORDER BY 1"
     ):
         try:
             store.rows(f'SELECT bit_xor(hash(t)) FROM "{table}" AS t')
         except StoreUnusable as error:
-            yield f"The table {table} cannot be read whole: {error}"
+            yield f"The table {table} cannot be read completely: {error}"
 
 
 def _ledger(store: Store) -> Iterator[str]:
@@ -74,22 +73,24 @@ def _ledger(store: Store) -> Iterator[str]:
     )
     for label, brought, nats, held, held_nats, unknown in rows:
         brought, nats = brought or 0, nats or 0.0
-        if held < brought or (held > brought and not unknown):  # shards of earlier versions do not say whose they are
-            yield f"{label}: {held:,} losses are in the store, its shards brought {brought:,}."
+        if held < brought or (
+            held > brought and not unknown
+        ):  # shards of earlier versions do not record their loss set
+            yield f"{label}: the store has {held:,} losses, but {brought:,} were ingested from shards."
         elif held == brought and abs(held_nats - nats) > _RELATIVE_DIFFERENCE * max(1.0, abs(nats)):
-            yield f"{label}: its losses add up to {held_nats!r} nats, those that its shards brought to {nats!r}."
+            yield f"{label}: its losses add up to {held_nats!r} nats, those ingested from shards to {nats!r}."
 
 
 _ORPHANS = {
     "losses without a loss set": "SELECT count(*) FROM loss ANTI JOIN loss_set USING (loss_set_id)",
     "losses without an example": "SELECT count(*) FROM loss ANTI JOIN example USING (example_id)",
-    "losses that are there twice": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM loss "
+    "duplicate losses": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM loss "
     "GROUP BY loss_set_id, example_id HAVING n > 1)",
-    "examples that are there twice": "SELECT count(*) - count(DISTINCT example_id) FROM example",
+    "duplicate examples": "SELECT count(*) - count(DISTINCT example_id) FROM example",
     "rows without a dataset": "SELECT count(*) FROM dataset_row ANTI JOIN dataset USING (dataset_id)",
     "rows without an example": "SELECT count(*) FROM dataset_row ANTI JOIN example USING (example_id)",
     "rows without a source": "SELECT count(*) FROM dataset_row ANTI JOIN source USING (source_id)",
-    "row numbers that are there twice": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM dataset_row "
+    "duplicate row numbers": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM dataset_row "
     "GROUP BY dataset_id, row_number HAVING n > 1)",
     "rejections without a source": "SELECT count(*) FROM rejection ANTI JOIN source USING (source_id)",
     "sources without a dataset": "SELECT count(*) FROM source ANTI JOIN dataset USING (dataset_id)",
@@ -97,11 +98,11 @@ _ORPHANS = {
     "runs without losses": "SELECT count(*) FROM run ANTI JOIN run_loss USING (run_id)",
     "runs without a loss set": "SELECT count(DISTINCT run_id) FROM run_loss ANTI JOIN loss_set USING (loss_set_id)",
     "loss sets of no run": "SELECT count(*) FROM run_loss ANTI JOIN run USING (run_id)",
-    "groups of near duplicates without a search": "SELECT count(*) FROM near_duplicate "
+    "near-duplicate groups without a search": "SELECT count(*) FROM near_duplicate "
     "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",
     "token losses without a loss set": "SELECT count(*) FROM token_loss ANTI JOIN loss_set USING (loss_set_id)",
 }
-"""What points at something that is gone, or stands there twice: a count that should be 0."""
+"""Dangling references and duplicates: counts that should be 0."""
 
 
 def _orphans(store: Store) -> Iterator[str]:
@@ -116,7 +117,7 @@ def _sources(store: Store) -> Iterator[str]:
         "SELECT name, row_count, (SELECT count(*) FROM dataset_row r WHERE r.source_id = source.source_id) AS found "
         "FROM source WHERE row_count <> found ORDER BY source_id"
     ):
-        yield f"The source {name!r} brought {said:,} rows, of which {found:,} are in the store."
+        yield f"The source {name!r} had {said:,} rows, but the store has {found:,}."
 
 
 def _scored_tables(store: Store) -> Iterator[str]:
@@ -126,7 +127,7 @@ def _scored_tables(store: Store) -> Iterator[str]:
     for run_id, name, dataset_id in store.rows("SELECT run_id, name, dataset_id FROM run ORDER BY run_id"):
         table = scored_table(run_id)
         if table not in tables:
-            yield f"The run {name!r} has no scored table. Score its dataset again; no loss is computed anew."
+            yield f"The run {name!r} has no scored table. Score its dataset again; cached losses are reused."
             continue
         tables.remove(table)
         rows, scored = store.rows(
@@ -147,7 +148,7 @@ def _loss_sets(store: Store, run_id: int) -> dict[str, int]:
 
 
 def _differing(store: Store, table: str, loss_sets: Mapping[str, int]) -> int:
-    """Rows of a scored table whose losses are not those of its loss sets, by role."""
+    """Number of rows in a scored table whose losses differ from its loss sets."""
     used = {role: loss_set for role, loss_set in loss_sets.items() if role in needed_roles()}
     joins = "\n".join(
         f"LEFT JOIN loss {role} ON {role}.loss_set_id = {loss_set:d} AND {role}.example_id = s.example_id"
@@ -164,11 +165,11 @@ def _selections(store: Store) -> Iterator[str]:
     for name, recipe in store.rows("SELECT name, recipe FROM selection ORDER BY name"):
         run = json.loads(recipe).get("run")
         if run not in runs:
-            yield f"The selection {name!r} is of the run {run!r}, which is gone. Remove it, or score that run again."
+            yield f"The selection {name!r} belongs to the run {run!r}, which is gone. Remove it, or score it again."
 
 
 def _example_ids(store: Store) -> Iterator[str]:
-    """An example's id is the hash of its canonical JSON, which is what the store keeps."""
+    """Check example ids: each is the hash of its canonical JSON, which the store keeps."""
     wrong = 0
     first = ""
     for batch in store.batches("SELECT example_id::VARCHAR, conversation FROM example", size=_BATCH_EXAMPLES):
@@ -177,7 +178,7 @@ def _example_ids(store: Store) -> Iterator[str]:
                 wrong += 1
                 first = first or example_id
     if wrong:
-        yield f"{wrong:,} examples do not have the text that their id is the hash of, the first is {first}."
+        yield f"{wrong:,} examples have an id that does not match their text, the first is {first}."
 
 
 def _exports(store: Store) -> Iterator[str]:
@@ -194,7 +195,7 @@ def _exports(store: Store) -> Iterator[str]:
 
 
 def _files_of(manifest: Path, output: dict[str, Any]) -> dict[Path, str]:
-    """The files that a manifest speaks of, with their SHA-256: one beside it, or those of a bundle's folder."""
+    """The files listed in a manifest, with their SHA-256: one beside it, or those in a bundle's folder."""
     if "file" in output:
         return {manifest.with_name(output["file"]): output["sha256"]}
     return {manifest.with_name(file["name"]): file["sha256"] for file in output["files"]}
@@ -204,7 +205,7 @@ def _references(store: Store) -> Iterator[str]:
     for folder in sorted((store.workspace / "models").glob("*/")):
         path = folder / PROVENANCE
         if not path.exists():
-            yield f"{folder} is no whole reference: it has no {PROVENANCE}. Remove it, and train it again."
+            yield f"{folder} is an incomplete reference: it has no {PROVENANCE}. Remove it, and train it again."
             continue
         try:
             files = dict(json.loads(path.read_text(encoding="utf-8")).get("files", {}))
@@ -220,7 +221,7 @@ def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
         yield f"{path} is gone. {advice}"
         return
     if file_sha256(path) != digest:
-        yield f"{path} is not what was written (its SHA-256 differs). {advice}"
+        yield f"{path} has changed since it was written (its SHA-256 differs). {advice}"
 
 
 def _jobs(store: Store) -> Iterator[str]:
@@ -232,18 +233,18 @@ def _jobs(store: Store) -> Iterator[str]:
                 yield str(error)
     for folder in sorted((store.workspace / "jobs").glob("*/")):
         if not (folder / "job.json").exists():
-            yield f"{folder} is a job that was never made whole. It can be removed."
+            yield f"{folder} is an incomplete job. It can be removed."
 
 
 def _leftovers(store: Store) -> Iterator[str]:
-    """Temporary files whose writer has ended. Those of a running worker or of this process are its own."""
+    """Temporary files whose writer has ended; not those of a running worker or of this process."""
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
     folders = [job.folder for job in all_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
         for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
             writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)
             if not (writer and _is_running(int(writer[1]))):
-                yield f"{path} is left of a write that was cut off. It can be removed."
+                yield f"{path} is left from an interrupted write. It can be removed."
 
 
 def _is_running(process: int) -> bool:
@@ -269,4 +270,4 @@ CHECKS: dict[str, Callable[[Store], Iterator[str]]] = {
     "jobs": _jobs,
     "leftovers": _leftovers,
 }
-"""Every check by the name that its findings carry, in the order in which they are made."""
+"""All checks by name, in order."""

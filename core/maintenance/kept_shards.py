@@ -1,5 +1,5 @@
-"""Kept shards: a worker's shards outlive their job until the store's copy of them has been read back from its file, and
-losses that the store has lost come back from them."""
+"""Kept shards: a worker's shards are kept after their job until the store's copy has been read back from its file;
+losses that the store has lost are restored from them."""
 
 from ..data.errors import StoreUnusable
 from ..jobs.job import Job, all_jobs
@@ -11,16 +11,15 @@ from ..system.file_hash import file_sha256
 
 
 def notices_of(store: Store) -> list[str]:
-    """Notices about a store that was just opened, a sentence each; verifies the shards that were kept."""
+    """Verify kept shards of a newly opened store; returns notices about the store, one sentence each."""
     return [*store.opened.notices, *verify_and_prune_shards(store)]
 
 
 def verify_and_prune_shards(store: Store) -> list[str]:
-    """Put back losses that the store lacks, and remove the shards of settled jobs whose losses are proved to be there.
+    """Restore losses that the store lacks, and remove shards of settled jobs whose losses are verified.
 
-    To be called once after opening. A shard is removed when the file was opened with all changes in it, none in its
-    log, nothing was changed since, and every loss of the shard was read from it. Returns sentences for people, one for
-    each thing that was not as it should be.
+    Call this once after opening. A shard is removed if the file was opened with all changes in it (none in the WAL),
+    nothing was changed since, and every loss of the shard was read from the file. Returns one sentence per problem.
     """
     notices: list[str] = []
     for job in all_jobs(store.workspace):
@@ -53,6 +52,6 @@ def _verify_shards(store: Store, job: Job) -> list[str]:
                 path.unlink()
     if restored:
         notices.append(
-            f"{restored:,} losses were missing from the store and came back from the shards of {job.job_id}."
+            f"{restored:,} losses were missing from the store and were restored from the shards of {job.job_id}."
         )
     return notices

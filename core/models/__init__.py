@@ -1,1 +1,1 @@
-"""Which weights a name means, whether their folder may be loaded, and loading them."""
+"""Resolves model names to weights, checks that their folder is safe to load, and loads them."""

@@ -1,4 +1,4 @@
-"""Whether an adapter belongs to a base: by what it calls its base, and by whether its weights fit the base's shapes."""
+"""Checks whether an adapter belongs to a base: by the base's name in its config, and by the shapes of its weights."""
 
 import re
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from .weight_files import tensor_shapes
 _QUANTIZED = re.compile(
     r"[-_.](unsloth|bnb|[48]-?bits?|int[48]|w[48]a(8|16)|nf4|fp[48]|gptq|awq|hqq|aqlm|eetq|quanto|quantized|dynamic)$"
 )
-"""What the name of a quantized copy ends with; several may follow each other."""
+"""Name endings of quantized copies; there may be several in a row."""
 
 _HUB_CACHE = re.compile(r"models--.+?--(.+)")
 _MODULE = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?")
 _ROWS_MAY_DIFFER = (*INPUT_EMBEDDINGS, "lm_head", "embed_out", "output")
-"""Layers that have a row a token: an adapter may have been trained with tokens added."""
+"""Layers with one row per token: an adapter may have been trained with added tokens."""
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def base_notice(adapter: str, named: str, label: str, folder: Path) -> str | None:
-    """A sentence about an adapter that calls its base otherwise than the base at hand is called; None if it does not.
+    """A sentence if the adapter names a base other than this one, else None.
 
-    `named` is what the adapter says, `label` and `folder` are the base's. The shapes are not looked at.
+    `named` is the base in the adapter's config, `label` and `folder` are the actual base's. Shapes are not checked.
     """
     ours = _names_of_base(label, folder)
     theirs = _last_part(named)
@@ -32,20 +32,20 @@ def base_notice(adapter: str, named: str, label: str, folder: Path) -> str | Non
         return None
     if _without_quantization(theirs) in {_without_quantization(name) for name in ours}:
         return (
-            f"The adapter {adapter!r} was trained on {named!r}, a quantized copy of the base {label!r}. It is put on "
-            "the base's full weights, whose losses differ a little from the copy's."
+            f"The adapter {adapter!r} was trained on {named!r}, a quantized copy of the base {label!r}. It is applied "
+            "to the base's full weights, whose losses differ slightly from the copy's."
         )
     return (
         f"The adapter {adapter!r} names {named!r} as its base, not {label!r}. Its weights fit the shapes of this base, "
-        "so it is accepted. Make sure that both are the same weights: on another base its scores mean nothing."
+        "so it is accepted. Make sure that both are the same weights: with another base the scores are meaningless."
     )
 
 
 def shape_conflict(adapter: Path, base: Path) -> str | None:
-    """Why an adapter's weights cannot belong to the base, both shapes named; None if they fit or cannot be told.
+    """Why an adapter's weights cannot belong to the base, with both shapes; None if they fit or this is unknown.
 
-    Only tables of tensors are read. Layers that the base's files name otherwise than the loaded model does are left
-    to the loading.
+    Only tensor tables are read. Layers whose names differ between the base's files and the loaded model are checked on
+    loading.
     """
     shapes: Shapes = {}
     for path in weight_files(base):
@@ -58,7 +58,7 @@ def shape_conflict(adapter: Path, base: Path) -> str | None:
     for module, pair in parts.items():
         if not {"A", "B"} <= pair.keys():
             continue
-        needed = (pair["B"][0], pair["A"][1])  # what B times A is added to
+        needed = (pair["B"][0], pair["A"][1])  # the shape of B times A
         there = layers.shapes_of(module)
         if there is None:
             return f"it has weights for {module}, a layer that the base does not have"
@@ -68,7 +68,7 @@ def shape_conflict(adapter: Path, base: Path) -> str | None:
 
 
 class _Layers:
-    """The base's weights by the endings of their names: files and loaded models differ in how names begin."""
+    """The base's weights by name suffix: files and loaded models use different prefixes."""
 
     def __init__(self, shapes: Shapes) -> None:
         self._by_ending: dict[str, list[tuple[int, ...]]] = {}
@@ -80,8 +80,8 @@ class _Layers:
                     self._kinds.add(_kind(ending))
 
     def shapes_of(self, module: str) -> list[tuple[int, ...]] | None:
-        """Shapes that a module's weight may have, none where its kind is unknown; None if only others of its kind
-        are there, in layers of another number."""
+        """Possible shapes of a module's weight, empty if its kind is unknown; None if the base has this kind only in
+        other layers."""
         of_kind = False
         for ending in _endings(module):
             if found := self._by_ending.get(ending):
@@ -91,7 +91,7 @@ class _Layers:
 
 
 def _endings(module: str) -> Iterator[str]:
-    """A module's name and its endings, down to the last that still tells which layer it is of."""
+    """A module's name and its suffixes, down to the shortest that still identifies its layer."""
     parts = module.split(".")
     numbers = [place for place, part in enumerate(parts) if part.isdigit()]
     last = max(0, numbers[0] - 1) if numbers else len(parts) - 1
@@ -104,9 +104,9 @@ def _kind(ending: str) -> str:
 
 
 def _fits(needed: tuple[int, ...], shape: tuple[int, ...], module: str) -> bool:
-    if needed in (shape, shape[::-1]):  # GPT-2 stores its layers the other way round
+    if needed in (shape, shape[::-1]):  # GPT-2 stores its layers transposed
         return True
-    # B of an embedding has its width, A a column a token; that of a head the other way round.
+    # For an embedding, B has its width and A one column per token; for a head the reverse.
     return module.rpartition(".")[2] in _ROWS_MAY_DIFFER and (needed[1] == shape[1] or needed[0] == shape[1])
 
 
@@ -117,7 +117,8 @@ def _names_of_base(label: str, folder: Path) -> set[str]:
 
 
 def _last_part(name: str) -> str:
-    """The last part of a path of any system, or of a Hub's id, in lower case; of a Hub's cache the model's name."""
+    """The last part of a path (of any operating system) or of a Hub id, in lower case; in a Hub cache the model's
+    name."""
     parts = [part for part in re.split(r"[/\\]+", name.strip()) if part not in ("", ".")]
     if len(parts) > 2 and parts[-2] == "snapshots" and (cached := _HUB_CACHE.fullmatch(parts[-3])):
         return cached[1].lower()

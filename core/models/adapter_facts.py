@@ -1,6 +1,6 @@
-"""What an adapter's files say, before any library reads them: what it does to its base, and its rows of tokens.
+"""Facts in an adapter's files, read before any library loads them: how it changes its base, and its token rows.
 
-Nothing here imports torch: planning, estimates and the store ask too.
+Nothing here imports torch: planning, estimates and the store use it too.
 """
 
 import re
@@ -15,28 +15,28 @@ from .weight_files import tensor_shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TAKEN_FROM_BASE = ("pissa", "olora")
-"""Beginnings that peft takes out of the base's weights whenever it loads the adapter, the same each time."""
+"""Initialisations that peft subtracts from the base's weights on every load, the same each time."""
 _NOT_REPEATABLE = ("pissa_niter_", "corda", "loftq", "lora_ga")
-"""Beginnings that were taken out of the base at random, or by data: peft cannot take out the same again."""
+"""Initialisations that were random or data-dependent: peft cannot reproduce what it subtracted from the base."""
 _EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "lm_head", "embed_out")
-"""Names of the modules with a row a token, of the common architectures."""
+"""Names of modules with one row per token in common architectures."""
 _OF_ADAPTER = re.compile(r"\.(lora_\w+|token_adapter|trainable_tokens_\w+)(\.|$)")
 _PREFIX = "base_model.model."
 _WRAPPERS = ("base_layer", "original_module")
 
 
 def takes_from_base(folder: Path) -> bool:
-    """Whether peft takes the adapter's beginning out of the base's weights when it loads it (PiSSA, OLoRA)."""
+    """Whether peft subtracts the adapter's initialisation from the base's weights on loading (PiSSA, OLoRA)."""
     return _beginning(folder).startswith(_TAKEN_FROM_BASE)
 
 
 def is_repeatable(folder: Path) -> bool:
-    """Whether the weights that the adapter was trained on can be made again from its files and its base."""
+    """Whether the weights that the adapter was trained on can be reproduced from its files and its base."""
     return not _beginning(folder).startswith(_NOT_REPEATABLE)
 
 
 def awaits_tokens(folder: Path) -> bool:
-    """Whether the adapter begins only where certain tokens stand (aLoRA)."""
+    """Whether the adapter is active only after certain tokens (aLoRA)."""
     return bool(read_json(folder / ADAPTER_CONFIG).get("alora_invocation_tokens"))
 
 
@@ -44,15 +44,16 @@ def check_repeatable(spec: ModelSpec) -> None:
     """Raise `ModelUnusable` unless the model has no adapter, or one that `is_repeatable`."""
     if spec.adapter and not is_repeatable(Path(spec.adapter)):
         raise ModelUnusable(
-            f"The adapter {spec.label!r} began with a part of its base that its files do not hold (init_lora_weights "
-            f"{_beginning(Path(spec.adapter))[:40]}), so its trained weights cannot be made again. Convert it where it "
-            "was trained, with peft's save_pretrained(path_initial_model_for_weight_conversion=...), or merge it there."
+            f"The adapter {spec.label!r} was initialised from its base in a way that its files do not record "
+            f"(init_lora_weights {_beginning(Path(spec.adapter))[:40]}), so its weights cannot be restored. "
+            "Convert it where it was trained, with peft's "
+            "save_pretrained(path_initial_model_for_weight_conversion=...), or merge it there."
         )
 
 
 def base_change(spec: ModelSpec) -> str | None:
-    """Why the base under an adapter is not what is left with the adapter switched off, to follow its name; None where
-    its config and the shapes of its weights say nothing of it. Raises `ModelUnusable` for damaged files."""
+    """Why disabling an adapter does not restore its base, worded to follow its name; None if its config and the shapes
+    of its weights give no reason. Raises `ModelUnusable` for damaged files."""
     if spec.adapter is None:
         return None
     if change := weights_change(Path(spec.adapter)):
@@ -64,21 +65,21 @@ def base_change(spec: ModelSpec) -> str | None:
 
 
 def weights_change(folder: Path) -> str | None:
-    """What an adapter's config says that it does to weights of its base, to follow its name, or None."""
+    """How an adapter changes weights of its base according to its config, worded to follow its name, or None."""
     beginning, bias = _beginning(folder), read_json(folder / ADAPTER_CONFIG).get("bias") or "none"
     if beginning.startswith((*_TAKEN_FROM_BASE, *_NOT_REPEATABLE)):
-        return f"takes its beginning out of the base's weights (init_lora_weights {beginning[:40]})"
+        return f"subtracts its initialisation from the base's weights (init_lora_weights {beginning[:40]})"
     return None if bias == "none" else f"replaces biases of the base (bias {str(bias)[:40]})"
 
 
 def brought_weights(folder: Path) -> dict[str, str]:
-    """The tensors in an adapter's file that peft writes over the base's own: their names there, and in the base."""
+    """Tensors in an adapter's file that overwrite the base's: their names in the file and in the base."""
     saved = read_json(folder / ADAPTER_CONFIG).get("modules_to_save")
     trained = tuple(str(name) for name in saved) if isinstance(saved, list) else ()
     brought = {}
     for name in tensor_shapes(folder / ADAPTER_WEIGHTS):
         *module, tensor = name.removeprefix(_PREFIX).split(".")
-        # As peft matches them: "norm" is each module whose name ends so, and what lies in it.
+        # As peft matches them: "norm" means every module whose name ends like this, and its submodules.
         is_trained = any(".".join(module[: end + 1]).endswith(trained) for end in range(len(module)))
         is_trained = is_trained and "original_module" not in module
         if not _OF_ADAPTER.search(name) and not is_trained:
@@ -87,7 +88,7 @@ def brought_weights(folder: Path) -> dict[str, str]:
 
 
 def lacks_rows(spec: ModelSpec) -> bool:
-    """Whether an adapter has tokens that neither its base nor its own weights have rows for."""
+    """Whether an adapter has tokens without a row in its base or in its own weights."""
     if spec.adapter is None or not (base_rows := _config_rows(Path(spec.path))):
         return False
     has_own = any(_rows(tensor_shapes(Path(spec.adapter, ADAPTER_WEIGHTS))))
@@ -95,10 +96,10 @@ def lacks_rows(spec: ModelSpec) -> bool:
 
 
 def wanted_rows(folder: Path, base_rows: int) -> int:
-    """How many tokens the model must have rows for, whose base has `base_rows`, before the adapter fits on it.
+    """How many token rows the model needs for the adapter to fit, given a base with `base_rows`.
 
-    The adapter's own embeddings or head say so. Where it has none, rows are added for a larger tokenizer beside it, as
-    peft's auto classes do, and for the tokens that it trains. Raises `ModelUnusable` if the adapter's own rows differ.
+    The adapter's own embeddings or head decide. Without them, rows are added for a larger tokenizer in its folder, as
+    peft's auto classes do, and for tokens that it trains. Raises `ModelUnusable` if the adapter's own rows differ.
     """
     found = dict(_rows(tensor_shapes(folder / ADAPTER_WEIGHTS)))
     if not found:
@@ -106,21 +107,21 @@ def wanted_rows(folder: Path, base_rows: int) -> int:
     if len(set(found.values())) > 1:
         fewest, most = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
         raise ModelUnusable(
-            f"The adapter in {folder} has {found[most]:,} rows in {most} and {found[fewest]:,} in {fewest}, where one "
-            "number of tokens is expected. Save it again, or merge it into its base."
+            f"The adapter in {folder} has {found[most]:,} rows in {most} but {found[fewest]:,} in {fewest}; both must "
+            "match the number of tokens. Save it again, or merge it into its base."
         )
     return next(iter(found.values()))
 
 
 def trained_tokens(folder: Path) -> list[int]:
-    """Ids of the tokens that an adapter trains alone (peft's trainable_token_indices)."""
+    """Ids of individual tokens that an adapter trains (peft's trainable_token_indices)."""
     told = read_json(folder / ADAPTER_CONFIG).get("trainable_token_indices") or []
     parts = told.values() if isinstance(told, dict) else [told]
     return sorted({index for part in parts if isinstance(part, list) for index in part if isinstance(index, int)})
 
 
 def tokenizer_size(folder: Path) -> int:
-    """How many tokens the tokenizer of a folder has, added ones included; 0 where there is none."""
+    """How many tokens the tokenizer in a folder has, added ones included; 0 without a tokenizer."""
     tokenizer = read_json(folder / "tokenizer.json")
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
@@ -135,7 +136,7 @@ def _beginning(folder: Path) -> str:
 
 
 def _rows(shapes: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, int]]:
-    """Tensors that have a row a token, and how many rows."""
+    """Tensors with one row per token, and their number of rows."""
     for name, shape in shapes.items():
         parts = name.split(".")
         if len(shape) != 2 or not any(part in _EMBEDDINGS for part in parts):

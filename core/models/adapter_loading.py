@@ -1,5 +1,5 @@
-"""Putting an adapter on its base: the base gets as many rows of tokens as the adapter has, and what peft would leave as
-it was made is refused. Imports torch."""
+"""Applies an adapter to its base: resizes the base's token rows to the adapter's, and refuses weights that peft would
+leave at their initial values. Imports torch."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 
 def with_adapter(model: Any, spec: ModelSpec, folder: Path) -> torch.nn.Module:
-    """The base `model` with the adapter of `folder` on it; the base itself may be changed. Raises `ModelUnusable`."""
+    """The base `model` with the adapter in `folder` applied; the base itself may be changed. Raises `ModelUnusable`."""
     _check_patterns(model, spec, read_json(folder / ADAPTER_CONFIG))
     _fit_rows(model, spec, folder)
     from peft import PeftModel, get_peft_model_state_dict
@@ -30,8 +30,8 @@ def with_adapter(model: Any, spec: ModelSpec, folder: Path) -> torch.nn.Module:
             str(folder),
             use_safetensors=True,
             local_files_only=True,
-            torch_device="cpu",  # or peft takes a GPU where there is one, also one that was not asked for
-            autocast_adapter_dtype=False,  # or it turns an adapter in bfloat16 to float32, slow on a GPU
+            torch_device="cpu",  # else peft uses a GPU if there is one, even if none was requested
+            autocast_adapter_dtype=False,  # else it converts bfloat16 adapters to float32, which is slow on a GPU
         )
         with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
             stored = set(file.keys())
@@ -40,15 +40,15 @@ def with_adapter(model: Any, spec: ModelSpec, folder: Path) -> torch.nn.Module:
             f"The adapter {spec.label!r} does not fit its base ({first_line(error)}). Name the base that it was "
             "trained on."
         ) from error
-    # peft leaves what the file lacks as it was made, with a warning at most.
+    # peft leaves missing weights at their initial values, with a warning at most.
     expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     refuse_gaps(f"The adapter {spec.label!r}", {"missing_keys": set(expected) - stored})
     return adapted
 
 
 def _fit_rows(model: Any, spec: ModelSpec, folder: Path) -> None:
-    """Give the base as many rows of tokens as the adapter was trained with. New ones are the mean of the old ones, as
-    transformers makes them; what the adapter has of its own then comes in their place."""
+    """Resize the base to the number of tokens that the adapter was trained with. New rows are the mean of the old ones,
+    as in transformers; the adapter's own rows then replace them."""
     embeddings = model.get_input_embeddings()
     has = int(embeddings.weight.shape[0])
     wanted = wanted_rows(folder, has)
@@ -60,22 +60,22 @@ def _fit_rows(model: Any, spec: ModelSpec, folder: Path) -> None:
             f"tokenizer uses {used:,}. Name the base that it was trained on."
         )
     try:
-        with torch.random.fork_rng(devices=[]):  # new rows lie around the mean at random, within a hair's breadth
+        with torch.random.fork_rng(devices=[]):  # new rows are the mean plus tiny random noise
             torch.manual_seed(0)
             model.resize_token_embeddings(wanted)
     except (*UNLOADABLE, NotImplementedError) as error:
         raise ModelUnusable(
-            f"The adapter {spec.label!r} has rows for {wanted:,} tokens, its base for {has:,}, and they cannot be made "
-            f"as many ({first_line(error)}). Merge the adapter into its base where it was trained."
+            f"The adapter {spec.label!r} has rows for {wanted:,} tokens, its base for {has:,}, and resizing "
+            f"failed ({first_line(error)}). Merge the adapter into its base where it was trained."
         ) from error
 
 
 def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, Any]) -> None:
-    """Raise `ModelUnusable` if a pattern by which an adapter names layers does not end: peft matches each with all."""
+    """Raise `ModelUnusable` if an adapter's layer pattern does not terminate: peft matches each with every layer."""
     names = [name for name, _ in model.named_modules()]
     seconds = settings.number("template_seconds")
     too_slow = ModelUnusable(
-        f"The adapter {spec.label!r} names its layers by a pattern that takes longer than {seconds:g} seconds to "
+        f"The adapter {spec.label!r} selects its layers with a pattern that takes longer than {seconds:g} seconds to "
         "match. Merge it into its base."
     )
     try:
@@ -86,7 +86,7 @@ def _check_patterns(model: torch.nn.Module, spec: ModelSpec, config: dict[str, A
                     matcher.fullmatch(name)
     except (re.error, OverflowError, RecursionError) as error:
         raise ModelUnusable(
-            f"The adapter {spec.label!r} names its layers by a broken pattern ({error}). Merge it into its base."
+            f"The adapter {spec.label!r} selects its layers with an invalid pattern ({error}). Merge it into its base."
         ) from error
 
 

@@ -1,7 +1,6 @@
-"""Whether a base is still what it was under an adapter that is switched off.
+"""Tests whether disabling an adapter restores the base.
 
-Asked of the weights and of the model: every tensor of the base must be there as it was, and a few rows must give the
-logits that the base gave before the adapter was put on it.
+Every tensor of the base must be unchanged, and a few rows must give the same logits as before the adapter was applied.
 """
 
 from collections import Counter
@@ -14,15 +13,15 @@ import torch
 _TOKENS = 48
 _MOST_TRAINED = 256
 _TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 2**-6}
-"""How far a logit may move, as a share of the largest. The same weights give the same bits; what is allowed for is a
-wrapper around a layer that multiplies in another order, some rounding steps of each type."""
+"""Tolerated change of a logit, as a share of the largest. The same weights give the same bits; this allows a few
+rounding steps of each type, for layer wrappers that multiply in another order."""
 
 _Print = tuple[tuple[int, ...], str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class BaseProbe:
-    """What a base was before an adapter came: its weights in short, and its logits [rows x tokens x vocabulary]."""
+    """A base before an adapter is applied: checksums of its weights, and its logits [rows x tokens x vocabulary]."""
 
     input_ids: torch.Tensor
     logits: torch.Tensor
@@ -30,12 +29,13 @@ class BaseProbe:
 
     @classmethod
     def of(cls, base: torch.nn.Module, trained_tokens: Sequence[int] = ()) -> Self:
-        """Look at a base; `trained_tokens` are those whose embeddings the adapter changes."""
+        """Probe a base; `trained_tokens` are those whose embeddings the adapter changes."""
         input_ids = _probe_ids(base, trained_tokens)
         return cls(input_ids, _logits(base, input_ids), _weights(base))
 
     def agrees(self, adapted: torch.nn.Module) -> bool:
-        """Whether the adapted model, its adapter off, is still that base. The adapter is on again afterwards."""
+        """Whether the adapted model equals the base with its adapter disabled. The adapter is enabled again
+        afterwards."""
         if self.weights - _weights(adapted):
             return False
         tuner: Any = adapted.base_model
@@ -51,8 +51,8 @@ class BaseProbe:
 
 
 def _probe_ids(base: Any, trained_tokens: Sequence[int]) -> torch.Tensor:
-    """Two rows of tokens from all over the vocabulary and those that are trained, in order and backwards: each stands
-    at two positions, after other tokens."""
+    """Two rows with tokens from the whole vocabulary and the trained ones, forwards and backwards: each token occurs at
+    two positions, after different tokens."""
     vocabulary = int(base.config.get_text_config().vocab_size)
     spread = [number * 97 % vocabulary for number in range(_TOKENS)]
     known = [token for token in trained_tokens if 0 <= token < vocabulary]
@@ -68,8 +68,7 @@ def _logits(model: Any, input_ids: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def _weights(model: torch.nn.Module) -> Counter[_Print]:
-    """Every tensor of a model by shape, type and bits: an adapter names the base's tensors anew, and a change of any
-    number in one moves its sum."""
+    """Every tensor of a model by shape, type and checksum, without names: an adapter renames the base's tensors."""
     prints: Counter[_Print] = Counter()
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point() and tensor.numel():
@@ -78,9 +77,9 @@ def _weights(model: torch.nn.Module) -> Counter[_Print]:
 
 
 def _sum_of_bits(tensor: torch.Tensor) -> int:
-    """A tensor's bytes as whole numbers of 64 bits, added up: exact, and as fast as memory is read."""
+    """Sum of a tensor's bytes as 64-bit integers: exact, and as fast as reading memory."""
     words = tensor.detach().reshape(-1).view(torch.uint8)
     if words.numel() % 8:
         return int(words.sum())
-    aligned = words.clone() if words.storage_offset() % 8 else words  # a tensor can lie anywhere in its file
+    aligned = words.clone() if words.storage_offset() % 8 else words  # a tensor may be unaligned in its file
     return int(aligned.view(torch.int64).sum())

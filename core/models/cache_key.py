@@ -1,8 +1,8 @@
-"""The key of a cached loss: everything that a loss depends on, part by part. Values only; callers read the files.
+"""The key of a cached loss: everything that a loss depends on. Pure; callers read the files.
 
-A loss is found again by its example (its id covers the conversation, tools and turn weights), `model_key` and
-`encoding_key`. The data of a part is in the key itself. A part whose rule can change has a version number here: raise
-it when the same data would give another loss, and add a line that says what the new version means. Never lower one.
+A loss is looked up by its example (whose id covers the conversation, tools and turn weights), `model_key` and
+`encoding_key`. The key contains the data of each part. A part whose rule can change has a version number here: raise it
+when the same data would give another loss, and add a line on what the new version means. Never lower one.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ ENGINE_RULE = 1
 # 1: head and log-softmax in float32, sums in float64.
 
 WEIGHTS_RULE = 1
-# How files become a model in a dtype. Quantization is no part yet: quantized weights are refused.
+# How files become a model in a dtype. Quantization is not covered yet: quantized weights are refused.
 # 1: config.json and all *.safetensors, as transformers loads them.
 
 POSITIONS_RULE = 2
-# Which position ids a model gets whose family starts counting behind the padding id, such as RoBERTa.
+# Position ids for families that count from the padding id on, such as RoBERTa.
 # 1: they started at 0, which was wrong (up to 0.5.0). 2: the model's own.
 
 ADAPTER_RULE = 1
-# How an adapter is applied. The key of a base has no adapter: its loss is taken from a model with the adapter switched
-# off only if that gives the base's own losses (`base_probe`).
+# How an adapter is applied. The key of a base has no adapter: its loss is computed with a disabled adapter only if that
+# gives the base's own losses (`base_probe`).
 # 1: adapter_config.json and adapter_model.safetensors, as peft loads them.
 
 TOKENIZER_RULE = 1
-# Which files are the tokenizer, and how it is applied to text.
+# Which files make up the tokenizer, and how it is applied to text.
 # 1: TOKENIZER_FILES; exactly one BOS where the tokenizer uses one.
 
 TEMPLATE_RULE = 1
@@ -36,12 +36,12 @@ TEMPLATE_RULE = 1
 # 1: as transformers renders it.
 
 MASK_RULE = {"chat": 2, "chatml": 2, "alpaca": 1, "plain": 1}
-# Which tokens are scored, by template. Which replies count is data (`replies`).
-# chat, chatml 1: found by comparing renderings (up to 0.5.0). 2: found by marks in the template.
-# alpaca, plain 1: the replies' own text and their end of turn.
+# Which tokens are scored, by template. Which replies are scored is data (`replies`). chat, chatml 1: found by comparing
+# renderings (up to 0.5.0). 2: found by marks in the template. alpaca, plain 1: the replies' own text and their end of
+# turn.
 
 LENGTH_RULE = 1
-# What happens to an example of more than max_length tokens.
+# What happens to an example with more than max_length tokens.
 # 1: its end is cut off.
 
 TOKENIZER_FILES = (
@@ -55,7 +55,7 @@ TOKENIZER_FILES = (
     "merges.txt",
 )
 _ADDED_LATER = {"chat_template": None, "day": None, "replies": "all"}
-"""Parts of an encoding that are left out while they have this value, so that older keys stay valid."""
+"""Parts of an encoding that are omitted while they have this value, so that older keys stay valid."""
 
 FileHashes = Iterable[tuple[str, bytes]]
 """Names of files and digests of their contents, in a fixed order."""
@@ -81,13 +81,13 @@ def hash_adapted_weights(base_weights_hash: str, adapter_files: FileHashes) -> s
 
 
 def model_key(weights: str, dtype: str, has_adapter: bool) -> str:
-    """Hex digest of a model: its weights (adapter included), the dtype that it computes in, and the rules for both."""
+    """Hex digest of a model: its weights (adapter included), its compute dtype, and the rules for both."""
     rules = [ENGINE_RULE, WEIGHTS_RULE, *([ADAPTER_RULE] if has_adapter else [])]
     return _fields_digest({"weights": weights, "dtype": dtype, "engine": _version(*rules)})
 
 
 def encoding_version(template: str) -> int:
-    """One number for the rules by which a template's examples become scored tokens."""
+    """One number for the rules that turn a template's examples into scored tokens."""
     return _version(MASK_RULE[template], TEMPLATE_RULE, TOKENIZER_RULE, LENGTH_RULE)
 
 
@@ -115,7 +115,7 @@ def encoding_key(
 
 
 def without_defaults(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an encoding, less those added later that have their default."""
+    """The parts of an encoding without those added later that have their default."""
     return {name: value for name, value in parts.items() if name not in _ADDED_LATER or value != _ADDED_LATER[name]}
 
 

@@ -1,4 +1,4 @@
-"""Facts that a model's config.json states, whatever its family calls them; read without loading anything."""
+"""Facts in a model's config.json, under each family's names; read without loading anything."""
 
 from pathlib import Path
 from typing import Any
@@ -7,18 +7,18 @@ from .folder_check import read_json
 from .weight_files import tensor_shapes
 
 _TEXT_PARTS = ("text_config", "thinker_config", "llm_config", "language_config", "lm_config", "decoder")
-"""Where a model of several parts keeps the config of the one that reads text."""
+"""Where multi-part models keep the config of their text model."""
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "max_target_positions")
-"""Positions that a model has, by families' names: GPT-2, GPT-J, CodeGen and CTRL say n_positions, MPT and DBRX
-max_seq_len, Whisper max_target_positions. The smallest holds where several stand."""
+"""Names for the number of positions: n_positions in GPT-2, GPT-J, CodeGen and CTRL, max_seq_len in MPT and DBRX,
+max_target_positions in Whisper. If there are several, the smallest is used."""
 
 _TRAINED_LENGTHS = ("n_ctx", "context_length", "max_seq_length", "seq_length", "model_max_length")
-"""Lengths that a model was trained at, where no number of positions is given: RWKV says context_length, Bloom
-seq_length, Kimi Linear model_max_length."""
+"""Names for the training length, if no number of positions is given: context_length in RWKV, seq_length in Bloom,
+model_max_length in Kimi Linear."""
 
 _LONGEST_SANE = 2**27
-"""Tokenizers that know no limit write 1e30."""
+"""Tokenizers without a limit write 1e30."""
 
 OFFSET_POSITIONS = (
     "roberta",
@@ -30,15 +30,15 @@ OFFSET_POSITIONS = (
     "xmod",
     "longformer",
 )
-"""Families that count positions from behind the id of their padding, and so have fewer than their config says."""
+"""Families that count positions from the padding id on, and so have fewer than their config says."""
 
 _VOCABULARIES = ("vocab_size", "n_words", "n_vocab")
 INPUT_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in", "embeddings", "tok_embeddings")
-"""What families call the layer that turns ids into states."""
+"""Names of the input embedding layer."""
 
 
 def text_part(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config that describes the model of text: all of it, where there is no other part."""
+    """The part of a config for the text model; the whole config if it has no parts."""
     for name in _TEXT_PARTS:
         if isinstance(part := config.get(name), dict):
             return text_part(part)
@@ -46,9 +46,9 @@ def text_part(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def window_length(folder: Path) -> int | None:
-    """Longest sequence that the model in a folder was made for [tokens], if its config or its tokenizer's says.
+    """Longest sequence that the model in a folder was made for [tokens], from its config or its tokenizer's.
 
-    None for a model without a limit, such as one with ALiBi or with a state instead of positions.
+    None for a model without a limit, such as one with ALiBi, or a recurrent one.
     """
     config = read_json(folder / "config.json")
     part = text_part(config)
@@ -59,9 +59,9 @@ def window_length(folder: Path) -> int | None:
 
 
 def embedding_rows(folder: Path, adapter: Path | None = None) -> int | None:
-    """Rows of a model's input embedding, which is how many ids it can read; None where its config does not say.
+    """Rows of a model's input embedding: how many ids it can read. None if its config does not say.
 
-    An adapter that brings an embedding of its own, with tokens added, goes before.
+    An adapter's own embedding, with added tokens, takes precedence.
     """
     for name, shape in tensor_shapes(adapter / "adapter_model.safetensors").items() if adapter else ():
         parts = name.split(".")
@@ -79,7 +79,7 @@ def _offset(config: dict[str, Any]) -> int:
 
 
 def _length(value: Any) -> int | None:
-    """A number of tokens as an int; None for what is none, or stands for no limit."""
+    """A number of tokens as an int; None if it is not a number, or means no limit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 < value <= _LONGEST_SANE and value == int(value) else None

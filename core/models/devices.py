@@ -1,4 +1,4 @@
-"""Where and in which precision to compute, decided without importing torch in this process."""
+"""Chooses device and precision without importing torch in this process."""
 
 import os
 import subprocess
@@ -13,13 +13,13 @@ from ..data.errors import ModelUnusable
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "float32", "bfloat16")
 _DRIVERS = ("nvidia[0-9]*", "dxg", "kfd")
-"""Device files of NVIDIA's driver, of Windows' for its subsystem for Linux, and of AMD's."""
+"""Device files of the drivers of NVIDIA, WSL and AMD."""
 
 
 def resolve_device(device: str) -> str:
-    """The device that `auto` means on this machine: the GPU where torch can use one.
+    """Resolve `auto` to a device of this machine: a GPU if torch can use one.
 
-    Raises `ModelUnusable` if a GPU is asked for and there is none.
+    Raises `ModelUnusable` if a GPU is requested and there is none.
     """
     if device == "cpu":
         return "cpu"
@@ -27,43 +27,44 @@ def resolve_device(device: str) -> str:
         return "cuda"
     if device == "cuda":
         raise ModelUnusable(
-            f"A GPU was asked for (device cuda) and torch {version('torch')} sees none. Choose auto or cpu, or install "
-            "the build of torch for it."
+            f"A GPU was requested (device cuda), but torch {version('torch')} finds none. Choose auto or cpu, or "
+            "install the torch build for your GPU."
         )
     return "cpu"
 
 
 def resolve_dtype(dtype: str, device: str) -> str:
-    """The precision that `auto` means: bfloat16 trunk on a GPU, float32 on a CPU."""
+    """Resolve `auto` to a precision: bfloat16 trunk on a GPU, float32 on a CPU."""
     if dtype == "auto":
         return "bfloat16" if device == "cuda" else "float32"
     return dtype
 
 
 def training_dtype(method: str, device: str) -> str:
-    """The precision in which a base is loaded to be trained. Steps of a full fine-tuning are smaller than bfloat16
-    resolves; under an adapter (in float32) the base stays as it is, and at half the size more of them fit a GPU."""
+    """The precision in which a base is loaded for training. Full fine-tuning needs float32: its steps are too small for
+    bfloat16. Under a float32 adapter the base is frozen, so it can take half the memory in bfloat16."""
     return "bfloat16" if method == "lora" and device == "cuda" else "float32"
 
 
 def batch_budget(device: str) -> int:
-    """Tokens of one scoring batch on that device, padding included [tokens]."""
+    """Batch size for scoring on that device, padding included [tokens]."""
     return settings.integer(f"{device}_batch_tokens")
 
 
 def scoring_processes(device: str) -> int:
-    """How many processes divide a scoring job on that device: one a GPU, and one on a CPU, unless a setting says."""
+    """Number of scoring processes for that device: one per GPU, one on a CPU, unless a setting overrides it."""
     return settings.integer("scoring_processes") or (_gpu_count() if device == "cuda" else 1)
 
 
 def encoding_processes(device: str) -> int:
-    """How many processes tokenise ahead of each that scores: one on a GPU, none on a CPU, unless a setting says."""
+    """Number of tokenising processes per scoring process: one on a GPU, none on a CPU, unless a setting overrides
+    it."""
     asked = settings.integer("encoding_processes")
     return asked if asked >= 0 else int(device == "cuda")
 
 
 def process_environment(device: str, process: int, count: int) -> dict[str, str]:
-    """What the environment of one of `count` processes adds: its own GPU, or its share of the cores."""
+    """Environment variables for one of `count` processes: its GPU, or its share of the cores."""
     if device == "cuda":
         visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
         gpus = visible or [str(number) for number in range(max(1, _gpu_count()))]
@@ -73,8 +74,8 @@ def process_environment(device: str, process: int, count: int) -> dict[str, str]
 
 @cache
 def _gpu_count() -> int:
-    # Importing torch takes seconds and hundreds of megabytes, which the dashboard should not pay: ask a child, and
-    # only where a driver is present at all.
+    # Importing torch takes seconds and hundreds of megabytes, too much for the dashboard: ask a child process, and
+    # only if there is a driver.
     if not has_driver(Path("/dev")):
         return 0
     probe = [sys.executable, "-c", "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"]
@@ -86,5 +87,5 @@ def _gpu_count() -> int:
 
 
 def has_driver(devices: Path) -> bool:
-    """Whether that folder of device files has one of a GPU's driver."""
+    """Whether that folder has a device file of a GPU driver."""
     return any(any(devices.glob(name)) for name in _DRIVERS)

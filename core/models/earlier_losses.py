@@ -1,8 +1,8 @@
-"""Losses of versions up to 0.5.0 that came from other weights than their model's.
+"""Finds losses of versions up to 0.5.0 that were computed with wrong weights.
 
-Those versions took a reference's adapter off and called what remained the base. They also let peft begin an adapter
-anew from a base in the wrong precision or at random, left tokens out that it brings, and never had one on that begins
-at a token.
+Those versions disabled a reference's adapter and took the result for the base. They also let peft initialise an adapter
+again, at random or from a base in the wrong precision, dropped tokens that an adapter adds, and never activated
+adapters that start at a token (aLoRA).
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ from .weight_files import tensor_content
 
 
 def unsound_roles(models: Mapping[str, ModelSpec], dtype: str, workspace: Path) -> dict[str, str]:
-    """Of the models by role that were scored together in `dtype`, those whose losses are or may be wrong: for each role
-    why, a sentence's part. An adapter that is gone or has changed since cannot be asked: its base counts as wrong."""
+    """Of models by role that were scored together in `dtype`, those whose losses are or may be wrong: the reason by
+    role, as part of a sentence. If an adapter is gone or has changed since, its base counts as wrong."""
     unsound = {}
     base, reference = models.get("base"), models.get("reference")
     for role, spec in models.items():
@@ -39,11 +39,7 @@ def unsound_roles(models: Mapping[str, ModelSpec], dtype: str, workspace: Path) 
             unsound[role] = reason
     if base and reference and reference.adapter and not base.adapter and reference.path == base.path:
         found = _as_it_was(reference, base, workspace)
-        if (
-            reason := _change(found)
-            if found
-            else "is gone or has changed, so that nobody can tell what it did to its base"
-        ):
+        if reason := _change(found) if found else "is gone or has changed, so its effect on the base is unknown":
             unsound["base"] = f"they were computed through the adapter {reference.label!r}, which {reason}"
     return unsound
 
@@ -52,36 +48,36 @@ def _change(spec: ModelSpec) -> str | None:
     try:
         return weights_change(Path(spec.adapter or "")) or _overwriting(spec)
     except (ModelUnusable, OSError):
-        return "cannot be read any more"
+        return "can no longer be read"
 
 
 def _wrong_itself(spec: ModelSpec, dtype: str) -> str | None:
-    """Why a model with an adapter was not what it was trained to be."""
+    """Why a model with an adapter was not loaded as it was trained."""
     folder = Path(spec.adapter or "")
     with suppress(ModelUnusable):
         if not is_repeatable(folder):
-            return f"the adapter {spec.label!r} was begun anew, and not from the same part of its base"
+            return f"the adapter {spec.label!r} was initialised again, with other values"
         if takes_from_base(folder) and dtype != "float32":
-            return f"the adapter {spec.label!r} was begun anew from a rounded base"
+            return f"the adapter {spec.label!r} was initialised again from a rounded base"
         if awaits_tokens(folder):
-            return f"the adapter {spec.label!r}, which begins at a token, was never on"
+            return f"the adapter {spec.label!r}, which starts at a token (aLoRA), was never active"
         if lacks_rows(spec):
-            return f"the tokens that the adapter {spec.label!r} adds were left out"
+            return f"the tokens added by the adapter {spec.label!r} were missing"
     return None
 
 
 def _overwriting(spec: ModelSpec) -> str | None:
-    """Whether an adapter's file holds weights of the base that are not the base's; many hold a copy of some."""
+    """Whether an adapter's file has base weights that differ from the base's; many files have a copy of some."""
     folder, base_files = Path(spec.adapter or ""), weight_files(Path(spec.path))
     for name, base_name in brought_weights(folder).items():
         own = tensor_content(folder / ADAPTER_WEIGHTS, name)
         if not any(tensor_content(path, base_name) == own for path in base_files):
-            return f"brings its own {base_name[:80]} for the base's"
+            return f"replaces the base's {base_name[:80]}"
     return None
 
 
 def _as_it_was(spec: ModelSpec, base: ModelSpec | None, workspace: Path) -> ModelSpec | None:
-    """The model with its adapter where that lies now; None if it has none, or it is gone or another than was scored."""
+    """The model with its adapter's current path; None if it has no adapter, or the adapter is gone or has changed."""
     if spec.adapter is None:
         return None
     for folder in (Path(spec.adapter), workspace / "models" / spec.label):
@@ -94,6 +90,6 @@ def _as_it_was(spec: ModelSpec, base: ModelSpec | None, workspace: Path) -> Mode
 
 
 def _weights_hash(folder: Path, base: ModelSpec) -> str:
-    """What version 0.5.0 called a base with the adapter of `folder`."""
+    """The hash that version 0.5.0 gave to a base with the adapter in `folder`."""
     files = [(name, content_hash(folder / name)) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
     return hash_adapted_weights(base.weights_hash, files)

@@ -1,7 +1,7 @@
-"""What a model's folder may hold: its files, config and tokenizer are looked at before any library reads them.
+"""Checks a model folder (files, config, tokenizer) before any library reads it.
 
-A folder of a model comes from a stranger. Nothing in it is run, nothing in it may send a library elsewhere, and what
-it says of its size must be borne out by its weights before anything is allocated.
+Model folders are untrusted. No code in them is run, nothing may refer a library to other places, and sizes in the
+config must match the weights before anything is allocated.
 """
 
 import json
@@ -20,12 +20,12 @@ INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
 _TEMPLATES = "additional_chat_templates"
 _OWN_CODE = "custom_generate/generate.py"
-_LARGEST_TEXT = 256 * 2**20  # bytes: the largest tokenizers have 40 MB
+_LARGEST_TEXT = 256 * 2**20  # bytes; the largest tokenizers have 40 MB
 _DEEPEST = 32
-_LARGEST_NUMBER = 2**53  # beyond, JSON readers disagree
+_LARGEST_NUMBER = 2**53  # above, JSON readers disagree
 _MANY_LAYERS = 1024
 _MANY_FEATURES, _MANY_TOKENS = 2**16, 2**18
-"""A config may say this much whatever its weights hold: it has fields, with defaults, that its model does not use."""
+"""Values up to this are allowed whatever the weights: configs have unused fields with default values."""
 _LAYERS = re.compile(r"(^|_)(n_)?(layers?|blocks?)$")
 _FEATURES = re.compile(r"(_size|_dim|_rank|heads|experts)$|^(n_embd|n_inner|n_positions|n_ctx|d_model|d_ff|n_head)$")
 _TOKENIZER_CLASS = re.compile(r"\w*(Tokenizer|TokenizerFast|TokenizersBackend|PythonBackend|MistralCommonBackend)")
@@ -51,7 +51,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_model_folder(name: str, folder: Path) -> None:
-    """Raise `ModelUnusable`, with one sentence, for a folder that is no model or that must not be loaded."""
+    """Raise `ModelUnusable` for a folder that is not a model or is unsafe to load."""
     if sentence := refused_folder(name, folder):
         raise ModelUnusable(sentence)
     if not (folder / "config.json").exists():
@@ -60,14 +60,16 @@ def check_model_folder(name: str, folder: Path) -> None:
         )
     check_files(name, folder)
     if (folder / _OWN_CODE).exists():
-        raise ModelUnusable(f"The model {name!r} brings code to generate with ({_OWN_CODE}). Remove it: it is not run.")
+        raise ModelUnusable(
+            f"The model {name!r} contains generation code ({_OWN_CODE}), which is never run. Remove that file."
+        )
     config = read_json(folder / "config.json")
     _check_config(name, config)
     if sentence := refused_kind(name, folder, config):
         raise ModelUnusable(sentence)
     if not weight_files(folder):
         raise ModelUnusable(
-            f"The model {name!r} has no *.safetensors in {folder}. Weights in other forms are not loaded: "
+            f"The model {name!r} has no *.safetensors in {folder}. Other weight formats are not loaded: "
             "they can run code. Convert them with transformers' save_pretrained."
         )
     _check_tokenizer_config(name, read_json(folder / "tokenizer_config.json"))
@@ -76,35 +78,35 @@ def check_model_folder(name: str, folder: Path) -> None:
 
 
 def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
-    """The config of a LoRA adapter's folder. Raises `ModelUnusable` if it is none, or must not be loaded."""
+    """The config of a LoRA adapter's folder. Raises `ModelUnusable` if it is not one, or is unsafe to load."""
     check_files(name, folder)
     config = read_json(folder / "adapter_config.json")
     weights = folder / "adapter_model.safetensors"
     if config.get("peft_type") != "LORA":
         raise ModelUnusable(
-            f"The adapter {name!r} is of kind {config.get('peft_type')}; only LORA is loaded. Merge it into its base."
+            f"The adapter {name!r} has type {config.get('peft_type')}; only LORA is supported. Merge it into its base."
         )
     if not weights.exists():
         raise ModelUnusable(f"The adapter {name!r} has no adapter_model.safetensors in {folder}. Fetch it again.")
     if extra := next((key for key in _ADAPTER_EXTRAS if config.get(key)), None):
         raise ModelUnusable(
-            f"The config of adapter {name!r} uses {extra}, which is not loaded. Merge it into its base."
+            f"The config of adapter {name!r} uses {extra}, which is not supported. Merge it into its base."
         )
     rank_pattern = config.get("rank_pattern") or {}
     largest = max((size for shape in tensor_shapes(weights).values() for size in shape), default=0)
     for rank in (config.get("r"), *(rank_pattern.values() if isinstance(rank_pattern, dict) else ())):
         if rank is not None and (not isinstance(rank, int) or rank > largest):
             raise ModelUnusable(
-                f"The config of adapter {name!r} asks for the rank {str(rank)[:40]}, which its weights do not have. "
+                f"The config of adapter {name!r} has the rank {str(rank)[:40]}, which does not match its weights. "
                 "Fetch it again."
             )
     return config
 
 
 def check_files(name: str, folder: Path) -> None:
-    """Raise `ModelUnusable` unless every file that a library may read is a file, of sane size, and of this folder.
+    """Raise `ModelUnusable` unless every file that a library may read is a regular file of sane size in this folder.
 
-    A pipe would hang whoever reads it. Links may lead to the folder itself, or, as in the Hub's cache, to `blobs`.
+    Reading a pipe would hang. Links may point into the folder itself or, as in the Hub cache, to `blobs`.
     """
     homes = {folder.resolve()}
     if folder.parent.name == "snapshots":
@@ -118,9 +120,11 @@ def check_files(name: str, folder: Path) -> None:
         if stat.S_ISDIR(found.st_mode) and path.suffix != ".safetensors":
             continue
         if not stat.S_ISREG(found.st_mode):
-            raise ModelUnusable(f"{path} of model {name!r} is no file. Fetch the model again.")
+            raise ModelUnusable(f"{path} of model {name!r} is not a regular file. Fetch the model again.")
         if not any(home in target.parents for home in homes):
-            raise ModelUnusable(f"{path} of model {name!r} leads out of its folder, to {target}. Copy the file there.")
+            raise ModelUnusable(
+                f"{path} of model {name!r} links outside its folder, to {target}. Replace it by a copy of the file."
+            )
         if path.suffix != ".safetensors" and found.st_size > _LARGEST_TEXT:
             raise ModelUnusable(f"{path} of model {name!r} has {found.st_size:,} bytes. Fetch the model again.")
 
@@ -137,7 +141,7 @@ def _entries(name: str, folder: Path) -> Iterator[Path]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Fields of a JSON file, none where there is no such file. Raises `ModelUnusable` for anything but an object."""
+    """Fields of a JSON file, empty if it does not exist. Raises `ModelUnusable` for anything but an object."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(fields, dict):
@@ -157,12 +161,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _fields(name: str, value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every value of a config that holds no others, at any depth, with the nearest key above it."""
+    """All leaf values of a config at any depth, each with the nearest key above it."""
     if depth > _DEEPEST:
         raise ModelUnusable(f"The config of model {name!r} is nested deeper than {_DEEPEST} levels. Fetch it again.")
     if isinstance(value, dict):
         for inner_key, inner in value.items():
-            # What a part's attention is computed by stands under the part's name.
+            # The attention implementation of a part is under the part's name.
             yield from _fields(name, inner, key if key.endswith("_implementation") else inner_key, depth + 1)
     elif isinstance(value, list):
         for inner in value:
@@ -177,23 +181,27 @@ def _check_config(name: str, config: dict[str, Any]) -> None:
             raise ModelUnusable(f"The config of model {name!r} has no usable {part}. Fetch the model again.")
     for key, value in _fields(name, config):
         if key.endswith("_implementation") and "/" in str(value):
-            raise ModelUnusable(f"The config of model {name!r} names code to download ({value}). It is not loaded.")
+            raise ModelUnusable(
+                f"The config of model {name!r} refers to code to download ({value}), which is never loaded."
+            )
         if key == "transformers_weights" and value is not None:
             raise ModelUnusable(
-                f"The config of model {name!r} names weights of its own ({value}). They are not loaded."
+                f"The config of model {name!r} refers to other weights ({value}), which are not loaded."
             )
         if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
-            raise ModelUnusable(f"The config of model {name!r} says {key} is {str(value)[:40]}. Fetch it again.")
+            raise ModelUnusable(
+                f"The config of model {name!r} has an invalid {key}: {str(value)[:40]}. Fetch it again."
+            )
     quantized = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
     if quantized:
         method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
         raise ModelUnusable(
-            f"The model {name!r} is quantized ({str(method)[:40]}), which needs code that is not part of this program. "
+            f"The model {name!r} is quantized ({str(method)[:40]}), which is not supported. "
             "Choose its weights in bfloat16 or float32."
         )
     if isinstance(config.get("quantization"), dict):
         raise ModelUnusable(
-            f"The model {name!r} is quantized for MLX, which is not read. Choose its weights in bfloat16 or float32."
+            f"The model {name!r} is quantized for MLX, which is not supported. Choose its bfloat16 or float32 weights."
         )
 
 
@@ -201,28 +209,29 @@ def _check_tokenizer_config(name: str, config: dict[str, Any]) -> None:
     kind = config.get("tokenizer_class")
     if kind is not None and not (isinstance(kind, str) and _TOKENIZER_CLASS.fullmatch(kind)):
         raise ModelUnusable(
-            f"The tokenizer of model {name!r} asks for {str(kind)[:80]!r}, which is no tokenizer. "
+            f"The tokenizer of model {name!r} has the class {str(kind)[:80]!r}, which is not a tokenizer. "
             "Fetch the model again."
         )
     if config.get("gguf_file"):
-        raise ModelUnusable(f"The tokenizer of model {name!r} is read from another file (gguf_file). Convert it first.")
+        raise ModelUnusable(f"The tokenizer of model {name!r} refers to another file (gguf_file). Convert it first.")
 
 
 def _check_index(name: str, folder: Path) -> None:
-    """An index tells which file holds which tensor: only files beside it, whose hash is part of what was scored."""
+    """The index maps tensors to files. Only files in the same folder are allowed: their hash is part of the cache
+    key."""
     parts = read_json(folder / INDEX).get("weight_map")
     if parts is None:
         return
     files = set(parts.values()) if isinstance(parts, dict) and all(isinstance(p, str) for p in parts.values()) else {""}
     if unknown := sorted(files - {path.name for path in weight_files(folder)}):
         raise ModelUnusable(
-            f"The index of model {name!r} names {unknown[0][:120]!r}, which is no *.safetensors of its folder. "
+            f"The index of model {name!r} names {unknown[0][:120]!r}, which is not a *.safetensors file in its folder. "
             "Fetch the model again."
         )
 
 
 def _check_numbers(name: str, config: dict[str, Any], files: list[Path]) -> None:
-    """What a config says of layers and sizes is allocated before the weights are looked at: hold it against them."""
+    """Compare layer counts and sizes in a config with the weights: libraries allocate them before reading weights."""
     shapes = [shape for path in files for shape in tensor_shapes(path).values()]
     layers = max(_MANY_LAYERS, len(shapes))
     features = max((8 * size for shape in shapes for size in shape), default=0)
@@ -231,7 +240,7 @@ def _check_numbers(name: str, config: dict[str, Any], files: list[Path]) -> None
         limit = layers if _LAYERS.search(key) else max(least, features) if _FEATURES.search(key) else None
         if limit is not None and isinstance(value, int) and value > limit:
             raise ModelUnusable(
-                f"The config of model {name!r} says {key} is {value:,}, which its weights do not have. "
+                f"The config of model {name!r} has {key} {value:,}, which does not match its weights. "
                 "Fetch the model again."
             )
 

@@ -1,19 +1,17 @@
-"""Which kind of model a folder holds, told by its config alone, so that one without causal losses is refused when it
-is named.
+"""Detects the kind of a model from its config, so that models without causal losses are refused early.
 
-The lists are of transformers 5.23. What they do not know is asked of the loaded model, by
-`core.models.reading_direction`.
+The lists are for transformers 5.23. Kinds not listed are tested after loading, by `core.models.reading_direction`.
 """
 
 from pathlib import Path
 from typing import Any
 
-_BOTH_WAYS = "it reads tokens to the right too"
+_BOTH_WAYS = "its attention is bidirectional"
 _ENCODER_DECODER, _SPEECH = "an encoder-decoder", "a model of speech or sound"
 _MASKED, _DIFFUSION = f"a masked language model: {_BOTH_WAYS}", f"a diffusion language model: {_BOTH_WAYS}"
-_VISION = "a vision-language model of a kind that is not read, not even its text"
+_VISION = "a vision-language model of a kind that is not supported, not even for text"
 _READ = "a vision-language model that transformers loads as a causal language model too"
-_IMAGE_TEXT = "a vision-language model that gives the losses of text alone"
+_IMAGE_TEXT = "a vision-language model that gives the losses of text-only rows"
 _NAMES = {
     _READ: """
     dots3_note emu3 fuyu gemma3 gemma3n gemma4 gemma4_unified git got_ocr2 llama4 mllama qwen3_5 qwen3_5_moe
@@ -47,18 +45,18 @@ _NAMES = {
     """,
     _DIFFUSION: "diffusion_gemma dream diffullama llada llada2_moe mdlm sdar sdar_moe",
 }
-"""What a model is, and the model types that are."""
+"""Kinds of models, and the model types of each."""
 
 _KINDS = {kind: what for what, kinds in _NAMES.items() for kind in kinds.split()}
 
 IMAGE_TEXT_MODELS = frozenset(_NAMES[_IMAGE_TEXT].split())
-"""Vision-language models that transformers loads as such alone. `bench.architectures` compares their losses of text."""
+"""Vision-language models that transformers loads only as such. `bench.architectures` compares their text losses."""
 
 _HEADS = (
-    ("ForSequenceClassification", "a classifier, as rerankers and reward models are"),
-    ("ForTokenClassification", "a classifier of tokens"),
-    ("ForQuestionAnswering", "a model that marks answers in a text"),
-    ("ForMultipleChoice", "a classifier of answers"),
+    ("ForSequenceClassification", "a classifier, such as a reranker or a reward model"),
+    ("ForTokenClassification", "a token classifier"),
+    ("ForQuestionAnswering", "an extractive question-answering model"),
+    ("ForMultipleChoice", "a multiple-choice classifier"),
     ("RewardModel", "a reward model"),
     ("ForSequenceScoring", "a reward model"),
     ("ForTextEncoding", "a text encoder"),
@@ -68,7 +66,7 @@ _ADVICE = "Choose a causal language model."
 
 
 def refused_kind(name: str, folder: Path, config: dict[str, Any]) -> str | None:
-    """A sentence that says what a model is, if it is of a kind that has no causal losses of text; None otherwise."""
+    """A sentence on what a model is, if its kind has no causal losses of text; None otherwise."""
     kind = str(config.get("model_type") or "")
     listed = config.get("architectures")
     architectures = [str(item) for item in listed] if isinstance(listed, list) else []
@@ -100,19 +98,19 @@ def _what_it_is(kind: str, architectures: list[str], config: dict[str, Any]) -> 
 
 
 def _is_embedding_model(folder: Path, architectures: list[str]) -> bool:
-    """Whether it was saved for sentence-transformers, without a head. Such folders list their parts in modules.json."""
+    """Whether it was saved by sentence-transformers, without a head. Such folders list their parts in modules.json."""
     headless = bool(architectures) and all(item.endswith("Model") and "LMHead" not in item for item in architectures)
     return headless and (folder / "modules.json").exists()
 
 
 def refused_folder(name: str, folder: Path) -> str | None:
-    """A sentence about a folder of another form than transformers', where a library is known for it; None otherwise."""
+    """A sentence about a folder in the format of another known library; None otherwise."""
     if (folder / "model_index.json").exists():
-        return f"The folder {folder} of model {name!r} holds a diffusers pipeline, which makes images. {_ADVICE}"
+        return f"The folder {folder} of model {name!r} is a diffusers pipeline, which generates images. {_ADVICE}"
     for ending, form in ((".gguf", "llama.cpp (GGUF)"), (".onnx", "ONNX"), (".nemo", "NeMo"), (".mlmodel", "Core ML")):
         if any(folder.glob(f"*{ending}")) and not any(folder.glob("*.safetensors")):
             return (
-                f"The folder {folder} of model {name!r} holds weights for {form}, which are not read. "
-                "Give the Hugging Face folder that they were made from."
+                f"The folder {folder} of model {name!r} has weights for {form}, which are not supported. "
+                "Give the Hugging Face folder that they were converted from."
             )
     return None

@@ -1,10 +1,9 @@
-"""Hashes of large files, kept beside the store, so that weights which have not changed are read once.
+"""Caches hashes of large files beside the store, so that unchanged weights are read only once.
 
-What stands for a file's content is its device, inode, size, time of change (mtime) and time of any change to the
-inode (ctime), all to the nanosecond. Programs can set mtime back, but not ctime: a file that was written, replaced or
-restored has another one and is hashed again. A file would keep its old hash only if the clock was set back to the
-nanosecond, or if it was changed below the file system. One that changed less than `_SETTLED_SECONDS` before it was
-hashed is not kept: it could change again within the same tick of the file system's clock.
+The key is a file's device, inode, size, mtime and ctime, all to the nanosecond. Programs can set mtime back, but not
+ctime: a file that was written, replaced or restored has another ctime and is hashed again. A changed file keeps its old
+hash only if the clock was set back to the nanosecond, or if it was changed below the file system. A file that changed
+less than `_SETTLED_SECONDS` before hashing is not cached: it could change again within the same clock tick.
 """
 
 import hashlib
@@ -21,11 +20,11 @@ FILE = "hashes.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SETTLED_SECONDS = 5.0
 _WORTH_KEEPING = 2**20
-"""Smaller files are hashed sooner than looked up [bytes]."""
+"""Hashing smaller files is faster than the lookup [bytes]."""
 
 
 def content_hash(path: Path, workspace: Path | None = None) -> bytes:
-    """BLAKE2b digest of 32 bytes of a file's content; kept in the `workspace`, if one is given, for the next time.
+    """BLAKE2b digest (32 bytes) of a file's content, cached in the `workspace` if one is given.
 
     Raises `OSError` if the file cannot be read.
     """
@@ -54,7 +53,7 @@ def _state(found: os.stat_result) -> list[object]:
 
 
 def _known(workspace: Path) -> dict[str, object]:
-    """What was kept; nothing where the file is missing or is none of ours: then everything is hashed anew."""
+    """The cached hashes; empty if the file is missing or invalid, so everything is hashed again."""
     try:
         fields = json.loads((workspace / FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -63,7 +62,7 @@ def _known(workspace: Path) -> dict[str, object]:
 
 
 def _keep(workspace: Path, key: str, entry: list[object]) -> None:
-    """Add an entry. That it cannot be written, or that another process wrote meanwhile, only costs hashing again."""
+    """Add an entry. A failed or concurrent write only costs hashing again."""
     fields = _known(workspace) | {key: entry}
     try:
         write_durably(workspace / FILE, [json.dumps(fields, indent=0).encode("ascii")])

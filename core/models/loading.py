@@ -1,6 +1,6 @@
-"""Loading a resolved model for scoring or training, refusing weights that are not all there.
+"""Loads a resolved model for scoring or training, and refuses incomplete weights.
 
-With `core.engine` and `core.training`, one of the few modules that import torch; only the worker needs them.
+Like `core.engine` and `core.training`, it imports torch; only workers need it.
 """
 
 from pathlib import Path
@@ -27,12 +27,12 @@ _ROOM_BYTES = 4 * 2**30
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
-    """The model's fast tokenizer (offsets are needed to tell prompt from response). Raises `ModelUnusable`."""
+    """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
         )
-    # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is no `Exception` at all.
+    # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
@@ -41,29 +41,29 @@ def load_tokenizer(spec: ModelSpec) -> Any:
             "choose another."
         ) from error
     if not tokenizer.is_fast:
-        raise ModelUnusable(f"The tokenizer of {spec.label!r} has no fast form (tokenizer.json). Convert it first.")
+        raise ModelUnusable(f"The tokenizer of {spec.label!r} has no fast version (tokenizer.json). Convert it first.")
     return tokenizer
 
 
 def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
-    """The model in evaluation mode, adapter applied, on the device. Nothing is fetched, no code of the model is run.
+    """The model in evaluation mode, adapter applied, on the device. Nothing is downloaded, no code of the model is run.
 
-    Raises `ModelUnusable` if weights are missing, of another shape, or not finite: transformers would fill
-    such gaps with random numbers and go on.
+    Raises `ModelUnusable` if weights are missing, have another shape, or are not finite: transformers would fill such
+    gaps with random numbers and continue.
     """
     if not spec.adapter:
         return _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
     check_repeatable(spec)
     if not takes_from_base(Path(spec.adapter)):
         return _reading_left(_on_device(_adapted(_base(spec, dtype), spec), spec, device), spec)
-    # What such an adapter takes hangs on the base's precision: rounded to bfloat16 it would lose another part.
+    # What such an adapter subtracts depends on the base's precision: from a bfloat16 base it would differ.
     return _reading_left(_on_device(_rounded(_adapted(_base(spec, "float32"), spec), dtype), spec, device), spec)
 
 
 def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.Module, bool]:
-    """As `load_model`, for a model with an adapter; and whether it gives the base's own losses with its adapter off.
+    """Like `load_model`, for a model with an adapter; also returns whether disabling the adapter restores the base.
 
-    The base is asked on its own before the adapter is put on it.
+    The base is probed before the adapter is applied.
     """
     assert spec.adapter is not None
     check_repeatable(spec)
@@ -84,13 +84,13 @@ def _base(spec: ModelSpec, dtype: str) -> Any:
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
+                ignore_mismatched_sizes=True,  # so that they are reported, and refused below by name
             )
     except UNLOADABLE as error:
         if "trust_remote_code" in str(error):
             raise ModelUnusable(
-                f"The model {spec.label!r} cannot be loaded: it needs code of its own, which is never run. "
-                "Choose a model that transformers knows."
+                f"The model {spec.label!r} cannot be loaded: it needs its own code, which is never run. "
+                "Choose a model that transformers supports."
             ) from error
         raise ModelUnusable(
             f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
@@ -100,28 +100,28 @@ def _base(spec: ModelSpec, dtype: str) -> Any:
 
 
 def _auto_class(spec: ModelSpec) -> Any:
-    """What transformers loads the model by: a vision-language model reads text alone too."""
+    """The auto class for the model: vision-language models also read text only."""
     kind = read_json(Path(spec.path, "config.json")).get("model_type")
     return AutoModelForImageTextToText if kind in IMAGE_TEXT_MODELS else AutoModelForCausalLM
 
 
 def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
-    """The model, unless its predictions hang on later tokens, or it takes more than token ids."""
+    """The model, if it is causal and needs only token ids. Raises `ModelUnusable` otherwise."""
     try:
         to_the_right = reads_to_the_right(module)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} leaves its device no memory for a few tokens. Free it first."
+            f"The model {spec.label!r} leaves no memory on its device for a few tokens. Free memory first."
         ) from error
     except (*UNLOADABLE, IndexError, AssertionError) as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} does not run on tokens alone ({first_line(error)}). Choose a causal language "
+            f"The model {spec.label!r} needs more input than token ids ({first_line(error)}). Choose a causal language "
             "model."
         ) from error
     if to_the_right:
         raise ModelUnusable(
-            f"The model {spec.label!r} reads tokens to the right too: its earlier predictions change with a later "
-            "token, so its losses mean nothing. Choose a causal language model."
+            f"The model {spec.label!r} is not causal: its earlier predictions change with a later "
+            "token, so its losses are meaningless. Choose a causal language model."
         )
     return module
 
@@ -133,8 +133,8 @@ def _adapted(model: Any, spec: ModelSpec) -> torch.nn.Module:
 
 
 def _rounded(model: Any, dtype: str) -> Any:
-    """The model with its weights in `dtype`, as if transformers had loaded it so: its buffers stay, since rotary
-    frequencies would not survive bfloat16, and so does what the architecture keeps in float32."""
+    """The model with its weights in `dtype`, as transformers would load it. Buffers keep their type, since rotary
+    frequencies need more than bfloat16; so do weights that the architecture keeps in float32."""
     kept = tuple(getattr(model.get_base_model(), "_keep_in_fp32_modules_strict", None) or ())
     for name, parameter in model.named_parameters():
         if not any(part in name for part in kept):
@@ -143,33 +143,33 @@ def _rounded(model: Any, dtype: str) -> Any:
 
 
 def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
-    """In evaluation mode, and looked at there: a GPU reads all weights in no time."""
+    """Move to the device in evaluation mode and check the weights there: a GPU reads them fastest."""
     try:
         module.to(device).eval()
         unsound = next((name for name, parameter in module.named_parameters() if not _is_finite(parameter)), None)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelUnusable(
-            f"The model {spec.label!r} does not fit into the memory of {device}. Free it first."
+            f"The model {spec.label!r} does not fit into the memory of {device}. Free memory first."
         ) from error
     except torch.AcceleratorError as error:
         raise ModelUnusable(
             f"The model {spec.label!r} cannot run on {device} ({first_line(error)}). Choose device cpu, or install "
-            "a build of torch for this GPU."
+            "a torch build for this GPU."
         ) from error
     if unsound is not None:
         raise ModelUnusable(
-            f"The weights {unsound} of model {spec.label!r} hold NaN or infinity. Fetch it again, or choose another."
+            f"The weights {unsound} of model {spec.label!r} have NaN or infinity. Fetch it again, or choose another."
         )
     return module
 
 
 def _is_finite(weights: torch.Tensor) -> bool:
-    # NaN shows in both ends; asking every weight would take memory of its own, on a GPU perhaps the last there is.
+    # NaN shows in min and max; testing every weight would take extra memory, which a GPU may not have.
     return not weights.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weights.detach()))
 
 
 def _memory_for(spec: ModelSpec) -> int:
-    """What loading may allocate [bytes]: the weights in a type of twice or four times the size, and room to work in."""
+    """What loading may allocate [bytes]: the weights in a type two or four times as large, and working memory."""
     files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
     stored_bytes: int = sum(path.stat().st_size for path in files)
     return 4 * stored_bytes + _ROOM_BYTES

@@ -1,8 +1,7 @@
-"""Whether a loaded model reads to the left only, asked of the model: a causal loss means nothing where it does not.
+"""Tests whether a loaded model is causal: otherwise its losses are meaningless.
 
-The last token of a few is changed, and the predictions before it are looked at. A causal model gives exactly what it
-gave before, but for the rounding of experts that get other tokens to compute; a model that reads in both directions
-changes them by as much as one token of a few can.
+The last of a few tokens is changed and the earlier predictions are compared. A causal model repeats them exactly, apart
+from rounding in experts that get other tokens; a bidirectional model changes them a lot.
 """
 
 from typing import Any
@@ -10,21 +9,21 @@ from typing import Any
 import torch
 
 _TOKENS = 8
-"""Short, so that one token counts; as long as the blocks of models that read block by block, or longer."""
+"""Short, so that one token matters; at least as long as the blocks of models with blockwise attention."""
 
 _LEAST_CHANGE = {torch.float32: 1e-4}
 _LEAST_CHANGE_HALF = 0.03
-"""Share of the predictions' own spread: above what rounding moves in a type, and below what attention to the right
-does, which is 0.01 in models that were never trained and 0.3 or more in trained ones."""
+"""Tolerance as a share of the predictions' spread: above rounding in each type, and below the effect of bidirectional
+attention, which is 0.01 in untrained models and 0.3 or more in trained ones."""
 
 _TIMES_NOISE = 20
 
 
 @torch.inference_mode()
 def reads_to_the_right(model: Any) -> bool:
-    """Whether an earlier prediction of the model changes with a later token, by more than it changes by itself.
+    """Whether an earlier prediction changes with a later token by more than the model's noise.
 
-    One forward pass of a few short rows, two of them the same: those tell the model's own noise.
+    One forward pass of a few short rows, two of them identical, which measure the noise.
     """
     vocabulary = int(model.config.get_text_config().vocab_size)
     device = next(model.parameters()).device

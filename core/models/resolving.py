@@ -1,6 +1,6 @@
-"""Which weights exactly: a model's name becomes files, their fingerprint, and a check that they are safe to load.
+"""Resolves a model's name to files and their fingerprint, and checks that they are safe to load.
 
-Nothing here imports torch, so the dashboard can say what is cached before any model is loaded.
+Nothing here imports torch, so the dashboard can show what is cached before any model is loaded.
 """
 
 import os
@@ -20,14 +20,14 @@ from .known_hashes import content_hash
 
 PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
-"""Name of the tiny base model that comes with the program, found wherever the program was started."""
+"""Name of the tiny base model that comes with the program, available from any working directory."""
 
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A resolved model: its folder of weights, an adapter on top of them (or none), and a hash of their contents."""
+    """A resolved model: its weights folder, an optional adapter, and a hash of their contents."""
 
     label: str
     path: str
@@ -35,7 +35,7 @@ class ModelSpec:
     weights_hash: str
 
     def fingerprint(self, dtype: str) -> str:
-        """Hex digest that stands for these weights computing in `dtype`; part of the cache key of every loss."""
+        """Hex digest of these weights computing in `dtype`; part of the cache key of every loss."""
         return model_key(self.weights_hash, dtype, self.adapter is not None)
 
     def to_fields(self) -> dict[str, Any]:
@@ -44,10 +44,10 @@ class ModelSpec:
 
 
 def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> ModelSpec:
-    """The model that a name means: a reference trained here, a local folder, or a Hugging Face id, in this order.
+    """Resolve a name: a reference trained here, a local folder, or a Hugging Face id, in this order.
 
-    `base` is what an adapter goes on top of when it does not bring a base of its own.
-    Raises `ModelUnusable` if there is no such model or it must not be loaded.
+    `base` is the base for an adapter that does not name its own. Raises `ModelUnusable` if there is no such model or it
+    is unsafe to load.
     """
     folder = _folder_of(name, workspace)
     if (folder / "adapter_config.json").exists():
@@ -59,9 +59,9 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
 
 
 def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
-    """A sentence if a model is an adapter that calls its base otherwise than the base that it was put on; else None.
+    """A sentence if a model is an adapter that names another base than the one it is applied to; else None.
 
-    One that was trained here is told by the weights, so its base's name does not matter.
+    Adapters trained here are identified by their base's weights, so the name does not matter.
     """
     if spec.adapter is None or read_json(Path(spec.adapter) / PROVENANCE).get("base_weights_hash"):
         return None
@@ -70,12 +70,12 @@ def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
 
 
 def trained_references(workspace: Path) -> list[str]:
-    """Names of the references trained in this workspace; the provenance is written last, so it means complete."""
+    """Names of the references trained in this workspace. The provenance is written last, so it marks a complete one."""
     return sorted(path.parent.name for path in (workspace / "models").glob(f"*/{PROVENANCE}"))
 
 
 def trained_examples(spec: ModelSpec) -> list[str]:
-    """Ids of the examples that a reference trained here has seen; empty where its provenance does not say."""
+    """Ids of the examples that a reference was trained on here; empty if its provenance does not say."""
     order = read_json(Path(spec.adapter or spec.path) / PROVENANCE).get("data_order")
     try:
         return [str(UUID(example_id)) for example_id in order or ()]
@@ -92,10 +92,10 @@ def tokenizer_fingerprint(spec: ModelSpec) -> str:
 
 
 def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
-    """Raise `PathRefused` if a user of the dashboard names a model's folder that is not theirs to name.
+    """Raise `PathRefused` if a dashboard user names a model folder outside the allowed folders.
 
-    The demo's base, references trained here and ids of the Hub are no paths. A base that is an adapter leads on to the
-    base that it names; a reference is put on the base of the request.
+    The demo's base, references trained here and Hub ids are not paths. If the base is an adapter, the base that it
+    names is checked too; a reference uses the base of the request.
     """
     if not name or not _is_path(name, workspace):
         return
@@ -106,7 +106,7 @@ def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> Non
 
 
 def _is_path(name: str, workspace: Path) -> bool:
-    """Whether a model's name leads to a folder that is not the program's own, or could."""
+    """Whether a model's name is, or could be, a folder that is not the program's own."""
     if name == DEMO_BASE or name in trained_references(workspace):
         return False
     return name.startswith("~") or ("/" in name and not is_hub_id(name)) or os.path.lexists(name)
@@ -114,7 +114,7 @@ def _is_path(name: str, workspace: Path) -> bool:
 
 def _folder_of(name: str, workspace: Path) -> Path:
     if not name:
-        raise ModelUnusable("No model was named. Give a folder, a Hugging Face id, or a reference trained here.")
+        raise ModelUnusable("No model was given. Give a folder, a Hugging Face id, or a reference trained here.")
     folder = _folder_here(name, workspace)
     if folder is not None:
         return folder
@@ -122,13 +122,13 @@ def _folder_of(name: str, workspace: Path) -> Path:
         known = trained_references(workspace)
         names = f"References trained here: {', '.join(known)}." if known else "No reference has been trained here yet."
         raise ModelUnusable(
-            f"No model {name[:200]!r}: it is no folder, and no Hugging Face id has that form (owner/name). {names}"
+            f"No model {name[:200]!r}: it is neither a folder nor a valid Hugging Face id (owner/name). {names}"
         )
     return _download(name)
 
 
 def _folder_here(name: str, workspace: Path) -> Path | None:
-    """The folder of a model on this machine, or None; nothing is fetched."""
+    """The folder of a model on this machine, or None; nothing is downloaded."""
     if name == DEMO_BASE:
         return DEMO / "base"
     if name in trained_references(workspace):
@@ -140,9 +140,7 @@ def _folder_here(name: str, workspace: Path) -> Path | None:
         if local.exists():
             raise ModelUnusable(f"{name!r} is a file. A model is a folder with config.json and *.safetensors.")
     except (PathRefused, OSError) as error:
-        raise ModelUnusable(
-            f"No model {name[:200]!r}: it is no path that can be read. Check how it is spelt."
-        ) from error
+        raise ModelUnusable(f"No model {name[:200]!r}: the path cannot be read. Check its spelling.") from error
     return None
 
 
@@ -154,7 +152,7 @@ def _download(name: str, only_cached: bool = False) -> Path:
         return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS, local_files_only=only_cached))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnusable(
-            f"The model {name!r} is no local folder and could not be fetched from the Hugging Face Hub "
+            f"The model {name!r} is not a local folder and could not be downloaded from the Hugging Face Hub "
             f"({type(error).__name__}). Check the name, the network and your access, or give a folder."
         ) from error
 
@@ -163,16 +161,18 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
     config = check_adapter_folder(name, folder)
     named = str(config.get("base_model_name_or_path") or "")
     if base is None and not named:
-        raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Name the base too.")
+        raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Give the base too.")
     base_folder = _base_of_adapter(name, named, workspace) if base is None else Path(base.adapter or base.path)
     if (base_folder / "adapter_config.json").exists():
-        raise ModelUnusable(f"The base of adapter {name!r} is an adapter itself. Merge that into its own base first.")
+        raise ModelUnusable(
+            f"The base of adapter {name!r} is an adapter itself. Merge that adapter into its base first."
+        )
     if base is None:
         base = replace(resolve_model(str(base_folder), workspace), label=named)
     trained_on = read_json(folder / PROVENANCE).get("base_weights_hash")
     if trained_on and trained_on != base.weights_hash:
         raise ModelUnusable(
-            f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}. Name that one as the base."
+            f"The adapter {name!r} was trained on {named!r}, not on the base {base.label!r}. Use that one as the base."
         )
     if conflict := shape_conflict(folder, Path(base.path)):
         raise ModelUnusable(
@@ -184,12 +184,12 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
 
 
 def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
-    """The folder of the base that an adapter names, which must be here: only what a person names is fetched."""
+    """The local folder of the base that an adapter names: only models named by the user are downloaded."""
     try:
         return _folder_here(named, workspace) or _download(named, only_cached=True)
     except ModelUnusable as error:
         raise ModelUnusable(
-            f"The adapter {name!r} was trained on {named[:200]!r}, which is no model on this machine. Name the base "
+            f"The adapter {name!r} was trained on {named[:200]!r}, which is not on this machine. Name the base "
             "yourself."
         ) from error
 

@@ -1,6 +1,6 @@
-"""Whether two models read text alike: what the base's tokenizer writes must mean the same to the reference.
+"""Compares two tokenizers: ids written by the base's tokenizer must mean the same to the reference.
 
-Looked at are the parts of tokenizer.json that decide on tokens; nothing is loaded.
+Only the parts of tokenizer.json that affect tokenisation are compared; nothing is loaded.
 """
 
 import re
@@ -14,33 +14,33 @@ from .folder_check import read_json
 from .known_hashes import content_hash
 
 _NAMED = 3
-"""Tokens that a sentence names."""
+"""Number of tokens listed in a sentence."""
 
 _FILLER = re.compile(r"pad|unused|reserved|extra|dummy|placeholder|fill", re.IGNORECASE)
-"""Names of tokens that stand in no text."""
+"""Names of tokens that never occur in text."""
 
 _FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 _OLDER = "of older files"
 _NO_RULES = ("dropout", "unk_token", "unk_id", "max_input_chars_per_word")
-"""Fields of a tokenizer's model that do not split known text."""
+"""Fields of a tokenizer's model that do not affect how known text is split."""
 
 _RULES = (("normalizer", "normaliser"), ("pre_tokenizer", "pre-tokeniser"))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two tokenizers that may be compared still differ in: ids of the base's tokens that stand for others in the
-    reference's, and a sentence for each thing that may matter."""
+    """Remaining differences of two compatible tokenizers: ids of the base's tokens that mean other tokens to the
+    reference, and a sentence for each difference that may matter."""
 
     other_ids: frozenset[int] = frozenset()
     notices: tuple[str, ...] = ()
 
 
 def compare_tokenizers(base: Path, reference: Path) -> Comparison:
-    """Compare the tokenizers in two models' folders; a reference without one of its own reads as the base does.
+    """Compare the tokenizers in two model folders; a reference without a tokenizer uses the base's.
 
     Added tokens may differ: more of them in either, renamed reserved ones, their order and flags. Raises
-    `TokenizerMismatch`, with what differs, unless all other tokens have the same ids and text is split by the same
+    `TokenizerMismatch` with the difference unless all other tokens have the same ids and text is split by the same
     rules.
     """
     if reference == base or not any((reference / name).exists() for name in _FILES):
@@ -73,20 +73,20 @@ def _compare(ours: dict[str, Any], theirs: dict[str, Any], base: Path, reference
     notices = []
     if moved:
         notices.append(
-            f"To the reference's tokenizer other tokens stand behind {_differing(moved, ids, other_ids, by_id)}. Rows "
-            "that hold them are left out of its losses, with that reason."
+            f"Some ids mean other tokens in the reference's tokenizer: {_differing(moved, ids, other_ids, by_id)}. "
+            "Rows with these tokens are not scored by the reference; the reason is recorded."
         )
     if own := [token for token in other_ids if token not in ids and not _is_filler(token, reference)]:
         notices.append(
-            f"The reference's tokenizer has tokens that the base's lacks ({_listed(own, other_ids)}). The base's "
-            "writes the data, so the reference reads such text in pieces."
+            f"The reference's tokenizer has tokens that the base's lacks ({_listed(own, other_ids)}). Data is "
+            "tokenised by the base's, so the reference sees such text as several tokens."
         )
     return Comparison(frozenset(ids[token] for token in moved), tuple(notices))
 
 
 def tokenizer_fields(folder: Path) -> dict[str, Any]:
-    """The fields of a folder's tokenizer.json, or what the older files of a BPE tokenizer say in its form; none for a
-    tokenizer that has neither."""
+    """The fields of a folder's tokenizer.json, or the older files of a BPE tokenizer in the same form; empty if there
+    are neither."""
     if (folder / "tokenizer.json").exists():
         return read_json(folder / "tokenizer.json")
     vocabulary = read_json(folder / "vocab.json")
@@ -100,21 +100,21 @@ def tokenizer_fields(folder: Path) -> dict[str, Any]:
 
 
 def _compare_pieces(base: Path, reference: Path) -> Comparison:
-    """The comparison of tokenizers of which one is a SentencePiece file alone."""
+    """Compare tokenizers of which one has only a SentencePiece file."""
     names = [folder / "tokenizer.model" for folder in (base, reference)]
     if all(path.exists() for path in names) and content_hash(names[0]) == content_hash(names[1]):
         return Comparison()
     notice = (
-        "The tokenizers of base and reference lie in files of different kinds and could not be compared. Make sure "
-        "that they are the same: with other tokens the scores mean nothing."
+        "The tokenizers of base and reference use different file formats and could not be compared. Make sure "
+        "that they are the same: with different tokens the scores are meaningless."
     )
     if all(path.exists() for path in names):
-        raise _mismatch("its tokenizer.model is another")
+        raise _mismatch("its tokenizer.model is different")
     return Comparison(notices=(notice,))
 
 
 def token_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
-    """Every token's id, of the fields of a tokenizer.json; added tokens go before those of the vocabulary."""
+    """Every token's id, from the fields of a tokenizer.json; added tokens take precedence over the vocabulary."""
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     ids: dict[str, int] = {}
@@ -137,41 +137,43 @@ def _added(tokenizer: dict[str, Any]) -> dict[str, int]:
 
 
 def _other_rules(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """What the first rule is by which text is split otherwise; None if all are the same."""
-    older = _OLDER in ours or _OLDER in theirs  # its steps stand in no file
+    """The first rule that splits text differently; None if all are the same."""
+    older = _OLDER in ours or _OLDER in theirs  # its steps are in no file
     for part, name in () if older else _RULES:
         if _plain(ours.get(part)) != _plain(theirs.get(part)):
-            return f"its {name} is another"
+            return f"its {name} is different"
     rules, other_rules = _model_rules(ours), _model_rules(theirs)
     merges, other_merges = rules.pop("merges"), other_rules.pop("merges")
     if merges != other_merges:
         pairs = zip([*merges, "none"], [*other_merges, "none"], strict=False)
         number, (one, other) = next((at, pair) for at, pair in enumerate(pairs, 1) if pair[0] != pair[1])
-        return f"its merges are others, from number {number:,} on: {other!r} where the base has {one!r}"
+        return f"its merges differ from number {number:,} on: {other!r} where the base has {one!r}"
     if older:
         return None
     if isinstance(scores := rules.get("scores"), dict) and isinstance(others := other_rules.get("scores"), dict):
-        others = {piece: score for piece, score in others.items() if piece in scores}  # more pieces are no other rule
+        others = {
+            piece: score for piece, score in others.items() if piece in scores
+        }  # additional pieces do not change the rules
         other_rules["scores"] = others | {piece: score for piece, score in scores.items() if piece not in others}
     differing = sorted(key for key in rules.keys() | other_rules.keys() if rules.get(key) != other_rules.get(key))
-    return f"it splits words by another {differing[0]}" if differing else None
+    return f"its rules for splitting words differ ({differing[0]})" if differing else None
 
 
 def _model_rules(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """A tokenizer's model without its ids, as one form: library versions write the same merges as "a b" or as
-    ["a", "b"], and leave out what is off or write it as false."""
+    """A tokenizer's model without its ids, normalised: library versions write the same merges as "a b" or ["a", "b"],
+    and omit disabled options or write false."""
     model = tokenizer.get("model")
     fields = dict(model) if isinstance(model, dict) else {}
     vocabulary = fields.pop("vocab", None)
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in fields.pop("merges", None) or ()]
     rules = {key: value for key, value in fields.items() if key not in _NO_RULES and value not in (None, False, "", 0)}
-    if isinstance(vocabulary, list):  # unigram: its probabilities decide
+    if isinstance(vocabulary, list):  # unigram: compare its probabilities
         rules["scores"] = {entry[0]: entry[1] for entry in vocabulary if isinstance(entry, list) and len(entry) > 1}
     return {**rules, "merges": merges}
 
 
 def _plain(step: Any) -> Any:
-    """A step of a tokenizer without what is off, and without a sequence of one around it."""
+    """A tokenizer step without disabled options, and without a sequence of one around it."""
     if isinstance(step, dict):
         steps = next((step[key] for key in ("normalizers", "pretokenizers") if isinstance(step.get(key), list)), None)
         if steps is not None and len(steps) < 2:
@@ -183,7 +185,7 @@ def _plain(step: Any) -> Any:
 
 
 def tokens_in_use(folder: Path, tokens: Iterable[str]) -> set[str]:
-    """Those of the tokens that a template writes, or that begin or end a text."""
+    """The tokens that a template writes, or that begin or end a text."""
     config = read_json(folder / "tokenizer_config.json")
     named = {**config, **read_json(folder / "special_tokens_map.json")}
     begin_or_end = {
@@ -209,7 +211,7 @@ def _mismatch(difference: str) -> TokenizerMismatch:
 
 
 def _differing(tokens: list[str], ids: dict[str, int], other_ids: dict[str, int], by_id: dict[int, str]) -> str:
-    """The first tokens of which ids differ, with both ids."""
+    """The first tokens with differing ids, and both ids."""
     sentences = []
     for token in sorted(tokens, key=ids.__getitem__)[:_NAMED]:
         number, other = ids[token], other_ids.get(token)

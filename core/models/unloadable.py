@@ -1,4 +1,4 @@
-"""What libraries raise on model files that are damaged or of an unknown kind, and how that becomes one sentence."""
+"""Errors that libraries raise on damaged or unknown model files, and their conversion to one sentence."""
 
 from typing import Any
 
@@ -19,22 +19,22 @@ UNLOADABLE = (
     SafetensorError,
     StrictDataclassError,
 )
-"""What transformers and peft raise on files that are damaged, or of a kind that they do not know."""
+"""Errors that transformers and peft raise on damaged or unknown files."""
 
 
 def refuse_gaps(whose: str, report: dict[str, Any]) -> None:
-    """Raise `ModelUnusable` if a loading report names weights that are missing or of another shape."""
+    """Raise `ModelUnusable` if a loading report lists weights that are missing or have another shape."""
     if missing := sorted(report.get("missing_keys", ())):
         raise ModelUnusable(f"{whose} lacks {len(missing)} of its weights, such as {missing[0]}. Fetch it again.")
     if mismatched := sorted(report.get("mismatched_keys", ())):
         name, found, expected = mismatched[0]
         raise ModelUnusable(
-            f"{whose} has weights of another shape than its config says: {name} is {tuple(found)}, not "
+            f"{whose} has weights whose shape does not match its config: {name} is {tuple(found)}, not "
             f"{tuple(expected)}. Fetch it again."
         )
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or two where the first only announces the second."""
+    """The first line of an error's text, or two if the first only introduces the second."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

@@ -1,7 +1,7 @@
-"""Which ids of the base's tokenizer a model can read: those that its weights have a row for, and that mean the same.
+"""Which ids of the base's tokenizer a model can read: those with a row in its weights and the same meaning.
 
-A tokenizer may know more tokens than the weights have rows, most often by a padding token that stands in no text. A row
-of data that does hold such a token has no loss; the others are not kept from theirs.
+A tokenizer may have more tokens than the weights have rows, most often a padding token that never occurs in text. Only
+data rows with such a token get no loss.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ _OTHER = "holds a token that means another one to the reference"
 
 @dataclass(frozen=True, slots=True)
 class ReadableIds:
-    """Ids below `rows` (any, where it is None), but for `others`."""
+    """Ids below `rows` (None: no limit), except `others`."""
 
     rows: int | None = None
     others: frozenset[int] = frozenset()
 
 
 def readable_ids(base: ModelSpec, *specs: ModelSpec) -> ReadableIds:
-    """The ids of the base's tokenizer that every one of the models can read.
+    """The ids of the base's tokenizer that all of the models can read.
 
     Raises `TokenizerMismatch` for a model with another tokenizer.
     """
@@ -42,7 +42,7 @@ def readable_ids(base: ModelSpec, *specs: ModelSpec) -> ReadableIds:
 
 
 def without_unreadable(encoded: Sequence[Encoded], readable: ReadableIds) -> list[Encoded]:
-    """The rows, in order; one that holds an id which the model cannot read comes back with a reason."""
+    """The rows, in order; a row with an id that the model cannot read is returned with a reason."""
     others = np.array(sorted(readable.others), np.int64)
     return [_checked(item, readable.rows, others) for item in encoded]
 
@@ -60,7 +60,7 @@ def _checked(item: Encoded, rows: int | None, others: np.ndarray[tuple[int], np.
 
 
 def vocabulary_notice(role: str, spec: ModelSpec, base: ModelSpec) -> str | None:
-    """A sentence if the base's tokenizer has tokens that a model's weights have no row for."""
+    """A sentence if the base's tokenizer has tokens without a row in a model's weights."""
     rows = readable_ids(base, spec).rows
     ids = token_ids(tokenizer_fields(Path(base.path)))
     if rows is None or not (beyond := [token for token, number in ids.items() if number >= rows]):
@@ -69,8 +69,8 @@ def vocabulary_notice(role: str, spec: ModelSpec, base: ModelSpec) -> str | None
     named = ", ".join(f"{token[:40]!r} {ids[token]}" for token in beyond[:_NAMED])
     more = f" and {len(beyond) - _NAMED:,} more" if len(beyond) > _NAMED else ""
     everywhere = tokens_in_use(Path(base.path), beyond)
-    warning = " The template or the end of a text uses them, so that may be every row." if everywhere else ""
+    warning = " The template or the end of a text uses them, so this may affect every row." if everywhere else ""
     return (
-        f"The tokenizer has {len(set(ids.values())):,} tokens, and the weights of the {role} have {rows:,} rows. Rows "
-        f"of data that hold {named}{more} are left out with that reason.{warning}"
+        f"The tokenizer has {len(set(ids.values())):,} tokens, but the weights of the {role} have {rows:,} rows. Data "
+        f"rows with {named}{more} are not scored; the reason is recorded.{warning}"
     )

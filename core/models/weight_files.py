@@ -1,4 +1,4 @@
-"""The table at the head of a safetensors file: which tensors lie where, checked before any library trusts it."""
+"""Reads and checks the header of a safetensors file, its table of tensors, before any library trusts it."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.errors import ModelUnusable
 
-_LONGEST_TABLE = 100_000_000  # bytes; what safetensors itself takes
+_LONGEST_TABLE = 100_000_000  # bytes; the limit of safetensors itself
 _BITS = {
     "F4": 4,
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -17,14 +17,14 @@ _BITS = {
     **dict.fromkeys(("F32", "I32", "U32"), 32),
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
 }
-"""Bits of one number, by the names that safetensors gives to kinds of numbers."""
+"""Bits per number, by safetensors' dtype names."""
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of a file's tensors by their names; no weight is read.
 
-    Source: https://github.com/huggingface/safetensors#format. Raises `ModelUnusable` unless the table is what the
-    format says, and its tensors fill the rest of the file, one after the other.
+    Source: https://github.com/huggingface/safetensors#format. Raises `ModelUnusable` unless the table is valid
+    and its tensors fill the rest of the file without gaps.
     """
     try:
         with open(path, "rb") as file:
@@ -43,7 +43,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def tensor_content(path: Path, name: str) -> tuple[str, bytes] | None:
-    """A tensor's kind of number, as safetensors calls it, and its bytes; None if the file has none of that name."""
+    """A tensor's dtype (safetensors' name) and its bytes; None if the file has no such tensor."""
     if name not in tensor_shapes(path):
         return None
     with open(path, "rb") as file:
@@ -56,7 +56,7 @@ def tensor_content(path: Path, name: str) -> tuple[str, bytes] | None:
 
 def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
     if not isinstance(table, dict):
-        raise ValueError("its table of tensors is no JSON object")
+        raise ValueError("its table of tensors is not a JSON object")
     places: list[tuple[int, int, str]] = []
     shapes: dict[str, tuple[int, ...]] = {}
     for name, tensor in table.items():
@@ -65,14 +65,14 @@ def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
         begin, end = tensor["data_offsets"]
         shapes[name] = _shape(name, tensor["shape"])
         if tensor["dtype"] not in _BITS:
-            raise ValueError(f"{name[:80]} holds an unknown kind of number")
+            raise ValueError(f"{name[:80]} has an unknown dtype")
         if math.prod(shapes[name]) * _BITS[tensor["dtype"]] != 8 * (end - begin):
-            raise ValueError(f"{name[:80]} has not the bytes that its shape needs")
+            raise ValueError(f"{name[:80]} has a byte count that does not match its shape")
         places.append((begin, end, name))
     expected = 0
     for begin, end, name in sorted(places):
         if begin != expected:
-            raise ValueError(f"{name[:80]} does not begin where the tensor before it ends")
+            raise ValueError(f"{name[:80]} does not begin where the previous tensor ends")
         expected = end
     if expected != data_bytes:
         raise ValueError(f"it has {data_bytes:,} of {expected:,} bytes of weights")
@@ -81,7 +81,7 @@ def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, list) or not all(isinstance(size, int) and 0 <= size < 2**48 for size in shape):
-        raise ValueError(f"the shape of {name[:80]} is no list of sizes")
+        raise ValueError(f"the shape of {name[:80]} is not a list of sizes")
     return tuple(shape)
 
 

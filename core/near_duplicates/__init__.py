@@ -1,1 +1,1 @@
-"""Groups of rows that are nearly the same, found by a job."""
+"""Groups of nearly identical rows, found by a job."""

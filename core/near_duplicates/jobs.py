@@ -1,4 +1,4 @@
-"""Looking for near duplicates as a job: begun by the store's owner, worked on by a worker, taken in when it is done."""
+"""Near-duplicate search as a job: created by the store's owner, run by a worker, ingested when it is done."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from .search import RESULT
 KIND = "near_duplicates"
 DEFAULT_THRESHOLD = 0.8
 LOWEST_THRESHOLD = 0.5
-"""Below it the bands would propose nearly every pair, and what they find is no duplicate any more."""
+"""Below this the bands would propose nearly every pair, and matches would not be duplicates."""
 
 
 @translate_disk_errors("The search for near duplicates")
 def begin_near_duplicates(store: Store, dataset: str, threshold: float) -> Job | None:
-    """Start, join or start again the search of a dataset; None if there is one that holds for its examples of now.
+    """Start, join or restart the search of a dataset; None if there is an up-to-date search.
 
-    Raises `NotFound`, `NoUsableRows`, or `SelectionInvalid` for a threshold that is none.
+    Raises `NotFound`, `NoUsableRows`, or `SelectionInvalid` for an invalid threshold.
     """
     identity = _identity(store, dataset, threshold)
     known = [found for found in near_duplicate_sets(store, dataset) if found.threshold == identity["threshold"]]
@@ -31,8 +31,9 @@ def begin_near_duplicates(store: Store, dataset: str, threshold: float) -> Job |
 
 
 def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> Job:
-    """Make the job that compares a dataset's different examples; nothing is started. Raises as the beginning does."""
-    # In order of their ids: the groups are numbered alike in whatever order the rows were imported.
+    """Create the job that compares a dataset's unique examples; it is not started. Raises like
+    `begin_near_duplicates`."""
+    # Ordered by id, so that group numbers do not depend on the order of import.
     sql = """
         SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example
         WHERE example_id IN (SELECT example_id FROM dataset_row WHERE dataset_id = ?) ORDER BY example.example_id
@@ -43,20 +44,20 @@ def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> J
 
 
 def open_search(store: Store, dataset: str, threshold: float) -> Job | None:
-    """The search of a dataset at a threshold that is under way or was interrupted, if there is one."""
+    """The running or interrupted search of a dataset at a threshold, if there is one."""
     wanted = {"kind": KIND, "dataset": dataset, "threshold": rounded(threshold)}
     return unfinished(all_jobs(store.workspace), wanted)
 
 
 def ingest_near_duplicates(store: Store, job: Job) -> None:
-    """Save what a finished search found; done twice it changes nothing. Raises `NotFound` if the dataset is gone."""
+    """Save the result of a finished search; idempotent. Raises `NotFound` if the dataset is gone."""
     request = job.request
     groups = pq.read_table(job.folder / RESULT)
     save_near_duplicates(store, request["dataset"], request["threshold"], request["example_count"], groups)
 
 
 def _identity(store: Store, dataset: str, threshold: float) -> dict[str, Any]:
-    """What makes two searches the same work."""
+    """Fields that identify a search: two searches with the same fields do the same work."""
     if not LOWEST_THRESHOLD <= threshold <= 1:
         raise SelectionInvalid(
             f"A threshold of {threshold:g} is out of range. Give a similarity between {LOWEST_THRESHOLD} (half of the "

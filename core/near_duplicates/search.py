@@ -1,7 +1,7 @@
-"""A worker's search for near duplicates: a job's examples in, groups out, in bounded memory.
+"""A worker's search for near-duplicates: a job's examples in, groups out, in bounded memory.
 
-Signatures (512 bytes an example) and shingles (8 bytes each, about one a word) lie in files of the job's folder while
-it works, which the system keeps in memory as far as there is room: about 1 GB for a million. Held besides are a batch
+Signatures (512 bytes per example) and shingles (8 bytes each, about one per word) are in memory-mapped files in the
+job's folder, about 1 GB for a million examples, which the system caches if it has room. In memory are a batch
 of examples and less than 400 bytes an example (measured). A worker that is started again begins anew.
 """
 
@@ -44,7 +44,7 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
     """
     began = time.monotonic()
     scratch = job.folder / "search"
-    shutil.rmtree(scratch, ignore_errors=True)  # of a worker that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed worker
     scratch.mkdir()
     try:
         sets, sketches = _sketch(job, scratch)
@@ -61,7 +61,7 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
 
 
 def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:
-    """Shingles and signatures of all examples, as files."""
+    """Shingles and signatures of all examples, in files."""
     file = pq.ParquetFile(job.folder / "examples.parquet", buffer_size=2**20)
     total, sizes, began = file.metadata.num_rows, [], time.monotonic()
     with open(scratch / "shingles", "wb") as shingles, open(scratch / "signatures", "wb") as sketches:
@@ -81,7 +81,7 @@ def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:
 
 
 def _mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    # A file without a byte cannot be mapped.
+    # An empty file cannot be mapped.
     return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.zeros(shape, dtype)
 
 
@@ -95,7 +95,7 @@ def _comparing(job: Job) -> Report:
 
 def _stop_if_asked(job: Job) -> None:
     if job.is_cancelled:
-        raise JobCancelled("Cancelled while looking for near duplicates; nothing of it was saved.")
+        raise JobCancelled("The near-duplicate search was cancelled; nothing was saved.")
 
 
 def _write(job: Job, groups: npt.NDArray[np.int64]) -> None:

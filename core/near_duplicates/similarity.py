@@ -1,10 +1,10 @@
-"""Near duplicates: which texts are almost the same, found by MinHash and confirmed by comparing what they hold.
+"""Near-duplicates: nearly identical texts, found by MinHash and confirmed by an exact comparison.
 
-A text is the set of its shingles: runs of three words, any case, with white space and line breaks all alike. A word is
-a run of letters, digits and underscores; any other sign is a word, so code differs by its operators; and so is each
-character of a script that is written without spaces (Chinese, Japanese, Thai ...), whose shingles are runs of three
-characters so. A text of fewer than three words has runs of three characters too. How alike two texts are is the
-Jaccard similarity of their sets: shingles in both / shingles in either.
+A text is represented by its set of shingles: runs of three words, ignoring case and white space. A word is a run of
+letters, digits and underscores. Any other character is a word by itself, so that code differs by its operators; so is
+each character of a script without spaces (Chinese, Japanese, Thai ...). A text of fewer than three words uses runs of
+three characters. The similarity of two texts is the Jaccard similarity of their sets: shingles in both / shingles in
+either.
 
 Two texts are linked when that is at least the threshold, and a group is what links hold together: every link is one of
 two texts that alike, yet the ends of a long chain may be less so. MinHash (Broder 1997) only proposes pairs, in bands
@@ -27,12 +27,12 @@ from ..data.examples import Example
 SHINGLE_WORDS = 3
 PERMUTATIONS = 128
 _SEED = 1
-_PROPOSED = 0.99  # chance that a pair just at the threshold is proposed
+_PROPOSED = 0.99  # probability that a pair at the threshold is proposed
 _MOST_ROWS_A_BAND = 32
-_CROWD = 256  # in a larger bucket not all are compared with all, which grows with the square
+_CROWD = 256  # in a larger bucket not all pairs are compared, because their number grows quadratically
 _FRUITLESS_PIVOTS = 4
-_BLOCK = 1000  # texts compared with one at once
-_CHUNK = 4096  # shingles of one sketching step: [_CHUNK, PERMUTATIONS] numbers are held at once
+_BLOCK = 1000  # texts compared with one text at a time
+_CHUNK = 4096  # shingles per sketching step: [_CHUNK, PERMUTATIONS] numbers are in memory
 _BUCKETS_A_REPORT = 1000
 
 # Thai to Lao, Myanmar, Khmer, kana, the blocks of Han
@@ -46,12 +46,12 @@ _KEY = np.uint64(0x100000001B3)
 Hashes = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]
 Report = Callable[[float], None]
-"""Told the share done, 0 to 1, every now and then; what it raises ends the work."""
+"""Called regularly with the share done, 0 to 1; may raise to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShingleSets:
-    """Shingle sets laid end to end: set i is `hashes[ends[i - 1]:ends[i]]`, sorted, without repeats."""
+    """Concatenated shingle sets: set i is `hashes[ends[i - 1]:ends[i]]`, sorted, without repeats."""
 
     hashes: Hashes
     ends: npt.NDArray[np.int64]
@@ -61,11 +61,11 @@ class ShingleSets:
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Shingles of each."""
+        """Number of shingles in each set."""
         return np.diff(self.ends, prepend=0)
 
     def similarities(self, index: int, others: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """`jaccard` of one set and each of some others, none of them empty."""
+        """`jaccard` of one set with each of some others, none of them empty."""
         one, sizes = self[index], self.sizes_of(others)
         starts = np.cumsum(sizes) - sizes
         places = np.arange(sizes.sum()) + np.repeat(self.ends[others] - sizes - starts, sizes)
@@ -75,25 +75,25 @@ class ShingleSets:
         return np.asarray(both / (len(one) + sizes - both), np.float64)
 
     def sizes_of(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Shingles of some of them."""
+        """Number of shingles in some of the sets."""
         return np.asarray(self.ends[indices] - np.where(indices > 0, self.ends[indices - 1], 0), np.int64)
 
 
 def compared_text(example: Example) -> str:
-    """What of a conversation is compared: prompt and response, without what a whole dataset has in common.
+    """The part of a conversation that is compared: prompt and response, without text that a whole dataset shares.
 
-    System turns and tools are left out: a long one that every row has would make all rows alike. Where a system turn
-    is all there is before the response, it stays.
+    System turns and tools are excluded: a long one in every row would make all rows similar. A system turn is included
+    if nothing else precedes the response.
     """
     asked = any(message.role not in ("system", "assistant") for message in example.messages)
     return "\n".join(message.text for message in example.messages if message.role != "system" or not asked)
 
 
 def shingle_sets(texts: Sequence[str]) -> list[Hashes]:
-    """Each text's set of shingles, as sorted 64-bit hashes; empty only for a text without any sign."""
+    """Each text's set of shingles, as sorted 64-bit hashes; empty only for a blank text."""
     words = [_words(text) for text in texts]
     ends = np.cumsum([len(found) for found in words], dtype=np.int64)
-    # pandas' hash is the same in every process, which Python's own is not.
+    # pandas' hash is the same in every process; Python's own is not.
     flat = np.array([word for found in words for word in found], dtype=object)
     hashes = np.asarray(pd.util.hash_array(flat, categorize=False), dtype=np.uint64)
     padded = np.concatenate([hashes, np.zeros(2, np.uint64)])
@@ -112,7 +112,7 @@ def _words(text: str) -> list[str]:
 
 
 def _single(hashes: Hashes) -> Hashes:
-    """The one shingle of what is shorter than one, or none."""
+    """The only shingle of a text shorter than one, or none."""
     if not hashes.size:
         return hashes
     return (hashes[:1] * _FIRST + (hashes[1:2] * _SECOND if hashes.size > 1 else np.uint64(0))).astype(np.uint64)
@@ -120,9 +120,9 @@ def _single(hashes: Hashes) -> Hashes:
 
 def signatures(sets: Sequence[Hashes]) -> Signatures:
     """MinHash signatures of shingle sets, [sets, PERMUTATIONS]; always the same for the same set."""
-    from datasketch import MinHash  # here, because it brings scipy, and the dashboard should not wait for that
+    from datasketch import MinHash  # imported here: it loads scipy, which would delay the dashboard
 
-    # The hashes are there already, and the sketch mixes 32 bits of them again by itself.
+    # The hashes exist already; the sketch hashes their lower 32 bits again.
     sketch: Any = MinHash(num_perm=PERMUTATIONS, seed=_SEED, hashfunc=int, scheme="affine32")
     found = np.empty((len(sets), PERMUTATIONS), np.uint32)
     for index, hashes in enumerate(sets):
@@ -134,7 +134,7 @@ def signatures(sets: Sequence[Hashes]) -> Signatures:
 
 
 def jaccard(first: Hashes, second: Hashes) -> float:
-    """Shingles in both / shingles in either, 0 to 1; 0 where either has none."""
+    """Shingles in both / shingles in either, 0 to 1; 0 if either has none."""
     if not first.size or not second.size:
         return 0.0
     both = int(np.intersect1d(first, second, assume_unique=True).size)
@@ -142,7 +142,7 @@ def jaccard(first: Hashes, second: Hashes) -> float:
 
 
 def bands(threshold: float) -> tuple[int, int]:
-    """Bands of a signature, and rows of each, by which pairs are proposed: the narrowest choice that finds enough."""
+    """Number of bands of a signature, and rows per band: the strictest choice that proposes enough pairs."""
     for rows in range(_MOST_ROWS_A_BAND, 1, -1):
         count = PERMUTATIONS // rows
         if 1 - (1 - threshold**rows) ** count >= _PROPOSED:
@@ -153,7 +153,7 @@ def bands(threshold: float) -> tuple[int, int]:
 def near_duplicate_groups(
     sketches: Signatures, sets: ShingleSets, threshold: float, report: Report = lambda _: None
 ) -> npt.NDArray[np.int64]:
-    """The group of each text: numbered from 1, the largest first, then by the first member; 0 where it is alone.
+    """The group of each text: numbered from 1, the largest first, then by first member; 0 without a group.
 
     `sketches` are the sets' signatures. Both may lie in files (`numpy.memmap`): a band is read at a time, and the
     sets of proposed pairs only. Held besides are a few numbers a text. Where more than 256 texts share a band,

@@ -1,1 +1,1 @@
-"""A scoring job: what is missing, shared out in chunks to one process or several, and its losses as shards."""
+"""A scoring job: computes missing losses in chunks, in one or several processes, and writes them as shards."""

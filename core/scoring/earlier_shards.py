@@ -1,4 +1,4 @@
-"""Shards that an earlier version left in a job's folder: those that may hold another model's losses are removed."""
+"""Removes shards of earlier versions from a job's folder if they may hold another model's losses."""
 
 from ..jobs.job import Job
 from ..models.earlier_losses import unsound_roles
@@ -10,8 +10,8 @@ _LOOKED_AT = "earlier-shards-checked"
 def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
     """Remove the shards of an earlier version's job whose losses are or may be wrong; returns the roles that had some.
 
-    at_work: asked by the job's own worker before it begins. Asked again later nothing is looked at any more, unless a
-    worker of the earlier version may still be writing.
+    at_work: called by the job's own worker before it starts. Later calls do nothing, unless a worker of the earlier
+    version may still be writing.
     """
     if job.kind != "score" or job.request.get("asks_base") or (job.folder / _LOOKED_AT).exists():
         return []

@@ -1,6 +1,6 @@
-"""Encoded chunks in a job's folder: what was tokenised for one model is read for the other.
+"""Encoded chunks in a job's folder, tokenised once and read again for the second model.
 
-They can be computed again, so they are not flushed to disk; a torn one is told by its checksum and counts as missing.
+They can be recomputed, so they are not flushed to disk; a torn file fails its checksum and counts as missing.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SCHEMA = pa.schema(
 
 
 def write_encoded_chunk(path: Path, rows: Sequence[Encoded]) -> None:
-    """Write a chunk's rows, in order; it appears whole."""
+    """Write a chunk's rows, in order, atomically."""
     ends = np.cumsum([0, *(len(row.input_ids) for row in rows)]).astype(np.int32)
     ids = np.concatenate([np.zeros(0, np.int32), *(row.input_ids for row in rows)])
     scored = np.concatenate([np.zeros(0, np.bool_), *(row.scored for row in rows)])
@@ -46,7 +46,7 @@ def write_encoded_chunk(path: Path, rows: Sequence[Encoded]) -> None:
 
 
 def read_encoded_chunk(path: Path) -> list[Encoded] | None:
-    """A chunk's rows, or None where there is no such file or its bytes are not those that were written."""
+    """A chunk's rows, or None if the file is missing or fails its checksum."""
     try:
         content = memoryview(path.read_bytes())
     except FileNotFoundError:

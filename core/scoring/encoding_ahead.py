@@ -1,9 +1,9 @@
-"""Tokenising the next chunks while a model scores this one, in processes of their own: a GPU does not wait for text.
+"""Tokenises the next chunks in separate processes while a model scores this one, so that the GPU never waits.
 
     python -m core.scoring.encoding_ahead JOB_DIR NAME   the numbers of groups on stdin, a line when a chunk is written
 
-A process and not a thread: templates are Python and would hold the interpreter that feeds the GPU. It ends when its
-parent does, whose end of the pipe then closes.
+Processes instead of threads: templates run Python and would hold the GIL needed to feed the GPU. A process ends with
+its parent, because the pipe closes.
 """
 
 import json
@@ -24,11 +24,11 @@ from ..system.program import HOME, module_command
 from .encoded_chunks import read_encoded_chunk, write_encoded_chunk
 
 _STEP = 256
-"""Rows between two looks at whether the job is to stop."""
+"""Rows between two checks whether the job should stop."""
 
 
 class ChunkEncoder:
-    """Encodes chunks of one of a job's example files; what is in the job's folder already is read from there."""
+    """Encodes chunks of one of a job's example files; chunks already in the job's folder are read from there."""
 
     def __init__(self, job: Job, examples: ExampleFile, check: Callable[[], None] = lambda: None) -> None:
         from ..models.loading import load_tokenizer
@@ -40,7 +40,7 @@ class ChunkEncoder:
         self._said = False
 
     def encode(self, chunk: Chunk) -> list[Encoded]:
-        """The chunk's rows, in order; `check` is called every now and then and may raise."""
+        """The chunk's rows, in order; `check` is called regularly and may raise."""
         encoded: list[Encoded] = []
         for examples in self._examples.read(chunk):
             for start in range(0, len(examples), _STEP):
@@ -53,12 +53,12 @@ class ChunkEncoder:
 
 
 def encoded_path(job: Job, examples: ExampleFile, chunk: Chunk) -> Path:
-    """Where an encoded chunk lies."""
+    """Path of an encoded chunk."""
     return job.folder / "encoded" / f"{examples.name}-{chunk.name}.arrow"
 
 
 class EncoderProcesses:
-    """So many processes that encode ahead; without any, chunks are encoded when their turn comes."""
+    """`count` processes that encode ahead; with 0, chunks are encoded when they are needed."""
 
     def __init__(self, job: Job, examples: ExampleFile, count: int, check: Callable[[], None]) -> None:
         self._job, self._examples, self._check = job, examples, check
@@ -77,7 +77,7 @@ class EncoderProcesses:
             process.communicate()
 
     def encoded(self, chunks: Iterable[Chunk], keep: bool) -> Iterator[tuple[Chunk, list[Encoded]]]:
-        """Each chunk with its rows, in order. With `keep` they stay in the job's folder, for the other model."""
+        """Each chunk with its rows, in order. With `keep` they stay in the job's folder for the other model."""
         if not self._processes:
             for chunk in chunks:
                 yield chunk, self._encode_here(chunk, keep)
@@ -94,11 +94,11 @@ class EncoderProcesses:
 
     def _finished(self, chunk: Chunk, process: subprocess.Popen[bytes], keep: bool) -> tuple[Chunk, list[Encoded]]:
         assert process.stdout is not None
-        process.stdout.readline()  # nothing comes from one that died: its chunk is then missing, and encoded here
+        process.stdout.readline()  # empty if the process died: its chunk is then missing, and encoded here
         return chunk, self._encode_here(chunk, keep)
 
     def _encode_here(self, chunk: Chunk, keep: bool) -> list[Encoded]:
-        """From the folder, or else by this process."""
+        """Read a chunk from the folder, or encode it in this process."""
         path = encoded_path(self._job, self._examples, chunk)
         rows = read_encoded_chunk(path)
         if rows is None:
@@ -117,11 +117,11 @@ def _ask(process: subprocess.Popen[bytes], chunk: Chunk) -> None:
         process.stdin.write(json.dumps([chunk.first_group, chunk.end_group, chunk.start, chunk.end]).encode() + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
-        return  # it died; its chunk is encoded by the asker
+        return  # it died; its chunk is encoded in this process
 
 
 def main(arguments: list[str]) -> int:
-    """Encode what is asked for on stdin until it closes."""
+    """Encode the chunks requested on stdin until it closes."""
     job = Job(Path(arguments[0]))
     examples = ExampleFile(job.folder / f"{arguments[1]}.parquet")
     encoder: Any = None

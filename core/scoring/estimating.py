@@ -1,7 +1,7 @@
-"""What a scoring job will cost, from a short probe: the job's own models, encoding and batches, on a sample of rows.
+"""Estimates a scoring job's time from a short probe: the job's models, encoding and batches, on a sample of rows.
 
-A few of the sample's batches are timed; the others are taken to take as much time as they have work: a multiplication
-for every weight of the trunk and token that it runs, and for every weight of the head and token that it scores.
+A few of the sample's batches are timed. The time of the others is assumed to be proportional to their work: one
+multiplication per trunk weight and token, and per head weight and scored token.
 """
 
 import time
@@ -33,13 +33,13 @@ _SHOWN_ROWS = 3
 
 
 def estimate(job: Job) -> dict[str, Any]:
-    """Tokens and seconds that the job's request would take, and how its first rows are encoded.
+    """Estimate tokens and seconds for the job's request, and show how its first rows are encoded.
 
     Request: base and reference (ModelSpec fields), encoding, device, dtype, and the number of examples missing for
-    each model, of which `examples.parquet` holds a sample. Returns tokens [for both models], seconds [from the start
-    of the worker, loading and encoding included], tokens_per_second [while scoring], unscorable (share of rows with
+    each model; `examples.parquet` has a sample of these. Returns tokens [for both models], seconds [from the start of
+    the worker, loading and encoding included], tokens_per_second [while scoring], unscorable (share of rows with
     nothing to score), truncated (share), cut_by_template (share of rows whose replies the template shortens), left_out
-    (mean share of the reply that it leaves out of those), notices (sentences), and `shown`.
+    (mean share of the reply omitted in these rows), notices (sentences), and `shown`.
     """
     request = job.request
     job.report(Progress("Reading a sample of the examples"))
@@ -47,7 +47,7 @@ def estimate(job: Job) -> dict[str, Any]:
     reference = ModelSpec(**request.get("reference", request["base"]))
     tokenizer = load_tokenizer(base)
     _, examples, _ = read_examples_file(job, "examples")
-    started = process_age()  # what starting, importing and reading took before anything was computed
+    started = process_age()  # time for starting, importing and reading
     began = time.monotonic()
     found = encode_and_render(examples, tokenizer, EncodingSpec(**request["encoding"]), with_turns=True)
     encoded = [item for item, _ in found]
@@ -86,14 +86,14 @@ def estimate(job: Job) -> dict[str, Any]:
 
 
 def working_seconds(scoring: float, encoding: float, ahead: int) -> float:
-    """Seconds of scoring and encoding, where `ahead` processes encode meanwhile, or none."""
+    """Seconds for scoring and encoding, with `ahead` parallel encoding processes (or 0)."""
     return max(scoring, encoding / ahead) if ahead else scoring + encoding
 
 
 def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[str, float]) -> tuple[float, float]:
-    """Seconds of scoring the sample so many `times` with each model, and seconds of loading the models.
+    """Seconds for scoring the sample `times` times with each model, and seconds for loading the models.
 
-    A reference that is no adapter is taken to cost what the base costs, to load by the size of its files.
+    A reference that is not an adapter is assumed to cost as much as the base; loading time scales with its file sizes.
     """
     request = job.request
     base = ModelSpec(**request["base"])
@@ -113,9 +113,9 @@ def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[s
 
 
 def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
-    """Seconds of scoring the sample once, in smaller batches where a GPU's memory asks for them."""
+    """Seconds for scoring the sample once, with a smaller batch size if GPU memory runs out."""
     while True:
-        with suppress(torch.cuda.OutOfMemoryError):  # what the batch left on the GPU is let go of with the error
+        with suppress(torch.cuda.OutOfMemoryError):  # also frees the batch's GPU tensors
             return _timed_seconds(engine, model, usable, budget)
         budget = smaller_budget(budget, usable)
 
@@ -123,9 +123,9 @@ def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Enc
 def _timed_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:
     batches = [[usable[row] for row in batch.rows] for batch in engine.plan(_lengths(usable), budget)]
     work = _work(engine, model, batches)
-    engine.nll_sums(batches[-1][:2])  # the first batch pays for warming up
+    engine.nll_sums(batches[-1][:2])  # warm up
     timed, began = 0.0, time.monotonic()
-    # Spread over the plan: long rows cost more a token than short ones.
+    # Spread over the plan: long rows cost more per token than short ones.
     for index in np.random.default_rng(0).permutation(len(batches)):
         engine.nll_sums(batches[index])
         timed += work[index]
@@ -135,7 +135,7 @@ def _timed_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Enco
 
 
 def _work(engine: LossEngine, model: Any, batches: list[list[Encoded]]) -> list[float]:
-    """Multiplications of each batch."""
+    """Multiplications for each batch."""
     head = model.get_output_embeddings()
     looked_up = {id(part) for embedding in (head, model.get_input_embeddings()) for part in embedding.parameters()}
     trunk = sum(part.numel() for part in model.parameters() if id(part) not in looked_up)
@@ -156,7 +156,7 @@ def _weight_bytes(spec: ModelSpec) -> int:
 
 
 def _pieces(example: Example, item: Encoded, tokenizer: Any) -> list[list[Any]]:
-    """Each token's text, whether it is scored, and whose turn it is (see `token_roles`)."""
+    """Each token's text, whether it is scored, and its role (see `token_roles`)."""
     texts = tokenizer.convert_ids_to_tokens(item.input_ids.tolist())
     readable = [tokenizer.convert_tokens_to_string([text]) or text for text in texts]
     return [

@@ -1,7 +1,7 @@
-"""Leases: several processes of one job divide its chunks, and a dead one's chunk is free for another at once.
+"""Leases: several processes share a job's chunks, and a dead process's chunk is free for another at once.
 
-A lease is an flock on a file of the job's folder. The system lets it go when its holder ends, however it ends, so
-there is no time limit to wait for and none to renew.
+A lease is an flock on a file in the job's folder. The operating system releases it when its holder ends for any reason,
+so leases need no timeout and no renewal.
 """
 
 import fcntl
@@ -10,18 +10,18 @@ from typing import TextIO
 
 
 class Lease:
-    """A chunk that this process works on and no other does; given back by `release` or by the process's end."""
+    """Exclusive claim of this process on a chunk, until `release` or the end of the process."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lease."""
         self._file.close()
 
 
 def take_lease(folder: Path, name: str) -> Lease | None:
-    """The lease of that name, or None while another process holds it."""
+    """The lease with this name, or None while another process holds it."""
     folder.mkdir(exist_ok=True)
     file = open(folder / f"{name}.lease", "a", encoding="ascii")  # noqa: SIM115 (held by the lease)
     try:

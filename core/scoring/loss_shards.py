@@ -1,4 +1,4 @@
-"""A scoring job's finished losses: written as shards every few seconds, and found again by whoever goes on."""
+"""A scoring job's finished losses: written as shards every few seconds, and found again on resume."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..jobs.shards import SHARD_SCHEMA, read_shard, write_shard
 
 
 class CompletionMask:
-    """Which rows of a job's file have a loss of one model in a shard already."""
+    """Mask of the rows in a job's file whose loss under one model is already in a shard."""
 
     def __init__(self, job: Job, role: str, ids: Ids) -> None:
         self._job, self._role, self._ids = job, role, ids
@@ -26,7 +26,7 @@ class CompletionMask:
         """True where finished, as of the last `refresh`."""
 
     def refresh(self) -> NDArray[np.bool_]:
-        """Look at the shards that were not there before; returns the mask."""
+        """Read new shards; returns the mask."""
         for path in self._job.shards_of(self._role):
             if path not in self._read and len(self._ids):
                 self._read.add(path)
@@ -40,8 +40,8 @@ class CompletionMask:
 class ShardWriter:
     """Collects one model's losses and writes them as shards every few seconds.
 
-    Names are this process's own and never given again, also not by the one that takes its place: they begin with the
-    moment at which it was made.
+    Names are unique to this process and never reused, not even by its replacement: they begin with the writer's
+    creation time.
     """
 
     def __init__(self, job: Job, role: str, process: int = 0) -> None:
@@ -52,7 +52,7 @@ class ShardWriter:
         self._due = time.monotonic() + settings.number("shard_seconds")
 
     def add(self, example_id: str, nll_sum: float | None, item: Encoded) -> None:
-        """Add one example's loss [nats], or, with None, its reason for having none."""
+        """Add one example's loss [nats], or with None the reason for having none."""
         self._rows.append(
             {
                 "example_id": example_id,
@@ -65,12 +65,12 @@ class ShardWriter:
         )
 
     def flush_if_due(self) -> None:
-        """Write a shard if the last one is long enough ago."""
+        """Write a shard if the last one is old enough."""
         if time.monotonic() >= self._due:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write the collected losses."""
         if self._rows:
             self._written += 1
             write_shard(

@@ -1,8 +1,8 @@
-"""What a scoring job comes down to: passes over its examples, each by one model, or by two on the same weights.
+"""Plans a scoring job as passes over its examples, each with one model, or with two that share weights.
 
-Where base and reference miss the same examples, or one misses some of the other's, both read one file. A reference
-that is an adapter on exactly this base then takes no pass of its own: the weights are loaded once, and every batch is
-computed with the adapter and without. Where switching it off does not give the base back, each model takes a pass.
+If the examples that one model lacks include those of the other, both read the same file. A reference that is an adapter
+on exactly this base then needs no separate pass: the weights are loaded once, and every batch is computed with the
+adapter and without. If disabling the adapter does not restore the base, each model gets its own pass.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _APART = "apart.txt"
 
 @dataclass(frozen=True, slots=True)
 class ModelTask:
-    """One model's part in a pass: which rows of the file it is asked for, and which of them are finished."""
+    """One model's task in a pass: the rows of the file that it must score, and which of them are finished."""
 
     role: str
     spec: ModelSpec
@@ -31,7 +31,7 @@ class ModelTask:
     finished: CompletionMask
 
     def waiting(self, start: int = 0, end: int | None = None) -> NDArray[np.bool_]:
-        """Of the rows [start, end), those still to compute, as of the last look at the shards."""
+        """Mask of the rows [start, end) still to compute, as of the last `refresh`."""
         part = slice(start, end)
         waiting: NDArray[np.bool_] = self.wanted[part] & ~self.finished.mask[part]
         return waiting
@@ -39,7 +39,7 @@ class ModelTask:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Going once through a file's chunks. `keeps`: its encoded rows are read again by a later pass."""
+    """One pass over a file's chunks. `keeps`: a later pass reads its encoded rows again."""
 
     examples: ExampleFile
     sides: tuple[ModelTask, ...]
@@ -47,31 +47,31 @@ class Pass:
 
     @property
     def name(self) -> str:
-        """Base, reference, or both, as in a file's name."""
+        """Base, reference, or both, for use in file names."""
         return "-".join(side.role for side in self.sides)
 
     @property
     def models(self) -> str:
-        """For people: "the base model"."""
+        """For messages: "the base model"."""
         return "both models" if len(self.sides) > 1 else f"the {self.sides[0].role} model"
 
     @property
     def loaded(self) -> ModelSpec:
-        """The model that is loaded for it: with its adapter, where there is one."""
+        """The model to load, with its adapter if there is one."""
         return next((side.spec for side in self.sides if side.spec.adapter), self.sides[0].spec)
 
     def refresh(self) -> None:
-        """Look at the shards that were written since."""
+        """Read new shards."""
         for side in self.sides:
             side.finished.refresh()
 
     def waiting_rows(self) -> NDArray[np.bool_]:
-        """True for every row that at least one model is still to compute."""
+        """Mask of the rows that at least one model still has to compute."""
         waiting: NDArray[np.bool_] = np.logical_or.reduce([side.waiting() for side in self.sides])
         return waiting
 
     def count(self) -> tuple[int, int]:
-        """Rows that are finished by all models that are asked for them, and rows in all."""
+        """Rows finished by all models that need them, and the total number of rows."""
         wanted = int(np.logical_or.reduce([side.wanted for side in self.sides]).sum())
         return wanted - int(self.waiting_rows().sum()), wanted
 
@@ -82,34 +82,37 @@ def is_adapter_on(base: ModelSpec, reference: ModelSpec) -> bool:
 
 
 def share_weights(base: ModelSpec, reference: ModelSpec) -> bool:
-    """Whether one set of weights serves both: the reference is an adapter on this base, and its files say nothing of
-    what would remain when it is switched off."""
+    """Whether both models can share weights: the reference is an adapter on this base, and according to its files,
+    disabling it restores the base."""
     return is_adapter_on(base, reference) and base_change(reference) is None
 
 
 def keep_apart(job: Job) -> None:
-    """Record that the job's models take a pass each: with the adapter off, the base's own losses did not come out."""
+    """Record that the job's models need separate passes: disabling the adapter did not restore the base's losses."""
     write_durably(job.folder / _APART, [b"With its adapter off, the reference did not give the base's own losses."])
 
 
 def are_apart(job: Job) -> bool:
-    """Whether `keep_apart` was said of the job."""
+    """Whether `keep_apart` was called for the job."""
     return (job.folder / _APART).exists()
 
 
 def why_apart(job: Job) -> str | None:
-    """Why base and reference take a pass each although one is an adapter on the other; None where they do not."""
+    """Why base and reference need separate passes although one is an adapter on the other; None if they do not."""
     specs = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
     if len(specs) < 2 or not is_adapter_on(specs["base"], specs["reference"]):
         return None
     change = base_change(specs["reference"])
     if change is None and are_apart(job):
-        change = "does not give the base's own losses when it is switched off"
-    return change and f"base and reference take a pass each: the adapter {specs['reference'].label!r} {change}"
+        change = "does not restore the base's losses when it is disabled"
+    return (
+        change
+        and f"base and reference are scored in separate passes: the adapter {specs['reference'].label!r} {change}"
+    )
 
 
 def plan_passes(job: Job) -> list[Pass]:
-    """The job's passes, in the order in which they are to be made."""
+    """The job's passes, in order."""
     request: dict[str, Any] = job.request
     specs = {part["role"]: ModelSpec(**part["model"]) for part in request["parts"]}
     files = {role: ExampleFile(job.folder / f"{role}.parquet") for role in specs}

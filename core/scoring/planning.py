@@ -1,4 +1,4 @@
-"""Planning a scoring or training job: names become models, cached losses are found, and only the rest is asked for."""
+"""Plans a scoring or training job: resolves models, finds cached losses, and requests only the missing ones."""
 
 import hashlib
 import json
@@ -29,14 +29,14 @@ from ..models.vocabulary import vocabulary_notice
 from ..store import Store
 
 ROLES = ("base", "reference")
-"""Roles of the losses that a scoring request asks for."""
+"""Roles of the losses in a scoring request."""
 _ESTIMATE_ROWS = 512
 _REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """What a person asks for; `auto` and None are resolved by `plan_scoring`."""
+    """A user's scoring request; `auto` and None are resolved by `plan_scoring`."""
 
     dataset: str
     base: str
@@ -51,16 +51,16 @@ class ScoreRequest:
 
     @property
     def run_name(self) -> str:
-        """The run's name: the one given, else dataset and reference."""
+        """The run's name: as given, or made from dataset and reference."""
         reference = self.reference.rstrip("/").rsplit("/", 1)[-1]
         return self.run or (reference if reference.startswith(self.dataset) else f"{self.dataset}-{reference}")
 
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `computed`: how many losses each role lacks;
-    `template_sentence`: which template was taken; `notices`: a sentence for each thing about the models that a person
-    should know before they believe the scores."""
+    """A resolved request: exactly what would be computed. `computed`: number of missing losses by role;
+    `template_sentence`: which template is used; `notices`: warnings about the models that affect how far the scores can
+    be trusted."""
 
     request: ScoreRequest
     models: dict[str, ModelSpec]
@@ -76,22 +76,22 @@ class ScorePlan:
 
     @property
     def cached(self) -> dict[str, int]:
-        """Losses that are there already, by role."""
+        """Number of cached losses, by role."""
         return {role: self.unique_examples - self.computed[role] for role in ROLES}
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether no loss is missing."""
         return not any(self.computed.values())
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two jobs the same work."""
+        """Fields that identify a job: two jobs with the same fields do the same work."""
         return {"kind": "score", "dataset": self.request.dataset, "loss_sets": self.loss_sets}
 
     @property
     def description(self) -> dict[str, Any]:
-        """What the run was, for its record and for manifests."""
+        """The run's settings, for its record and for manifests."""
         return {
             "models": {role: self.models[role].to_fields() for role in ROLES},
             "model_fingerprints": {role: self.models[role].fingerprint(self.dtype) for role in ROLES},
@@ -104,7 +104,7 @@ class ScorePlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What a person asks for when training a reference; None means the method's default."""
+    """A user's request to train a reference; None means the method's default."""
 
     dataset: str
     base: str
@@ -128,7 +128,7 @@ LEARNING_RATES = {"lora": 2e-4, "full": 2e-5}
 
 
 def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
-    """Resolve a request and find what is missing; no model is loaded.
+    """Resolve a request and find missing losses; no model is loaded.
 
     Raises `NotFound`, `ModelUnusable`, `TokenizerMismatch`, `NameTaken` or `NoUsableRows`.
     """
@@ -165,9 +165,9 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
 
 
 def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
-    """What a person should know of these two models before their losses are compared, a sentence each.
+    """Warnings about comparing these two models, one sentence each.
 
-    Raises `TokenizerMismatch` if the ids that the base's tokenizer writes mean other tokens to the reference.
+    Raises `TokenizerMismatch` if ids of the base's tokenizer mean other tokens to the reference.
     """
     tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
     rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
@@ -178,10 +178,10 @@ def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
 def resolve_encoding(
     store: Store, base: ModelSpec, reference: ModelSpec | None, request: ScoreRequest | TrainRequest
 ) -> tuple[EncodingSpec, str]:
-    """The encoding that a request means for a base, and a sentence that says which template was taken.
+    """The encoding of a request for a base, and a sentence on which template is used.
 
-    A template that asks for the date gets the request's, else the workspace's, which is the day when one was first
-    asked for: so that what is scored on two days is scored with the same text.
+    A template that asks for the date gets the request's, else the workspace's (the day it was first needed), so that
+    rows scored on different days get the same text.
     """
     if request.replies not in REPLIES:
         raise ModelUnusable(f"Unknown replies {request.replies!r}. Must be one of: {', '.join(REPLIES)}.")
@@ -199,11 +199,11 @@ def resolve_encoding(
     if not asks_for_date(template_source(encoding, base)):
         return encoding, chosen.sentence
     day = given or store.template_day()
-    return replace(encoding, day=day), f"{chosen.sentence} It asks for the date, and is given {day}."
+    return replace(encoding, day=day), f"{chosen.sentence} It uses the date; {day} is given."
 
 
 def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], ...] = ()) -> Job:
-    """Make the job that computes what the plan is missing; nothing is started."""
+    """Create the job for the plan's missing losses; it is not started."""
     roles = [role for role in ROLES if plan.computed[role]]
     parts = [{"role": role, "model": plan.models[role].to_fields(), "loss_set": plan.loss_sets[role]} for role in roles]
     request = {
@@ -215,7 +215,7 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "device": plan.request.device,
         "dtype": plan.dtype,
         "parts": parts,
-        "asks_base": True,  # earlier versions took what is left of an adapter's base for the base
+        "asks_base": True,  # earlier versions took a model with a disabled adapter for the base
         "then": list(then),
     }
     dataset = plan.request.dataset
@@ -225,7 +225,7 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
 
 
 def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
-    """Make the job that times a short probe of the plan; its examples are a sample spread over the ids."""
+    """Create the job that times a short probe of the plan; its examples are an even sample of the ids."""
     role = max(ROLES, key=lambda role: plan.computed[role])
     every = max(1, plan.computed[role] // _ESTIMATE_ROWS)
     sample = store.missing_losses(plan.request.dataset, plan.loss_sets[role], every)
@@ -243,9 +243,9 @@ def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
-    """Make the job that trains a reference on all rows of a dataset, duplicates as often as they stand there.
+    """Create the job that trains a reference on all rows of a dataset, duplicates included.
 
-    Raises `NameTaken` if there is another reference of that name.
+    Raises `NameTaken` if another reference has that name.
     """
     _count_rows(store, request.dataset)
     fields = train_fields(store, request)
@@ -263,16 +263,16 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     """A training job's request, with every default resolved; `identity` stands for the work and its data."""
     if not _REFERENCE_NAME.fullmatch(request.name):
         raise ModelUnusable(
-            f"{request.name!r} cannot name a reference. Use letters, digits, '-', '_', '.' and spaces, at most 60."
+            f"{request.name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
         )
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
     if not 0 < rate < math.inf:
-        raise ModelUnusable(f"A learning rate of {rate} trains nothing. Give one above 0, such as 2e-4.")
+        raise ModelUnusable(f"The learning rate {rate} is invalid. Give one above 0, such as 2e-4.")
     base = resolve_model(request.base, store.workspace)
     if base.adapter:
-        raise ModelUnusable(f"{request.base!r} is an adapter. Train a reference from a base with weights of its own.")
+        raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
     fields = {
         "kind": "train",
         "name": request.name,
@@ -297,7 +297,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
 
 
 def trained_already(store: Store, request: TrainRequest) -> bool:
-    """Whether the reference of that name was trained by exactly this request on exactly this data."""
+    """Whether the reference with that name was trained with exactly this request and data."""
     path = store.workspace / "models" / request.name / PROVENANCE
     if not path.exists():
         return False

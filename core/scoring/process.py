@@ -1,4 +1,4 @@
-"""A process that scores: passes over a job's examples, chunk by chunk, until every one has its losses."""
+"""A scoring process: passes over a job's examples, chunk by chunk, until all losses are computed."""
 
 import logging
 import time
@@ -28,19 +28,19 @@ log = logging.getLogger("worker")
 
 
 class BaseNotKept(Exception):
-    """With its adapter off, the reference does not give the base's own losses: each model is to take a pass."""
+    """Disabling the reference's adapter does not restore the base's losses: each model needs its own pass."""
 
 
 _LEAST_CHUNK_ROWS = 256
 _CHUNKS_A_PROCESS = 8
 _WAIT_SECONDS = 0.2
-"""Between two looks at chunks that other processes still work on."""
+"""Interval for checking chunks that other processes work on."""
 
 
 class ScoringProcess:
-    """A process at a job: alone, or one of `count` that divide the job's chunks by leases.
+    """A process of a job: alone, or one of `count` that share the job's chunks by leases.
 
-    `report` is told how far it is; `check` is called between batches and raises to end it.
+    `report` receives progress; `check` is called between batches and raises to stop.
     """
 
     def __init__(
@@ -60,9 +60,10 @@ class ScoringProcess:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        """Until nothing is missing, or what is missing is worked on by others and gets done; returns tokens.
+        """Run until all rows are scored, here or by other processes; returns tokens.
 
-        Raises `BaseNotKept`, with nothing computed and said of the job, if its passes are to be planned anew.
+        Raises `BaseNotKept`, before computing anything and after recording it for the job, if the passes must be
+        planned again.
         """
         while True:
             left = [index for index, one in enumerate(self._passes) if self._missing(one)]
@@ -80,7 +81,7 @@ class ScoringProcess:
         return bool(one.waiting_rows().any())
 
     def _make(self, index: int) -> None:
-        """One pass over the chunks that are free."""
+        """One pass over the free chunks."""
         one = self._passes[index]
         chunks = self._free_chunks(one)
         first = next(chunks, None)
@@ -114,7 +115,7 @@ class ScoringProcess:
             )  # fmt: skip
 
     def _free_chunks(self, one: Pass) -> Iterator[Chunk]:
-        """Chunks with rows to compute, each leased when its turn comes."""
+        """Chunks with rows to compute, each leased before use."""
         rows = len(one.examples) // (self._count * _CHUNKS_A_PROCESS) if self._count > 1 else CHUNK_ROWS
         for chunk in one.examples.chunks(min(CHUNK_ROWS, max(_LEAST_CHUNK_ROWS, rows))):
             if not one.waiting_rows()[chunk.start : chunk.end].any():
@@ -122,7 +123,7 @@ class ScoringProcess:
             lease = take_lease(self._job.folder / "leases", f"{one.name}-{chunk.name}")
             if lease is None:
                 continue
-            one.refresh()  # whoever had it before may have finished some of it
+            one.refresh()  # its previous holder may have finished part of it
             if one.waiting_rows()[chunk.start : chunk.end].any():
                 self._leases[chunk] = lease
                 yield chunk
@@ -130,7 +131,7 @@ class ScoringProcess:
                 lease.release()
 
     def _load(self, one: Pass) -> list[LossEngine]:
-        """The pass's models, on one set of weights."""
+        """Load the pass's models on shared weights."""
         dtype = self._job.request["dtype"]
         if len(one.sides) > 1:
             model, gives_base = load_with_base(one.loaded, dtype, self._device)
@@ -144,7 +145,7 @@ class ScoringProcess:
             log.info("%s: %s on %s in %s", side.role, side.spec.label, self._device, dtype)
             log.info("%s: %s", side.role, engine.path)
         if len(one.sides) > 1:
-            log.info("both models: one set of weights, every batch with the adapter and without")
+            log.info("both models share weights: every batch runs with the adapter and without")
         return engines
 
     def _measure_noise(self, one: Pass, engines: Sequence[LossEngine], encoded: Sequence[Encoded]) -> None:
@@ -158,7 +159,7 @@ class ScoringProcess:
     def _score_chunk(
         self, one: Pass, chunk: Chunk, encoded: list[Encoded], scorer: ResponseScorer, writers: list[ShardWriter]
     ) -> None:
-        """Compute a chunk's waiting rows; what one of two models has finished already is not written again."""
+        """Compute a chunk's waiting rows; losses that one of two models already has are not written again."""
         ids = id_texts(one.examples.ids[chunk.start : chunk.end])
         waiting = [side.waiting(chunk.start, chunk.end) for side in one.sides]
         rows = np.flatnonzero(np.logical_or.reduce(waiting)).tolist()
@@ -201,7 +202,7 @@ class ScoringProcess:
         self._report(tally)
 
     def _check(self, one: Pass) -> None:
-        """Raise what ends this process early."""
+        """Raise to stop this process early."""
         if self._job.is_cancelled:
             done, total = one.count()
             raise JobCancelled(f"Cancelled at {done:,} of {total:,} rows of {one.models}.")

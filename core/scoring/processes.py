@@ -1,8 +1,8 @@
-"""Several processes on one scoring job, one a GPU: they divide its chunks by leases, and this one watches them.
+"""Runs several processes on one scoring job, one per GPU; they share its chunks by leases, and this one watches them.
 
-    python -m core.scoring.processes JOB_DIR NUMBER COUNT DEVICE     one of them; how far it is goes to processes/
+    python -m core.scoring.processes JOB_DIR NUMBER COUNT DEVICE     one of them; writes its progress to processes/
 
-A process that dies leaves its leases to the others, who then compute what it had not finished.
+When a process dies its leases are released, and the others compute what it had not finished.
 """
 
 import json
@@ -32,8 +32,8 @@ _LOOK_SECONDS = 0.2
 def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lock: int | None) -> int:
     """Start `count` processes and wait until everything is computed; returns tokens.
 
-    lock: descriptor of the job's lock. The processes hold it too: should this one be killed, the job counts as
-    running until they have seen it and stopped. Raises what the first that failed raised, if something is left.
+    lock: descriptor of the job's lock. The processes hold it too: if this one is killed, the job counts as running
+    until they notice and stop. Raises the first failure of a process if rows remain.
     """
     job.clear()
     log.info("%s processes on %s", count, device)
@@ -44,7 +44,7 @@ def score_by_processes(job: Job, passes: list[Pass], device: str, count: int, lo
     while any(process.poll() is None for process in processes):
         _tell_of_the_dead(processes, told)
         tallies = _tallies(job, count)
-        if are_apart(job) != were_apart:  # looked at after the tallies, which may speak of passes planned anew
+        if are_apart(job) != were_apart:  # checked after the tallies, which may belong to new passes
             log.info("%s", why_apart(job))
             were_apart, passes = True, plan_passes(job)
             began_with = [one.count()[0] for one in passes]
@@ -79,7 +79,7 @@ def _tell_of_the_dead(processes: list[subprocess.Popen[bytes]], told: set[int]) 
         status = process.poll()
         if status is not None and status < 0 and number not in told:
             told.add(number)
-            log.info("process %s was stopped by signal %s; what it had left is free for the others", number, -status)
+            log.info("process %s was stopped by signal %s; the other processes take over its chunks", number, -status)
 
 
 def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[ProcessTally]) -> None:
@@ -92,7 +92,7 @@ def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[P
 
 
 def _tallies(job: Job, count: int) -> list[ProcessTally]:
-    """What each process has written last."""
+    """The last progress written by each process."""
     paths = [_path(job, number) for number in range(count)]
     return [ProcessTally(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
 
@@ -107,13 +107,13 @@ def _first_failure(job: Job, count: int) -> str:
         if failure.exists():
             return failure.read_text(encoding="utf-8")
     return (
-        f"All of the job's {count} processes ended before it was finished (see {job.folder.name}/worker.log). "
-        "What they had finished is kept: run the same command again to go on."
+        f"All {count} processes of the job ended before it was finished (see {job.folder.name}/worker.log). "
+        "Finished losses are kept: run the same command again to resume."
     )
 
 
 def main(arguments: list[str]) -> int:
-    """Be one of a job's processes; exit 0 when nothing is left, 1 when cancelled, failed or left alone."""
+    """Run one of a job's processes; exits 0 when all is done, 1 when cancelled, failed or orphaned."""
     parent = os.getppid()
     log_for_people(log)
     from .process import BaseNotKept, ScoringProcess
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
 
     def check() -> None:
         if os.getppid() != parent:
-            raise JobCancelled("The worker that started this process is gone.")
+            raise JobCancelled("The worker that started this process has ended.")
 
     def work() -> None:
         ScoringProcess(job, plan_passes(job), device, write, number, count, check).run()

@@ -1,4 +1,4 @@
-"""How far a scoring job is: what each of its processes has done, and together what a person is shown."""
+"""Progress of a scoring job: per process, and combined for display."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from ..jobs.job_progress import Progress
 
 @dataclass(slots=True)
 class ProcessTally:
-    """What one process has done of the pass that it is in, and how many tokens in all, by however many models.
+    """One process's progress in its current pass, and its total tokens over all models.
 
-    ahead_tokens, ahead_rows: those of its chunk that are still to be computed.
+    ahead_tokens, ahead_rows: remaining work in its current chunk.
     """
 
     pass_index: int = 0
@@ -25,7 +25,7 @@ class ProcessTally:
 
 
 def progress_of(done: int, total: int, tallies: Sequence[ProcessTally]) -> Progress:
-    """As shown to a person: the pace of all processes together, and what is left at it."""
+    """Progress for display: combined speed of all processes, and the time left."""
     paces = [tally.pass_tokens / tally.elapsed_seconds for tally in tallies if tally.pass_tokens]
     ahead = sum(tally.ahead_tokens for tally in tallies)
     beyond = max(0, total - done - sum(tally.ahead_rows for tally in tallies))

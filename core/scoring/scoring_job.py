@@ -1,6 +1,6 @@
-"""The scoring part of a worker: what is missing is computed, by this process or by several that it watches.
+"""Runs a scoring job: computes missing losses in this process, or in several that it watches.
 
-Nothing here imports torch: the process that watches needs none.
+Nothing here imports torch: a process that only watches does not need it.
 """
 
 import logging
@@ -21,21 +21,21 @@ log = logging.getLogger("worker")
 
 
 def score(job: Job, lock: int | None = None) -> dict[str, Any]:
-    """Compute the job's missing losses, by this process or by several; returns tokens [by both models], seconds, and
+    """Compute the job's missing losses in one or several processes; returns tokens [of both models], seconds, and
     notices.
 
-    lock: descriptor of the job's lock, which several processes hold together.
+    lock: descriptor of the job's lock, which all these processes hold.
     """
     began = time.monotonic()
     _check_keys(job.request)
     for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     for role in drop_unsound_shards(job, at_work=True):
-        log.info("%s: losses of an earlier version were dropped, since they may be wrong", role)
+        log.info("%s: losses of an earlier version were dropped, because they may be wrong", role)
     passes = _planned(job)
     tokens = 0
     if any(one.waiting_rows().any() for one in passes):
-        # Resolved here and not when the job was made: a job's folder may be worked on by another machine.
+        # Resolved here, not when the job was created: another machine may run the job's folder.
         device = resolve_device(job.request["device"])
         count = scoring_processes(device)
         if count > 1:
@@ -59,12 +59,12 @@ def _check_keys(request: dict[str, Any]) -> None:
         key = ModelSpec(**part["model"]).fingerprint(request["dtype"])
         if made_for.get(part["role"], key) != key:
             raise EncodingOutdated(
-                "This was begun by another version of the program, which computes losses differently. Start it again."
+                "This was started by another version of the program, which computes losses differently. Start it again."
             )
 
 
 def _planned(job: Job) -> list[Pass]:
-    """The job's passes, with a word for people on each."""
+    """The job's passes; logs a line on each."""
     passes = plan_passes(job)
     if reason := why_apart(job):
         log.info("%s", reason)
@@ -79,12 +79,14 @@ def _planned(job: Job) -> list[Pass]:
 def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
     from .process import BaseNotKept, ScoringProcess
 
-    began_with = [one.count() for one in passes]  # once: over millions of rows it takes a GPU's time for a batch
+    began_with = [
+        one.count() for one in passes
+    ]  # counted once: with millions of rows this takes as long as a batch on a GPU
 
     def report(tally: ProcessTally) -> None:
         done, total = began_with[tally.pass_index]
         job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 
-    with suppress(BaseNotKept):  # and what was loaded is let go of with it
+    with suppress(BaseNotKept):  # also frees the loaded models
         return ScoringProcess(job, passes, device, report).run()
     return _score_alone(job, _planned(job), device)

@@ -1,4 +1,4 @@
-"""The store: the only user of DuckDB, and the one process that may write to a workspace."""
+"""The store: the only user of DuckDB, and the only writer to a workspace."""
 
 from .connection import STORE_VERSION
 from .copying import put_in_place

@@ -1,7 +1,7 @@
-"""The change record: how many changes the store holds, kept beside the database, which opens without a word when its
-log is gone.
+"""The change record: the number of changes in the store, kept beside the database, because DuckDB opens silently if its
+WAL is missing.
 
-Written after each change without being flushed: after a power cut it may know fewer changes than the database holds,
+It is written after each change without flushing: after a power cut it may count fewer changes than the database has,
 never more. So a database with fewer changes than the record has lost some.
 """
 
@@ -18,14 +18,14 @@ from .files import database_path, log_path
 log = logging.getLogger(__name__)
 
 _SIZE = 128
-"""Bytes of the record: written in one call in the same place, so that no kill leaves half of it."""
+"""Size of the record: written in place in one call, so that a kill cannot leave half of it."""
 _CLOCK_SLACK_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRecord:
-    """`changes`: how many the database held; `closed`: whether it was closed properly since, its log taken into the
-    file; `written_at` [seconds since 1970]."""
+    """`changes`: the number in the database; `closed`: whether it was closed properly since, with the WAL merged into
+    the file; `written_at` [seconds since 1970]."""
 
     changes: int
     closed: bool
@@ -33,12 +33,12 @@ class ChangeRecord:
 
 
 def record_path(workspace: Path) -> Path:
-    """Where a workspace's record lies."""
+    """Path of a workspace's record."""
     return workspace / "store.changes"
 
 
 def read_record(workspace: Path) -> ChangeRecord | None:
-    """The workspace's record; None where there is none that can be read, as in a workspace of an older version."""
+    """The workspace's record; None if there is no readable one, as in a workspace of an older version."""
     try:
         fields = json.loads(record_path(workspace).read_text(encoding="ascii"))
         return ChangeRecord(int(fields["changes"]), bool(fields["closed"]), float(fields["written_at"]))
@@ -47,7 +47,7 @@ def read_record(workspace: Path) -> ChangeRecord | None:
 
 
 def write_record(workspace: Path, changes: int, closed: bool) -> None:
-    """Replace the record in place. A disk that takes no more keeps the older one, which only knows fewer changes."""
+    """Overwrite the record in place. If the disk is full, the older record stays, which only counts fewer changes."""
     text = json.dumps({"changes": changes, "closed": closed, "written_at": time.time()}).ljust(_SIZE - 1) + "\n"
     try:
         descriptor = os.open(record_path(workspace), os.O_WRONLY | os.O_CREAT, 0o644)
@@ -60,40 +60,40 @@ def write_record(workspace: Path, changes: int, closed: bool) -> None:
 
 
 def check_whole(workspace: Path, changes: int, record: ChangeRecord) -> None:
-    """Raise `StoreUnusable` if a database that holds `changes` changes has lost some that the record knows of."""
+    """Raise `StoreUnusable` if a database with `changes` changes has fewer than the record counts."""
     lost = record.changes - changes
     if lost <= 0:
         return
     path = database_path(workspace)
     what = f"its last {lost:,} changes" if lost > 1 else "its last change"
     raise StoreUnusable(
-        f"The store {path} has lost {what} ({changes:,} of {record.changes:,} are there): its log "
-        f"{log_path(path).name} is missing or damaged, or an older copy was put in its place. Nothing was changed; "
-        "put the right file back, restore a backup with: python -m core restore FILE, or go on with what is left "
-        "with: python -m core check --accept-loss"
+        f"The store {path} has lost {what} ({changes:,} of {record.changes:,} are left): its log "
+        f"(WAL) {log_path(path).name} is missing or damaged, or it is an older copy. Nothing was changed; "
+        "put the right file back, restore a backup with: python -m core restore FILE, or continue without the lost "
+        "changes with: python -m core check --accept-loss"
     )
 
 
 def check_there(workspace: Path, record: ChangeRecord) -> None:
-    """Raise `StoreUnusable` if there is no database although the record knows of one."""
+    """Raise `StoreUnusable` if the database is missing although there is a record of it."""
     path = database_path(workspace)
-    # DuckDB takes an empty file for a new database.
+    # DuckDB treats an empty file as a new database.
     if not record.changes or (path.exists() and path.stat().st_size):
         return
     raise StoreUnusable(
-        f"The store {path} is gone, though it held {record.changes:,} changes. Nothing was made in its place; put the "
-        "file back, restore a backup with: python -m core restore FILE, or begin anew with: "
+        f"The store {path} is missing; it had {record.changes:,} changes. No new store was created; put the "
+        "file back, restore a backup with: python -m core restore FILE, or start with an empty store with: "
         "python -m core check --accept-loss"
     )
 
 
 def clock_notice(record: ChangeRecord) -> str | None:
-    """A sentence if the clock stands before the store's last change, else None."""
+    """A sentence if the clock is behind the store's last change, else None."""
     behind = record.written_at - time.time()
     if behind < _CLOCK_SLACK_SECONDS:
         return None
     last = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.written_at))
     return (
-        f"This machine's clock stands before the store's last change ({last}). Nothing is lost by that, but dates and "
+        f"This machine's clock is behind the store's last change ({last}). No data is lost, but dates and "
         "the order of jobs will be wrong until the clock is set."
     )

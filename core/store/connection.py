@@ -1,5 +1,5 @@
-"""Opening the database file: hardened, its size checked, made with its schema where there is none; and what DuckDB's
-errors mean for people."""
+"""Opens the database file with hardened settings, checks its size, creates it with its schema if it is missing, and
+translates DuckDB's errors for users."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .files import database_path, log_path
 
 STORE_VERSION = 5
 SCRATCH = "scratch"
-"""Name of the database in memory that stands beside the file."""
+"""Name of the in-memory database attached beside the file."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")
 _HEADER_BYTES = 3 * 4096
 """DuckDB's file begins with three headers of this total size; blocks follow."""
@@ -28,9 +28,9 @@ def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
     try:
         connection = duckdb.connect(str(path), config=_config(workspace))
         fetch_all(connection, "SET TimeZone = 'UTC'")
-        # It would be printed between a command's lines of JSON as soon as a query takes two seconds.
+        # It would be printed between a command's JSON lines when a query takes more than two seconds.
         fetch_all(connection, "SET enable_progress_bar = false")
-        # For what is quick to make again: gone with the process, and never a write to the file.
+        # For data that is quick to rebuild: lost with the process, and never written to the file.
         fetch_all(connection, f"ATTACH ':memory:' AS {SCRATCH}")
         fetch_all(connection, "SET enable_external_access = false")
         fetch_all(connection, "SET lock_configuration = true")
@@ -42,8 +42,8 @@ def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
 
 
 def changes_on_disk(path: Path) -> int:
-    """How many changes a database holds with what its log adds, found out without writing to either; 0 where it is of
-    a version that did not count them. Raises `StoreUnusable`."""
+    """Number of changes in a database and its WAL, read without writing to either; 0 for versions that did not count
+    them. Raises `StoreUnusable`."""
     try:
         with duckdb.connect(str(path), read_only=True, config=_config(path.parent)) as connection:
             return count_changes(connection)
@@ -52,8 +52,8 @@ def changes_on_disk(path: Path) -> int:
 
 
 def version_on_disk(path: Path) -> int:
-    """The version of the store in a file that nobody has open; -1 in a database that is no store. Raises
-    `StoreUnusable` for a file that is no database."""
+    """Store version of a file that no process has open; -1 for a database that is not a store. Raises `StoreUnusable`
+    for a file that is not a database."""
     try:
         with duckdb.connect(str(path), read_only=True, config=_config(path.parent)) as connection:
             known = fetch_first(connection, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'")
@@ -64,24 +64,24 @@ def version_on_disk(path: Path) -> int:
 
 
 def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many changes the open database holds; 0 in one of a version that did not count them."""
+    """Number of changes in the open database; 0 for versions that did not count them."""
     known = fetch_first(connection, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_change'")
     row = fetch_first(connection, "SELECT changes FROM store_change") if known else None
     return int(row[0]) if row else 0
 
 
 def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
-    """What a failed statement means for the person, where the disk is to blame; None where it is not."""
+    """A user error for a failed statement if the disk is the cause; else None."""
     text = str(error).splitlines()[0]
     if any(sign in text for sign in _WRITE_SIGNS):
         return WriteFailed(
-            f"The store {path} could not be written ({text.rsplit(': ', 1)[-1]}). What it held is kept, and reading "
-            "goes on; free space on that disk, then do it again."
+            f"The store {path} could not be written ({text.rsplit(': ', 1)[-1]}). Its data is kept and can "
+            "still be read; free space on that disk, then try again."
         )
     if isinstance(error, duckdb.FatalException) or any(sign in text for sign in _DAMAGE_SIGNS):
         return StoreUnusable(
-            f"The store {path} is damaged ({text}). See how far with: python -m core check, and restore a backup with: "
-            "python -m core restore FILE"
+            f"The store {path} is damaged ({text}). Find out what is affected with: python -m core check, or restore a "
+            "backup with: python -m core restore FILE"
         )
     return None
 
@@ -102,12 +102,12 @@ def _config(workspace: Path) -> dict[str, str | bool | int | float | list[str]]:
 
 
 def _refusal(error: duckdb.Error, path: Path) -> UserError:
-    """Why a database could not be opened, as the sentence for it."""
+    """The user error for a database that cannot be opened."""
     text = str(error).splitlines()[0]
     if "Could not set lock" in text:
         return WorkspaceLocked(
-            f"The store {path} is open in another process ({text.rsplit(': ', 1)[-1]}), though nobody holds the "
-            f"workspace's lock: its file {LOCK} was removed. Stop that process, then start again."
+            f"The store {path} is open in another process ({text.rsplit(': ', 1)[-1]}), although the workspace "
+            f"is not locked: its lock file {LOCK} was removed. Stop that process, then start again."
         )
     if denied := next((reason for reason in _NOT_WRITABLE if reason in text), None):
         return not_writable(path.parent, denied)
@@ -119,9 +119,9 @@ def _refusal(error: duckdb.Error, path: Path) -> UserError:
     if "replaying WAL" in text:
         log = log_path(path).name
         return StoreUnusable(
-            f"The store {path} has lost its last changes: its log {log} is damaged ({text.rsplit(': ', 1)[-1]}). "
+            f"The store {path} has lost its last changes: its log (WAL) {log} is damaged ({text.rsplit(': ', 1)[-1]}). "
             "Nothing was changed; put the right file back, restore a backup with: python -m core restore FILE, or move "
-            f"{log} away and go on with what is left with: python -m core check --accept-loss"
+            f"{log} away and continue without these changes with: python -m core check --accept-loss"
         )
     if (failed := to_user_error(error, path)) and isinstance(failed, WriteFailed):
         return failed
@@ -132,9 +132,9 @@ def _refusal(error: duckdb.Error, path: Path) -> UserError:
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """DuckDB opens a file that lost its end and fails on some later read: compare what it says with what is there.
+    """Compare the file's size with the database's: DuckDB opens a truncated file and fails on a later read.
 
-    Used blocks only: free ones at the end need not be in the file.
+    Only used blocks count: free ones at the end need not be in the file.
     """
     block_size, blocks = fetch_all(
         connection,
@@ -144,7 +144,7 @@ def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if found < expected:
         connection.close()
         raise StoreUnusable(
-            f"The store {path} cannot be opened: it has lost its end ({found:,} of {expected:,} bytes). "
+            f"The store {path} cannot be opened: it is truncated ({found:,} of {expected:,} bytes). "
             "Nothing was changed; restore a backup of it, or choose another --workspace."
         )
 
@@ -164,7 +164,7 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int:
 def fetch_all(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
 ) -> list[tuple[Any, ...]]:
-    """Run one statement to its end: an unfinished result blocks whatever its connection does next."""
+    """Run one statement and fetch everything: an unfinished result blocks its connection."""
     return connection.execute(sql, list(parameters)).fetchall()
 
 
@@ -176,6 +176,6 @@ def fetch_first(
 
 
 def next_id(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """The id after the highest of a table, from 1; for the writer alone."""
+    """The next free id of a table, from 1; only for the writer."""
     row = fetch_first(connection, f"SELECT coalesce(max({table}_id), 0) + 1 FROM {table}")
     return int(row[0]) if row else 1

@@ -1,4 +1,4 @@
-"""Copying the database file while it is open, and putting a copy in its place."""
+"""Copies the database file while it is open, and replaces it with a copy."""
 
 import subprocess
 import sys
@@ -19,9 +19,9 @@ _COPY = "import shutil, sys\ntry: shutil.copyfile(*sys.argv[1:])\nexcept OSError
 def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> int:
     """Copy an open database to `target`, which must not exist; returns how many changes the copy holds.
 
-    To be called where the database is written, so that nothing is written meanwhile. Another process does the copying:
-    if this one opened and closed the file, it would lose DuckDB's lock on it. The copy appears under its name when it
-    was opened, its log taken into it, and found to hold all changes. Raises `WriteFailed`.
+    Call this in the writer thread, so that nothing is written meanwhile. Another process copies: if this one opened and
+    closed the file, it would lose DuckDB's lock on it. The copy gets its name only after it was opened, its WAL merged,
+    and all changes were found in it. Raises `WriteFailed`.
     """
     log, copied_log = log_path(source), log_path(temporary_path(target))
     try:
@@ -31,12 +31,12 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
                 _copy(log, copied_log)
             changes = _take_log_in(temporary)
             if changes != count_changes(connection):
-                raise WriteFailed(f"The copy {target} lacks changes that the store has. Nothing was left; try again.")
+                raise WriteFailed(f"The copy {target} is missing changes of the store and was removed. Try again.")
     except (OSError, duckdb.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise WriteFailed(
-            f"The copy {target} cannot be written ({reason}). Nothing was left behind; free the space or choose "
-            "another place."
+            f"The copy {target} cannot be written ({reason}) and was removed. Free some space, or choose "
+            "another location."
         ) from error
     finally:
         copied_log.unlink(missing_ok=True)
@@ -44,10 +44,10 @@ def copy_database(connection: duckdb.DuckDBPyConnection, source: Path, target: P
 
 
 def put_in_place(workspace: Path, copy: Path) -> Path | None:
-    """Make a copy the workspace's database; the one that was there stays beside it under a dated name, which is
-    returned. The caller holds the workspace's lock and has the database closed.
+    """Replace the workspace's database with a copy; the old one is kept beside it under a dated name, which is
+    returned. The caller holds the workspace's lock and has closed the database.
 
-    Raises `StoreUnusable` for a file that is no store of this program or an earlier one, `WriteFailed`.
+    Raises `WriteFailed`, or `StoreUnusable` for a file that is not a store of this program version or an earlier one.
     """
     path = database_path(workspace)
     temporary = temporary_path(path)
@@ -67,14 +67,14 @@ def put_in_place(workspace: Path, copy: Path) -> Path | None:
         return aside
     except OSError as error:
         raise WriteFailed(
-            f"The workspace {workspace} cannot take {copy} in ({error.strerror}). Free the space, then restore again."
+            f"{copy} cannot be restored into the workspace {workspace} ({error.strerror}). Free space and try again."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _put_aside(path: Path) -> Path | None:
-    """Rename a database, its log first: a log must never stand beside a file that it is not of."""
+    """Rename a database, its WAL first: a WAL must never be beside a file that it does not belong to."""
     if not path.exists():
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -99,7 +99,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _take_log_in(path: Path) -> int:
-    """Open a copy, have its log written into it, and count its changes."""
+    """Open a copy, merge its WAL, and count its changes."""
     with duckdb.connect(str(path)) as connection:
         changes = count_changes(connection)
         fetch_all(connection, "FORCE CHECKPOINT")

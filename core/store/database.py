@@ -1,8 +1,8 @@
-"""The database of a workspace: who may use it, one writer, any number of readers.
+"""The database of a workspace: one owner, one writer, any number of readers.
 
-One thread writes; readers get cursors of their own, because one DuckDB connection used from two threads gives
-wrong answers. Ownership is an flock on `store.lock`: DuckDB's own lock is lost silently when the owner opens the
-database file a second way, so nothing here ever does.
+One thread writes; each reader gets its own cursor, because a DuckDB connection used by two threads gives wrong results.
+Ownership is an flock on `store.lock`: DuckDB's own lock is lost silently if the owner opens the database file a second
+time, so nothing here does.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ from .text_matches import with_matches
 _Result = TypeVar("_Result")
 
 _MAX_CACHED_ROWS = 24_000_000
-"""Rows of all cached tables together, some 50 bytes each."""
+"""Maximum rows of all cached tables together, about 50 bytes each."""
 _MAX_CACHED_TABLES = 96
 _MAX_CACHED_SEARCHES = 24
-"""Searches whose matches are cached, 16 bytes a match: more than are in use at a time."""
+"""Searches with cached matches, 16 bytes per match: more than are in use at a time."""
 
 
 class Database:
@@ -61,9 +61,9 @@ class Database:
     def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> Self:
         """Open the workspace's database, creating both if there are none.
 
-        `owner` says who holds it, to whoever comes second ("the dashboard", "python -m core score").
-        Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if it cannot be opened or has lost
-        changes; `accept_loss` goes on with what is left.
+        `owner` names this process to others that want the workspace ("the dashboard", "python -m core score").
+        Raises `WorkspaceLocked` if another process owns it, `StoreUnusable` if it cannot be opened or has lost
+        changes; `accept_loss` continues without them.
         """
         lock = hold_workspace(workspace, owner)
         try:
@@ -73,7 +73,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Finish the pending write, close the database and give the workspace back."""
+        """Finish the pending write, close the database and release the workspace."""
         self._writer.shutdown(wait=True)
         self._connection.close()
         write_record(self.workspace, self._changes, closed=not log_path(self._path).exists())
@@ -81,7 +81,7 @@ class Database:
 
     @property
     def changes(self) -> int:
-        """How many changes the store holds."""
+        """Number of changes in the store."""
         return self._changes
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class Database:
         return self._results.result("rows", sql, parameters, ask)
 
     def arrow(self, sql: str, parameters: Sequence[object] = (), **tables: pa.Table) -> pa.Table:
-        """Rows of a query as an Arrow table, from any thread; the query may read `tables` by their names."""
+        """Rows of a query as an Arrow table, from any thread; the query can use `tables` by name."""
         with self._cursor() as cursor:
             for name, table in tables.items():
                 cursor.register(name, table)
@@ -132,7 +132,7 @@ class Database:
     def derived(
         self, kind: str, sql: str, parameters: Sequence[object], compute: Callable[[pa.Table], pd.DataFrame]
     ) -> pd.DataFrame:
-        """What `compute` makes of a query's rows, from any thread; `kind` tells one computation from another."""
+        """The result of `compute` on a query's rows, cached, from any thread; `kind` identifies the computation."""
         return self._results.result(kind, sql, parameters, lambda: compute(self.arrow(sql, parameters)))
 
     def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
@@ -143,24 +143,24 @@ class Database:
     def cached_table(
         self, sql: str, parameters: Sequence[object], state: Sequence[object]
     ) -> AbstractContextManager[str]:
-        """A table in memory with the rows of a query, made once for all who ask; see `core.store.query_cache`."""
+        """A cached in-memory table with the rows of a query; see `core.store.query_cache`."""
         return self._cached.table(self, sql, parameters, state)
 
     def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement that changes the scratch database only, beside the writer: it may take long, and no kept
-        result depends on it."""
+        """Run a statement that changes only the scratch database, outside the writer thread: it may be slow, and no
+        cached result depends on it."""
         with self._cursor() as cursor:
             fetch_all(cursor, sql, parameters)
 
     def table_state(self, table: str) -> list[object]:
-        """What changes whenever a table is made anew while the store is open."""
+        """A value that changes whenever a table is rebuilt while the store is open."""
         sql = "SELECT table_oid FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
         return [row[0] for row in self.rows(sql, [table])]
 
     def write(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Run one change in the writer thread, in one transaction: all of it, or none.
+        """Run one change in the writer thread, in one transaction.
 
-        Raises `WriteFailed` if the disk takes no more, `StoreUnusable` if the workspace is not this process's any more.
+        Raises `WriteFailed` if the disk is full, `StoreUnusable` if this process no longer owns the workspace.
         """
         require_change()
 
@@ -173,7 +173,8 @@ class Database:
         return self._in_writer(with_count, counted=True)
 
     def write_scratch(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Like `write`, for a change of the scratch database only: DuckDB writes to one database a transaction."""
+        """Like `write`, for a change of the scratch database only: DuckDB allows writes to one database per
+        transaction."""
         return self._in_writer(change)
 
     def _in_writer(self, change: Callable[[duckdb.DuckDBPyConnection], _Result], counted: bool = False) -> _Result:
@@ -184,7 +185,7 @@ class Database:
                 fetch_all(self._connection, "COMMIT")
                 return result
             except BaseException as error:
-                with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back itself
+                with contextlib.suppress(duckdb.Error):  # a failed commit has already rolled back
                     fetch_all(self._connection, "ROLLBACK")
                 plain = to_user_error(error, self._path) if isinstance(error, duckdb.Error) else None
                 if plain:
@@ -198,7 +199,7 @@ class Database:
         return self._writer.submit(transaction).result()
 
     def _record_changes(self) -> None:
-        """Read back what was committed, not what was meant to be: a commit that failed may be there."""
+        """Read the count back from the database: a commit that reported failure may have succeeded."""
         with contextlib.suppress(duckdb.Error):
             ((changes,),) = fetch_all(self._connection, "SELECT changes FROM store_change")
             if changes != self._changes:
@@ -210,9 +211,9 @@ class Database:
         if still_held(self._lock, self.workspace) and self._is_same_file():
             return
         raise StoreUnusable(
-            f"The lock or the database of the workspace {self.workspace} was removed or replaced while this program "
-            "had it open, so another one may own it now. Nothing more is written here; stop all programs that use it, "
-            "look at it with: python -m core check, and start one again."
+            f"The lock file or database of the workspace {self.workspace} was removed or replaced while this program "
+            "had it open, so another program may own it now. Writing has stopped; stop all programs that use it, "
+            "run: python -m core check, then start one again."
         )
 
     def _is_same_file(self) -> bool:
@@ -222,13 +223,13 @@ class Database:
             return False
 
     def copy_to(self, path: Path) -> int:
-        """Copy the database as it is now to `path`, which must not exist, while nothing is written; readers go on.
+        """Copy the current database to `path`, which must not exist. Writes wait, reads continue.
 
-        Returns how many changes the copy holds. Raises `WriteFailed`, having left nothing behind.
+        Returns the number of changes in the copy. On failure raises `WriteFailed` and removes the copy.
         """
         return self._writer.submit(copy_database, self._connection, self._path, path).result()
 
     def searched(self, row_filter: RowFilter) -> RowFilter:
-        """The same filter, its search looked up once for all queries that use it. Raises `SelectionInvalid` for a
-        pattern that cannot be read."""
+        """The same filter with its text search resolved once for all queries. Raises `SelectionInvalid` for an invalid
+        pattern."""
         return with_matches(self, self._matches, row_filter)

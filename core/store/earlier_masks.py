@@ -1,4 +1,4 @@
-"""Runs that versions up to 0.5.0 scored by a chat template: they often took other tokens for the reply."""
+"""Finds runs scored with a chat template by versions up to 0.5.0, which often masked the reply wrongly."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from .connection import fetch_all
 
 
 def earlier_masks_notice(connection: duckdb.DuckDBPyConnection, _workspace: Path) -> list[str]:
-    """A sentence that names those runs, if there are any; they stay as they are until they are scored again."""
+    """A sentence that names these runs, if there are any; they stay unchanged until they are scored again."""
     runs = fetch_all(connection, "SELECT name, description FROM run ORDER BY run_id")
     names = [
         name for name, description in runs if json.loads(description).get("encoding", {}).get("template") == "chat"
@@ -17,6 +17,6 @@ def earlier_masks_notice(connection: duckdb.DuckDBPyConnection, _workspace: Path
     if not names:
         return []
     return [
-        f"The runs {', '.join(map(repr, names))} were scored by an earlier version, which often took other tokens of a "
-        "chat template for the reply. Score them again under the same names."
+        f"The runs {', '.join(map(repr, names))} were scored by an earlier version, which often masked replies in chat "
+        "templates wrongly. Score them again under the same names."
     ]

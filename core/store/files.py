@@ -1,4 +1,4 @@
-"""Where a workspace's store lies: the database, and its log beside it."""
+"""Paths of a workspace's store: the database, and its WAL beside it."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ def database_path(workspace: Path) -> Path:
 
 
 def log_path(database: Path) -> Path:
-    """DuckDB's write-ahead log of a database: changes that are not in the file yet."""
+    """DuckDB's write-ahead log (WAL) of a database: changes that are not in the file yet."""
     return database.with_name(f"{database.name}.wal")

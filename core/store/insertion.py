@@ -1,4 +1,4 @@
-"""Writing records in: rows, their examples (each once), and what was rejected, streamed in blocks."""
+"""Inserts records in blocks: rows, their examples (each once), and rejections."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from .connection import fetch_all, fetch_first, next_id
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Id of the dataset of that name, made if new; for the writer alone."""
+    """Id of the dataset with that name, created if new; only for the writer."""
     found = fetch_first(connection, "SELECT dataset_id FROM dataset WHERE name = ?", [name])
     if found:
         return int(found[0])
@@ -28,7 +28,7 @@ def insert_records(
     source_id: int,
     records: Iterable[DatasetRow | Rejected | RowBlock],
 ) -> tuple[int, int]:
-    """Stream records in; returns how many rows were kept and how many rejected."""
+    """Insert a stream of records; returns the numbers of rows kept and rejected."""
     last = fetch_first(
         connection, "SELECT coalesce(max(row_number), 0) FROM dataset_row WHERE dataset_id = ?", [dataset_id]
     )
@@ -45,7 +45,7 @@ def insert_records(
 
 
 def _read_ahead(blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
-    """The same blocks, each read by another thread while the one before it is being written."""
+    """The same blocks, each read by another thread while the previous one is being written."""
     with ThreadPoolExecutor(1, thread_name_prefix="import-reader") as reader:
         coming = reader.submit(next, blocks, None)
         while (block := coming.result()) is not None:
@@ -57,7 +57,7 @@ def _insert_rows(
     connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: pa.Table
 ) -> None:
     numbers = np.arange(first_number, first_number + rows.num_rows)
-    # A relation, not a registered table: that one's memory is held until the end of the transaction, a whole import.
+    # A relation, not a registered table, whose memory is held until the transaction (the whole import) ends.
     new_rows = connection.from_arrow(rows.append_column("row_number", pa.array(numbers, pa.int64())))
     new_rows.query(
         "new_rows",

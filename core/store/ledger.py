@@ -1,4 +1,4 @@
-"""The ledger of shards: each shard's losses come in once, and what came in can be held against what is there."""
+"""The ledger of shards: each shard is ingested once, and the store's losses can be checked against it."""
 
 import duckdb
 import pyarrow as pa
@@ -10,13 +10,13 @@ _FRESH = """
     SELECT DISTINCT ON (id) example_id::UUID AS id, nll_sum, token_count, truncated, reason, left_out
     FROM new_losses WHERE example_id::UUID NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
 """
-"""Losses of a shard that the loss set, the one parameter, does not hold yet."""
+"""Losses of a shard that the loss set (the parameter) does not have yet."""
 
 
 def add_shard(
     connection: duckdb.DuckDBPyConnection, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None
 ) -> int:
-    """Add a shard's losses and its name; one whose name is there already is passed over. Returns how many were new."""
+    """Add a shard's losses and its name, unless the name is in the ledger already. Returns how many losses were new."""
     if fetch_first(connection, "SELECT 1 FROM shard WHERE name = ?", [name]):
         return 0
     fresh = _insert_fresh(connection, loss_set_id, losses)
@@ -31,14 +31,14 @@ def add_shard(
 
 
 def put_back(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losses: pa.Table) -> int:
-    """Insert those of a shard's losses that have gone from the store, whatever the ledger says; returns how many."""
+    """Insert a shard's losses that are missing in the store, even if the ledger has the shard; returns how many."""
     return int(_insert_fresh(connection, loss_set_id, losses).num_rows)
 
 
 def absent_count(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losses: pa.Table) -> int:
-    """How many of a shard's losses the store does not hold; each is read, so a damaged block is found.
+    """How many of a shard's losses are missing in the store. Each is read, so damaged blocks are found.
 
-    A loss counts as held with whatever value came first: another shard may have brought it too.
+    A loss with a different value is not missing: another shard may have been ingested first.
     """
     connection.register("kept_losses", losses)
     row = fetch_first(

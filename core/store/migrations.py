@@ -1,4 +1,4 @@
-"""Migrations: a store of an older version becomes one of this version, after a copy of it was put aside."""
+"""Migrations: upgrades a store of an older version to this version, after saving a copy."""
 
 import shutil
 from pathlib import Path
@@ -41,15 +41,15 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE run DROP COLUMN reference_set",
     ),
 }
-"""Statements that bring a store from the version that is the key to the next one."""
+"""Statements that upgrade a store from the version in the key to the next one."""
 
 _CHANGES = {3: (drop_unsound_losses, earlier_masks_notice)}
-"""What no statement says, done after those of that version; each returns sentences for people."""
+"""Changes that need code, run after that version's statements; each returns sentences for the user."""
 
 
 def open_database(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, list[str]]:
-    """The workspace's database in this program's version, migrated if it is older, and sentences for people on what
-    that changed. Raises `StoreUnusable`."""
+    """The workspace's database, migrated to this version if it is older, and sentences for the user on what changed.
+    Raises `StoreUnusable`."""
     path = database_path(workspace)
     connection, version = connect(workspace)
     if version == STORE_VERSION:
@@ -67,8 +67,8 @@ def open_database(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, list[str]
     except duckdb.Error as error:
         connection.close()
         raise StoreUnusable(
-            f"The store {path} could not be brought to version {STORE_VERSION} ({str(error).splitlines()[0]}). "
-            f"Nothing was changed; a copy is in {copy}."
+            f"The store {path} could not be upgraded to version {STORE_VERSION} ({str(error).splitlines()[0]}). "
+            f"Nothing was changed; there is a copy in {copy}."
         ) from error
     except BaseException:
         connection.close()
@@ -77,7 +77,8 @@ def open_database(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, list[str]
 
 
 def _put_copy_aside(path: Path, version: int) -> Path:
-    """Copy the database while no connection is open: its owner reading the file would lose DuckDB's lock."""
+    """Copy the database while no connection is open: reading the file with an open connection would lose DuckDB's
+    lock."""
     copy = path.with_name(f"store.version-{version}.duckdb")
     try:
         for source, target in ((path, copy), (log_path(path), log_path(copy))):
@@ -86,14 +87,14 @@ def _put_copy_aside(path: Path, version: int) -> Path:
                     shutil.copyfile(source, temporary)
     except OSError as error:
         raise StoreUnusable(
-            f"The store {path} has version {version} and no copy of it can be made before it is changed "
-            f"({error.strerror}). Free as much space as it takes, then start again."
+            f"The store {path} has version {version} and cannot be copied before it is upgraded "
+            f"({error.strerror}). Free as much space as the store takes, then start again."
         ) from error
     return copy
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, version: int, workspace: Path) -> list[str]:
-    """All steps in one transaction, then every run's scored table with the columns of this version."""
+    """All steps in one transaction; then every run's scored table is rebuilt with the columns of this version."""
     notices: list[str] = []
     fetch_all(connection, "BEGIN")
     for step in range(version, STORE_VERSION):

@@ -1,4 +1,4 @@
-"""Near duplicates in the store: which examples of a dataset are almost the same, by threshold of the search."""
+"""Near-duplicates in the store: groups of nearly identical examples of a dataset, by similarity threshold."""
 
 import shlex
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ GROUPS_SCHEMA = pa.schema([("example_id", pa.string()), ("group_number", pa.int6
 
 
 def rounded(threshold: float) -> float:
-    """A threshold as searches are kept by it: 0.8 asked for finds 0.8 however it was computed."""
+    """A threshold rounded for storage, so that 0.8 is found however it was computed."""
     return round(threshold, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicateSet:
-    """One search of a dataset. `threshold`: least Jaccard similarity of two that are linked. `example_count`: different
-    examples of the dataset when they were compared; `grouped_examples` of them are in one of `group_count` groups,
-    `largest_group` of them in the largest. `stale`: the dataset has other examples now."""
+    """One search of a dataset. `threshold`: minimum Jaccard similarity of a link. `example_count`: unique examples of
+    the dataset at that time; `grouped_examples` of them are in `group_count` groups, the largest of size
+    `largest_group`. `stale`: the dataset has changed since."""
 
     near_duplicate_set_id: int
     threshold: float
@@ -37,7 +37,7 @@ class NearDuplicateSet:
 
 
 def save_near_duplicates(store: Store, dataset: str, threshold: float, example_count: int, groups: pa.Table) -> int:
-    """Record a search (`groups` of `GROUPS_SCHEMA`) in place of an earlier one of that dataset and threshold.
+    """Save a search (`groups` of `GROUPS_SCHEMA`), replacing an earlier one with that dataset and threshold.
 
     Returns its near_duplicate_set_id. Raises `NotFound` if there is no such dataset.
     """
@@ -70,7 +70,7 @@ def save_near_duplicates(store: Store, dataset: str, threshold: float, example_c
 
 
 def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
-    """The searches of a dataset that are kept, newest first. Raises `NotFound` if there is no such dataset."""
+    """The saved searches of a dataset, newest first. Raises `NotFound` if there is no such dataset."""
     dataset_id = store.dataset_id(dataset)
     found = store.rows(
         """
@@ -100,20 +100,20 @@ def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
 
 
 def near_duplicate_set(store: Store, dataset: str, threshold: float) -> NearDuplicateSet:
-    """The search of a dataset at a threshold. Raises `NotFound` saying how to search first."""
+    """The search of a dataset at a threshold. Raises `NotFound` with instructions if there is none."""
     set_id = near_duplicate_set_id(store, dataset, threshold)
     return next(found for found in near_duplicate_sets(store, dataset) if found.near_duplicate_set_id == set_id)
 
 
 def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
-    """Id of the search of a dataset at a threshold. Raises `NotFound` saying how to search first."""
+    """Id of the search of a dataset at a threshold. Raises `NotFound` with instructions if there is none."""
     found = store.rows(
         "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
         [store.dataset_id(dataset), rounded(threshold)],
     )
     if not found:
         raise NotFound(
-            f"Near duplicates of the dataset {dataset!r} have not been looked for at a threshold of {threshold:g}. "
+            f"The dataset {dataset!r} has no near-duplicate search at threshold {threshold:g} yet. "
             "Find them on the Explore page under Near duplicates, or with: "
             f"python -m core near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g}"
         )
@@ -121,6 +121,6 @@ def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
 
 
 def count_examples(store: Store, dataset: str) -> int:
-    """Different examples of a dataset: rows with the same conversation count once."""
+    """Number of unique examples of a dataset: rows with the same conversation count once."""
     sql = "SELECT count(DISTINCT example_id) FROM dataset_row WHERE dataset_id = ?"
     return int(store.rows(sql, [store.dataset_id(dataset)])[0][0])

@@ -1,4 +1,4 @@
-"""Opening a store that is whole: what its record and its ledger say is held against what is there."""
+"""Opens a store and checks that it is complete, against its change record and its ledger."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from .migrations import open_database
 
 @dataclass(frozen=True, slots=True)
 class OpenedStore:
-    """An open database: `changes` that it holds; `from_file` says that all of them were in the file itself, none in
-    its log; `lacks_losses` that its ledger counts more than it has; `notices` are sentences for people."""
+    """An open database. `changes`: their number; `from_file`: all of them were in the file, none in the WAL;
+    `lacks_losses`: the ledger counts more losses than there are; `notices`: sentences for the user."""
 
     connection: duckdb.DuckDBPyConnection
     changes: int
@@ -24,15 +24,15 @@ class OpenedStore:
 
 
 def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
-    """The workspace's database, made if there is none. Raises `StoreUnusable` if changes are missing that it once
-    held, unless `accept_loss`; nothing is written before that is known."""
+    """The workspace's database, created if there is none. Raises `StoreUnusable` if changes were lost, unless
+    `accept_loss`; nothing is written before this check."""
     path = database_path(workspace)
     record = None if accept_loss else read_record(workspace)
     log = log_path(path)
     from_file = not log.exists() or not log.stat().st_size
     if record:
         check_there(workspace, record)
-        # Opened for writing, what a damaged log still holds would be taken into the file and the rest thrown away.
+        # Opening for writing would merge what is left of a damaged WAL into the file and discard the rest.
         if path.exists() and not (record.closed and from_file):
             check_whole(workspace, changes_on_disk(path), record)
     connection, migrated = open_database(workspace)
@@ -52,7 +52,7 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
 
 
 def missing_by_set(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
-    """Loss sets that hold fewer losses than the ledger's shards brought: label, and how many are missing."""
+    """Loss sets with fewer losses than the ledger's shards: label, and how many are missing."""
     return [
         (str(label), int(missing))
         for label, missing in fetch_all(
@@ -70,6 +70,6 @@ def missing_by_set(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int
 
 def _lacks_losses(label: str, count: int) -> str:
     return (
-        f"The store lacks {count:,} losses of {label!r} that it once held. They are taken from the shards that were "
-        "kept where there are any; scoring the dataset again computes the rest."
+        f"The store has lost {count:,} losses of {label!r}. Those in kept shards are restored; "
+        "scoring the dataset again computes the rest."
     )

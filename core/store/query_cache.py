@@ -1,4 +1,4 @@
-"""Query results cached as tables in memory: made once for all who ask, dropped when others take their place."""
+"""Query results cached as in-memory tables, with least-recently-used eviction."""
 
 import threading
 from collections import OrderedDict
@@ -11,10 +11,10 @@ from .connection import SCRATCH
 
 
 class ScratchExecutor(Protocol):
-    """Runs a statement in the scratch database, and reads from it; `Database` is one."""
+    """Runs statements in the scratch database, and reads from it; implemented by `Database`."""
 
     def build_scratch(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run one statement that changes the scratch database."""
+        """Run one statement in the scratch database."""
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
@@ -29,10 +29,10 @@ class _CachedTable:
 
 
 class QueryCache:
-    """Cached tables by what they were made from, the most recently used last. Safe from any thread.
+    """Cached tables by query, in order of last use. Thread-safe.
 
-    When they hold more than `max_rows` rows together, or are more than `max_tables`, those that were not used for
-    longest are dropped; one in use never is, nor the one used last.
+    If there are more than `max_rows` rows in total, or more than `max_tables` tables, the least recently used ones are
+    dropped, but never one in use, nor the most recently used.
     """
 
     def __init__(self, name: str, max_tables: int, max_rows: int | None = None) -> None:
@@ -46,13 +46,13 @@ class QueryCache:
     def table(
         self, scratch: ScratchExecutor, sql: str, parameters: Sequence[object], state: Sequence[object]
     ) -> Iterator[str]:
-        """Name of a table with the rows of a query, made on first use; it stays for as long as the block runs.
+        """Context manager: name of a table with the rows of a query, created on first use.
 
-        `state` tells what the query reads: where it differs, the table is made again.
+        `state` identifies the data that the query reads: if it differs, the table is rebuilt.
         """
         entry = self._take((sql, *(str(value) for value in parameters), None, *state))
         try:
-            with entry.lock:  # whoever asks for the same meanwhile waits for it, others do not
+            with entry.lock:  # callers with the same query wait for it, others do not
                 if entry.rows is None:
                     scratch.build_scratch(f"CREATE OR REPLACE TABLE {entry.name} AS {sql}", parameters)
                     entry.rows = int(scratch.rows(f"SELECT count(*) FROM {entry.name}")[0][0])
@@ -71,7 +71,7 @@ class QueryCache:
             return self._tables[key]
 
     def _give_back(self, entry: _CachedTable) -> list[_CachedTable]:
-        """End one use, and give those tables that are now too many."""
+        """End one use; returns the tables to drop."""
         dropped: list[_CachedTable] = []
         with self._lock:
             entry.uses -= 1

@@ -1,4 +1,4 @@
-"""Saved recipes: a selection's JSON under a name, with what it kept when it was saved."""
+"""Saved recipes: a selection's JSON under a name, with a summary of its result at that time."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def saved_recipe(store: Store, name: str) -> dict[str, Any]:
 
 
 def rename_recipe(store: Store, name: str, new_name: str) -> None:
-    """Give a saved recipe another name. Raises `NotFound`, or `NameTaken` if the name is another one's."""
+    """Rename a saved recipe. Raises `NotFound`, or `NameTaken` if the new name exists."""
     store.named("selection", "name", name)
     if name == new_name:
         return
@@ -44,7 +44,7 @@ def rename_recipe(store: Store, name: str, new_name: str) -> None:
 
 
 def remove_recipe(store: Store, name: str) -> dict[str, Any]:
-    """Forget a saved recipe and return it, so that it can be saved again; files exported from it stay."""
+    """Remove a saved recipe and return it, so that it can be restored; files exported from it stay."""
     recipe = saved_recipe(store, name)
     store.write(lambda connection: fetch_all(connection, "DELETE FROM selection WHERE name = ?", [name]))
     return recipe

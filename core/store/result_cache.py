@@ -1,4 +1,4 @@
-"""Small results of queries, kept until something is written: a page asks the same whenever anything on it moves."""
+"""Cache for small query results, cleared on every write: pages repeat the same queries on each rerun."""
 
 import threading
 from collections import OrderedDict
@@ -10,13 +10,13 @@ import pandas as pd
 _Result = TypeVar("_Result", pd.DataFrame, list[tuple[object, ...]])
 
 KEPT = 256
-"""Results that are kept, the last used ones."""
+"""Maximum number of cached results (least recently used are dropped)."""
 MOST_CELLS = 20_000
-"""A result with more is not kept: about 200 kB."""
+"""Larger results are not cached [cells]: about 200 kB."""
 
 
 class ResultCache:
-    """Results by statement and parameters. `forget` after every write; safe from any thread."""
+    """Results by statement and parameters. Call `forget` after every write; thread-safe."""
 
     def __init__(self) -> None:
         self._results: OrderedDict[tuple[object, ...], object] = OrderedDict()
@@ -24,15 +24,15 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """Something was written, so every result may be another now."""
+        """Clear the cache after a write."""
         with self._lock:
             self._writes += 1
             self._results.clear()
 
     def result(self, kind: str, sql: str, parameters: Sequence[object], ask: Callable[[], _Result]) -> _Result:
-        """The kept result, or the one that `ask` gives; the caller's own copy in either case."""
+        """The cached result, or the result of `ask`; always a copy."""
         try:
-            # With their types: 1, 1.0 and True are equal, and not the same to SQL.
+            # With types: 1, 1.0 and True are equal in Python but not in SQL.
             key = (kind, sql, *(_key(value) for value in parameters))
             hash(key)
         except TypeError:
@@ -46,7 +46,7 @@ class ResultCache:
         result = ask()
         if _cells(result) <= MOST_CELLS:
             with self._lock:
-                if writes == self._writes:  # else it may be from before a write that has ended meanwhile
+                if writes == self._writes:  # else it may predate a write that has finished meanwhile
                     self._results[key] = result.copy()
                     while len(self._results) > KEPT:
                         self._results.popitem(last=False)

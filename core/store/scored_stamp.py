@@ -1,6 +1,6 @@
-"""The stamp of a scored table: what it was made from, so that it is made anew only when that has changed.
+"""The stamp of a scored table: a digest of its inputs, so that it is rebuilt only when they have changed.
 
-It is kept as the table's comment, which goes with the table: one that was made anew in any other way has none.
+It is stored as the table's comment, so that it disappears if the table is rebuilt in any other way.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ _SOURCES = {
 
 
 def scored_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
-    """Digest of everything that a run's scored table is made from: how, and of which rows, in whatever order."""
-    # The statement holds every formula and the settings that are in it.
+    """Digest of everything that a run's scored table is built from: its statement and its rows, in any order."""
+    # The statement contains all formulas and the settings used in them.
     digest = hashlib.blake2b(scored_table_sql(scored_table(run_id)).encode(), digest_size=16)
     for name, sql in _SOURCES.items():
         found = fetch_first(connection, f"SELECT count(*), sum(of_row) FROM ({sql})", [run_id])
@@ -44,12 +44,12 @@ def scored_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
 
 
 def keep_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
-    """Give the table, which was made in the same transaction, its stamp."""
+    """Stamp the table that was built in the same transaction."""
     fetch_all(connection, f"COMMENT ON TABLE {scored_table(run_id)} IS '{scored_stamp(connection, run_id)}'")
 
 
 def is_current(connection: duckdb.DuckDBPyConnection, run_id: int) -> bool:
-    """Whether the run's scored table is there and would come out the same."""
+    """Whether the run's scored table exists and is up to date."""
     sql = "SELECT comment FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()"
     kept = fetch_first(connection, sql, [scored_table(run_id)])
     return bool(kept and kept[0]) and kept == (scored_stamp(connection, run_id),)

@@ -1,6 +1,6 @@
-"""The scored table of a run, in SQL: its losses by role joined to the rows, every score and flag computed once.
+"""The scored table of a run, in SQL: rows joined with losses by role, and every score and flag.
 
-Pages read this table and compute nothing that it holds.
+Pages read this table and never compute its columns themselves.
 """
 
 import duckdb
@@ -11,19 +11,19 @@ from ..data.scores import SCORES, needed_roles
 from .connection import fetch_all
 
 RUN_LOSSES = "SELECT loss_set_id FROM run_loss WHERE run_id = $1"
-"""Loss sets of the run that is the parameter."""
+"""Loss sets of the run (the parameter)."""
 TRAINED_MODELS = f"""
     SELECT model_fingerprint FROM loss_set JOIN run_loss USING (loss_set_id)
     WHERE run_id = $1 AND role IN ({", ".join(f"'{role.name}'" for role in LOSS_ROLES.values() if role.was_trained)})
 """
-"""Models of the run that may have been trained on its rows."""
+"""Models of the run that may have been trained on its data."""
 
 
 def scored_table_sql(table: str) -> str:
-    """Statement that (re)builds a run's scored table; its one parameter is the run_id.
+    """Statement that (re)builds a run's scored table; its only parameter is the run_id.
 
-    One row a dataset row. Losses and scores are NULL where they are undefined, or where the run lacks a role that they
-    need, and a flag column (see `core.data.scores.FLAGS`) says why; `duplicate_of` is the first row with the same
+    One row per dataset row. Losses and scores are NULL if they are undefined, or if the run lacks a role that they
+    need; a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same
     conversation, NULL on that row.
     """
     roles = needed_roles()
@@ -73,8 +73,7 @@ def _each(tables: list[str], column: str) -> str:
 
 
 def _joins(role: str) -> str:
-    """Joins of the loss set of a role as `<role>_set`, and of its losses as `<role>`; both are NULL where a run has
-    none."""
+    """Joins of a role's loss set as `<role>_set`, and of its losses as `<role>`; both are NULL if a run has none."""
     return f"""
             LEFT JOIN (
                 SELECT run_id, role, loss_set_id, noise_floor FROM run_loss JOIN loss_set USING (loss_set_id)
@@ -89,5 +88,5 @@ def scored_table(run_id: int) -> str:
 
 
 def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
-    """(Re)build a run's scored table; for the writer alone."""
+    """(Re)build a run's scored table; only for the writer."""
     fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])

@@ -1,4 +1,4 @@
-"""The store: what a workspace keeps of datasets, losses and runs."""
+"""The store: a workspace's datasets, losses and runs."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ class Store(Database):
 
     @classmethod
     def open(cls, workspace: Path, owner: str, accept_loss: bool = False) -> Self:
-        """As `Database.open`. A run that was scored before a score or flag was added to the tables of `data.scores`
-        gets its column: no loss is computed for it."""
+        """Like `Database.open`. Runs scored before a score or flag was added to `data.scores` get the new column; no
+        loss is computed."""
         store = super().open(workspace, owner, accept_loss)
         try:
             store._complete_scored_tables()
@@ -45,11 +45,11 @@ class Store(Database):
     # Datasets
 
     def dataset_id(self, name: str) -> int:
-        """Id of a dataset. Raises `NotFound` naming those there are."""
+        """Id of a dataset. Raises `NotFound` with the existing names."""
         return int(self.named("dataset", "dataset_id", name))
 
     def named(self, table: str, column: str, name: str) -> Any:
-        """A column of the row of that name. Raises `NotFound` naming those there are."""
+        """A column of the row with that name. Raises `NotFound` with the existing names."""
         found = self.rows(f"SELECT {column} FROM {table} WHERE name = ?", [name])
         if not found:
             names = [row[0] for row in self.rows(f"SELECT name FROM {table} ORDER BY name")]
@@ -66,10 +66,10 @@ class Store(Database):
         options: dict[str, Any],
         records: Iterable[DatasetRow | Rejected | RowBlock],
     ) -> int:
-        """Add one file's records to a dataset (made if new) in one transaction; returns the source's id.
+        """Add one file's records to a dataset (created if new) in one transaction; returns the source's id.
 
-        `records` is consumed once and streamed. A file whose content and options are in the dataset already is
-        not added twice: its existing id comes back. Where it came from (the option "origin") makes no difference.
+        `records` is streamed once. A file that the dataset already has with the same content and options is not added
+        again: its existing id is returned. Where it came from (the option "origin") does not matter.
         """
         fields = json.dumps(options, sort_keys=True, ensure_ascii=False)
 
@@ -130,7 +130,7 @@ class Store(Database):
     # Losses
 
     def ensure_loss_set(self, model_fingerprint: str, encoding_fingerprint: str, model_label: str) -> int:
-        """Id of the loss set of this model and encoding, made if new."""
+        """Id of the loss set of this model and encoding, created if new."""
         sql = "SELECT loss_set_id FROM loss_set WHERE model_fingerprint = ? AND encoding_fingerprint = ?"
         key = [model_fingerprint, encoding_fingerprint]
         if known := self.rows(sql, key):
@@ -147,8 +147,8 @@ class Store(Database):
         return self.write(change)
 
     def template_day(self) -> str:
-        """The date (ISO 8601) given to chat templates that ask for one: the day on which the workspace first needed it,
-        so that all of its losses are of the same texts."""
+        """The date (ISO 8601) for chat templates that ask for one: the day on which the workspace first needed it, so
+        that all its losses are for the same texts."""
         sql = "SELECT day FROM template_day"
         if known := self.rows(sql):
             return str(known[0][0])
@@ -163,13 +163,13 @@ class Store(Database):
         return self.write(change)
 
     def missing_count(self, dataset: str, loss_set_id: int) -> int:
-        """How many examples of a dataset this loss set lacks."""
+        """Number of examples of a dataset without a loss in this loss set."""
         sql = f"SELECT count(DISTINCT example_id) FROM ({_MISSING})"
         return int(self.rows(sql, [self.dataset_id(dataset), loss_set_id])[0][0])
 
     def missing_losses(self, dataset: str, loss_set_id: int, every: int = 1) -> Iterator[pa.RecordBatch]:
-        """Examples of a dataset that this loss set lacks, by id, in batches: `example_id` (text), `conversation` and an
-        empty `domain`, one row an example. `every`: the first of every so many of them."""
+        """Examples of a dataset without a loss in this loss set, by id, in batches: `example_id` (text), `conversation`
+        and an empty `domain`, one row per example. `every`: only every n-th of them."""
         sql = f"""
             SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example WHERE example_id IN (
                 SELECT example_id FROM (SELECT DISTINCT example_id FROM ({_MISSING}))
@@ -181,30 +181,30 @@ class Store(Database):
     def ingest_shard(self, name: str, loss_set_id: int, losses: pa.Table, sha256: str | None = None) -> int:
         """Add a shard's losses (`core.jobs.shards.SHARD_SCHEMA`) and its name to the ledger in one transaction.
 
-        A shard whose name is in the ledger, and a loss that is there already, are passed over, so ingesting
-        anything twice changes nothing. `sha256` is of the shard's file. Returns how many losses were new.
+        Shards whose name is in the ledger and losses that exist are skipped, so ingesting twice changes nothing.
+        `sha256` is the hash of the shard's file. Returns how many losses were new.
         """
         if losses.schema != SHARD_SCHEMA:
             raise StoreUnusable(f"Shard {name} has columns {losses.schema.names}, not {SHARD_SCHEMA.names}.")
         return self.write(lambda connection: ledger.add_shard(connection, name, loss_set_id, losses, sha256))
 
     def absent_losses(self, loss_set_id: int, losses: pa.Table) -> int:
-        """How many of a shard's losses the store does not hold; reads every one that it does."""
+        """How many of a shard's losses are missing in the store; reads every loss that is there."""
         with self._cursor() as cursor:
             return ledger.absent_count(cursor, loss_set_id, losses)
 
     def put_back_losses(self, loss_set_id: int, losses: pa.Table) -> int:
-        """Insert those of an ingested shard's losses that the store has lost; returns how many."""
+        """Insert an ingested shard's losses that the store has lost; returns how many."""
         return self.write(lambda connection: ledger.put_back(connection, loss_set_id, losses))
 
     def ingested_shards(self, prefix: str) -> set[str]:
-        """Names of the ingested shards that begin so: one query for a job, however many shards it has written."""
+        """Names of ingested shards with this prefix: one query per job, however many shards it has."""
         return {name for (name,) in self.rows("SELECT name FROM shard WHERE starts_with(name, ?)", [prefix])}
 
     def set_noise_floor(self, loss_set_id: int, nats_per_token: float) -> None:
-        """Record how far a loss of this set moves when only the batch plan changes [nats per token].
+        """Record the noise floor of a loss set: how far a loss moves if only the batching changes [nats per token].
 
-        A figure no larger than the known one writes nothing: a supervisor brings the same one again and again.
+        A value no larger than the stored one is not written: supervisors report the same value repeatedly.
         """
         known = self.rows("SELECT noise_floor FROM loss_set WHERE loss_set_id = ?", [loss_set_id])
         if known and known[0][0] is not None and known[0][0] >= nats_per_token:
@@ -218,7 +218,7 @@ class Store(Database):
         )
 
     def record_training(self, model_fingerprint: str, example_ids: Sequence[str]) -> None:
-        """Record which examples a model was trained on, so that its own rows can be flagged; once a model."""
+        """Record which examples a model was trained on, to flag them; once per model."""
         if self.rows("SELECT 1 FROM trained_example WHERE model_fingerprint = ? LIMIT 1", [model_fingerprint]):
             return
 
@@ -238,12 +238,12 @@ class Store(Database):
     def save_run(
         self, name: str, dataset: str, loss_sets: Mapping[str, int], description: dict[str, Any] | None = None
     ) -> None:
-        """Record a run with the id of its loss set for each role (`core.data.loss_roles`), and (re)build its scored
-        table from the losses there are, unless it would come out the same.
+        """Save a run with the id of its loss set for each role (`core.data.loss_roles`), and (re)build its scored table
+        from existing losses, unless it is up to date.
 
-        A run of that name keeps the roles that are not given, and its description if that is not given either; one
-        whose encoding is of an earlier version becomes this one. Raises `NameTaken` if it compares other models,
-        another encoding or another dataset.
+        An existing run with that name keeps roles that are not given, and its description if none is given; if its
+        encoding is of an earlier version, it is replaced. Raises `NameTaken` if it has other models, another encoding
+        or another dataset.
         """
         dataset_id = self.dataset_id(dataset)
         self.check_run_name(name, dataset, loss_sets, description)
@@ -269,7 +269,7 @@ class Store(Database):
         self.write(change)
 
     def _complete_scored_tables(self) -> None:
-        """Make those anew that lack a column; a table that is gone is left for `check` to find."""
+        """Rebuild scored tables that lack a column; missing tables are left for `check` to report."""
         columns: dict[str, list[str]] = dict(
             self.rows(
                 "SELECT table_name, list(column_name) FROM duckdb_columns() "
@@ -291,8 +291,8 @@ class Store(Database):
     def check_run_name(
         self, name: str, dataset: str, loss_sets: Mapping[str, int], description: dict[str, Any] | None
     ) -> None:
-        """Raise `NameTaken` if the name is another run's: of other data or models, or encoded otherwise than by an
-        earlier version of the same rules."""
+        """Raise `NameTaken` if the name belongs to a run with other data, models or encoding (an earlier version of the
+        same encoding is allowed)."""
         found = self.rows("SELECT run_id, dataset_id, description FROM run WHERE name = ?", [name])
         if not found:
             return
@@ -303,7 +303,7 @@ class Store(Database):
         if not is_same and description is not None:
             is_same = _follows(json.loads(known), description)
         if dataset_id != self.dataset_id(dataset) or not is_same:
-            raise NameTaken(f"A run named {name!r} compares other models, data or encoding. Name this run otherwise.")
+            raise NameTaken(f"A run named {name!r} exists with other models, data or encoding. Choose another name.")
 
     def run(self, name: str) -> dict[str, Any]:
         """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), noise_floors
@@ -334,8 +334,8 @@ def _loss_sets(connection: duckdb.DuckDBPyConnection, run_id: int) -> dict[str, 
 
 
 def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a run's new description differs from the known one in the version of its encoding alone, and in the date
-    that earlier versions did not keep."""
+    """Whether a run's new description differs from the stored one only in the version of its encoding, and in the date,
+    which earlier versions did not store."""
     before, now = known.get("encoding"), new.get("encoding")
     if not isinstance(before, dict) or not isinstance(now, dict) or before.get("version") == now.get("version"):
         return False

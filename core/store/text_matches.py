@@ -1,4 +1,4 @@
-"""Text searches: each is looked up once, and its matches are cached for all queries that use it."""
+"""Text searches: each is resolved once, and its matches are cached for all queries."""
 
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from .query_cache import QueryCache, ScratchExecutor
 
 
 def with_matches(scratch: ScratchExecutor, cache: QueryCache, row_filter: RowFilter) -> RowFilter:
-    """The filter with its search looked up. Raises `SelectionInvalid` for a pattern that cannot be read.
+    """The filter with its search resolved. Raises `SelectionInvalid` for an invalid pattern.
 
-    Examples are only ever added, so their number tells whether a lookup is still complete. The filter keeps the
-    table's name after this returns: `cache` must hold more tables than are in use at a time.
+    Examples are only ever added, so their number shows whether cached matches are complete. The filter uses the table's
+    name after this returns: `cache` must hold more tables than are in use at a time.
     """
     if not row_filter.search:
         return row_filter
@@ -25,5 +25,5 @@ def with_matches(scratch: ScratchExecutor, cache: QueryCache, row_filter: RowFil
     except duckdb.InvalidInputException as error:
         problem = str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
         raise SelectionInvalid(
-            f"The pattern {row_filter.search.query!r} cannot be read ({problem}). Correct it, or search for a phrase."
+            f"The pattern {row_filter.search.query!r} is invalid ({problem}). Correct it, or search for a phrase."
         ) from error

@@ -1,4 +1,4 @@
-"""Token losses that were looked at before, by loss set and example: a second look costs no model."""
+"""Cached token losses, by loss set and example, so that viewing them again needs no model."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from .store import Store
 
 
 def cached_tokens(store: Reader, loss_sets: Sequence[int], example_id: str) -> dict[int, dict[str, Any]]:
-    """What was saved of an example, by loss set; a set that lacks it is not in the answer."""
+    """The cached tokens of an example, by loss set; loss sets without them are omitted."""
     found = store.rows(
         "SELECT loss_set_id, tokens FROM token_loss WHERE example_id = ?::UUID AND list_contains(?, loss_set_id)",
         [example_id, list(loss_sets)],
@@ -21,7 +21,7 @@ def cached_tokens(store: Reader, loss_sets: Sequence[int], example_id: str) -> d
 
 
 def save_tokens(store: Store, example_id: str, tokens: Mapping[int, dict[str, Any]]) -> None:
-    """Save an example's tokens by loss set, in place of what was saved before."""
+    """Save an example's tokens by loss set, replacing earlier ones."""
 
     def change(connection: duckdb.DuckDBPyConnection) -> None:
         for loss_set_id, fields in tokens.items():

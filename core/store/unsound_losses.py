@@ -1,7 +1,7 @@
-"""Losses of versions up to 0.5.0 that are not their model's: dropped when a store of such a version is opened.
+"""Drops wrong losses of versions up to 0.5.0 when a store of such a version is opened.
 
-Which they may be is told by the runs and jobs that brought them (`core.models.earlier_losses`). A loss set goes whole,
-since a loss does not say which of them it came from; runs keep their names, and scoring them again computes it anew.
+The runs and jobs that computed them show which may be wrong (`core.models.earlier_losses`). Whole loss sets are
+dropped, because a loss does not record its run or job. Runs keep their names; scoring them again computes the losses.
 """
 
 import json
@@ -17,15 +17,15 @@ from ..models.resolving import ModelSpec
 from .connection import fetch_all, fetch_first
 
 _BROUGHT_AS_BASE = "-base-"
-"""Within a shard's name, between its job and its number."""
+"""The part of a shard's name between job and number."""
 
 _Scored = tuple[dict[str, ModelSpec], str, dict[str, int]]
-"""Models by role that were scored together, in which precision, and the loss set of each."""
+"""Models by role that were scored together, their precision, and their loss sets."""
 
 
 def drop_unsound_losses(connection: duckdb.DuckDBPyConnection, workspace: Path) -> list[str]:
-    """Drop every loss set that is or may be wrong, its token losses and its shards' entries in the ledger; returns a
-    sentence for people on each."""
+    """Drop every loss set that is or may be wrong, with its token losses and its shards' ledger entries; returns a
+    sentence for the user on each."""
     reasons: dict[int, str] = {}
     told: set[int] = set()
     for models, dtype, loss_sets in [*_of_runs(connection), *_of_jobs(connection, workspace)]:
@@ -34,9 +34,7 @@ def drop_unsound_losses(connection: duckdb.DuckDBPyConnection, workspace: Path) 
             if role in loss_sets:
                 reasons.setdefault(loss_sets[role], reason)
     for loss_set in _of_bases_unknown(connection, told):
-        reasons[loss_set] = (
-            "the runs and jobs that brought them are gone, so that nobody can tell whether they are right"
-        )
+        reasons[loss_set] = "the runs and jobs that computed them are gone, so they cannot be verified"
     return [notice for loss_set, reason in sorted(reasons.items()) if (notice := _drop(connection, loss_set, reason))]
 
 
@@ -45,13 +43,13 @@ def _of_runs(connection: duckdb.DuckDBPyConnection) -> Iterator[_Scored]:
         connection, "SELECT base_set, reference_set, description FROM run ORDER BY run_id"
     ):
         description = json.loads(text)
-        # A run that names no models is older than scoring two of them on one set of weights.
+        # A run without recorded models predates shared weights.
         models = {role: ModelSpec(**fields) for role, fields in description.get("models", {}).items()}
         yield models, description.get("dtype", "float32"), {"base": base_set, "reference": reference_set}
 
 
 def _of_jobs(connection: duckdb.DuckDBPyConnection, workspace: Path) -> Iterator[_Scored]:
-    """Of jobs; one that computed a single model took no adapter off."""
+    """Models scored by jobs; a job with a single model disabled no adapter."""
     for request in (job.request for job in all_jobs(workspace)):
         if request["kind"] != "score":
             continue
@@ -70,7 +68,7 @@ def _loss_set(connection: duckdb.DuckDBPyConnection, description: dict[str, Any]
 
 
 def _of_bases_unknown(connection: duckdb.DuckDBPyConnection, told: set[int]) -> list[int]:
-    """Loss sets that some job brought as a base's and of which no run and no job is left."""
+    """Loss sets computed as a base's by a job, with no run or job left."""
     shards = fetch_all(connection, "SELECT name, loss_set_id FROM shard WHERE loss_set_id IS NOT NULL")
     return sorted({loss_set for name, loss_set in shards if _BROUGHT_AS_BASE in name} - told)
 
@@ -91,5 +89,5 @@ def _drop(connection: duckdb.DuckDBPyConnection, loss_set: int, reason: str) -> 
         connection, "SELECT name FROM run WHERE ? IN (base_set, reference_set) ORDER BY run_id", [loss_set]
     )
     names = ", ".join(repr(name) for (name,) in runs)
-    again = f"Score again what was saved as {names}." if runs else "They are computed again where they are needed."
+    again = f"Score again what was saved as {names}." if runs else "They are computed again when needed."
     return f"{held:,} losses of {label!r} from an earlier version were dropped: {reason}. {again}"

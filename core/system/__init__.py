@@ -1,1 +1,1 @@
-"""What the operating system provides: files written atomically, locks, hashes, permission, process facts, limits."""
+"""Operating system services: atomic files, locks, hashes, permission, process facts, limits."""

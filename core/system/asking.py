@@ -1,11 +1,12 @@
-"""Asking the process that owns a workspace: a request is a folder in it, which the owner answers.
+"""Requests to the process that owns a workspace: a request is a folder in the workspace, which the owner answers.
 
-    requests/ID/asker.lock    locked while the asker waits for the answer or uses it; else the folder is abandoned
-    requests/ID/request.json  what is asked for; an abandoned folder that has it is removed by the owner
-    requests/ID/taken         the owner is at it
-    requests/ID/answer.json   the answer, or the sentence that says why there is none; files of it lie beside
+    requests/ID/asker.lock    locked while the asker waits for the answer or uses it; otherwise the folder is abandoned
+    requests/ID/request.json  the request; the owner removes abandoned folders that have it
+    requests/ID/taken         the owner is working on it
+    requests/ID/answer.json   the answer, or a sentence on why it failed; its files are beside it
 
-Whoever asks holds the lock and removes the folder: what was withdrawn is not done, and what a kill left behind goes.
+The asker holds the lock and removes the folder, so that withdrawn requests are not executed, and folders left by a kill
+are removed.
 """
 
 import fcntl
@@ -31,24 +32,24 @@ Fields = dict[str, Any]
 _Result = TypeVar("_Result")
 _ASKER, _REQUEST, _TAKEN, _ANSWER = "asker.lock", "request.json", "taken", "answer.json"
 _ANSWER_SECONDS = 10.0
-"""How long the owner has to take a request up; it may be a program that answers none."""
+"""Timeout for the owner to accept a request; some programs answer none."""
 _POLL_SECONDS = 0.1
 
 
 class OwnerEnded(Exception):
-    """The owner ended before it answered: ask to own the workspace again."""
+    """The owner ended before it answered: try to own the workspace again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the owner answered, and the folder where it put files; the folder goes when the request is over."""
+    """The owner's answer, and the folder with its files, which is removed after the request."""
 
     fields: Fields
     folder: Path
 
 
 def own_or_ask(own: Callable[[], _Result], ask: Callable[[WorkspaceLocked], _Result]) -> _Result:
-    """What `own` gives, which opens the workspace's store; where another process holds it, what `ask` gives.
+    """The result of `own`, which opens the workspace's store; if another process holds it, the result of `ask`.
 
     Raises `WorkspaceLocked` if the owner does not answer.
     """
@@ -67,8 +68,8 @@ def own_or_ask(own: Callable[[], _Result], ask: Callable[[WorkspaceLocked], _Res
 
 @contextmanager
 def asked(workspace: Path, kind: str, fields: Fields, refusal: WorkspaceLocked) -> Iterator[Answer]:
-    """The owner's answer to a request. Raises `RequestRefused` with its sentence, `OwnerEnded`, or `WorkspaceLocked`
-    (what `refusal` says, and that nobody answered)."""
+    """The owner's answer to a request. Raises `RequestRefused` with the owner's message, `OwnerEnded`, or
+    `WorkspaceLocked` (the text of `refusal`, and that there was no answer)."""
     folder = workspace / "requests" / secrets.token_hex(8)
     folder.mkdir(parents=True)
     try:
@@ -84,8 +85,8 @@ def asked(workspace: Path, kind: str, fields: Fields, refusal: WorkspaceLocked) 
 
 
 def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Fields]) -> None:
-    """Answer what others asked of this process, which owns the workspace: `answer` gets kind, fields and the folder
-    for files, and may raise `UserError`. To be called over and over."""
+    """Answer pending requests as the workspace's owner: `answer` gets kind, fields and the folder for files, and may
+    raise `UserError`. Call this repeatedly."""
     for request in sorted((workspace / "requests").glob(f"*/{_REQUEST}")):
         folder = request.parent
         if not is_locked(folder / _ASKER):
@@ -95,7 +96,7 @@ def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Field
                 (folder / _TAKEN).touch()
                 found = _answer(request, answer)
                 write_whole(folder / _ANSWER, [json.dumps(found).encode()])
-            except OSError as error:  # withdrawn meanwhile, or the disk is full: the asker waits on, or has gone
+            except OSError as error:  # withdrawn meanwhile, or the disk is full: the asker keeps waiting, or has gone
                 log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
 
 
@@ -105,12 +106,12 @@ def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fie
         return {"answer": answer(asked_for["kind"], asked_for["fields"], request.parent)}
     except UserError as error:
         return {"sentence": str(error)}
-    # The owner has work of its own that must go on: whatever broke, the asker gets a sentence and the log the rest.
+    # The owner must continue with its own work: whatever failed, the asker gets a sentence and the log the details.
     except Exception as error:  # noqa: BLE001
         log.warning("The request %s failed:\n%s", request.parent.name, traceback.format_exc())
         return {
-            "sentence": f"The program that holds the workspace could not answer ({in_short(error)}). Stop it, or wait "
-            "until it has ended, and try again."
+            "sentence": f"The program that holds the workspace could not answer ({in_short(error)}). Stop it or wait "
+            "for it to end, then try again."
         }
 
 
@@ -121,6 +122,6 @@ def _wait_for_answer(workspace: Path, folder: Path, refusal: WorkspaceLocked) ->
         if not is_held(workspace) and not answer.exists():
             raise OwnerEnded
         if time.monotonic() > deadline and not (folder / _TAKEN).exists():
-            raise WorkspaceLocked(f"{refusal} It is busy and has not answered; ask again later.")
+            raise WorkspaceLocked(f"{refusal} It is busy and has not answered; try again later.")
         time.sleep(_POLL_SECONDS)
     return dict(json.loads(answer.read_text(encoding="utf-8")))

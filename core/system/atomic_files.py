@@ -1,7 +1,7 @@
-"""Files and folders that appear under their name whole or not at all.
+"""Atomic files and folders: they appear under their name complete or not at all.
 
-They are written under a temporary name beside it and renamed. What must survive a crash of the machine is flushed to
-disk before the rename, and its folder after it.
+They are written under a temporary name in the same folder and renamed. Those that must survive a crash of the machine
+are flushed to disk before the rename, and their folder after it.
 """
 
 import os
@@ -14,7 +14,7 @@ from .permission import require_change
 
 
 def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
-    """Write a file so that after a crash it is there whole or not there; makes its folder if need be."""
+    """Write a file atomically, also across a crash of the machine; creates its folder if needed."""
     require_change()
     path.parent.mkdir(parents=True, exist_ok=True)
     with _unfinished(path) as temporary:
@@ -24,8 +24,8 @@ def write_durably(path: Path, parts: Iterable[bytes]) -> Path:
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file that readers see whole or not at all while the machine runs; not flushed to disk, so for what is
-    soon replaced or can be computed again."""
+    """Write a file atomically for readers, without flushing it to disk: for files that are soon replaced or can be
+    computed again."""
     with _unfinished(path) as temporary:
         _write(temporary, parts, flush=False)
         os.replace(temporary, path)
@@ -33,8 +33,8 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
 
 @contextmanager
 def replaced_durably(path: Path) -> Iterator[Path]:
-    """A temporary path for what writes its file by name. When the context ends, that file is flushed and named `path`;
-    if the context raises, it is removed."""
+    """A temporary path for code that writes a file by name. When the context ends, that file is flushed and renamed to
+    `path`; if the context raises, it is removed."""
     with _unfinished(path) as temporary:
         yield temporary
         flush_file(temporary)
@@ -43,8 +43,8 @@ def replaced_durably(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def published_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder, empty at first, that is named `path` when the context ends, in place of a folder that has
-    that name; if the context raises, it is removed. The files in it are flushed by who writes them."""
+    """A new temporary folder that is renamed to `path` when the context ends, replacing an existing folder; if the
+    context raises, it is removed. The caller flushes the files in it."""
     temporary, old = temporary_path(path), temporary_path(path, ".old")
     try:
         temporary.mkdir()
@@ -64,13 +64,12 @@ def published_folder(path: Path) -> Iterator[Path]:
 
 
 def temporary_path(path: Path, ending: str = ".tmp") -> Path:
-    """Where this process keeps what is to be named `path` while it is unfinished (.tmp), or what it replaces (.old)."""
+    """This process's temporary path for the unfinished version of `path` (.tmp), or for the one it replaces (.old)."""
     return path.with_name(f".{path.name}.{os.getpid()}{ending}")
 
 
 def rename_durably(finished: Path, path: Path) -> None:
-    """Give a file (flushed before) or a folder its name in the same folder, or in another on the same disk; the rename
-    survives a crash."""
+    """Rename a flushed file or a folder, within one disk; the rename survives a crash."""
     os.replace(finished, path)
     sync_folder(path.parent)
 
@@ -87,7 +86,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _unfinished(path: Path) -> Iterator[Path]:
-    """The temporary path of `path`; if the context raises, what is there is removed."""
+    """The temporary path of `path`; if the context raises, the file there is removed."""
     temporary = temporary_path(path)
     try:
         yield temporary

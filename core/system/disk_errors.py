@@ -1,4 +1,4 @@
-"""What a disk refuses, said as one sentence: full, over quota, read-only, too large a file, or failing."""
+"""Translates disk errors into one sentence: full, over quota, read-only, file too large, or failing."""
 
 import errno
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, er
 
 @contextmanager
 def translate_disk_errors(what: str) -> Iterator[None]:
-    """Turn a disk's refusal into a `WriteFailed` that begins with `what`; also a decorator. Other errors pass."""
+    """Convert disk errors into a `WriteFailed` that begins with `what`; also a decorator. Other errors pass through."""
     try:
         yield
     except OSError as error:
@@ -19,6 +19,6 @@ def translate_disk_errors(what: str) -> Iterator[None]:
             raise
         place = f" at {error.filename}" if error.filename else ""
         raise WriteFailed(
-            f"{what} could not be written ({error.strerror}{place}). What was finished is kept; free space on that "
-            "disk, then do it again."
+            f"{what} could not be written ({error.strerror}{place}). Finished work is kept; free space on that "
+            "disk, then try again."
         ) from error

@@ -1,4 +1,4 @@
-"""A file written in parts that, after a crash at any moment, is there whole or not there at all."""
+"""A file written in parts that is complete or absent after a crash at any moment."""
 
 import errno
 import gzip
@@ -12,7 +12,7 @@ from .permission import require_change
 
 
 class DurableFile:
-    """Bytes on their way to `path` under a temporary name, for what is not in memory as a whole.
+    """An atomic file for content that does not fit in memory, written under a temporary name.
 
     `finish` flushes them to disk, `replace` gives them their name. Left as a context without `replace`, nothing of
     it stays. `sha256` and `byte_count` are of the bytes on disk. It is the sink that gzip and Parquet write to.
@@ -25,8 +25,8 @@ class DurableFile:
         self._digest = hashlib.sha256()
         self._temporary = temporary_path(path)
         if path.exists() and not path.is_file():
-            # Giving the new file that name would take it from a device, which nothing brings back.
-            raise OSError(errno.EINVAL, "what has that name is no file")
+            # Renaming the new file would replace a device, which cannot be restored.
+            raise OSError(errno.EINVAL, "the existing path is not a regular file")
         self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
 
     def __enter__(self) -> "DurableFile":
@@ -34,18 +34,18 @@ class DurableFile:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._file.close()  # which may have bytes left to write, and no room for them
+            self._file.close()  # flushes buffered bytes, for which there may be no room
         finally:
             self._temporary.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:
-        """Hex digest of what was written so far."""
+        """Hex digest of the bytes written so far."""
         return self._digest.hexdigest()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can be written."""
+        """Whether the file is closed for writing."""
         return self._file.closed
 
     def write(self, part: Any) -> int:
@@ -60,19 +60,19 @@ class DurableFile:
         return self.byte_count
 
     def flush(self) -> None:
-        """Hand what is buffered to the system."""
+        """Pass buffered bytes to the operating system."""
         self._file.flush()
 
     def compressed(self) -> gzip.GzipFile:
-        """A gzip stream into this file; without a time stamp or name, so that equal data gives equal bytes."""
+        """A gzip stream into this file, without timestamp or name, so that equal data gives equal bytes."""
         return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=self, mtime=0)
 
     def finish(self) -> None:
-        """Flush everything to disk and close; the old file of that name is still untouched."""
+        """Flush everything to disk and close; the old file at `path` is still unchanged."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
     def replace(self) -> None:
-        """Give the finished file its name, in place of whatever had it."""
+        """Rename the finished file to `path`, replacing the old one."""
         rename_durably(self._temporary, self.path)

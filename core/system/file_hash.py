@@ -1,4 +1,4 @@
-"""A file's SHA-256, by which sources, exports, backups and trained references are told from others."""
+"""A file's SHA-256, which identifies sources, exports, backups and trained references."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""A limit on what this process may allocate for a while, kept by the system: what comes with a model may ask for all
-of a machine's memory by one line."""
+"""A temporary memory limit for this process, enforced by the operating system: files of a model can request all of a
+machine's memory."""
 
 import logging
 import resource
@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def memory_limit(extra_bytes: int) -> Iterator[None]:
-    """Within this context, an allocation beyond `extra_bytes` more than now fails: `MemoryError` in Python,
-    `RuntimeError` in torch. The limit is the process's, so other threads' large allocations fail too.
+    """Within this context, allocating more than `extra_bytes` fails: `MemoryError` in Python, `RuntimeError` in torch.
+    The limit applies to the whole process, so large allocations of other threads fail too.
 
-    A system that does not tell what a process has, macOS among them, keeps no such limit: that is logged once.
+    Systems that do not report a process's memory, such as macOS, have no such limit; this is logged once.
     """
     pages = data_pages()
     if pages is None:
@@ -37,6 +37,6 @@ def memory_limit(extra_bytes: int) -> Iterator[None]:
 @cache
 def _say_that_there_is_none() -> None:
     log.warning(
-        "This system keeps no limit on a process's memory (it has no /proc), so chat templates and models are read "
-        "without one; limits of time hold. Use models from people you trust."
+        "This system cannot limit a process's memory (it has no /proc), so chat templates and models are read "
+        "without a memory limit; time limits still apply. Only use models from sources you trust."
     )

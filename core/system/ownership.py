@@ -1,4 +1,4 @@
-"""Who owns a workspace: one process at a time, by an flock that the system lets go when the process ends."""
+"""Ownership of a workspace: one process at a time, by an flock that the system releases when the process ends."""
 
 import contextlib
 import fcntl
@@ -11,13 +11,13 @@ from typing import TextIO
 from ..data.errors import StoreUnusable, WorkspaceLocked
 
 LOCK = "store.lock"
-"""The file in a workspace that its owner holds locked."""
+"""The lock file of a workspace, locked by its owner."""
 
 
 def hold_workspace(workspace: Path, owner: str) -> TextIO:
-    """Make the workspace's folder if there is none and own it until the file that is returned is closed.
+    """Create the workspace's folder if needed and own it until the returned file is closed.
 
-    Raises `WorkspaceLocked` if another process holds it, `StoreUnusable` if nothing can be written there.
+    Raises `WorkspaceLocked` if another process owns it, `StoreUnusable` if it is not writable.
     """
     try:
         workspace.mkdir(parents=True, exist_ok=True)
@@ -27,12 +27,13 @@ def hold_workspace(workspace: Path, owner: str) -> TextIO:
 
 
 def not_writable(workspace: Path, reason: str) -> StoreUnusable:
-    """The sentence for a workspace in which nothing can be written."""
-    return StoreUnusable(f"The workspace {workspace} cannot be written to ({reason}). Choose another with --workspace.")
+    """The error for a workspace that is not writable."""
+    return StoreUnusable(f"The workspace {workspace} is not writable ({reason}). Choose another with --workspace.")
 
 
 def still_held(lock: TextIO, workspace: Path) -> bool:
-    """Whether the workspace's lock file is still the one that was locked: removed or replaced, it keeps nobody out."""
+    """Whether the workspace's lock file is still the locked one: if it was removed or replaced, the lock has no
+    effect."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), os.stat(workspace / LOCK))
     except FileNotFoundError:
@@ -40,12 +41,12 @@ def still_held(lock: TextIO, workspace: Path) -> bool:
 
 
 def is_held(workspace: Path) -> bool:
-    """Whether some process owns the workspace now."""
+    """Whether any process owns the workspace now."""
     return is_locked(workspace / LOCK)
 
 
 def acquire_lock(path: Path, owner: str) -> TextIO:
-    """Lock the file for this process and write into it who holds it; closing the file gives it back.
+    """Lock the file for this process and write the holder's name into it; closing the file releases the lock.
 
     Raises `WorkspaceLocked` naming the holder.
     """
@@ -60,7 +61,7 @@ def acquire_lock(path: Path, owner: str) -> TextIO:
             f"The workspace {path.parent} is in use by {holder}. Use it there, stop it, or choose another --workspace."
         ) from None
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    # Only for whoever comes second: a disk that is full keeps nobody from reading.
+    # Only informs others, so a full disk is not an error here.
     with contextlib.suppress(OSError):
         os.truncate(lock.fileno(), 0)
         os.write(lock.fileno(), f"{owner} (process {os.getpid()} on {socket.gethostname()}, since {since})\n".encode())
@@ -68,7 +69,7 @@ def acquire_lock(path: Path, owner: str) -> TextIO:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock file now."""
+    """Whether any process holds the lock now."""
     if not path.exists():
         return False
     with open(path, encoding="utf-8") as file:

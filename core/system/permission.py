@@ -1,4 +1,5 @@
-"""Who may change a workspace: a check that the dashboard puts in, asked before anything is written or started."""
+"""Permission to change a workspace: a check installed by the dashboard, called before anything is written or
+started."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +7,7 @@ from contextvars import ContextVar
 
 
 def _everybody_may() -> None:
-    """The command line and the workers: whoever can start them can write the files anyway."""
+    """Default for the command line and workers: their users can write the files anyway."""
 
 
 _check: Callable[[], None] = _everybody_may
@@ -14,23 +15,23 @@ _own_account: ContextVar[bool] = ContextVar("own_account", default=False)
 
 
 def check_changes_with(check: Callable[[], None]) -> None:
-    """Ask `check` before every change; it raises `NotPermitted` where who asks may not make one.
+    """Call `check` before every change; it raises `NotPermitted` if the user may not make changes.
 
-    Called in the thread that asks for the change, so it can look up on whose behalf that thread runs.
+    It is called in the thread that makes the change, so it can look up that thread's user.
     """
     global _check
     _check = check
 
 
 def require_change() -> None:
-    """To be called where something is written or started. Raises `NotPermitted`."""
+    """Call this before writing or starting anything. Raises `NotPermitted`."""
     if not _own_account.get():
         _check()
 
 
 @contextmanager
 def on_own_account() -> Iterator[None]:
-    """What the program does whoever is looking, such as opening the store."""
+    """Context manager for the program's own changes, such as opening the store, whoever is logged in."""
     token = _own_account.set(True)
     try:
         yield

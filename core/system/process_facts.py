@@ -1,4 +1,4 @@
-"""What the system tells of processes: from /proc on Linux; elsewhere (macOS) from what stands in for it, or nothing."""
+"""Facts about processes: from /proc on Linux; elsewhere (macOS) from substitutes, if there are any."""
 
 import os
 import subprocess
@@ -7,15 +7,15 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _DATA_FIELD = 5
-"""Place of data and stack in /proc/self/statm [pages]: what RLIMIT_DATA counts. Files that are mapped are no part of
-it, and neither is address space that a GPU's driver only reserves."""
+"""Index of data and stack in /proc/self/statm [pages], which RLIMIT_DATA limits. Mapped files and address space that a
+GPU driver only reserves are not included."""
 _START_FIELD = 19
-"""Place of a process's start after its name in /proc/self/stat [ticks of the clock since the machine's start]."""
+"""Index of a process's start time after its name in /proc/self/stat [clock ticks since boot]."""
 _IMPORTED_AT = time.monotonic()
 
 
 def data_pages() -> int | None:
-    """Pages of data and stack that this process has; None where the system does not tell."""
+    """Pages of data and stack of this process; None if the system does not report them."""
     try:
         return int((PROC / "self" / "statm").read_text(encoding="ascii").split()[_DATA_FIELD])
     except FileNotFoundError:
@@ -33,11 +33,10 @@ def process_age() -> float:
 
 
 def works_on(process: int, name: str) -> bool:
-    """Whether a process lives that has `name` in its command line. Its id alone would not do: the system gives ids
-    out again.
+    """Whether the process is alive and has `name` in its command line. The id alone is not enough: ids are reused.
 
-    A process that is just becoming another program has no command line for a moment, as one that ended has none
-    until it is waited for (a zombie): the first counts as the one that is meant, the second does not.
+    A process has no command line for a moment during exec, and none after its end until it is waited for (a zombie):
+    the first counts as alive, the second does not.
     """
     if data_pages() is None:
         return _listed(process, name)
@@ -52,11 +51,11 @@ def works_on(process: int, name: str) -> bool:
 
 
 def _listed(process: int, name: str) -> bool:
-    """`works_on` by `ps`, which writes the name of the program in brackets where it sees no command line."""
+    """`works_on` with `ps`, which shows the program's name in brackets if there is no command line."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, PermissionError):
-        return False  # gone, or somebody else's: no program need be started to tell
+        return False  # gone, or another user's: `ps` is not needed
     listing = ["ps", "-ww", "-p", str(process), "-o", "stat=", "-o", "args="]
     found = subprocess.run(listing, capture_output=True, text=True, errors="replace", check=False).stdout
     state, _, command = found.strip().partition(" ")

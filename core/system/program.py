@@ -1,4 +1,4 @@
-"""Where this program and its files lie, and how one of its modules is started as a process of its own."""
+"""Locations of the program and its files, and how to start one of its modules as a process."""
 
 import sys
 from pathlib import Path
@@ -18,16 +18,16 @@ _SERVE = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_modu
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this package, named below it: `worker`.
+    """The command that runs a module of this package, given its name in the package: `worker`.
 
-    The package is called `core` in a checkout and `lobass` where it is installed; its folder tells which.
+    The package is named `core` in a checkout and `lobass` when installed; its folder shows which.
     """
     return [sys.executable, "-m", f"{_PACKAGE.name}.{module}", *arguments]
 
 
 def dashboard_command(*options: str) -> list[str]:
-    """The command that serves the dashboard, in whatever folder it is started; `options` are those of `ui.serve`.
+    """The command that serves the dashboard from any working directory; `options` are those of `ui.serve`.
 
-    Only that process gets the dashboard's folder on its path, not those that it starts.
+    Only that process gets the dashboard's folder on its import path, not its child processes.
     """
     return [sys.executable, "-P", "-c", _SERVE, str(DASHBOARD), *options]

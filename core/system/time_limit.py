@@ -1,4 +1,4 @@
-"""A limit on how long a piece of Python may take, kept by an alarm."""
+"""A time limit for Python code, enforced by an alarm signal."""
 
 import signal
 import threading
@@ -13,8 +13,8 @@ _AGAIN_SECONDS = 0.2
 
 @contextmanager
 def time_limit(seconds: float, error: UserError) -> Iterator[None]:
-    """Raise `error` within this context once the seconds are over, and again until it is left: the code that runs here
-    may swallow it. Signals reach the main thread only, which is where workers work; elsewhere there is no limit."""
+    """Raise `error` in this context after `seconds`, and repeatedly until it is left, because code in it may swallow
+    the error. Signals only reach the main thread, where workers run; in other threads there is no limit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The log of a worker process, for people: what it does, and no progress bars or notes of libraries."""
+"""The log of a worker process: readable lines, without progress bars and messages of libraries."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import warnings
 
 
 def log_for_people(log: logging.Logger) -> None:
-    """Let the logger's lines, and warnings of others, go to standard error; to be called before torch is imported."""
+    """Send the logger's lines, and warnings of others, to standard error; call this before importing torch."""
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr, force=True
     )
@@ -18,6 +18,6 @@ def log_for_people(log: logging.Logger) -> None:
 
 
 def in_short(error: Exception) -> str:
-    """An unexpected error's type and first line, for a sentence; the log gets all of it."""
+    """An unexpected error's type and first line, for use in a sentence; the log gets the full error."""
     first = (str(error).strip().splitlines() or [""])[0][:300]
     return f"{type(error).__name__}: {first}"

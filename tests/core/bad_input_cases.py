@@ -490,8 +490,8 @@ def _gzip(content: bytes) -> bytes:
 
 _LINES_3 = b"\n".join([GOOD, GOOD, GOOD])
 _MANY = b"\n".join(b'{"question":"%d","answer":"%d"}' % (i, i) for i in range(3_000))
-_UNRECORDED = "holds no record"
-_CUT = "is damaged or cut off"
+_UNRECORDED = "has no records"
+_CUT = "is damaged or truncated"
 _TOO_MUCH = "unpacks to more than 2,000,000 bytes"
 
 _JSONL_FILES = (
@@ -536,7 +536,7 @@ _JSONL_FILES = (
     File("a picture", "a.jsonl", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", refused="2 of 3 were rejected as 'bad JSON'"),
     File("a Git LFS pointer", "a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", refused="git lfs pull"),
     File("a zip archive", "a.jsonl", b"PK\x03\x04\x14\0\0\0", refused="1 of 1 were rejected as 'bad JSON'"),
-    File("text of no kind", "notes.md", b"# Notes\n", refused="neither JSON, JSONL, CSV, Parquet nor Arrow"),
+    File("text of no kind", "notes.md", b"# Notes\n", refused="not JSON, JSONL, CSV, Parquet or Arrow"),
     File("3,000 rows of one token", "a.jsonl", b'{"question":"q","answer":"a"}\n' * 3_000, rows=range(1, 3_001)),
     File(
         "preference pairs only",
@@ -658,7 +658,7 @@ _CSV_FILES = (
     File("a byte order mark", "a.csv", codecs.BOM_UTF8 + _csv(b"q,a"), rows=(1,)),
     File("UTF-16", "a.csv", _csv(b"q,a").decode().encode("utf-16"), refused="not UTF-8 text"),
     File("CRLF", "a.csv", _csv(b"q,a", b"q,b", end=b"\r\n"), rows=(1, 2)),
-    File("CR alone", "a.csv", _csv(b"q,a", end=b"\r"), refused="end in CR alone"),
+    File("CR alone", "a.csv", _csv(b"q,a", end=b"\r"), refused="end with CR only"),
     File("a lone CR in a field", "a.csv", _csv(b"q,one\rtwo", b'"a\rb",c'), rows=(1, 2)),
     File("a lone CR before the comma", "a.csv", _csv(b"q\r,a"), rows=(1,)),
     File("line breaks in quotes", "a.csv", _csv(b'"q\r\nr","a\nb"', b"q,a"), rows=(1, 2)),
@@ -686,7 +686,7 @@ _CSV_FILES = (
     File("one name twice", "a.csv", b"question,question\nq,a\n", refused="more than one field named 'question'"),
     File("an empty name twice", "a.csv", b"question,answer,,\nq,a,,\n", refused="more than one field named ''"),
     File("no known name", "a.csv", b"x,y\nq,a\n", refused="'missing field'"),
-    File("a header in quotes that never close", "a.csv", b'"question,answer\nq,a\n', refused="no CSV header"),
+    File("a header in quotes that never close", "a.csv", b'"question,answer\nq,a\n', refused="is not a CSV header"),
     File("semicolons", "a.csv", b"question;answer\nq;a, b\n", rows=(1,)),
     File("tabs", "a.tsv", b"question\tanswer\nq\ta\n", rows=(1,)),
     File("right-to-left text", "a.csv", _csv("שלום,\u202eabc".encode()), rows=(1,)),
@@ -698,7 +698,7 @@ _CSV_FILES = (
         rows=(1,),
     ),
     File("bad JSON in a field", "a.csv", b'messages\n"[{""role"":"\n', refused="1 of 1 were rejected as 'wrong type'"),
-    File("Parquet by its name", "a.parquet", _csv(b"q,a"), refused="named as Parquet but is none"),
+    File("Parquet by its name", "a.parquet", _csv(b"q,a"), refused="has the extension of Parquet but other content"),
 )
 
 _ONE: dict[str, Any] = {"question": ["q"], "answer": ["a"]}
@@ -745,7 +745,7 @@ _PARQUET_FILES = (
     File("booleans for answers", "a.parquet", _table(question=["q"], answer=[True]), refused="'wrong type'"),
     File("63 levels in a row", "a.parquet", _table(**_ONE, x=_nested_objects(63)), rows=(1,)),
     File("64 levels in a row", "a.parquet", _table(**_ONE, x=_nested_objects(64)), refused="'nested too deep'"),
-    File("200 levels in a row", "a.parquet", _table(**_ONE, x=_nested_objects(200)), refused="nested deeper than"),
+    File("200 levels in a row", "a.parquet", _table(**_ONE, x=_nested_objects(200)), refused="nested too deep to read"),
     File(
         "a text too long",
         "a.parquet",
@@ -761,20 +761,20 @@ _PARQUET_FILES = (
     ),
     File("large text", "a.parquet", _table(question=pa.array(["q"], pa.large_string()), answer=["a"]), rows=(1,)),
     File("a column of nulls", "a.parquet", _table(**_ONE, x=pa.nulls(1)), rows=(1,)),
-    File("only its first bytes", "a.parquet", b"PAR1", refused="not a whole Parquet file"),
-    File("both its marks and no more", "a.parquet", b"PAR1\0\0\0\0PAR1", refused="not a whole Parquet file"),
-    File("its end cut off", "a.parquet", lambda: _table(**_QA)()[:-20], refused="not a whole Parquet file"),
+    File("only its first bytes", "a.parquet", b"PAR1", refused="not a complete Parquet file"),
+    File("both its marks and no more", "a.parquet", b"PAR1\0\0\0\0PAR1", refused="not a complete Parquet file"),
+    File("its end cut off", "a.parquet", lambda: _table(**_QA)()[:-20], refused="not a complete Parquet file"),
     File(
         "its middle overwritten",
         "a.parquet",
         lambda: _overwritten(_table(question=["q"] * 9, answer=["abc"] * 9)()),
-        refused="not a whole Parquet file",
+        refused="not a complete Parquet file",
     ),
     File(
         "a footer of a false length",
         "a.parquet",
         lambda: _table(**_QA)()[:-8] + b"\xff\xff\xff\x7fPAR1",
-        refused="not a whole Parquet file",
+        refused="not a complete Parquet file",
     ),
     File("under another name", "a.jsonl", _table(**_QA), rows=(1, 2)),
     File("packed", "a.parquet.gz", lambda: _gzip(_table(**_QA)()), rows=(1, 2)),

@@ -186,8 +186,8 @@ AUTO_MAP = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "mod
 UPSTREAM = {key: f"stranger/code--{value}" for key, value in AUTO_MAP.items()}
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NOT_THERE = r"has no \*\.safetensors in .* can run code"
-OF_ITS_OWN = "needs code of its own, which is never run|cannot be loaded"
-BIG = "which its weights do not have"
+OF_ITS_OWN = "needs its own code, which is never run|cannot be loaded"
+BIG = "which does not match its weights"
 
 PICKLES = (
     Case("weights in pytorch_model.bin", all_of(pickled("pytorch_model.bin"), removed("model.safetensors")), NOT_THERE),
@@ -212,7 +212,7 @@ PICKLES = (
     Case(
         "a config that names pickled weights",
         all_of(pickled("adapter_model.bin"), with_fields("config.json", transformers_weights="adapter_model.bin")),
-        r"names weights of its own \(adapter_model\.bin\)",
+        r"refers to other weights \(adapter_model\.bin\)",
     ),
     Case(
         "an adapter in a pickle",
@@ -259,7 +259,7 @@ REMOTE_CODE = (
         ),
         SCORED,
     ),
-    Case("code to generate with", written("custom_generate/generate.py", CODE), "brings code to generate with"),
+    Case("code to generate with", written("custom_generate/generate.py", CODE), "contains generation code"),
     Case("code beside the weights", all_of(written("modeling_llama.py", CODE), written("__init__.py", CODE)), SCORED),
 )
 KERNELS: tuple[dict[str, Any], ...] = (
@@ -273,7 +273,9 @@ KERNELS: tuple[dict[str, Any], ...] = (
 HIDDEN_CODE = (
     *(
         Case(
-            f"code to download in {next(iter(fields))} {number}", with_fields("config.json", **fields), "names code to"
+            f"code to download in {next(iter(fields))} {number}",
+            with_fields("config.json", **fields),
+            "refers to code to",
         )
         for number, fields in enumerate(KERNELS)
     ),
@@ -283,10 +285,14 @@ HIDDEN_CODE = (
     ),
     Case("kernels", with_fields("config.json", use_kernels=True, kernel_config={"RMSNorm": "stranger/k:N"}), SCORED),
     Case(
-        "a tokenizer that is a model", with_fields("tokenizer_config.json", tokenizer_class="AutoModel"), "no tokenizer"
+        "a tokenizer that is a model",
+        with_fields("tokenizer_config.json", tokenizer_class="AutoModel"),
+        "not a tokenizer",
     ),
     Case(
-        "a tokenizer that is a list", with_fields("tokenizer_config.json", tokenizer_class=["os", "system"]), "no token"
+        "a tokenizer that is a list",
+        with_fields("tokenizer_config.json", tokenizer_class=["os", "system"]),
+        "not a token",
     ),
     Case("a tokenizer from a GGUF", with_fields("tokenizer_config.json", gguf_file="/etc/passwd"), "gguf_file"),
     Case(
@@ -323,10 +329,10 @@ WEIGHTS = (
     Case(
         "a tensor of another shape",
         weights(lambda found: found.update({"model.norm.weight": torch.ones(7)})),
-        "another shape",
+        "does not match its config",
     ),
-    Case("NaN", weights(lambda found: found["model.norm.weight"].fill_(float("nan"))), "hold NaN or infinity"),
-    Case("infinity", weights(lambda found: found["lm_head.weight"].fill_(float("-inf"))), "hold NaN or infinity"),
+    Case("NaN", weights(lambda found: found["model.norm.weight"].fill_(float("nan"))), "have NaN or infinity"),
+    Case("infinity", weights(lambda found: found["lm_head.weight"].fill_(float("-inf"))), "have NaN or infinity"),
     Case(
         "NaN in an adapter",
         weights(lambda found: found[sorted(found)[0]].fill_(float("nan")), ADAPTER_WEIGHTS),
@@ -335,7 +341,9 @@ WEIGHTS = (
     ),
     Case("an index to a file above", index_of("../outside.safetensors"), r"names '\.\./outside"),
     Case(
-        "an index to an absolute path", index_of("{outside}/outside.safetensors"), "is no .*safetensors of its folder"
+        "an index to an absolute path",
+        index_of("{outside}/outside.safetensors"),
+        "is not a .*safetensors file in its folder",
     ),
     Case("an index to a folder within", index_of("sub/outside.safetensors"), "names 'sub/outside"),
     Case(
@@ -343,7 +351,7 @@ WEIGHTS = (
         all_of(index_of("x"), with_fields("model.safetensors.index.json", weight_map={"a": 7})),
         "names ''",
     ),
-    Case("a link out of the folder", linked_outside, "leads out of its folder"),
+    Case("a link out of the folder", linked_outside, "links outside its folder"),
     Case("a header of all there is", written("model.safetensors", b"\xff" * 8 + b"{}"), "shorter than it says"),
     Case("a header of 200 MB", lambda folder: sparse(folder, 200_000_000), "its table of tensors has"),
     Case("offsets that overlap", table(overlap), "does not begin where"),
@@ -352,10 +360,10 @@ WEIGHTS = (
     Case(
         "a shape that its bytes do not have",
         table(lambda t: t["lm_head.weight"].update(shape=[2**40, 2**40])),
-        "bytes that its shape",
+        "does not match its shape",
     ),
-    Case("a shape below zero", table(lambda t: t["lm_head.weight"].update(shape=[-1, -1])), "no list of sizes"),
-    Case("an unknown kind of number", table(lambda t: t["lm_head.weight"].update(dtype="O")), "unknown kind of number"),
+    Case("a shape below zero", table(lambda t: t["lm_head.weight"].update(shape=[-1, -1])), "not a list of sizes"),
+    Case("an unknown kind of number", table(lambda t: t["lm_head.weight"].update(dtype="O")), "unknown dtype"),
     Case(
         "a header nested deep",
         written("model.safetensors", struct.pack("<Q", 60000) + b'{"a":' * 12000 + b"1"),
@@ -372,13 +380,13 @@ OTHERS = (
     Case(
         "an adapter whose base is on the Hub",
         with_fields(ADAPTER, base_model_name_or_path="stranger/other"),
-        "no model on this machine",
+        "not on this machine",
         "adapter as base",
     ),
     Case(
         "an adapter whose base is a pipe",
         with_fields(ADAPTER, base_model_name_or_path="/dev/stdin"),
-        "no model on this machine",
+        "not on this machine",
         "adapter as base",
     ),
     Case(
@@ -409,10 +417,10 @@ OTHERS = (
     Case(
         "an adapter for 10**12 tokens",
         with_fields(ADAPTER, trainable_token_indices=[10**12]),
-        "rows for 1,000,000,000,001 tokens, its base for 400, and they cannot be made as many",
+        "rows for 1,000,000,000,001 tokens, its base for 400, and resizing failed",
         "adapter",
     ),
-    Case("an adapter with a broken pattern", with_fields(ADAPTER, target_modules="((("), "broken pattern", "adapter"),
+    Case("an adapter with a broken pattern", with_fields(ADAPTER, target_modules="((("), "invalid pattern", "adapter"),
     Case(
         "another vocabulary",
         edited("tokenizer.json", lambda t: t["model"]["vocab"].update(a=400)),
@@ -447,7 +455,7 @@ TEMPLATES = (
     Case(
         "a template that hangs",
         template("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
-        "5 in a row",
+        "5 times in a row",
     ),
     Case("a template that takes a gigabyte", template("{{ 'a' * 10**9 }}"), "took more than 256 MB"),
     Case(
@@ -525,26 +533,32 @@ FILES = (
         replaced("model.safetensors", lambda path: path.symlink_to(path)),
         "cannot be read",
     ),
-    Case("a pipe for a config", replaced("config.json", os.mkfifo), "is no file"),
-    Case("a pipe for weights", replaced("model.safetensors", os.mkfifo), "is no file"),
-    Case("a pipe for a template", replaced("chat_template.jinja", os.mkfifo), "is no file"),
-    Case("a pipe that nothing asks for", lambda folder: os.mkfifo(folder / "special_tokens_map.json"), "is no file"),
+    Case("a pipe for a config", replaced("config.json", os.mkfifo), "is not a regular file"),
+    Case("a pipe for weights", replaced("model.safetensors", os.mkfifo), "is not a regular file"),
+    Case("a pipe for a template", replaced("chat_template.jinja", os.mkfifo), "is not a regular file"),
+    Case(
+        "a pipe that nothing asks for",
+        lambda folder: os.mkfifo(folder / "special_tokens_map.json"),
+        "is not a regular file",
+    ),
     Case(
         "a pipe among more templates",
         all_of(
             written("additional_chat_templates/a.jinja", ""),
             lambda folder: os.mkfifo(folder / "additional_chat_templates/b.jinja"),
         ),
-        "is no file",
+        "is not a regular file",
     ),
     Case(
-        "a device for weights", replaced("model.safetensors", lambda path: path.symlink_to("/dev/zero")), "is no file"
+        "a device for weights",
+        replaced("model.safetensors", lambda path: path.symlink_to("/dev/zero")),
+        "is not a regular file",
     ),
-    Case("a folder for weights", replaced("model.safetensors", os.mkdir), "is no file"),
+    Case("a folder for weights", replaced("model.safetensors", os.mkdir), "is not a regular file"),
     Case(
         "a link to a stranger's file",
         replaced("tokenizer_config.json", lambda path: path.symlink_to("/etc/passwd")),
-        "leads out of",
+        "links outside",
     ),
 )
 CASES = (*PICKLES, *REMOTE_CODE, *HIDDEN_CODE, *WEIGHTS, *OTHERS, *TEMPLATES, *CONFIGS, *FILES)

@@ -282,7 +282,7 @@ def test_hostile_files_are_read_in_bounded_memory_and_the_process_lives(tmp_path
     said = [line.split("|") for line in done.stdout.splitlines()]
     found = {name: (rows, reasons) for name, rows, reasons, _ in said}
     too_long = str({"line too long": 1})
-    bomb = "{} unpacks to more than 67,108,864 bytes. If it is to be trusted, raise LOBASS_MAX_UNPACKED_BYTES."
+    bomb = "{} unpacks to more than 67,108,864 bytes. If you trust it, raise LOBASS_MAX_UNPACKED_BYTES."
     assert found == {
         "big-bomb.jsonl.gz": (bomb.format("big-bomb.jsonl.gz"), ""),
         "big-bomb.jsonl.zst": (bomb.format("big-bomb.jsonl.zst"), ""),

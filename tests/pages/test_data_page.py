@@ -166,7 +166,7 @@ def test_a_folder_and_a_file_that_is_no_data_are_one_sentence(data: Callable[[],
 def test_a_damaged_archive_is_one_sentence(data: Callable[[], AppTest]) -> None:
     page = upload(data(), ("space.jsonl.gz", gzip.compress(jsonl(*ROWS))[:-12]))
     assert not page.exception
-    assert "space.jsonl.gz is damaged or cut off" in text_of(page)
+    assert "space.jsonl.gz is damaged or truncated" in text_of(page)
 
 
 def test_records_left_out_are_counted_by_reason_and_listed(data: Callable[[], AppTest]) -> None:

@@ -221,7 +221,7 @@ def test_a_bad_learning_rate_is_one_sentence(score: Callable[[], AppTest], rate:
 def test_a_reference_whose_name_is_no_folder_is_one_sentence(score: Callable[[], AppTest]) -> None:
     page = score()
     text_input(page, "Reference name").set_value("../up")
-    assert "'../up' cannot name a reference" in the_error(button(page, "Train reference").click().run())
+    assert "'../up' is not a valid reference name" in the_error(button(page, "Train reference").click().run())
 
 
 def test_a_reference_whose_name_is_taken_is_one_sentence(score: Callable[[], AppTest], workspace: Path) -> None:

@@ -1,1 +1,1 @@
-"""Losses token by token, by a worker that is kept warm."""
+"""Losses per token, computed by a warm worker."""

@@ -1,4 +1,4 @@
-"""Losses token by token, with the last two models kept loaded. Imports torch; only the token worker needs it."""
+"""Losses per token, with the last two models kept loaded. Imports torch; only the token worker uses it."""
 
 import math
 from collections import OrderedDict
@@ -20,7 +20,7 @@ _MODELS_KEPT = 2  # a base and a reference
 
 
 class TokenEngine:
-    """Answers requests for one example each; a model stays loaded until two others were asked for after it."""
+    """Answers requests for one example each; keeps the two most recently used models loaded."""
 
     def __init__(self) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,11 +31,10 @@ class TokenEngine:
         """Losses of every token of a conversation under each model.
 
         Request: conversation (`Example.to_json`), encoding (fields of EncodingSpec), base (fields of the ModelSpec
-        whose tokenizer splits the text), dtype, and models (fields of a ModelSpec by role). Answer: pieces (text a
-        token), scored (0 or 1 a token), roles (whose turn a token is, see `token_roles`), cut_characters (text beyond
-        the maximum length), and nlls: for each role the loss of each token [nats], null where it is not scored or not
-        finite.
-        Raises `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
+        whose tokenizer splits the text), dtype, and models (fields of a ModelSpec by role). Answer: pieces (text per
+        token), scored (0 or 1 per token), roles (see `token_roles`), cut_characters (text beyond the maximum length),
+        and nlls: for each role the loss of each token [nats], null if it is not scored or not finite. Raises
+        `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
         """
         example, spec = Example.from_json(request["conversation"]), EncodingSpec(**request["encoding"])
         tokenizer = self._tokenizer(ModelSpec(**request["base"]))
@@ -58,14 +57,14 @@ class TokenEngine:
             losses = iter(engine.token_losses(encoded).tolist())
         except torch.cuda.OutOfMemoryError as error:
             raise ModelUnusable(
-                f"GPU memory ran out on this row of {len(encoded.input_ids):,} tokens. Free the GPU and ask again."
+                f"GPU memory ran out on this row of {len(encoded.input_ids):,} tokens. Free GPU memory and try again."
             ) from error
         by_token = [next(losses) if scored else math.nan for scored in encoded.scored]
         return [loss if math.isfinite(loss) else None for loss in by_token]
 
     def _engine(self, spec: ModelSpec, dtype: str) -> LossEngine:
         if (spec, dtype) not in self._engines:
-            while len(self._engines) >= _MODELS_KEPT:  # before the next one is loaded: three may not fit
+            while len(self._engines) >= _MODELS_KEPT:  # before loading the next one: three may not fit
                 self._engines.popitem(last=False)
             self._engines[spec, dtype] = self._loaded(spec, dtype)
         self._engines.move_to_end((spec, dtype))
@@ -77,7 +76,7 @@ class TokenEngine:
         except ModelUnusable as error:
             if not (self._engines and isinstance(error.__cause__, torch.cuda.OutOfMemoryError)):
                 raise
-        self._engines.clear()  # a GPU that holds each model may not hold both
+        self._engines.clear()  # a GPU that fits either model may not fit both
         return LossEngine(load_model(spec, dtype, self._device))
 
     def _tokenizer(self, spec: ModelSpec) -> Any:

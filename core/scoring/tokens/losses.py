@@ -1,4 +1,4 @@
-"""Losses of one row token by token, under base and reference: from the cache, or computed by the warm token worker."""
+"""Losses per token of one row, under base and reference: from the cache, or computed by the warm token worker."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from ..planning import ROLES
 from .token_process import TokenProcess
 
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
-"""How far a sum over tokens may lie from the row's NLL sum, as a share of it: it was computed in a batch, and perhaps
+"""Tolerance between a sum over tokens and the row's NLL sum, as a share of it: the row was computed in a batch, perhaps
 on another device."""
 
 
@@ -24,9 +24,9 @@ on another device."""
 class TokenLosses:
     """The tokens of one row in order: text, whether scored, and loss under both models [nats].
 
-    A loss is None where the token is not scored or the loss is not finite. `roles` says whose turn a token is, or
-    "template" for what the template adds; empty in what 0.5.0 cached. `cut_characters` of the conversation lie beyond
-    the maximum length. `doubts` are sentences about losses that do not add up to what the row was scored with.
+    A loss is None if the token is not scored or the loss is not finite. `roles` gives the role of each token's turn, or
+    "template" for text added by the template; empty in caches of version 0.5.0. `cut_characters` of the conversation
+    exceed the maximum length. `doubts` are warnings about losses that do not add up to the row's score.
     """
 
     pieces: tuple[str, ...]
@@ -39,7 +39,7 @@ class TokenLosses:
 
     @property
     def differences(self) -> tuple[float | None, ...]:
-        """Base minus reference loss of each token [nats]: what fine-tuning gained there."""
+        """Base minus reference loss of each token [nats]: the gain from fine-tuning."""
         pairs = zip(self.base, self.reference, strict=True)
         return tuple(None if base is None or reference is None else base - reference for base, reference in pairs)
 
@@ -50,7 +50,7 @@ class TokenLosses:
 
 
 class TokenScorer:
-    """Where pages get token losses. It belongs to whoever owns the store, and is closed before the store is."""
+    """Provides token losses to pages. Owned by the store's owner, and closed before the store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -58,25 +58,25 @@ class TokenScorer:
 
     @property
     def process_id(self) -> int | None:
-        """Of the warm worker; None where there is none."""
+        """Process id of the warm worker, or None."""
         return self._process.process_id
 
     def cached(self, run: str, row_number: int) -> TokenLosses | None:
-        """The row's token losses if they were computed before. Raises `NotFound`, or `NothingScored` with the
-        reason if nothing of the row is scored."""
+        """The row's token losses if they are cached. Raises `NotFound`, or `NothingScored` with the reason if no token
+        of the row is scored."""
         return self._cached(self._row(run, row_number))
 
     def token_losses(self, run: str, row_number: int) -> TokenLosses:
-        """The row's token losses, computed where they are not cached; the first time this loads both models.
+        """The row's token losses, from the cache or computed; the first call loads both models.
 
-        Losses that do not add up to the row's own are given with `doubts` and not cached: the model's files are not
-        those that were scored. Raises as `cached` does, and `TokensUnavailable` if they cannot be computed.
+        Losses that do not add up to the row's score are returned with `doubts` and not cached: the model's files have
+        changed since scoring. Raises like `cached`, and `TokensUnavailable` if they cannot be computed.
         """
         row = self._row(run, row_number)
         return self._cached(row) or self._compute(row)
 
     def release(self) -> None:
-        """Give back the memory that warm models take, unless a row is being computed."""
+        """Free the memory of warm models, unless a row is being computed."""
         self._process.release()
 
     def close(self) -> None:
@@ -133,9 +133,9 @@ class _Row:
     nll_sums: dict[str, float | None]
 
     def request(self, workspace: Path) -> dict[str, Any]:
-        """What the worker is asked."""
+        """The request to the worker."""
         if "models" not in self.description:
-            raise TokensUnavailable("This run does not say where its models are. Score the dataset again.")
+            raise TokensUnavailable("This run does not record where its models are. Score the dataset again.")
         models = self.description["models"]
         base = _where_it_is(ModelSpec(**models["base"]), workspace, None)
         reference = _where_it_is(ModelSpec(**models["reference"]), workspace, base)
@@ -148,7 +148,7 @@ class _Row:
         }
 
     def doubt(self, role: str, nll_sum: float | None) -> str | None:
-        """A sentence if a role's token losses do not add up to the stored sum."""
+        """A warning if a role's token losses do not add up to the stored sum."""
         stored = self.nll_sums[role]
         if stored is None or nll_sum is None:
             return None
@@ -156,13 +156,13 @@ class _Row:
             return None
         label = self.description["models"][role]["label"]
         return (
-            f"Under {role} these losses add up to {nll_sum:,.4f} nats, but the row was scored with {stored:,.4f}: "
+            f"The {role}'s token losses add up to {nll_sum:,.4f} nats, but the row's score uses {stored:,.4f}: "
             f"the model {label!r} or its tokenizer has changed since. Score the dataset again."
         )
 
 
 def _where_it_is(spec: ModelSpec, workspace: Path, base: ModelSpec | None) -> ModelSpec:
-    """The model as the run names it; looked up by its name again if its folder moved, as with a copied workspace."""
+    """The model recorded in the run; resolved again by name if its folder moved, as in a copied workspace."""
     if Path(spec.path).is_dir() and (spec.adapter is None or Path(spec.adapter).is_dir()):
         return spec
     return resolve_model(spec.label, workspace, base)

@@ -1,4 +1,4 @@
-"""The owner's end of the token worker: it is started by the first request, kept warm, and replaced when it is gone."""
+"""The owner's side of the token worker: starts it on the first request, keeps it warm, and replaces it if it ended."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from ...system.permission import require_change
 from ...system.program import HOME, module_command
 
 LOG = "token_worker.log"
-_LOG_LIMIT = 2**20  # bytes; a longer log is begun anew
+_LOG_LIMIT = 2**20  # bytes; a longer log is truncated
 
 
 class TokenProcess:
-    """At most one `token_worker`, answering one request at a time, whatever thread it comes from."""
+    """At most one `token_worker`, which answers one request at a time; callable from any thread."""
 
     def __init__(self, workspace: Path) -> None:
         self._log = workspace / LOG
@@ -27,29 +27,29 @@ class TokenProcess:
 
     @property
     def process_id(self) -> int | None:
-        """Of the worker that is warm now; None where there is none."""
+        """Process id of the warm worker, or None."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The worker's answer. Raises `TokensUnavailable` with its sentence, or if it ended before it answered."""
+        """The worker's answer. Raises `TokensUnavailable` with the worker's error message, or if it ended first."""
         require_change()
         line = json.dumps(request).encode() + b"\n"
         with self._asking:
             was_warm = self.process_id is not None
             answer = self._exchange(line)
-            if answer is None and was_warm and self._ended() == 0:  # it had just been idle for too long
+            if answer is None and was_warm and self._ended() == 0:  # its idle timeout had just expired
                 answer = self._exchange(line)
             if answer is None:
                 raise TokensUnavailable(
                     f"The token worker ended before it answered ({_how(self._ended())}). "
-                    f"Ask again to start a new one; {self._log} is its log."
+                    f"Try again to start a new one. Log: {self._log}."
                 )
         if "error" in answer:
             raise TokensUnavailable(answer["error"])
         return answer
 
     def release(self) -> None:
-        """End the worker unless it is being asked; the next request starts another."""
+        """End the worker unless it is busy; the next request starts another."""
         if self._asking.acquire(blocking=False):
             try:
                 self._kill()
@@ -57,7 +57,7 @@ class TokenProcess:
                 self._asking.release()
 
     def close(self) -> None:
-        """End the worker; a request that is under way is told so."""
+        """End the worker; a pending request gets an error."""
         self._closed = True
         self._kill()
 
@@ -67,7 +67,7 @@ class TokenProcess:
             self._process.wait()
 
     def _exchange(self, line: bytes) -> dict[str, Any] | None:
-        """Write a request and read its answer; None if the worker ended meanwhile."""
+        """Send a request and read its answer; None if the worker ended meanwhile."""
         if self.process_id is None:
             self._process = self._start()
         assert self._process is not None
@@ -83,7 +83,7 @@ class TokenProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
-            raise TokensUnavailable("The workspace is being closed. Open it again to look at tokens.")
+            raise TokensUnavailable("The workspace is being closed. Open it again to view tokens.")
         if self._process:
             _close_pipes(self._process)
         full = self._log.exists() and self._log.stat().st_size > _LOG_LIMIT
@@ -93,14 +93,14 @@ class TokenProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # so that Ctrl-C on the dashboard leaves no traceback of a child
+                start_new_session=True,  # so that Ctrl-C on the dashboard prints no traceback of a child
                 cwd=HOME,
-                # Half of the cores: one example is small, and the dashboard or a job may be busy beside it.
+                # Half of the cores: one example is small, and the dashboard or a job may be busy too.
                 env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)), **os.environ},
             )
 
     def _ended(self) -> int:
-        """Exit status of the worker, whose answers have ended."""
+        """Exit status of the worker, whose output has ended."""
         assert self._process is not None
         try:
             return self._process.wait(10)
@@ -115,11 +115,11 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
         try:
             if pipe:
                 pipe.close()
-        except BrokenPipeError:  # what was buffered for a worker that is gone
+        except BrokenPipeError:  # data was buffered for a worker that has ended
             continue
 
 
 def _how(status: int) -> str:
     if status == -signal.SIGKILL:
-        return "it was killed, perhaps because memory ran out"
+        return "it was killed, perhaps out of memory"
     return f"stopped by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

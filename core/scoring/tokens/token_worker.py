@@ -1,7 +1,7 @@
-"""A worker kept warm. Reads requests, one JSON object a line, and answers each by a line.
+"""The warm token worker. Reads one JSON request per line, and answers each with one line.
 
-It ends when its input does, so it never outlives whoever started it, and when nobody has asked for a while. What an
-answer holds, `core.scoring.tokens.engine` says; a request that cannot be met is answered by {"error": sentence}.
+It ends when its input closes, so it never outlives its parent, or after an idle timeout. `core.scoring.tokens.engine`
+documents the answers; a failed request is answered with {"error": sentence}.
 """
 
 import json
@@ -20,11 +20,11 @@ log = logging.getLogger("token_worker")
 
 
 def main() -> int:
-    """Answer until the input ends or nothing is asked for `token_worker_idle_seconds`; exit 0."""
+    """Answer until the input ends or the idle timeout `token_worker_idle_seconds` expires; exits 0."""
     answers = _take_stdout()
     log_for_people(log)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from .engine import TokenEngine  # here: what libraries print while they load must not reach the answers
+    from .engine import TokenEngine  # imported here: output that libraries print on import must not mix with answers
 
     engine = TokenEngine()
     idle_seconds = settings.number("token_worker_idle_seconds")
@@ -36,16 +36,16 @@ def main() -> int:
 
 
 def _take_stdout() -> BinaryIO:
-    """Keep standard output for answers alone; what anything else prints goes to standard error."""
+    """Reserve standard output for answers; all other output goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
 
 
 def _next_request(idle_seconds: float) -> bytes:
-    """The next line, empty when the input has ended or stayed silent for too long.
+    """The next line; empty when the input has ended or the idle timeout expired.
 
-    There is never a second line waiting in a buffer, where select would not see it: a request follows an answer.
+    No second line can wait in a buffer, where select would not see it: each request follows an answer.
     """
     ready, _, _ = select.select([sys.stdin], [], [], idle_seconds)
     return sys.stdin.buffer.readline() if ready else b""
@@ -57,12 +57,12 @@ def _answer(engine: Any, line: bytes) -> dict[str, Any]:
     except UserError as error:
         log.info("refused: %s", error)
         return {"error": str(error)}
-    # The last line of defence, as in core.worker: a sentence for the person, the traceback for the log.
+    # Last resort, as in core.worker: a sentence for the user, the traceback for the log.
     except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
-        return {"error": f"The token worker met an unexpected error ({in_short(error)}). Its log says more."}
+        return {"error": f"The token worker had an unexpected error ({in_short(error)}). See its log."}
 
 
 if __name__ == "__main__":
-    # At once: tearing torch down takes seconds, in which whoever asks would wait for a worker that is leaving.
+    # Exit at once: torch takes seconds to shut down, and requests would wait for a worker that is ending.
     os._exit(main())

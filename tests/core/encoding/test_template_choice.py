@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_auto_takes_the_bases_own_template_and_says_so(folders: dict[str, Path], tmp_path: Path) -> None:
     chosen = choose_template("auto", spec(folders["own"], tmp_path), spec(folders["dated"], tmp_path))
     assert (chosen.name, chosen.source) == ("chat", None)
-    assert chosen.sentence == f"Chat template: the own one of {str(folders['own'])!r}."
+    assert chosen.sentence == f"Chat template: from the base {str(folders['own'])!r}."
 
 
 def test_auto_takes_the_references_template_for_a_base_that_has_none(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_auto_takes_what_a_reference_was_trained_with_here(folders: dict[str, Pa
     (trained / PROVENANCE).write_text(json.dumps({"encoding": {"template": "chatml"}}), encoding="utf-8")
     chosen = choose_template("auto", spec(folders["bare"], tmp_path), spec(trained, tmp_path))
     assert (chosen.name, chosen.source) == ("chatml", None)
-    assert "by which it was trained" in chosen.sentence
+    assert "which was trained with it" in chosen.sentence
 
 
 def test_auto_is_alpaca_where_nobody_has_a_template(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_date_can_be_given_and_is_part_of_what_a_loss_hangs_on(folders: dict[s
     tokenizer = make_tokenizer(chat_template=DATED)
     text = tokenizer.decode(encode_example(QUESTION, tokenizer, other.encoding).input_ids)
     assert text.startswith("<s>03.02.2001 <|turn|>user")
-    with pytest.raises(ModelUnusable, match="'yesterday' is no date"):
+    with pytest.raises(ModelUnusable, match="'yesterday' is not a date"):
         plan_scoring(store, replace(request, template_date="yesterday"))
 
 

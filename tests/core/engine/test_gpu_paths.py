@@ -15,8 +15,8 @@ from core.engine.response_loss import ResponseScorer, measure_noise
 from tests.fake_gpu import fake_gpu, moved
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
-RUNS = "packed, shared beginnings once, attention of variable length"
-SIDE_BY_SIDE = "packed, shared beginnings once; head"
+RUNS = "packed, prefix sharing, variable-length attention"
+SIDE_BY_SIDE = "packed, prefix sharing; head"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def rows() -> list[Encoded]:
         ("llama", torch.float32, EngineOptions(), SIDE_BY_SIDE),
         ("gemma3", torch.bfloat16, EngineOptions(varlen=False), SIDE_BY_SIDE),
         ("gemma2", torch.bfloat16, EngineOptions(), "padded batches (its attention is soft-capped)"),
-        ("llama", torch.bfloat16, EngineOptions(packed=False, tiled=False), "padded batches (not asked for)"),
+        ("llama", torch.bfloat16, EngineOptions(packed=False, tiled=False), "padded batches (disabled)"),
     ],
 )
 def test_paths_only_a_batch_lies_on_one_device_and_waits_for_it_once(

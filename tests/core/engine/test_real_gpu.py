@@ -21,7 +21,7 @@ DEVICE = "cuda"
 WAYS = {
     "all": EngineOptions(),
     "padded": EngineOptions(packed=False),
-    "not in tiles": EngineOptions(tiled=False),
+    "no chunked cross-entropy": EngineOptions(tiled=False),
     "not varlen": EngineOptions(varlen=False),
 }
 
@@ -67,7 +67,7 @@ def test_in_bfloat16_a_gpu_is_as_near_to_float32_as_the_processor(
 def test_from_ampere_on_attention_is_of_variable_length(family: str) -> None:
     engine = LossEngine(make_model(family).to(DEVICE, torch.bfloat16))
     expected = torch.cuda.get_device_capability() >= (8, 0)
-    assert ("packed, shared beginnings once, attention of variable length" in engine.path) == expected, engine.path
+    assert ("packed, prefix sharing, variable-length attention" in engine.path) == expected, engine.path
 
 
 def test_a_reference_is_trained_on_it_in_bfloat16(tmp_path: Path, rows: list[Encoded]) -> None:

@@ -131,7 +131,7 @@ def test_packed_rows_that_give_other_values_than_rows_alone_are_not_used(
     monkeypatch.setattr(
         model.transformer, "forward", lambda input_ids=None, position_ids=None, **given: forward(input_ids, **given)
     )
-    assert "padded batches (packed rows do not give its states)" in LossEngine(model).path
+    assert "padded batches (packed rows give other states)" in LossEngine(model).path
     np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
 
 
@@ -150,7 +150,7 @@ WAYS = {
 def test_rows_are_packed_where_the_model_agrees_and_the_log_says_why_not(family: str) -> None:
     engine = LossEngine(make_model(family))
     assert engine.packs == (family not in PADDED)
-    expected = f"padded batches (.*{PADDED[family]}" if family in PADDED else "packed, shared beginnings once"
+    expected = f"padded batches (.*{PADDED[family]}" if family in PADDED else "packed, prefix sharing"
     assert expected.partition(".*")[0] in engine.path
     assert expected.rpartition(".*")[2] in engine.path
 
@@ -205,7 +205,7 @@ def test_attention_of_variable_length_gives_the_losses_of_labels(
     monkeypatch.setattr("core.engine.packed_attention.varlen_attn", varlen_as_documented)
     model = make_model(family)
     engine = LossEngine(model)
-    assert "attention of variable length" in engine.path
+    assert "variable-length attention" in engine.path
     expected = [label_loss(model, row) for row in mixed]
     counts = [row.token_count for row in mixed]
     np.testing.assert_allclose(engine.nll_sums(mixed) / counts, expected, rtol=0, atol=1e-5)
@@ -228,8 +228,8 @@ def test_attention_of_variable_length_that_does_not_agree_is_not_used(
     for layer in model.model.layers:
         layer.self_attn.sliding_window = 100 if layer.self_attn.sliding_window else None
     engine = LossEngine(model)
-    why = "FlashAttention only supports" if broken == "it raises" else "packed rows do not give its states"
-    assert f"packed, shared beginnings once, attention side by side (of variable length: {why}" in engine.path
+    why = "FlashAttention only supports" if broken == "it raises" else "packed rows give other states"
+    assert f"packed, prefix sharing, bucketed attention (no variable-length attention: {why}" in engine.path
     np.testing.assert_allclose(losses_of(model, mixed), [label_loss(model, row) for row in mixed], rtol=0, atol=1e-5)
 
 
@@ -288,7 +288,7 @@ def test_the_model_is_left_with_its_own_attention(mixed: list[Encoded]) -> None:
 def test_a_window_that_a_layer_leaves_to_the_mask_is_not_packed() -> None:
     config = SimpleNamespace(sliding_window=4096, num_hidden_layers=2, layer_types=None)
     check_windows(config, {0: 4096, 1: 4096})
-    with pytest.raises(PackingUnsupported, match="do not tell their sliding window"):
+    with pytest.raises(PackingUnsupported, match="do not state their sliding window"):
         check_windows(config, {0: None, 1: None})
     config.layer_types = ["chunked_attention", "full_attention"]
     with pytest.raises(PackingUnsupported, match="not all full or sliding"):
@@ -479,7 +479,7 @@ def test_an_adapter_that_reaches_the_head_is_on_and_off_there_too(options: dict[
         with torch.no_grad():
             both.base_model.model.lm_head.modules_to_save["default"].weight.mul_(1.5)
     off, on = LossEngine(both, without_adapter=True), LossEngine(both)
-    assert "head: scored positions, its own form" in on.path
+    assert "head: scored positions, full logits" in on.path
     counts = [row.token_count for row in rows]
     for engine, model in ((off, make_model("llama")), (on, both)):
         expected = [label_loss(model, row) for row in rows]
@@ -532,7 +532,7 @@ def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
         losses[list(batch.rows)] = batch.nll_sums / [mixed[row].token_count for row in batch.rows]
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-5)
     halved = [line for line in log if "ran out" in line]
-    assert halved[0] == f"GPU memory ran out; going on with batches of {8 * longest:,} tokens"
+    assert halved[0] == f"GPU memory ran out; continuing with a batch size of {8 * longest:,} tokens"
     assert len(halved) >= 2
     assert max(computed) <= longest + 10
 

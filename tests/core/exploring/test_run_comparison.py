@@ -112,7 +112,7 @@ def test_opposite_orders_share_no_top_and_then_the_middle(store: Store) -> None:
 
 
 def test_a_share_above_one_is_refused(store: Store) -> None:
-    with pytest.raises(SelectionInvalid, match=r"A share of 1\.5"):
+    with pytest.raises(SelectionInvalid, match=r"The share 1\.5"):
         top_overlap(store, add_pair(store, random_rows(5)), (0.5, 1.5))
 
 

@@ -64,8 +64,8 @@ def test_an_answer_in_words_stays_and_several_answers_are_lines() -> None:
 @pytest.mark.parametrize(
     ("fields", "detail"),
     [
-        ({"choices": ["cork", "lead"], "answer": 2}, "answer 2 is none of the 2 choices"),
-        ({"choices": ["cork", "lead"], "answer": "E"}, "answer E is none of the 2 choices"),
+        ({"choices": ["cork", "lead"], "answer": 2}, "answer 2 is not one of the 2 choices"),
+        ({"choices": ["cork", "lead"], "answer": "E"}, "answer E is not one of the 2 choices"),
         ({"choices": 3, "answer": "A"}, "choices is a number, not a list"),
         ({"choices": {"text": ["a", "b"], "label": ["A"]}, "answer": "A"}, "2 choices with 1 letters"),
     ],

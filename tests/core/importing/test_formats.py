@@ -148,7 +148,7 @@ def test_a_list_of_weights_beside_the_turns_says_which_are_scored() -> None:
         assert [m.is_scored for m in read("messages", fields).messages] == [False, False, False, True]
     notices: list[str] = []
     assert read_example(format_named("messages"), {"messages": [USER, turn], "weights": [0] * 3}, False, notices)
-    assert notices == ["a list of weights that fits neither its turns nor its answers, not used"]
+    assert notices == ["a list of weights that matches neither the turns nor the answers, ignored"]
 
 
 def test_what_is_read_is_the_last_scored_reply() -> None:

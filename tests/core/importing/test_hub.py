@@ -117,7 +117,7 @@ def test_what_the_hub_does_not_give_is_said_in_a_sentence(hub: str) -> None:
         download_dataset("owner/none")
     with pytest.raises(SourceUnreadable, match="no revision 'v9'"):
         download_dataset("owner/tiny", revision="v9")
-    with pytest.raises(SourceUnreadable, match="terms accepted"):
+    with pytest.raises(SourceUnreadable, match="accept its terms"):
         download_dataset("owner/secret")
     with pytest.raises(SourceUnreadable, match="owner/name"):
         download_dataset("not an id")
@@ -126,7 +126,7 @@ def test_what_the_hub_does_not_give_is_said_in_a_sentence(hub: str) -> None:
 def test_a_hub_that_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(SourceUnreadable, match=r"http://127\.0\.0\.1:9 did not give the dataset owner/tiny"):
+    with pytest.raises(SourceUnreadable, match=r"http://127\.0\.0\.1:9 could not provide the dataset owner/tiny"):
         download_dataset("owner/tiny")
 
 
@@ -151,11 +151,11 @@ MATHS = ("easy/train.jsonl", "easy/test.jsonl", "hard/train.jsonl", "hard/test.j
         (SFT, "train_sft", None, [SFT[0]]),
         (SFT, "test", None, [SFT[2]]),
         (SFT[::2], None, None, [SFT[0]]),
-        (SFT, None, None, "no one split for training. Its splits: test_sft, train_dpo, train_sft"),
+        (SFT, None, None, "no single training split. Its splits: test_sft, train_dpo, train_sft"),
         (SFT, "train", None, "no split 'train'"),
         (MATHS, None, "easy", ["easy/train.jsonl"]),
         (MATHS, "test", "hard", ["hard/test.jsonl"]),
-        (MATHS, None, None, "several configs: easy, hard. Name one as the config"),
+        (MATHS, None, None, "several configs: easy, hard. Choose one as the config"),
         (MATHS, "easy", None, r"no split 'easy'. Its splits: test, train. .*, or easy as the config"),
         (MATHS, None, "medium", "no config 'medium'. It has: easy, hard"),
         (("data/default/train.csv", "data/more/train.csv"), None, None, ["data/default/train.csv"]),
@@ -163,7 +163,7 @@ MATHS = ("easy/train.jsonl", "easy/test.jsonl", "hard/train.jsonl", "hard/test.j
         (("Train.csv", "Test.csv", "Dev.csv"), None, None, ["Train.csv"]),
         (("Train.csv", "Test.csv", "Dev.csv"), "validation", None, ["Dev.csv"]),
         (("talks.jsonl", "test.jsonl", "eval.jsonl"), None, None, ["talks.jsonl"]),
-        (("test.jsonl", "valid.jsonl"), None, None, "no one split for training. Its splits: test, valid"),
+        (("test.jsonl", "valid.jsonl"), None, None, "no single training split. Its splits: test, valid"),
         (("a.train.jsonl", "b.train.jsonl", "a.test.jsonl"), None, None, ["a.train.jsonl", "b.train.jsonl"]),
         (("train/a.jsonl", "train/b.jsonl", "test/a.jsonl"), None, None, ["train/a.jsonl", "train/b.jsonl"]),
         (("en-00000-of-00001.csv", "de-00000-of-00001.csv"), "de", None, ["de-00000-of-00001.csv"]),

@@ -101,7 +101,7 @@ def test_several_files_make_one_dataset_in_the_order_they_came(workspace: Store,
 @pytest.mark.parametrize(
     ("records", "sentence"),
     [
-        ([], "holds no record"),
+        ([], "has no records"),
         (["oops", "{", {"a": 1}], "2 of 3 were rejected as 'bad JSON'"),
         ([{"text": "a"}] * 3, r"missing field.*record 1: no format fits; found text.*Map its columns"),
         ([{"question": "a", "chosen": "b", "rejected": "c"}], "preference pair.*preference training"),
@@ -119,7 +119,7 @@ def test_a_file_without_a_usable_row_leaves_nothing_behind(
 def test_a_packed_file_that_is_cut_off_leaves_nothing_behind(workspace: Store, tmp_path: Path) -> None:
     content = "\n".join(json.dumps({"question": str(i), "answer": str(i)}) for i in range(50_000))
     (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(content.encode())[:-9])
-    with pytest.raises(SourceUnreadable, match="cut off"):
+    with pytest.raises(SourceUnreadable, match="truncated"):
         import_source(workspace, "d", tmp_path / "a.jsonl.zst", AUTO)
     assert workspace.rows("SELECT count(*) FROM dataset_row") == [(0,)]
 
@@ -133,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing_behind(tmp_path: Pa
             return super().add_source(*arguments)
 
     with StoreOfAFileStillWritten.open(tmp_path / "workspace", "a test") as store:
-        with pytest.raises(SourceUnreadable, match="changed while it was read"):
+        with pytest.raises(SourceUnreadable, match="changed while it was being read"):
             import_source(store, "d", path, AUTO)
         assert store.rows("SELECT count(*) FROM dataset_row") == [(0,)]
 

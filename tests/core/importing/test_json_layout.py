@@ -72,7 +72,7 @@ def test_which_split_is_read_is_said_and_another_can_be_named(tmp_path: Path) ->
     assert answers(path, "test") == ["No"]
     with pytest.raises(SourceUnreadable, match=r"no split 'dev'\. It has: train, test"):
         answers(path, "dev")
-    with pytest.raises(SourceUnreadable, match=r"no one split for training\. It has: test, dev"):
+    with pytest.raises(SourceUnreadable, match=r"no single training split\. It has: test, dev"):
         answers(written(tmp_path, {"test": [ONE], "dev": [TWO]}))
     with pytest.raises(SourceUnreadable, match="has no splits"):
         answers(written(tmp_path, [ONE]), "test")

@@ -61,8 +61,8 @@ def test_a_zip_leads_nowhere_but_into_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "sentence"),
     [
-        ({"README": "no"}, "holds no data file"),
-        ({"[Content_Types]_dot_xml": "", "a_dot_csv": ""}, "document of an office program"),
+        ({"README": "no"}, "has no data files"),
+        ({"[Content_Types]_dot_xml": "", "a_dot_csv": ""}, "office document"),
         ({"a_dot_jsonl": " " * 3_000_000}, "unpacks to more than 1,000,000 bytes"),
     ],
 )
@@ -79,10 +79,10 @@ def test_a_damaged_zip_is_one_sentence(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", a_dot_jsonl=LINES * 100)
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
-    with pytest.raises(SourceUnreadable, match="no whole zip archive"):
+    with pytest.raises(SourceUnreadable, match="not a complete zip archive"):
         files_at(path, tmp_path / "out")
     path.write_bytes(whole[:60] + b"\xff" * 20 + whole[80:])
-    with pytest.raises(SourceUnreadable, match="does not unpack"):
+    with pytest.raises(SourceUnreadable, match="cannot be unpacked"):
         files_at(path, tmp_path / "out")
 
 
@@ -104,7 +104,7 @@ def test_of_a_saved_dataset_with_splits_one_is_read(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match=r"no split 'dev'\. It has: train, test"):
         files_at(folder, tmp_path, "dev")
     (folder / "dataset_dict.json").write_text('{"splits": ["../train"]}')
-    with pytest.raises(SourceUnreadable, match="outside of itself"):
+    with pytest.raises(SourceUnreadable, match="refers to a file outside"):
         files_at(folder, tmp_path)
 
 
@@ -116,7 +116,10 @@ def test_an_arrow_file_is_read_like_a_stream_and_a_damaged_one_refused(tmp_path:
     content = (tmp_path / "a.arrow").read_bytes()
     (tmp_path / "b.arrow").write_bytes(content[: len(content) // 2])
     (tmp_path / "c.arrow").write_bytes(b"nothing")
-    for name, sentence in (("b.arrow", "not a whole Arrow file"), ("c.arrow", "named as Arrow but is none")):
+    for name, sentence in (
+        ("b.arrow", "not a complete Arrow file"),
+        ("c.arrow", "has the extension of Arrow but other content"),
+    ):
         with pytest.raises(SourceUnreadable, match=sentence):
             answers([tmp_path / name])
 
@@ -129,7 +132,7 @@ def test_an_arrow_file_whose_offsets_lie_is_refused(tmp_path: Path) -> None:
     true, lie = (b"".join(end.to_bytes(4, "little") for end in ends) for ends in ((0, 1, 2), (0, 2**24, 2**30)))
     assert sink.getvalue().count(true) == 2
     (tmp_path / "a.arrow").write_bytes(sink.getvalue().replace(true, lie))
-    with pytest.raises(SourceUnreadable, match="not a whole Arrow file"):
+    with pytest.raises(SourceUnreadable, match="not a complete Arrow file"):
         answers([tmp_path / "a.arrow"])
 
 

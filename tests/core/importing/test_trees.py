@@ -44,7 +44,7 @@ def test_a_tree_is_read_along_its_best_replies_flat_or_nested(tmp_path: Path) ->
         rows = read(tmp_path / f"{name}.jsonl", records)
         assert contents(rows) == SAID, name
         notices = [row.notices for row in rows if isinstance(row, DatasetRow)]
-        assert notices == [("a tree with several replies to one message, of which the best ranked is read",), ()]
+        assert notices == [("a tree with several replies to one message, only the best-ranked is used",), ()]
 
 
 def test_a_tree_of_flat_messages_keeps_its_roots_place_and_all_its_messages(tmp_path: Path) -> None:

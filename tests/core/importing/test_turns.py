@@ -154,7 +154,7 @@ def test_a_turn_that_is_not_trained_on_is_context(mark: dict[str, Any], is_conte
     [
         ({"weight": 0.5}, False, "a turn weight 0.5, read as 1 (scored)"),
         ({"weight": -1}, True, "a turn weight -1, read as 0 (not scored)"),
-        ({"loss_mask": [0, 1]}, False, "an answer of which a part is not to be trained on, scored whole"),
+        ({"loss_mask": [0, 1]}, False, "an answer that is partly excluded from training, scored whole"),
     ],
 )
 def test_a_weight_that_cannot_be_kept_is_noticed(mark: dict[str, Any], is_context: bool, notice: str) -> None:

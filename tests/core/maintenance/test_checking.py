@@ -103,13 +103,17 @@ def remove(path: str) -> Callable[[Path], object]:
 
 
 FILE_DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "an export is another": ("exports", spoil("exports/best.jsonl"), "best.jsonl is not what was written"),
+    "an export is another": ("exports", spoil("exports/best.jsonl"), "best.jsonl has changed since it was written"),
     "an export is gone": ("exports", remove("exports/best.jsonl"), "best.jsonl is gone"),
     "a manifest is spoilt": ("exports", spoil("exports/best.jsonl.manifest.json"), "cannot be read. Export again"),
-    "a bundle's file is another": ("exports", spoil("exports/bundle/scores.jsonl"), "is not what was written"),
-    "weights are others": ("references", spoil("models/taught/adapter.bin"), "adapter.bin is not what was written"),
+    "a bundle's file is another": ("exports", spoil("exports/bundle/scores.jsonl"), "has changed since it was written"),
+    "weights are others": (
+        "references",
+        spoil("models/taught/adapter.bin"),
+        "adapter.bin has changed since it was written",
+    ),
     "weights are gone": ("references", remove("models/taught/adapter.bin"), "adapter.bin is gone"),
-    "a reference is half": ("references", remove("models/taught/provenance.json"), "is no whole reference"),
+    "a reference is half": ("references", remove("models/taught/provenance.json"), "is an incomplete reference"),
     "a temporary file was left": ("leftovers", spoil("exports/.best.jsonl.4194399.tmp"), "a write that was cut off"),
 }
 

@@ -27,7 +27,7 @@ from tests import command_line
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter
 from tests.tiny_models import MIXED_EXAMPLES, make_model, make_tokenizer, save_model_folder
 
-SHARED = "both models: one set of weights"
+SHARED = "both models share weights"
 ENCODING = EncodingSpec("chat", 2048, "tiny tokenizer")
 
 
@@ -100,7 +100,7 @@ def test_base_and_reference_have_the_losses_of_base_and_merged_model_in_float64(
     np.testing.assert_allclose(losses_of(job, "base"), own, rtol=0, atol=1e-4)
     np.testing.assert_allclose(losses_of(job, "reference"), trained, rtol=0, atol=1e-4)
     assert (SHARED in caplog.text) == KINDS[name].keeps_base
-    assert ("take a pass each" in caplog.text) != KINDS[name].keeps_base
+    assert ("scored in separate passes" in caplog.text) != KINDS[name].keeps_base
 
 
 @pytest.mark.parametrize("name", ["PiSSA", "OLoRA"])
@@ -125,7 +125,7 @@ def test_a_fast_singular_value_decomposition_is_refused_since_nobody_can_make_it
 ) -> None:
     make_adapter(tmp_path / "adapter", llama, Kind({"init_lora_weights": "pissa_niter_4"}))
     specs = specs_of(llama, tmp_path / "adapter")
-    refusal = r"pissa_niter_4.*cannot be made again\. Convert it .*path_initial_model_for_weight_conversion"
+    refusal = r"pissa_niter_4.*cannot be restored\. Convert it .*path_initial_model_for_weight_conversion"
     with pytest.raises(ModelUnusable, match=refusal):
         load_model(specs["reference"], "float32", "cpu")
     with pytest.raises(ModelUnusable, match=refusal):
@@ -199,7 +199,7 @@ def test_an_adapter_whose_own_rows_differ_is_refused(llama: Path, tmp_path: Path
         weights[name] = weights[name][:399].clone()
 
     rewrite(tmp_path / "adapter", cut)
-    with pytest.raises(ModelUnusable, match=r"400 rows in .*embed_tokens.weight and 399 in .*lm_head.weight"):
+    with pytest.raises(ModelUnusable, match=r"400 rows in .*embed_tokens.weight but 399 in .*lm_head.weight"):
         load_model(specs_of(llama, tmp_path / "adapter")["reference"], "float32", "cpu")
 
 
@@ -273,4 +273,4 @@ def test_a_job_with_an_adapter_that_changes_its_base_leaves_losses_that_others_c
         expected = exact_losses(model, rows)
         np.testing.assert_allclose([row["reference_loss"] for row in found], expected, rtol=0, atol=1e-4)
     (log, _) = sorted(workspace.glob("jobs/*/worker.log"))
-    assert "take a pass each: the adapter" in log.read_text(encoding="utf-8")
+    assert "scored in separate passes: the adapter" in log.read_text(encoding="utf-8")

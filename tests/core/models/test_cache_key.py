@@ -295,7 +295,7 @@ def test_a_date_is_no_part_where_the_template_does_not_ask_for_it(scoring: Scori
 def test_an_encoding_of_another_version_is_not_continued(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = EncodingSpec("chat", 2048, "t")
     monkeypatch.setattr(cache_key, rule, getattr(cache_key, rule) + 1)
-    with pytest.raises(EncodingOutdated, match="begun by another version of the program, which tells replies"):
+    with pytest.raises(EncodingOutdated, match="started by another version of the program, which masks prompts"):
         encode_examples([EXAMPLE], None, spec)
 
 
@@ -305,5 +305,5 @@ def test_a_job_of_another_version_is_not_continued(
 ) -> None:
     job = scoring.job()
     monkeypatch.setattr(cache_key, rule, getattr(cache_key, rule) + 1)
-    with pytest.raises(EncodingOutdated, match="begun by another version of the program, which computes losses"):
+    with pytest.raises(EncodingOutdated, match="started by another version of the program, which computes losses"):
         score(job)

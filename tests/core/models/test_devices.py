@@ -37,7 +37,7 @@ def test_each_process_sees_one_of_the_gpus_that_may_be_seen(
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_said_with_the_build_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.models.devices._gpu_count", lambda: 0)
-    with pytest.raises(ModelUnusable, match=r"torch 2\.\d+\S* sees none. Choose auto or cpu"):
+    with pytest.raises(ModelUnusable, match=r"torch 2\.\d+\S* finds none. Choose auto or cpu"):
         resolve_device("cuda")
     assert resolve_device("auto") == "cpu"
 

@@ -196,7 +196,7 @@ def test_weights_that_overwrite_the_base_s_are_told_from_copies_of_them(earlier:
     overwrite_a_norm(Path(str(spec.adapter)), base)
     spec = resolve_model(str(spec.adapter), earlier.folder, earlier.base)
     reasons = unsound_roles({"base": earlier.base, "reference": spec}, "float32", earlier.folder)
-    assert reasons["base"].endswith("brings its own model.norm.weight for the base's")
+    assert reasons["base"].endswith("replaces the base's model.norm.weight")
 
 
 def test_tokens_that_only_the_tokenizer_beside_an_adapter_has_were_left_out(earlier: EarlierWorkspace) -> None:
@@ -233,7 +233,7 @@ def test_an_adapter_that_is_gone_or_another_now_cannot_be_asked_and_its_base_s_l
     with earlier.open() as store:
         assert held(store) == {"base": 0, "adapter": 3}
         (notice,) = notices_of(store)
-        assert "is gone or has changed, so that nobody can tell what it did to its base" in notice
+        assert "is gone or has changed, so its effect on the base is unknown" in notice
 
 
 def test_a_store_of_version_0_5_0_opens_without_its_wrong_losses_and_says_so(earlier: EarlierWorkspace) -> None:
@@ -244,7 +244,7 @@ def test_a_store_of_version_0_5_0_opens_without_its_wrong_losses_and_says_so(ear
         assert store.rows("SELECT version FROM store_version") == [(STORE_VERSION,)]
         (notice,) = notices_of(store)
         assert notice.startswith("3 losses of ")
-        assert "takes its beginning out of the base's weights (init_lora_weights pissa)" in notice
+        assert "subtracts its initialisation from the base's weights (init_lora_weights pissa)" in notice
         assert notice.endswith("Score again what was saved as 'wrong', 'right'.")
         for table in ("loss", "token_loss"):
             assert held(store, table) == {"base": 0, "wrong": 3, "right": 3}
@@ -287,7 +287,7 @@ def test_losses_of_a_job_that_never_became_a_run_are_found_by_the_job(earlier: E
     earlier.forget_runs()
     with earlier.open() as store:
         (notice,) = notices_of(store)
-        assert notice.endswith("They are computed again where they are needed.")
+        assert notice.endswith("They are computed again when needed.")
         assert held(store) == {"base": 0, "wrong": 3}
 
 
@@ -298,7 +298,7 @@ def test_a_base_s_losses_of_which_no_run_and_no_job_is_left_are_dropped(earlier:
     shutil.rmtree(job.folder)
     with earlier.open() as store:
         (notice,) = notices_of(store)
-        assert "the runs and jobs that brought them are gone" in notice
+        assert "the runs and jobs that computed them are gone" in notice
         assert held(store) == {"base": 0, "right": 3}
 
 

@@ -29,17 +29,20 @@ VISION = {"vision_config": {"hidden_size": 8}, "text_config": {"model_type": "ll
         ({"model_type": "mt5"}, "is an encoder-decoder (mt5)"),
         ({"model_type": "bart", "architectures": ["BartModel"], "is_encoder_decoder": True}, "is an encoder-decoder"),
         ({"model_type": "new", "is_encoder_decoder": True}, "is an encoder-decoder"),
-        ({"model_type": "bert", "architectures": ["BertLMHeadModel"]}, "reads tokens to the right too"),
+        ({"model_type": "bert", "architectures": ["BertLMHeadModel"]}, "its attention is bidirectional"),
         ({"model_type": "roberta", "architectures": ["RobertaForMaskedLM"]}, "is a masked language model"),
         ({"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"]}, "is a masked language model"),
         ({"model_type": "own", "architectures": ["OwnForMaskedLM"]}, "is a masked language model"),
         ({"model_type": "llada", "architectures": ["LLaDAModelLM"]}, "is a diffusion language model"),
         ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}, "of speech or sound"),
         ({"model_type": "qwen2_audio", "text_config": {}}, "of speech or sound"),
-        ({"model_type": "qwen3", "architectures": ["Qwen3ForSequenceClassification"]}, "is a classifier, as rerankers"),
-        ({"model_type": "llama", "architectures": ["LlamaForTokenClassification"]}, "a classifier of tokens"),
-        ({"model_type": "paligemma", **VISION}, "is a vision-language model of a kind that is not read"),
-        ({"model_type": "blip-2", **VISION}, "is a vision-language model of a kind that is not read"),
+        (
+            {"model_type": "qwen3", "architectures": ["Qwen3ForSequenceClassification"]},
+            "is a classifier, such as a reranker",
+        ),
+        ({"model_type": "llama", "architectures": ["LlamaForTokenClassification"]}, "a token classifier"),
+        ({"model_type": "paligemma", **VISION}, "is a vision-language model of a kind that is not supported"),
+        ({"model_type": "blip-2", **VISION}, "is a vision-language model of a kind that is not supported"),
     ],
     ids=lambda value: value.get("model_type") if isinstance(value, dict) else "",
 )
@@ -83,9 +86,9 @@ def test_an_embedding_model_without_a_head_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "what"),
     [
-        ("model_index.json", "holds a diffusers pipeline, which makes images"),
-        ("comet-q4_k_m.gguf", r"holds weights for llama\.cpp \(GGUF\), which are not read"),
-        ("model.onnx", "holds weights for ONNX, which are not read"),
+        ("model_index.json", "is a diffusers pipeline, which generates images"),
+        ("comet-q4_k_m.gguf", r"has weights for llama\.cpp \(GGUF\), which are not supported"),
+        ("model.onnx", "has weights for ONNX, which are not supported"),
     ],
 )
 def test_a_folder_of_another_program_is_said(file: str, what: str, tmp_path: Path) -> None:

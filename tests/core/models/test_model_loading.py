@@ -115,7 +115,7 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(folder: Path) -> 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(folder: Path, value: float) -> None:
     edit_weights(folder / "model.safetensors", lambda weights: weights["model.norm.weight"].__setitem__(3, value))
-    with pytest.raises(ModelUnusable, match=r"weights model.norm.weight .* hold NaN or infinity"):
+    with pytest.raises(ModelUnusable, match=r"weights model.norm.weight .* have NaN or infinity"):
         load(folder)
 
 
@@ -209,5 +209,5 @@ def test_a_damaged_adapter_is_refused(adapter: Path) -> None:
 
 def test_an_adapter_that_holds_nan_is_refused(adapter: Path) -> None:
     edit_weights(adapter / "adapter_model.safetensors", lambda weights: weights[sorted(weights)[0]].fill_(float("nan")))
-    with pytest.raises(ModelUnusable, match=r"lora_A.* hold NaN or infinity"):
+    with pytest.raises(ModelUnusable, match=r"lora_A.* have NaN or infinity"):
         load(adapter)

@@ -218,5 +218,5 @@ def test_a_model_folder_in_a_hub_cache_is_the_base_of_an_adapter_that_names_its_
 def test_a_turn_token_without_a_row_is_said_to_stand_in_every_row(store: Store, tmp_path: Path) -> None:
     base = save(tmp_path / "base", 1, 4)  # of the template's tokens the end of a turn is the fifth
     plan = plan_scoring(store, request(base, base))
-    assert all(notice.endswith("so that may be every row.") for notice in plan.notices)
+    assert all(notice.endswith("so this may affect every row.") for notice in plan.notices)
     assert len(plan.notices) == 2

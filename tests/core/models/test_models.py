@@ -72,7 +72,7 @@ def test_an_unknown_name_is_answered_with_the_references_there_are(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "one/two/three"])
 def test_a_path_that_is_not_there_is_not_looked_for_elsewhere(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnusable, match="it is no folder"):
+    with pytest.raises(ModelUnusable, match="it is neither a folder"):
         resolve(name, tmp_path)
 
 
@@ -80,13 +80,13 @@ def test_an_empty_name_does_not_mean_the_current_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    with pytest.raises(ModelUnusable, match="No model was named"):
+    with pytest.raises(ModelUnusable, match="No model was given"):
         resolve("", tmp_path)
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelUnusable, match="could not be fetched from the Hugging Face Hub"):
+    with pytest.raises(ModelUnusable, match="could not be downloaded from the Hugging Face Hub"):
         resolve("nobody/no-such-model", tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_a_config_that_is_no_json_object_is_refused(folder: Path, tmp_path: Path
 
 def test_a_folder_with_pickled_weights_alone_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelUnusable, match="Weights in other forms are not loaded: they can run code"):
+    with pytest.raises(ModelUnusable, match="Other weight formats are not loaded: they can run code"):
         resolve(folder, tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_a_config_that_names_code_to_download_is_refused(
     folder: Path, tmp_path: Path, fields: dict[str, object]
 ) -> None:
     edit_json(folder / "config.json", lambda config: config.update(fields))
-    with pytest.raises(ModelUnusable, match="names code to download"):
+    with pytest.raises(ModelUnusable, match="refers to code to download"):
         resolve(folder, tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_an_adapter_without_safetensors_is_refused(adapter: Path, tmp_path: Path
 @pytest.mark.parametrize("kind", ["PROMPT_TUNING", "PREFIX_TUNING", None])
 def test_an_adapter_that_is_no_lora_is_refused(adapter: Path, tmp_path: Path, kind: str | None) -> None:
     edit_json(adapter / "adapter_config.json", lambda config: config.update(peft_type=kind))
-    with pytest.raises(ModelUnusable, match=f"is of kind {kind}; only LORA is loaded"):
+    with pytest.raises(ModelUnusable, match=f"has type {kind}; only LORA is supported"):
         resolve(adapter, tmp_path)
 
 

@@ -188,7 +188,7 @@ def test_a_training_job_has_every_row_and_every_default_written_out(store: Store
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", " blank", "nul\0", "x" * 61])
 def test_a_name_that_is_no_folder_is_refused(store: Store, training: TrainRequest, name: str) -> None:
-    with pytest.raises(ModelUnusable, match="cannot name a reference"):
+    with pytest.raises(ModelUnusable, match="is not a valid reference name"):
         create_train_job(store, replace(training, name=name))
 
 

@@ -178,10 +178,10 @@ def test_a_reference_that_is_an_adapter_and_its_base_are_computed_on_one_set_of_
     job = make_job(tmp_path, tiny_base, tiny_base, tiny_adapter)
     assert [one.name for one in plan_passes(job)] == ["base-reference"]
     score(job)
-    assert "one set of weights, every batch with the adapter and without" in log_of(caplog)
+    assert "share weights: every batch runs with the adapter and without" in log_of(caplog)
     for role in ("base", "reference"):
         assert_losses(job, role)
-        assert f"{role}: rows: packed, shared beginnings once" in log_of(caplog)
+        assert f"{role}: rows: packed, prefix sharing" in log_of(caplog)
     base, reference = (
         np.array([row["nll_sum"] for row in shard_rows(job, role) if row["nll_sum"]]) for role in ("base", "reference")
     )
@@ -289,7 +289,7 @@ def test_of_two_processes_one_that_is_killed_loses_nothing_and_nothing_is_counte
         worker = start()
         worker.communicate()
     else:
-        assert b"was stopped by signal 9; what it had left is free for the others" in log
+        assert b"was stopped by signal 9; the other processes take over its chunks" in log
     assert worker.returncode == 0
     assert (job.outcome or {})["state"] == "done"
     for role in ("base", "reference"):

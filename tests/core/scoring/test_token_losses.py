@@ -124,7 +124,7 @@ def test_a_worker_that_dies_while_it_is_asked_is_told_and_the_next_request_start
     os.kill(process.pid, signal.SIGKILL)
     asking.join()
     assert isinstance(problems[0], TokensUnavailable)
-    assert "ended before it answered (it was killed, perhaps because memory ran out). Ask again" in str(problems[0])
+    assert "ended before it answered (it was killed, perhaps out of memory). Try again" in str(problems[0])
     assert sum(scorer.token_losses("tiny", 2).scored) > 0
     assert scorer.process_id not in (None, process.pid)
 
@@ -134,7 +134,7 @@ def test_a_model_that_was_changed_after_scoring_is_said_and_not_cached(
 ) -> None:
     save_model_folder(changing, seed=9)
     losses = scorer.token_losses(changing.parent.name, 3)
-    assert [doubt.split(" these")[0] for doubt in losses.doubts] == ["Under reference"]
+    assert [doubt.split(" token")[0] for doubt in losses.doubts] == ["The reference's"]
     assert "has changed since. Score the dataset again." in losses.doubts[0]
     assert store.rows("SELECT count(*) FROM token_loss") == [(1,)]  # the base, which is as it was
     assert scorer.cached(changing.parent.name, 3) is None

@@ -129,7 +129,7 @@ def test_an_owner_that_does_not_answer_is_said(
     scored_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "_ANSWER_SECONDS", 0.2)
-    said = r"is in use by a test \(process .* It is busy and has not answered; ask again later\."
+    said = r"is in use by a test \(process .* It is busy and has not answered; try again later\."
     with pytest.raises(WorkspaceLocked, match=said):
         done_by_owner(scored_store.workspace, "status", {})
     with pytest.raises(WorkspaceLocked, match=said), readable_store(scored_store.workspace, "losses"):

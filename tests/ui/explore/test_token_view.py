@@ -196,7 +196,7 @@ def test_a_run_without_models_says_so_and_offers_to_try_again(page_workspace: Pa
         add_scored_run(store, [ScoredRow("chat", 2.0, 1.0)], run="tiny")
     page = AppTest.from_function(token_page, default_timeout=60).run()
     page.button(key="show_tokens").click().run()
-    assert "does not say where its models are" in page.error[0].value
+    assert "does not record where its models are" in page.error[0].value
     assert page.button(key="show_tokens").label == "Try again"
 
 

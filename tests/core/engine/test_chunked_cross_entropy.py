@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.engine.tiled_head import Head
+from core.engine.chunked_cross_entropy import Head
 
 
 def exact(head: Head, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -33,15 +33,15 @@ def targets() -> torch.Tensor:
 
 @pytest.fixture(autouse=True, params=["on a processor", "as on a GPU"])
 def _form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.engine.tiled_head._on_gpu", lambda _: request.param == "as on a GPU")
+    monkeypatch.setattr("core.engine.chunked_cross_entropy._on_gpu", lambda _: request.param == "as on a GPU")
 
 
 @pytest.fixture(autouse=True, params=[(512, 2048), (5, 64), (8, 300)])
 def _tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     positions, tokens = request.param
     for kind in ("_", "_GPU_"):
-        monkeypatch.setattr(f"core.engine.tiled_head.{kind}TILE_POSITIONS", positions)
-        monkeypatch.setattr(f"core.engine.tiled_head.{kind}TILE_TOKENS", tokens)
+        monkeypatch.setattr(f"core.engine.chunked_cross_entropy.{kind}TILE_POSITIONS", positions)
+        monkeypatch.setattr(f"core.engine.chunked_cross_entropy.{kind}TILE_TOKENS", tokens)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])

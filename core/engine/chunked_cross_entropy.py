@@ -1,13 +1,13 @@
-"""The losses of many positions over a large vocabulary, a tile of it at a time: never [positions x vocabulary].
+"""Chunked cross-entropy: losses over a large vocabulary, one tile at a time, never [positions x vocabulary].
 
     loss = ln sum_v exp(logit_v) - logit_target
          = reference + ln sum over tiles of sum_v exp(logit_v - reference) - logit_target
 
-The reference of a position is the largest logit of its first tile. Where a later logit is so much larger that the sum
+The reference of a position is the largest logit of its first tile. If a later logit is so much larger that the sum
 overflows, that position is computed again with a running maximum.
 
-On a GPU, where the exponentials of a large vocabulary would take longer than the products, a tile's logits are gone
-over once, and no value is looked at: that would wait for all that the GPU was asked to compute.
+On a GPU the exponentials of a large vocabulary would take longer than the products, so a tile's logits are read only
+once. No value is copied to the CPU, which would synchronise with the GPU.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ import torch.nn.functional as F
 
 _TILE_POSITIONS = 1024
 _TILE_TOKENS = 2048
-"""A tile of logits, at most 8 MB, and the weights that make it lie in the cache."""
+"""A tile of logits (at most 8 MB) and its weights fit in the CPU cache."""
 _GPU_TILE_POSITIONS = 8192
 _GPU_TILE_TOKENS = 8192
-"""On a GPU: 268 MB, enough to keep it busy, with rows that its softmax reads once."""
+"""On a GPU: 268 MB, large enough to keep it busy, with rows short enough for its softmax to read once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A language-model head that is one matrix: logits = cap * tanh(scale * (states @ weight.T + bias) / cap).
+    """A language-model head that is a single matrix: logits = cap * tanh(scale * (states @ weight.T + bias) / cap).
 
     weight [vocabulary x width], bias [vocabulary] or None; a cap of None is no cap. wide: products of half precision
-    are given in float32 and not rounded, see `has_wide_products`.
+    are returned in float32, not rounded; see `has_wide_products`.
     """
 
     weight: torch.Tensor
@@ -76,7 +76,7 @@ class Head:
         return total - picked.logits
 
     def _losses_no_sync(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Without a look at any value on the way."""
+        """Losses without synchronising with the GPU."""
         total = torch.full(targets.shape, -torch.inf, dtype=torch.float64, device=states.device)
         picked = torch.zeros(targets.shape, device=states.device)
         for start, logits in self._tiles(states):
@@ -87,13 +87,13 @@ class Head:
 
     def _log_sums(self, logits: torch.Tensor) -> torch.Tensor:
         """ln sum exp of each row."""
-        if self.bias is not None:  # which may rule the first token out: nothing can be told from one of -inf
+        if self.bias is not None:  # the bias may be -inf for the first token, which then cannot serve as a reference
             return logits.logsumexp(1)
-        # A GPU's log-softmax is one kernel that reads and writes each logit once; logsumexp is four, and does so twice.
+        # On a GPU, log-softmax is one kernel that reads and writes each logit once; logsumexp is four, with two passes.
         return logits[:, 0] - logits.log_softmax(1)[:, 0]
 
     def _tiles(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-        """First token and logits [positions x tile], float32 and the caller's to overwrite, of each tile."""
+        """First token and logits [positions x tile] of each tile; float32, the caller may overwrite them."""
         size = self._tile_tokens(states)
         for start in range(0, len(self.weight), size):
             logits = self._products(states, slice(start, start + size))
@@ -120,7 +120,7 @@ def _on_gpu(states: torch.Tensor) -> bool:
 
 
 class _Picked:
-    """The logit of each target, taken from the tile that it lies in; positions are put in order of their targets."""
+    """Picks the logit of each target from its tile; positions are sorted by target."""
 
     def __init__(self, targets: torch.Tensor, tile_tokens: int, vocabulary: int) -> None:
         self._targets, self._order = targets.sort()
@@ -130,7 +130,7 @@ class _Picked:
         self.logits = torch.zeros(targets.shape, device=targets.device)
 
     def look(self, start: int, logits: torch.Tensor) -> None:
-        """The logits [positions x tile] of the tile that begins with the token `start`."""
+        """Process the logits [positions x tile] of the tile that begins with token `start`."""
         tile = start // self._tile_tokens
         inside = slice(self._ends[tile], self._ends[tile + 1])
         if inside.start < inside.stop:
