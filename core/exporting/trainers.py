@@ -34,8 +34,8 @@ DEFAULT_TRAINER = "llama-factory"
 class Trainer:
     """One trainer. `record` converts an example (None: original records are written unchanged). `objections` yields
     the names of `TRAINER_REASONS` that apply to a row; `notices` yields sentences about the whole bundle. `command` is
-    run in the bundle's folder. `first_record` changes the first record of a bundle whose turns have more than a role and a
-    content."""
+    run in the bundle's folder. `first_record` changes the first record of a bundle whose turns have more than a role
+    and a content."""
 
     name: str
     label: str

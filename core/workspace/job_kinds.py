@@ -22,10 +22,10 @@ class JobKind:
 
     `work` names what the worker runs, `module:function` below this package; it is called with the job and returns
     fields of the outcome. With `shares_lock`, it is also given the file descriptor of the job's lock, for its own
-    processes. `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish` is called once
-    the job is done. Both can be repeated after a crash. Sentences: `title` of a request; `if_cancelled` says what
-    cancelling does, and `on_resume` what resuming an interrupted job does. Jobs that are not `listed` are shown only
-    where they were started.
+    processes. `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish`
+    is called once the job is done. Both can be repeated after a crash. Sentences: `title` of a request;
+    `if_cancelled` says what cancelling does, and `on_resume` what resuming an interrupted job does. Jobs that are
+    not `listed` are shown only where they were started.
     """
 
     name: str
