@@ -37,7 +37,7 @@ class NameTaken(UserError):
 
 
 class NotFound(UserError):
-    """No dataset, run, model, job or selection of that name."""
+    """No dataset, run, model, job or selection with that name."""
 
 
 class ModelUnusable(UserError):

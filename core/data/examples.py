@@ -1,4 +1,4 @@
-"""The record that passes through everything: a conversation, and its place in a dataset."""
+"""The central record: a conversation, and its place in a dataset."""
 
 import hashlib
 import json
@@ -7,16 +7,16 @@ from typing import Any
 from uuid import UUID
 
 MESSAGE_ROLES = ("system", "user", "context", "assistant", "tool")
-"""Roles of a message. `context` is Alpaca's `input`: the Alpaca template gives it a heading of its own,
-every other template reads it as the end of the user's turn."""
+"""Roles of a message. `context` is Alpaca's `input`: the Alpaca template gives it its own heading; all other templates
+append it to the user's turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by the assistant.
+    """A tool call by the assistant.
 
-    `arguments` is JSON text where the record's arguments are JSON, else the text that the record has. `call_id` is the
-    id by which a tool's answer names its call, empty where the record gives none.
+    `arguments` is JSON text if the record's arguments are JSON, else the record's text. `call_id` is the id by which a
+    tool result refers to its call, empty if the record has none.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ToolCall:
 
     @property
     def text(self) -> str:
-        """The call as JSON of name and arguments, for reading and for templates that know no tool calls."""
+        """The call as JSON of name and arguments, for display and for templates without tool calls."""
         try:
             arguments = json.loads(self.arguments)
         except ValueError:
@@ -37,9 +37,9 @@ class ToolCall:
 class Message:
     """One turn of a conversation.
 
-    `thought` is an assistant's reasoning before its content, where the record keeps it apart. `name` and `call_id` of
-    a tool's turn say which tool and which call it answers. `is_context` marks an assistant's turn that is not to be
-    trained on, and so is not scored.
+    `thought` is an assistant's reasoning before its content, if the record has it separately. `name` and `call_id` of a
+    tool turn identify the tool and the call that it answers. `is_context` marks an assistant turn that is not trained
+    on, and so not scored.
     """
 
     role: str
@@ -52,18 +52,18 @@ class Message:
 
     @property
     def is_scored(self) -> bool:
-        """Whether the turn is an assistant's that is trained on."""
+        """Whether this is an assistant turn that is trained on."""
         return self.role == "assistant" and not self.is_context
 
     @property
     def text(self) -> str:
-        """All of the turn as one text: the thought as `<think>`, the content, the tool calls as JSON, one a line."""
+        """The whole turn as one text: the thought as `<think>`, the content, the tool calls as JSON, one per line."""
         thought = f"<think>\n{self.thought}\n</think>\n\n" if self.thought else ""
         calls = "\n".join(call.text for call in self.tool_calls)
         return thought + self.content + ("\n" if self.content and calls else "") + calls
 
     def to_fields(self) -> list[Any]:
-        """As JSON fields: role and content, and a third item only where there is more than these."""
+        """As JSON fields: role and content, and a third item only if there is more."""
         more = {
             "thought": self.thought,
             "tool_calls": [[call.name, call.arguments, call.call_id] for call in self.tool_calls],
@@ -85,7 +85,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation whose assistant turns are scored. `tools` is JSON text, empty where there are none."""
+    """A conversation whose assistant turns are scored. `tools` is JSON text, empty if there are none."""
 
     messages: tuple[Message, ...]
     tools: str = ""
@@ -94,24 +94,24 @@ class Example:
     def example_id(self) -> UUID:
         """128-bit BLAKE2b of the canonical conversation.
 
-        The domain is not in it, so relabelling a row keeps its losses; equal conversations share one id
-        whatever format they came in, so they are scored once.
+        The domain is not included, so relabelling a row keeps its losses. Equal conversations share one id, whatever
+        their original format, so they are scored once.
         """
         return UUID(bytes=conversation_digest(self.to_json().encode()))
 
     @property
     def prompt(self) -> str:
-        """Everything before the last scored turn, for reading; never what is tokenised."""
+        """Everything before the last scored turn, for display; not what is tokenised."""
         return "\n\n".join(message.text for message in self.messages[: self._last_scored()])
 
     @property
     def response(self) -> str:
-        """The last scored turn, for reading; never what is tokenised."""
+        """The last scored turn, for display; not what is tokenised."""
         return self.messages[self._last_scored()].text
 
     @property
     def turns(self) -> tuple[Message, ...]:
-        """The messages up to the last scored turn: nothing after it is scored, and nothing before depends on it."""
+        """The messages up to the last scored turn; later ones do not affect any loss."""
         return self.messages[: self._last_scored() + 1]
 
     def _last_scored(self) -> int:
@@ -133,7 +133,7 @@ class Example:
 
 
 def conversation_digest(canonical: bytes) -> bytes:
-    """The 16 bytes of the id of a conversation whose canonical JSON (`Example.to_json`) this is, in UTF-8."""
+    """The id (16 bytes) of a conversation, from its canonical JSON (`Example.to_json`) in UTF-8."""
     return hashlib.blake2b(canonical, digest_size=16).digest()
 
 
@@ -142,8 +142,8 @@ class DatasetRow:
     """An example's place in a source file: its line or record number from 1, domain and original record.
 
     `original` is the record byte for byte where the source is JSON or JSONL (without the line's end), and the
-    record's fields as a JSON object where the source is CSV or Parquet. `notices` say what deserves a look, though
-    the row is kept: each ends the sentence "this row has ...".
+    record's fields as a JSON object if the source is CSV or Parquet. `notices` are warnings about a row that is kept:
+    each completes the sentence "this row has ...".
     """
 
     line: int
@@ -155,7 +155,7 @@ class DatasetRow:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that was left out: where it stood, the reason (one of few, counted), and what was found."""
+    """A skipped record: its line, the reason (one of a fixed set), and what was found."""
 
     line: int
     reason: str

@@ -149,7 +149,7 @@ def test_a_file_outside_the_folders_that_are_allowed_is_refused(
     for path in (tmp_path / "space.jsonl", tmp_path / "mine" / "link.jsonl", tmp_path / "mine" / ".." / "space.jsonl"):
         page = from_path(data(), path)
         assert not page.exception
-        assert "is outside the folders that may be used here" in text_of(page)
+        assert "is outside the allowed folders" in text_of(page)
         assert not [button for button in page.button if button.label == "Import"]
 
 

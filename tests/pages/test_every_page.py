@@ -57,4 +57,4 @@ def test_what_was_seen_when_the_store_was_opened_is_said_on_a_page(page_workspac
     record["written_at"] = time.time() + 86_400
     (page_workspace / "store.changes").write_text(json.dumps(record), encoding="ascii")
     opened = AppTest.from_file(str(PAGES / "data_page.py"), default_timeout=60).run()
-    assert ["clock stands before" in warning.value for warning in opened.warning] == [True]
+    assert ["clock is behind" in warning.value for warning in opened.warning] == [True]

@@ -244,7 +244,7 @@ def test_models_that_cannot_be_used_are_one_sentence(
         assert sentence in the_error(page)
     page = enter(with_reference(score(), tiny_base), "base", "/no_*base*")
     page = button(page, press).click().run()
-    assert "'/no_*base*' is outside the folders that may be used here" in the_error(page)
+    assert "'/no_*base*' is outside the allowed folders" in the_error(page)
     assert "/no_*base*" not in page.error[0].value
 
 

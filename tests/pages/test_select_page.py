@@ -431,7 +431,7 @@ def test_a_recipe_that_wants_a_search_which_is_not_there_says_how_to_make_it(sel
     store().write(lambda connection: connection.execute("DELETE FROM near_duplicate_set"))
     page = select().button(key="load_selection").click().run()
     assert not page.exception
-    assert "have not been looked for at a threshold of 0.7" in page.error[0].value.replace("\\", "")
+    assert "has no near-duplicate search at threshold 0.7" in page.error[0].value.replace("\\", "")
     assert metrics(healthy(page.selectbox(key="recipe_near").set_value(0.0).run()))[0] == "9"
 
 

@@ -105,7 +105,7 @@ def test_a_template_that_is_not_there_is_one_sentence(
 def test_a_user_of_the_dashboard_names_only_template_files_of_allowed_folders(tmp_path: Path) -> None:
     check_allowed_template("chatml", tmp_path)
     check_allowed_template(str(tmp_path / "mine.jinja"), tmp_path)
-    with pytest.raises(PathRefused, match="outside the folders"):
+    with pytest.raises(PathRefused, match="outside the allowed folders"):
         check_allowed_template("/etc/hosts.jinja", tmp_path)
 
 

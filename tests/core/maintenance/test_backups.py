@@ -87,7 +87,7 @@ def test_the_owner_keeps_its_lock_on_the_database_through_a_backup(scored_store:
 def test_a_backup_overwrites_nothing(scored_store: Store, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     file.write_bytes(b"something else")
-    with pytest.raises(WriteFailed, match="exists and is left alone"):
+    with pytest.raises(WriteFailed, match="exists and is not overwritten"):
         back_up(scored_store, file)
     assert file.read_bytes() == b"something else"
     with pytest.raises(WriteFailed, match="does not exist"):
@@ -132,7 +132,7 @@ def test_the_command_asks_the_dashboard_that_holds_the_store(scored_store: Store
         assert report["changes"] == scored_store.changes
         refused = command_line.run(scored_store.workspace, "backup", tmp_path / "backup")
     assert refused.returncode == 1
-    assert "exists and is left alone" in refused.stderr
+    assert "exists and is not overwritten" in refused.stderr
     assert list((scored_store.workspace / "requests").iterdir()) == []
     restore(tmp_path / "w", tmp_path / "backup")
     Store.open(tmp_path / "w", "a test").close()

@@ -43,28 +43,28 @@ def test_a_whole_workspace_has_no_findings(store: Store) -> None:
 
 
 DAMAGES: dict[str, tuple[str, str, str]] = {
-    "a loss is gone": ("ledger", "DELETE FROM loss WHERE rowid = 0", "shards brought 20"),
+    "a loss is gone": ("ledger", "DELETE FROM loss WHERE rowid = 0", "20 were ingested from shards"),
     "a loss is another": ("ledger", "UPDATE loss SET nll_sum = nll_sum + 0.001 WHERE rowid = 0", "add up to"),
     "a loss has come from nowhere": (
         "ledger",
         f"INSERT INTO loss VALUES (1, '{NOBODY}', 1.0, 1, false, NULL, 0)",
-        "21 losses are in the store",
+        "the store has 21 losses",
     ),
-    "a loss is there twice": ("orphans", "INSERT INTO loss SELECT * FROM loss WHERE rowid = 0", "1 losses that are"),
+    "a loss is there twice": ("orphans", "INSERT INTO loss SELECT * FROM loss WHERE rowid = 0", "1 duplicate losses"),
     "an example is gone": ("orphans", "DELETE FROM example WHERE rowid = 0", "losses without an example"),
     "an example is there twice": (
         "orphans",
         "INSERT INTO example SELECT * FROM example WHERE rowid = 0",
-        "1 examples that are there twice",
+        "1 duplicate examples",
     ),
     "a dataset is gone": ("orphans", "DELETE FROM dataset", "20 rows without a dataset"),
     "a source is gone": ("orphans", "DELETE FROM source", "20 rows without a source"),
     "a loss set is gone": ("orphans", "DELETE FROM loss_set WHERE loss_set_id = 2", "1 runs without a loss set"),
-    "a row is gone": ("sources", "DELETE FROM dataset_row WHERE row_number = 20", "19 are in the store"),
+    "a row is gone": ("sources", "DELETE FROM dataset_row WHERE row_number = 20", "the store has 19"),
     "a row is numbered as another": (
         "orphans",
         "UPDATE dataset_row SET row_number = 1 WHERE row_number = 2",
-        "1 row numbers",
+        "1 duplicate row numbers",
     ),
     "a scored table is gone": ("scored tables", "DROP TABLE scored_1", "has no scored table"),
     "a scored table is of no run": ("scored tables", "CREATE TABLE scored_7 (x INTEGER)", "scored_7 belongs to no run"),
@@ -151,7 +151,7 @@ def test_a_damaged_block_is_found_and_the_other_checks_go_on(store: Store) -> No
     with Store.open(store.workspace, "a test") as again:
         found = findings(again)
     assert found[0].check == "blocks"
-    assert "rejection cannot be read whole" in found[0].sentence
+    assert "rejection cannot be read completely" in found[0].sentence
 
 
 def test_the_command_prints_a_line_a_finding_and_ends_with_1(store: Store) -> None:

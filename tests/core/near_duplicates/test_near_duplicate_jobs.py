@@ -175,7 +175,7 @@ def test_a_running_search_is_joined(store: Store) -> None:
 def test_a_cancelled_search_saves_nothing_and_can_be_begun_again(store: Store) -> None:
     job = create_near_duplicate_job(store, "harbour", 0.8)
     job.cancel()
-    with pytest.raises(JobCancelled, match="nothing of it was saved"):
+    with pytest.raises(JobCancelled, match="nothing was saved"):
         find_near_duplicates(job)
     job.finish({"state": "cancelled", "message": "Cancelled."})
     ingest_finished_jobs(store)

@@ -76,7 +76,7 @@ def test_a_store_that_cannot_be_migrated_stays_as_it_was(old_workspace: Path, ve
     with duckdb.connect(str(old_workspace / "store.duckdb")) as connection:
         connection.execute("ALTER TABLE loss RENAME COLUMN truncated TO cut")
         before = connection.execute("SELECT table_name, column_name FROM duckdb_columns() ORDER BY ALL").fetchall()
-    refusal = rf"could not be brought to version {STORE_VERSION} .*Nothing was changed; a copy is in"
+    refusal = rf"could not be upgraded to version {STORE_VERSION} .*Nothing was changed; there is a copy in"
     with pytest.raises(StoreUnusable, match=refusal):
         Store.open(old_workspace, "a test")
     with duckdb.connect(str(old_workspace / "store.duckdb")) as connection:

@@ -369,7 +369,7 @@ def test_a_run_of_the_same_name_is_built_anew_and_of_other_models_refused(store:
     store.save_run("first", "planets", {"base": base_set, "reference": reference_set}, {})
     table = store.run("first")["table"]
     assert store.rows(f"SELECT not_scored FROM {table} ORDER BY row_number") == [(False,), (False,), (False,), (True,)]
-    with pytest.raises(NameTaken, match="A run named 'first' compares other models"):
+    with pytest.raises(NameTaken, match="A run named 'first' exists with other models"):
         store.save_run("first", "planets", {"base": reference_set, "reference": base_set}, {})
     add(store, dataset="other")
     with pytest.raises(NameTaken, match="Name this run otherwise"):

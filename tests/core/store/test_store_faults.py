@@ -132,7 +132,7 @@ def test_a_database_that_is_gone_is_not_made_anew(workspace: Path, fault: str) -
     Store.open(workspace, "a test").close()  # its log taken into the file
     LOG_FAULTS[fault](workspace / "store.duckdb", b"")
     before = contents(workspace)
-    with pytest.raises(StoreUnusable, match=r"is gone, though it held 20 changes\. Nothing was made in its place"):
+    with pytest.raises(StoreUnusable, match=r"is missing; it had 20 changes\. No new store was created"):
         Store.open(workspace, "a test")
     assert contents(workspace) == before
 
@@ -144,7 +144,7 @@ def test_an_older_copy_put_in_the_place_of_the_database_is_found(store: Store, t
     with Store.open(workspace, "a test") as again:
         change(again)
     shutil.copyfile(older, workspace / "store.duckdb")
-    with pytest.raises(StoreUnusable, match=r"has lost its last change \(0 of 1 are there\)"):
+    with pytest.raises(StoreUnusable, match=r"has lost its last change \(0 of 1 are left\)"):
         Store.open(workspace, "a test")
 
 
@@ -225,7 +225,7 @@ def test_a_clock_that_was_put_back_is_said(workspace: Path) -> None:
     (workspace / "store.changes").write_text(json.dumps(record), encoding="ascii")
     with Store.open(workspace, "a test") as store:
         (notice,) = store.opened.notices
-        assert "clock stands before the store's last change" in notice
+        assert "clock is behind the store's last change" in notice
     with Store.open(workspace, "a test") as store:
         assert store.opened.notices == ()
 

@@ -58,8 +58,8 @@ def test_a_run_without_proc_gives_the_losses_of_one_with_it(
     assert len(found["with"]) == 20
     assert found["without"] == found["with"]
     log = all_jobs(tmp_path / "without")[-1].log_text
-    assert log.count("This system keeps no limit on a process's memory") == 1
-    assert "keeps no limit" not in all_jobs(tmp_path / "with")[-1].log_text
+    assert log.count("This system cannot limit a process's memory") == 1
+    assert "cannot limit" not in all_jobs(tmp_path / "with")[-1].log_text
 
 
 def test_an_estimate_without_proc_counts_from_the_workers_first_imports(
