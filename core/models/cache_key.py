@@ -36,9 +36,9 @@ TEMPLATE_RULE = 1
 # 1: as transformers renders it.
 
 MASK_RULE = {"chat": 2, "chatml": 2, "alpaca": 1, "plain": 1}
-# Which tokens are scored, by template. Which replies are scored is data (`replies`). chat, chatml 1: found by comparing
-# renderings (up to 0.5.0). 2: found by marks in the template. alpaca, plain 1: the replies' own text and their end of
-# turn.
+# Which tokens are scored, by template. Which replies are scored is data (`replies`).
+# chat, chatml 1: found by comparing renderings (up to 0.5.0). 2: found by marks in the template.
+# alpaca, plain 1: the replies' own text and their end of turn.
 
 LENGTH_RULE = 1
 # What happens to an example with more than max_length tokens.
