@@ -10,14 +10,15 @@ Names are imported when they are first asked for, so that `import lobass` takes 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .data.version import __version__
+
 if TYPE_CHECKING:
     from .data import errors
     from .data.errors import UserError
     from .workspace.saved_selection import SavedSelection
     from .workspace.workspace import Workspace, open, print_progress
 
-__version__ = "0.6.0"
-__all__ = ["SavedSelection", "UserError", "Workspace", "errors", "open", "print_progress"]
+__all__ = ["SavedSelection", "UserError", "Workspace", "__version__", "errors", "open", "print_progress"]
 
 _MODULES = {
     "SavedSelection": ".workspace.saved_selection",

@@ -1,5 +1,6 @@
 """How the code is laid out: a module can be told from every other by the name of its file."""
 
+import ast
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,3 +21,15 @@ def test_no_two_modules_of_core_have_the_same_file_name() -> None:
 def test_core_shows_at_most_twenty_entries() -> None:
     entries = [path.name for path in (ROOT / "core").iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 20, sorted(entries)
+
+
+def test_no_room_imports_the_face_of_the_library() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "core").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and not node.module
+        if node.level == len(path.relative_to(ROOT / "core").parts) > 1
+        if not all((ROOT / "core" / alias.name).exists() for alias in node.names)
+    ]
+    assert found == []

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
 from ..data import settings
+from ..data.version import __version__
 from ..maintenance.backups import LEFT_OUT, back_up_workspace, restore
 from ..maintenance.checking import CHECKS, check_workspace
 from ..maintenance.kept_shards import notices_of

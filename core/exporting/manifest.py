@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..data.errors import NotFound, SelectionInvalid
+from ..data.version import __version__
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
 from ..store import Store

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import transformers
 
-from .. import __version__
 from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
+from ..data.version import __version__
 from ..encoding.encode import encode_examples
 from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine

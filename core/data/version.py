@@ -1,0 +1,3 @@
+"""The version of the program, as manifests and trained references record it."""
+
+__version__ = "0.7.0"
