@@ -185,7 +185,7 @@ def test_a_folder_is_refused_without_recommending_a_pattern_that_is_refused_too(
         page.text_input[0].set_value(str(path)).run()
         return text_of(page)
 
-    assert "is a folder. Name a data file in it." in given(tmp_path)
+    assert "is a folder. Give a data file in it." in given(tmp_path)
     assert "*" not in page.error[0].value.replace(str(tmp_path), "")
     assert "There is no file" in given(tmp_path / "*.jsonl")
     given(tmp_path / "rows.jsonl")

@@ -74,11 +74,11 @@ DAMAGES: dict[str, tuple[str, str, str]] = {
         "other losses than the store in 1 rows",
     ),
     "a scored table lacks a row": ("scored tables", "DELETE FROM scored_1 WHERE row_number = 1", "has 19 rows"),
-    "a run is gone": ("selections", "UPDATE run SET name = 'moons'", "is of the run 'planets', which is gone"),
+    "a run is gone": ("selections", "UPDATE run SET name = 'moons'", "belongs to the run 'planets', which is gone"),
     "an example has another text": (
         "example ids",
         "UPDATE example SET conversation = replace(conversation, 'a', 'e') WHERE rowid = 0",
-        "1 examples do not have the text",
+        "1 examples have an id that does not match",
     ),
 }
 
@@ -114,7 +114,7 @@ FILE_DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "weights are gone": ("references", remove("models/taught/adapter.bin"), "adapter.bin is gone"),
     "a reference is half": ("references", remove("models/taught/provenance.json"), "is an incomplete reference"),
-    "a temporary file was left": ("leftovers", spoil("exports/.best.jsonl.4194399.tmp"), "a write that was cut off"),
+    "a temporary file was left": ("leftovers", spoil("exports/.best.jsonl.4194399.tmp"), "an interrupted write"),
 }
 
 

@@ -97,7 +97,9 @@ def test_losses_that_the_store_has_lost_come_back_from_the_shards(
         lose(connection)
     with Store.open(workspace, "a test") as again:
         (notice,) = verify_and_prune_shards(again)
-        assert notice == f"{missing} losses were missing from the store and were restored from the shards of {job.job_id}."
+        assert (
+            notice == f"{missing} losses were missing from the store and were restored from the shards of {job.job_id}."
+        )
         assert again.rows("SELECT example_id, nll_sum FROM loss ORDER BY ALL") == before
         assert again.rows(
             "SELECT count(*) FROM loss JOIN loss_set USING (loss_set_id) WHERE model_label = 'another'"

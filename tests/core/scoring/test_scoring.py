@@ -136,7 +136,7 @@ def test_what_cannot_be_scored_is_refused_in_words(
         ({"dataset": "moons"}, NotFound, "No dataset is named 'moons'"),
         ({"base": "/nowhere"}, ModelUnusable, "No model '/nowhere'"),
         ({"base": str(bare)}, ModelUnusable, "safetensors"),
-        ({"base": ""}, ModelUnusable, "No model was named"),
+        ({"base": ""}, ModelUnusable, "No model was given"),
         ({"template": "poem"}, ModelUnusable, "Must be one of: auto"),
     ]
     for change, error, sentence in refused:

@@ -125,7 +125,7 @@ def test_a_workspace_is_locked_just_while_it_is_open(workspace: Path) -> None:
 
 def test_a_workspace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(StoreUnusable, match=r"cannot be written to \(.*\)\. Choose another with --workspace"):
+    with pytest.raises(StoreUnusable, match=r"is not writable \(.*\)\. Choose another with --workspace"):
         Store.open(tmp_path / "file" / "workspace", "the dashboard")
 
 
@@ -372,7 +372,7 @@ def test_a_run_of_the_same_name_is_built_anew_and_of_other_models_refused(store:
     with pytest.raises(NameTaken, match="A run named 'first' exists with other models"):
         store.save_run("first", "planets", {"base": reference_set, "reference": base_set}, {})
     add(store, dataset="other")
-    with pytest.raises(NameTaken, match="Name this run otherwise"):
+    with pytest.raises(NameTaken, match="Choose another name"):
         store.save_run("first", "other", {"base": base_set, "reference": reference_set}, {})
     assert store.run("first")["dataset"] == "planets"
 

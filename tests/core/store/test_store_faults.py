@@ -180,7 +180,7 @@ def test_a_lock_that_was_removed_lets_nobody_else_in_and_nothing_more_be_written
     )
     assert "is open in another process" in other.stderr
     assert "store.lock was removed" in other.stderr
-    with pytest.raises(StoreUnusable, match="Nothing more is written here"):
+    with pytest.raises(StoreUnusable, match="Writing has stopped"):
         change(store)
     assert store.rows("SELECT count(*) FROM loss_set") == [(0,)]
 
@@ -215,7 +215,7 @@ def test_a_folder_that_may_only_be_read_is_said(workspace: Path) -> None:
     finally:
         workspace.chmod(0o700)
     assert other.returncode == 1
-    assert "cannot be written to (Permission denied). Choose another with --workspace." in other.stderr
+    assert "is not writable (Permission denied). Choose another with --workspace." in other.stderr
     assert contents(workspace) == before
 
 
