@@ -180,7 +180,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
         return
     if job:
         st.rerun()
-    st.info("A reference with this name and these settings already exists. Nothing was trained.")
+    st.info("This reference already exists with these settings. Nothing was trained.")
 
 
 def _reference_name(dataset: str) -> str:

@@ -75,7 +75,7 @@ def test_a_large_export_is_left_on_disk_with_its_path(
     monkeypatch.setenv("LOBASS_DOWNLOAD_MEGABYTES", "0")
     page = healthy(export().button(key="write_export").click().run())
     assert [button.label for button in page.get("download_button")] == ["Download manifest"]
-    assert any("Larger than 0 MB" in text.value for text in page.text)
+    assert any("larger than 0 MB" in text.value for text in page.text)
 
 
 def test_scores_and_the_guard_are_written_on_request(export: Callable[..., AppTest], page_workspace: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     page = page.segmented_control[0].set_value("Train one here").run()
     text_input(page, "Learning rate").set_value("0.01")
     page = healthy(button(page, "Train reference").click().run())
-    assert "with these settings already exists" in text_of(page)
+    assert "already exists with these settings" in text_of(page)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_an_interrupted_job_can_be_given_up(score: Callable[[], AppTest], worksp
     job = running_job(workspace)
     page = healthy(button(score(), "Discard").click().run())
     assert job.is_settled
-    assert "Given up after its worker stopped." in text_of(page)
+    assert "Discarded after its worker stopped." in text_of(page)
     assert "Resume" not in labels(page)
 
 

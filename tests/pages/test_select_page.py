@@ -294,7 +294,7 @@ def test_weights_that_are_all_zero_are_one_sentence_and_the_controls_stay(select
     page = mixture(select, chat=0.0)
     page = page.number_input(key="recipe_weight_math").set_value(0.0).run()
     assert not page.exception
-    assert "Every domain has weight 0" in page.error[0].value
+    assert "All weights are 0" in page.error[0].value
     page = healthy(page.number_input(key="recipe_weight_math").set_value(1.0).run())
     assert "9 of 54 rows" in text_of(page)
 

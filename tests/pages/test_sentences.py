@@ -21,7 +21,7 @@ PAGES = ROOT / "pages"
 UNUSUAL = (
     "left out", "leaves out", "trained just so", "have not been looked for", "has been looked for", "take them away",
     "take one of them away", "all there is to", "proves itself", "says of itself", "begins anew", "goes on from",
-    "let in", "of its own accord", "Which first", "may be kept", "asks nothing of", "as it is there", "in the place of",
+    "let in", "of its own accord", "Which first", "may be kept", "asks nothing of", "as it is there",
     "are alike", "takes it back", "by which it", "stands beside", "and no other", "without a word",
 )  # fmt: skip
 """Phrases that are hard to read for people who are not native speakers; each has a common alternative."""
