@@ -1,4 +1,4 @@
-"""`status`, `losses`, `select` and `export` give beside the workspace's owner what they give alone."""
+"""Commands that read, and `select`, give beside the workspace's owner what they give alone."""
 
 import json
 import os
@@ -71,10 +71,10 @@ def held_job(workspace: Path, *command: object) -> Iterator[Job]:
     assert "died before it finished" in stderr
 
 
-def four_commands(workspace: Path, folder: Path) -> dict[str, Any]:
-    """What the four commands give: their JSON, and the bytes that they write."""
+def reading_commands(workspace: Path, folder: Path, base: Path) -> dict[str, Any]:
+    """What the commands give: their JSON, and the bytes that they write."""
     folder.mkdir()
-    table, kept, bundle = folder / "losses.csv", folder / "kept.jsonl", folder / "kept.zip"
+    table, kept, bundle, tokens = (folder / name for name in ("losses.csv", "kept.jsonl", "kept.zip", "tokens.jsonl"))
     given = {
         "losses": command_line.result(workspace, "losses", "--run", "few", "--output", table),
         "select": command_line.result(workspace, "select", "--run", "few", "--name", "best", "--ratio", "0.4"),
@@ -82,15 +82,19 @@ def four_commands(workspace: Path, folder: Path) -> dict[str, Any]:
         "bundle": command_line.result(
             workspace, "export", "--selection", "best", "--output", bundle, "--bundle", "trl", "--controls", 1
         ),
+        "encode": command_line.result(
+            workspace, "encode", "--dataset", "few", "--model", base, "--output", tokens, "--rows", 3
+        ),
+        "masks": command_line.result(workspace, "masks", "--selection", "best", "--bundle", "trl", "--rows", 3),
         "status": command_line.result(workspace, "status"),
     }
     given["status"].pop("jobs")  # the other job goes on meanwhile
     text = json.dumps(given).replace(str(folder), "FOLDER")
-    return {**json.loads(text), "table": table.read_bytes(), "kept": kept.read_bytes()}
+    return {**json.loads(text), "table": table.read_bytes(), "kept": kept.read_bytes(), "tokens": tokens.read_bytes()}
 
 
 @pytest.mark.parametrize("kind", ["score", "train"])
-def test_the_four_commands_give_beside_a_job_what_they_give_after_it(
+def test_commands_give_beside_a_job_what_they_give_after_it(
     tmp_path: Path, workspace: Path, tiny_base: Path, tiny_reference: Path, kind: str
 ) -> None:
     command: list[object] = ["score", "--dataset", "many", "--base", tiny_base, "--reference", tiny_reference]
@@ -98,9 +102,9 @@ def test_the_four_commands_give_beside_a_job_what_they_give_after_it(
         command = ["train", "--dataset", "many", "--base", tiny_base, "--name", "taught", "--method", "full"]
         command += ["--batch-tokens", 64]
     with held_job(workspace, *command):
-        beside = four_commands(workspace, tmp_path / "beside")
+        beside = reading_commands(workspace, tmp_path / "beside", tiny_base)
         assert list((workspace / "requests").iterdir()) == []
-    after = four_commands(workspace, tmp_path / "after")
+    after = reading_commands(workspace, tmp_path / "after", tiny_base)
     assert beside["select"]["kept"] == 12
     assert beside["table"].count(b"\n") == 31
     assert beside == after
@@ -123,6 +127,16 @@ def test_what_fails_beside_a_job_fails_with_the_sentence_of_the_command_alone(
     assert [done.returncode for done in beside] == [1, 1, 1]
     assert [done.stderr for done in beside] == [done.stderr for done in alone]
     assert "No run is named 'none'" in beside[0].stderr
+
+
+def test_a_reference_that_is_trained_here_is_found_beside_an_owner(
+    scored_store: Store, tmp_path: Path, tiny_base: Path
+) -> None:
+    shutil.copytree(tiny_base, scored_store.workspace / "models" / "taught")
+    (scored_store.workspace / "models" / "taught" / "provenance.json").write_text("{}", encoding="utf-8")
+    options = ["--dataset", "space", "--model", "taught", "--output", tmp_path / "tokens.jsonl"]
+    with Answering(scored_store):
+        assert command_line.result(scored_store.workspace, "encode", *options)["rows"] == 20
 
 
 def test_an_owner_that_does_not_answer_is_said(
