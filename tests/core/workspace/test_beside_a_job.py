@@ -71,10 +71,10 @@ def held_job(workspace: Path, *command: object) -> Iterator[Job]:
     assert "died before it finished" in stderr
 
 
-def reading_commands(workspace: Path, folder: Path, base: Path) -> dict[str, Any]:
+def reading_commands(workspace: Path, folder: Path) -> dict[str, Any]:
     """What the commands give: their JSON, and the bytes that they write."""
     folder.mkdir()
-    table, kept, bundle, tokens = (folder / name for name in ("losses.csv", "kept.jsonl", "kept.zip", "tokens.jsonl"))
+    table, kept, bundle = folder / "losses.csv", folder / "kept.jsonl", folder / "kept.zip"
     given = {
         "losses": command_line.result(workspace, "losses", "--run", "few", "--output", table),
         "select": command_line.result(workspace, "select", "--run", "few", "--name", "best", "--ratio", "0.4"),
@@ -82,15 +82,11 @@ def reading_commands(workspace: Path, folder: Path, base: Path) -> dict[str, Any
         "bundle": command_line.result(
             workspace, "export", "--selection", "best", "--output", bundle, "--bundle", "trl", "--controls", 1
         ),
-        "encode": command_line.result(
-            workspace, "encode", "--dataset", "few", "--model", base, "--output", tokens, "--rows", 3
-        ),
-        "masks": command_line.result(workspace, "masks", "--selection", "best", "--bundle", "trl", "--rows", 3),
         "status": command_line.result(workspace, "status"),
     }
     given["status"].pop("jobs")  # the other job goes on meanwhile
     text = json.dumps(given).replace(str(folder), "FOLDER")
-    return {**json.loads(text), "table": table.read_bytes(), "kept": kept.read_bytes(), "tokens": tokens.read_bytes()}
+    return {**json.loads(text), "table": table.read_bytes(), "kept": kept.read_bytes()}
 
 
 @pytest.mark.parametrize("kind", ["score", "train"])
@@ -102,9 +98,9 @@ def test_commands_give_beside_a_job_what_they_give_after_it(
         command = ["train", "--dataset", "many", "--base", tiny_base, "--name", "taught", "--method", "full"]
         command += ["--batch-tokens", 64]
     with held_job(workspace, *command):
-        beside = reading_commands(workspace, tmp_path / "beside", tiny_base)
+        beside = reading_commands(workspace, tmp_path / "beside")
         assert list((workspace / "requests").iterdir()) == []
-    after = reading_commands(workspace, tmp_path / "after", tiny_base)
+    after = reading_commands(workspace, tmp_path / "after")
     assert beside["select"]["kept"] == 12
     assert beside["table"].count(b"\n") == 31
     assert beside == after
@@ -129,14 +125,23 @@ def test_what_fails_beside_a_job_fails_with_the_sentence_of_the_command_alone(
     assert "No run is named 'none'" in beside[0].stderr
 
 
-def test_a_reference_that_is_trained_here_is_found_beside_an_owner(
-    scored_store: Store, tmp_path: Path, tiny_base: Path
+def test_encode_and_masks_give_beside_an_owner_what_they_give_alone(
+    tmp_path: Path, workspace: Path, tiny_base: Path
 ) -> None:
-    shutil.copytree(tiny_base, scored_store.workspace / "models" / "taught")
-    (scored_store.workspace / "models" / "taught" / "provenance.json").write_text("{}", encoding="utf-8")
-    options = ["--dataset", "space", "--model", "taught", "--output", tmp_path / "tokens.jsonl"]
-    with Answering(scored_store):
-        assert command_line.result(scored_store.workspace, "encode", *options)["rows"] == 20
+    """The model is a reference of the workspace, of which only the store is copied."""
+    shutil.copytree(tiny_base, workspace / "models" / "taught")
+    (workspace / "models" / "taught" / "provenance.json").write_text("{}", encoding="utf-8")
+    command_line.result(workspace, "select", "--run", "few", "--name", "best", "--ratio", "0.4")
+    file = tmp_path / "tokens.jsonl"
+    encode = ["encode", "--dataset", "few", "--model", "taught", "--output", file, "--rows", 3]
+    masks = ["masks", "--selection", "best", "--bundle", "trl", "--rows", 3]
+
+    def given() -> list[Any]:
+        return [command_line.result(workspace, *encode), file.read_bytes(), command_line.result(workspace, *masks)]
+
+    with Store.open(workspace, "a test") as store, Answering(store):
+        beside = given()
+    assert beside == given()
 
 
 def test_an_owner_that_does_not_answer_is_said(
