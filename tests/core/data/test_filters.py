@@ -56,7 +56,7 @@ def test_a_search_finds_what_it_says(store: Store, search: TextSearch, rows: lis
 
 @pytest.mark.parametrize("pattern", ["(", "a(?=b)", "*", "[a", "\\"])
 def test_a_pattern_that_cannot_be_read_is_refused_in_a_sentence(store: Store, pattern: str) -> None:
-    with pytest.raises(SelectionInvalid, match=r"^The pattern .* cannot be read \(.*\)\. Correct it"):
+    with pytest.raises(SelectionInvalid, match=r"^The pattern .* is invalid \(.*\)\. Correct it"):
         store.searched(RowFilter(search=TextSearch(pattern, "regex")))
 
 
