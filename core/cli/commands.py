@@ -2,11 +2,12 @@
 
 import typer
 
+from ..data.version import COMMAND
 from ..maintenance.backups import CONTENTS, LEFT_OUT
 from . import data_commands, export_commands, scoring_commands, selection_commands, serving, workspace_commands
 
 app = typer.Typer(
-    name="python -m core",
+    name=COMMAND,
     help="Score fine-tuning examples by learnability, explore, select, export.",
     no_args_is_help=True,
     add_completion=False,

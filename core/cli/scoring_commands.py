@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ..data.version import COMMAND
 from ..models.devices import DTYPES
 from ..scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
 from ..selection import save_selection
@@ -28,7 +29,7 @@ def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
         summary = save_selection(store, demo.SELECTION, demo.RECIPE, replace_existing=True)
         sentence = (
             f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {demo.SELECTION}. "
-            "Look at them with: python -m core serve"
+            f"Look at them with: {COMMAND} serve"
         )
         print_result({**report, "selection": demo.SELECTION, "kept": summary.kept_rows}, as_json, sentence)
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ..data import settings
 from ..data.errors import UserError
+from ..data.version import COMMAND
 from ..jobs.job import Job
 from ..store import Store
 from ..system.asking import Fields
@@ -29,17 +30,17 @@ def say(sentence: str) -> None:
 
 def owned_store(workspace: Path | None, command: str) -> AbstractContextManager[Store]:
     """The workspace's store, open for one command, with whatever workers finished meanwhile taken in."""
-    return holding.owned(settings.workspace_path(workspace), f"python -m core {command}", say)
+    return holding.owned(settings.workspace_path(workspace), f"{COMMAND} {command}", say)
 
 
 def readable_store(workspace: Path | None, command: str) -> AbstractContextManager[Store]:
     """The workspace's store for a command that only reads it: a snapshot of it while another process owns it."""
-    return holding.readable(settings.workspace_path(workspace), f"python -m core {command}", say)
+    return holding.readable(settings.workspace_path(workspace), f"{COMMAND} {command}", say)
 
 
 def done_by_owner(workspace: Path | None, command: str, fields: Fields) -> Fields:
     """What the command of that name gives, done here or by the process that owns the workspace."""
-    return holding.done_by_owner(settings.workspace_path(workspace), f"python -m core {command}", command, fields, say)
+    return holding.done_by_owner(settings.workspace_path(workspace), f"{COMMAND} {command}", command, fields, say)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..data import settings
-from ..data.version import __version__
+from ..data.version import COMMAND, __version__
 from ..maintenance.backups import LEFT_OUT, back_up_workspace, restore
 from ..maintenance.checking import CHECKS, check_workspace
 from ..maintenance.kept_shards import notices_of
@@ -34,7 +34,7 @@ def check(
     """Verify the workspace: a line for each thing that is not as it should be, and exit code 1 if there is one."""
     with (
         report_user_errors(),
-        Store.open(settings.workspace_path(workspace), "python -m core check", accept_loss=accept_loss) as store,
+        Store.open(settings.workspace_path(workspace), f"{COMMAND} check", accept_loss=accept_loss) as store,
     ):
         notices = notices_of(store)
         findings = check_workspace(store, console.print)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .errors import SelectionInvalid
+from .version import COMMAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,13 @@ class LossRole:
 LOSS_ROLES = {
     role.name: role
     for role in (
-        LossRole("base", "base", "losses under the pretrained base model", "score", "python -m core score"),
+        LossRole("base", "base", "losses under the pretrained base model", "score", f"{COMMAND} score"),
         LossRole(
             "reference",
             "reference",
             "losses under the fine-tuned reference model",
             "score",
-            "python -m core score",
+            f"{COMMAND} score",
             was_trained=True,
         ),
     )

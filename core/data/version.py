@@ -1,3 +1,8 @@
-"""The version of the program, as manifests and trained references record it."""
+"""The program's version, and the command that people type to run it."""
+
+from pathlib import Path
 
 __version__ = "0.7.0"
+
+COMMAND = "lobass" if Path(__file__).resolve().parents[1].name == "lobass" else "python -m core"
+"""Installed, the package is called `lobass` and has a command of that name; in a checkout, it is `core`."""

@@ -2,6 +2,7 @@
 
 from textwrap import fill
 
+from ..data.version import COMMAND
 from .preflight import Preflight, PreflightFinding
 from .trainer_configs import DATA_FILE
 from .trainers import trainer_named
@@ -30,7 +31,7 @@ def readme(found: Preflight) -> str:
             f"Scored with {template}, at most {plan.max_length:,} tokens per row, on the base {plan.model}. The config "
             "makes training read the same text, so train from that base.",
             f"To list tokens that {trainer.label} trains on differently than they were scored, run:\n\n"
-            f"    python -m core masks --selection NAME --bundle {trainer.name}",
+            f"    {COMMAND} masks --selection NAME --bundle {trainer.name}",
         ]
     paragraphs += [f"Note: {notice}" for notice in found.notices]
     for title, findings in (("Skipped:", found.left_out), ("Changed:", found.changed)):

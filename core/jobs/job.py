@@ -38,6 +38,7 @@ import pyarrow.parquet as pq
 from ..data import settings
 from ..data.errors import NotFound
 from ..data.examples import Example
+from ..data.version import COMMAND
 from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
@@ -218,7 +219,7 @@ def find_job(workspace: Path, job_id: str) -> Job:
     """The job of that id. Raises `NotFound`."""
     folder = workspace / "jobs" / job_id
     if not re.fullmatch(r"[\w-]+", job_id) or not (folder / "job.json").exists():
-        raise NotFound(f"There is no job {job_id!r} in {workspace}. List the jobs with: python -m core status")
+        raise NotFound(f"There is no job {job_id!r} in {workspace}. List the jobs with: {COMMAND} status")
     return Job(folder)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.errors import StoreUnusable, WorkspaceLocked, WriteFailed
+from ..data.version import COMMAND
 from ..store import Store, put_in_place
 from ..system.asking import asked, own_or_ask
 from ..system.file_hash import file_sha256
@@ -38,7 +39,7 @@ def back_up_workspace(workspace: Path, path: Path) -> BackupReport:
     path = path.resolve()
 
     def own() -> BackupReport:
-        with Store.open(workspace, "python -m core backup") as store:
+        with Store.open(workspace, f"{COMMAND} backup") as store:
             return back_up(store, path)
 
     def ask(refusal: WorkspaceLocked) -> BackupReport:
@@ -52,6 +53,6 @@ def restore(workspace: Path, path: Path) -> Path | None:
     """Replace the workspace's store with a backup; the old store is kept beside it. Returns its path, None if there was
     none. Raises `WorkspaceLocked`, `StoreUnusable` or `WriteFailed`; the store is then unchanged."""
     if not path.is_file():
-        raise StoreUnusable(f"There is no file {path}. Give a backup made with: python -m core backup FILE")
-    with hold_workspace(workspace, "python -m core restore"):
+        raise StoreUnusable(f"There is no file {path}. Give a backup made with: {COMMAND} backup FILE")
+    with hold_workspace(workspace, f"{COMMAND} restore"):
         return put_in_place(workspace, path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.errors import StoreUnusable
+from ..data.version import COMMAND
 from .files import database_path, log_path
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ def check_whole(workspace: Path, changes: int, record: ChangeRecord) -> None:
     raise StoreUnusable(
         f"The store {path} has lost {what} ({changes:,} of {record.changes:,} are left): its log "
         f"(WAL) {log_path(path).name} is missing or damaged, or it is an older copy. Nothing was changed; "
-        "put the right file back, restore a backup with: python -m core restore FILE, or continue without the lost "
-        "changes with: python -m core check --accept-loss"
+        f"put the right file back, restore a backup with: {COMMAND} restore FILE, or continue without the lost "
+        f"changes with: {COMMAND} check --accept-loss"
     )
 
 
@@ -82,8 +83,8 @@ def check_there(workspace: Path, record: ChangeRecord) -> None:
         return
     raise StoreUnusable(
         f"The store {path} is missing; it had {record.changes:,} changes. No new store was created; put the "
-        "file back, restore a backup with: python -m core restore FILE, or start with an empty store with: "
-        "python -m core check --accept-loss"
+        f"file back, restore a backup with: {COMMAND} restore FILE, or start with an empty store with: "
+        f"{COMMAND} check --accept-loss"
     )
 
 

@@ -11,6 +11,7 @@ import duckdb
 
 from ..data import settings
 from ..data.errors import SettingInvalid, StoreUnusable, UserError, WorkspaceLocked, WriteFailed
+from ..data.version import COMMAND
 from ..system.ownership import LOCK, not_writable
 from .files import database_path, log_path
 
@@ -80,8 +81,8 @@ def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
         )
     if isinstance(error, duckdb.FatalException) or any(sign in text for sign in _DAMAGE_SIGNS):
         return StoreUnusable(
-            f"The store {path} is damaged ({text}). Find out what is affected with: python -m core check, or restore a "
-            "backup with: python -m core restore FILE"
+            f"The store {path} is damaged ({text}). Find out what is affected with: {COMMAND} check, or restore a "
+            f"backup with: {COMMAND} restore FILE"
         )
     return None
 
@@ -120,14 +121,14 @@ def _refusal(error: duckdb.Error, path: Path) -> UserError:
         log = log_path(path).name
         return StoreUnusable(
             f"The store {path} has lost its last changes: its log (WAL) {log} is damaged ({text.rsplit(': ', 1)[-1]}). "
-            "Nothing was changed; put the right file back, restore a backup with: python -m core restore FILE, or move "
-            f"{log} away and continue without these changes with: python -m core check --accept-loss"
+            f"Nothing was changed; put the right file back, restore a backup with: {COMMAND} restore FILE, or move "
+            f"{log} away and continue without these changes with: {COMMAND} check --accept-loss"
         )
     if (failed := to_user_error(error, path)) and isinstance(failed, WriteFailed):
         return failed
     return StoreUnusable(
         f"The store {path} cannot be opened ({text}). Nothing was changed; restore a backup of it with: "
-        "python -m core restore FILE, or choose another --workspace."
+        f"{COMMAND} restore FILE, or choose another --workspace."
     )
 
 

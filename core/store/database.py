@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..data.errors import StoreUnusable
 from ..data.filters import RowFilter
+from ..data.version import COMMAND
 from ..system.ownership import hold_workspace, still_held
 from ..system.permission import require_change
 from .change_record import write_record
@@ -213,7 +214,7 @@ class Database:
         raise StoreUnusable(
             f"The lock file or database of the workspace {self.workspace} was removed or replaced while this program "
             "had it open, so another program may own it now. Writing has stopped; stop all programs that use it, "
-            "run: python -m core check, then start one again."
+            f"run: {COMMAND} check, then start one again."
         )
 
     def _is_same_file(self) -> bool:

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from ..data.errors import NotFound
+from ..data.version import COMMAND
 from .connection import fetch_all, fetch_first, next_id
 from .store import Store
 
@@ -115,7 +116,7 @@ def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
         raise NotFound(
             f"The dataset {dataset!r} has no near-duplicate search at threshold {threshold:g} yet. "
             "Find them on the Explore page under Near duplicates, or with: "
-            f"python -m core near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g}"
+            f"{COMMAND} near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g}"
         )
     return int(found[0][0])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from core.data.version import COMMAND
 from core.exporting import (
     DEFAULT_TRAINER,
     TRAINERS,
@@ -55,7 +56,7 @@ def bundle_form(session: Session, name: str, selection: Selection, summary: Summ
         st.code(TRAINERS[trainer].command, language=None)
         if TRAINERS[trainer].record is not None:
             st.caption("Check that the trainer trains on the scored tokens: run this on this server")
-            st.code(f"python -m core masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
+            st.code(f"{COMMAND} masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
         show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
     return trainer, destination
 
