@@ -45,7 +45,7 @@ def import_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read files into a dataset; every record becomes a row, or is counted as rejected with a reason."""
+    """Read files into a dataset; every record becomes a row, or is skipped with a reason that is counted."""
     if domain and domain_field:
         raise typer.BadParameter("--domain and --domain-field exclude each other.")
     with report_user_errors():

@@ -108,7 +108,7 @@ def masks(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where a trainer would train on other tokens than were scored, as its own code reads the bundle."""
+    """Report rows where the trainer's own code trains on different tokens from those that were scored."""
     with report_user_errors(), readable_store(workspace, "masks") as store:
         report = compare_with_trainer(store, saved_selection(store, selection), bundle, rows, python)
         print_result(mask_fields(report), as_json, mask_text(TRAINERS[bundle].label, report))

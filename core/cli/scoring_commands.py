@@ -51,7 +51,7 @@ def train(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a reference on the very tokens that will be scored."""
+    """Train a reference on exactly the tokens that will be scored."""
     request = TrainRequest(
         dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
         replies=replies, template_date=template_date,

@@ -76,7 +76,7 @@ class Batch:
     def sentence(self) -> str:
         """The result for people."""
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.by_reason.items())
-        rows = f"{self.rows:,} rows in {self.dataset!r}, {self.rejected:,} rejected"
+        rows = f"{self.rows:,} rows in {self.dataset!r}, {self.rejected:,} skipped"
         rows += f" ({reasons})" if reasons else ""
         return (
             f"{rows}; {len(self.failed):,} of {len(self.outcomes):,} files not imported." if self.failed else f"{rows}."

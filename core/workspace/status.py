@@ -88,7 +88,7 @@ def status_text(fields: dict[str, Any]) -> str:
     for dataset in fields["datasets"]:
         domains = ", ".join(f"{name} {count:,}" for name, count in dataset["domains"].items())
         lines.append(
-            f"dataset {dataset['name']}: {dataset['rows']:,} rows ({domains}), {dataset['rejected']:,} rejected"
+            f"dataset {dataset['name']}: {dataset['rows']:,} rows ({domains}), {dataset['rejected']:,} skipped"
         )
     lines += [f"reference {name}" for name in fields["models"]]
     for run in fields["runs"]:

@@ -39,10 +39,27 @@ def open(path: str | Path | None = None) -> "Workspace":
     return Workspace(settings.workspace_path(Path(path) if path else None))
 
 
-def print_progress(progress: Progress) -> None:
-    """Show a job's progress in one line of stdout, in place of the line before."""
-    sys.stdout.write(f"\r{progress.sentence():<100}" + "\n" * (progress.share == 1.0))
-    sys.stdout.flush()
+class _PrintedProgress:
+    """Prints a job's progress: on a terminal in one line that is replaced, elsewhere one line for each phase and its
+    end."""
+
+    def __init__(self) -> None:
+        self._printed: tuple[str, bool] = ("", True)
+
+    def __call__(self, progress: Progress) -> None:
+        now = (progress.phase, progress.share == 1.0)
+        if sys.stdout.isatty():
+            if now != self._printed and self._printed == (progress.phase, True):
+                return  # another look at a phase that has ended
+            sys.stdout.write(f"\r{progress.sentence():<100}" + "\n" * (now[1] and now != self._printed))
+        elif now != self._printed:
+            sys.stdout.write(f"{progress.sentence()}\n")
+        self._printed = now
+        sys.stdout.flush()
+
+
+print_progress = _PrintedProgress()
+"""Prints a job's progress to stdout; what `train` and `score` take as `progress`."""
 
 
 class Workspace:

@@ -80,7 +80,7 @@ class FilterControls:
             help=KIND_HELP, **self.options,
         )  # fmt: skip
         place.selectbox(
-            "In", list(SEARCH_PLACES), format_func=lambda name: SEARCH_PLACES[name].capitalize(),
+            "Search in", list(SEARCH_PLACES), format_func=lambda name: SEARCH_PLACES[name].capitalize(),
             key=self.key("search_place"), help="Where the search looks.", **self.options,
         )  # fmt: skip
 

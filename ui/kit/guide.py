@@ -40,8 +40,8 @@ STEPS = {
         ),
         Step(
             "explore",
-            "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: the base learned the "
-            "row; near 0: already known, or not learned; below 0: the loss increased. Drag on any chart to filter the "
+            "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: it removed almost all of "
+            "it; near 0: already known, or not learned; below 0: the loss increased. Drag on any chart to filter the "
             "page. Open a row to see its tokens and which selections include it.",
             "select",
         ),
