@@ -43,7 +43,7 @@ from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
-from .executors import DEFAULT_EXECUTOR, executor_named
+from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
 from .job_progress import Progress
 from .shards import shards
 
@@ -82,8 +82,13 @@ class Job:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a worker is running on it or about to."""
-        return self.executor.is_alive(self.folder)
+        """Whether a worker is running on it or about to; False if this program does not know its executor."""
+        return self.has_known_executor and self.executor.is_alive(self.folder)
+
+    @property
+    def has_known_executor(self) -> bool:
+        """Whether this program has the executor that runs its worker."""
+        return self.request.get("executor", DEFAULT_EXECUTOR) in EXECUTORS
 
     @property
     def executor(self) -> Executor:

@@ -45,6 +45,8 @@ def ingest_finished_jobs(store: Store) -> None:
 @translate_disk_errors("What the job brought")
 def ingest_finished_job(store: Store, job: Job) -> None:
     """`ingest_finished_jobs` for one job."""
+    if not job.has_known_executor:
+        return  # a program that knows it will bring the results
     job.executor.collect(job.folder)
     # The outcome is read before the shards: a job that has one writes no more of them.
     outcome = job.outcome

@@ -255,7 +255,7 @@ def test_a_runs_name_that_is_taken_is_one_sentence(
     request = ScoreRequest("numbers", str(tiny_base), str(tiny_reference), run="mine", template="plain", device="cpu")
     save_planned_run(open_session().store, plan_scoring(open_session().store, request))
     page = text_input(page, "Run name").set_value("mine").run()
-    assert "A run named 'mine' compares" in the_error(button(page, "Start scoring").click().run())
+    assert "A run named 'mine' exists with other models" in the_error(button(page, "Start scoring").click().run())
 
 
 def test_a_check_that_died_can_be_made_again(score: Callable[[], AppTest], tiny_reference: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_date_can_be_given_and_is_part_of_what_a_loss_hangs_on(folders: dict[s
     other = plan_scoring(store, replace(request, template_date="2001-02-03"))
     assert first.encoding.day == store.template_day()
     assert other.encoding.day == "2001-02-03"
-    assert "is given 2001-02-03" in other.template_sentence
+    assert "2001-02-03 is given" in other.template_sentence
     assert first.loss_sets["base"] != other.loss_sets["base"]
     tokenizer = make_tokenizer(chat_template=DATED)
     text = tokenizer.decode(encode_example(QUESTION, tokenizer, other.encoding).input_ids)

@@ -107,7 +107,7 @@ def test_a_token_without_a_row_of_weights_is_said_and_costs_only_the_rows_that_h
     reference = save(tmp_path / "reference", 2, 401, ("<|more|>",))
     plan = plan_scoring(store, request(base, reference))
     (notice,) = plan.notices
-    assert notice.startswith("The tokenizer has 401 tokens, and the weights of the base have 400 rows.")
+    assert notice.startswith("The tokenizer has 401 tokens, but the weights of the base have 400 rows.")
     assert "'<|more|>' 400" in notice
     assert plan.description["notices"] == [notice]
     losses = scored(store, plan)

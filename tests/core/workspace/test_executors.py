@@ -9,7 +9,7 @@ import pytest
 from core import worker
 from core.data.errors import SettingInvalid
 from core.jobs.executors import EXECUTORS
-from core.jobs.job import all_jobs
+from core.jobs.job import all_jobs, create_job, start_worker
 from core.scoring.planning import ScoreRequest
 from core.store import Store
 from core.workspace.supervisor import begin_scoring, ingest_finished_jobs
@@ -77,3 +77,13 @@ def test_an_unknown_executor_is_refused_before_a_job_is_made(
         with pytest.raises(SettingInvalid, match=r"Unknown executor 'moon'. Must be one of: local"):
             begin_scoring(store, ScoreRequest("data", str(tiny_base), str(tiny_reference), run="far", device="cpu"))
         assert all_jobs(store.workspace) == []
+
+
+def test_a_job_of_an_executor_that_is_not_there_is_left_alone(tmp_path: Path) -> None:
+    job = create_job(tmp_path / "workspace", {"kind": "score", "executor": "moon"}, {})
+    with Store.open(tmp_path / "workspace", "a test") as store:
+        ingest_finished_jobs(store)
+    assert job.state == "interrupted"
+    assert not job.is_settled
+    with pytest.raises(SettingInvalid, match="Unknown executor 'moon'"):
+        start_worker(job)
