@@ -256,4 +256,4 @@ def test_losses_that_went_from_the_file_are_said(store: Store) -> None:
         connection.execute("DELETE FROM loss WHERE nll_sum > 15")
     with Store.open(workspace, "a test") as again:
         assert again.opened.lacks_losses
-        assert "lacks 1 losses of 'base'" in again.opened.notices[0]
+        assert "has lost 1 losses of 'base'" in again.opened.notices[0]

@@ -183,7 +183,7 @@ def test_a_run_whose_name_was_given_away_meanwhile_is_said_to_be_so(store: Store
     finish_scoring(job)
     ingest_finished_jobs(store)
     assert job.state == "failed"
-    assert "A run named 'first' compares" in job.outcome["message"]
+    assert "A run named 'first' exists with other models" in job.outcome["message"]
 
 
 def test_a_finished_training_becomes_a_reference(store: Store, training: TrainRequest) -> None:
