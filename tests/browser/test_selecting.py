@@ -67,7 +67,7 @@ def test_hand_picks_reach_the_exported_file(
     for row, choice in (("1", "Never select"), ("40", "Always select")):
         page.get_by_role("spinbutton", name="Open row").fill(row)
         page.get_by_role("spinbutton", name="Open row").press("Enter")
-        expect(page.get_by_text(f"Row {row} in selections")).to_be_visible()
+        expect(page.get_by_text(f"Pick row {row}")).to_be_visible()
         page.get_by_role("radio", name=choice).click()
         expect(page.get_by_role("radio", name=choice)).to_be_checked()
     note = page.get_by_role("textbox", name="Note")
