@@ -508,6 +508,10 @@ CONFIGS = (
     Case("heads of 10**9", with_fields("config.json", num_attention_heads=10**9), BIG),
     Case("a head of 10**9", with_fields("config.json", head_dim=10**9), BIG),
     Case(
+        "a hidden size at the limit",
+        with_fields("config.json", hidden_size=2**16),
+        "cannot be loaded|does not match",
+    ),
         "a hidden size at the limit", with_fields("config.json", hidden_size=2**16), "cannot be loaded|does not match"
     ),
     Case("a number of 400 digits", with_fields("config.json", max_position_embeddings=10**400), "invalid max_position"),
