@@ -28,6 +28,8 @@ LONGEST = (
     "tests/browser/test_page_weight.py",
     "tests/core/exporting/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
+    "tests/test_wheel.py",
+    "tests/pages/test_beside_the_dashboard.py",
     "tests/test_supply_chain.py",
     "tests/browser/test_brushed_chart.py",
     "tests/browser/test_login.py",
