@@ -28,7 +28,7 @@ def import_command(
             help="Files, zip archives, folders of save_to_disk, or Hub datasets (owner/name, hf://datasets/...).",
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Name of the dataset; several imports into one name add to it.")],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset. Importing again adds rows to it.")],
     domain: Annotated[str | None, typer.Option(help="One domain for all rows [the file's name].")] = None,
     domain_field: Annotated[str | None, typer.Option(help="Field of the record that holds its domain.")] = None,
     source_format: Annotated[
@@ -37,15 +37,17 @@ def import_command(
     ] = "auto",
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=COLUMN", help="Column that a field is read from, none if empty; repeat it."),
+        typer.Option(
+            metavar="FIELD=COLUMN", help="Column to read a field from; empty ignores the field. Can be repeated."
+        ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of a dataset with splits: the one to read [train].")] = None,
-    config: Annotated[str | None, typer.Option(help="Of a Hub dataset with several configs: the one to read.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a Hub dataset: branch, tag or commit [main].")] = None,
+    split: Annotated[str | None, typer.Option(help="Split to read, if there are several [train].")] = None,
+    config: Annotated[str | None, typer.Option(help="Config of a Hub dataset, if there are several.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub dataset [main].")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read files into a dataset; every record becomes a row, or is skipped with a reason that is counted."""
+    """Read files into a dataset; every record becomes a row, or is skipped with a counted reason."""
     if domain and domain_field:
         raise typer.BadParameter("--domain and --domain-field exclude each other.")
     with report_user_errors():
@@ -70,7 +72,7 @@ def import_command(
 
 def encode(
     dataset: Annotated[str, typer.Option(help="Dataset to read.")],
-    model: Annotated[str, typer.Option(metavar="MODEL", help="Model whose tokenizer reads it.")],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="Model whose tokenizer and chat template to use.")],
     output: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="Where to write.")],
     template: Template = "auto",
     replies: Replies = "all",
@@ -80,7 +82,7 @@ def encode(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what exactly is scored: a row's token ids, which of them count, and the text."""
+    """Write what is scored: each row's token ids, which of them are scored, and the text."""
     with report_user_errors(), readable_store(workspace, "encode") as store:
         request = ScoreRequest(
             dataset, model, "", None, template, max_length, replies=replies, template_date=template_date

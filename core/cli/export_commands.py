@@ -27,7 +27,7 @@ from .terminal import print_result, readable_store, report_user_errors, say
 
 
 def losses(
-    run: Annotated[str, typer.Option(help="Run whose losses to write.")],
+    run: Annotated[str, typer.Option(help="Run to write the losses of.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .jsonl file.")],
     spreadsheet_guard: SpreadsheetGuard = False,
     workspace: Workspace = None,
@@ -69,7 +69,7 @@ def export(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the selected rows, as they were or as a trainer reads them, and a manifest that reproduces the file."""
+    """Write the selected rows, unchanged or for a trainer, and a manifest to reproduce the file."""
     if bundle and (file_format or with_scores or spreadsheet_guard):
         raise typer.BadParameter("--bundle excludes --format, --with-scores and --spreadsheet-guard.")
     with report_user_errors(), readable_store(workspace, "export") as store:
@@ -99,11 +99,11 @@ def export(
 
 
 def masks(
-    selection: Annotated[str, typer.Option(help="Saved selection whose bundle is read.")],
-    bundle: Annotated[str, typer.Option(metavar="TRAINER", help=f"Trainer that reads it: {', '.join(READ_BY)}.")],
-    rows: Annotated[int, typer.Option(min=1, help="How many rows to compare, the first of the bundle.")] = 200,
+    selection: Annotated[str, typer.Option(help="Saved selection to check.")],
+    bundle: Annotated[str, typer.Option(metavar="TRAINER", help=f"Trainer: {', '.join(READ_BY)}.")],
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows to compare, from the first.")] = 200,
     python: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Interpreter that has the trainer [this one].")
+        str | None, typer.Option(metavar="FILE", help="Python interpreter with the trainer installed [this one].")
     ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,

@@ -14,12 +14,12 @@ Workspace = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")]
 Template = Annotated[str, typer.Option(help=f"Chat template: {', '.join(CHOICES)}, or a file (.jinja).")]
-Replies = Annotated[str, typer.Option(help=f"Which replies of a conversation are scored: {' or '.join(REPLIES)}.")]
+Replies = Annotated[str, typer.Option(help=f"Replies to score: {' or '.join(REPLIES)}.")]
 TemplateDate = Annotated[
-    str | None, typer.Option(metavar="YYYY-MM-DD", help="Date for templates that ask for one [the workspace's].")
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="Date for chat templates that use one [the workspace's].")
 ]
 MaxLength = Annotated[
-    int | None, typer.Option(min=2, help="Tokens kept of an example; the rest is cut off [LOBASS_MAX_LENGTH].")
+    int | None, typer.Option(min=2, help="Maximum length; longer examples are truncated [LOBASS_MAX_LENGTH].")
 ]
 SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: prefix cells that look like formulas with '; reversible.")]
-Device = Annotated[str, typer.Option(help=f"Where to compute: {', '.join(DEVICES)}.")]
+Device = Annotated[str, typer.Option(help=f"Device: {', '.join(DEVICES)}.")]

@@ -37,16 +37,16 @@ def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
 def train(
     dataset: Annotated[str, typer.Option(help="Dataset to fine-tune on.")],
     base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
-    name: Annotated[str, typer.Option(help="Name of the reference; use it as --reference.")],
-    method: Annotated[str, typer.Option(help=f"How to train: {' or '.join(LEARNING_RATES)}.")] = "lora",
-    epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the data.")] = 1.0,
-    learning_rate: Annotated[float | None, typer.Option(help=f"Peak rate [{_USUAL_RATES}].")] = None,
-    seed: Annotated[int, typer.Option(help="Decides first weights and data order.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the reference, for --reference.")],
+    method: Annotated[str, typer.Option(help=f"Training method: {' or '.join(LEARNING_RATES)}.")] = "lora",
+    epochs: Annotated[float, typer.Option(min=0.001, help="Epochs.")] = 1.0,
+    learning_rate: Annotated[float | None, typer.Option(help=f"Peak learning rate [{_USUAL_RATES}].")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the data order.")] = 0,
     max_length: MaxLength = None,
     template: Template = "auto",
     replies: Replies = "all",
     template_date: TemplateDate = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of one training batch.")] = 4096,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size [tokens].")] = 4096,
     device: Device = "auto",
     workspace: Workspace = None,
     as_json: AsJson = False,
@@ -69,18 +69,21 @@ def train(
 def score(
     dataset: Annotated[str, typer.Option(help="Dataset to score.")],
     base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
-    reference: Annotated[str, typer.Option(metavar="MODEL", help="Reference: trained name, adapter, folder or id.")],
+    reference: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="Reference model: name of a trained reference, adapter, folder or Hub id."),
+    ],
     run: Annotated[str | None, typer.Option(help="Name of the run [dataset-reference].")] = None,
     template: Template = "auto",
     replies: Replies = "all",
     template_date: TemplateDate = None,
     max_length: MaxLength = None,
     device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help=f"Precision of the trunk: {', '.join(DTYPES)}.")] = "auto",
+    dtype: Annotated[str, typer.Option(help=f"Precision: {', '.join(DTYPES)}.")] = "auto",
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute the losses that are not cached yet, under both models."""
+    """Compute the losses that are not cached yet, under the base and the reference."""
     with report_user_errors(), owned_store(workspace, "score") as store:
         request = ScoreRequest(
             dataset, base, reference, run, template, max_length, device, dtype, replies, template_date

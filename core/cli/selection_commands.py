@@ -15,16 +15,22 @@ from .terminal import done_by_owner, print_result, report_user_errors, say
 
 
 def select(
-    name: Annotated[str, typer.Option(help="Name to save the selection under; one of that name is replaced.")],
+    name: Annotated[str, typer.Option(help="Name of the selection; an existing one is overwritten.")],
     run: Annotated[str | None, typer.Option(help="Run to select from.")] = None,
     ratio: Annotated[
-        list[str] | None, typer.Option(metavar="R|DOMAIN=R", help="Share to keep, of all or of one domain; repeat it.")
+        list[str] | None,
+        typer.Option(metavar="R|DOMAIN=R", help="Share of rows to select, of all or of one domain. Can be repeated."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Rows to keep in all, instead of a ratio.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="Scored tokens to keep in all, instead of a ratio.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Total rows to select, instead of a ratio.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Total scored tokens to select, instead of a ratio.")
+    ] = None,
     weight: Annotated[
         list[str] | None,
-        typer.Option(metavar="DOMAIN=W", help="A domain's part of the total; repeat it. Domains without get nothing."),
+        typer.Option(
+            metavar="DOMAIN=W",
+            help="Weight of a domain in the total. Can be repeated. Domains without a weight get no rows.",
+        ),
     ] = None,
     score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}.")] = DEFAULT_SCORE,
     scope: Annotated[
@@ -32,7 +38,9 @@ def select(
     ] = "domain",
     control: Annotated[
         str,
-        typer.Option(help=f"Order other than highest: {', '.join(order for order in ORDERS if order != 'highest')}."),
+        typer.Option(
+            help=f"Ranking other than highest first: {', '.join(order for order in ORDERS if order != 'highest')}."
+        ),
     ] = "highest",
     seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
     keep_duplicates: Annotated[bool, typer.Option(help="Keep every copy of equal conversations.")] = False,
@@ -40,19 +48,21 @@ def select(
         float | None,
         typer.Option(metavar="T", help="Keep only the best of each group that `near-duplicates` found at threshold T."),
     ] = None,
-    search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows whose prompt or response has this.")] = "",
-    search_kind: Annotated[str, typer.Option(help=f"How to read --search: {', '.join(SEARCH_KINDS)}.")] = "words",
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows whose prompt or response contains this.")] = "",
+    search_kind: Annotated[str, typer.Option(help=f"Type of --search: {', '.join(SEARCH_KINDS)}.")] = "words",
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Always keep this conversation; repeat it.")
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Always select this conversation. Can be repeated.")
     ] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Never keep this conversation; repeat it.")
+        list[str] | None, typer.Option(metavar="EXAMPLE_ID", help="Never select this conversation. Can be repeated.")
     ] = None,
-    from_manifest: Annotated[Path | None, typer.Option(help="Take the recipe of an export's manifest instead.")] = None,
+    from_manifest: Annotated[
+        Path | None, typer.Option(help="Use the recipe from an export's manifest instead.")
+    ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Save a selection: which rows a recipe keeps."""
+    """Save a selection: the rows that a recipe selects."""
     with report_user_errors():
         if from_manifest:
             selection = selection_from_manifest(from_manifest)

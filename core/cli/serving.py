@@ -18,9 +18,9 @@ PASSES_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 def serve(
     context: typer.Context,
     open_server: Annotated[
-        bool, typer.Option("--open", help="Serve also if other machines reach it and nobody has to log in.")
+        bool, typer.Option("--open", help="Serve even if other machines can reach it without a login.")
     ] = False,
-    workspace: Annotated[Path | None, typer.Option(help="Folder to show [LOBASS_WORKSPACE, workspace/].")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Workspace folder [LOBASS_WORKSPACE, workspace/].")] = None,
 ) -> None:
     """Serve the dashboard on http://127.0.0.1:8501. Further options are Streamlit's, such as --server.port 8600."""
     with report_user_errors():

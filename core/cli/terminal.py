@@ -29,7 +29,7 @@ def say(sentence: str) -> None:
 
 
 def owned_store(workspace: Path | None, command: str) -> AbstractContextManager[Store]:
-    """The workspace's store, open for one command, with whatever workers finished meanwhile taken in."""
+    """The workspace's store, open for one command, after ingesting what workers have finished."""
     return holding.owned(settings.workspace_path(workspace), f"{COMMAND} {command}", say)
 
 

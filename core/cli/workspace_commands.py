@@ -26,12 +26,12 @@ def status(workspace: Workspace = None, as_json: AsJson = False) -> None:
 
 def check(
     accept_loss: Annotated[
-        bool, typer.Option(help="Go on with what is left of a store that has lost changes; kept shards are read again.")
+        bool, typer.Option(help="Continue with a store that has lost changes; retained shards are ingested again.")
     ] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify the workspace: a line for each thing that is not as it should be, and exit code 1 if there is one."""
+    """Verify the workspace: print a line for each problem; exit code 1 if there is any."""
     with (
         report_user_errors(),
         Store.open(settings.workspace_path(workspace), f"{COMMAND} check", accept_loss=accept_loss) as store,
@@ -51,11 +51,11 @@ def check(
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; one that exists is left alone.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; an existing file is not overwritten.")],
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the store into one file, also while it is in use."""
+    """Copy the store into one file, even while it is in use."""
     with report_user_errors():
         report = back_up_workspace(settings.workspace_path(workspace), file)
         sentence = f"{report.bytes:,} bytes written to {report.path} (sha256 {report.sha256}). Not in it: {LEFT_OUT}."
@@ -67,7 +67,7 @@ def restore_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of the workspace's store, which stays beside it under a dated name."""
+    """Restore a backup; the old store is kept beside it under a dated name."""
     with report_user_errors():
         aside = restore(settings.workspace_path(workspace), file)
         sentence = (
