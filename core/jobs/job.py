@@ -83,17 +83,18 @@ class Job:
     @property
     def is_alive(self) -> bool:
         """Whether a worker is running on it or about to; False if this program does not know its executor."""
-        return self.has_known_executor and self.executor.is_alive(self.folder)
+        executor = EXECUTORS.get(self.executor_name)
+        return executor is not None and executor.is_alive(self.folder)
 
     @property
-    def has_known_executor(self) -> bool:
-        """Whether this program has the executor that runs its worker."""
-        return self.request.get("executor", DEFAULT_EXECUTOR) in EXECUTORS
+    def executor_name(self) -> str:
+        """Name of the executor that runs its worker."""
+        return str(self.request.get("executor", DEFAULT_EXECUTOR))
 
     @property
     def executor(self) -> Executor:
-        """The executor that runs its worker."""
-        return executor_named(str(self.request.get("executor", DEFAULT_EXECUTOR)))
+        """The executor that runs its worker. Raises `SettingInvalid` if this program does not have it."""
+        return executor_named(self.executor_name)
 
     @property
     def is_settled(self) -> bool:

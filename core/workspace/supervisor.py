@@ -7,6 +7,7 @@ step can be repeated after a crash without changing anything twice.
 from typing import Any
 
 from ..data.errors import JobCancelled, JobFailed, NameTaken, NotFound, UserError
+from ..jobs.executors import EXECUTORS
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..scoring.ingest import save_planned_run
@@ -33,7 +34,8 @@ def ingest_finished_jobs(store: Store) -> None:
     """
     problems: list[UserError | OSError] = []
     for job in all_jobs(store.workspace):
-        if not job.is_settled:
+        # Results of an executor that this program lacks are brought by one that has it.
+        if not job.is_settled and job.executor_name in EXECUTORS:
             try:
                 ingest_finished_job(store, job)
             except (UserError, OSError) as error:
@@ -45,8 +47,6 @@ def ingest_finished_jobs(store: Store) -> None:
 @translate_disk_errors("What the job brought")
 def ingest_finished_job(store: Store, job: Job) -> None:
     """`ingest_finished_jobs` for one job."""
-    if not job.has_known_executor:
-        return  # a program that knows it will bring the results
     job.executor.collect(job.folder)
     # The outcome is read before the shards: a job that has one writes no more of them.
     outcome = job.outcome

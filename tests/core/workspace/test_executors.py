@@ -12,7 +12,7 @@ from core.jobs.executors import EXECUTORS
 from core.jobs.job import all_jobs, create_job, start_worker
 from core.scoring.planning import ScoreRequest
 from core.store import Store
-from core.workspace.supervisor import begin_scoring, ingest_finished_jobs
+from core.workspace.supervisor import abandon, begin_scoring, ingest_finished_jobs
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.waiting import wait_for
 
@@ -83,7 +83,9 @@ def test_a_job_of_an_executor_that_is_not_there_is_left_alone(tmp_path: Path) ->
     job = create_job(tmp_path / "workspace", {"kind": "score", "executor": "moon"}, {})
     with Store.open(tmp_path / "workspace", "a test") as store:
         ingest_finished_jobs(store)
-    assert job.state == "interrupted"
+        assert job.state == "interrupted"
+        with pytest.raises(SettingInvalid, match="Unknown executor 'moon'"):
+            abandon(store, job)
     assert not job.is_settled
     with pytest.raises(SettingInvalid, match="Unknown executor 'moon'"):
         start_worker(job)
