@@ -12,15 +12,13 @@ from .version import COMMAND
 
 @dataclass(frozen=True, slots=True)
 class LossRole:
-    """One role: `meaning` says what the losses are, `job_kind` and `command` which job computes them.
+    """One role: `meaning` says what the losses are, `command` computes them.
 
     `was_trained`: the model may have been trained on rows of the run, which are then flagged `trained_on`.
     """
 
     name: str
-    label: str
     meaning: str
-    job_kind: str
     command: str
     was_trained: bool = False
 
@@ -28,28 +26,16 @@ class LossRole:
 LOSS_ROLES = {
     role.name: role
     for role in (
-        LossRole("base", "base", "losses under the pretrained base model", "score", f"{COMMAND} score"),
-        LossRole(
-            "reference",
-            "reference",
-            "losses under the fine-tuned reference model",
-            "score",
-            f"{COMMAND} score",
-            was_trained=True,
-        ),
+        LossRole("base", "losses under the pretrained base model", f"{COMMAND} score"),
+        LossRole("reference", "losses under the fine-tuned reference model", f"{COMMAND} score", was_trained=True),
     )
 }
 """Every role that losses can have, by name."""
 
 
-def missing_roles(needed: Iterable[str], present: Collection[str]) -> list[str]:
-    """The needed roles that a run lacks, in order."""
-    return [name for name in needed if name not in present]
-
-
 def missing_roles_sentence(label: str, needed: Iterable[str], present: Collection[str]) -> str | None:
     """What a score of that label lacks in a run with the roles `present`, and which job brings it; None if nothing."""
-    missing = missing_roles(needed, present)
+    missing = [name for name in needed if name not in present]
     if not missing:
         return None
     lacking = " and ".join(LOSS_ROLES[name].meaning for name in missing)

@@ -134,17 +134,13 @@ def _scored_tables(store: Store) -> Iterator[str]:
             f"SELECT (SELECT count(*) FROM dataset_row WHERE dataset_id = ?), (SELECT count(*) FROM {table})",
             [dataset_id],
         )[0]
-        differing = _differing(store, table, _loss_sets(store, run_id))
+        differing = _differing(store, table, store.loss_sets(run_id))
         if rows != scored:
             yield f"The scored table of {name!r} has {scored:,} rows, its dataset {rows:,}. Score the dataset again."
         elif differing:
             yield f"The scored table of {name!r} has other losses than the store in {differing:,} rows. Score it again."
     for table in sorted(tables):
         yield f"The scored table {table} belongs to no run."
-
-
-def _loss_sets(store: Store, run_id: int) -> dict[str, int]:
-    return dict(store.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
 
 def _differing(store: Store, table: str, loss_sets: Mapping[str, int]) -> int:

@@ -249,7 +249,7 @@ class Store(Database):
         self.check_run_name(name, dataset, loss_sets, description)
         with self._cursor() as cursor:
             known = fetch_first(cursor, "SELECT run_id FROM run WHERE name = ?", [name])
-            if known and loss_sets.items() <= _loss_sets(cursor, known[0]).items() and is_current(cursor, known[0]):
+            if known and loss_sets.items() <= self.loss_sets(known[0]).items() and is_current(cursor, known[0]):
                 return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
@@ -297,13 +297,16 @@ class Store(Database):
         if not found:
             return
         run_id, dataset_id, known = found[0]
-        with self._cursor() as cursor:
-            before = _loss_sets(cursor, run_id)
+        before = self.loss_sets(run_id)
         is_same = all(before.get(role, loss_set) == loss_set for role, loss_set in loss_sets.items())
         if not is_same and description is not None:
             is_same = _follows(json.loads(known), description)
         if dataset_id != self.dataset_id(dataset) or not is_same:
             raise NameTaken(f"A run named {name!r} exists with other models, data or encoding. Choose another name.")
+
+    def loss_sets(self, run_id: int) -> dict[str, int]:
+        """Ids of a run's loss sets by role."""
+        return dict(self.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
     def run(self, name: str) -> dict[str, Any]:
         """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), noise_floors
@@ -326,11 +329,6 @@ class Store(Database):
             "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
         }
-
-
-def _loss_sets(connection: duckdb.DuckDBPyConnection, run_id: int) -> dict[str, int]:
-    """Ids of a run's loss sets by role."""
-    return dict(fetch_all(connection, "SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
 
 def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:

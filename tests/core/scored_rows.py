@@ -39,18 +39,31 @@ def add_scored_run(store: Store, rows: Sequence[ScoredRow], run: str = "first", 
     store.add_source(dataset, f"{dataset}.jsonl", "jsonl", dataset, {}, records)
     base_set = store.ensure_loss_set("base model", "encoding", "base")
     reference_set = store.ensure_loss_set("reference model", "encoding", "reference")
+    ids = [str(example.example_id) for example in examples]
     for loss_set, sums in ((base_set, [row.base for row in rows]), (reference_set, [row.reference for row in rows])):
-        shard = pa.table(
-            {
-                "example_id": [str(example.example_id) for example in examples],
-                "nll_sum": pa.array(sums, pa.float64()),
-                "token_count": [row.tokens for row in rows],
-                "truncated": [row.truncated for row in rows],
-                "reason": pa.array([None] * len(rows), pa.string()),
-                "left_out": [0.0] * len(rows),
-            }
-        ).cast(SHARD_SCHEMA)
-        store.ingest_shard(f"{run}-{loss_set}", loss_set, shard)
+        ingest_losses(store, f"{run}-{loss_set}", loss_set, ids, sums, rows)
         store.set_noise_floor(loss_set, 1e-6)
     store.save_run(run, dataset, {"base": base_set, "reference": reference_set}, {})
     return str(store.run(run)["table"])
+
+
+def ingest_losses(
+    store: Store,
+    shard_name: str,
+    loss_set: int,
+    example_ids: Sequence[str],
+    nll_sums: Sequence[float | None],
+    rows: Sequence[ScoredRow],
+) -> None:
+    """Ingest one NLL sum [nats] for each row, as a worker's shard of that name brings it."""
+    shard = pa.table(
+        {
+            "example_id": example_ids,
+            "nll_sum": pa.array(nll_sums, pa.float64()),
+            "token_count": [row.tokens for row in rows],
+            "truncated": [row.truncated for row in rows],
+            "reason": pa.array([None] * len(rows), pa.string()),
+            "left_out": [0.0] * len(rows),
+        }
+    )
+    store.ingest_shard(shard_name, loss_set, shard.cast(SHARD_SCHEMA))

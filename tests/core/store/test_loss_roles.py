@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from core.data import scores
 from core.data.errors import SelectionInvalid
 from core.data.loss_roles import LOSS_ROLES, LossRole, missing_roles_sentence
 from core.data.scores import SCORES, Score
-from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
-from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.core.scored_rows import ScoredRow, add_scored_run, ingest_losses
 
 ROWS = [ScoredRow("chat", 20.0, 5.0), ScoredRow("chat", 40.0, 30.0), ScoredRow("math", 10.0, 8.0)]
 
@@ -31,24 +29,14 @@ def add_losses(store: Store, name: str, sums: list[float]) -> int:
     """A loss set with one loss for each example, in the order of the rows."""
     loss_set = store.ensure_loss_set(f"{name} model", "encoding", name)
     ids = [str(row) for (row,) in store.rows("SELECT example_id FROM dataset_row ORDER BY row_number")]
-    shard = pa.table(
-        {
-            "example_id": ids,
-            "nll_sum": sums,
-            "token_count": [10] * len(ids),
-            "truncated": [False] * len(ids),
-            "reason": pa.nulls(len(ids), pa.string()),
-            "left_out": [0.0] * len(ids),
-        }
-    )
-    store.ingest_shard(name, loss_set, shard.cast(SHARD_SCHEMA))
+    ingest_losses(store, name, loss_set, ids, sums, ROWS)
     return loss_set
 
 
 @pytest.fixture
 def prompt_gain(monkeypatch: pytest.MonkeyPatch) -> str:
     """A score of a role that this program does not have: what the prompt gives, in nats per token."""
-    role = LossRole("promptless", "prompt-less", "losses without the prompt", "promptless", "python -m core promptless")
+    role = LossRole("promptless", "losses without the prompt", "python -m core promptless")
     score = Score(
         "prompt_gain",
         "Prompt gain",
