@@ -48,13 +48,13 @@ class _PrintedProgress:
 
     def __call__(self, progress: Progress) -> None:
         now = (progress.phase, progress.share == 1.0)
-        if sys.stdout.isatty():
-            if now != self._printed and self._printed == (progress.phase, True):
-                return  # another look at a phase that has ended
-            sys.stdout.write(f"\r{progress.sentence():<100}" + "\n" * (now[1] and now != self._printed))
-        elif now != self._printed:
-            sys.stdout.write(f"{progress.sentence()}\n")
+        is_terminal, has_ended = sys.stdout.isatty(), now[1]
+        if now == self._printed and (has_ended or not is_terminal):
+            return
         self._printed = now
+        sys.stdout.write(f"\r{progress.sentence():<100}" if is_terminal else progress.sentence())
+        if has_ended or not is_terminal:
+            sys.stdout.write("\n")
         sys.stdout.flush()
 
 

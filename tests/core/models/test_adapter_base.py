@@ -25,12 +25,6 @@ def saved_adapter(base: Path) -> Path:
     return save_lora_adapter(base.parent / "adapter", base)
 
 
-@pytest.fixture
-def adapter(saved_adapter: Path, tmp_path: Path) -> Path:
-    """A copy of the adapter that a test may change."""
-    return Path(shutil.copytree(saved_adapter, tmp_path / "adapter"))
-
-
 def rename_base(adapter: Path, named: str) -> None:
     path = adapter / "adapter_config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
