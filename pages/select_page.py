@@ -19,7 +19,7 @@ from core.selection.budgets import POOL
 from core.store import Store
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
-from ui.kit.widgets import link_to_page, run_picker, show_error
+from ui.kit.widgets import link_to_page, open_renamed_tab, run_picker, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
 from ui.select.recipe_form import put_into_form, recipe_form
@@ -132,6 +132,7 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
         "Rows at the cut-off": lambda: show_cut(session, run, selection),
         "Hand picks": lambda: show_hand_picks(session, run, selection.score),
     }
+    open_renamed_tab("shown", {"Score and cut": "Score distribution", "Just inside and outside": "Rows at the cut-off"})
     tabs = st.tabs(list(views), key="shown", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
         if tab.open:

@@ -164,6 +164,11 @@ def test_every_section_opens_from_a_link(explore: Callable[..., AppTest], view: 
     assert page.query_params["score"] == score
 
 
+def test_a_link_with_a_tabs_earlier_label_opens_that_tab(explore: Callable[..., AppTest]) -> None:
+    page = healthy(explore(run="first", view="Near duplicates"))
+    assert next(tab for tab in page.tabs if tab.label == "Near-duplicates").children
+
+
 def test_the_trust_panel_says_how_many_flagged_rows_a_selection_keeps(
     explore: Callable[..., AppTest], workspace: Path
 ) -> None:

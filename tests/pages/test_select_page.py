@@ -175,6 +175,19 @@ def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], 
     assert "There is no cut-off" in text_of(page)
 
 
+@pytest.mark.parametrize(
+    ("earlier", "present"),
+    [("Score and cut", "Score distribution"), ("Just inside and outside", "Rows at the cut-off")],
+)
+def test_a_link_with_a_tabs_earlier_label_opens_that_tab(
+    select: Callable[[], AppTest], earlier: str, present: str
+) -> None:
+    page = select()
+    del page.session_state["shown"]
+    page.query_params["shown"] = earlier
+    assert next(tab for tab in healthy(page.run()).tabs if tab.label == present).children
+
+
 def test_rows_inside_and_outside_the_cut_are_shown(select: Callable[[], AppTest]) -> None:
     page = healthy(opened(select(), "Rows at the cut-off").selectbox(key="cut_domain").set_value("chat").run())
     shown = [frame.value["response"].tolist() for frame in page.dataframe if "response" in frame.value]

@@ -1,6 +1,6 @@
 """Widgets that pages share. Text from data is shown verbatim, never as markdown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import pandas as pd
@@ -58,6 +58,16 @@ def score_picker() -> Score:
     """The chosen score, kept in the `score` query parameter and across pages."""
     meanings = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
     return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label, meanings)]
+
+
+def open_renamed_tab(key: str, renamed: Mapping[str, str]) -> None:
+    """Let a link with a tab's earlier label (`renamed`: earlier to present) open that tab. Call it before `st.tabs`.
+
+    Tabs that are bound to the URL are found by their labels, and Streamlit opens the first for a label it lacks.
+    """
+    present = renamed.get(st.query_params.get(key, ""))
+    if present and key not in st.session_state:
+        st.session_state[key] = present
 
 
 def linked_selectbox(
