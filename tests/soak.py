@@ -24,7 +24,7 @@ from pathlib import Path
 
 from core.jobs.job import Job, all_jobs
 from core.jobs.shards import read_shard
-from core.maintenance.checking import check_workspace
+from core.workspace.maintenance.checking import check_workspace
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store

@@ -155,7 +155,7 @@ class Job:
 
     def settle(self) -> None:
         """Record that all results are in the store. The shards stay until they are verified
-        (`core.maintenance.kept_shards`)."""
+        (`core.workspace.maintenance.kept_shards`)."""
         (self.folder / "settled").touch()
         self.clear()
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a finished training is never resumed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
-from ..maintenance.backups import back_up
+from .maintenance.backups import back_up
 from ..selection import Selection, save_selection
 from ..store import Store
 from ..store.files import database_path

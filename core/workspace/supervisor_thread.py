@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..data.errors import UserError
 from ..jobs.job import all_jobs
-from ..maintenance.kept_shards import notices_of
+from .maintenance.kept_shards import notices_of
 from ..store import Store
 from .supervisor import ingest_finished_jobs
 

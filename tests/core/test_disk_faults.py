@@ -16,8 +16,8 @@ from core import worker
 from core.data.errors import UserError
 from core.exporting import export_bundle, export_controls, export_selection, exports_folder
 from core.importing import SourceOptions, import_source
-from core.maintenance.backups import back_up
-from core.maintenance.checking import check_workspace
+from core.workspace.maintenance.backups import back_up
+from core.workspace.maintenance.checking import check_workspace
 from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
 from core.selection import Amount, Selection, save_selection

@@ -19,8 +19,8 @@ from core.encoding.encoding_spec import EncodingSpec
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
 from core.jobs.job import Job, create_job
 from core.jobs.shards import SHARD_SCHEMA, read_shard, write_shard
-from core.maintenance.checking import check_workspace
-from core.maintenance.kept_shards import notices_of
+from core.workspace.maintenance.checking import check_workspace
+from core.workspace.maintenance.kept_shards import notices_of
 from core.models.earlier_losses import unsound_roles
 from core.models.loading import load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint

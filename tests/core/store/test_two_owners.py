@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.maintenance.checking import check_workspace
+from core.workspace.maintenance.checking import check_workspace
 from core.store import Store
 from tests import command_line
 
