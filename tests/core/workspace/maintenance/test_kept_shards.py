@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from core.jobs.job import Job
-from core.workspace.maintenance.kept_shards import verify_and_prune_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
+from core.workspace.maintenance.kept_shards import verify_and_prune_shards
 from core.workspace.supervisor import ingest_finished_jobs
 from tests.command_line import ROOT
 from tests.core.workspace.test_supervision import ROWS, finish_scoring, losses, request_, store  # noqa: F401 (fixtures)
