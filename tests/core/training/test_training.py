@@ -13,10 +13,10 @@ from core.data.errors import ModelUnusable
 from core.data.examples import DatasetRow
 from core.encoding.encode import encode_examples
 from core.jobs.job import Job
-from core.scoring.planning import TrainRequest, create_train_job
 from core.store import Store
 from core.training.train import _with_lora, train_reference
 from core.training.trainer import ReferenceTrainer
+from core.training.training_plan import TrainRequest, create_train_job
 from tests.fake_gpu import fake_gpu, moved
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
