@@ -4,7 +4,15 @@ import typer
 
 from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
-from . import data_commands, export_commands, scoring_commands, selection_commands, serving, workspace_commands
+from . import (
+    data_commands,
+    evidence_commands,
+    export_commands,
+    scoring_commands,
+    selection_commands,
+    serving,
+    workspace_commands,
+)
 
 app = typer.Typer(
     name=COMMAND,
@@ -20,6 +28,7 @@ app.command("import")(data_commands.import_command)
 app.command("train")(scoring_commands.train)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
+app.command("evidence")(evidence_commands.evidence)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("select")(selection_commands.select)
