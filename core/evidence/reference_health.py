@@ -119,4 +119,4 @@ def _fall_sentence(domain: str, held_out: float, own: float, memory: float) -> s
     if pd.isna(memory):
         return f"{domain}: the loss on its own rows did not fall ({moved(own)}), so nothing was learned here."
     verdict = "most of the score is memory" if memory > 0.5 else "most of the fall carries over to unseen rows"
-    return f"{domain}: on unseen rows loss {moved(held_out)}, on its own rows {moved(own)}: {verdict}."
+    return f"{domain}: on unseen rows loss {moved(held_out)}, on its own rows it {moved(own)}: {verdict}."

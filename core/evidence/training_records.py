@@ -17,7 +17,8 @@ from ..models.resolving import PROVENANCE, ModelSpec, trained_examples
 
 PASSES_FILE = "passes.jsonl"
 """Losses after each pass, written by training (`core.training.held_out.LossByPass`)."""
-PASSES_COLUMNS = ("place", "step", "passes", "rows", "domain", "examples", "tokens", "nll_sum")
+_KINDS = {"step": int, "passes": float, "rows": str, "domain": str, "examples": int, "tokens": int, "nll_sum": float}
+PASSES_COLUMNS = ("place", *_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def trained_models(run: Mapping[str, Any]) -> list[TrainedModel]:
     """The models behind the reference of a run (`core.store.Store.run`), in the order of its description."""
     description = run["description"]
     cross = description.get("cross_fitted")
-    listed = cross["models"] if cross else [{"role": "reference", "fold": None, "seed": None}]
+    one_model: dict[str, Any] = {"role": "reference", "fold": None, "seed": None}
+    listed: list[dict[str, Any]] = cross["models"] if cross else [one_model]
     specs, fingerprints = description.get("models", {}), description.get("model_fingerprints", {})
     return [
         TrainedModel(one["fold"], one["seed"], ModelSpec(**specs[one["role"]]), fingerprints[one["role"]])
@@ -73,8 +75,7 @@ def trained_models(run: Mapping[str, Any]) -> list[TrainedModel]:
 def _read_lines(path: Path) -> pd.DataFrame:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        found = pd.DataFrame([json.loads(line) for line in lines], columns=list(PASSES_COLUMNS[1:]))
-        kinds = dict.fromkeys(("step", "examples", "tokens"), int) | dict.fromkeys(("passes", "nll_sum"), float)
-        return found.astype({"rows": str, "domain": str} | kinds)
+        found = pd.DataFrame([json.loads(line) for line in lines], columns=list(_KINDS))
+        return found.astype(_KINDS)
     except (OSError, ValueError, TypeError) as error:
         raise ModelUnusable(f"{path} cannot be read ({error}). Train the reference again.") from error
