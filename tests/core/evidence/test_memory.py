@@ -35,10 +35,10 @@ def test_the_gap_is_measured_by_domain_on_rows_that_have_both(store: Store) -> N
     assert by_domain.loc[["chat", "math"], "spearman"].tolist() == pytest.approx([1.0, -1.0])
     assert by_domain.loc["chat", ["own_q25", "own_q75"]].tolist() == pytest.approx([0.41, 0.43])
     assert memory_sentences(found) == [
-        "chat: models that saw a row removed 42% of its base loss (median), models that did not 2%; 95% of the gain is "
-        "memory.",
-        "math: models that saw a row removed 51% of its base loss (median), models that did not 39%; 24% of the gain is "
-        "memory.",
+        "chat: models that saw a row removed 42% of its base loss (median), models that did not 2%; "
+        "95% of the gain is memory.",
+        "math: models that saw a row removed 51% of its base loss (median), models that did not 39%; "
+        "24% of the gain is memory.",
     ]
 
 

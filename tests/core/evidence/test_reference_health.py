@@ -28,7 +28,8 @@ def test_falls_are_said_by_domain_and_averaged_over_models_with_their_range(tmp_
     assert health.steps == 30
     assert fall_sentences(health) == [
         "chat: on unseen rows loss fell 4%, on its own rows it fell 35%: most of the score is memory.",
-        "math: on unseen rows loss fell 60%, on its own rows it fell 70%: most of the fall carries over to unseen rows.",
+        "math: on unseen rows loss fell 60%, on its own rows it fell 70%: most of the fall carries over to unseen "
+        "rows.",
     ]
     assert health_warnings(health) == []
     last = health.by_pass.query("domain == 'chat' and rows == 'held_out' and place == 1").iloc[0]
