@@ -143,11 +143,11 @@ def test_the_verdict_says_for_what_it_holds_and_on_what_it_rests() -> None:
 
 def test_there_is_no_verdict_with_fewer_than_three_runs_or_three_draws() -> None:
     two, three, six = (arm_of([[1, 2, 4]] * runs) for runs in (2, 3, 6))
-    assert too_few_runs(two, six) == "too few runs for a verdict: 2 of at least 3"
+    assert too_few_runs(two, six, 3) == "too few runs for a verdict: 2 of at least 3"
     two_draws = arm_of([[1, 2, 4]] * 6, cluster=[0, 0, 0, 1, 1, 1])
-    assert too_few_runs(three, two_draws) == "too few random draws for a verdict: 2 of at least 3"
-    assert too_few_runs(three, six) is None
-    assert too_few_runs(three, six, least=5) == "too few runs for a verdict: 3 of at least 5"
+    assert too_few_runs(three, two_draws, 3) == "too few random draws for a verdict: 2 of at least 3"
+    assert too_few_runs(three, six, 3) is None
+    assert too_few_runs(three, six, 5) == "too few runs for a verdict: 3 of at least 5"
 
 
 def test_without_anything_that_varies_there_is_no_interval() -> None:
