@@ -32,14 +32,12 @@ def arm_rows(
     without = partial(_without, held_out=held_out)
     if arm.kind == "all":
         everything = Selection(plan.run, score="base_loss", scope="pooled", amount=Amount("ratio", 1.0))
-        rows = kept_rows(store, without(everything))
+        sql, values = kept_rows(store, without(everything))
     else:
         selection = without(_at_ratio(plan.recipe_of(arm), ratio))
-        rows = _selected(store, selection, arm.kind, draw)
-    sql, values = rows
-    found = [
-        str(example_id) for (example_id,) in store.rows(f"SELECT example_id FROM ({sql}) ORDER BY row_number", values)
-    ]
+        sql, values = _selected(store, selection, arm.kind, draw)
+    rows = store.rows(f"SELECT example_id::VARCHAR FROM ({sql}) ORDER BY row_number", values)
+    found = [example_id for (example_id,) in rows]
     if not found:
         raise TrialInvalid(f"The arm {arm.name} has no rows. Increase its selection's amount or relax its filters.")
     return found
@@ -81,8 +79,9 @@ def _length_matched(store: Store, selection: Selection, seed: int) -> Query:
         ),
         wanted AS (SELECT domain, bin, count(*) AS rows FROM ({selected}) JOIN binned USING (row_number) GROUP BY ALL),
         drawn AS (
-            SELECT row_number, example_id, domain, bin, row_number() OVER (PARTITION BY domain, bin ORDER BY rank) AS nth
+            SELECT row_number, example_id, domain, bin, row_number() OVER by_chance AS nth
             FROM ({ranked}) JOIN binned USING (row_number) WHERE rank IS NOT NULL
+            WINDOW by_chance AS (PARTITION BY domain, bin ORDER BY rank)
         )
         SELECT row_number, example_id FROM drawn JOIN wanted USING (domain, bin) WHERE nth <= rows
     """
