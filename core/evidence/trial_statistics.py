@@ -163,7 +163,7 @@ def _group_sums(arm: ArmLosses, by_row: bool) -> tuple[Floats, Floats]:
     groups = np.unique(arm.group, return_inverse=True)[1]
     clusters, cluster = np.unique(arm.cluster, return_inverse=True)
     sums = [np.bincount(groups, values[cluster == one].mean(axis=0)) for one in range(len(clusters))]
-    return np.array(sums), np.bincount(groups, weights)
+    return np.array(sums), np.bincount(groups, weights).astype(np.float64)
 
 
 def _variance_of_runs(sums: Floats, sizes: Floats) -> tuple[float, int]:
