@@ -92,6 +92,10 @@ class ServerOpen(UserError):
     """The server would be reachable by people without access."""
 
 
+class FoldsUnusable(UserError):
+    """Rows cannot be split into the folds asked for, or a file of folds cannot be used."""
+
+
 class JobFailed(UserError):
     """A worker ended without finishing its job."""
 
