@@ -18,7 +18,7 @@ from ..exploring.rank_correlation import spearman
 from ..store import Store
 from .training_records import TrainedModel
 
-_FEWEST_ROWS = 10
+_FEWEST_BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,35 @@ class OrderEffect:
 def order_effect(
     store: Store, models: Sequence[TrainedModel], encoding: str, confidence: float = 0.95
 ) -> OrderEffect | None:
-    """From all pairs of models of one fold with different seeds; None if no pair has enough rows in common.
+    """From all pairs of models of one fold with different seeds; None if no pair has enough batches in common.
 
     Only rows count that both were trained on and have losses of both (`encoding`: fingerprint of the losses). Positions
     are from 0 to 1, in the first pass. The correlations are averaged by Fisher's z; its variance for Spearman is
-    (1 + r^2 / 2) / (n - 3) (Bonett and Wright 2000). The pairs of S models hold only S - 1 independent differences, so
-    n counts the rows of all pairs times 2 / S.
+    (1 + r^2 / 2) / (n - 3) (Bonett and Wright 2000). n counts batches, not rows: the rows of a batch are trained on at
+    once, and in small data they are the same rows under every seed. The pairs of S models hold only S - 1 independent
+    differences, so they count by 2 / S; folds do not add up, because a seed may give them the same order of batches.
     """
-    found = []
+    found, independent = [], 0.0
     for same_fold in _by_fold(models):
         pairs = [_pair(store, encoding, *pair) for pair in combinations(same_fold, 2)]
-        found += [(r, rows, 2 / len(same_fold)) for r, rows in pairs if rows >= _FEWEST_ROWS and not math.isnan(r)]
+        counted = [pair for pair in pairs if pair.batches > _FEWEST_BATCHES and not math.isnan(pair.correlation)]
+        independent = max(independent, sum(pair.batches - 3 for pair in counted) * 2 / len(same_fold))
+        found += counted
     if not found:
         return None
-    rows = sum(rows for _, rows, _ in found)
-    z = sum(math.atanh(_inside(r)) * rows for r, rows, _ in found) / rows
-    independent = sum((rows - 3) * share for _, rows, share in found)
+    rows = sum(pair.rows for pair in found)
+    z = sum(math.atanh(_inside(pair.correlation)) * pair.rows for pair in found) / rows
     half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt((1 + math.tanh(z) ** 2 / 2) / independent)
     return OrderEffect(math.tanh(z), math.tanh(z - half), math.tanh(z + half), rows, len(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Spearman of the differences of two models, over how many rows, and how many batches they came in."""
+
+    correlation: float
+    rows: int
+    batches: int
 
 
 def _by_fold(models: Iterable[TrainedModel]) -> list[list[TrainedModel]]:
@@ -73,8 +84,7 @@ def _by_fold(models: Iterable[TrainedModel]) -> list[list[TrainedModel]]:
     return [same for same in folds.values() if len(same) > 1]
 
 
-def _pair(store: Store, encoding: str, first: TrainedModel, second: TrainedModel) -> tuple[float, int]:
-    """Spearman of the differences of two models, and over how many rows."""
+def _pair(store: Store, encoding: str, first: TrainedModel, second: TrainedModel) -> _Pair:
     one, other = (_loss_set(store, model, encoding) for model in (first, second))
     sql = """
         SELECT example_id::VARCHAR AS example_id, a.nll_sum / a.token_count - b.nll_sum / b.token_count AS change
@@ -91,7 +101,8 @@ def _pair(store: Store, encoding: str, first: TrainedModel, second: TrainedModel
         return pd.DataFrame({"correlation": [r], "rows": [int(both.sum())]})
 
     found = store.derived("order effect", sql, [one, other], compute)
-    return float(found["correlation"].iloc[0]), int(found["rows"].iloc[0])
+    batches = min(model.batches_a_pass() or 0 for model in (first, second))
+    return _Pair(float(found["correlation"].iloc[0]), int(found["rows"].iloc[0]), batches)
 
 
 def _loss_set(store: Store, model: TrainedModel, encoding: str) -> int | None:

@@ -44,6 +44,16 @@ class TrainedModel:
         """Ids of its examples in the order of the first pass; empty if not recorded."""
         return trained_examples(self.spec)
 
+    def batches_a_pass(self) -> int | None:
+        """Number of batches in a pass over its rows; None if not recorded."""
+        provenance = self.provenance()
+        passes = 1.0 if provenance.get("budget") else provenance.get("epochs")
+        steps = provenance.get("stopped_early_after_step") or provenance.get("steps")
+        recorded = self.passes()
+        if (recorded["step"] > 0).any():
+            steps, passes = recorded.loc[recorded["step"] > 0, ["step", "passes"]].iloc[0]
+        return round(steps / passes) if steps and passes else None
+
     def passes(self) -> pd.DataFrame:
         """Its losses after each pass, up to the weights that were kept; `PASSES_COLUMNS`, empty if not recorded.
 

@@ -15,6 +15,8 @@ _TRAIN = f"{COMMAND} train --folds 2 --held-out 0.1"
 _STRONG = 0.3
 """A rank correlation with length of this size changes which rows are selected."""
 _MUCH = 0.5
+_NAMED = 3
+"""The most domains that a verdict names."""
 
 
 class Standing(StrEnum):
@@ -41,14 +43,17 @@ def memory_verdict(cross_fitted: bool, memory: pd.DataFrame, trained_top: pd.Dat
         return Verdict(
             question, Standing.FINE, f"No: each row was judged by models that never saw it. {_avoided(memory)}"
         )
-    falls = health.falls[health.falls["overall"]]
+    falls, by_domain = health.falls[health.falls["overall"]], health.falls[~health.falls["overall"]]
     top = in_sample_sentence(trained_top)
     if not falls["memory_share"].notna().any():
         return Verdict(question, *_unmeasured_memory(trained_top, top))
     held_out, own, share = falls[["held_out_fall", "own_fall", "memory_share"]].iloc[0]
     measured = f"on unseen rows the loss {moved(held_out)}, on the reference's own rows it {moved(own)}"
-    if share > _MUCH:
+    named = [str(name) for name in by_domain.loc[by_domain["memory_share"] > _MUCH, "domain"]]
+    if len(named) == len(by_domain) or share > _MUCH:
         return Verdict(question, Standing.CAUTION, f"Mostly: {measured}.{f' {top}' if top else ''}")
+    if named:
+        return Verdict(question, Standing.CAUTION, f"Mostly in {_listed(named)}; over all domains {measured}.")
     return Verdict(question, Standing.FINE, f"To a smaller part: {measured}.")
 
 
@@ -128,3 +133,8 @@ def _avoided(memory: pd.DataFrame) -> str:
     if not share:
         return f"To see how much memory that avoids: {COMMAND} score --own"
     return f"{min(max(share[0], 0), 1):.0%} of what models gained on their own rows is memory; it is not in the score."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} other domains" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
