@@ -81,7 +81,8 @@ def stability_verdict(seeds: Agreement | None, other_runs: Sequence[Agreement]) 
         several = f"{COMMAND} train --folds 2 --seeds 2"
         answer = f"Not measured: there is no second reference to compare with. To train two: {several}"
         return Verdict(question, Standing.UNKNOWN, answer)
-    steady = agreements[0].spearman > _MUCH
+    said = agreements[0].said
+    steady = (said[1] if said else agreements[0].spearman) > _MUCH
     answer = agreement_sentence(agreements[0], "two references" if seeds else "the references of two runs")
     return Verdict(question, Standing.FINE if steady else Standing.CAUTION, answer)
 
