@@ -11,6 +11,7 @@ from . import (
     scoring_commands,
     selection_commands,
     serving,
+    trial_commands,
     workspace_commands,
 )
 
@@ -31,6 +32,8 @@ app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
+app.command("evaluate")(trial_commands.evaluate)
+app.add_typer(trial_commands.trial_app, name="trial")
 app.command("select")(selection_commands.select)
 app.command("export")(export_commands.export)
 app.command("masks")(export_commands.masks)

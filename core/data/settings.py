@@ -45,6 +45,7 @@ SETTINGS = (
     Setting("allowed_folders", ".", "Folders from which dashboard users may open files, besides the workspace."),
     Setting("fewest_training_steps", 20, "References trained in fewer steps are called too little trained to rank by."),
     Setting("demo_epochs", 3.0, "Epochs for training the demo's reference."),
+    Setting("probe_seconds", 20.0, "How long a trial's probe trains before the cost is shown [seconds]."),
     Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
     Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
     Setting("store_threads", 0, "Threads of the store; 0 means one per core."),

@@ -11,4 +11,4 @@ def show_trials(verdict: Verdict, results: Sequence[TrialResults] = ()) -> None:
     """The card: the sentences of each trial; without a trial, the verdict alone."""
     with verdict_card(verdict):
         for trial in results:
-            show_sentences(trial.sentences)
+            show_sentences([f"{trial.trial}: {sentence}" for sentence in trial.sentences])
