@@ -74,7 +74,7 @@ def test_each_question_has_its_verdict_before_its_figures(cross: Path) -> None:
     assert headings == ["#### Is it memory?", "#### Is it length?", "#### Is it stable?", "#### Does it beat random?"]
     assert [box.value.replace("\\", "")[:58] for box in page.success] == [
         "No: each row was judged by models that never saw it. 56% o",
-        "At 6 % two references agree on 100% of these rows; chanc",
+        "At 16.7 % two references agree on 86% of these rows; chanc",
     ]
     assert "more long rows than the data" in text_of(page)
     assert "No trial has been run" in page.info[-1].value
