@@ -16,7 +16,8 @@ class Encoded:
     `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
     `left_out`: share of the scored replies' text that the template does not write. `folded_system`: the template has no
     system role, so the system prompt stands in the user's turn. `turns`, where it was asked for: of each token the
-    number of the turn whose text it is, `NO_TURN` for what the template adds.
+    number of the turn whose text it is, `NO_TURN` for what the template adds. `is_end`: mask of the scored tokens that end
+    a reply (all after its own text, such as `<|im_end|>`); None where that is not known.
     """
 
     input_ids: NDArray[np.int32]
@@ -26,8 +27,14 @@ class Encoded:
     left_out: float = 0.0
     folded_system: bool = False
     turns: NDArray[np.int32] | None = None
+    is_end: NDArray[np.bool_] | None = None
 
     @property
     def token_count(self) -> int:
         """Scored tokens."""
         return int(self.scored.sum())
+
+    @property
+    def end_token_count(self) -> int | None:
+        """Scored tokens that end a reply; None where that is not known."""
+        return None if self.is_end is None else int(self.is_end.sum())
