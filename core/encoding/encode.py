@@ -71,7 +71,7 @@ def token_roles(example: Example, encoded: Encoded) -> list[str]:
 
 
 def _unscorable(reason: str) -> Encoded:
-    return Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, reason, is_end=np.zeros(0, np.bool_))
+    return Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, reason)
 
 
 def _encoded(

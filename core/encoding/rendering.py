@@ -18,8 +18,8 @@ _SLOW_IN_A_ROW = 5
 class Rendered:
     """A conversation as text, with the positions of its turns and the character spans [start, end) that are scored.
 
-    `left_out`: share of the scored replies' text that the template omits. `end_spans`: the parts of `spans` that are ends
-    of turn.
+    `left_out`: share of the scored replies' text that the template omits. `end_spans`: the parts of `spans` that are
+    ends of turn.
     """
 
     text: str

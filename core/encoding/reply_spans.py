@@ -232,7 +232,9 @@ def _whole_tags(text: str) -> int:
     return opened if opened >= 0 and ">" not in text[opened:] else len(text)
 
 
-def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str) -> tuple[int, int | None]:
+def _end(
+    text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str
+) -> tuple[int, int | None]:
     """Where the reply ends, and where the special tokens begin that end it, the first ones after its text; None if none
     do. `opener` opens a turn; at the end it belongs to the next turn.
 

@@ -69,9 +69,7 @@ def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> 
         role = messages[turn].role
         written = piece + (end_of_turn if role == "assistant" else "")
         ends_at = len(text) + len(piece) if len(written) > len(piece) else None
-        places.append(
-            TurnPlace(turn, role, ((len(text), len(text) + len(written)),), len(piece), end_of_turn=ends_at)
-        )
+        places.append(TurnPlace(turn, role, ((len(text), len(text) + len(written)),), len(piece), end_of_turn=ends_at))
         text += written
     return text, tuple(places)
 

@@ -149,7 +149,10 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
                 sum(token_count)::BIGINT AS tokens,
                 sum(base_nll_sum) FILTER ({has_value}) AS base_nll_sum,
                 sum(reference_nll_sum) FILTER ({has_value}) AS reference_nll_sum,
-                sum(token_count) FILTER ({has_value}) AS token_count
+                sum(base_end_nll_sum) FILTER ({has_value}) AS base_end_nll_sum,
+                sum(reference_end_nll_sum) FILTER ({has_value}) AS reference_end_nll_sum,
+                sum(token_count) FILTER ({has_value}) AS token_count,
+                sum(end_token_count) FILTER ({has_value}) AS end_token_count
             FROM {table} WHERE {condition} GROUP BY GROUPING SETS ((domain), ()) HAVING count(*) > 0
         ), summed AS (
             SELECT *, base_nll_sum / nullif(token_count, 0) AS base_loss,

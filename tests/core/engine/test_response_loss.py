@@ -16,6 +16,7 @@ from core.data.errors import ModelUnusable
 from core.encoding.encode import encode_examples
 from core.engine.loss_engine import EngineOptions, LossEngine
 from core.engine.model_parts import check_windows, padded
+from core.engine.pack_tensors import PackTensors
 from core.engine.packed_attention import PackingUnsupported
 from core.engine.packing import plan_batches
 from core.engine.response_loss import ResponseScorer, measure_noise, response_losses
@@ -504,17 +505,17 @@ def test_the_noise_of_nothing_to_score_is_zero() -> None:
 
 
 def runs_out_above(tokens: int, computed: list[int]) -> Callable[..., NDArray[np.float64]]:
-    """`LossEngine.nll_sums` on a GPU whose memory ends at a batch of so many tokens."""
-    real = LossEngine.nll_sums
+    """`LossEngine.row_sums` on a GPU whose memory ends at a batch of so many tokens."""
+    real = LossEngine.row_sums
 
-    def nll_sums(engine: LossEngine, rows: Sequence[Encoded]) -> NDArray[np.float64]:
+    def row_sums(engine: LossEngine, rows: Sequence[Encoded], pack: PackTensors | None) -> NDArray[np.float64]:
         size = sum(len(row.input_ids) for row in rows)
         if size > tokens:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         computed.append(size)
-        return real(engine, rows)
+        return real(engine, rows, pack)
 
-    return nll_sums
+    return row_sums
 
 
 def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
@@ -524,7 +525,7 @@ def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
     expected = losses_of(model, mixed)
     longest = max(len(row.input_ids) for row in mixed)
     computed: list[int] = []
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest + 10, computed))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(longest + 10, computed))
     log: list[str] = []
     losses = np.full(len(mixed), np.nan)
     for batch in response_losses(model, mixed, 16 * longest, log.append):  # its first batch does not fit
@@ -541,7 +542,7 @@ def test_a_single_row_that_does_not_fit_is_said_with_its_length(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longest = max(len(row.input_ids) for row in mixed)
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest - 1, []))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(longest - 1, []))
     with pytest.raises(ModelUnusable, match=f"a single row of {longest:,} tokens. Lower --max-length"):
         losses_of(make_model("llama"), mixed)
 
@@ -567,6 +568,6 @@ def test_measuring_noise_goes_on_with_fewer_rows_when_memory_runs_out(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(600, computed))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(600, computed))
     assert measure_noise(make_model("llama"), mixed) < 1e-5
     assert computed

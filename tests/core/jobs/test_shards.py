@@ -16,6 +16,8 @@ LOSSES = pa.table(
         "truncated": [False, True, False],
         "reason": [None, None, "response has no token"],
         "left_out": [0.0, 0.5, None],
+        "end_nll_sum": [0.5, float("nan"), None],
+        "end_token_count": [1, 1, None],
     },
     schema=SHARD_SCHEMA,
 )

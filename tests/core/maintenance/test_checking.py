@@ -47,7 +47,7 @@ DAMAGES: dict[str, tuple[str, str, str]] = {
     "a loss is another": ("ledger", "UPDATE loss SET nll_sum = nll_sum + 0.001 WHERE rowid = 0", "add up to"),
     "a loss has come from nowhere": (
         "ledger",
-        f"INSERT INTO loss VALUES (1, '{NOBODY}', 1.0, 1, false, NULL, 0)",
+        f"INSERT INTO loss VALUES (1, '{NOBODY}', 1.0, 1, false, NULL, 0, 0.5, 1)",
         "the store has 21 losses",
     ),
     "a loss is there twice": ("orphans", "INSERT INTO loss SELECT * FROM loss WHERE rowid = 0", "1 duplicate losses"),
