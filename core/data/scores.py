@@ -80,25 +80,6 @@ SCORES = {
             _learnability,
         ),
         Score(
-            "learnability_without_end",
-            "Learnability without end of turn",
-            "(base loss − reference loss) / base loss, without the tokens that end a reply",
-            "share of the base loss",
-            "fine-tuning removed a larger share of the base loss of the reply's own text",
-            "((base_nll_sum - base_end_nll_sum) - (reference_nll_sum - reference_end_nll_sum)) / "
-            f"({_BASE_WITHOUT_END})",
-            _learnability_without_end,
-        ),
-        Score(
-            "end_share_of_gain",
-            "End-of-turn share of the gain",
-            "(base loss − reference loss) of the tokens that end a reply / (base loss − reference loss) of all tokens",
-            "share of the gain",
-            "more of what fine-tuning gained is ending the reply, and less is its text",
-            "(base_end_nll_sum - reference_end_nll_sum) / nullif(base_nll_sum - reference_nll_sum, 0)",
-            _end_share_of_gain,
-        ),
-        Score(
             "loss_difference",
             "Loss difference",
             "base loss − reference loss",
@@ -116,6 +97,25 @@ SCORES = {
             "base_nll_sum - reference_nll_sum",
             lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
             is_ratio=False,
+        ),
+        Score(
+            "learnability_without_end",
+            "Learnability without end of turn",
+            "(base loss − reference loss) / base loss, without the tokens that end a reply",
+            "share of the base loss",
+            "fine-tuning removed a larger share of the base loss of the reply's own text",
+            "((base_nll_sum - base_end_nll_sum) - (reference_nll_sum - reference_end_nll_sum)) / "
+            f"({_BASE_WITHOUT_END})",
+            _learnability_without_end,
+        ),
+        Score(
+            "end_share_of_gain",
+            "End-of-turn share of the gain",
+            "(base loss − reference loss) of the tokens that end a reply / (base loss − reference loss) of all tokens",
+            "share of the gain",
+            "more of what fine-tuning gained is ending the reply, and less is its text",
+            "(base_end_nll_sum - reference_end_nll_sum) / nullif(base_nll_sum - reference_nll_sum, 0)",
+            _end_share_of_gain,
         ),
         Score(
             "base_loss",

@@ -189,7 +189,7 @@ def reply_spans(
                 end, closing = _late_end(text, end, segment, specials, is_last)
             is_complete = sum(inner == "content" for _, inner in segment.events) % 2 == 0
             if part == "content" and is_complete:
-                closing = after + shared_prefix_length(own_space, text[after:end])
+                closing = after + (len(own_space) if text.startswith(own_space, after) else 0)
             end_of_turn = closing if closing is not None and start <= closing < end else None
         if end > start:
             spans.append((start, end))

@@ -33,7 +33,7 @@ def unscored_sentences(store: Reader, table: str) -> list[str]:
     )[0]
     if lacking:
         sentences.append(
-            f"In {lacking:,} of {total:,} rows, the scores about the end of turn are empty: an earlier version computed "
-            "the losses. Score the data in a new workspace to have them."
+            f"In {lacking:,} of {total:,} rows, the scores about the end of turn are empty: an earlier version "
+            "computed the losses. Score the data in a new workspace to have them."
         )
     return sentences

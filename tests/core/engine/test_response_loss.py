@@ -1,6 +1,7 @@
 """The losses: a toy computed by hand, real architectures against transformers' own loss, batching, padding, memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -332,6 +333,51 @@ def test_the_log_softmax_of_bfloat16_logits_is_taken_in_float32() -> None:
     logits = (model.logits + 5.0).float()[1]
     expected = float((torch.logsumexp(logits, 0) - logits[2]).detach())
     assert losses_of(model, [row_of([1, 2], [0, 1])])[0] == pytest.approx(expected, abs=1e-6)
+
+
+# The end of turn
+
+
+def end_losses_by_logits(model: Any, row: Encoded, end: str) -> list[float]:
+    """Loss [nats] of every scored end-of-turn token of a row, from the whole model's logits: found by its id, not by
+    the encoder."""
+    number = make_tokenizer().convert_tokens_to_ids(end)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.from_numpy(row.input_ids.astype(np.int64))[None]).logits[0]
+    losses = -torch.log_softmax(logits.float(), 1)
+    places = [place for place in range(1, len(row.scored)) if row.scored[place] and row.input_ids[place] == number]
+    return [float(losses[place - 1, number]) for place in places]
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("template", ["chat", "alpaca"])
+def test_the_end_of_turn_has_the_loss_of_its_logits(
+    model: torch.nn.Module, template: str, options: EngineOptions
+) -> None:
+    rows = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec(template))
+    expected = [end_losses_by_logits(model, row, "<|end|>" if template == "chat" else EOS) for row in rows]
+    assert [len(losses) for losses in expected] == [1, 1, 1, 1, 3, 1, 1, 1, 1, 2]  # one for each reply
+    nll_sums, end_sums = LossEngine(model, options).row_sums(rows)
+    np.testing.assert_allclose(end_sums, [sum(losses) for losses in expected], rtol=0, atol=1e-4)
+    assert end_sums[1] == pytest.approx(nll_sums[1])  # an empty reply: nothing but its end
+    assert all(end_sums[[0, *range(2, 10)]] < nll_sums[[0, *range(2, 10)]])
+
+
+def test_summing_the_end_of_turn_changes_no_bit_of_the_losses(model: torch.nn.Module, mixed: list[Encoded]) -> None:
+    without = [replace(row, is_end=np.zeros_like(row.is_end)) for row in mixed]
+    engine = LossEngine(model)
+    with torch.inference_mode():
+        row_index, losses = engine._losses(mixed)
+        sums = torch.zeros(len(mixed), dtype=torch.float64).index_add_(0, row_index, losses.double())
+    assert engine.row_sums(mixed)[0].tolist() == engine.nll_sums(without).tolist() == sums.tolist()
+
+
+def test_a_batch_brings_the_end_losses_of_every_model(mixed: list[Encoded]) -> None:
+    engines = [LossEngine(make_model("llama", seed)) for seed in (0, 1)]
+    expected = [engine.row_sums(mixed)[1] for engine in engines]
+    for batch in ResponseScorer(engines, 300).losses(mixed):
+        for found, of_all in zip(batch.ends_by_engine, expected, strict=True):
+            np.testing.assert_allclose(found, of_all[list(batch.rows)], rtol=0, atol=1e-4)
 
 
 # Token by token

@@ -30,6 +30,19 @@ def test_a_shard_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert str(found.to_pylist()) == str(LOSSES.to_pylist())
 
 
+def test_a_shard_of_an_earlier_version_has_nulls_in_the_columns_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = pa.schema(list(SHARD_SCHEMA)[:6])
+    monkeypatch.setattr("core.jobs.shards.SHARD_SCHEMA", earlier)
+    path = write_shard(tmp_path, "base-000001", LOSSES.select(earlier.names))
+    monkeypatch.undo()
+    found = read_shard(path)
+    assert found.schema == SHARD_SCHEMA
+    assert (found["end_nll_sum"].null_count, found["end_token_count"].null_count) == (3, 3)
+    assert found["token_count"].to_pylist() == [3, 4, 0]
+
+
 def test_columns_of_wider_types_are_brought_to_the_shards_own(tmp_path: Path) -> None:
     wide = LOSSES.set_column(2, "token_count", pa.array([3, 4, 0], pa.int64()))
     assert read_shard(write_shard(tmp_path, "wide", wide)).schema == SHARD_SCHEMA

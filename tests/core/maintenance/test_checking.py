@@ -73,6 +73,11 @@ DAMAGES: dict[str, tuple[str, str, str]] = {
         "UPDATE scored_1 SET base_nll_sum = 0.5 WHERE row_number = 1",
         "other losses than the store in 1 rows",
     ),
+    "a scored table has another end of turn": (
+        "scored tables",
+        "UPDATE scored_1 SET base_end_nll_sum = 0.5 WHERE row_number = 1",
+        "other losses than the store in 1 rows",
+    ),
     "a scored table lacks a row": ("scored tables", "DELETE FROM scored_1 WHERE row_number = 1", "has 19 rows"),
     "a run is gone": ("selections", "UPDATE run SET name = 'moons'", "belongs to the run 'planets', which is gone"),
     "an example has another text": (
