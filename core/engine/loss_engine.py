@@ -132,7 +132,8 @@ class LossEngine:
     @torch.inference_mode()
     def nll_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
         """nll_sum of each row [nats], float64, computed in one batch. pack: the rows' prepared pack, if any."""
-        return self.row_sums(rows, pack)[0]
+        sums: NDArray[np.float64] = self.row_sums(rows, pack)[0]
+        return sums
 
     @torch.inference_mode()
     def row_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
