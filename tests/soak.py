@@ -24,10 +24,10 @@ from pathlib import Path
 
 from core.jobs.job import Job, all_jobs
 from core.jobs.shards import read_shard
-from core.maintenance.checking import check_workspace
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
+from core.workspace.maintenance.checking import check_workspace
 from core.workspace.supervisor import ingest_finished_jobs
 from tests import command_line
 from tests.tiny_models import save_model_folder

@@ -8,10 +8,10 @@ from itertools import count
 from pathlib import Path
 
 from core.exporting import export_bundle, export_selection
-from core.maintenance.backups import back_up
 from core.scoring.planning import ScoreRequest
 from core.selection import saved_selection
 from core.store import Store
+from core.workspace.maintenance.backups import back_up
 from core.workspace.supervisor import begin_scoring
 from core.workspace.supervisor_thread import Supervisor
 

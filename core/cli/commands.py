@@ -3,7 +3,7 @@
 import typer
 
 from ..data.version import COMMAND
-from ..maintenance.backups import CONTENTS, LEFT_OUT
+from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
 from . import data_commands, export_commands, scoring_commands, selection_commands, serving, workspace_commands
 
 app = typer.Typer(

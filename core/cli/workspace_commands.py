@@ -8,10 +8,10 @@ import typer
 
 from ..data import settings
 from ..data.version import COMMAND, __version__
-from ..maintenance.backups import LEFT_OUT, back_up_workspace, restore
-from ..maintenance.checking import CHECKS, check_workspace
-from ..maintenance.kept_shards import notices_of
 from ..store import Store
+from ..workspace.maintenance.backups import LEFT_OUT, back_up_workspace, restore
+from ..workspace.maintenance.checking import CHECKS, check_workspace
+from ..workspace.maintenance.kept_shards import notices_of
 from ..workspace.status import status_text
 from .options import AsJson, Workspace
 from .terminal import console, done_by_owner, print_result, report_user_errors

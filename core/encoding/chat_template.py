@@ -15,7 +15,6 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2 import Template
-from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from ..data import settings
 from ..data.errors import TemplateFailed, TemplateTooSlow, UserError
@@ -104,6 +103,9 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
+        # Imported where a template is compiled: transformers takes a second, which every command would pay.
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
         fixed = {DATE_FUNCTION: day.strftime}
         with _limited():
             environment = _compile_jinja_template(source).environment

@@ -17,7 +17,6 @@ from ..data.errors import ExportFailed
 from ..data.examples import Example
 from ..encoding.encode import encode_examples
 from ..encoding.encoding_spec import EncodingSpec
-from ..models.loading import load_tokenizer
 from ..models.resolving import ModelSpec
 from ..selection import Selection
 from ..store import Store
@@ -55,6 +54,8 @@ def compare_with_trainer(
         raise ExportFailed(f"The run {selection.run!r} does not record how it was encoded. Score the dataset again.")
     base = description["models"]["base"]
     spec = ModelSpec(base["label"], base["path"], base.get("adapter"), base.get("weights_hash", ""))
+    from ..models.loading import load_tokenizer  # loads torch, which takes seconds
+
     tokenizer = load_tokenizer(spec)
     found = preflight(store, selection, trainer)
     with tempfile.TemporaryDirectory() as folder:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
-from ..maintenance.backups import back_up
 from ..selection import Selection, save_selection
 from ..store import Store
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
+from .maintenance.backups import back_up
 from .status import status_fields
 
 _POLL_SECONDS = 0.2

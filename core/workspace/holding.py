@@ -5,10 +5,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..data.errors import WorkspaceLocked
-from ..maintenance.kept_shards import notices_of
 from ..store import Store
 from ..system.asking import Fields, asked, own_or_ask
 from .answering import Answering, perform, snapshot
+from .maintenance.kept_shards import notices_of
 from .supervisor import ingest_finished_jobs
 
 Say = Callable[[str], None]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ..data.errors import UserError
 from ..jobs.job import all_jobs
-from ..maintenance.kept_shards import notices_of
 from ..store import Store
+from .maintenance.kept_shards import notices_of
 from .supervisor import ingest_finished_jobs
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from core.data.errors import SelectionInvalid
-from core.data.scores import DEFAULT_SCORE, FLAGS, SCORES, score_named
-from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
+from core.data.scores import DEFAULT_SCORE, FLAGS, SCORES, needed_roles, score_named
+from tests.fakes import ScoredRecord, add_losses_of_role, add_scored_records, build_scored_store
 
 NAN, INF = float("nan"), float("inf")
 
@@ -20,10 +20,21 @@ def scored_frame(folder: Path, records: Sequence[ScoredRecord]) -> pd.DataFrame:
         return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
 
 
+def cross_fitted_frame(
+    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float]
+) -> pd.DataFrame:
+    """The scored table of the records, with losses of models trained on the row, and a spread over seeds."""
+    with build_scored_store(folder, records) as store:
+        add_losses_of_role(store, "own", own)
+        add_losses_of_role(store, "seed_spread", spread)
+        return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
+
+
 def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
-    # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The last one
-    # ends the turn, with 5 of the 8 nats and half a nat of the 2. Without it, 3 nats become 1.5; it had 4.5 of the 6.
-    frame = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))])
+    # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
+    # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats. The last token ends the turn, with 5 of the
+    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6.
+    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1])
     found = {name: float(frame[name].iloc[0]) for name in SCORES}
     assert found == pytest.approx(
         {
@@ -35,6 +46,9 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "base_loss": 2.0,
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
+            "own_learnability": 0.875,
+            "memory_gap": 0.125,
+            "learnability_spread": 0.05,
         }
     )
 
@@ -51,13 +65,13 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
             reference = special[number // 7 % len(special)]
         ends = None if number % 11 == 0 else (float(random.gamma(1.5)), float(random.gamma(1.5)))
         records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000)), end_losses=ends))
-    frame = scored_frame(tmp_path, records)
+    frame = cross_fitted_frame(
+        tmp_path, records, random.gamma(1.5, 1.0, 600).tolist(), random.uniform(0, 1, 600).tolist()
+    )
+    sums = [f"{role}_{column}" for role in needed_roles() for column in ("nll_sum", "end_nll_sum")]
     columns = {
         name: frame[name].to_numpy(dtype=float, na_value=np.nan)
-        for name in [
-            *(f"{role}_{column}" for role in ("base", "reference") for column in ("nll_sum", "end_nll_sum", "loss")),
-            *("token_count", "end_token_count"),
-        ]
+        for name in (*sums, "base_loss", "reference_loss", "token_count", "end_token_count")
     }
     for name, score in SCORES.items():
         in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)
@@ -82,7 +96,8 @@ def test_without_a_gain_there_is_no_share_of_it(tmp_path: Path) -> None:
 def test_losses_of_earlier_versions_have_only_the_scores_that_they_had(tmp_path: Path) -> None:
     row = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)]).iloc[0]
     empty = {"learnability_without_end", "end_share_of_gain"}
-    assert {name for name in SCORES if pd.isna(row[name])} == empty
+    of_both_models = {name for name, score in SCORES.items() if {*score.roles} <= {"base", "reference"}}
+    assert {name for name in of_both_models if pd.isna(row[name])} == empty
     assert pd.isna(row["base_end_nll_sum"])
     assert pd.isna(row["end_token_count"])
     assert not row["not_scored"]

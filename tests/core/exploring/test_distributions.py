@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 
 from core.data.errors import SelectionInvalid
 from core.data.filters import EVERYTHING, Range, RowFilter
+from core.data.scores import SCORES
 from core.data.text_search import TextSearch
 from core.exploring.distributions import (
     domain_counts,
@@ -288,3 +289,9 @@ def test_shares_at_the_bins_edges_are_those_of_the_rows_themselves(store: Store)
         assert part["share_high"].tolist() == pytest.approx([(scores < edge).mean() for edge in part["bin_high"]])
     counted = histogram(store, table, "learnability", EVERYTHING, bins=7, bounds=(0.1, 0.4))
     assert scored_rows(counted) == {"chat": 200, "math": 200}
+
+
+def test_every_score_has_a_summary(store: Store) -> None:
+    table = add_scored_run(store, random_rows(4))
+    for name in SCORES:
+        assert len(summary(store, table, name, EVERYTHING)) > 0, name

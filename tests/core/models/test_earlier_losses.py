@@ -19,8 +19,6 @@ from core.encoding.encoding_spec import EncodingSpec
 from core.jobs.example_chunks import EXAMPLES_SCHEMA
 from core.jobs.job import Job, create_job
 from core.jobs.shards import SHARD_SCHEMA, read_shard, write_shard
-from core.maintenance.checking import check_workspace
-from core.maintenance.kept_shards import notices_of
 from core.models.earlier_losses import unsound_roles
 from core.models.loading import load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
@@ -28,6 +26,8 @@ from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import STORE_VERSION, Store
+from core.workspace.maintenance.checking import check_workspace
+from core.workspace.maintenance.kept_shards import notices_of
 from core.workspace.supervisor import ingest_finished_jobs
 from tests.core.workspace.test_supervision import at_work
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.maintenance.checking import check_workspace
 from core.store import Store
+from core.workspace.maintenance.checking import check_workspace
 from tests import command_line
 
 

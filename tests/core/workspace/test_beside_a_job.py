@@ -14,12 +14,12 @@ import pytest
 from core.cli.terminal import done_by_owner, readable_store
 from core.data.errors import RequestRefused, WorkspaceLocked
 from core.jobs.job import Job, all_jobs
-from core.maintenance.checking import check_workspace
 from core.selection import saved_selection_names
 from core.store import Store
 from core.system import asking
 from core.system.asking import answer_requests
 from core.workspace.answering import Answering, perform
+from core.workspace.maintenance.checking import check_workspace
 from tests import command_line
 from tests.waiting import wait_for
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.errors import StoreUnusable, WorkspaceLocked, WriteFailed
-from ..data.version import COMMAND
-from ..store import Store, put_in_place
-from ..system.asking import asked, own_or_ask
-from ..system.file_hash import file_sha256
-from ..system.ownership import hold_workspace
+from ...data.errors import StoreUnusable, WorkspaceLocked, WriteFailed
+from ...data.version import COMMAND
+from ...store import Store, put_in_place
+from ...system.asking import asked, own_or_ask
+from ...system.file_hash import file_sha256
+from ...system.ownership import hold_workspace
 
 CONTENTS = "datasets with their original records, losses, runs, selections and near duplicates"
 LEFT_OUT = "trained references (models/), exports/ and jobs/"

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from core.jobs.job import Job
-from core.maintenance.kept_shards import verify_and_prune_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
+from core.workspace.maintenance.kept_shards import verify_and_prune_shards
 from core.workspace.supervisor import ingest_finished_jobs
 from tests.command_line import ROOT
 from tests.core.workspace.test_supervision import ROWS, finish_scoring, losses, request_, store  # noqa: F401 (fixtures)
@@ -53,7 +53,7 @@ def test_shards_stay_while_their_losses_are_only_in_the_log(tmp_path: Path, sett
     (workspace / "store.changes").unlink()
     code = (
         "import os, sys; from pathlib import Path; from core.store import Store\n"
-        "from core.maintenance.kept_shards import notices_of\n"
+        "from core.workspace.maintenance.kept_shards import notices_of\n"
         "Store.open(Path(sys.argv[1]), 'a test').close(); store = Store.open(Path(sys.argv[1]), 'a test')\n"
         "notices_of(store); os.kill(os.getpid(), 9)"
     )

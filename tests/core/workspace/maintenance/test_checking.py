@@ -9,10 +9,10 @@ import duckdb
 import pytest
 
 from core.exporting import export_bundle, export_selection, exports_folder
-from core.maintenance.checking import CHECKS, Finding, check_workspace
 from core.models.resolving import PROVENANCE
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
+from core.workspace.maintenance.checking import CHECKS, Finding, check_workspace
 from tests import command_line
 
 RECIPE = Selection("planets", amount=Amount("rows", 5))

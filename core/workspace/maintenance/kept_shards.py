@@ -1,13 +1,13 @@
 """Kept shards: a worker's shards are kept after their job until the store's copy has been read back from its file;
 losses that the store has lost are restored from them."""
 
-from ..data.errors import StoreUnusable
-from ..jobs.job import Job, all_jobs
-from ..jobs.shards import read_shard
-from ..scoring.earlier_shards import drop_unsound_shards
-from ..scoring.ingest import loss_set_of
-from ..store import Store
-from ..system.file_hash import file_sha256
+from ...data.errors import StoreUnusable
+from ...jobs.job import Job, all_jobs
+from ...jobs.shards import read_shard
+from ...scoring.earlier_shards import drop_unsound_shards
+from ...scoring.ingest import loss_set_of
+from ...store import Store
+from ...system.file_hash import file_sha256
 
 
 def notices_of(store: Store) -> list[str]:

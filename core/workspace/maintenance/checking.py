@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ..data.errors import StoreUnusable, UserError
-from ..data.examples import conversation_digest
-from ..data.scores import needed_roles
-from ..jobs.job import all_jobs
-from ..jobs.shards import read_shard
-from ..models.resolving import PROVENANCE
-from ..store import Store
-from ..store.scored_table import scored_table
-from ..system.file_hash import file_sha256
+from ...data.errors import StoreUnusable, UserError
+from ...data.examples import conversation_digest
+from ...data.scores import needed_roles
+from ...jobs.job import all_jobs
+from ...jobs.shards import read_shard
+from ...models.resolving import PROVENANCE
+from ...store import Store
+from ...store.scored_table import scored_table
+from ...system.file_hash import file_sha256
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from core.data.errors import StoreUnusable, WorkspaceLocked, WriteFailed
-from core.maintenance import backups
-from core.maintenance.backups import back_up, restore
-from core.maintenance.checking import check_workspace
 from core.store import Store
 from core.system import asking
 from core.system.ownership import is_locked
 from core.workspace.answering import Answering
+from core.workspace.maintenance import backups
+from core.workspace.maintenance.backups import back_up, restore
+from core.workspace.maintenance.checking import check_workspace
 from tests import command_line
 
 

@@ -1,0 +1,10 @@
+"""What a command loads before it does anything."""
+
+import subprocess
+import sys
+
+
+def test_commands_start_without_torch_and_transformers() -> None:
+    program = "import sys, core.cli.commands; print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
