@@ -72,6 +72,10 @@ class SelectionInvalid(UserError):
     """A recipe or filter is invalid for the scores or the data."""
 
 
+class TrialInvalid(UserError):
+    """A trial's plan is invalid or was changed after it was fixed, or its results do not fit it."""
+
+
 class TokensUnavailable(UserError):
     """The token losses of an example cannot be computed."""
 

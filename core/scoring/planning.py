@@ -72,8 +72,9 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `models`, `loss_sets`, `wanted` (losses needed) and `computed`
-    (those missing) are by role: base and reference, or base and each model of a cross-fitted reference (`cross`);
+    """A resolved request: exactly what would be computed. `models`, `loss_sets`, `wanted` (losses needed) and
+    `computed` (those missing) are by role: base and reference, or base and each model of a cross-fitted reference
+    (`cross`);
     `template_sentence`: which template is used; `notices`: warnings about the models that affect how far the scores can
     be trusted."""
 
@@ -192,8 +193,8 @@ def unseen_only(cross: CrossFitted | None, role: str, own: bool) -> bool:
 def _check_own(request: ScoreRequest, cross: CrossFitted | None) -> None:
     if request.own and cross is None:
         raise FoldsUnusable(
-            f"The reference {request.reference!r} is one model, so no loss of unseen rows can be compared with own ones. "
-            "Leave out --own, or train a reference with --folds 2."
+            f"The reference {request.reference!r} is one model, so no loss of unseen rows can be compared with own "
+            "ones. Leave out --own, or train a reference with --folds 2."
         )
 
 

@@ -94,8 +94,8 @@ def training_rows(store: Store, request: TrainRequest) -> tuple[str, list[Any]]:
 
 def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     """A training job's request, with every default resolved; `identity` stands for the work and its data."""
-    count_rows(store, request.dataset)
     rate = _checked(request)
+    count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     if base.adapter:
         raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
