@@ -13,9 +13,9 @@ from core.training.training_plan import MOST_MODELS, TrainRequest
 
 CROSS_FITTED, IN_SAMPLE = "Cross-fitted", "In-sample, as in the paper"
 KINDS = {
-    CROSS_FITTED: "Each row is judged by models that were not trained on it or on its near-duplicates. With 2 folds: two "
-    "models on half of the rows each, as much training as one model.",
-    IN_SAMPLE: "One model, trained on the rows that it then judges. Part of a row's learnability is memory of that row.",
+    CROSS_FITTED: "Each row is judged by models that were not trained on it or on its near-duplicates. With 2 folds: "
+    "two models on half of the rows each, as much training as one model.",
+    IN_SAMPLE: "One model, trained on the rows that it then judges. Part of a row's learnability is memory of it.",
 }
 OWN_LABEL = "Also score by the models that saw the row"
 OWN_HELP = (
@@ -111,7 +111,7 @@ def _kind_of_reference() -> ReferenceKindChoice:
         return ReferenceKindChoice(held_out=share / 100)
     folds = first.number_input(
         "Folds", 2, MOST_MODELS, 2, key="folds",
-        help="One model per fold, trained on the rows of the other folds. More folds: more rows per model, more training.",
+        help="One model per fold, trained on the other folds' rows. More folds: more rows per model, more training.",
     )  # fmt: skip
     seeds = second.number_input(
         "Seeds",
@@ -145,7 +145,7 @@ def _training_fields(dataset: str, choice: ReferenceKindChoice) -> dict[str, Any
         "Seed",
         min_value=0,
         value=0,
-        help="Sets the folds, the initial weights and the data order; the first of several.",
+        help="Sets the folds, the initial weights and the data order.",
     )
     batch_tokens = third.number_input(
         "Batch size (tokens)", min_value=64, value=4096, step=512,
