@@ -4,7 +4,15 @@ import typer
 
 from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
-from . import data_commands, export_commands, scoring_commands, selection_commands, serving, workspace_commands
+from . import (
+    data_commands,
+    export_commands,
+    scoring_commands,
+    selection_commands,
+    serving,
+    trial_commands,
+    workspace_commands,
+)
 
 app = typer.Typer(
     name=COMMAND,
@@ -24,6 +32,8 @@ app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
+app.command("evaluate")(trial_commands.evaluate)
+app.add_typer(trial_commands.trial_app, name="trial")
 app.command("select")(selection_commands.select)
 app.command("export")(export_commands.export)
 app.command("masks")(export_commands.masks)

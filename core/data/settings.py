@@ -44,6 +44,7 @@ SETTINGS = (
     Setting("tokenizer_seconds", 60.0, "Timeout of a tokenizer for a batch, plus 1 s per 20,000 characters [seconds]."),
     Setting("allowed_folders", ".", "Folders from which dashboard users may open files, besides the workspace."),
     Setting("demo_epochs", 3.0, "Epochs for training the demo's reference."),
+    Setting("probe_seconds", 20.0, "How long a trial's probe trains before the cost is shown [seconds]."),
     Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
     Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
     Setting("store_threads", 0, "Threads of the store; 0 means one per core."),

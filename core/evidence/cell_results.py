@@ -77,8 +77,8 @@ def held_out_losses(results: Mapping[Cell, CellResult], held_out: pd.DataFrame) 
     kept = {cell: table[everywhere] for cell, table in kept.items()}
     rows = rows[everywhere].reset_index(drop=True).assign(group=_numbered(rows["group"][everywhere]))
     has_end = bool(kept) and all(table["end_nll_sum"].notna().any() for table in kept.values())
-    for count in ("token_count", "end_token_count"):
-        rows[count] = _common_count(count, kept)
+    rows["token_count"] = _common_count("token_count", kept)
+    rows["end_token_count"] = _common_count("end_token_count", kept) if has_end else 0
     nll_sums = {cell: table["nll_sum"].to_numpy(float) for cell, table in kept.items()}
     end_sums = {cell: table["end_nll_sum"].fillna(0).to_numpy(float) for cell, table in kept.items() if has_end}
     return HeldOutLosses(rows, nll_sums, end_sums, int((~everywhere).sum()) if kept else 0, failed)

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from ..data.errors import SelectionInvalid, TrialInvalid
-from ..scoring.planning import LEARNING_RATES
+from ..data.training_methods import LEARNING_RATES
 from ..selection.recipe import Selection
 from .arm_kinds import ARMS, METRICS
 from .plan_fields import check_date, check_distinct, check_one_of, checked_ratios, known_fields, listed, positive

@@ -26,7 +26,7 @@ class HeldOutLosses:
     """Evaluates the model in training on held-out rows and on a sample of its own."""
 
     FILE: ClassVar = "held_out.parquet"
-    """Losses of the held-out rows at the end: example_id, nll_sum [nats], token_count."""
+    """Losses of the held-out rows at the end: example_id, nll_sum [nats], token_count, end_nll_sum, end_token_count."""
 
     def __init__(self, engine: LossEngine, held_out: list[HeldOutRow], sample: list[HeldOutRow], device: str) -> None:
         self._scorer = ResponseScorer([engine], batch_budget(device))
@@ -70,6 +70,8 @@ class HeldOutLosses:
                 "example_id": pa.array([row.example_id for row in rows], pa.string()),
                 "nll_sum": pa.array(self.nll_sums(model, UNSEEN), pa.float64()),
                 "token_count": pa.array([row.encoded.token_count for row in rows], pa.int32()),
+                "end_nll_sum": pa.nulls(len(rows), pa.float64()),
+                "end_token_count": pa.nulls(len(rows), pa.int32()),
             }
         )
         with replaced_durably(folder / self.FILE) as path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
-from ..data.training_methods import LEARNING_RATES
+from ..data.training_methods import DEFAULT_LORA_RANK, LEARNING_RATES
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
 from ..models.folds_file import folds_table, read_folds
@@ -49,7 +49,7 @@ class TrainRequest:
     max_length: int | None = None
     device: str = "auto"
     batch_tokens: int = 4096
-    lora_rank: int = 16
+    lora_rank: int = DEFAULT_LORA_RANK
     replies: str = "all"
     template_date: str | None = None
     then: tuple[dict[str, Any], ...] = field(default=())

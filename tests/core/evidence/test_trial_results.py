@@ -140,7 +140,8 @@ def test_each_metric_is_as_computed_by_hand(tmp_path: Path) -> None:
 
 def test_without_losses_of_the_end_of_turn_the_other_metrics_are_there(tmp_path: Path) -> None:
     for cell in write_trial(tmp_path):
-        write_cell(tmp_path, cell, 0.0, lambda table: table.assign(end_nll_sum=None, end_token_count=None))
+        if cell.seed == 1:
+            write_cell(tmp_path, cell, 0.0, lambda table: table.assign(end_nll_sum=None, end_token_count=None))
     top = arm_of(trial_results(PLAN, tmp_path, HELD_OUT), "top")
     assert {c.metric for c in top.comparisons} == {"token_weighted", "row_weighted"}
     planned = replace(PLAN, metric="row_weighted_without_end")
