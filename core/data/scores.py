@@ -8,7 +8,7 @@ are the part of them on tokens that end a reply, NULL for losses that versions u
 of the same names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -215,6 +215,11 @@ def needed_roles() -> list[str]:
     """The roles that any score needs, in the order of `LOSS_ROLES`."""
     needed = {role for score in SCORES.values() for role in score.roles}
     return [name for name in LOSS_ROLES if name in needed]
+
+
+def scores_of(roles: Collection[str]) -> list[str]:
+    """Names of the scores that a run with losses of these roles has."""
+    return [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
 
 
 def score_named(name: str) -> Score:

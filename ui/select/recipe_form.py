@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.scores import SCORES
+from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.store import Store
 from ui.kit.hand_picks import picks_of, put_picks
@@ -23,7 +23,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     # The amounts are shown first but depend on the controls below them.
     how_much, ranking, which = st.container(), st.container(), st.container(border=True)
     with ranking:
-        score, order, scope, seed = _ranking()
+        score, order, scope, seed = _ranking(run)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -59,14 +59,16 @@ def put_into_form(store: Store, selection: Selection) -> None:
     put_picks(dataset, selection.picks)
 
 
-def _ranking() -> tuple[str, str, str, int]:
+def _ranking(run: ScoredRun) -> tuple[str, str, str, int]:
     """Score, order, scope and seed."""
     st.markdown("#### Ranking")
     first, second, third, fourth = st.columns([3, 3, 3, 2])
-    scores = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
+    # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
+    names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
+    scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
     score = first.selectbox(
         "Rank by",
-        list(SCORES),
+        names,
         format_func=lambda name: SCORES[name].label,
         key="recipe_score",
         help=scores,
