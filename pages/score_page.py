@@ -8,12 +8,14 @@ import streamlit as st
 
 from core.data.errors import UserError
 from core.data.settings import integer
+from core.data.training_methods import LEARNING_RATES
 from core.encoding.template_choice import AUTO, CHOICES, check_allowed_template
 from core.encoding.templates import REPLIES
 from core.jobs.job import all_jobs
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
-from core.scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
+from core.scoring.planning import ScoreRequest
+from core.training.training_plan import TrainRequest
 from core.workspace.status import dataset_overview, run_overview
 from core.workspace.supervisor import begin_scoring, begin_training
 from ui.kit.guide import show_guide

@@ -71,3 +71,17 @@ def _dataset_row(number: int, record: ScoredRecord) -> DatasetRow:
     example = Example((Message("user", "What is it?"), Message("assistant", response)))
     original = record.original or f'{{"question": "What is it?", "answer": "{response}"}}'.encode()
     return DatasetRow(number, record.domain, example, original)
+
+
+def add_losses_of_role(store: Store, role: str, losses: Sequence[float | None], run: str = "planets") -> None:
+    """Give every row of a run a loss of another role [nats per token], in the dataset's order; None: it has none."""
+    found = store.run(run)
+    rows = store.rows(f"SELECT example_id::VARCHAR, token_count FROM {found['table']} ORDER BY row_number")
+    shard = [
+        {"example_id": example_id, "nll_sum": loss * count, "token_count": count, "truncated": False}
+        for (example_id, count), loss in zip(rows, losses, strict=True)
+        if loss is not None
+    ]
+    loss_set = store.ensure_loss_set(f"{role} weights", "plain text", role)
+    store.ingest_shard(f"{run}-{role}", loss_set, pa.Table.from_pylist(shard, SHARD_SCHEMA))
+    store.save_run(run, found["dataset"], {role: loss_set})

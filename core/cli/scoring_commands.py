@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from ..data.training_methods import LEARNING_RATES
 from ..data.version import COMMAND
 from ..models.devices import DTYPES
-from ..scoring.planning import LEARNING_RATES, ScoreRequest, TrainRequest
+from ..scoring.planning import ScoreRequest
 from ..selection import save_selection
+from ..training.training_plan import TrainRequest
 from ..workspace import demo
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
@@ -48,13 +50,23 @@ def train(
     template_date: TemplateDate = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size [tokens].")] = 4096,
     device: Device = "auto",
+    folds: Annotated[
+        int, typer.Option(min=1, help="Folds; with 2 or more every row is judged by models that never saw it.")
+    ] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per fold; with 2 or more scores have a spread.")] = 1,
+    folds_file: Annotated[str | None, typer.Option(help="File of folds to use instead of own ones.")] = None,
+    held_out: Annotated[float, typer.Option(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
+    early_stop: Annotated[bool, typer.Option(help="Stop when the loss on held-out rows rises.")] = False,
+    selection: Annotated[str | None, typer.Option(help="Train on the rows of this selection only.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Train on this many input tokens instead of epochs.")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a reference on exactly the tokens that will be scored."""
     request = TrainRequest(
         dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
-        replies=replies, template_date=template_date,
+        replies=replies, template_date=template_date, folds=folds, seeds=seeds, held_out=held_out,
+        folds_file=folds_file, early_stop=early_stop, selection=selection, max_tokens=max_tokens,
     )  # fmt: skip
     with report_user_errors(), owned_store(workspace, "train") as store:
         fields = train_reference(store, request, wait_for, say)
@@ -80,13 +92,16 @@ def score(
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help=f"Precision: {', '.join(DTYPES)}.")] = "auto",
+    own: Annotated[
+        bool, typer.Option(help="Cross-fitted reference: also score each row by the models trained on it.")
+    ] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the losses that are not cached yet, under the base and the reference."""
     with report_user_errors(), owned_store(workspace, "score") as store:
         request = ScoreRequest(
-            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date
+            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date, own
         )
         report = score_dataset(store, request, wait_for, say)
         computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))

@@ -72,6 +72,10 @@ class SelectionInvalid(UserError):
     """A recipe or filter is invalid for the scores or the data."""
 
 
+class TrialInvalid(UserError):
+    """A trial's plan is invalid or was changed after it was fixed, or its results do not fit it."""
+
+
 class TokensUnavailable(UserError):
     """The token losses of an example cannot be computed."""
 
@@ -86,6 +90,10 @@ class NotPermitted(UserError):
 
 class ServerOpen(UserError):
     """The server would be reachable by people without access."""
+
+
+class FoldsUnusable(UserError):
+    """Rows cannot be split into the folds asked for, or a file of folds cannot be used."""
 
 
 class JobFailed(UserError):

@@ -15,12 +15,14 @@ class LossRole:
     """One role: `meaning` says what the losses are, `command` computes them.
 
     `was_trained`: the model may have been trained on rows of the run, which are then flagged `trained_on`.
+    `is_partial`: it is natural that some rows have no such loss.
     """
 
     name: str
     meaning: str
     command: str
     was_trained: bool = False
+    is_partial: bool = False
 
 
 LOSS_ROLES = {
@@ -28,9 +30,26 @@ LOSS_ROLES = {
     for role in (
         LossRole("base", "losses under the pretrained base model", f"{COMMAND} score"),
         LossRole("reference", "losses under the fine-tuned reference model", f"{COMMAND} score", was_trained=True),
+        LossRole(
+            "own",
+            "losses under the models of a cross-fitted reference that were trained on the row",
+            f"{COMMAND} score --own",
+            is_partial=True,
+        ),
+        LossRole(
+            "seed_spread",
+            "the standard deviation of the reference's losses over its seeds",
+            f"{COMMAND} train --folds 2 --seeds 2",
+            is_partial=True,
+        ),
     )
 }
-"""Every role that losses can have, by name."""
+"""Every role that a score can name. A cross-fitted reference of several seeds also has one for each (`seed_role`)."""
+
+
+def seed_role(seed: int) -> str:
+    """The role of the losses under one seed's models of a cross-fitted reference."""
+    return f"reference_seed_{seed}"
 
 
 def missing_roles_sentence(label: str, needed: Iterable[str], present: Collection[str]) -> str | None:

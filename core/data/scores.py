@@ -41,9 +41,13 @@ class Score:
     never_negative: bool = False
 
 
+def _share_of_base(columns: Columns, nats: NDArray[np.float64]) -> NDArray[np.float64]:
+    base = columns["base_nll_sum"]
+    return np.divide(nats, base, out=np.full_like(base, np.nan), where=base > 0)
+
+
 def _learnability(columns: Columns) -> NDArray[np.float64]:
-    base, reference = columns["base_nll_sum"], columns["reference_nll_sum"]
-    return np.divide(base - reference, base, out=np.full_like(base, np.nan), where=base > 0)
+    return _share_of_base(columns, columns["base_nll_sum"] - columns["reference_nll_sum"])
 
 
 SCORES = {
@@ -108,6 +112,38 @@ SCORES = {
             "exp(base_loss)",
             lambda columns: np.exp(columns["base_loss"]),
             roles=("base",),
+            never_negative=True,
+        ),
+        Score(
+            "own_learnability",
+            "Learnability, seen in training",
+            "(base loss − own loss) / base loss",
+            "share of the base loss",
+            "the models trained on the row removed a larger share of its base loss; part of it is memory",
+            "(base_nll_sum - own_nll_sum) / nullif(base_nll_sum, 0)",
+            lambda columns: _share_of_base(columns, columns["base_nll_sum"] - columns["own_nll_sum"]),
+            roles=("base", "own"),
+        ),
+        Score(
+            "memory_gap",
+            "Memory gap",
+            "(reference loss − own loss) / base loss",
+            "share of the base loss",
+            "models trained on the row predict it better than those that never saw it: it was memorised",
+            "(reference_nll_sum - own_nll_sum) / nullif(base_nll_sum, 0)",
+            lambda columns: _share_of_base(columns, columns["reference_nll_sum"] - columns["own_nll_sum"]),
+            roles=("base", "reference", "own"),
+        ),
+        Score(
+            "learnability_spread",
+            "Spread over seeds",
+            "standard deviation of learnability over the seeds",
+            "share of the base loss",
+            "references that differ only in their seed disagree about the row",
+            "seed_spread_nll_sum / nullif(base_nll_sum, 0)",
+            lambda columns: _share_of_base(columns, columns["seed_spread_nll_sum"]),
+            roles=("base", "seed_spread"),
+            is_ratio=False,
             never_negative=True,
         ),
     )

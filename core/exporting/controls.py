@@ -112,14 +112,21 @@ def control_selections(
         if kind not in CONTROLS:
             raise ExportFailed(f"Unknown control {kind!r}. Must be one of: {', '.join(CONTROLS)}.")
         control = CONTROLS[kind]
-        recipe = matched_control(selection, summary, control.order)
-        if not control.matched:
-            recipe = replace(recipe, scope="pooled", amount=Amount("tokens", summary.kept_tokens), domain_amounts={})
         if not control.seeded:
-            found[kind] = (control, _to_the_nearest_row(store, recipe))
+            found[kind] = (control, control_selection(store, selection, summary, control))
         for seed in range(1, seeds + 1) if control.seeded else ():
-            found[f"{kind}-{seed}"] = (control, _to_the_nearest_row(store, replace(recipe, seed=seed)))
+            found[f"{kind}-{seed}"] = (control, control_selection(store, selection, summary, control, seed))
     return found
+
+
+def control_selection(
+    store: Store, selection: Selection, summary: Summary, control: Control, seed: int | None = None
+) -> Selection:
+    """The recipe of one control, as `control_selections` gives it; `seed`: of a seeded one."""
+    recipe = matched_control(selection, summary, control.order)
+    if not control.matched:
+        recipe = replace(recipe, scope="pooled", amount=Amount("tokens", summary.kept_tokens), domain_amounts={})
+    return _to_the_nearest_row(store, recipe if seed is None else replace(recipe, seed=seed))
 
 
 @translate_disk_errors("The controls")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..scoring.planning import LEARNING_RATES
+from ..data.training_methods import LEARNING_RATES
 from .bundle_plan import BundlePlan
 from .chat_templates import FILE_NAME as TEMPLATE_FILE
 from .chat_templates import jinja_template, marks_replies

@@ -15,6 +15,9 @@
     processes/*.json    score: progress of each process
     curve.jsonl         train: the loss by domain so far
     checkpoints/ model/ train: checkpoints for resuming; the finished reference
+    folds.parquet       train: the fold of each example, if there are several models or rows are held out
+    members/ work/      train: finished models of a reference that has several; what the current one needs
+    held_out.parquet    train: examples that are only evaluated; passes.jsonl: their loss after each pass
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
     outcome.json        the outcome, written last; if missing, the job is unfinished
     settled             written by the store's owner when all results are in the store
@@ -158,7 +161,8 @@ class Job:
         (`core.workspace.maintenance.kept_shards`)."""
         (self.folder / "settled").touch()
         self.clear()
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # a finished training is never resumed
+        for name in ("checkpoints", "work"):  # a finished training is never resumed
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def clear(self) -> None:
         """Remove files that only a running worker needs."""
@@ -175,9 +179,13 @@ class Job:
 
 
 def create_job(
-    workspace: Path, request: dict[str, Any], example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]
+    workspace: Path,
+    request: dict[str, Any],
+    example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]],
+    tables: Mapping[str, pa.Table] | None = None,
 ) -> Job:
-    """Create a job's folder. `request` must be JSON; `example_files` are tables or batches with `EXAMPLES_SCHEMA`.
+    """Create a job's folder. `request` must be JSON; `example_files` are tables or batches with `EXAMPLES_SCHEMA`, and
+    `tables` other Parquet files, by name without ending.
 
     The setting `executor` says what will run it; the request names it unless it is the default.
 
@@ -193,6 +201,8 @@ def create_job(
     folder.mkdir(parents=True)
     for name, examples in example_files.items():
         write_examples_file(folder / f"{name}.parquet", examples)
+    for name, table in (tables or {}).items():
+        pq.write_table(table, folder / f"{name}.parquet")
     write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
     return Job(folder)
 

@@ -4,6 +4,7 @@ Nothing here imports torch, so the dashboard can show what is cached before any 
 """
 
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, available from any working directory."""
 
+_FOLD_MODEL = re.compile(r"fold-\d+-seed-\d+")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
@@ -52,6 +54,11 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     folder = _folder_of(name, workspace)
     if (folder / "adapter_config.json").exists():
         return _resolve_adapter(name, folder, workspace, base)
+    if "cross_fitted" in read_json(folder / PROVENANCE):
+        raise ModelUnusable(
+            f"{name!r} is a cross-fitted reference of several models. Name one of them here, such as "
+            f"{name}/fold-0-seed-0."
+        )
     check_model_folder(name, folder)
     files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
     has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
@@ -107,7 +114,7 @@ def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> Non
 
 def _is_path(name: str, workspace: Path) -> bool:
     """Whether a model's name is, or could be, a folder that is not the program's own."""
-    if name == DEMO_BASE or name in trained_references(workspace):
+    if name == DEMO_BASE or _trained_folder(name, workspace):
         return False
     return name.startswith("~") or ("/" in name and not is_hub_id(name)) or os.path.lexists(name)
 
@@ -131,8 +138,8 @@ def _folder_here(name: str, workspace: Path) -> Path | None:
     """The folder of a model on this machine, or None; nothing is downloaded."""
     if name == DEMO_BASE:
         return DEMO / "base"
-    if name in trained_references(workspace):
-        return workspace / "models" / name
+    if trained := _trained_folder(name, workspace):
+        return trained
     try:
         local = named_path(name)
         if local.is_dir():
@@ -142,6 +149,15 @@ def _folder_here(name: str, workspace: Path) -> Path | None:
     except (PathRefused, OSError) as error:
         raise ModelUnusable(f"No model {name[:200]!r}: the path cannot be read. Check its spelling.") from error
     return None
+
+
+def _trained_folder(name: str, workspace: Path) -> Path | None:
+    """The folder of a reference trained here, or of one of its models (NAME/fold-0-seed-0); None if it is neither."""
+    reference, slash, model = name.partition("/")
+    if reference not in trained_references(workspace) or (slash and not _FOLD_MODEL.fullmatch(model)):
+        return None
+    folder = workspace / "models" / name
+    return folder if (folder / PROVENANCE).exists() else None
 
 
 def _download(name: str, only_cached: bool = False) -> Path:

@@ -43,14 +43,7 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
     Request: threshold. Its `examples.parquet` is read in batches. Raises `JobCancelled`.
     """
     began = time.monotonic()
-    scratch = job.folder / "search"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed worker
-    scratch.mkdir()
-    try:
-        sets, sketches = _sketch(job, scratch)
-        groups = near_duplicate_groups(sketches, sets, job.request["threshold"], _comparing(job))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    groups = near_duplicate_numbers(job, job.request["threshold"])
     _write(job, groups)
     return {
         "examples": len(groups),
@@ -58,6 +51,18 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
         "grouped_examples": int(np.count_nonzero(groups)),
         "elapsed_seconds": time.monotonic() - began,
     }
+
+
+def near_duplicate_numbers(job: Job, threshold: float) -> npt.NDArray[np.int64]:
+    """The group number of each row of the job's `examples.parquet`, 0 for rows in none. Raises `JobCancelled`."""
+    scratch = job.folder / "search"
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed worker
+    scratch.mkdir()
+    try:
+        sets, sketches = _sketch(job, scratch)
+        return near_duplicate_groups(sketches, sets, threshold, _comparing(job))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:

@@ -7,7 +7,8 @@ from ..jobs.shards import read_shard
 from ..models.resolving import ModelSpec, trained_examples
 from ..store import Store
 from ..system.file_hash import file_sha256
-from .planning import ROLES, ScorePlan
+from .cross_fitting import fill_combined_sets
+from .planning import ScorePlan
 
 
 def loss_set_of(store: Store, job: Job, role: str) -> int:
@@ -45,13 +46,17 @@ def save_planned_run(store: Store, plan: ScorePlan) -> None:
 def save_run_of(store: Store, job: Job) -> None:
     """Save the run of a finished scoring job. Raises `NotFound` if its dataset is gone, `NameTaken` if its name is."""
     request = job.request
-    loss_sets = {role: loss_set_of(store, job, role) for role in ROLES}
-    _save_run(store, request["run"], request["dataset"], loss_sets, request["description"])
+    description = request["description"]
+    loss_sets = {role: loss_set_of(store, job, role) for role in description["models"]}
+    _save_run(store, request["run"], request["dataset"], loss_sets, description)
 
 
 def _save_run(store: Store, name: str, dataset: str, loss_sets: dict[str, int], description: dict[str, Any]) -> None:
     """First record what the reference was trained on, so that the scored table can flag those rows."""
-    reference = ModelSpec(**description["models"]["reference"])
-    if seen := trained_examples(reference):
-        store.record_training(description["model_fingerprints"]["reference"], seen)
+    if "cross_fitted" in description:
+        loss_sets = {"base": loss_sets["base"], **fill_combined_sets(store, dataset, description, loss_sets)}
+    else:
+        reference = ModelSpec(**description["models"]["reference"])
+        if seen := trained_examples(reference):
+            store.record_training(description["model_fingerprints"]["reference"], seen)
     store.save_run(name, dataset, loss_sets, description)

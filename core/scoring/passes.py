@@ -100,7 +100,7 @@ def are_apart(job: Job) -> bool:
 def why_apart(job: Job) -> str | None:
     """Why base and reference need separate passes although one is an adapter on the other; None if they do not."""
     specs = {part["role"]: ModelSpec(**part["model"]) for part in job.request["parts"]}
-    if len(specs) < 2 or not is_adapter_on(specs["base"], specs["reference"]):
+    if specs.keys() != {"base", "reference"} or not is_adapter_on(specs["base"], specs["reference"]):
         return None
     change = base_change(specs["reference"])
     if change is None and are_apart(job):
@@ -126,7 +126,9 @@ def plan_passes(job: Job) -> list[Pass]:
         examples = largest if together else files[role]
         wanted = np.isin(examples.ids, files[role].ids, assume_unique=True)
         sides.append((examples, ModelTask(role, spec, wanted, CompletionMask(job, role, examples.ids))))
-    if together and len(sides) == 2 and not are_apart(job) and share_weights(specs["base"], specs["reference"]):
+    base, *others = specs.values()
+    alike = len(others) == 1 and "base" in specs and share_weights(base, others[0])
+    if together and alike and not are_apart(job):
         return [Pass(largest, tuple(side for _, side in sides), False)]
     last = len(sides) - 1
     return [Pass(examples, (side,), together and turn < last) for turn, (examples, side) in enumerate(sides)]

@@ -1,24 +1,23 @@
-"""Plans a scoring or training job: resolves models, finds cached losses, and requests only the missing ones."""
+"""Plans a scoring job: resolves models, finds cached losses, and requests only the missing ones."""
 
-import hashlib
-import json
-import math
-import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import pyarrow as pa
 
 from ..data import settings
-from ..data.errors import ModelUnusable, NameTaken, NoUsableRows
+from ..data.errors import FoldsUnusable, ModelUnusable, NoUsableRows
 from ..encoding.encoding_spec import EncodingSpec
 from ..encoding.template_choice import AUTO, choose_template, parsed_date, template_source
 from ..encoding.templates import REPLIES, asks_for_date
 from ..jobs.job import Job, create_job
 from ..models.adapter_facts import check_repeatable
 from ..models.config_facts import window_length
+from ..models.cross_fitted import CrossFitted, cross_fitted, is_cross_fitted
 from ..models.devices import resolve_device, resolve_dtype
 from ..models.resolving import (
-    PROVENANCE,
     ModelSpec,
     adapter_notice,
     resolve_model,
@@ -27,16 +26,30 @@ from ..models.resolving import (
 from ..models.tokenizer_comparison import compare_tokenizers
 from ..models.vocabulary import vocabulary_notice
 from ..store import Store
+from .cross_fitting import combined_sets
 
 ROLES = ("base", "reference")
-"""Roles of the losses in a scoring request."""
+"""Roles of the losses in a scoring request with one reference model."""
 _ESTIMATE_ROWS = 512
-_REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
+
+
+class EncodingRequest(Protocol):
+    """The fields of a request that decide how rows are encoded."""
+
+    @property
+    def template(self) -> str: ...
+    @property
+    def max_length(self) -> int | None: ...
+    @property
+    def replies(self) -> str: ...
+    @property
+    def template_date(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A user's scoring request; `auto` and None are resolved by `plan_scoring`."""
+    """A user's scoring request; `auto` and None are resolved by `plan_scoring`. `own`: with a cross-fitted reference,
+    also score each row by the models that were trained on it, to show what is memory."""
 
     dataset: str
     base: str
@@ -48,6 +61,7 @@ class ScoreRequest:
     dtype: str = "auto"
     replies: str = "all"
     template_date: str | None = None
+    own: bool = False
 
     @property
     def run_name(self) -> str:
@@ -58,7 +72,9 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """A resolved request: exactly what would be computed. `computed`: number of missing losses by role;
+    """A resolved request: exactly what would be computed. `models`, `loss_sets`, `wanted` (losses needed) and
+    `computed` (those missing) are by role: base and reference, or base and each model of a cross-fitted reference
+    (`cross`);
     `template_sentence`: which template is used; `notices`: warnings about the models that affect how far the scores can
     be trusted."""
 
@@ -71,13 +87,20 @@ class ScorePlan:
     row_count: int
     unique_examples: int
     computed: dict[str, int]
+    wanted: dict[str, int]
     template_sentence: str
     notices: tuple[str, ...] = ()
+    cross: CrossFitted | None = None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Names of the models whose losses are computed."""
+        return tuple(self.models)
 
     @property
     def cached(self) -> dict[str, int]:
         """Number of cached losses, by role."""
-        return {role: self.unique_examples - self.computed[role] for role in ROLES}
+        return {role: self.wanted[role] - self.computed[role] for role in self.roles}
 
     @property
     def is_complete(self) -> bool:
@@ -87,44 +110,21 @@ class ScorePlan:
     @property
     def identity(self) -> dict[str, Any]:
         """Fields that identify a job: two jobs with the same fields do the same work."""
-        return {"kind": "score", "dataset": self.request.dataset, "loss_sets": self.loss_sets}
+        fields = {"kind": "score", "dataset": self.request.dataset, "loss_sets": self.loss_sets}
+        return fields | ({"own": True} if self.cross and self.request.own else {})
 
     @property
     def description(self) -> dict[str, Any]:
         """The run's settings, for its record and for manifests."""
         return {
-            "models": {role: self.models[role].to_fields() for role in ROLES},
-            "model_fingerprints": {role: self.models[role].fingerprint(self.dtype) for role in ROLES},
+            "models": {role: spec.to_fields() for role, spec in self.models.items()},
+            "model_fingerprints": {role: spec.fingerprint(self.dtype) for role, spec in self.models.items()},
             "encoding": self.encoding.to_fields(),
             "encoding_fingerprint": self.encoding.fingerprint,
             "dtype": self.dtype,
             **({"notices": list(self.notices)} if self.notices else {}),
+            **({"cross_fitted": self.cross.to_fields() | {"own": self.request.own}} if self.cross else {}),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRequest:
-    """A user's request to train a reference; None means the method's default."""
-
-    dataset: str
-    base: str
-    name: str
-    method: str = "lora"
-    epochs: float = 1.0
-    learning_rate: float | None = None
-    seed: int = 0
-    template: str = AUTO
-    max_length: int | None = None
-    device: str = "auto"
-    batch_tokens: int = 4096
-    lora_rank: int = 16
-    replies: str = "all"
-    template_date: str | None = None
-    then: tuple[dict[str, Any], ...] = field(default=())
-
-
-LEARNING_RATES = {"lora": 2e-4, "full": 2e-5}
-"""Default learning rate by method: common starting points for adapters and for whole models."""
 
 
 def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
@@ -132,21 +132,37 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
 
     Raises `NotFound`, `ModelUnusable`, `TokenizerMismatch`, `NameTaken` or `NoUsableRows`.
     """
-    row_count, unique_examples = _count_rows(store, request.dataset)
+    row_count, unique_examples = count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
-    reference = resolve_model(request.reference, store.workspace, base)
-    for spec in (base, reference):
+    cross = None
+    if is_cross_fitted(request.reference, store.workspace):
+        cross = cross_fitted(request.reference, store.workspace, base)
+        models = {"base": base, **{model.role: model.spec for model in cross.models}}
+    else:
+        models = {"base": base, "reference": resolve_model(request.reference, store.workspace, base)}
+    _check_own(request, cross)
+    for spec in models.values():
         check_repeatable(spec)
-    notices = compare_models(base, reference)
-    encoding, template_sentence = resolve_encoding(store, base, reference, request)
+    references = [spec for role, spec in models.items() if role != "base"]
+    notices = tuple(dict.fromkeys(notice for spec in references for notice in compare_models(base, spec)))
+    encoding, template_sentence = resolve_encoding(store, base, references[0], request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
-    models = {"base": base, "reference": reference}
     loss_sets = {
         role: store.ensure_loss_set(spec.fingerprint(dtype), encoding.fingerprint, spec.label)
         for role, spec in models.items()
     }
-    computed = {role: store.missing_count(request.dataset, loss_sets[role]) for role in ROLES}
+    if cross:
+        for model in cross.models:
+            store.record_training(model.spec.fingerprint(dtype), cross.trained_examples(model))
+    computed = {
+        role: store.missing_count(request.dataset, loss_set, unseen_only(cross, role, request.own))
+        for role, loss_set in loss_sets.items()
+    }
+    wanted = {
+        role: store.wanted_count(request.dataset, loss_set, unseen_only(cross, role, request.own))
+        for role, loss_set in loss_sets.items()
+    }
     plan = ScorePlan(
         request,
         models,
@@ -157,11 +173,29 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
         row_count,
         unique_examples,
         computed,
+        wanted,
         template_sentence,
         notices,
+        cross,
     )
+    if cross:
+        combined = {role: found.loss_set for role, found in combined_sets(store, plan.description).items()}
+        loss_sets = {"base": loss_sets["base"], **combined}
     store.check_run_name(request.run_name, request.dataset, loss_sets, plan.description)
     return plan
+
+
+def unseen_only(cross: CrossFitted | None, role: str, own: bool) -> bool:
+    """Whether a model scores only the rows that it was not trained on."""
+    return cross is not None and role != "base" and not own
+
+
+def _check_own(request: ScoreRequest, cross: CrossFitted | None) -> None:
+    if request.own and cross is None:
+        raise FoldsUnusable(
+            f"The reference {request.reference!r} is one model, so no loss of unseen rows can be compared with own "
+            "ones. Leave out --own, or train a reference with --folds 2."
+        )
 
 
 def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
@@ -176,7 +210,7 @@ def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
 
 
 def resolve_encoding(
-    store: Store, base: ModelSpec, reference: ModelSpec | None, request: ScoreRequest | TrainRequest
+    store: Store, base: ModelSpec, reference: ModelSpec | None, request: EncodingRequest
 ) -> tuple[EncodingSpec, str]:
     """The encoding of a request for a base, and a sentence on which template is used.
 
@@ -204,7 +238,7 @@ def resolve_encoding(
 
 def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], ...] = ()) -> Job:
     """Create the job for the plan's missing losses; it is not started."""
-    roles = [role for role in ROLES if plan.computed[role]]
+    roles = [role for role in plan.roles if plan.computed[role]]
     parts = [{"role": role, "model": plan.models[role].to_fields(), "loss_set": plan.loss_sets[role]} for role in roles]
     request = {
         **plan.identity,
@@ -218,94 +252,38 @@ def create_score_job(store: Store, plan: ScorePlan, then: tuple[dict[str, Any], 
         "asks_base": True,  # earlier versions took a model with a disabled adapter for the base
         "then": list(then),
     }
-    dataset = plan.request.dataset
-    return create_job(
-        store.workspace, request, {role: store.missing_losses(dataset, plan.loss_sets[role]) for role in roles}
-    )
+    missing = {role: _missing_losses(store, plan, role) for role in roles}
+    return create_job(store.workspace, request, missing)
 
 
 def create_estimate_job(store: Store, plan: ScorePlan) -> Job:
     """Create the job that times a short probe of the plan; its examples are an even sample of the ids."""
-    role = max(ROLES, key=lambda role: plan.computed[role])
-    every = max(1, plan.computed[role] // _ESTIMATE_ROWS)
-    sample = store.missing_losses(plan.request.dataset, plan.loss_sets[role], every)
+    role = max(plan.roles, key=lambda role: plan.computed[role])
+    sample = _missing_losses(store, plan, role, max(1, plan.computed[role] // _ESTIMATE_ROWS))
+    references = [role for role in plan.roles if role != "base"]
     request = {
         "kind": "estimate",
         "dataset": plan.request.dataset,
         "base": plan.models["base"].to_fields(),
-        "reference": plan.models["reference"].to_fields(),
+        "reference": plan.models[references[0]].to_fields(),
         "encoding": plan.encoding.to_fields(),
         "device": plan.request.device,
         "dtype": plan.dtype,
-        "missing": plan.computed,
+        "missing": {
+            "base": plan.computed["base"],
+            "reference": sum(plan.computed[role] for role in references),
+        },
     }
     return create_job(store.workspace, request, {"examples": sample})
 
 
-def create_train_job(store: Store, request: TrainRequest) -> Job:
-    """Create the job that trains a reference on all rows of a dataset, duplicates included.
-
-    Raises `NameTaken` if another reference has that name.
-    """
-    _count_rows(store, request.dataset)
-    fields = train_fields(store, request)
-    folder = store.workspace / "models" / request.name
-    if folder.exists():
-        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another name.")
-    sql = """
-        SELECT example_id::VARCHAR AS example_id, conversation, domain
-        FROM dataset_row JOIN example USING (example_id) WHERE dataset_id = ? ORDER BY row_number
-    """
-    return create_job(store.workspace, fields, {"examples": store.batches(sql, [store.dataset_id(request.dataset)])})
+def _missing_losses(store: Store, plan: ScorePlan, role: str, every: int = 1) -> Iterator[pa.RecordBatch]:
+    unseen = unseen_only(plan.cross, role, plan.request.own)
+    return store.missing_losses(plan.request.dataset, plan.loss_sets[role], every, unseen)
 
 
-def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
-    """A training job's request, with every default resolved; `identity` stands for the work and its data."""
-    if not _REFERENCE_NAME.fullmatch(request.name):
-        raise ModelUnusable(
-            f"{request.name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
-        )
-    if request.method not in LEARNING_RATES:
-        raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
-    rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
-    if not 0 < rate < math.inf:
-        raise ModelUnusable(f"The learning rate {rate} is invalid. Give one above 0, such as 2e-4.")
-    base = resolve_model(request.base, store.workspace)
-    if base.adapter:
-        raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
-    fields = {
-        "kind": "train",
-        "name": request.name,
-        "dataset": request.dataset,
-        "base": base.to_fields(),
-        "encoding": resolve_encoding(store, base, None, request)[0].to_fields(),
-        "method": request.method,
-        "epochs": request.epochs,
-        "learning_rate": rate,
-        "seed": request.seed,
-        "batch_tokens": request.batch_tokens,
-        "lora_rank": request.lora_rank,
-        "device": request.device,
-    }
-    sql = "SELECT example_id::VARCHAR FROM dataset_row WHERE dataset_id = ? ORDER BY row_number"
-    data = [row[0] for row in store.rows(sql, [store.dataset_id(request.dataset)])]
-    text = json.dumps([fields, data], sort_keys=True)
-    identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    notice = vocabulary_notice("base", base, base)
-    description = {"description": {"notices": [notice]}} if notice else {}
-    return {**fields, "identity": identity, "then": list(request.then), **description}
-
-
-def trained_already(store: Store, request: TrainRequest) -> bool:
-    """Whether the reference with that name was trained with exactly this request and data."""
-    path = store.workspace / "models" / request.name / PROVENANCE
-    if not path.exists():
-        return False
-    known = json.loads(path.read_text(encoding="utf-8")).get("identity")
-    return bool(known == train_fields(store, request)["identity"])
-
-
-def _count_rows(store: Store, dataset: str) -> tuple[int, int]:
+def count_rows(store: Store, dataset: str) -> tuple[int, int]:
+    """Rows and unique examples of a dataset. Raises `NotFound`, or `NoUsableRows` if it is empty."""
     rows, unique = store.rows(
         "SELECT count(*), count(DISTINCT example_id) FROM dataset_row WHERE dataset_id = ?", [store.dataset_id(dataset)]
     )[0]

@@ -33,7 +33,11 @@ def scored_table_sql(table: str) -> str:
     sums = ", ".join(f"if(isfinite({role}.nll_sum), {role}.nll_sum, NULL) AS {role}_nll_sum" for role in roles)
     means = ", ".join(f"{role}_nll_sum / nullif({role}.token_count, 0) AS {role}_loss" for role in roles)
     non_finite = " OR ".join(f"NOT isfinite({role}.nll_sum)" for role in roles)
-    not_scored = " OR ".join(f"({role}_set.role IS NOT NULL AND {role}.example_id IS NULL)" for role in roles)
+    not_scored = " OR ".join(
+        f"({role}_set.role IS NOT NULL AND {role}.example_id IS NULL)"
+        for role in roles
+        if not LOSS_ROLES[role].is_partial
+    )
     joins = "\n".join(_joins(role) for role in roles)
     return f"""
         CREATE OR REPLACE TABLE {table} AS

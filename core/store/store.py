@@ -23,7 +23,12 @@ from .scored_table import build_scored_table, scored_table
 
 _MISSING = """
     SELECT example_id FROM dataset_row
-    WHERE dataset_id = ? AND example_id NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
+    WHERE dataset_id = $1 AND example_id NOT IN (SELECT example_id FROM loss WHERE loss_set_id = $2)
+"""
+_UNSEEN = """
+    AND example_id NOT IN (
+        SELECT example_id FROM trained_example JOIN loss_set USING (model_fingerprint) WHERE loss_set_id = $2
+    )
 """
 
 
@@ -162,18 +167,29 @@ class Store(Database):
 
         return self.write(change)
 
-    def missing_count(self, dataset: str, loss_set_id: int) -> int:
-        """Number of examples of a dataset without a loss in this loss set."""
-        sql = f"SELECT count(DISTINCT example_id) FROM ({_MISSING})"
+    def missing_count(self, dataset: str, loss_set_id: int, unseen_only: bool = False) -> int:
+        """Number of examples of a dataset without a loss in this loss set; `unseen_only`: of those that its model was
+        not trained on (`record_training`)."""
+        sql = f"SELECT count(DISTINCT example_id) FROM ({_missing(unseen_only)})"
         return int(self.rows(sql, [self.dataset_id(dataset), loss_set_id])[0][0])
 
-    def missing_losses(self, dataset: str, loss_set_id: int, every: int = 1) -> Iterator[pa.RecordBatch]:
+    def wanted_count(self, dataset: str, loss_set_id: int, unseen_only: bool = False) -> int:
+        """Number of unique examples of a dataset; `unseen_only`: see `missing_count`."""
+        sql = (
+            f"SELECT count(DISTINCT example_id) FROM dataset_row WHERE dataset_id = $1{_UNSEEN if unseen_only else ''}"
+        )
+        return int(self.rows(sql, [self.dataset_id(dataset), *([loss_set_id] if unseen_only else [])])[0][0])
+
+    def missing_losses(
+        self, dataset: str, loss_set_id: int, every: int = 1, unseen_only: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Examples of a dataset without a loss in this loss set, by id, in batches: `example_id` (text), `conversation`
-        and an empty `domain`, one row per example. `every`: only every n-th of them."""
+        and an empty `domain`, one row per example. `every`: only every n-th of them. `unseen_only`: see
+        `missing_count`."""
         sql = f"""
             SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example WHERE example_id IN (
-                SELECT example_id FROM (SELECT DISTINCT example_id FROM ({_MISSING}))
-                QUALIFY (row_number() OVER (ORDER BY example_id) - 1) % ? = 0
+                SELECT example_id FROM (SELECT DISTINCT example_id FROM ({_missing(unseen_only)}))
+                QUALIFY (row_number() OVER (ORDER BY example_id) - 1) % $3 = 0
             ) ORDER BY example.example_id
         """
         return self.batches(sql, [self.dataset_id(dataset), loss_set_id, every])
@@ -217,13 +233,28 @@ class Store(Database):
             )
         )
 
+    def noise_floors(self, loss_sets: Iterable[int]) -> list[float | None]:
+        """The noise floors of loss sets [nats per token], None until measured."""
+        sql = "SELECT noise_floor FROM loss_set WHERE loss_set_id IN (SELECT unnest(?::INTEGER[]))"
+        return [noise for (noise,) in self.rows(sql, [list(loss_sets)])]
+
     def record_training(self, model_fingerprint: str, example_ids: Sequence[str]) -> None:
-        """Record which examples a model was trained on, to flag them; once per model."""
-        if self.rows("SELECT 1 FROM trained_example WHERE model_fingerprint = ? LIMIT 1", [model_fingerprint]):
+        """Record which examples a model was trained on, to flag them. What was recorded of it before is replaced."""
+        trained = pa.table({"example_id": pa.array(example_ids, pa.string())})
+        known = self.rows(
+            "SELECT count(*), sum(hash(example_id)) FROM trained_example WHERE model_fingerprint = ?",
+            [model_fingerprint],
+        )
+        given = self.arrow(
+            "SELECT count(*) AS n, sum(hash(id)) AS h FROM (SELECT DISTINCT example_id::UUID AS id FROM trained_on)",
+            trained_on=trained,
+        ).to_pylist()[0]
+        if known[0] == (given["n"], given["h"]):
             return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
-            connection.register("trained_on", pa.table({"example_id": pa.array(example_ids, pa.string())}))
+            fetch_all(connection, "DELETE FROM trained_example WHERE model_fingerprint = ?", [model_fingerprint])
+            connection.register("trained_on", trained)
             fetch_all(
                 connection,
                 "INSERT INTO trained_example SELECT DISTINCT ?, example_id::UUID FROM trained_on",
@@ -343,6 +374,10 @@ def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:
         and now.keys() - before.keys() <= {"day"}
         and known.get("model_fingerprints") == new.get("model_fingerprints")
     )
+
+
+def _missing(unseen_only: bool) -> str:
+    return _MISSING + _UNSEEN if unseen_only else _MISSING
 
 
 def _without_origin(options: dict[str, Any]) -> dict[str, Any]:

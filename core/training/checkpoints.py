@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from ..jobs.job import Job
-
 CHECKPOINT_COMPLETE = "complete"
 """File that marks a checkpoint as whole; the Trainer's own folder appears before its files are written."""
 
 
-def last_checkpoint(job: Job) -> str | None:
+def last_checkpoint(folder: Path) -> str | None:
+    """The last whole checkpoint of the training in a folder."""
     whole = sorted(
-        (job.folder / "checkpoints").glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}"), key=lambda path: _step_of(path.parent)
+        (folder / "checkpoints").glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}"), key=lambda path: _step_of(path.parent)
     )
     return str(whole[-1].parent) if whole else None
 

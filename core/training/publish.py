@@ -33,6 +33,6 @@ def publish_reference(store: Store, job: Job) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of a trained model's files by name, for `python -m core check`; without the provenance."""
-    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != PROVENANCE)
-    return {path.name: file_sha256(path) for path in files}
+    """SHA-256 of a reference's files by their path in its folder, for `python -m core check`, but for its provenance."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / PROVENANCE)
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}

@@ -18,8 +18,9 @@ log = logging.getLogger("worker")
 class TrainingReporter(TrainerCallback):  # type: ignore[misc]
     """Progress, the loss curve, cancelling, and the mark of a whole checkpoint."""
 
-    def __init__(self, job: Job, window: LossWindow, steps: int) -> None:
+    def __init__(self, job: Job, window: LossWindow, steps: int, done: int = 0, models: int = 1) -> None:
         self._job, self._window = job, window
+        self._done, self._models = done, models
         self._every = max(1, steps // 60)
         self._began = time.monotonic()
         self._first_step = 0
@@ -34,14 +35,16 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
         if step % self._every == 0 or step == state.max_steps:
             self._window.record(step)
         ran = step - self._first_step
+        left = state.max_steps * (self._models - self._done) - step
+        phase = "Training the reference" if self._models == 1 else f"Training model {self._done + 1} of {self._models}"
         self._job.report(
             Progress(
-                "Training the reference",
+                phase,
                 step,
                 state.max_steps,
                 "steps",
                 self._window.total_tokens / elapsed if elapsed else None,
-                (state.max_steps - step) * elapsed / ran if ran else None,
+                left * elapsed / ran if ran else None,
                 elapsed,
             )
         )

@@ -1,4 +1,4 @@
-"""Training batches of rows of similar length under a token budget."""
+"""Training batches of rows of similar length: for passes over the data, or for a number of tokens."""
 
 from collections.abc import Iterator
 
@@ -39,3 +39,46 @@ class TokenBatchSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         return len(self.batches(0))
+
+
+class BudgetSampler(Sampler[list[int]]):
+    """Exactly `steps` batches of nearly equal size that hold `budget` tokens together, whatever the rows.
+
+    `sizes` are the tokens of each row that count: input tokens, or scored tokens. Rows are taken pass after pass, and
+    sorted by length within pools as in `TokenBatchSampler`. A batch begins where the tokens so far pass a multiple of
+    budget / steps, so two sets of rows differ by less than one row in all. It is one epoch to the Trainer.
+    """
+
+    def __init__(self, sizes: list[int], lengths: list[int], budget: int, steps: int, seed: int) -> None:
+        self._sizes, self._lengths = sizes, lengths
+        self._budget, self._steps, self._seed = budget, steps, seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer; there is one epoch."""
+
+    def batches(self, epoch: int = 0) -> list[list[int]]:
+        """All batches, in order."""
+        batches: list[list[int]] = [[] for _ in range(self._steps)]
+        random, taken = np.random.default_rng((self._seed, epoch)), 0
+        while taken < self._budget:
+            for row in self._pooled(random):
+                batches[min(self._steps - 1, taken * self._steps // self._budget)].append(row)
+                taken += self._sizes[row]
+                if taken >= self._budget:
+                    break
+        filled = [batch for batch in batches if batch]  # a row larger than a step leaves the next one empty
+        return [filled[index] for index in random.permutation(len(filled))]
+
+    def _pooled(self, random: np.random.Generator) -> Iterator[int]:
+        shuffled = random.permutation(len(self._sizes))
+        a_step = self._budget / self._steps
+        pool_rows = max(1, int(32 * a_step / max(1.0, float(np.mean(self._sizes)))))
+        for start in range(0, len(shuffled), pool_rows):
+            pool = shuffled[start : start + pool_rows]
+            yield from (int(row) for row in pool[np.argsort([self._lengths[row] for row in pool], kind="stable")])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches())
+
+    def __len__(self) -> int:
+        return len(self.batches())

@@ -1,7 +1,8 @@
 """A training job: fine-tunes the base on the tokens that the scorer scores, and saves the reference.
 
-transformers' Trainer runs the loop and peft holds the adapter. Batches, loss and the curve of each domain are ours
-(`trainer`), so that training and scoring use the same encoding and mask.
+A reference is one model, or with folds one for each fold and seed, trained one after another. transformers' Trainer
+runs the loop and peft holds the adapter. Batches, loss and the curve of each domain are ours (`trainer`), so that
+training and scoring use the same encoding and mask.
 """
 
 import json
@@ -15,71 +16,115 @@ import transformers
 
 from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
 from ..data.version import __version__
-from ..encoding.encode import encode_examples
-from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine
-from ..jobs.job import Job, read_examples_file
+from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device, training_dtype
-from ..models.loading import load_model, load_tokenizer
+from ..models.folds_file import FOLDS_FILE
+from ..models.loading import load_model
 from ..models.resolving import PROVENANCE, ModelSpec
-from ..models.vocabulary import readable_ids, without_unreadable
 from ..system.atomic_files import rename_durably, write_durably
 from .checkpoints import last_checkpoint
+from .held_out import HeldOutLosses, LossByPass
+from .reporting import TrainingReporter
 from .trainer import ReferenceTrainer
+from .training_data import Member, TrainingData, members_of
 
 log = logging.getLogger("worker")
 
 
 def train_reference(job: Job) -> dict[str, Any]:
-    """Train as the job's request says; the model is left in the job's folder `model/`, provenance last.
+    """Train as the job's request says; the reference is left in the job's folder `model/`, provenance last.
 
-    Request: base (ModelSpec fields), encoding, method ("lora" or "full"), epochs, learning_rate, seed, batch_tokens,
-    device, and what to record. Goes on from the last whole checkpoint of a worker that died.
+    Request: base (ModelSpec fields), encoding, method ("lora" or "full"), epochs or a budget, learning_rate, seed,
+    batch_tokens, device, and what to record; `members` if there are several models. Goes on from the last whole
+    checkpoint of a worker that died; finished models are kept.
     """
-    request = job.request
-    job.report(Progress("Loading the base model"))
-    base = ModelSpec(**request["base"])
-    tokenizer = load_tokenizer(base)
-    example_ids, examples, domains = read_examples_file(job, "examples")
-    encoded = without_unreadable(
-        encode_examples(examples, tokenizer, EncodingSpec(**request["encoding"])), readable_ids(base, base)
-    )
-    for notice in request.get("description", {}).get("notices", ()):
+    began = time.monotonic()
+    job.report(Progress("Reading the examples"))
+    for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
-    usable = [index for index, item in enumerate(encoded) if item.reason is None]
-    if not usable:
-        raise NoUsableRows(f"None of the {len(encoded):,} examples has a response left to learn from.")
-    log.info("training on %s of %s examples", f"{len(usable):,}", f"{len(encoded):,}")
-    transformers.set_seed(request["seed"])
+    data = TrainingData.of(job)
+    members = members_of(job)
+    reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
+    if job.request.get("members"):
+        _assemble(job, data, reports)
+    shutil.rmtree(job.folder / "work", ignore_errors=True)
+    return {
+        "elapsed_seconds": time.monotonic() - began,
+        **{name: sum(report[name] for report in reports) for name in ("steps", "input_tokens", "scored_tokens")},
+        "trained_examples": max(report["trained_examples"] for report in reports),
+        "models": len(reports),
+        "notices": job.notices,
+    }
+
+
+def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
+    """Train one model, unless it is there; returns its provenance."""
+    done = member.folder / PROVENANCE
+    if not done.exists():
+        _train(job, data, member, place)
+    return dict(json.loads(done.read_text(encoding="utf-8")))
+
+
+def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> None:
+    request, rows = job.request, data.rows_of(member)
+    if not rows:
+        raise NoUsableRows(f"None of the {len(data.example_ids):,} examples has a response left to learn from.")
+    job.report(Progress("Loading the base model"))
+    log.info("training %s on %s of %s examples", member.label, f"{len(rows):,}", f"{len(data.example_ids):,}")
+    member.work.mkdir(parents=True, exist_ok=True)
+    transformers.set_seed(member.seed)
     device = resolve_device(request["device"])
-    model = load_model(base, training_dtype(request["method"], device), device)
-    engine_splits = LossEngine(model).splits
+    model = load_model(ModelSpec(**request["base"]), training_dtype(request["method"], device), device)
     if request["method"] == "lora":
         model = _with_lora(model, request)
+    engine = LossEngine(model)
     model.train()
     trainer = ReferenceTrainer(
-        job,
+        member.work,
         model,
-        [encoded[index] for index in usable],
-        [domains[index] for index in usable],
-        {**request, "device": device},
-        engine_splits,
+        [data.encoded[row] for row in rows],
+        [data.domains[row] for row in rows],
+        {**request, "device": device, "seed": member.seed},
+        engine.splits,
     )
+    trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
+    held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
+    by_pass = LossByPass(member.work, held_out, trainer.steps_a_pass, bool(request.get("early_stop")))
+    if held_out:
+        trainer.add_callback(by_pass)
     began = time.monotonic()
     try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(job))
+        trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
     except torch.cuda.OutOfMemoryError as error:
         raise ModelUnusable(
             f"GPU memory ran out while training in batches of {request['batch_tokens']:,} tokens. "
             "Lower --batch-tokens or --max-length, or free the GPU."
         ) from error
     if job.is_cancelled:
-        raise JobCancelled("Training was cancelled: no reference was made, and training again begins anew.")
-    elapsed = time.monotonic() - began
-    order = [example_ids[usable[row]] for row in trainer.first_epoch_order()]
-    _save(job, trainer, tokenizer, {"elapsed_seconds": elapsed, "trained_examples": len(usable), "data_order": order})
-    return {"elapsed_seconds": elapsed, "steps": trainer.state.global_step, "trained_examples": len(usable)}
+        raise JobCancelled(_cancelled(place))
+    by_pass.finish(model, member.work)
+    order = [data.example_ids[rows[row]] for row in trainer.first_epoch_order()]
+    steps = trainer.state.global_step
+    measured = {
+        "steps": steps,
+        **trainer.tokens(steps),
+        "elapsed_seconds": time.monotonic() - began,
+        "trained_examples": len(rows),
+        **by_pass.stopped,
+        "data_order": order,
+    }
+    _save(job, member, trainer, data.tokenizer, measured)
+
+
+def _cancelled(place: tuple[int, int]) -> str:
+    done, total = place
+    if total == 1:
+        return "Training was cancelled: no reference was made, and training again begins anew."
+    return (
+        f"Training was cancelled in model {done + 1} of {total}: no reference was made, and training again begins anew."
+    )
 
 
 def _with_lora(model: torch.nn.Module, request: dict[str, Any]) -> torch.nn.Module:
@@ -96,28 +141,63 @@ def _with_lora(model: torch.nn.Module, request: dict[str, Any]) -> torch.nn.Modu
     return adapted
 
 
-def _save(job: Job, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
-    """Leave the model in `model/`: written beside it, renamed when whole, provenance last."""
+def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
+    """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
-    unfinished, folder = job.folder / "model.tmp", job.folder / "model"
+    unfinished = member.folder.with_name(f"{member.folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     trainer.model.save_pretrained(unfinished, safe_serialization=True)
     if request["method"] == "full":
         tokenizer.save_pretrained(unfinished)
-    shutil.copyfile(job.folder / "curve.jsonl", unfinished / "curve.jsonl")
-    provenance = {
-        "name": request["name"],
+    for name in ("curve.jsonl", LossByPass.FILE, HeldOutLosses.FILE):
+        if (member.work / name).exists():
+            shutil.copyfile(member.work / name, unfinished / name)
+    if member.fold is None and (job.folder / FOLDS_FILE).exists():
+        shutil.copyfile(job.folder / FOLDS_FILE, unfinished / FOLDS_FILE)
+    provenance = _provenance(job, member.label) | member.to_fields() | measured
+    write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    shutil.rmtree(member.folder, ignore_errors=True)
+    rename_durably(unfinished, member.folder)
+    shutil.rmtree(member.work / "checkpoints", ignore_errors=True)
+
+
+def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> None:
+    """Make one reference of the models: their folders side by side, the folds, and a provenance for all of them."""
+    folder = job.folder / "members"
+    if not folder.exists():
+        return  # assembled before a crash
+    shutil.copyfile(job.folder / FOLDS_FILE, folder / FOLDS_FILE)
+    provenance = _provenance(job, job.request["name"]) | {
+        "cross_fitted": {"models": job.request["members"]},
+        "held_out": len(data.held_out_rows()),
+        "steps": sum(report["steps"] for report in reports),
+        "elapsed_seconds": sum(report["elapsed_seconds"] for report in reports),
+        "trained_examples": max(report["trained_examples"] for report in reports),
+    }
+    write_durably(folder / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    shutil.rmtree(job.folder / "model", ignore_errors=True)
+    rename_durably(folder, job.folder / "model")
+
+
+def _provenance(job: Job, name: str) -> dict[str, Any]:
+    request = job.request
+    settings = (
+        "method",
+        "epochs",
+        "learning_rate",
+        "seed",
+        "batch_tokens",
+        "device",
+        "lora_rank",
+        "budget",
+        "early_stop",
+    )
+    return {
+        "name": name,
         "dataset": request["dataset"],
         "base": request["base"]["label"],
         "base_weights_hash": request["base"]["weights_hash"],
         "encoding": request["encoding"],
-        **{key: request[key] for key in ("method", "epochs", "learning_rate", "seed", "batch_tokens", "device")},
-        **({"lora_rank": request["lora_rank"]} if request["method"] == "lora" else {}),
-        "steps": trainer.state.global_step,
-        **measured,
+        **{key: request[key] for key in settings if key in request},
         "versions": {"lobass": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }
-    write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
-    shutil.rmtree(folder, ignore_errors=True)
-    rename_durably(unfinished, folder)
-    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)

@@ -1,6 +1,8 @@
 """transformers' Trainer on encoded rows: our batches, our loss on scored positions, the loss of each domain."""
 
 import math
+from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,33 +12,30 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..data.encoded import Encoded
 from ..engine.model_parts import head_logits, padded, scored_positions, trunk_states
-from ..jobs.job import Job
 from .loss_curve import LossWindow
-from .reporting import TrainingReporter
-from .token_batches import TokenBatchSampler
+from .token_batches import BudgetSampler, TokenBatchSampler
 
 
 class ReferenceTrainer(Trainer):  # type: ignore[misc]
-    """Trains on encoded rows; `splits`: the trunk and the head of the model can be called separately."""
+    """Trains on encoded rows and writes into `folder`; `splits`: the trunk and the head of the model can be called
+    separately. The request has epochs, or a budget: `tokens` of the unit "input" or "scored" in `steps` steps."""
 
     def __init__(
         self,
-        job: Job,
+        folder: Path,
         model: torch.nn.Module,
         rows: list[Encoded],
         domains: list[str],
         request: dict[str, Any],
         splits: bool,
     ) -> None:
-        self._job = job
         self._rows, self._domains, self._splits = rows, domains, splits
-        self._sampler = TokenBatchSampler(
-            [len(row.input_ids) for row in rows], request["batch_tokens"], request["seed"]
-        )
-        self._window = LossWindow(job.folder / "curve.jsonl")
-        steps = math.ceil(len(self._sampler) * request["epochs"])
+        self._sampler = _sampler(rows, request)
+        self.steps_a_pass = len(self._sampler)
+        self.window = LossWindow(folder / "curve.jsonl")
+        steps = self.steps_a_pass if request.get("budget") else math.ceil(self.steps_a_pass * request["epochs"])
         arguments = TrainingArguments(
-            output_dir=str(job.folder / "checkpoints"),
+            output_dir=str(folder / "checkpoints"),
             max_steps=steps,
             learning_rate=request["learning_rate"],
             lr_scheduler_type="cosine",
@@ -59,7 +58,6 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
             model=model,
             args=arguments,
             train_dataset=_RowDataset(len(rows)),
-            callbacks=[TrainingReporter(job, self._window, steps)],
         )
         self.remove_callback(PrinterCallback)
 
@@ -83,7 +81,7 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
                 whole = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits
                 logits = whole[row_index, state_index]
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
-        self._window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
+        self.window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
         return losses.mean()
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
@@ -93,6 +91,24 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
     def first_epoch_order(self) -> list[int]:
         """Rows in the order in which the first epoch saw them."""
         return [row for batch in self._sampler.batches(0) for row in batch]
+
+    def tokens(self, steps: int) -> dict[str, int]:
+        """What the first `steps` batches hold: input_tokens and scored_tokens, padding not counted."""
+        batches = islice((batch for epoch in count() for batch in self._sampler.batches(epoch)), steps)
+        rows = [self._rows[row] for batch in batches for row in batch]
+        return {
+            "input_tokens": sum(len(row.input_ids) for row in rows),
+            "scored_tokens": sum(row.token_count for row in rows),
+        }
+
+
+def _sampler(rows: list[Encoded], request: dict[str, Any]) -> TokenBatchSampler | BudgetSampler:
+    lengths = [len(row.input_ids) for row in rows]
+    budget = request.get("budget")
+    if not budget:
+        return TokenBatchSampler(lengths, request["batch_tokens"], request["seed"])
+    sizes = lengths if budget["unit"] == "input" else [row.token_count for row in rows]
+    return BudgetSampler(sizes, lengths, budget["tokens"], budget["steps"], request["seed"])
 
 
 class _RowDataset(torch.utils.data.Dataset[int]):

@@ -7,10 +7,11 @@ from ..data import settings
 from ..importing import DomainRule, SourceOptions, import_source
 from ..jobs.job import Job
 from ..models.resolving import DEMO_BASE
-from ..scoring.planning import ScoreRequest, TrainRequest
+from ..scoring.planning import ScoreRequest
 from ..selection import Amount, Selection
 from ..store import Store
 from ..system.program import DEMO
+from ..training.training_plan import TrainRequest
 from .supervisor import begin_training
 
 DATASET = DEMO / "dataset.jsonl"

@@ -7,8 +7,9 @@ from typing import Any
 from ..exploring.unscored import unscored_sentences
 from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_near_duplicates
-from ..scoring.planning import ROLES, ScoreRequest, TrainRequest
+from ..scoring.planning import ScoreRequest
 from ..store import Store, near_duplicate_set
+from ..training.training_plan import TrainRequest
 from .holding import Say
 from .supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
 
@@ -51,7 +52,7 @@ def score_dataset(store: Store, request: ScoreRequest, wait: Wait, say: Say) -> 
     for notice in (plan.template_sentence, *plan.notices):
         say(notice)
     while job:
-        missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in ROLES)
+        missing = ", ".join(f"{plan.computed[role]:,} {role}" for role in plan.roles)
         say(f"{plan.unique_examples:,} different examples; to compute: {missing}.")
         outcomes.append(wait(store, job))
         plan, job = begin_scoring(store, request)

@@ -11,19 +11,11 @@ from ..jobs.executors import EXECUTORS
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..scoring.ingest import save_planned_run
-from ..scoring.planning import (
-    ScorePlan,
-    ScoreRequest,
-    TrainRequest,
-    create_score_job,
-    create_train_job,
-    plan_scoring,
-    train_fields,
-    trained_already,
-)
+from ..scoring.planning import ScorePlan, ScoreRequest, create_score_job, plan_scoring
 from ..selection import Selection, save_selection
 from ..store import Store
 from ..system.disk_errors import translate_disk_errors
+from ..training.training_plan import TrainRequest, create_train_job, train_fields, trained_already
 from .job_kinds import JOB_KINDS, unknown_kind_sentence
 
 

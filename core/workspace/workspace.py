@@ -16,10 +16,11 @@ from ..importing import DomainRule, SourceOptions
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
-from ..scoring.planning import ScoreRequest, TrainRequest
+from ..scoring.planning import ScoreRequest
 from ..selection import Selection, saved_selection, select_summary
 from ..store import Store
 from ..system.asking import Fields, own_or_ask
+from ..training.training_plan import TrainRequest
 from . import holding, running
 from .answering import perform, snapshot
 from .import_batch import Batch, HubChoice, import_batch

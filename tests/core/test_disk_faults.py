@@ -17,10 +17,11 @@ from core.data.errors import UserError
 from core.exporting import export_bundle, export_controls, export_selection, exports_folder
 from core.importing import SourceOptions, import_source
 from core.models.resolving import PROVENANCE
-from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
+from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from core.system.disk_errors import translate_disk_errors
+from core.training.training_plan import TrainRequest, create_train_job
 from core.workspace.loss_table import write_losses
 from core.workspace.maintenance.backups import back_up
 from core.workspace.maintenance.checking import check_workspace

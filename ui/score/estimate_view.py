@@ -9,7 +9,7 @@ import streamlit as st
 from core.data.errors import NotFound
 from core.jobs.job import Job, find_job, start_worker
 from core.jobs.job_progress import duration
-from core.scoring.planning import ROLES, ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
+from core.scoring.planning import ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.kit.tables import COUNT
 from ui.kit.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style
 from ui.plain_text import escaped
@@ -66,7 +66,7 @@ def _summary(plan: ScorePlan) -> str:
 
 def _counts(plan: ScorePlan) -> pd.DataFrame:
     return pd.DataFrame(
-        [(role, plan.models[role].label, plan.cached[role], plan.computed[role]) for role in ROLES],
+        [(role, plan.models[role].label, plan.cached[role], plan.computed[role]) for role in plan.roles],
         columns=["Role", "Model", "Cached losses", "To compute"],
     )
 

@@ -102,8 +102,28 @@ class TokenScorer:
         reason = next((reason for *_, reason in (losses[role] for role in ROLES) if reason is not None), None)
         if reason is not None:
             raise NothingScored(f"No token of this row is scored: {reason}.")
+        settings, judge = json.loads(description), "reference"
+        if "cross_fitted" in settings:
+            judge, losses["reference"] = self._unseen_model(settings, example_id)
         sets, sums = ({role: losses[role][place] for role in ROLES} for place in (0, 1))
-        return _Row(example_id, conversation, json.loads(description), sets, sums)
+        return _Row(example_id, conversation, settings, sets, sums, judge)
+
+    def _unseen_model(self, settings: dict[str, Any], example_id: str) -> tuple[str, tuple[int, float | None, None]]:
+        """The first model of a cross-fitted reference that was not trained on an example: its name in the run's
+        settings, and its loss."""
+        for one in settings["cross_fitted"]["models"]:
+            fingerprint = settings["model_fingerprints"][one["role"]]
+            found = self.store.rows(
+                """
+                SELECT loss_set_id, nll_sum FROM loss_set JOIN loss USING (loss_set_id)
+                WHERE model_fingerprint = $1 AND encoding_fingerprint = $2 AND example_id = $3::UUID
+                AND example_id NOT IN (SELECT example_id FROM trained_example WHERE model_fingerprint = $1)
+                """,
+                [fingerprint, settings["encoding_fingerprint"], example_id],
+            )
+            if found:
+                return one["role"], (*found[0], None)
+        raise TokensUnavailable("No model of the reference has scored this row without having seen it. Score again.")
 
     def _cached(self, row: "_Row") -> TokenLosses | None:
         saved = cached_tokens(self.store, list(row.loss_sets.values()), row.example_id)
@@ -124,13 +144,15 @@ class TokenScorer:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of a run: its example, the run's description, and by role the loss set and the stored NLL sum [nats]."""
+    """A row of a run: its example, the run's description, and by role the loss set and the stored NLL sum [nats].
+    `judge`: the name of the reference model in the description."""
 
     example_id: str
     conversation: str
     description: dict[str, Any]
     loss_sets: dict[str, int]
     nll_sums: dict[str, float | None]
+    judge: str
 
     def request(self, workspace: Path) -> dict[str, Any]:
         """The request to the worker."""
@@ -138,7 +160,7 @@ class _Row:
             raise TokensUnavailable("This run does not record where its models are. Score the dataset again.")
         models = self.description["models"]
         base = _where_it_is(ModelSpec(**models["base"]), workspace, None)
-        reference = _where_it_is(ModelSpec(**models["reference"]), workspace, base)
+        reference = _where_it_is(ModelSpec(**models[self.judge]), workspace, base)
         return {
             "conversation": self.conversation,
             "encoding": self.description["encoding"],
@@ -154,7 +176,7 @@ class _Row:
             return None
         if abs(nll_sum - stored) <= _AGREEMENT[self.description["dtype"]] * max(1.0, abs(stored)):
             return None
-        label = self.description["models"][role]["label"]
+        label = self.description["models"][self.judge if role == "reference" else role]["label"]
         return (
             f"The {role}'s token losses add up to {nll_sum:,.4f} nats, but the row's score uses {stored:,.4f}: "
             f"the model {label!r} or its tokenizer has changed since. Score the dataset again."

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from core.data.errors import SelectionInvalid
-from core.data.scores import DEFAULT_SCORE, FLAGS, SCORES, score_named
-from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
+from core.data.scores import DEFAULT_SCORE, FLAGS, SCORES, needed_roles, score_named
+from tests.fakes import ScoredRecord, add_losses_of_role, add_scored_records, build_scored_store
 
 NAN, INF = float("nan"), float("inf")
 
@@ -20,9 +20,20 @@ def scored_frame(folder: Path, records: Sequence[ScoredRecord]) -> pd.DataFrame:
         return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
 
 
+def cross_fitted_frame(
+    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float]
+) -> pd.DataFrame:
+    """The scored table of the records, with losses of models trained on the row, and a spread over seeds."""
+    with build_scored_store(folder, records) as store:
+        add_losses_of_role(store, "own", own)
+        add_losses_of_role(store, "seed_spread", spread)
+        return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
+
+
 def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
-    # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone.
-    frame = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)])
+    # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
+    # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats.
+    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)], [0.25], [0.1])
     found = {name: float(frame[name].iloc[0]) for name in SCORES}
     assert found == pytest.approx(
         {
@@ -32,6 +43,9 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "base_loss": 2.0,
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
+            "own_learnability": 0.875,
+            "memory_gap": 0.125,
+            "learnability_spread": 0.05,
         }
     )
 
@@ -47,10 +61,13 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
         if number % 7 == 0:
             reference = special[number // 7 % len(special)]
         records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000))))
-    frame = scored_frame(tmp_path, records)
+    frame = cross_fitted_frame(
+        tmp_path, records, random.gamma(1.5, 1.0, 600).tolist(), random.uniform(0, 1, 600).tolist()
+    )
+    sums = [f"{role}_nll_sum" for role in needed_roles()]
     columns = {
         name: frame[name].to_numpy(dtype=float, na_value=np.nan)
-        for name in ("base_nll_sum", "reference_nll_sum", "base_loss", "reference_loss", "token_count")
+        for name in (*sums, "base_loss", "reference_loss", "token_count")
     }
     for name, score in SCORES.items():
         in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)

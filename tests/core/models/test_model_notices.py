@@ -19,15 +19,9 @@ from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec, resolve_model
 from core.models.vocabulary import ReadableIds, without_unreadable
-from core.scoring.planning import (
-    ScorePlan,
-    ScoreRequest,
-    TrainRequest,
-    create_score_job,
-    create_train_job,
-    plan_scoring,
-)
+from core.scoring.planning import ScorePlan, ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
+from core.training.training_plan import TrainRequest, create_train_job
 from tests.tiny_models import make_model, make_tokenizer, save_lora_adapter, save_model_folder
 
 TEXTS = ("The river is the Thames.", "Count with <|more|> and stop.", "7 of them are green.")

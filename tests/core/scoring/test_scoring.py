@@ -12,23 +12,14 @@ import pytest
 
 from core.data.errors import ModelUnusable, NameTaken, NotFound, TokenizerMismatch, UserError
 from core.data.examples import DatasetRow, Example, Message
+from core.data.training_methods import LEARNING_RATES
 from core.encoding.template_choice import choose_template
 from core.jobs.job import read_examples_file
 from core.jobs.shards import SHARD_SCHEMA
 from core.models.resolving import PROVENANCE, resolve_model
-from core.scoring.planning import (
-    LEARNING_RATES,
-    ScorePlan,
-    ScoreRequest,
-    TrainRequest,
-    create_estimate_job,
-    create_score_job,
-    create_train_job,
-    plan_scoring,
-    train_fields,
-    trained_already,
-)
+from core.scoring.planning import ScorePlan, ScoreRequest, create_estimate_job, create_score_job, plan_scoring
 from core.store import Store
+from core.training.training_plan import TrainRequest, create_train_job, train_fields, trained_already
 
 ROWS = 6  # five different conversations: the last row says what the first does
 

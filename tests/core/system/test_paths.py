@@ -15,10 +15,10 @@ from core.importing.sources import data_files
 from core.importing.unpacking import open_unpacked
 from core.jobs.job import find_job
 from core.models.resolving import check_allowed_model, resolve_model
-from core.scoring.planning import TrainRequest, train_fields
 from core.store import Store
 from core.system.durable_file import DurableFile
 from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file
+from core.training.training_plan import TrainRequest, train_fields
 from tests import command_line
 from tests.core.bundle_rows import ALL, example, talk_store
 

@@ -12,11 +12,10 @@ from transformers import TrainingArguments
 from core.data.errors import ModelUnusable
 from core.data.examples import DatasetRow
 from core.encoding.encode import encode_examples
-from core.jobs.job import Job
-from core.scoring.planning import TrainRequest, create_train_job
 from core.store import Store
 from core.training.train import _with_lora, train_reference
 from core.training.trainer import ReferenceTrainer
+from core.training.training_plan import TrainRequest, create_train_job
 from tests.fake_gpu import fake_gpu, moved
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
 
@@ -27,7 +26,7 @@ REQUEST = {"batch_tokens": 4096, "seed": 0, "epochs": 1.0, "learning_rate": 1e-3
 def make_trainer(tmp_path: Path) -> Callable[[], Any]:
     encoded = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec())
     rows = [row for row in encoded if row.reason is None][:2]
-    return lambda: ReferenceTrainer(Job(tmp_path), make_model("llama"), rows, ["all"] * len(rows), REQUEST, True)
+    return lambda: ReferenceTrainer(tmp_path, make_model("llama"), rows, ["all"] * len(rows), REQUEST, True)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_the_trunk_is_trained_in_the_precision_that_the_trainer_was_given(
 def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path) -> None:
     rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
     model = _with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
-    ReferenceTrainer(Job(tmp_path), model, rows[:2], ["all"] * 2, REQUEST, True).train()
+    ReferenceTrainer(tmp_path, model, rows[:2], ["all"] * 2, REQUEST, True).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in trained} == {torch.float32}
     assert all(bool(parameter.any()) for parameter in trained), "what begins as zero has taken a step"
@@ -78,7 +77,7 @@ def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path
 
 def test_paths_only_the_loss_of_a_batch_lies_on_the_models_device(make_trainer: Callable[[], Any]) -> None:
     trainer = make_trainer()
-    trainer._window.add = lambda *_: None  # it counts values, on the processor
+    trainer.window.add = lambda *_: None  # it counts values, on the processor
     with fake_gpu():
         loss = trainer.compute_loss(moved(trainer.model), {"rows": [0, 1]})
     assert (loss.device.type, loss.shape) == ("cuda", ())

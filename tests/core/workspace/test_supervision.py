@@ -18,9 +18,10 @@ from core.jobs.job import Job, all_jobs, unfinished
 from core.jobs.shards import SHARD_SCHEMA, write_shard
 from core.models.resolving import PROVENANCE
 from core.scoring.ingest import save_planned_run
-from core.scoring.planning import ScoreRequest, TrainRequest, create_score_job, create_train_job, plan_scoring
+from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.selection import Amount, Selection, saved_selection
 from core.store import Store
+from core.training.training_plan import TrainRequest, create_train_job
 from core.workspace.supervisor import (
     abandon,
     begin_scoring,

@@ -1,0 +1,72 @@
+"""Checks of a trial plan's fields, which may come from JSON and hold anything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from ..data.errors import TrialInvalid
+
+
+def check_one_of(what: str, given: Any, known: Mapping[str, Any]) -> None:
+    """Raise `TrialInvalid` unless the value is one of the known names."""
+    if not isinstance(given, str) or given not in known:
+        raise TrialInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def positive(what: str, value: Any, whole: bool = False) -> float:
+    """The number above 0, as int if it must be `whole`, else as float. Raises `TrialInvalid`."""
+    if not is_number(value) or not 0 < value < float("inf") or (whole and value != int(value)):
+        kind = "a whole number" if whole else "a number"
+        raise TrialInvalid(f"The trial's {what} is {value!r}. Give {kind} above 0.")
+    return int(value) if whole else float(value)
+
+
+def check_distinct(what: str, given: Sequence[Any]) -> None:
+    """Raise `TrialInvalid` for an empty list, or one with a value twice."""
+    if not given or len(set(given)) < len(given):
+        raise TrialInvalid(f"The trial's {what} are {list(given)}. Give at least one, and none twice.")
+
+
+def checked_ratios(given: Sequence[float | None]) -> tuple[float | None, ...]:
+    """The ratios of a trial: shares above 0, none twice, or only None. Raises `TrialInvalid`."""
+    if tuple(given) == (None,):
+        return (None,)
+    found = tuple(float(ratio) for ratio in given if ratio is not None and is_number(ratio) and 0 < ratio <= 1)
+    if len(found) < len(given):
+        raise TrialInvalid(f"The trial's ratios are {list(given)}. Give shares such as 0.06, at most 1.")
+    check_distinct("ratios", found)
+    return found
+
+
+def check_date(given: Any) -> None:
+    """Raise `TrialInvalid` unless the value is a date in ISO 8601, or empty."""
+    try:
+        if given != "":
+            datetime.fromisoformat(given)
+    except (TypeError, ValueError) as error:
+        raise TrialInvalid(f"The trial was created at {given!r}, which is not a date. Give ISO 8601.") from error
+
+
+def known_fields(what: str, given: Any, of: type, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a JSON object for the dataclass `of`. Raises `TrialInvalid` for unknown or missing ones."""
+    if not isinstance(given, Mapping):
+        raise TrialInvalid(f"The {what} is {given!r}. Give a JSON object.")
+    known = [part.name for part in fields(of)]
+    if wrong := [str(name) for name in given if name not in known]:
+        raise TrialInvalid(f"The {what} has unknown fields: {', '.join(wrong)}. It may have: {', '.join(known)}.")
+    if missing := [name for name in needed if name not in given]:
+        raise TrialInvalid(f"The {what} lacks: {', '.join(missing)}. Add it.")
+    return dict(given)
+
+
+def listed(what: str, given: Any) -> list[Any]:
+    """A JSON list. Raises `TrialInvalid` for anything else."""
+    if not isinstance(given, list | tuple):
+        raise TrialInvalid(f"The trial's {what} are {given!r}. Give a list.")
+    return list(given)

@@ -1,0 +1,131 @@
+"""Cross-fitted references: several models under one name, each trained without one fold of the rows.
+
+Every row is judged by the models that never saw it or a near-duplicate of it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..data.errors import FoldsUnusable, ModelUnusable
+from ..data.folds import trained_rows
+from ..system.atomic_files import published_folder
+from .folder_check import read_json
+from .folds_file import FOLDS_FILE, read_folds, write_folds
+from .resolving import PROVENANCE, ModelSpec, resolve_model, trained_references
+
+
+@dataclass(frozen=True, slots=True)
+class FoldModel:
+    """One model of a cross-fitted reference: `fold` is what it never saw; `role` names its losses in a job."""
+
+    fold: int
+    seed: int
+    spec: ModelSpec
+
+    @property
+    def role(self) -> str:
+        return f"fold-{self.fold}-seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """A cross-fitted reference: its models and the fold of each example (`core.data.folds.FOLDS_SCHEMA`)."""
+
+    name: str
+    models: tuple[FoldModel, ...]
+    folds: pd.DataFrame
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({model.seed for model in self.models})
+
+    @property
+    def fold_count(self) -> int:
+        return len({model.fold for model in self.models})
+
+    @property
+    def held_out(self) -> int:
+        """Number of examples that no model was trained on."""
+        return int(self.folds["held_out"].sum())
+
+    def trained_examples(self, model: FoldModel) -> list[str]:
+        """Ids of the examples that a model was trained on."""
+        trained: list[str] = self.folds.loc[trained_rows(self.folds, model.fold), "example_id"].tolist()
+        return trained
+
+    def to_fields(self) -> dict[str, Any]:
+        """What a run records of it."""
+        return {
+            "name": self.name,
+            "folds": self.fold_count,
+            "seeds": self.seeds,
+            "held_out": self.held_out,
+            "models": [{"role": model.role, "fold": model.fold, "seed": model.seed} for model in self.models],
+        }
+
+
+def is_cross_fitted(name: str, workspace: Path) -> bool:
+    """Whether a reference of that name in the workspace has several models."""
+    return name in trained_references(workspace) and "cross_fitted" in read_json(
+        workspace / "models" / name / PROVENANCE
+    )
+
+
+def cross_fitted(name: str, workspace: Path, base: ModelSpec) -> CrossFitted:
+    """The cross-fitted reference of that name. Raises `ModelUnusable` or `FoldsUnusable` if it is damaged."""
+    folder = workspace / "models" / name
+    try:
+        models = tuple(
+            FoldModel(int(one["fold"]), int(one["seed"]), resolve_model(_name_of(name, one["model"]), workspace, base))
+            for one in read_json(folder / PROVENANCE)["cross_fitted"]["models"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelUnusable(f"The reference {name!r} is damaged: {folder / PROVENANCE} cannot be read.") from error
+    return CrossFitted(name, models, read_folds(folder / FOLDS_FILE))
+
+
+def add_cross_fitted(
+    workspace: Path, name: str, models: list[str], folds: pd.DataFrame, base: ModelSpec
+) -> CrossFitted:
+    """Name models that were trained elsewhere as one reference. They are given by fold, seed after seed.
+
+    Raises `FoldsUnusable` if their number does not fit the folds, or `ModelUnusable` for a model that cannot be used.
+    """
+    count = int(folds["fold"].max()) + 1
+    if count < 2 or not models or len(models) % count:
+        raise FoldsUnusable(
+            f"{len(models)} models were given for {count} folds. Give one for each fold, in the order of the folds; "
+            "several seeds one after another."
+        )
+    for model in models:
+        resolve_model(model, workspace, base)
+    listed = [
+        {"model": str(model), "fold": place % count, "seed": place // count} for place, model in enumerate(models)
+    ]
+    folder = workspace / "models" / name
+    folder.parent.mkdir(exist_ok=True)
+    with published_folder(folder) as unfinished:
+        write_folds(unfinished / FOLDS_FILE, folds)
+        provenance = {
+            "name": name,
+            "base": base.label,
+            "base_weights_hash": base.weights_hash,
+            "cross_fitted": {"models": listed},
+        }
+        (unfinished / PROVENANCE).write_text(json.dumps(provenance, ensure_ascii=False, indent=1), encoding="utf-8")
+    return cross_fitted(name, workspace, base)
+
+
+def combined_key(kind: str, fingerprints: list[str]) -> str:
+    """The model fingerprint of losses that are combined from several models' losses."""
+    text = json.dumps([kind, sorted(fingerprints)])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _name_of(reference: str, model: str) -> str:
+    return f"{reference}/{model}" if model.startswith("fold-") else model

@@ -1,0 +1,209 @@
+"""Plans a training job: which rows, which models, and every default resolved. Nothing here imports torch."""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
+from ..data.folds import LARGEST_SHARE
+from ..data.training_methods import LEARNING_RATES
+from ..encoding.template_choice import AUTO
+from ..jobs.job import Job, create_job
+from ..models.folds_file import folds_table, read_folds
+from ..models.resolving import PROVENANCE, resolve_model
+from ..models.vocabulary import vocabulary_notice
+from ..near_duplicates.jobs import DEFAULT_THRESHOLD
+from ..scoring.planning import count_rows, resolve_encoding
+from ..selection import kept_rows, saved_selection
+from ..store import Store
+from ..system.paths import named_path
+
+_REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
+MOST_MODELS = 64
+"""Most models of one reference."""
+_FOLDS = "folds"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """A user's request to train a reference; None means the method's default.
+
+    `folds`: 2 or more train a model for each fold and each of `seeds` seeds, on the rows of the other folds.
+    `folds_file`: folds to use instead of own ones. `held_out`: share of rows that no model is trained on. `early_stop`:
+    stop when the loss on these rises. `selection`: train on its rows only. `max_tokens`: train on as many input tokens
+    instead of a number of epochs.
+    """
+
+    dataset: str
+    base: str
+    name: str
+    method: str = "lora"
+    epochs: float = 1.0
+    learning_rate: float | None = None
+    seed: int = 0
+    template: str = AUTO
+    max_length: int | None = None
+    device: str = "auto"
+    batch_tokens: int = 4096
+    lora_rank: int = 16
+    replies: str = "all"
+    template_date: str | None = None
+    then: tuple[dict[str, Any], ...] = field(default=())
+    folds: int = 1
+    seeds: int = 1
+    held_out: float = 0.0
+    folds_file: str | None = None
+    early_stop: bool = False
+    selection: str | None = None
+    max_tokens: int | None = None
+
+
+def create_train_job(store: Store, request: TrainRequest) -> Job:
+    """Create the job that trains a reference on a dataset's rows, duplicates included, or on those of a selection.
+
+    Raises `NameTaken` if another reference has that name.
+    """
+    fields = train_fields(store, request)
+    folder = store.workspace / "models" / request.name
+    if folder.exists():
+        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another name.")
+    sql, values = training_rows(store, request)
+    folds = {} if request.folds_file is None else {_FOLDS: folds_table(read_folds(named_path(request.folds_file)))}
+    return create_job(store.workspace, fields, {"examples": store.batches(sql, values)}, folds)
+
+
+def training_rows(store: Store, request: TrainRequest) -> tuple[str, list[Any]]:
+    """SQL of the rows that a request trains on, in the dataset's order: example_id, conversation, domain."""
+    columns = "example_id::VARCHAR AS example_id, conversation, r.domain"
+    if request.selection is None:
+        rows = "dataset_row r JOIN example USING (example_id) WHERE dataset_id = ?"
+        return f"SELECT {columns} FROM {rows} ORDER BY row_number", [store.dataset_id(request.dataset)]
+    recipe = saved_selection(store, request.selection)
+    run = store.run(recipe.run)
+    if run["dataset"] != request.dataset:
+        raise NoUsableRows(
+            f"The selection {request.selection!r} is of the dataset {run['dataset']!r}, not of {request.dataset!r}. "
+            "Name its dataset."
+        )
+    sql, values = kept_rows(store, recipe)
+    return f"SELECT {columns} FROM ({sql}) r JOIN example USING (example_id) ORDER BY row_number", values
+
+
+def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
+    """A training job's request, with every default resolved; `identity` stands for the work and its data."""
+    rate = _checked(request)
+    count_rows(store, request.dataset)
+    base = resolve_model(request.base, store.workspace)
+    if base.adapter:
+        raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
+    fields = {
+        "kind": "train",
+        "name": request.name,
+        "dataset": request.dataset,
+        "base": base.to_fields(),
+        "encoding": resolve_encoding(store, base, None, request)[0].to_fields(),
+        "method": request.method,
+        "epochs": request.epochs,
+        "learning_rate": rate,
+        "seed": request.seed,
+        "batch_tokens": request.batch_tokens,
+        "lora_rank": request.lora_rank,
+        "device": request.device,
+        **_added_later(store, request),
+    }
+    sql, values = training_rows(store, request)
+    data = [row[0] for row in store.rows(f"SELECT example_id FROM ({sql})", values)]
+    if not data:
+        raise NoUsableRows(f"The selection {request.selection!r} keeps no row to train on. Select more.")
+    text = json.dumps([fields, data], sort_keys=True)
+    identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    notice = vocabulary_notice("base", base, base)
+    description = {"description": {"notices": [notice]}} if notice else {}
+    return {**fields, "identity": identity, "then": list(request.then), **description}
+
+
+def trained_already(store: Store, request: TrainRequest) -> bool:
+    """Whether the reference with that name was trained with exactly this request and data."""
+    path = store.workspace / "models" / request.name / PROVENANCE
+    if not path.exists():
+        return False
+    known = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    return bool(known == train_fields(store, request)["identity"])
+
+
+def budget_of(tokens: int, batch_tokens: int, unit: str = "input") -> dict[str, Any]:
+    """A training budget as JSON fields: `tokens` of a unit ("input" or "scored") in steps of about `batch_tokens`."""
+    return {"unit": unit, "tokens": tokens, "steps": max(1, round(tokens / batch_tokens))}
+
+
+def _added_later(store: Store, request: TrainRequest) -> dict[str, Any]:
+    """Fields that are left out at their defaults, so that references of earlier versions are still recognised."""
+    found: dict[str, Any] = {}
+    if request.folds_file is not None:
+        found["folds_file"] = hashlib.blake2b(
+            read_folds(named_path(request.folds_file)).to_csv(index=False).encode(), digest_size=16
+        ).hexdigest()
+    elif request.folds > 1 or request.held_out:
+        found["folding"] = {
+            "folds": request.folds,
+            "held_out": request.held_out,
+            "seed": request.seed,
+            "threshold": DEFAULT_THRESHOLD,
+        }
+    if models := _members(request):
+        found["members"] = models
+    if request.early_stop:
+        found["early_stop"] = True
+    if request.selection is not None:
+        found["selection"] = request.selection
+    if request.max_tokens is not None:
+        found["budget"] = budget_of(request.max_tokens, request.batch_tokens)
+    return found
+
+
+def _members(request: TrainRequest) -> list[dict[str, Any]]:
+    """The models of a reference with folds: model (its name below the reference), fold and seed."""
+    folds = range(request.folds)
+    if request.folds_file is not None:
+        known = read_folds(named_path(request.folds_file))
+        folds = range(int(known["fold"].max()) + 1)
+        if set(known.loc[~known["held_out"], "fold"]) != set(folds):
+            raise FoldsUnusable(f"{request.folds_file} has folds without a row. Number the folds 0, 1, 2 and so on.")
+    if len(folds) < 2:
+        return []
+    return [
+        {"model": f"fold-{fold}-seed-{seed}", "fold": fold, "seed": seed}
+        for seed in range(request.seed, request.seed + request.seeds)
+        for fold in folds
+    ]
+
+
+def _checked(request: TrainRequest) -> float:
+    """The learning rate. Raises a `UserError` for fields that cannot be."""
+    if not _REFERENCE_NAME.fullmatch(request.name):
+        raise ModelUnusable(
+            f"{request.name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
+        )
+    if not 1 <= request.folds <= MOST_MODELS or not 1 <= request.seeds <= MOST_MODELS // max(2, request.folds):
+        raise FoldsUnusable(
+            f"{request.folds} folds times {request.seeds} seeds are not possible. Give at most {MOST_MODELS} models."
+        )
+    if request.seeds > 1 and request.folds < 2 and request.folds_file is None:
+        raise FoldsUnusable("Several seeds need folds, so that their models judge unseen rows. Add --folds 2.")
+    if not 0 <= request.held_out <= LARGEST_SHARE:
+        raise FoldsUnusable(f"A held-out share of {request.held_out:g} is not possible. Give 0 to {LARGEST_SHARE:g}.")
+    if request.folds_file is not None and (request.folds > 1 or request.held_out):
+        raise FoldsUnusable("The file of folds says the folds and the held-out rows. Leave out --folds and --held-out.")
+    if request.early_stop and not request.held_out and request.folds_file is None:
+        raise FoldsUnusable("Early stopping needs held-out rows. Add --held-out 0.1.")
+    if request.max_tokens is not None and request.max_tokens < 1:
+        raise FoldsUnusable(f"A budget of {request.max_tokens} tokens is too small. Give at least 1.")
+    if request.method not in LEARNING_RATES:
+        raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
+    rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
+    if not 0 < rate < math.inf:
+        raise ModelUnusable(f"The learning rate {rate} is invalid. Give one above 0, such as 2e-4.")
+    return rate
