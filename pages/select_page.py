@@ -14,6 +14,7 @@ from core.selection import (
     saved_selection_names,
     scored_run,
     select_summary,
+    selection_profile,
 )
 from core.selection.budgets import POOL
 from core.store import Store
@@ -26,7 +27,7 @@ from ui.select.amount_form import Readout
 from ui.select.recipe_form import put_into_form, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
-from ui.select.selection_views import show_cut, show_distribution, show_domains
+from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session
@@ -79,7 +80,7 @@ def show_recipe(session: Session, name: str) -> None:
         run = scored_run(session.store, name)
         controls, right = st.columns([5, 3], gap="large")
         with controls:
-            selection, readouts = recipe_form(session.store, run)
+            selection, readouts, below_amounts = recipe_form(session.store, run)
         result = right.container(key="result", border=True)
         try:
             summary = select_summary(session.store, selection, run)
@@ -88,6 +89,8 @@ def show_recipe(session: Session, name: str) -> None:
                 show_error(error)
             return
         fill_readouts(readouts, summary)
+        with below_amounts:
+            show_profile(selection_profile(session.store, selection, run))
         with result:
             show_totals(summary)
             save_form(session.store, selection, summary)

@@ -10,6 +10,7 @@ from typing import Any
 from ..data.errors import NotFound, SelectionInvalid
 from ..data.version import __version__
 from ..scoring.reference_kind import reference_kind
+from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
 from ..store import Store
@@ -36,6 +37,7 @@ def manifest(
         "recipe": selection.to_fields(),
         "output": output,
         "result": summary.to_fields(),
+        "profile": selection_profile(store, selection).to_fields(),
         "run": {
             "name": run["name"],
             "description": run["description"],

@@ -41,7 +41,7 @@ def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
         st.markdown("#### Length bias: Spearman correlation of score and response length")
         show_spearman(length_bias(store, table, row_filter))
     with paper:
-        st.markdown("#### Figures from the paper")
+        st.markdown("#### Published for other data")
         show_paper_figures()
 
 
