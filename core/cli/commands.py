@@ -6,6 +6,7 @@ from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
 from . import (
     data_commands,
+    evidence_commands,
     export_commands,
     scoring_commands,
     selection_commands,
@@ -30,6 +31,7 @@ app.command("folds")(scoring_commands.folds_command)
 app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
+app.command("evidence")(evidence_commands.evidence)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)
