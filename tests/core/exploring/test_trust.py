@@ -38,6 +38,8 @@ def counted(
 def test_flags_are_counted_by_domain(store: Store) -> None:
     assert counted(store) == [
         ("duplicate", "chat", 1, 7, 0, 0),
+        ("short_response", "chat", 3, 19, 0, 0),
+        ("short_response", "math", 2, 7, 0, 0),
         ("truncated", "chat", 1, 5, 0, 0),
         ("truncated", "math", 1, 3, 0, 0),
     ]
