@@ -15,7 +15,6 @@ if SIDE_BY_SIDE:
 
 LONGEST = (
     "tests/test_demo.py",
-    "tests/core/evidence/test_findings.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
     "tests/core/workspace/test_interruptions.py",
