@@ -20,6 +20,7 @@ from core.selection.budgets import POOL
 from core.store import Store
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, open_renamed_tab, run_picker, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
@@ -66,6 +67,7 @@ def show_choice(session: Session) -> None:
         show_error(failure)
     if name is None:
         return
+    show_reference_badge(session.store, name)
     st.html(_STICKY_RESULT)
     show_recipe(session, name)
 

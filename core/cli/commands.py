@@ -4,7 +4,16 @@ import typer
 
 from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
-from . import data_commands, export_commands, scoring_commands, selection_commands, serving, workspace_commands
+from . import (
+    data_commands,
+    evidence_commands,
+    export_commands,
+    scoring_commands,
+    selection_commands,
+    serving,
+    trial_commands,
+    workspace_commands,
+)
 
 app = typer.Typer(
     name=COMMAND,
@@ -18,10 +27,15 @@ app.command("demo")(scoring_commands.demo_command)
 app.command("serve", context_settings=serving.PASSES_OPTIONS)(serving.serve)
 app.command("import")(data_commands.import_command)
 app.command("train")(scoring_commands.train)
+app.command("folds")(scoring_commands.folds_command)
+app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
+app.command("evidence")(evidence_commands.evidence)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
+app.command("evaluate")(trial_commands.evaluate)
+app.add_typer(trial_commands.trial_app, name="trial")
 app.command("select")(selection_commands.select)
 app.command("export")(export_commands.export)
 app.command("masks")(export_commands.masks)

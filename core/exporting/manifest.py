@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data.errors import NotFound, SelectionInvalid
 from ..data.version import __version__
+from ..scoring.reference_kind import reference_kind
 from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
@@ -37,7 +38,12 @@ def manifest(
         "output": output,
         "result": summary.to_fields(),
         "profile": selection_profile(store, selection).to_fields(),
-        "run": {"name": run["name"], "description": run["description"]} | _models(store, run["run_id"]),
+        "run": {
+            "name": run["name"],
+            "description": run["description"],
+            "reference_kind": reference_kind(store, run).to_fields(),
+        }
+        | _models(store, run["run_id"]),
         "dataset": {"name": run["dataset"], "sources": _sources(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }

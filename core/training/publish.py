@@ -33,6 +33,6 @@ def publish_reference(store: Store, job: Job) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of a reference's files by their path in its folder, for `python -m core check`, but for its provenance."""
+    """SHA-256 of a reference's files by their path in its folder, for `python -m core check`; not its provenance."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / PROVENANCE)
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}

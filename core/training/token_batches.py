@@ -46,7 +46,8 @@ class BudgetSampler(Sampler[list[int]]):
 
     `sizes` are the tokens of each row that count: input tokens, or scored tokens. Rows are taken pass after pass, and
     sorted by length within pools as in `TokenBatchSampler`. A batch begins where the tokens so far pass a multiple of
-    budget / steps, so two sets of rows differ by less than one row in all. It is one epoch to the Trainer.
+    budget / steps, so two sets of rows differ by less than one row.
+    It is one epoch to the Trainer.
     """
 
     def __init__(self, sizes: list[int], lengths: list[int], budget: int, steps: int, seed: int) -> None:
@@ -62,6 +63,10 @@ class BudgetSampler(Sampler[list[int]]):
         random, taken = np.random.default_rng((self._seed, epoch)), 0
         while taken < self._budget:
             for row in self._pooled(random):
+                over = taken + self._sizes[row] - self._budget
+                if taken and over > self._budget - taken:
+                    taken = self._budget  # nearer to the budget without this row
+                    break
                 batches[min(self._steps - 1, taken * self._steps // self._budget)].append(row)
                 taken += self._sizes[row]
                 if taken >= self._budget:

@@ -19,14 +19,14 @@ from ..data.version import __version__
 from ..engine.loss_engine import LossEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
-from ..models.devices import resolve_device, training_dtype
+from ..models.devices import resolve_device
 from ..models.folds_file import FOLDS_FILE
-from ..models.loading import load_model
-from ..models.resolving import PROVENANCE, ModelSpec
+from ..models.resolving import PROVENANCE
 from ..system.atomic_files import rename_durably, write_durably
 from .checkpoints import last_checkpoint
 from .held_out import HeldOutLosses, LossByPass
 from .reporting import TrainingReporter
+from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import Member, TrainingData, members_of
 
@@ -76,11 +76,8 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     member.work.mkdir(parents=True, exist_ok=True)
     transformers.set_seed(member.seed)
     device = resolve_device(request["device"])
-    model = load_model(ModelSpec(**request["base"]), training_dtype(request["method"], device), device)
-    if request["method"] == "lora":
-        model = _with_lora(model, request)
+    model = trainable_model(request, device)
     engine = LossEngine(model)
-    model.train()
     trainer = ReferenceTrainer(
         member.work,
         model,
@@ -91,8 +88,14 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     )
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
-    by_pass = LossByPass(member.work, held_out, trainer.steps_a_pass, bool(request.get("early_stop")))
-    if held_out:
+    by_pass = LossByPass(
+        member.work,
+        held_out,
+        trainer.steps_a_pass,
+        bool(request.get("early_stop")),
+        lambda: job.report(Progress("Evaluating on held-out rows")),
+    )
+    if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
     began = time.monotonic()
     try:
@@ -127,28 +130,16 @@ def _cancelled(place: tuple[int, int]) -> str:
     )
 
 
-def _with_lora(model: torch.nn.Module, request: dict[str, Any]) -> torch.nn.Module:
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=request["lora_rank"],
-        lora_alpha=2 * request["lora_rank"],
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    adapted: torch.nn.Module = get_peft_model(model, config)
-    return adapted
-
-
 def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
     unfinished = member.folder.with_name(f"{member.folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
-    trainer.model.save_pretrained(unfinished, safe_serialization=True)
-    if request["method"] == "full":
-        tokenizer.save_pretrained(unfinished)
+    unfinished.mkdir(parents=True)
+    if request.get("keep_model", True):
+        trainer.model.save_pretrained(unfinished, safe_serialization=True)
+        if request["method"] == "full":
+            tokenizer.save_pretrained(unfinished)
     for name in ("curve.jsonl", LossByPass.FILE, HeldOutLosses.FILE):
         if (member.work / name).exists():
             shutil.copyfile(member.work / name, unfinished / name)

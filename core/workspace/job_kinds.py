@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..evidence.trial_jobs import CELL, PROBE, publish_cell
 from ..jobs.job import Job
 from ..near_duplicates.jobs import ingest_near_duplicates
 from ..scoring.ingest import ingest_losses, save_run_of
@@ -76,6 +77,31 @@ JOB_KINDS = {
             "estimate",
             lambda request: f"Estimating the time to score dataset {request['dataset']}",
             "scoring.estimating:estimate",
+            "Stops and keeps nothing.",
+            lambda job: "Resume restarts the estimate.",
+            listed=False,
+        ),
+        JobKind(
+            "evaluate",
+            lambda request: f"Evaluating {request['parts'][0]['model']['label']} on dataset {request['dataset']}",
+            "scoring.scoring_job:score",
+            "Stops after the current batch. Computed losses are kept; evaluating again computes only the rest.",
+            lambda job: "Computed losses are kept; Resume computes the rest.",
+            ingest_losses,
+            shares_lock=True,
+        ),
+        JobKind(
+            CELL,
+            lambda request: f"Trial {request['trial']}: training and evaluating {request['cell']}",
+            "training.train:train_reference",
+            "Stops this model and keeps the trial's finished ones; the trial can go on later.",
+            _resumed_training,
+            finish=publish_cell,
+        ),
+        JobKind(
+            PROBE,
+            lambda request: f"Estimating the time of a trial on dataset {request['dataset']}",
+            "training.probe:probe",
             "Stops and keeps nothing.",
             lambda job: "Resume restarts the estimate.",
             listed=False,

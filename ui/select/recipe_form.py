@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.data.scores import SCORES
+from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
@@ -27,7 +27,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     how_much, profile, ranking = (st.container() for _ in range(3))
     which = st.container(border=True)
     with ranking:
-        score, order, scope, seed, length_bands = _ranking()
+        score, order, scope, seed, length_bands = _ranking(run)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -65,14 +65,16 @@ def put_into_form(store: Store, selection: Selection) -> None:
     put_picks(dataset, selection.picks)
 
 
-def _ranking() -> tuple[str, str, str, int, int]:
+def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     """Score, order, scope, seed and length bands."""
     st.markdown("#### Ranking")
     first, second, third, fourth = st.columns([3, 3, 3, 2])
-    scores = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
+    # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
+    names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
+    scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
     score = first.selectbox(
         "Rank by",
-        list(SCORES),
+        names,
         format_func=lambda name: SCORES[name].label,
         key="recipe_score",
         help=scores,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from core.data.filters import Range, RowFilter
-from core.data.scores import SCORES
+from core.data.scores import scores_of
 from core.data.text_search import TextSearch
 from core.selection import Amount, Pick, Selection, near_the_cut, row_decisions, select_summary
 from core.selection.recipe import ORDERS
@@ -67,7 +67,7 @@ def recipe(draw: random.Random, ids: list[str]) -> Selection:
     picks = draw.sample(ids, draw.choice([0, 0, 3]))
     return Selection(
         "planets",
-        score=draw.choice(list(SCORES)),
+        score=draw.choice(scores_of(("base", "reference"))),
         order=draw.choice(list(ORDERS)),
         scope=scope,
         amount=amount(draw),

@@ -13,7 +13,8 @@ from core.data.errors import ModelUnusable
 from core.data.examples import DatasetRow
 from core.encoding.encode import encode_examples
 from core.store import Store
-from core.training.train import _with_lora, train_reference
+from core.training.train import train_reference
+from core.training.trainable_model import with_lora
 from core.training.trainer import ReferenceTrainer
 from core.training.training_plan import TrainRequest, create_train_job
 from tests.fake_gpu import fake_gpu, moved
@@ -67,7 +68,7 @@ def test_the_trunk_is_trained_in_the_precision_that_the_trainer_was_given(
 
 def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path) -> None:
     rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
-    model = _with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
+    model = with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
     ReferenceTrainer(tmp_path, model, rows[:2], ["all"] * 2, REQUEST, True).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in trained} == {torch.float32}

@@ -1,0 +1,127 @@
+"""The jobs of a trial: the training of one of its models, which is evaluated in the same job, and the probe."""
+
+import shutil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data.errors import TrialInvalid
+from ..data.training_methods import DEFAULT_LORA_RANK
+from ..jobs.job import Job, create_job
+from ..models.resolving import resolve_model
+from ..store import Store
+from ..system.atomic_files import rename_durably
+from .arms import arm_rows
+from .trial import Cell, TrialPlan, TrialTraining
+from .trial_folder import Trial, load_trial
+
+CELL, PROBE = "trial_cell", "trial_probe"
+_PROBE_ROWS = 256
+
+
+def cell_identity(trial: Trial, cell: Cell) -> dict[str, Any]:
+    """Fields that identify the training of one of a trial's models."""
+    return {"kind": CELL, "trial": trial.name, "fingerprint": trial.plan.fingerprint, "cell": cell.name}
+
+
+def create_cell_job(store: Store, trial: Trial, cell: Cell) -> Job:
+    """Create the job that trains one of a trial's models on its arm's rows and evaluates it on the held-out rows."""
+    check_base(store, trial)
+    arm = trial.plan.arm(cell.arm)
+    rows = arm_rows(store, trial.plan, arm, cell.ratio, cell.draw, trial.held_out["example_id"].tolist())
+    request = {
+        **cell_identity(trial, cell),
+        **_training_fields(trial.plan, trial.fixed),
+        "name": f"{trial.name}/{cell.name}",
+        "seed": cell.seed,
+        "arm": cell.arm,
+        "ratio": cell.ratio,
+        "draw": cell.draw,
+        "arm_rows": len(rows),
+        "keep_model": bool(trial.fixed.get("keep_models")),
+    }
+    return create_job(
+        store.workspace,
+        request,
+        {
+            "examples": examples_of(store, trial.fixed["dataset"], rows),
+            "held_out": examples_of(store, trial.fixed["dataset"], trial.held_out["example_id"].tolist()),
+        },
+    )
+
+
+def create_probe_job(
+    store: Store, fixed: dict[str, Any], training: TrialTraining, rows: list[str], held_out: list[str]
+) -> Job:
+    """Create the job that measures how fast models of a trial train and score, on a sample of its rows."""
+    request = {"kind": PROBE, "name": "probe", "seed": 0, **_shared_fields(training, fixed)}
+    given = {"examples": rows, "held_out": held_out}
+    samples = {name: ids[:: max(1, len(ids) // _PROBE_ROWS)] for name, ids in given.items()}
+    return create_job(
+        store.workspace, request, {name: examples_of(store, fixed["dataset"], ids) for name, ids in samples.items()}
+    )
+
+
+def _shared_fields(training: TrialTraining, fixed: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: fixed[key] for key in ("dataset", "base", "encoding", "device")},
+        "method": training.method,
+        "learning_rate": training.learning_rate,
+        "batch_tokens": training.batch_tokens,
+        "epochs": training.epochs,
+        "lora_rank": DEFAULT_LORA_RANK,
+    }
+
+
+def _training_fields(plan: TrialPlan, fixed: dict[str, Any]) -> dict[str, Any]:
+    """Everything of a training job's request that all models of a trial share."""
+    fields = _shared_fields(plan.training, fixed)
+    if plan.budget.kind == "passes":
+        return fields | {"epochs": plan.budget.value}
+    input_tokens = plan.budget.value
+    if plan.budget.kind == "scored_tokens":
+        input_tokens *= fixed["probe"]["input_tokens"] / fixed["probe"]["scored_tokens"]
+    steps = max(1, round(input_tokens / plan.training.batch_tokens))
+    unit = "input" if plan.budget.kind == "input_tokens" else "scored"
+    return fields | {"budget": {"unit": unit, "tokens": int(plan.budget.value), "steps": steps}}
+
+
+def publish_cell(store: Store, job: Job) -> None:
+    """Move a finished model's results into its trial's folder; repeating changes nothing."""
+    request, model = job.request, job.folder / "model"
+    trial = load_trial(store.workspace, request["trial"])
+    cell = Cell(request["arm"], request["ratio"], request["draw"], request["seed"])
+    if not trial.is_done(cell):
+        outcome = job.outcome or {}
+        measured = {name: outcome.get(name) for name in ("steps", "input_tokens", "scored_tokens", "trained_examples")}
+        measured |= {"seconds": outcome.get("elapsed_seconds"), "rows": request["arm_rows"]}
+        if request["keep_model"] and model.exists():
+            (trial.folder / "models").mkdir(exist_ok=True)
+            rename_durably(model, trial.model_folder(cell))
+            model = trial.model_folder(cell)
+        trial.save_result(cell, pq.read_table(model / "held_out.parquet"), measured)
+    shutil.rmtree(job.folder / "model", ignore_errors=True)
+
+
+def check_base(store: Store, trial: Trial) -> None:
+    """Raise `TrialInvalid` if the base is not the one that the trial was planned for."""
+    known = trial.fixed["base"]
+    if resolve_model(known["label"], store.workspace).weights_hash != known["weights_hash"]:
+        raise TrialInvalid(
+            f"The base {known['label']!r} has changed since the trial {trial.name!r} was planned. Bring back the "
+            "model, or plan a new trial."
+        )
+
+
+def examples_of(store: Store, dataset: str, example_ids: list[str]) -> pa.Table:
+    """Examples as a job's file: one row for each id in the given order, with its domain in the dataset."""
+    sql = """
+        SELECT w.example_id, conversation, domain
+        FROM wanted w JOIN example e ON e.example_id = w.example_id::UUID
+        JOIN (
+            SELECT example_id, min(domain) AS domain FROM dataset_row WHERE dataset_id = ? GROUP BY example_id
+        ) r ON r.example_id = e.example_id ORDER BY place
+    """
+    wanted = pa.table({"place": range(len(example_ids)), "example_id": pa.array(example_ids, pa.string())})
+    return store.arrow(sql, [store.dataset_id(dataset)], wanted=wanted)

@@ -1,0 +1,96 @@
+"""Evaluations, run to their end: the losses of one model on a dataset, by domain."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..data.errors import ExportFailed
+from ..jobs.job import all_jobs, start_worker, unfinished
+from ..models.resolving import resolve_model
+from ..scoring.evaluating import (
+    Evaluation,
+    create_evaluation_job,
+    evaluated_losses,
+    missing_examples,
+    plan_evaluation,
+)
+from ..scoring.planning import ScoreRequest, count_rows, resolve_encoding
+from ..store import Store
+from ..system.atomic_files import replaced_durably
+from .running import Wait
+from .supervisor import ingest_finished_job
+
+
+def evaluate(
+    store: Store, request: ScoreRequest, wait: Wait, example_ids: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Losses of `request.reference` on its dataset's examples, or on some of them; computed where they are not cached.
+
+    Returns one row an example (example_id, domain, nll_sum [nats], token_count) and a report: model, dataset, examples,
+    computed, unscored, and overall and by domain the token-weighted and row-weighted loss [nats per token].
+    """
+    count_rows(store, request.dataset)
+    base = resolve_model(request.base, store.workspace)
+    encoding, _ = resolve_encoding(store, base, None, request)
+    domains = store.frame(
+        "SELECT example_id::VARCHAR AS example_id, min(domain) AS domain FROM dataset_row WHERE dataset_id = ? "
+        "GROUP BY example_id",
+        [store.dataset_id(request.dataset)],
+    )
+    if example_ids is not None:
+        domains = domains[domains["example_id"].isin(set(example_ids))]
+    found = plan_evaluation(
+        store, request.reference, base, request.dataset, encoding, domains["example_id"].tolist(), request.device,
+        request.dtype,
+    )  # fmt: skip
+    computed = compute_losses(store, found, wait)
+    losses = domains.merge(evaluated_losses(store, found), on="example_id").sort_values("example_id", ignore_index=True)
+    return losses, {"model": found.model.label, "dataset": request.dataset, "computed": computed, **_report(losses)}
+
+
+def compute_losses(store: Store, evaluation: Evaluation, wait: Wait) -> int:
+    """Compute an evaluation's missing losses; an interrupted job's results are taken first. Returns how many."""
+    first = int(missing_examples(store, evaluation).num_rows)
+    while (missing := missing_examples(store, evaluation)).num_rows:
+        job = unfinished(all_jobs(store.workspace), evaluation.identity)
+        if job and job.state != "running":
+            ingest_finished_job(store, job)
+            job.settle()
+            continue
+        if job is None:
+            job = create_evaluation_job(store, evaluation, missing)
+            start_worker(job)
+        wait(store, job)
+    return first
+
+
+def write_evaluation(path: Path, losses: pd.DataFrame) -> None:
+    """Write one row an example as .parquet or .csv. Raises `ExportFailed` for another ending or a disk's refusal."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise ExportFailed(f"{path.name!r} ends in neither .parquet nor .csv. Choose one of these endings.")
+    try:
+        with replaced_durably(path) as temporary:
+            (losses.to_csv if path.suffix == ".csv" else losses.to_parquet)(temporary, index=False)
+    except OSError as error:
+        raise ExportFailed(f"{path} cannot be written ({error.strerror}). Nothing was left behind.") from error
+
+
+def _report(losses: pd.DataFrame) -> dict[str, Any]:
+    scored = losses[losses["nll_sum"].notna() & (losses["token_count"] > 0)]
+    return {
+        "examples": len(losses),
+        "unscored": len(losses) - len(scored),
+        **_means(scored),
+        "domains": {str(domain): _means(rows) for domain, rows in scored.groupby("domain")},
+    }
+
+
+def _means(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": len(rows),
+        "tokens": int(rows["token_count"].sum()),
+        "loss": float(rows["nll_sum"].sum() / rows["token_count"].sum()) if len(rows) else None,
+        "row_weighted_loss": float((rows["nll_sum"] / rows["token_count"]).mean()) if len(rows) else None,
+    }
