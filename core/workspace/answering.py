@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
+from ..evidence.selection_evidence import evidence_fields
 from ..selection import Selection, save_selection
 from ..store import Store
 from ..store.files import database_path
@@ -23,8 +24,10 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
-    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, and rows (of the dataset)."""
-    summary = save_selection(store, fields["name"], Selection.from_fields(fields["recipe"]), replace_existing=True)
+    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, evidence (what a trial
+    says of it, or None), and rows (of the dataset)."""
+    recipe = Selection.from_fields(fields["recipe"])
+    summary = save_selection(store, fields["name"], recipe, replace_existing=True)
     by_domain = {
         row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
         for row in summary.domains.to_dict("records")
@@ -36,6 +39,7 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "by_domain": by_domain,
         "notices": list(summary.notices),
         "rows": summary.rows,
+        "evidence": evidence_fields(store.workspace, recipe),
     }
 
 
