@@ -64,7 +64,10 @@ CREATE TABLE loss (
     token_count INTEGER NOT NULL,         -- scored tokens
     truncated BOOLEAN NOT NULL,
     reason VARCHAR,
-    left_out FLOAT                        -- share of the reply that the chat template does not write; NULL: none
+    left_out FLOAT,                       -- share of the reply that the chat template does not write; NULL: none
+    -- The part on tokens that end a reply; NULL for losses from before store version 6.
+    end_nll_sum DOUBLE,                   -- [nats]
+    end_token_count INTEGER
 );
 
 CREATE TABLE shard (                      -- ledger of ingested shards: each counts once

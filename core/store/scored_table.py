@@ -29,7 +29,11 @@ def scored_table_sql(table: str) -> str:
     roles = needed_roles()
     losses = [f"{role}_loss" for role in roles]
     scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in losses)
-    sums = ", ".join(f"if(isfinite({role}.nll_sum), {role}.nll_sum, NULL) AS {role}_nll_sum" for role in roles)
+    sums = ", ".join(
+        f"if(isfinite({role}.{column}), {role}.{column}, NULL) AS {role}_{column}"
+        for column in ("nll_sum", "end_nll_sum")
+        for role in roles
+    )
     means = ", ".join(f"{role}_nll_sum / nullif({role}.token_count, 0) AS {role}_loss" for role in roles)
     non_finite = " OR ".join(f"NOT isfinite({role}.nll_sum)" for role in roles)
     not_scored = " OR ".join(
@@ -44,6 +48,7 @@ def scored_table_sql(table: str) -> str:
             SELECT
                 row_number, r.example_id, domain,
                 coalesce({_each(roles, "token_count")}, 0) AS token_count,
+                coalesce({_each(roles, "end_token_count")}) AS end_token_count,
                 {sums}, {means},
                 greatest({_each([f"{role}_set" for role in roles], "noise_floor")}) AS noise_floor,
                 coalesce(base.truncated, false) AS truncated,

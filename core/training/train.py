@@ -90,7 +90,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
     by_pass = LossByPass(member.work, held_out, trainer.steps_a_pass, bool(request.get("early_stop")))
-    if held_out:
+    if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
     began = time.monotonic()
     try:
