@@ -8,7 +8,7 @@ are the part of them on tokens that end a reply, NULL for losses that versions u
 of the same names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -204,10 +204,16 @@ FLAGS = {
     "not_scored": "a loss has not been computed yet or could not be computed",
     "trained_on": "the reference was trained on this row, so part of its gain may be memorisation",
     "duplicate": "an earlier row of the dataset has the same conversation",
+    "short_response": "so few tokens are scored that the end-of-turn token can be most of the gain",
+    "repetitive": "much of the response repeats word sequences that stand earlier in it",
+    "copies_prompt": "much of the response is word sequences that occur in the prompt",
 }
 """All flags of a row and their meanings."""
 
-QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
+TEXT_FLAGS = ("short_response", "repetitive", "copies_prompt")
+"""The flags about a response's text."""
+
+QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate", *TEXT_FLAGS))
 """The flags about how well a row's losses were measured; the others are about what the score means."""
 
 
@@ -215,6 +221,11 @@ def needed_roles() -> list[str]:
     """The roles that any score needs, in the order of `LOSS_ROLES`."""
     needed = {role for score in SCORES.values() for role in score.roles}
     return [name for name in LOSS_ROLES if name in needed]
+
+
+def scores_of(roles: Collection[str]) -> list[str]:
+    """Names of the scores that a run with losses of these roles has."""
+    return [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
 
 
 def score_named(name: str) -> Score:

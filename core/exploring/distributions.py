@@ -139,6 +139,7 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     sums = ", ".join(
         f"sum({name}) FILTER ({column} IS NOT NULL) AS {name}" for name in (*columns, "token_count", "end_token_count")
     )
+    means = ", ".join(f"{role}_nll_sum / nullif(token_count, 0) AS {role}_loss" for role in needed_roles())
     return store.frame(
         f"""
         WITH counted AS (
@@ -153,9 +154,7 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
                 {sums}
             FROM {table} WHERE {condition} GROUP BY GROUPING SETS ((domain), ()) HAVING count(*) > 0
         ), summed AS (
-            SELECT *, base_nll_sum / nullif(token_count, 0) AS base_loss,
-                reference_nll_sum / nullif(token_count, 0) AS reference_loss
-            FROM counted
+            SELECT *, {means} FROM counted
         )
         SELECT overall, domain, rows, scored, no_score, mean, {ratio} AS ratio_of_means, median, q25, q75, min, max,
             share_negative, share_quality_flag, tokens

@@ -32,6 +32,12 @@ CREATE TABLE example (                    -- one conversation, however many rows
     response VARCHAR NOT NULL USING COMPRESSION uncompressed
 );
 
+CREATE TABLE text_measure (               -- measures of an example's text: core.store.text_measures
+    example_id UUID NOT NULL,
+    repeated_share FLOAT,                 -- NULL: the response has fewer words than one sequence
+    copied_share FLOAT
+);
+
 CREATE TABLE dataset_row (
     dataset_id INTEGER NOT NULL,
     row_number BIGINT NOT NULL,           -- from 1, in import order, over all files of the dataset

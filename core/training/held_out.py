@@ -5,6 +5,7 @@ They tell learning from memory: what falls on its own rows only was memorised.
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,8 +91,11 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
     nll_sum [nats]."""
     _BEST = "best-pass.pt"
 
-    def __init__(self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool) -> None:
-        self._folder, self._losses, self._early_stop = folder, losses, early_stop
+    def __init__(
+        self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool, report: Callable[[], None]
+    ) -> None:
+        """`report` is called before each evaluation."""
+        self._folder, self._losses, self._early_stop, self._report = folder, losses, early_stop, report
         self._steps_a_pass = steps_a_pass
         self.stopped: dict[str, Any] = {}
 
@@ -116,9 +120,11 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         if self.stopped:
             model.load_state_dict(torch.load(folder / self._BEST, weights_only=True), strict=False)
         (folder / self._BEST).unlink(missing_ok=True)
+        self._report()
         self._losses.write(model, folder)
 
     def _record(self, model: torch.nn.Module, step: int) -> None:
+        self._report()
         found = [{"passes": step / self._steps_a_pass, "step": step, **fields}
                  for which in (UNSEEN, OWN) for fields in self._losses.by_domain(model, which)]  # fmt: skip
         self._write(self._lines() + found)

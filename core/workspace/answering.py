@@ -9,7 +9,7 @@ from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
 from ..evidence.selection_evidence import evidence_fields
-from ..selection import Selection, save_selection
+from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
@@ -24,10 +24,10 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
-    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, evidence (what a trial
-    says of it, or None), and rows (of the dataset)."""
-    recipe = Selection.from_fields(fields["recipe"])
-    summary = save_selection(store, fields["name"], recipe, replace_existing=True)
+    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), profile
+    (`SelectionProfile`), and evidence (what a trial says of it, or None)."""
+    selection = Selection.from_fields(fields["recipe"])
+    summary = save_selection(store, fields["name"], selection, replace_existing=True)
     by_domain = {
         row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
         for row in summary.domains.to_dict("records")
@@ -39,7 +39,8 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "by_domain": by_domain,
         "notices": list(summary.notices),
         "rows": summary.rows,
-        "evidence": evidence_fields(store.workspace, recipe),
+        "profile": selection_profile(store, selection).to_fields(),
+        "evidence": evidence_fields(store.workspace, selection),
     }
 
 

@@ -185,13 +185,12 @@ def correlations(**domains: tuple[float, float, float]) -> pd.DataFrame:
     [
         (
             {"chat": (0.6, -0.1, -0.5), "math": (0.8, 0.7, -0.2), "code": (0.1, 0.2, 0.3)},
-            "Learnability depends less on length than implicit reward in 2 of 3 domains and than loss difference in 1 "
-            "of 3 domains. In 2 of 3 domains, shorter rows have a higher learnability.",
+            "Within 3 domains, lowest to highest: implicit reward (sum) +0.10 to +0.80; loss difference (mean) "
+            "−0.10 to +0.70; learnability (ratio) −0.50 to +0.30.",
         ),
         (
             {"chat": (-0.5, 0.5, 0.5), "flat": (np.nan, np.nan, np.nan)},
-            "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 "
-            "of 1 domain. In 0 of 1 domain, shorter rows have a higher learnability.",
+            "Within 1 domain: implicit reward (sum) −0.50; loss difference (mean) +0.50; learnability (ratio) +0.50.",
         ),
         (
             {"flat": (np.nan, np.nan, np.nan)},
