@@ -15,6 +15,7 @@ if SIDE_BY_SIDE:
 
 LONGEST = (
     "tests/test_demo.py",
+    "tests/core/evidence/test_findings.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
     "tests/core/workspace/test_interruptions.py",

@@ -50,10 +50,10 @@ def memory_verdict(cross_fitted: bool, memory: pd.DataFrame, trained_top: pd.Dat
     top = in_sample_sentence(trained_top)
     if not falls["memory_share"].notna().any():
         return Verdict(question, *_unmeasured_memory(trained_top, top))
-    held_out, own, share = falls[["held_out_fall", "own_fall", "memory_share"]].iloc[0]
+    held_out, own = falls[["held_out_fall", "own_fall"]].iloc[0]
     measured = f"on unseen rows the loss {moved(held_out)}, on the reference's own rows it {moved(own)}"
     named = [str(name) for name in by_domain.loc[by_domain["memory_share"] > _MUCH, "domain"]]
-    if len(named) == len(by_domain) or share > _MUCH:
+    if len(named) == len(by_domain):
         return Verdict(question, Standing.CAUTION, f"Mostly: {measured}.{f' {top}' if top else ''}")
     if named:
         return Verdict(

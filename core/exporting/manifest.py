@@ -43,10 +43,6 @@ def manifest(
         "recipe": selection.to_fields(),
         "output": output,
         "result": summary.to_fields(),
-<<<<<<< HEAD
-        "run": {"name": run["name"], "description": run["description"]} | _models(store, run["run_id"]),
-        "evidence": evidence,
-=======
         "profile": selection_profile(store, selection).to_fields(),
         "run": {
             "name": run["name"],
@@ -54,7 +50,7 @@ def manifest(
             "reference_kind": reference_kind(store, run).to_fields(),
         }
         | _models(store, run["run_id"]),
->>>>>>> main
+        "evidence": evidence,
         "dataset": {"name": run["dataset"], "sources": _sources(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }

@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,12 +78,20 @@ def advance(store: Store) -> bool:
 
 def finished(store: Store) -> None:
     """Advance until no trial is left to advance."""
-    wait_for(lambda: not advance(store), "the end of the trial")
+    wait_for(lambda: not advance(store), "the end of the trial", 600)
 
 
 def working(workspace: Path) -> Job | None:
     """The job of a trial that has a worker."""
     return next((job for job in all_jobs(workspace) if job.kind == "trial_cell" and job.state == "running"), None)
+
+
+def working_or_ended(workspace: Path, command: subprocess.Popen[str]) -> Job | subprocess.Popen[str] | None:
+    return working(workspace) or (command if command.poll() is not None else None)
+
+
+def has_begun(job: Job) -> bool:
+    return (job.folder / "progress.json").exists() or job.outcome is not None
 
 
 def kill_worker(job: Job) -> None:
@@ -150,7 +160,7 @@ def test_an_owner_killed_at_any_moment_goes_on_when_it_is_opened_again(workspace
             killed.append(job.folder.name)
         return not going_on
 
-    wait_for(one_round, "the end of the trial")
+    wait_for(one_round, "the end of the trial", 600)
     assert killed
     assert cell_results(workspace) == cell_results(undisturbed)
 
@@ -159,15 +169,14 @@ def test_killed_commands_and_workers_leave_what_is_finished(workspace: Path, und
     moments = random.Random(1)
     for victim in ("worker", "command", "both"):
         command = command_line.start(workspace, "trial", "run", "small", OMP_NUM_THREADS="1")
-        seconds = moments.uniform(0, 1)
-        wait_for(lambda: working(workspace) or command.poll() is not None, "a model's training")
-        job = working(workspace)
-        if job and moments.random() < 0.7:
-            wait_for(lambda job=job: (job.folder / "progress.json").exists() or job.outcome, f"progress {seconds}")  # type: ignore[misc]
+        job = wait_for(partial(working_or_ended, workspace, command), "a model's training", 300)
+        if isinstance(job, Job):
+            if moments.random() < 0.7:
+                wait_for(partial(has_begun, job), "the worker's first progress", 300)
+            if victim != "command" and job.state == "running":
+                kill_worker(job)
         if victim != "worker":
             command.send_signal(signal.SIGKILL)
-        if job and victim != "command" and job.state == "running":
-            kill_worker(job)
         command.communicate()
     assert command_line.run(workspace, "trial", "run", "small", OMP_NUM_THREADS="1").returncode == 0
     assert cell_results(workspace) == cell_results(undisturbed)
@@ -201,15 +210,14 @@ def test_a_base_that_changed_since_the_plan_stops_the_trial_in_one_sentence(
             start_trial(store, "small")
 
 
-def test_models_trained_elsewhere_are_evaluated_as_an_exploratory_arm(
-    tmp_path: Path, undisturbed: Path, tiny_base: Path, tiny_reference: Path
-) -> None:
+def test_models_trained_elsewhere_are_evaluated_as_an_exploratory_arm(tmp_path: Path, undisturbed: Path) -> None:
     workspace = shutil.copytree(undisturbed, tmp_path / "w")
     other = save_model_folder(tmp_path / "other", "llama", vocabulary_size=390)
+    models = [save_model_folder(tmp_path / f"model {seed}", "llama", seed=seed) for seed in (3, 4)]
     with Store.open(workspace, "a test") as store:
         with pytest.raises(TokenizerMismatch):
             add_arm(store, "small", "theirs", [str(other)])
-        add_arm(store, "small", "theirs", [str(tiny_base), str(tiny_reference)])
+        add_arm(store, "small", "theirs", [str(model) for model in models])
         start_trial(store, "small")
         finished(store)
         assert failure_of(store.workspace, "small") == ""
