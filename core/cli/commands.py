@@ -6,6 +6,7 @@ from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
 from . import (
     data_commands,
+    evidence_commands,
     export_commands,
     scoring_commands,
     selection_commands,
@@ -28,6 +29,7 @@ app.command("import")(data_commands.import_command)
 app.command("train")(scoring_commands.train)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
+app.command("evidence")(evidence_commands.evidence)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)

@@ -43,6 +43,7 @@ SETTINGS = (
     Setting("template_megabytes", 512, "Memory limit of a chat template for one conversation [MB]."),
     Setting("tokenizer_seconds", 60.0, "Timeout of a tokenizer for a batch, plus 1 s per 20,000 characters [seconds]."),
     Setting("allowed_folders", ".", "Folders from which dashboard users may open files, besides the workspace."),
+    Setting("fewest_training_steps", 20, "References trained in fewer steps are called too little trained to rank by."),
     Setting("demo_epochs", 3.0, "Epochs for training the demo's reference."),
     Setting("probe_seconds", 20.0, "How long a trial's probe trains before the cost is shown [seconds]."),
     Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),

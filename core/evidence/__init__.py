@@ -1,5 +1,7 @@
-"""Evidence: trials, which train on a selection and on control rows at an equal budget and compare held-out losses.
+"""Evidence: what a run's scores mean, and trials, which train on a selection and on control rows at an equal budget and
+compare held-out losses.
 
+memory, reference_health, stability, order_effect -> findings, with verdicts
 trial (the plan, fixed before it starts) -> arms (the rows of each) -> trial_results, with trial_statistics
 """
 

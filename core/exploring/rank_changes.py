@@ -1,8 +1,11 @@
 """Rank changes between two runs: how many top rows they share, and which rows change rank most."""
 
+from typing import Protocol
+
 import pandas as pd
 
 from ..data.errors import SelectionInvalid
+from ..data.filters import Query
 from ..data.reader import Reader
 from ..data.snippets import snippet
 from .run_comparison import RunPair
@@ -17,7 +20,14 @@ TOP_SHARES = (
 """Shares of the rows to keep, about evenly spaced on a logarithmic axis; 1.5, 6 and 16.7 % are the paper's own."""
 
 
-def top_overlap(store: Reader, pair: RunPair, shares: tuple[float, ...] = TOP_SHARES) -> pd.DataFrame:
+class ScoredTwice(Protocol):
+    """Rows that two models or runs have scored; `RunPair` is one."""
+
+    def rows(self) -> Query:
+        """SQL of the rows: row_number, example_id, domain, first_score and second_score."""
+
+
+def top_overlap(store: Reader, pair: ScoredTwice, shares: tuple[float, ...] = TOP_SHARES) -> pd.DataFrame:
     """How many top rows of one run are also top rows of the other, for each share of rows to keep.
 
     First over all compared rows (`overall` true, domain empty), then by domain. Columns: overall, domain,
@@ -26,17 +36,22 @@ def top_overlap(store: Reader, pair: RunPair, shares: tuple[float, ...] = TOP_SH
     orders). The top has the highest scores; ties are ordered by example_id, then row number, as in a selection.
     Raises `SelectionInvalid` for a share that is not from 0 to 1.
     """
-    wrong = [share for share in shares if not 0 <= share <= 1]
-    if wrong:
-        raise SelectionInvalid(f"The share {wrong[0]} is out of range. Give one from 0 to 1.")
     overall = _overlap(store, pair, shares, by_domain=False)
-    domains = _overlap(store, pair, shares, by_domain=True)
-    frame = pd.concat([overall, domains.sort_values(["domain", "share"])], ignore_index=True)
-    frame.insert(0, "overall", [True] * len(overall) + [False] * len(domains))
+    frame = pd.concat([overall, top_overlap_by_domain(store, pair, shares)], ignore_index=True)
+    frame.insert(0, "overall", [place < len(overall) for place in range(len(frame))])
     return frame
 
 
-def _overlap(store: Reader, pair: RunPair, shares: tuple[float, ...], by_domain: bool) -> pd.DataFrame:
+def top_overlap_by_domain(store: Reader, pair: ScoredTwice, shares: tuple[float, ...] = TOP_SHARES) -> pd.DataFrame:
+    """`top_overlap` within each domain, ordered by domain and share, without the column `overall`."""
+    found = _overlap(store, pair, shares, by_domain=True)
+    return found.sort_values(["domain", "share"], ignore_index=True)
+
+
+def _overlap(store: Reader, pair: ScoredTwice, shares: tuple[float, ...], by_domain: bool) -> pd.DataFrame:
+    wrong = [share for share in shares if not 0 <= share <= 1]
+    if wrong:
+        raise SelectionInvalid(f"The share {wrong[0]} is out of range. Give one from 0 to 1.")
     sql, values = pair.rows()
     part, partition = ("domain", "PARTITION BY part ") if by_domain else ("''", "")
     first, second = (

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..data import settings
 from ..data.errors import StoreUnusable, WorkspaceLocked
+from ..evidence.findings import Evidence, evidence_of
 from ..exporting import selection_from_manifest
 from ..importing import DomainRule, SourceOptions
 from ..jobs.job import Job
@@ -117,6 +118,12 @@ class Workspace:
         """`losses` as an Arrow table."""
         with self._reading() as store:
             return loss_table(store, run)
+
+    def evidence(self, run: str) -> Evidence:
+        """Whether a run's scores are memory, length or noise: `print(*evidence.sentences(), sep="\\n")`, tables as
+        DataFrames, and all as JSON fields by `to_fields`."""
+        with self._reading() as store:
+            return evidence_of(store, run)
 
     # What brings something in
 

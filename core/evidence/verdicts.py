@@ -1,0 +1,140 @@
+"""Verdicts: the answer to each question that a reader of a run's scores should ask, in a sentence or two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pandas as pd
+
+from ..data.version import COMMAND
+from .memory import in_sample_sentence
+from .reference_health import Health, moved
+from .stability import Agreement
+
+_TRAIN = f"{COMMAND} train --folds 2 --held-out 0.1"
+_STRONG = 0.3
+"""A rank correlation with length of this size changes which rows are selected."""
+_MUCH = 0.5
+_NAMED = 3
+"""The most domains that a verdict names."""
+
+
+class Standing(StrEnum):
+    """Whether an answer supports the scores."""
+
+    FINE = "fine"
+    CAUTION = "caution"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question, in a sentence or two."""
+
+    question: str
+    standing: Standing
+    answer: str
+
+
+def memory_verdict(cross_fitted: bool, memory: pd.DataFrame, trained_top: pd.DataFrame, health: Health) -> Verdict:
+    """Is it memory? From `memory_by_domain`, and of a run with one reference from `trained_in_top` and its health."""
+    question = "Is it memory?"
+    if cross_fitted:
+        return Verdict(
+            question, Standing.FINE, f"No: each row was judged by models that never saw it. {_avoided(memory)}"
+        )
+    falls, by_domain = health.falls[health.falls["overall"]], health.falls[~health.falls["overall"]]
+    top = in_sample_sentence(trained_top)
+    if not falls["memory_share"].notna().any():
+        return Verdict(question, *_unmeasured_memory(trained_top, top))
+    held_out, own, share = falls[["held_out_fall", "own_fall", "memory_share"]].iloc[0]
+    measured = f"on unseen rows the loss {moved(held_out)}, on the reference's own rows it {moved(own)}"
+    named = [str(name) for name in by_domain.loc[by_domain["memory_share"] > _MUCH, "domain"]]
+    if len(named) == len(by_domain) or share > _MUCH:
+        return Verdict(question, Standing.CAUTION, f"Mostly: {measured}.{f' {top}' if top else ''}")
+    if named:
+        return Verdict(question, Standing.CAUTION, f"Mostly in {_listed(named)}; over all domains {measured}.")
+    return Verdict(question, Standing.FINE, f"To a smaller part: {measured}.")
+
+
+def length_verdict(found: pd.DataFrame) -> Verdict:
+    """Is it length?"""
+    question = "Is it length?"
+    within = found[~found["overall"]]["spearman_learnability"].dropna()
+    if within.empty:
+        return Verdict(question, Standing.UNKNOWN, "No domain has rows of different lengths and scores.")
+    low, high = float(within.min()), float(within.max())
+    figures = f"{low:+.2f}" if len(within) == 1 else f"{low:+.2f} to {high:+.2f}"
+    measured = f"Spearman of learnability with response length is {figures} within domains"
+    strongest = max((low, high), key=abs)
+    if abs(strongest) < _STRONG:
+        return Verdict(question, Standing.FINE, f"Hardly: {measured}.")
+    which = "short" if strongest < 0 else "long"
+    return Verdict(question, Standing.CAUTION, f"Partly: {measured}, so the top has more {which} rows than the data.")
+
+
+def stability_verdict(seeds: Agreement | None, other_runs: Sequence[Agreement]) -> Verdict:
+    """Is it stable? By the seeds of the reference, else by another run of the dataset."""
+    question = "Is it stable?"
+    agreements = [seeds] if seeds else other_runs
+    if not agreements:
+        several = f"{COMMAND} train --folds 2 --seeds 2"
+        answer = f"Not measured: there is no second reference to compare with. To train two: {several}"
+        return Verdict(question, Standing.UNKNOWN, answer)
+    steady = agreements[0].spearman > _MUCH
+    answer = agreement_sentence(agreements[0], "two references" if seeds else "the references of two runs")
+    return Verdict(question, Standing.FINE if steady else Standing.CAUTION, answer)
+
+
+def stability_sentences(own: Agreement | None, other_runs: Sequence[Agreement], spread: pd.DataFrame) -> list[str]:
+    """What is known beside the verdict: other runs, own against cross-fitted scores, and the spread over seeds."""
+    found = [agreement_sentence(other, f"this run and {other.label}") for other in other_runs]
+    if own:
+        found.append(agreement_sentence(own, "own and cross-fitted scores"))
+    for seeds, rows in spread.loc[spread["overall"], ["seed_spread", "row_spread"]].itertuples(index=False):
+        found.append(
+            f"From seed to seed a row's learnability varies by {seeds:.3f} (median standard deviation), from row "
+            f"to row by {rows:.3f}."
+        )
+    return found
+
+
+def agreement_sentence(agreement: Agreement, who: str) -> str:
+    """The overlap of the tops, and the rank correlation within domains."""
+    ranks = f"Spearman within domains: {agreement.spearman:.2f}."
+    said = agreement.sentence(who)
+    return f"{said} {ranks}" if said else f"Rankings of {who}: {ranks}"
+
+
+def trial_verdict(trials: list[str] | None) -> Verdict:
+    """Does it beat random?"""
+    question = "Does it beat random?"
+    if not trials:
+        answer = (
+            "No trial has been run: only training on a selection and on random rows of the same size shows whether "
+            "selecting helps."
+        )
+        return Verdict(question, Standing.UNKNOWN, answer)
+    return Verdict(question, Standing.UNKNOWN, f"See the trials of this run: {', '.join(trials)}.")
+
+
+def _unmeasured_memory(trained_top: pd.DataFrame, top: str | None) -> tuple[Standing, str]:
+    how = f"To measure it: {_TRAIN}, then {COMMAND} score --own"
+    if top:
+        return Standing.CAUTION, f"{top} {how}"
+    overall = trained_top[trained_top["overall"]]
+    if len(overall) and float(overall["trained_share"].iloc[0]) == 1:
+        return Standing.CAUTION, f"Partly: the reference was trained on all of these rows; how much is not known. {how}"
+    return Standing.UNKNOWN, f"Not known: there is no record of what the reference was trained on. {how}"
+
+
+def _avoided(memory: pd.DataFrame) -> str:
+    share = memory.loc[memory["overall"], "memory_share"].dropna().tolist()
+    if not share:
+        return f"To see how much memory that avoids: {COMMAND} score --own"
+    return f"{min(max(share[0], 0), 1):.0%} of what models gained on their own rows is memory; it is not in the score."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} other domains" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
