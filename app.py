@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("pages/explore_page.py", title="Explore", url_path="explore"),
         st.Page("pages/compare_page.py", title="Compare", url_path="compare"),
         st.Page("pages/select_page.py", title="Select", url_path="select"),
+        st.Page("pages/evidence_page.py", title="Evidence", url_path="evidence"),
         st.Page("pages/export_page.py", title="Export", url_path="export"),
     ],
     position="top",

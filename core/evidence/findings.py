@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..data.errors import TrialInvalid
 from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
 from ..store import Store
@@ -15,6 +18,7 @@ from .order_effect import OrderEffect, order_effect
 from .reference_health import Health, fall_sentences, health_of, health_warnings
 from .stability import Agreement, own_agreement, run_agreements, seed_agreement, spread_by_domain
 from .training_records import TrainedModel, trained_models
+from .trial_folder import load_trial, trial_names
 from .verdicts import (
     Verdict,
     length_verdict,
@@ -29,7 +33,7 @@ from .verdicts import (
 class Evidence:
     """All evidence about a run. `cross_fitted`: each row was judged by models that never saw it. `trained_top` is of
     runs with one reference; `memory` is empty without own losses, `spread` with one seed. `trials`: names of the run's
-    trials against random rows, None if none has been run."""
+    trials against random rows."""
 
     run: str
     cross_fitted: bool
@@ -42,7 +46,7 @@ class Evidence:
     other_runs: list[Agreement]
     spread: pd.DataFrame
     order: OrderEffect | None
-    trials: list[str] | None = None
+    trials: list[str]
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -51,7 +55,7 @@ class Evidence:
             memory_verdict(self.cross_fitted, self.memory, self.trained_top, self.health),
             length_verdict(self.length),
             stability_verdict(self.seeds, self.other_runs),
-            trial_verdict(self.trials),
+            trial_verdict(self.trials, self.run),
         ]
 
     @property
@@ -102,8 +106,11 @@ class Evidence:
         }
 
 
-def evidence_of(store: Store, run: str) -> Evidence:
-    """All evidence about a run, from its losses and from what training recorded. Raises `NotFound`."""
+def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Evidence:
+    """All evidence about a run, from its losses, what training recorded, and the trials in the workspace.
+
+    `workspace`: where they lie, if the store is a copy of its own. Raises `NotFound`.
+    """
     known = store.run(run)
     table = str(known["table"])
     cross_fitted = "cross_fitted" in known["description"]
@@ -120,6 +127,7 @@ def evidence_of(store: Store, run: str) -> Evidence:
         other_runs=run_agreements(store, known),
         spread=spread_by_domain(store, table),
         order=_order_effect(store, known, models),
+        trials=_trials(workspace or store.workspace, run),
     )
 
 
@@ -133,6 +141,15 @@ def _order_effect(store: Store, run: Mapping[str, Any], models: list[TrainedMode
         models = [*models, *(model for other in same for model in trained_models(other) if model.fold is None)]
     unique = {model.fingerprint: model for model in models}
     return order_effect(store, list(unique.values()), str(description.get("encoding_fingerprint", "")))
+
+
+def _trials(workspace: Path, run: str) -> list[str]:
+    found = []
+    for name in trial_names(workspace):
+        with suppress(TrialInvalid):  # `trial show` says what is wrong with it
+            if load_trial(workspace, name).plan.run == run:
+                found.append(name)
+    return found
 
 
 def _agreement_fields(agreement: Agreement | None) -> dict[str, Any] | None:

@@ -19,6 +19,8 @@ from ..store import Store
 from .training_records import TrainedModel
 
 _FEWEST_BATCHES = 4
+_WIDE = 0.5
+"""An interval that is wider than this says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class OrderEffect:
     def sentence(self) -> str:
         """What it means, with the figures."""
         figures = f"{self.correlation:+.2f} [{self.low:+.2f}, {self.high:+.2f}] over {self.rows:,} rows"
+        if self.low <= 0 <= self.high and self.high - self.low > _WIDE:
+            return (
+                f"Too few batches to tell whether the data order matters: correlation of loss with position {figures}."
+            )
         if self.low <= 0 <= self.high:
             return f"No effect of the data order is seen: correlation of loss with position {figures}."
         which = "later" if self.correlation < 0 else "earlier"

@@ -49,14 +49,21 @@ class Agreement:
         """Rank correlation within domains, the mean over domains by rows."""
         return float(self.ranks.loc[self.ranks["overall"], "spearman"].iloc[0])
 
-    def sentence(self, who: str) -> str | None:
-        """The overlap at the paper's 6 %, or the next share with enough rows; None if there are too few rows."""
-        overall = self.tops[self.tops["overall"]].set_index("share")
+    @property
+    def said(self) -> tuple[float, float, float] | None:
+        """Share, overlap and chance at the paper's 6 %, or at the next share with enough rows; None with too few."""
+        overall = self.tops[self.tops["overall"] & (self.tops["top"] >= _FEWEST_TOP)].set_index("share")
         for share in SAID_SHARES:
-            if share in overall.index and overall["top"][share] >= _FEWEST_TOP:
-                both, chance = overall["overlap"][share], overall["chance"][share]
-                return f"At {100 * share:.3g} % {who} agree on {both:.0%} of these rows; chance is {chance:.0%}."
+            if share in overall.index:
+                return share, float(overall["overlap"][share]), float(overall["chance"][share])
         return None
+
+    def sentence(self, who: str) -> str | None:
+        """`said` in words."""
+        if self.said is None:
+            return None
+        share, overlap, chance = self.said
+        return f"At {100 * share:.3g} % {who} agree on {overlap:.0%} of these rows; chance is {chance:.0%}."
 
 
 @dataclass(frozen=True, slots=True)

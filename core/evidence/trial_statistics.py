@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -92,7 +91,7 @@ def loss_band(arm: ArmLosses, by_row: bool = False) -> LossBand:
     mean, freedom = float(losses.mean()), len(losses) - 1
     if not freedom:
         return LossBand(mean, None, None)
-    half = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(losses.var(ddof=1) / len(losses)))
+    half = float(_t_quantile(freedom, (1 + LEVEL) / 2) * np.sqrt(losses.var(ddof=1) / len(losses)))
     return LossBand(mean, mean - half, mean + half)
 
 
@@ -182,8 +181,16 @@ def _variance_of_groups(sums: Floats, sizes: Floats) -> tuple[float, int]:
 
 
 def _difference(value: float, error: float, freedom: float, runs: int, random_runs: int) -> Difference:
-    quantile = float(stdtrit(freedom, (1 + LEVEL) / 2))
+    from scipy.special import stdtr  # here, because commands and the dashboard should not wait for it
+
+    quantile = _t_quantile(freedom, (1 + LEVEL) / 2)
     p = float(2 * stdtr(freedom, -abs(value) / error)) if error else float(value == 0)
-    visible = (quantile + float(stdtrit(freedom, POWER))) * error
+    visible = (quantile + _t_quantile(freedom, POWER)) * error
     half = quantile * error
     return Difference(value, error, freedom, value - half, value + half, p, visible, runs, random_runs)
+
+
+def _t_quantile(freedom: float, level: float) -> float:
+    from scipy.special import stdtrit  # here, because commands and the dashboard should not wait for it
+
+    return float(stdtrit(freedom, level))

@@ -16,7 +16,7 @@ _STRONG = 0.3
 """A rank correlation with length of this size changes which rows are selected."""
 _MUCH = 0.5
 _NAMED = 3
-"""The most domains that a verdict names."""
+"""The most domains or trials that a verdict names."""
 
 
 class Standing(StrEnum):
@@ -53,7 +53,9 @@ def memory_verdict(cross_fitted: bool, memory: pd.DataFrame, trained_top: pd.Dat
     if len(named) == len(by_domain) or share > _MUCH:
         return Verdict(question, Standing.CAUTION, f"Mostly: {measured}.{f' {top}' if top else ''}")
     if named:
-        return Verdict(question, Standing.CAUTION, f"Mostly in {_listed(named)}; over all domains {measured}.")
+        return Verdict(
+            question, Standing.CAUTION, f"Mostly in {_listed(named, 'domains')}; over all domains {measured}."
+        )
     return Verdict(question, Standing.FINE, f"To a smaller part: {measured}.")
 
 
@@ -81,7 +83,8 @@ def stability_verdict(seeds: Agreement | None, other_runs: Sequence[Agreement]) 
         several = f"{COMMAND} train --folds 2 --seeds 2"
         answer = f"Not measured: there is no second reference to compare with. To train two: {several}"
         return Verdict(question, Standing.UNKNOWN, answer)
-    steady = agreements[0].spearman > _MUCH
+    said = agreements[0].said
+    steady = (said[1] if said else agreements[0].spearman) > _MUCH
     answer = agreement_sentence(agreements[0], "two references" if seeds else "the references of two runs")
     return Verdict(question, Standing.FINE if steady else Standing.CAUTION, answer)
 
@@ -106,16 +109,17 @@ def agreement_sentence(agreement: Agreement, who: str) -> str:
     return f"{said} {ranks}" if said else f"Rankings of {who}: {ranks}"
 
 
-def trial_verdict(trials: list[str] | None) -> Verdict:
-    """Does it beat random?"""
+def trial_verdict(trials: Sequence[str], run: str) -> Verdict:
+    """Does it beat random? Names the trials; what they show is theirs to say."""
     question = "Does it beat random?"
     if not trials:
         answer = (
-            "No trial has been run: only training on a selection and on random rows of the same size shows whether "
-            "selecting helps."
+            "No trial has been run: only training on a selection and on random rows with the same budget shows whether "
+            f"selecting helps. Plan one with: {COMMAND} trial plan --run {run}"
         )
         return Verdict(question, Standing.UNKNOWN, answer)
-    return Verdict(question, Standing.UNKNOWN, f"See the trials of this run: {', '.join(trials)}.")
+    count = "1 trial was" if len(trials) == 1 else f"{len(trials):,} trials were"
+    return Verdict(question, Standing.UNKNOWN, f"{count} planned: {_listed(trials, 'trials')}.")
 
 
 def _unmeasured_memory(trained_top: pd.DataFrame, top: str | None) -> tuple[Standing, str]:
@@ -135,6 +139,6 @@ def _avoided(memory: pd.DataFrame) -> str:
     return f"{min(max(share[0], 0), 1):.0%} of what models gained on their own rows is memory; it is not in the score."
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} other domains" if len(names) > _NAMED else ""
+def _listed(names: Sequence[str], what: str) -> str:
+    more = f" and {len(names) - _NAMED:,} other {what}" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

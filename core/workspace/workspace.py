@@ -123,7 +123,7 @@ class Workspace:
         """Whether a run's scores are memory, length or noise: `print(*evidence.sentences(), sep="\\n")`, tables as
         DataFrames, and all as JSON fields by `to_fields`."""
         with self._reading() as store:
-            return evidence_of(store, run)
+            return evidence_of(store, run, self.path)
 
     # What brings something in
 

@@ -22,6 +22,7 @@ VIEWS = [
     *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
     *(("compare", {"comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
     *(("select", {"tab": tab}) for tab in ("New selection", "Saved selections")),
+    ("evidence", {}),
     ("export", {}),
 ]
 

@@ -1,0 +1,44 @@
+"""Evidence: is a run's score memory, length or noise, and does selecting by it beat random rows?"""
+
+import streamlit as st
+
+from core.data.errors import UserError
+from core.data.filters import EVERYTHING
+from core.evidence.findings import evidence_of
+from core.evidence.trial_folder import load_trial
+from core.exploring.distributions import domain_counts
+from ui.charts import DOMAINS_DRAWN, domain_colours
+from ui.evidence.length_view import show_length
+from ui.evidence.memory_view import show_memory
+from ui.evidence.stability_view import show_stability
+from ui.evidence.trials_view import show_trials
+from ui.kit.widgets import run_picker, show_error
+from ui.shell.session import open_session
+
+
+def evidence() -> None:
+    """The whole page."""
+    st.header("Evidence")
+    session = open_session()
+    run = run_picker(session)
+    if run is None:
+        return
+    st.caption("How far to trust this run's learnability before selecting by it. All figures are of all of its rows.")
+    counts = domain_counts(session.store, str(session.store.run(run)["table"]), EVERYTHING)
+    every_colour = domain_colours([str(name) for name in counts["domain"]])
+    colours = {str(name): every_colour[str(name)] for name in counts.nlargest(DOMAINS_DRAWN, "rows")["domain"]}
+    with st.spinner("Comparing the rankings..."):
+        found = evidence_of(session.store, run)
+    memory, length, stability, trial = found.verdicts
+    show_memory(found, memory, colours)
+    show_length(found.length, length, list(colours))
+    show_stability(found, stability)
+    show_trials(trial, [load_trial(session.workspace, name).results() for name in found.trials])
+    if len(counts) > len(colours):
+        st.caption(f"Charts show the {len(colours)} largest of {len(counts):,} domains; tables include all.")
+
+
+try:
+    evidence()
+except UserError as error:
+    show_error(error)

@@ -1,0 +1,70 @@
+"""Is it memory? Own and cross-fitted learnability, losses by pass, and the rows that a reference was trained on."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from core.evidence.findings import Evidence
+from core.evidence.memory import TOP_SHARE, memory_sentences
+from core.evidence.reference_health import fall_sentences, health_warnings
+from core.evidence.verdicts import Verdict
+from ui.charts.evidence_charts import learnability_gap_figure, losses_by_pass_figure
+from ui.evidence.verdict_card import show_sentences, verdict_card
+from ui.kit.chart_frame import show_chart
+from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE
+from ui.plain_text import escaped
+
+
+def show_memory(found: Evidence, verdict: Verdict, colours: Mapping[str, str]) -> None:
+    """The card."""
+    with verdict_card(verdict):
+        for warning in health_warnings(found.health):
+            st.warning(escaped(warning))
+        left, right = st.columns(2, gap="medium")
+        with left:
+            if not found.memory.empty:
+                _show_gap(found.memory, colours)
+            elif not found.trained_top.empty:
+                _show_trained_top(found.trained_top)
+        with right:
+            if not found.health.by_pass.empty:
+                _show_passes(found, colours)
+
+
+def _show_gap(memory: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    columns = ["domain", "rows", "own_q25", "own", "own_q75", "cross_q25", "cross_fitted", "cross_q75", "gap",
+               "memory_share", "spearman"]  # fmt: skip
+    numbers = memory.assign(domain=memory["domain"].mask(memory["overall"], ALL_DOMAINS))[columns]
+    show_chart(learnability_gap_figure(memory, colours), numbers, "gap", "own-and-cross-fitted-learnability")
+    labels = {"domain": "Domain", "own": "Own (median)", "cross_fitted": "Cross-fitted (median)",
+              "memory_share": "Memory", "spearman": "Spearman"}  # fmt: skip
+    formats = {"Own (median)": VALUE, "Cross-fitted (median)": VALUE, "Memory": SHARE, "Spearman": VALUE}
+    st.dataframe(numbers[list(labels)].rename(columns=labels), hide_index=True, height="content", column_config=formats)
+    st.caption(
+        "Memory: part of the loss that models removed from rows they were trained on and not from unseen rows. "
+        "Spearman: own against cross-fitted learnability; 1: both rank the rows alike."
+    )
+
+
+def _show_trained_top(top: pd.DataFrame) -> None:
+    columns = ["domain", "rows", "trained_share", "top", "trained_top_share"]
+    numbers = top.assign(domain=top["domain"].mask(top["overall"], ALL_DOMAINS))[columns]
+    best = f"Top {TOP_SHARE:.0%}"
+    labels = dict(zip(columns, ("Domain", "Rows", "Trained on", f"{best} (rows)", f"{best} trained on"), strict=True))
+    formats = {"Rows": COUNT, f"{best} (rows)": COUNT, "Trained on": SHARE, f"{best} trained on": SHARE}
+    st.markdown("##### Rows that the reference was trained on")
+    st.dataframe(numbers.rename(columns=labels), hide_index=True, height="content", column_config=formats)
+    st.caption(f"Top: the {TOP_SHARE:.0%} of the rows with the highest learnability. If it holds more trained rows "
+               "than the data, memory decides part of the ranking.")  # fmt: skip
+
+
+def _show_passes(found: Evidence, colours: Mapping[str, str]) -> None:
+    by_pass = found.health.by_pass
+    columns = ["domain", "rows", "passes", "models", "loss", "lowest", "highest"]
+    numbers = by_pass.assign(domain=by_pass["domain"].mask(by_pass["overall"], ALL_DOMAINS))[columns]
+    figure = losses_by_pass_figure(by_pass, colours)
+    show_chart(figure, numbers.rename(columns={"rows": "which_rows"}), "passes", "loss-by-pass")
+    show_sentences(fall_sentences(found.health))
+    if not found.memory.empty and found.health.by_pass.empty:
+        show_sentences(memory_sentences(found.memory))
