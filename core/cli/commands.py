@@ -8,6 +8,7 @@ from . import (
     data_commands,
     evidence_commands,
     export_commands,
+    report_commands,
     scoring_commands,
     selection_commands,
     serving,
@@ -30,6 +31,7 @@ app.command("train")(scoring_commands.train)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
+app.command("report")(report_commands.report)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)

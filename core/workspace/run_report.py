@@ -92,7 +92,7 @@ def run_report(store: Store, run: str, selection: str | None = None, workspace: 
         scores=histogram(store, table, DEFAULT_SCORE, EVERYTHING),
         score_summary=summary(store, table, DEFAULT_SCORE, EVERYTHING),
         noise_floors=known["noise_floors"],
-        evidence=replace(evidence_of(store, run), trials=[trial.name for trial in trials] or None),
+        evidence=evidence_of(store, run, workspace),
         trials=trials,
         selection=chosen,
         scored_at=datetime.fromtimestamp(scored_at, UTC),
