@@ -49,7 +49,7 @@ def add_trial(store: Store, run: str) -> TrialPlan:
     arms = (Arm("top", "selection", Selection(run)), *PLAN.arms[1:])
     plan = replace(PLAN, run=run, arms=arms, ratios=(0.06, 0.167), created_at="2026-01-02T03:04:05+00:00")
     fixed = {"cost": {"sentence": "42 models, about 2 minutes."}}
-    trial = save_trial(store.workspace, plan, fixed, HELD_OUT.rename(columns={}))
+    trial = save_trial(store.workspace, plan, fixed, HELD_OUT)
     for cell in cells(plan):
         write_cell(trial.folder, cell, EFFECT.get(cell.arm, 0.0) * (1 if cell.ratio == 0.167 else 0.5))
     return plan

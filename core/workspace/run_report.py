@@ -120,7 +120,10 @@ def _trial(workspace: Path, name: str) -> ReportedTrial:
 
 def _left_out(store: Store, table: str) -> pd.DataFrame:
     return store.frame(
-        f"SELECT reason, count(*) AS rows FROM {table} WHERE reason IS NOT NULL GROUP BY ALL ORDER BY rows DESC, 1"
+        f"""
+        SELECT coalesce(reason, 'a loss is missing or not finite') AS reason, count(*) AS rows
+        FROM {table} WHERE {DEFAULT_SCORE} IS NULL GROUP BY ALL ORDER BY rows DESC, 1
+        """
     )
 
 

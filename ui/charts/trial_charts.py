@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.evidence.result_fields import ArmResult, CurvePoint
-from ui.charts.layout import apply_layout, log_ticks
+from ui.charts.layout import apply_layout
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, faded, shown
 
 _ROW_HEIGHT = 40
@@ -29,6 +29,7 @@ def forest_figure(arms: Sequence[ArmResult], baseline: str) -> go.Figure:
         figure.add_trace(_difference_mark(arm, height))
     apply_layout(figure, f"Held-out loss minus that of {shown(baseline)}", "Bars: 95 % intervals",
                  190 + _ROW_HEIGHT * len(drawn))  # fmt: skip
+    figure.update_layout(margin_t=88)  # room for the names of both sides
     figure.add_vline(x=0, line={"color": LINE, "width": 2})
     for text, place, side in (("better than random", 0.0, "left"), ("worse than random", 1.0, "right")):
         arrow = f"← {text}" if side == "left" else f"{text} →"
@@ -67,12 +68,11 @@ def trial_curve_figure(curve: Sequence[CurvePoint]) -> go.Figure:
             )
         )
     apply_layout(figure, "Held-out loss by share of rows selected", "Bands: 95 % intervals over training runs", 420)
-    ratios = [100 * point.ratio for point in curve if point.ratio is not None]
-    ticks = log_ticks(min(ratios, default=1.0), max(ratios, default=100.0))
-    ticks["tickvals"] = [tick / 100 for tick in ticks["tickvals"]]  # type: ignore[attr-defined]
-    figure.update_xaxes(title="Rows selected (%, log scale)", type="log", hoverformat=".3~%", showgrid=False, **ticks)
+    ratios = sorted({point.ratio for point in curve if point.ratio is not None})
+    figure.update_xaxes(title="Share of rows selected (log scale)", type="log", hoverformat=".3~%", showgrid=False,
+                        tickvals=ratios, ticktext=[f"{100 * ratio:g} %" for ratio in ratios])  # fmt: skip
     figure.update_yaxes(title="Held-out loss (nats per token)")
-    figure.update_layout(hovermode="x unified")
+    figure.update_layout(hovermode="x unified", legend_traceorder="normal")
     return figure
 
 

@@ -12,7 +12,7 @@ from core.evidence.verdicts import Standing, Verdict
 from core.exploring.length_bias import LENGTH_SCORES, length_sentence
 from ui.charts.evidence_charts import agreement_figure, learnability_gap_figure, length_figure, losses_by_pass_figure
 from ui.report.figures import figure_html
-from ui.report.markup import Html, paragraphs, table, tag
+from ui.report.markup import Html, folded, paragraphs, table, tag
 from ui.report.scored_section import ALL_DOMAINS, named_domains
 
 STANDINGS = {
@@ -24,20 +24,20 @@ STANDINGS = {
 
 
 def evidence_section(found: Evidence, colours: Mapping[str, str]) -> Html:
-    """The verdicts, each in a card."""
-    memory, length, stability, trials = found.verdicts
+    """The verdicts but that on trials, each in a card."""
+    memory, length, stability, _ = found.verdicts
     return tag(
         "section",
         tag("h2", "Evidence"),
         tag("p", "How far these scores can be trusted before selecting by them.", class_="note"),
-        _card(memory, *_memory(found, colours)),
-        _card(length, *_length(found, colours)),
-        _card(stability, *_stability(found)),
-        _card(trials),
+        verdict_card(memory, *_memory(found, colours)),
+        verdict_card(length, *_length(found, colours)),
+        verdict_card(stability, *_stability(found)),
     )
 
 
-def _card(verdict: Verdict, *parts: Html) -> Html:
+def verdict_card(verdict: Verdict, *parts: Html) -> Html:
+    """A question, its verdict and what it rests on."""
     standing = tag("span", STANDINGS[verdict.standing], class_="standing")
     answer = tag("p", standing, verdict.answer, class_=f"verdict {verdict.standing.value}")
     return tag("section", tag("h3", verdict.question), answer, *parts, class_="card")
@@ -65,7 +65,7 @@ def _memory(found: Evidence, colours: Mapping[str, str]) -> list[Html]:
                    "lowest": "Lowest", "highest": "Highest"}  # fmt: skip
         parts += [
             figure_html(losses_by_pass_figure(found.health.by_pass, colours)),
-            table(by_pass, columns, "Loss in nats per token; lowest and highest over the models."),
+            folded("Chart data", table(by_pass, columns, "Loss in nats per token, with its range over the models.")),
         ]
     return parts
 
@@ -106,7 +106,10 @@ def _overlaps(agreements: Mapping[str, Agreement]) -> list[Html]:
         columns = {"compared": "Compared", "share_kept": "Share kept", "top": "Rows", "share_overlap": "Overlap",
                    "share_by_chance": "By chance"}  # fmt: skip
         note = "Each domain is ranked by itself; the figures are of all domains together."
-        parts += [figure_html(agreement_figure(drawn, ALL_DOMAINS)), table(numbers, columns, note)]
+        parts += [
+            figure_html(agreement_figure(drawn, ALL_DOMAINS)),
+            folded("Chart data", table(numbers, columns, note)),
+        ]
     ranks = pd.concat([named_domains(found.ranks).assign(compared=label) for label, found in agreements.items()])
     columns = {"compared": "Compared", "domain": "Domain", "rows": "Rows", "spearman": "Spearman"}
     note = "1: the same ranking; 0: unrelated. All domains: mean over domains, weighted by rows."

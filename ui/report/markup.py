@@ -11,6 +11,8 @@ import pandas as pd
 MISSING = "–"
 _MOST_ROWS = 200
 _LONGEST_CELL = 300
+_LONGEST_WORD = 30
+"""Longer ones are broken, so that they do not widen their table."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -55,13 +57,10 @@ def table(frame: pd.DataFrame, columns: Mapping[str, str], caption: str = "") ->
     """A table of the columns, by name and label. Names that begin with share_, or end in _share, are shares; whole
     numbers are counts. A long table is cut, and says so."""
     shown = frame.head(_MOST_ROWS)
-    texts = {name: [_cell(name, value) for value in shown[name].tolist()] for name in columns}
+    texts = {name: [_cell_text(name, value) for value in shown[name].tolist()] for name in columns}
     aligned = {name: "number" if pd.api.types.is_numeric_dtype(frame[name]) else "text" for name in columns}
     head = tag("tr", *(tag("th", columns[name], scope="col", class_=aligned[name]) for name in columns))
-    body = [
-        tag("tr", *(tag("td", texts[name][place], class_=aligned[name]) for name in columns))
-        for place in range(len(shown))
-    ]
+    body = [tag("tr", *(_cell(texts[name][place], aligned[name]) for name in columns)) for place in range(len(shown))]
     left = len(frame) - len(shown)
     notes = [note for note in (caption, f"{left:,} more rows are not shown." if left else "") if note]
     return tag(
@@ -72,7 +71,12 @@ def table(frame: pd.DataFrame, columns: Mapping[str, str], caption: str = "") ->
     )
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(text: str, aligned: str) -> Html:
+    broken = any(len(word) > _LONGEST_WORD for word in text.split())
+    return tag("td", text, class_=f"{aligned} broken" if broken else aligned)
+
+
+def _cell_text(name: str, value: Any) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return MISSING
     if isinstance(value, str):
@@ -83,7 +87,7 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:,}"
     if name.startswith("share_") or name.endswith("_share"):
         return f"{value:.1%}"
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _escaped(text: str) -> str:

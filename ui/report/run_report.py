@@ -21,7 +21,7 @@ def report_html(found: RunReport) -> str:
         scored_section(found),
         score_section(found, colours),
         evidence_section(found.evidence, colours),
-        trials_section(found.trials),
+        trials_section(found.trials, found.evidence.verdicts[-1]),
     ]
     if found.selection is not None:
         sections.append(selection_section(found.selection, colours, every_colour))
@@ -30,4 +30,4 @@ def report_html(found: RunReport) -> str:
 
 def _head(found: RunReport) -> Html:
     made = f"Made {found.made_at:%Y-%m-%d %H:%M} UTC by {COMMAND} {found.version}. Charts need JavaScript."
-    return tag("header", tag("h1", "Report of the run ", tag("bdi", found.run)), tag("p", made, class_="note"))
+    return tag("header", tag("h1", "Run report: ", tag("bdi", found.run)), tag("p", made, class_="note"))

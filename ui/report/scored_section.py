@@ -47,7 +47,7 @@ def scored_section(found: RunReport) -> Html:
 def score_section(found: RunReport, colours: Mapping[str, str]) -> Html:
     """The distribution of the score by domain."""
     score = SCORES[DEFAULT_SCORE]
-    parts = [tag("h2", f"{score.label} by domain"), tag("p", f"{score.formula}. High: {score.higher_means}.")]
+    parts = [tag("h2", "Scores"), tag("p", f"{score.label}: {score.formula}. High: {score.higher_means}.")]
     if len(found.scores.bins):
         bins = {"domain": "Domain", "bin_low": "From", "bin_high": "To", "rows": "Rows"}
         numbers = with_shares(found.scores)

@@ -19,7 +19,7 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
     recipe, summary = found.recipe, found.summary
     cuts = _cut_values(recipe, summary)
     parts = [
-        tag("h2", "Selection ", tag("bdi", found.name)),
+        tag("h2", "Selection: ", tag("bdi", found.name)),
         facts(_recipe_facts(recipe) | _size_facts(summary)),
         paragraphs(summary.notices),
     ]
@@ -90,7 +90,7 @@ def _cut_values(recipe: Selection, summary: Summary) -> dict[str, float]:
 
 
 def _amount(amount: Amount) -> str:
-    return f"{amount.value:.4g} of the rows" if amount.kind == "ratio" else f"{amount.value:,.0f} {amount.kind}"
+    return f"{100 * amount.value:.4g} % of the rows" if amount.kind == "ratio" else f"{amount.value:,.0f} {amount.kind}"
 
 
 def _percent(part: int, whole: int) -> str:

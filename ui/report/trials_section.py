@@ -7,8 +7,10 @@ import pandas as pd
 from core.evidence import ARMS, BUDGET_KINDS, METRICS
 from core.evidence.result_fields import ArmResult, TrialResults
 from core.evidence.trial import TrialPlan
+from core.evidence.verdicts import Verdict
 from core.workspace.run_report import ReportedTrial
 from ui.charts.trial_charts import forest_figure, has_curve, trial_curve_figure
+from ui.report.evidence_section import verdict_card
 from ui.report.figures import figure_html
 from ui.report.markup import MISSING, Html, facts, folded, paragraphs, table, tag
 
@@ -48,11 +50,11 @@ _RUNS = {
 }
 
 
-def trials_section(trials: list[ReportedTrial]) -> Html:
-    """All trials, or that there are none."""
-    none = tag("p", "No trial of this run was planned. Only training on a selection and on random rows with the same "
-               "budget shows whether selecting helps.")  # fmt: skip
-    return tag("section", tag("h2", "Trials"), *([_trial(trial) for trial in trials] or [none]))
+def trials_section(trials: list[ReportedTrial], verdict: Verdict) -> Html:
+    """All trials; without one, the `verdict` on trials alone."""
+    shown = [_trial(trial) for trial in trials]
+    return tag("section", tag("h2", f"Trials: {verdict.question[0].lower()}{verdict.question[1:]}"),
+               *(shown or [verdict_card(verdict)]))  # fmt: skip
 
 
 def _trial(trial: ReportedTrial) -> Html:
@@ -91,6 +93,8 @@ def _results(results: TrialResults) -> list[Html]:
         parts.append(folded("By domain, length and metric", table(slices, _SLICES, note)))
     if results.runs:
         runs = pd.DataFrame([{name: getattr(run, name) for name in _RUNS} for run in results.runs])
+        counts = dict.fromkeys(("seed", "steps", "input_tokens", "scored_tokens"), "Int64")
+        runs = runs.astype({"seconds": float}).round({"seconds": 1}).astype(counts)
         parts.append(folded("All models", table(runs, _RUNS)))
     return parts
 
@@ -103,7 +107,7 @@ def _arms(arms: tuple[ArmResult, ...]) -> pd.DataFrame:
             {
                 "arm": arm.arm + (" (exploratory)" if arm.exploratory else ""),
                 "ratio": _ratio(arm.ratio),
-                "runs": f"{arm.runs:,} of {arm.planned_runs:,}",
+                "runs": f"{arm.runs:,}\u00a0of\u00a0{arm.planned_runs:,}",
                 "loss": _loss(first.loss if first else None),
                 "random_loss": _loss(first.random_loss if first else None),
                 "difference": _signed(found.value if found else None),
@@ -145,7 +149,7 @@ def _plan_facts(trial: ReportedTrial, plan: TrialPlan) -> dict[str, str]:
         "Budget of a model": f"{budget.value:,.6g} {budget.kind.replace('_', ' ')} ({BUDGET_KINDS[budget.kind]})",
         "Seeds": ", ".join(map(str, plan.seeds)),
         "Training": f"{training.method}, learning rate {training.learning_rate:g}, batches of "
-        f"{training.batch_tokens:,} tokens, {training.epochs:g} epochs planned",
+        f"{training.batch_tokens:,} tokens, planned epochs: {training.epochs:g}",
         "Runs for a verdict": f"at least {plan.minimum_runs:,} of each arm",
     }
     if plan.ratios != (None,):
@@ -178,4 +182,4 @@ def _interval(low: float | None, high: float | None, signed: bool = False) -> st
     if low is None or high is None:
         return MISSING
     form = "+.4f" if signed else ".4f"
-    return f"{low:{form}} to {high:{form}}"
+    return f"{low:{form}} to {high:{form}}".replace(" ", "\u00a0")
