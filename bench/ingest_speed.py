@@ -109,6 +109,8 @@ def _losses(ids: pa.Array, seed: int) -> pa.Table:
         "truncated": np.zeros(count, bool),
         "reason": pa.nulls(count, pa.string()),
         "left_out": np.zeros(count, np.float32),
+        "end_nll_sum": np.full(count, 1.0),
+        "end_token_count": np.full(count, 1, np.int32),
     }
     return pa.table(columns).cast(SHARD_SCHEMA)
 

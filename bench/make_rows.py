@@ -190,6 +190,8 @@ def _shard(
         "truncated": truncated | no_token,
         "reason": pa.array(reasons, pa.string()),
         "left_out": np.zeros(len(reasons), np.float32),
+        "end_nll_sum": pa.array(nll_sums / tokens, pa.float64(), mask=no_token, from_pandas=False),
+        "end_token_count": np.where(no_token, 0, 1).astype(np.int32),
     }
     return pa.table(columns).cast(SHARD_SCHEMA)
 

@@ -80,6 +80,8 @@ def _bring_losses(workspace: Path, request: ScoreRequest) -> None:
                 "truncated": np.zeros(missing.num_rows, bool),
                 "reason": pa.nulls(missing.num_rows, pa.string()),
                 "left_out": np.zeros(missing.num_rows, np.float32),
+                "end_nll_sum": np.full(missing.num_rows, 1.0),
+                "end_token_count": np.full(missing.num_rows, 1, np.int32),
             }
             store.ingest_shard(f"drawn-{role}", plan.loss_sets[role], pa.table(columns).cast(SHARD_SCHEMA))
         save_planned_run(store, plan)

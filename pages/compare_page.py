@@ -32,6 +32,7 @@ from ui.compare.comparison_tables import (
 )
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_controls import FLAG_HELP
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.tables import ALL_DOMAINS
 from ui.kit.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
 from ui.plain_text import escaped
@@ -66,17 +67,20 @@ def compare() -> None:
     left, middle, right = st.columns(3)
     with left:
         name = run_picker(session)
-    if name is None:
-        return
+        if name is None:
+            return
+        show_reference_badge(session.store, name)
     others = other_runs(session.store, name)
     if not others:
         show_no_other_run(session, name)
         return
     with middle:
         other = other_run_picker(name, others)
+        show_reference_badge(session.store, other)
+    runs = [session.store.run(each) for each in (name, other)]
     with right:
-        score = score_picker()
-    first, second = (compared_run(session.store.run(each)) for each in (name, other))
+        score = score_picker(runs[0]["loss_sets"].keys() & runs[1]["loss_sets"].keys())
+    first, second = (compared_run(run) for run in runs)
     show_compared_runs(first, second)
     pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
     counts = compared_counts(session.store, pair)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.data.errors import UserError
 from core.data.filters import RowFilter
-from core.data.scores import Score
+from core.data.scores import Score, scores_of
 from core.exploring.distributions import domain_counts
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.explore.distribution_view import show_distribution
@@ -19,6 +19,7 @@ from ui.explore.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.kit.filter_state import chosen_filter
 from ui.kit.guide import show_guide
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import open_renamed_tab, run_picker, score_picker, show_error
 from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
@@ -35,12 +36,14 @@ def explore() -> None:
     left, right = st.columns(2)
     with left:
         run = run_picker(session)
-    if run is None:
-        return
+        if run is None:
+            return
+        show_reference_badge(session.store, run)
+    known = session.store.run(run)
     with right:
-        score = score_picker()
+        score = score_picker(known["loss_sets"])
     st.caption(f"{score.label} = {score.formula} [{score.unit}]. High: {score.higher_means}.")
-    table = str(session.store.run(run)["table"])
+    table = str(known["table"])
     row_filter = chosen_filter(session.store)
     counts = domain_counts(session.store, table, row_filter)
     domains = [str(name) for name in counts["domain"]]
@@ -57,7 +60,7 @@ def explore() -> None:
         show_no_rows(row_filter, removable=True)
         return
     take_step()
-    on_page = show_rows(session.store, table, row_filter, score, rows)
+    on_page = show_rows(session.store, table, row_filter, score, rows, scores_of(known["loss_sets"]))
     if (opened := st.session_state.get("example")) is not None:
         open_row(session, run, int(opened), on_page)
 

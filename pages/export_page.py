@@ -12,6 +12,7 @@ from ui.export.bundle_form import bundle_form
 from ui.export.controls_form import controls_form
 from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
 from ui.kit.guide import show_guide
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
@@ -42,6 +43,7 @@ def export() -> None:
     selection = saved_selection(session.store, name)
     summary = select_summary(session.store, selection)
     show_selection(selection, summary)
+    show_reference_badge(session.store, selection.run)
     if not summary.kept_rows:
         st.info("This selection is empty, so there is nothing to export. Increase its amount or relax its filters.")
         link_to_page("select", "Change the selection")

@@ -1,6 +1,5 @@
 """Score: choose a base and a reference (or train one), estimate the time, and follow the jobs."""
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -8,14 +7,13 @@ import streamlit as st
 
 from core.data.errors import UserError
 from core.data.settings import integer
-from core.data.training_methods import LEARNING_RATES
 from core.encoding.template_choice import AUTO, CHOICES, check_allowed_template
 from core.encoding.templates import REPLIES
 from core.jobs.job import all_jobs
+from core.models.cross_fitted import is_cross_fitted
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
 from core.scoring.planning import ScoreRequest
-from core.training.training_plan import TrainRequest
 from core.workspace.status import dataset_overview, run_overview
 from core.workspace.supervisor import begin_scoring, begin_training
 from ui.kit.guide import show_guide
@@ -23,6 +21,7 @@ from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_fail
 from ui.kit.tables import COUNT
 from ui.kit.widgets import link_to_page, show_error
 from ui.score.estimate_view import begin_estimate, show_estimate
+from ui.score.reference_form import OWN_HELP, OWN_LABEL, reference_form
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, open_session, remember, remembered
 
@@ -134,45 +133,10 @@ def _known_bases(session: Session) -> list[str]:
 
 
 def _train_section(session: Session, common: dict[str, Any]) -> None:
-    with st.form("train", enter_to_submit=False):
-        first, second, third = st.columns(3)
-        name = first.text_input(
-            "Reference name", _reference_name(common["dataset"]), help="Choose the trained model by this name."
-        ).strip()
-        method = second.selectbox(
-            "Method", list(LEARNING_RATES), help="lora: train a small adapter. full: train all weights (small models)."
-        )
-        epochs = third.number_input(
-            "Epochs", min_value=0.1, value=1.0, step=0.5,
-            help="Passes over the data. More epochs fit the data better but also memorise single rows.",
-        )  # fmt: skip
-        rate = first.text_input(
-            "Learning rate", "", placeholder=", ".join(f"{key}: {value:g}" for key, value in LEARNING_RATES.items()),
-            help="If empty: the default of the method.",
-        )  # fmt: skip
-        seed = second.number_input("Seed", min_value=0, value=0, help="Sets the initial weights and the data order.")
-        batch_tokens = third.number_input(
-            "Batch size (tokens)", min_value=64, value=4096, step=512,
-            help="Tokens per optimisation step. Smaller batches need less memory.",
-        )  # fmt: skip
-        left, right = st.columns([2, 1], vertical_alignment="center")
-        score_after = left.checkbox(
-            "Score the dataset after training", value=True, help="Scoring starts automatically when training is done."
-        )
-        if not right.form_submit_button("Train reference", type="primary", width="stretch"):
-            return
-    then = ({"kind": "score", **common, "reference": name},) if score_after else ()
     try:
-        request = TrainRequest(
-            **common,
-            name=name,
-            method=method,
-            epochs=float(epochs),
-            learning_rate=_rate(rate),
-            seed=int(seed),
-            batch_tokens=int(batch_tokens),
-            then=then,
-        )
+        request = reference_form(common)
+        if request is None:
+            return
         check_allowed_model(request.base, session.workspace)
         check_allowed_template(request.template, session.workspace)
         with st.spinner("Reading the base model..."):
@@ -183,18 +147,6 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
     if job:
         st.rerun()
     st.info("This reference already exists with these settings. Nothing was trained.")
-
-
-def _reference_name(dataset: str) -> str:
-    """A default name from the dataset's name, with the characters a folder may have."""
-    return re.sub(r"[^\w.-]+", "-", dataset)[:45].strip("-.") + "-reference"
-
-
-def _rate(text: str) -> float | None:
-    try:
-        return float(text) if text.strip() else None
-    except ValueError:
-        raise UserError(f"The learning rate {text!r} is not a number. Write it like 2e-4.") from None
 
 
 # Scoring
@@ -223,7 +175,11 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
     if not reference:
         st.text("Choose a reference, or train one here.")
         return
-    request = ScoreRequest(**common, reference=reference.strip(), run=run or None, device=device, dtype=dtype)
+    reference = reference.strip()
+    own = is_cross_fitted(reference, session.workspace) and st.checkbox(
+        OWN_LABEL, value=True, key="score_own", help=OWN_HELP
+    )
+    request = ScoreRequest(**common, reference=reference, run=run or None, device=device, dtype=dtype, own=own)
     check, start, _ = st.columns([1, 1, 2])
     is_check = check.button("Estimate time", width="stretch")
     is_start = start.button("Start scoring", type="primary", width="stretch")
@@ -258,6 +214,7 @@ def _show_runs(session: Session) -> None:
     if not runs:
         return
     st.subheader("Runs")
+    kinds = [run.pop("reference_kind")["sentence"] for run in runs]
     table = pd.DataFrame(runs).rename(
         columns={
             "name": "Run",
@@ -268,6 +225,7 @@ def _show_runs(session: Session) -> None:
             "scored": "Scored",
         }
     )
+    table["Kind of reference"] = kinds
     st.dataframe(table, hide_index=True, column_config={"Rows": COUNT, "Scored": COUNT})
     link_to_page("explore", "Explore a run")
 

@@ -14,18 +14,20 @@ from core.selection import (
     saved_selection_names,
     scored_run,
     select_summary,
+    selection_profile,
 )
 from core.selection.budgets import POOL
 from core.store import Store
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, open_renamed_tab, run_picker, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
 from ui.select.recipe_form import put_into_form, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
-from ui.select.selection_views import show_cut, show_distribution, show_domains
+from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session
@@ -65,6 +67,7 @@ def show_choice(session: Session) -> None:
         show_error(failure)
     if name is None:
         return
+    show_reference_badge(session.store, name)
     st.html(_STICKY_RESULT)
     show_recipe(session, name)
 
@@ -77,7 +80,7 @@ def show_recipe(session: Session, name: str) -> None:
         run = scored_run(session.store, name)
         controls, right = st.columns([5, 3], gap="large")
         with controls:
-            selection, readouts = recipe_form(session.store, run)
+            selection, readouts, below_amounts = recipe_form(session.store, run)
         result = right.container(key="result", border=True)
         try:
             summary = select_summary(session.store, selection, run)
@@ -86,6 +89,8 @@ def show_recipe(session: Session, name: str) -> None:
                 show_error(error)
             return
         fill_readouts(readouts, summary)
+        with below_amounts:
+            show_profile(selection_profile(session.store, selection, run))
         with result:
             show_totals(summary)
             save_form(session.store, selection, summary)

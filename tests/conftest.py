@@ -102,6 +102,14 @@ def tiny_reference(made_once: Callable[[str, Callable[[Path], object]], Path]) -
     return made_once("tiny-reference", lambda folder: _save_tiny_model(folder, seed=1))
 
 
+@pytest.fixture(scope="session")
+def cross_fitted(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: Path) -> Path:
+    """Folder of a workspace with a real cross-fitted run, and of its file of folds; see `tests.cross_fitted`."""
+    from tests.cross_fitted import make_cross_fitted
+
+    return made_once("cross-fitted", lambda folder: make_cross_fitted(folder, tiny_base))
+
+
 def _save_tiny_model(folder: Path, seed: int) -> None:
     from tests.tiny_models import save_model_folder  # here, so that other tests do not import torch
 

@@ -14,7 +14,8 @@ from core.store import Store
 @dataclass(frozen=True, slots=True)
 class ScoredRecord:
     """One dataset row: its domain, its loss per token under both models [nats per token], its scored tokens, and the
-    text of its record and conversation; equal responses are equal conversations. A loss of None was never computed."""
+    text of its record and conversation; equal responses are equal conversations. A loss of None was never computed.
+    `end_losses`: the loss of its one end-of-turn token under both models [nats]; None as in losses of version 0.7.0."""
 
     domain: str
     base_loss: float | None
@@ -24,6 +25,7 @@ class ScoredRecord:
     original: bytes = b""
     truncated: bool = False
     reason: str | None = None
+    end_losses: tuple[float, float] | None = None
 
 
 def add_scored_records(
@@ -37,8 +39,8 @@ def add_scored_records(
     rejected = Rejected(len(rows) + 1, "bad JSON", "{")
     store.add_source(dataset, source, "jsonl", f"sha256 of {source}", {"domain": "by hand"}, [*rows, rejected])
     sets = [store.ensure_loss_set(f"{model} weights", "plain text", model) for model in ("base", "reference")]
-    for loss_set, losses in zip(
-        sets, ([r.base_loss for r in records], [r.reference_loss for r in records]), strict=True
+    for model, (loss_set, losses) in enumerate(
+        zip(sets, ([r.base_loss for r in records], [r.reference_loss for r in records]), strict=True)
     ):
         found = [
             (
@@ -48,6 +50,8 @@ def add_scored_records(
                 r.truncated,
                 r.reason,
                 0.0,
+                r.end_losses and r.end_losses[model],
+                r.end_losses and 1,
             )
             for row, loss, r in zip(rows, losses, records, strict=True)
             if loss is not None or r.reason

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -17,6 +18,12 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "demo" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 FOLDERS = ("core", "ui", "pages", "bench", "demo", "docs", "tests")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+
+
+def options_of(command: Any) -> set[str]:
+    """The options of a command, and of the commands below it."""
+    below = getattr(command, "commands", {}).values()
+    return {option for each in (command, *below) for parameter in each.params for option in parameter.opts}
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"version"}))
@@ -53,7 +60,7 @@ def test_every_file_and_option_that_the_documents_name_is_there(path: Path) -> N
     modules = {found.name for folder in FOLDERS for found in (ROOT / folder).rglob("*.py")} | {"app.py"}
     missing += [name for name in re.findall(r"`(\w+\.py)\b", text) if name not in modules]
     for command, rest in re.findall(r"python -m core ([a-z-]+)([^`\n]*)", text):
-        known = {option for parameter in COMMANDS[command].params for option in parameter.opts}
+        known = options_of(COMMANDS[command])
         missing += [f"{command} {option}" for option in OPTION.findall(rest) if option not in {*known, "--help"}]
     for module, rest in re.findall(r"python -m ((?:bench|tests)[\w.]*)([^`\n]*)", text):
         place = ROOT / module.replace(".", "/")
@@ -63,7 +70,7 @@ def test_every_file_and_option_that_the_documents_name_is_there(path: Path) -> N
 
 
 def test_every_option_in_the_readme_is_one_of_some_command() -> None:
-    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    known = {option for command in COMMANDS.values() for option in options_of(command)}
     assert set(OPTION.findall(README)) - known == {"--help"}
 
 

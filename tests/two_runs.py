@@ -59,6 +59,8 @@ def score_rows(
             [False] * len(found),
             [None] * len(found),
             [0.0] * len(found),
+            [None] * len(found),
+            [None] * len(found),
         ]
         shard = pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
         store.ingest_shard(f"{run} {loss_set} {len(rows)}", loss_set, shard)

@@ -31,6 +31,7 @@ class RecipeOptions:
     search_kind: str
     kept: Sequence[str]
     left_out: Sequence[str]
+    length_bands: int
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
@@ -60,6 +61,7 @@ class RecipeOptions:
             weights=dict(_of_domain("--weight", given) for given in self.weights),
             near_duplicates=self.near_duplicates,
             picks=tuple(picks),
+            length_bands=self.length_bands,
         )
 
     def _amounts(self) -> tuple[Amount, dict[str, Amount]]:

@@ -8,7 +8,8 @@ import typer
 from ..data.scores import DEFAULT_SCORE, SCORES
 from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
-from ..selection import ORDERS, SCOPES
+from ..selection import ORDERS, SCOPES, profile_sentence
+from ..selection.recipe import MOST_LENGTH_BANDS
 from .options import AsJson, Workspace
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
@@ -48,6 +49,15 @@ def select(
         float | None,
         typer.Option(metavar="T", help="Keep only the best of each group that `near-duplicates` found at threshold T."),
     ] = None,
+    length_bands: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=MOST_LENGTH_BANDS,
+            help="Rank within N bands of response length; each gives the same share of its rows. 0: no bands.",
+        ),
+    ] = 0,
     search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows whose prompt or response contains this.")] = "",
     search_kind: Annotated[str, typer.Option(help=f"Type of --search: {', '.join(SEARCH_KINDS)}.")] = "words",
     keep: Annotated[
@@ -70,6 +80,7 @@ def select(
             selection = RecipeOptions(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
+                length_bands,
             ).recipe()  # fmt: skip
     with report_user_errors():
         fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})
@@ -77,4 +88,6 @@ def select(
         for notice in fields["notices"]:
             say(notice)
         sentence = f"Selection {name!r}: {fields['kept']:,} of {rows:,} rows, {fields['tokens']:,} tokens."
+        if "profile" in fields:  # an owner of an earlier version sends none
+            sentence += f"\n{profile_sentence(fields['profile'])}"
         print_result(fields, as_json, sentence)

@@ -1,6 +1,6 @@
 """A conversation as tokens, and which of them count: what the encoder gives and the engine takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ class Encoded:
     `scored[0]` is always false: nothing predicts the first token. Without a scored token, `reason` says why.
     `left_out`: share of the scored replies' text that the template does not write. `folded_system`: the template has no
     system role, so the system prompt stands in the user's turn. `turns`, where it was asked for: of each token the
-    number of the turn whose text it is, `NO_TURN` for what the template adds.
+    number of the turn whose text it is, `NO_TURN` for what the template adds. `is_end`: mask of the scored tokens that
+    end a reply (all after its own text, such as `<|im_end|>`); if omitted, none do.
     """
 
     input_ids: NDArray[np.int32]
@@ -26,8 +27,18 @@ class Encoded:
     left_out: float = 0.0
     folded_system: bool = False
     turns: NDArray[np.int32] | None = None
+    is_end: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if not len(self.is_end):
+            object.__setattr__(self, "is_end", np.zeros_like(self.scored))
 
     @property
     def token_count(self) -> int:
         """Scored tokens."""
         return int(self.scored.sum())
+
+    @property
+    def end_token_count(self) -> int:
+        """Scored tokens that end a reply."""
+        return int(self.is_end.sum())

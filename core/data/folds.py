@@ -26,11 +26,7 @@ def assign_folds(examples: pd.DataFrame, folds: int, held_out_share: float = 0.0
     order, to the fold with the fewest rows of the domain. A group of several domains belongs to the one of its least
     example_id. With one fold, all rows are of fold 0. Raises `FoldsUnusable` if a domain has too few groups.
     """
-    if folds < 1 or not 0 <= held_out_share <= LARGEST_SHARE:
-        raise FoldsUnusable(
-            f"{folds} folds with a held-out share of {held_out_share:g} are not possible. Give at least 1 fold and a "
-            f"share from 0 to {LARGEST_SHARE:g}."
-        )
+    check_folding(folds, held_out_share)
     ordered = examples.sort_values("example_id")
     groups = ordered.groupby("group", sort=False).agg(
         first=("example_id", "first"), domain=("domain", "first"), rows=("example_id", "size")
@@ -47,6 +43,23 @@ def assign_folds(examples: pd.DataFrame, folds: int, held_out_share: float = 0.0
     found = ordered[["example_id", "group"]].join(groups[["fold", "held_out"]], on="group")
     result: pd.DataFrame = found[FOLDS_SCHEMA.names].reset_index(drop=True)
     return result
+
+
+def check_folding(folds: int, held_out_share: float) -> None:
+    """Raise `FoldsUnusable` for a number of folds or a share of rows held out that cannot be."""
+    if folds < 1 or not 0 <= held_out_share <= LARGEST_SHARE:
+        raise FoldsUnusable(
+            f"{folds} folds with a held-out share of {held_out_share:g} are not possible. Give at least 1 fold and a "
+            f"share from 0 to {LARGEST_SHARE:g}."
+        )
+
+
+def fold_count(folds: pd.DataFrame, source: str) -> int:
+    """Number of folds. Raises `FoldsUnusable`, naming the `source`, if a fold has no row that is not held out."""
+    count = int(folds["fold"].max()) + 1
+    if set(folds.loc[~folds["held_out"], "fold"]) != set(range(count)):
+        raise FoldsUnusable(f"{source} has folds without a row. Number the folds 0, 1, 2 and so on.")
+    return count
 
 
 def trained_rows(folds: pd.DataFrame, fold: int | None) -> pd.Series:

@@ -3,10 +3,12 @@
 To add a score, add a `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
 its column when their workspace is next opened, without computing losses again.
 SQL sees one row of a scored table: token_count [tokens] and, for each role of `loss_roles` that a score needs,
-<role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. numpy sees arrays of the same names.
+<role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. end_token_count and <role>_end_nll_sum
+are the part of them on tokens that end a reply, NULL for losses that versions up to 0.7.0 computed. numpy sees arrays
+of the same names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +52,25 @@ def _learnability(columns: Columns) -> NDArray[np.float64]:
     return _share_of_base(columns, columns["base_nll_sum"] - columns["reference_nll_sum"])
 
 
+def _learnability_without_end(columns: Columns) -> NDArray[np.float64]:
+    base = columns["base_nll_sum"] - columns["base_end_nll_sum"]
+    reference = columns["reference_nll_sum"] - columns["reference_end_nll_sum"]
+    is_defined = (columns["end_token_count"] < columns["token_count"]) & (base > 0)
+    return np.divide(base - reference, base, out=np.full_like(base, np.nan), where=is_defined)
+
+
+def _end_share_of_gain(columns: Columns) -> NDArray[np.float64]:
+    gain = columns["base_nll_sum"] - columns["reference_nll_sum"]
+    end_gain = columns["base_end_nll_sum"] - columns["reference_end_nll_sum"]
+    return np.divide(end_gain, gain, out=np.full_like(gain, np.nan), where=gain != 0)
+
+
+# A reply may be nothing but its end of turn: sums in another order then leave a difference that is only rounding.
+_BASE_WITHOUT_END = (
+    "CASE WHEN end_token_count < token_count AND base_nll_sum > base_end_nll_sum "
+    "THEN base_nll_sum - base_end_nll_sum END"
+)
+
 SCORES = {
     score.name: score
     for score in (
@@ -80,6 +101,25 @@ SCORES = {
             "base_nll_sum - reference_nll_sum",
             lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
             is_ratio=False,
+        ),
+        Score(
+            "learnability_without_end",
+            "Learnability without end of turn",
+            "(base loss − reference loss) / base loss, without the tokens that end a reply",
+            "share of the base loss",
+            "fine-tuning removed a larger share of the base loss of the reply's own text",
+            "((base_nll_sum - base_end_nll_sum) - (reference_nll_sum - reference_end_nll_sum)) / "
+            f"({_BASE_WITHOUT_END})",
+            _learnability_without_end,
+        ),
+        Score(
+            "end_share_of_gain",
+            "End-of-turn share of the gain",
+            "(base loss − reference loss) of the tokens that end a reply / (base loss − reference loss) of all tokens",
+            "share of the gain",
+            "more of what fine-tuning gained is ending the reply, and less is its text",
+            "(base_end_nll_sum - reference_end_nll_sum) / nullif(base_nll_sum - reference_nll_sum, 0)",
+            _end_share_of_gain,
         ),
         Score(
             "base_loss",
@@ -164,10 +204,16 @@ FLAGS = {
     "not_scored": "a loss has not been computed yet or could not be computed",
     "trained_on": "the reference was trained on this row, so part of its gain may be memorisation",
     "duplicate": "an earlier row of the dataset has the same conversation",
+    "short_response": "so few tokens are scored that the end-of-turn token can be most of the gain",
+    "repetitive": "much of the response repeats word sequences that stand earlier in it",
+    "copies_prompt": "much of the response is word sequences that occur in the prompt",
 }
 """All flags of a row and their meanings."""
 
-QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate"))
+TEXT_FLAGS = ("short_response", "repetitive", "copies_prompt")
+"""The flags about a response's text."""
+
+QUALITY_FLAGS = tuple(flag for flag in FLAGS if flag not in ("trained_on", "duplicate", *TEXT_FLAGS))
 """The flags about how well a row's losses were measured; the others are about what the score means."""
 
 
@@ -175,6 +221,11 @@ def needed_roles() -> list[str]:
     """The roles that any score needs, in the order of `LOSS_ROLES`."""
     needed = {role for score in SCORES.values() for role in score.roles}
     return [name for name in LOSS_ROLES if name in needed]
+
+
+def scores_of(roles: Collection[str]) -> list[str]:
+    """Names of the scores that a run with losses of these roles has."""
+    return [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
 
 
 def score_named(name: str) -> Score:

@@ -171,17 +171,18 @@ class ChatTemplate:
             block = block_of_turn(trace.blocks, index, len(turns))
             if block is None:
                 raise TemplateFailed(_NOT_SHOWN)
-            spans = reply_spans(
+            spans, end_of_turn = reply_spans(
                 text,
                 segments_of(block, index),
                 self._opening_of(turns, index, tools, text[block.start : block.end]),
                 self._specials,
                 index == len(turns) - 1,
+                _unmarked_space(turn, pieces),
             )
             if spans and spans[0][0] < reached:
                 raise TemplateFailed(_NOT_SHOWN)
             reached = spans[-1][1] if spans else reached
-            places.append(TurnPlace(index, "assistant", spans, *left_out(text, pieces)))
+            places.append(TurnPlace(index, "assistant", spans, *left_out(text, pieces), end_of_turn))
         return places
 
     def _trace(self, turns: Sequence[Message], tools: Tools, text: str) -> _Trace:
@@ -321,6 +322,12 @@ def _is_left_out(turn: Message, pieces: Sequence[Piece]) -> bool:
     said = [piece for piece in pieces if piece.part in ("content", "call") and piece.given]
     is_lost = [piece.start is None and piece.end is None for piece in said]
     return bool(said) and (all(is_lost) if turn.role == "assistant" else any(is_lost))
+
+
+def _unmarked_space(turn: Message, pieces: Sequence[Piece]) -> str:
+    """White space at a reply's end that the marks of its content leave out."""
+    given = next((piece.given for piece in pieces if piece.part == "content"), "")
+    return turn.text[len(turn.text.rstrip()) :] if given == given.rstrip() else ""
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[tuple[int, int], ...]:

@@ -83,12 +83,17 @@ def _encoded(
     with_turns: bool,
 ) -> Encoded:
     starts, ends = _token_bounds(offsets)
-    scored = np.zeros(len(ids), np.bool_)
+    scored, is_end = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_)
     for span in rendered.spans:
         scored |= _within(starts, ends, span)
+    for span in rendered.end_spans:
+        # A token that begins in the reply's own text belongs to that text.
+        is_end |= _within(starts, ends, span) & (starts >= span[0])
     input_ids = np.array(ids, np.int32)
     dropped, added = _bos_to_mend(input_ids, tokenizer)
-    input_ids, scored = _mended(input_ids, dropped, added), _mended(scored, dropped, [False] * len(added))
+    unscored = [False] * len(added)
+    input_ids = _mended(input_ids, dropped, added)
+    scored, is_end = _mended(scored, dropped, unscored), _mended(is_end, dropped, unscored)
     turns = None
     if with_turns:
         of_token = np.full(len(ids), NO_TURN, np.int32)
@@ -100,7 +105,8 @@ def _encoded(
     input_ids, scored = input_ids[:max_length], scored[:max_length]
     scored[:1] = False
     reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
-    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns)
+    is_end = is_end[:max_length] & scored
+    return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns, is_end)
 
 
 def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,7 +18,8 @@ _SLOW_IN_A_ROW = 5
 class Rendered:
     """A conversation as text, with the positions of its turns and the character spans [start, end) that are scored.
 
-    `left_out`: share of the scored replies' text that the template omits.
+    `left_out`: share of the scored replies' text that the template omits. `end_spans`: the parts of `spans` that are
+    ends of turn.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Rendered:
     spans: tuple[tuple[int, int], ...]
     left_out: float = 0.0
     folded_system: bool = False
+    end_spans: tuple[tuple[int, int], ...] = ()
 
 
 def render(example: Example, tokenizer: Any, template: Template | str) -> Rendered:
@@ -47,7 +49,9 @@ def render(example: Example, tokenizer: Any, template: Template | str) -> Render
         scored = scored[-1:]
     length = sum(place.length for place in scored)
     left_out = sum(place.left_out for place in scored) / length if length else 0.0
-    return Rendered(text, places, tuple(span for place in scored for span in place.spans), left_out, folded)
+    spans = tuple(span for place in scored for span in place.spans)
+    ends = tuple((place.end_of_turn, place.spans[-1][1]) for place in scored if place.end_of_turn is not None)
+    return Rendered(text, places, spans, left_out, folded, ends)
 
 
 def render_all(examples: Sequence[Example], tokenizer: Any, template: Template) -> list[Rendered | str]:

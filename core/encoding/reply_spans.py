@@ -163,23 +163,37 @@ class SpecialTokens:
 
 
 def reply_spans(
-    text: str, segments: Sequence[Segment], opening: Callable[[], str], specials: SpecialTokens, is_last: bool
-) -> tuple[tuple[int, int], ...]:
-    """Spans [start, end) of a reply, given its segments; its end of turn is included.
+    text: str,
+    segments: Sequence[Segment],
+    opening: Callable[[], str],
+    specials: SpecialTokens,
+    is_last: bool,
+    own_space: str = "",
+) -> tuple[tuple[tuple[int, int], ...], int | None]:
+    """Spans [start, end) of a reply, given its segments, its end of turn included; and where the end of turn begins in
+    the last span, None if there is none.
 
-    `opening` returns what the template writes to open this reply; `is_last`: no turn follows.
+    `opening` returns what the template writes to open this reply; `is_last`: no turn follows; `own_space`: white space
+    at the reply's end that its marks leave out.
     """
     spans = []
+    end_of_turn = None
     opener = specials.pattern.match(opening()) if segments else None
     for number, segment in enumerate(segments):
         start = _later_start(segment) if number else _start(text, segment, opening())
         last, part = segment.events[-1] if segment.events else (start, "")
-        end, is_closed = _end(text, max(start, last), segment, part, specials, opener[0] if opener else "")
-        if number == len(segments) - 1 and not is_closed and not segment.ends_shared:
-            end = _late_end(text, end, segment, specials, is_last)
+        after = max(start, last)
+        end, closing = _end(text, after, segment, part, specials, opener[0] if opener else "")
+        if number == len(segments) - 1:
+            if closing is None and not segment.ends_shared:
+                end, closing = _late_end(text, end, segment, specials, is_last)
+            is_complete = sum(inner == "content" for _, inner in segment.events) % 2 == 0
+            if part == "content" and is_complete:
+                closing = after + (len(own_space) if text.startswith(own_space, after) else 0)
+            end_of_turn = closing if closing is not None and start <= closing < end else None
         if end > start:
             spans.append((start, end))
-    return tuple(spans)
+    return tuple(spans), end_of_turn
 
 
 def _start(text: str, segment: Segment, opening: str) -> int:
@@ -218,9 +232,11 @@ def _whole_tags(text: str) -> int:
     return opened if opened >= 0 and ">" not in text[opened:] else len(text)
 
 
-def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str) -> tuple[int, bool]:
-    """Where the reply ends, and whether special tokens end it: the first ones after its text. `opener` opens a turn;
-    at the end it belongs to the next turn.
+def _end(
+    text: str, after: int, segment: Segment, part: str, specials: SpecialTokens, opener: str
+) -> tuple[int, int | None]:
+    """Where the reply ends, and where the special tokens begin that end it, the first ones after its text; None if none
+    do. `opener` opens a turn; at the end it belongs to the next turn.
 
     Calls, and replies without content, may contain special tokens: they end with the last one of the segment. If no
     special token ends a reply, it ends with everything that the template writes after the text, such as a line break.
@@ -235,21 +251,22 @@ def _end(text: str, after: int, segment: Segment, part: str, specials: SpecialTo
         end = found[0].end()
         for token in found[1:]:
             end = token.end() if token.start() == end else end
-        return after + end, True
+        return after + end, after + found[0].start()
     if segment.ends_shared:
-        return after, False
-    return after + (len(rest.rstrip()) or len(rest)), False
+        return after, None
+    return after + (len(rest.rstrip()) or len(rest)), None
 
 
-def _late_end(text: str, end: int, segment: Segment, specials: SpecialTokens, is_last: bool) -> int:
-    """The end, moved past an end of turn that the template writes after its loop or before the next turn."""
+def _late_end(text: str, end: int, segment: Segment, specials: SpecialTokens, is_last: bool) -> tuple[int, int | None]:
+    """The end, moved past an end of turn that the template writes after its loop or before the next turn, and where
+    that begins, None if there is none."""
     place = segment.end
     while place < len(text) and text[place].isspace():
         place += 1
     found = specials.pattern.match(text, place)
     if found is None or (not is_last and found[0] != specials.end):
-        return end
-    return found.end()
+        return end, None
+    return found.end(), place
 
 
 def left_out(text: str, pieces: Sequence[Piece]) -> tuple[int, int]:

@@ -43,6 +43,7 @@ class TurnPlace:
 
     For an assistant turn these are what the model writes, its end of turn included; for other turns, their contents.
     `length` counts the characters of an assistant turn in the record, `left_out` those that the template omits.
+    `end_of_turn`: the first character after an assistant turn's own text, None if its last span has nothing after it.
     """
 
     turn: int
@@ -50,6 +51,7 @@ class TurnPlace:
     spans: tuple[tuple[int, int], ...]
     length: int = 0
     left_out: int = 0
+    end_of_turn: int | None = None
 
 
 def asks_for_date(source: str) -> bool:
@@ -66,7 +68,8 @@ def plain_text(messages: Sequence[Message], template: str, end_of_turn: str) -> 
             continue
         role = messages[turn].role
         written = piece + (end_of_turn if role == "assistant" else "")
-        places.append(TurnPlace(turn, role, ((len(text), len(text) + len(written)),), len(piece)))
+        ends_at = len(text) + len(piece) if len(written) > len(piece) else None
+        places.append(TurnPlace(turn, role, ((len(text), len(text) + len(written)),), len(piece), end_of_turn=ends_at))
         text += written
     return text, tuple(places)
 

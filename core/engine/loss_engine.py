@@ -132,11 +132,23 @@ class LossEngine:
     @torch.inference_mode()
     def nll_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
         """nll_sum of each row [nats], float64, computed in one batch. pack: the rows' prepared pack, if any."""
+        sums: NDArray[np.float64] = self.row_sums(rows, pack)[0]
+        return sums
+
+    @torch.inference_mode()
+    def row_sums(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> NDArray[np.float64]:
+        """nll_sum of each row, and the part of it on tokens that end a reply [2 x rows, nats], float64, computed in one
+        batch. pack: the rows' prepared pack, if any."""
         if len(rows) > 1 and any(self._is_alone(len(row.input_ids)) for row in rows):
-            return np.concatenate([self.nll_sums([row]) for row in rows])
-        row_index, losses = self._losses(rows, pack)
-        sums = torch.zeros(len(rows), dtype=torch.float64, device=self._device)
-        sums.index_add_(0, row_index, losses.double())
+            return np.concatenate([self.row_sums([row]) for row in rows], axis=1)
+        # Before the losses: copying to a GPU after them would wait for them.
+        is_end = np.concatenate([row.is_end[row.scored] for row in rows])
+        ends = torch.from_numpy(np.flatnonzero(is_end)).to(self._device)
+        row_index, token_losses = self._losses(rows, pack)
+        losses = token_losses.double()
+        sums = torch.zeros(2, len(rows), dtype=torch.float64, device=self._device)
+        sums[0].index_add_(0, row_index, losses)
+        sums[1].index_add_(0, row_index[ends], losses[ends])
         return np.asarray(sums.cpu().numpy(), dtype=np.float64)
 
     @torch.inference_mode()

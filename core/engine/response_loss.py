@@ -28,12 +28,14 @@ NOISE_ROWS = 8
 class BatchLosses:
     """Losses of one batch: row indices, and for each engine their nll_sum [nats], float64, in the same order.
 
-    tokens: number of tokens of the rows, counted once.
+    tokens: number of tokens of the rows, counted once. ends_by_engine: the part of each nll_sum on tokens that end a
+    reply [nats].
     """
 
     rows: tuple[int, ...]
     by_engine: tuple[NDArray[np.float64], ...]
     tokens: int
+    ends_by_engine: tuple[NDArray[np.float64], ...]
 
     @property
     def nll_sums(self) -> NDArray[np.float64]:
@@ -69,12 +71,11 @@ class ResponseScorer:
                     tuple(waiting[index] for index in batch.rows) for batch in self._planner.plan(lengths, self._budget)
                 ]
                 for rows, items, pack in self._packed_ahead(batches, encoded):
-                    sums = tuple(
-                        engine.nll_sums(items) if pack is None else engine.nll_sums(items, pack)
-                        for engine in self._engines
-                    )
+                    sums = [engine.row_sums(items, pack) for engine in self._engines]
                     done.update(rows)
-                    yield BatchLosses(rows, sums, sum(len(item.input_ids) for item in items))
+                    tokens = sum(len(item.input_ids) for item in items)
+                    nll_sums, end_sums = zip(*sums, strict=True)
+                    yield BatchLosses(rows, nll_sums, tokens, end_sums)
             waiting = [row for row in waiting if row not in done]
             if waiting:  # memory ran out
                 self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])

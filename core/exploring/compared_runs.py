@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..data.reader import Reader
+from ..scoring.reference_kind import reference_label
 
 _UNKNOWN = "not recorded"
 
@@ -35,15 +36,14 @@ class ComparedRun:
 def compared_run(run: dict[str, Any]) -> ComparedRun:
     """From a run as returned by `core.store.Store.run`; missing parts of its description become "not recorded"."""
     description = run["description"]
-    models, encoding = description.get("models", {}), description.get("encoding", {})
-    base, reference = (models.get(role, {}) for role in ("base", "reference"))
+    encoding, base = description.get("encoding", {}), description.get("models", {}).get("base", {})
     floors = [floor for floor in run["noise_floors"].values() if floor is not None]
     return ComparedRun(
         name=run["name"],
         table=run["table"],
         base=base.get("label", _UNKNOWN),
-        reference=reference.get("label", _UNKNOWN),
-        weights=(base.get("weights_hash", _UNKNOWN), reference.get("weights_hash", _UNKNOWN)),
+        reference=reference_label(description) or _UNKNOWN,
+        weights=(base.get("weights_hash", _UNKNOWN), _reference_weights(description)),
         template=encoding.get("template", _UNKNOWN),
         max_length=encoding.get("max_length"),
         tokenizer=encoding.get("tokenizer_fingerprint", _UNKNOWN),
@@ -51,6 +51,15 @@ def compared_run(run: dict[str, Any]) -> ComparedRun:
         dtype=description.get("dtype", _UNKNOWN),
         noise_floor=max(floors, default=None),
     )
+
+
+def _reference_weights(description: dict[str, Any]) -> str:
+    """What stands for the weights of a reference; of a cross-fitted one, those of all its models."""
+    models = description.get("models", {})
+    if "cross_fitted" in description:
+        names = [one["role"] for one in description["cross_fitted"]["models"]]
+        return " ".join(sorted(models[name]["weights_hash"] for name in names))
+    return str(models.get("reference", {}).get("weights_hash", _UNKNOWN))
 
 
 def other_runs(store: Reader, name: str) -> list[str]:

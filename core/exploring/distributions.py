@@ -8,7 +8,7 @@ import pandas as pd
 from ..data.errors import SelectionInvalid
 from ..data.filters import Query, RowFilter, check_column
 from ..data.reader import Reader
-from ..data.scores import FLAGS, QUALITY_FLAGS, SCORES
+from ..data.scores import FLAGS, QUALITY_FLAGS, SCORES, needed_roles
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
@@ -135,7 +135,11 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     score = SCORES.get(column)
     # The score's formula, applied to sums over rows that have the score.
     ratio = score.sql if score and score.is_ratio else "CAST(NULL AS DOUBLE)"
-    has_value = f"{column} IS NOT NULL"
+    columns = [f"{role}_{part}" for role in needed_roles() for part in ("nll_sum", "end_nll_sum")]
+    sums = ", ".join(
+        f"sum({name}) FILTER ({column} IS NOT NULL) AS {name}" for name in (*columns, "token_count", "end_token_count")
+    )
+    means = ", ".join(f"{role}_nll_sum / nullif(token_count, 0) AS {role}_loss" for role in needed_roles())
     return store.frame(
         f"""
         WITH counted AS (
@@ -147,14 +151,10 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
                 count_if({column} < 0) / nullif(count({column}), 0) AS share_negative,
                 count_if({_OF_QUALITY}) / nullif(count(*), 0) AS share_quality_flag,
                 sum(token_count)::BIGINT AS tokens,
-                sum(base_nll_sum) FILTER ({has_value}) AS base_nll_sum,
-                sum(reference_nll_sum) FILTER ({has_value}) AS reference_nll_sum,
-                sum(token_count) FILTER ({has_value}) AS token_count
+                {sums}
             FROM {table} WHERE {condition} GROUP BY GROUPING SETS ((domain), ()) HAVING count(*) > 0
         ), summed AS (
-            SELECT *, base_nll_sum / nullif(token_count, 0) AS base_loss,
-                reference_nll_sum / nullif(token_count, 0) AS reference_loss
-            FROM counted
+            SELECT *, {means} FROM counted
         )
         SELECT overall, domain, rows, scored, no_score, mean, {ratio} AS ratio_of_means, median, q25, q75, min, max,
             share_negative, share_quality_flag, tokens

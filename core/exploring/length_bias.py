@@ -1,7 +1,6 @@
 """Length bias: how strongly each form of the gain correlates with response length, measured on every row.
 
-The paper reports its own figures (published note on arXiv 2310.13008v2). Which form correlates least with length, and
-in which direction, depends on the dataset, so only measured values are shown.
+Strength and sign depend on the form, the data and the models, so only what was measured is stated, by domain.
 """
 
 import math
@@ -15,8 +14,9 @@ from ..data.scores import SCORES, score_named
 from .distributions import chosen_rows, robust_bounds
 from .rank_correlation import rank_correlations
 
-LENGTH_SCORES = ("implicit_reward", "loss_difference", "learnability")
-"""The gain as a sum, as a mean over tokens, and as a share of the base loss."""
+FORMS = {"implicit_reward": "sum", "loss_difference": "mean", "learnability": "ratio"}
+"""Forms of the gain, by score: of the whole response, per token, and as a share of the base loss."""
+LENGTH_SCORES = tuple(FORMS)
 
 PAPER_FIGURES = (
     ("Alpaca, gemma-2b", 0.75, 0.30),
@@ -24,7 +24,8 @@ PAPER_FIGURES = (
     ("GSM8K, gemma-2b", 0.58, 0.06),
     ("LIMA, gemma-2b", 0.20, 0.02),
 )
-"""Spearman with response length as published: (data and base, raw difference, normalised)."""
+"""Spearman with response length, published for other data (note on arXiv 2310.13008v2): (data and base, raw form,
+ratio). Its raw form is almost certainly the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +59,18 @@ def length_bias(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFram
 
 
 def length_sentence(found: pd.DataFrame) -> str:
-    """The correlations of `length_bias` within domains, as sentences: in how many domains learnability depends less on
-    length than each other form, and in how many it falls with length."""
+    """The correlations of `length_bias` within domains, as a sentence: of each form, the lowest and the highest."""
     measured = found[~found["overall"]].dropna(subset=[f"spearman_{name}" for name in LENGTH_SCORES])
     if measured.empty:
         return "No domain has rows of different lengths and scores, so there is no correlation with length."
-    size = measured["spearman_learnability"].abs()
-    of_domains = "of 1 domain" if len(measured) == 1 else f"of {len(measured):,} domains"
-    weaker = [
-        f"than {SCORES[name].label.lower()} in {(size < measured[f'spearman_{name}'].abs()).sum():,} {of_domains}"
-        for name in LENGTH_SCORES
-        if name != "learnability"
-    ]
-    below = int((measured["spearman_learnability"] < 0).sum())
-    return (
-        f"Learnability depends less on length {' and '.join(weaker)}. In {below:,} {of_domains}, shorter rows have a "
-        "higher learnability."
-    )
+    ranges = [f"{SCORES[name].label.lower()} ({FORMS[name]}) {_range(measured[f'spearman_{name}'])}" for name in FORMS]
+    where = "Within 1 domain" if len(measured) == 1 else f"Within {len(measured):,} domains, lowest to highest"
+    return f"{where}: {'; '.join(ranges)}."
+
+
+def _range(values: "pd.Series[float]") -> str:
+    low, high = (f"{value:+.2f}".replace("-", "−") for value in (values.min(), values.max()))
+    return low if len(values) == 1 else f"{low} to {high}"
 
 
 def length_plane(store: Reader, table: str, column: str, row_filter: RowFilter, bins: int = 48) -> LengthPlane | None:

@@ -75,9 +75,9 @@ def compared_counts(store: Reader, pair: RunPair) -> pd.DataFrame:
     floor). Each row is counted in the first column that applies.
     """
     condition, values = pair.row_filter.where()
-    losses = [f"{role}_loss" for role in ("base", "reference") if f"{role}_" in score_named(pair.score).sql]
+    losses = [f"{role}_loss" for role in score_named(pair.score).roles]
     change = ", ".join(f"abs(a.{loss} - b.{loss})" for loss in losses)
-    columns = f"row_number, domain, {pair.score} AS score, base_loss, reference_loss, noise_floor"
+    columns = f"row_number, domain, {pair.score} AS score, {', '.join(losses)}, noise_floor"
     one, other = (
         f"(SELECT {columns}, ({condition}) AS passes FROM {table})" for table in (pair.first, pair.second)
     )  # fmt: skip

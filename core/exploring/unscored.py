@@ -1,11 +1,12 @@
-"""Sentences on what was not scored in a run: rows without a score, and replies cut by the template."""
+"""Sentences on what was not scored in a run: rows without a score, replies cut by the template, and losses of earlier
+versions without those of end-of-turn tokens."""
 
 from ..data.reader import Reader
 
 
 def unscored_sentences(store: Reader, table: str) -> list[str]:
-    """A sentence for each reason why rows of a scored table have no scored token, the most frequent first, and one on
-    replies cut by the chat template."""
+    """A sentence for each reason why rows of a scored table have no scored token, the most frequent first; one on
+    replies cut by the chat template; and one on losses of earlier versions without those of end-of-turn tokens."""
     sentences = [
         f"{rows:,} of {total:,} rows have no score: {reason}"
         for reason, rows, total in store.rows(
@@ -22,5 +23,17 @@ def unscored_sentences(store: Reader, table: str) -> list[str]:
         sentences.append(
             f"In {rows:,} of {total:,} rows, the chat template drops part of the reply, {share:.0%} on average (flag "
             "cut_by_template)."
+        )
+    (lacking,) = store.rows(
+        f"""
+        SELECT count_if((base_nll_sum IS NOT NULL AND base_end_nll_sum IS NULL)
+            OR (reference_nll_sum IS NOT NULL AND reference_end_nll_sum IS NULL))
+        FROM {table}
+        """
+    )[0]
+    if lacking:
+        sentences.append(
+            f"In {lacking:,} of {total:,} rows, the scores about the end of turn are empty: an earlier version "
+            "computed the losses. Score the data in a new workspace to have them."
         )
     return sentences

@@ -9,6 +9,8 @@ from typing import Any
 
 from ..data.errors import NotFound, SelectionInvalid
 from ..data.version import __version__
+from ..scoring.reference_kind import reference_kind
+from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
 from ..store import Store
@@ -35,7 +37,13 @@ def manifest(
         "recipe": selection.to_fields(),
         "output": output,
         "result": summary.to_fields(),
-        "run": {"name": run["name"], "description": run["description"]} | _models(store, run["run_id"]),
+        "profile": selection_profile(store, selection).to_fields(),
+        "run": {
+            "name": run["name"],
+            "description": run["description"],
+            "reference_kind": reference_kind(store, run).to_fields(),
+        }
+        | _models(store, run["run_id"]),
         "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }

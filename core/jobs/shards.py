@@ -20,10 +20,13 @@ SHARD_SCHEMA = pa.schema(
         ("truncated", pa.bool_()),
         ("reason", pa.string()),
         ("left_out", pa.float32()),
+        ("end_nll_sum", pa.float64()),
+        ("end_token_count", pa.int32()),
     ]
 )
 """One row an example: nll_sum [nats], null with a reason where there is none; token_count [scored tokens]; left_out
-(share of the reply that the chat template does not write), null in shards of versions up to 0.5.0."""
+(share of the reply that the chat template does not write), null in shards of versions up to 0.5.0; end_nll_sum [nats]
+and end_token_count, the part of both on tokens that end a reply, null in shards of versions up to 0.7.0."""
 
 
 def write_shard(folder: Path, name: str, losses: pa.Table) -> Path:

@@ -12,11 +12,19 @@ from typing import Any
 import pandas as pd
 
 from ..data.errors import FoldsUnusable, ModelUnusable
-from ..data.folds import trained_rows
+from ..data.folds import fold_count, trained_rows
 from ..system.atomic_files import published_folder
 from .folder_check import read_json
 from .folds_file import FOLDS_FILE, read_folds, write_folds
-from .resolving import PROVENANCE, ModelSpec, resolve_model, trained_references
+from .resolving import (
+    FOLD_MODEL,
+    PROVENANCE,
+    ModelSpec,
+    lasting_name,
+    resolve_model,
+    trained_examples,
+    trained_references,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +102,20 @@ def add_cross_fitted(
 ) -> CrossFitted:
     """Name models that were trained elsewhere as one reference. They are given by fold, seed after seed.
 
-    Raises `FoldsUnusable` if their number does not fit the folds, or `ModelUnusable` for a model that cannot be used.
+    The model of fold f is the one that never saw the rows of fold f. Raises `FoldsUnusable` if their number does not
+    fit the folds or a model is known to have seen rows that it should judge, `ModelUnusable` for an unusable model.
     """
-    count = int(folds["fold"].max()) + 1
+    count = fold_count(folds, "The file of folds")
     if count < 2 or not models or len(models) % count:
         raise FoldsUnusable(
             f"{len(models)} models were given for {count} folds. Give one for each fold, in the order of the folds; "
             "several seeds one after another."
         )
-    for model in models:
-        resolve_model(model, workspace, base)
+    for place, model in enumerate(models):
+        _check_unseen(resolve_model(model, workspace, base), folds, place % count)
     listed = [
-        {"model": str(model), "fold": place % count, "seed": place // count} for place, model in enumerate(models)
+        {"model": lasting_name(model, workspace), "fold": place % count, "seed": place // count}
+        for place, model in enumerate(models)
     ]
     folder = workspace / "models" / name
     folder.parent.mkdir(exist_ok=True)
@@ -128,4 +138,15 @@ def combined_key(kind: str, fingerprints: list[str]) -> str:
 
 
 def _name_of(reference: str, model: str) -> str:
-    return f"{reference}/{model}" if model.startswith("fold-") else model
+    return f"{reference}/{model}" if FOLD_MODEL.fullmatch(model) else model
+
+
+def _check_unseen(model: ModelSpec, folds: pd.DataFrame, fold: int) -> None:
+    """Raise `FoldsUnusable` if a model that was trained here has seen rows that it is to judge."""
+    judged = folds.loc[~trained_rows(folds, fold), "example_id"]
+    seen = len(set(judged) & set(trained_examples(model)))
+    if seen:
+        raise FoldsUnusable(
+            f"The model {model.label!r} is given for fold {fold}, but it was trained on {seen:,} of the rows that it "
+            "would judge (fold or held out). Give the models in the order of the folds that they never saw."
+        )

@@ -6,11 +6,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ..data.errors import FoldsUnusable
 from ..data.folds import FOLDS_SCHEMA
 from ..system.atomic_files import replaced_durably
 
+_EXAMPLE_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 FOLDS_FILE = "folds.parquet"
 """Name of the file in a reference's folder."""
 
@@ -26,9 +28,14 @@ def read_folds(path: Path) -> pd.DataFrame:
             held_out=found.get("held_out", False),
             group=found.get("group", range(len(found))),
         )
+        if not (is_bool_dtype(found["held_out"]) or is_numeric_dtype(found["held_out"])):
+            raise ValueError("held_out is neither true nor false everywhere")
         folds: pd.DataFrame = found[FOLDS_SCHEMA.names].astype(
             {"example_id": str, "fold": int, "held_out": bool, "group": int}
         )
+        folds["example_id"] = folds["example_id"].str.lower()
+        if not folds["example_id"].str.fullmatch(_EXAMPLE_ID).all():
+            raise ValueError("an example_id is not one of this program")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FoldsUnusable(
             f"{path} cannot be read as a file of folds ({error}). It needs the columns example_id and fold, and may "

@@ -23,7 +23,8 @@ PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, available from any working directory."""
 
-_FOLD_MODEL = re.compile(r"fold-\d+-seed-\d+")
+FOLD_MODEL = re.compile(r"fold-\d+-seed-\d+")
+"""Name of a model in the folder of a cross-fitted reference."""
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
@@ -63,6 +64,16 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
     has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
     return ModelSpec(name, str(folder), None, hash_weights(files, has_offset_positions))
+
+
+def lasting_name(name: str, workspace: Path) -> str:
+    """A model's name that means the same from any folder: that of a reference trained here, a Hugging Face id, or the
+    whole path of a folder."""
+    trained = _trained_folder(name, workspace)
+    if name == DEMO_BASE or (trained and not FOLD_MODEL.fullmatch(name)):
+        return name
+    local = trained or named_path(name)
+    return str(local.resolve()) if local.is_dir() else name
 
 
 def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
@@ -154,7 +165,7 @@ def _folder_here(name: str, workspace: Path) -> Path | None:
 def _trained_folder(name: str, workspace: Path) -> Path | None:
     """The folder of a reference trained here, or of one of its models (NAME/fold-0-seed-0); None if it is neither."""
     reference, slash, model = name.partition("/")
-    if reference not in trained_references(workspace) or (slash and not _FOLD_MODEL.fullmatch(model)):
+    if reference not in trained_references(workspace) or (slash and not FOLD_MODEL.fullmatch(model)):
         return None
     folder = workspace / "models" / name
     return folder if (folder / PROVENANCE).exists() else None

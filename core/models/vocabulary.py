@@ -56,7 +56,8 @@ def _checked(item: Encoded, rows: int | None, others: np.ndarray[tuple[int], np.
         reason = _OTHER
     else:
         return item
-    return replace(item, scored=np.zeros_like(item.scored), reason=reason)
+    none = np.zeros_like(item.scored)
+    return replace(item, scored=none, is_end=none, reason=reason)
 
 
 def vocabulary_notice(role: str, spec: ModelSpec, base: ModelSpec) -> str | None:

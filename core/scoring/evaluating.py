@@ -97,8 +97,7 @@ def create_evaluation_job(store: Store, evaluation: Evaluation, missing: pa.Tabl
 def evaluated_losses(store: Store, evaluation: Evaluation) -> pd.DataFrame:
     """Losses of an evaluation's examples: example_id, nll_sum [nats], token_count, end_nll_sum, end_token_count."""
     sql = """
-        SELECT example_id::VARCHAR AS example_id, nll_sum, token_count,
-            NULL::DOUBLE AS end_nll_sum, NULL::INTEGER AS end_token_count
+        SELECT example_id::VARCHAR AS example_id, nll_sum, token_count, end_nll_sum, end_token_count
         FROM loss WHERE loss_set_id = ? AND example_id IN (SELECT example_id::UUID FROM wanted) ORDER BY example_id
     """
     found: pd.DataFrame = store.arrow(sql, [evaluation.loss_set], wanted=evaluation.example_ids).to_pandas()

@@ -51,8 +51,9 @@ class ShardWriter:
         self._written = 0
         self._due = time.monotonic() + settings.number("shard_seconds")
 
-    def add(self, example_id: str, nll_sum: float | None, item: Encoded) -> None:
-        """Add one example's loss [nats], or with None the reason for having none."""
+    def add(self, example_id: str, nll_sum: float | None, end_nll_sum: float | None, item: Encoded) -> None:
+        """Add one example's loss and the part of it on tokens that end a reply [nats], or with None the reason for
+        having none."""
         self._rows.append(
             {
                 "example_id": example_id,
@@ -61,6 +62,8 @@ class ShardWriter:
                 "truncated": item.truncated,
                 "reason": item.reason,
                 "left_out": item.left_out,
+                "end_nll_sum": end_nll_sum,
+                "end_token_count": item.end_token_count,
             }
         )
 

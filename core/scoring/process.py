@@ -165,19 +165,25 @@ class ScoringProcess:
         rows = np.flatnonzero(np.logical_or.reduce(waiting)).tolist()
         items = [encoded[row] for row in rows]
 
-        def add(row: int, nll_sums: Sequence[float | None]) -> None:
-            for side, asked, writer, nll_sum in zip(one.sides, waiting, writers, nll_sums, strict=True):
+        def add(row: int, nll_sums: Sequence[float | None], end_sums: Sequence[float | None]) -> None:
+            for side, asked, writer, nll_sum, end_sum in zip(
+                one.sides, waiting, writers, nll_sums, end_sums, strict=True
+            ):
                 if asked[row]:
-                    writer.add(ids[row], nll_sum, encoded[row])
+                    writer.add(ids[row], nll_sum, end_sum, encoded[row])
                     side.finished.mask[chunk.start + row] = True
 
         for row, item in zip(rows, items, strict=True):
             if item.reason is not None:
-                add(row, [None] * len(one.sides))
+                add(row, [None] * len(one.sides), [None] * len(one.sides))
         self._begin_chunk(one, items)
         for batch in scorer.losses(items):
             for place, row in enumerate(batch.rows):
-                add(rows[row], [float(sums[place]) for sums in batch.by_engine])
+                add(
+                    rows[row],
+                    [float(sums[place]) for sums in batch.by_engine],
+                    [float(sums[place]) for sums in batch.ends_by_engine],
+                )
             self._advance(len(batch.rows), batch.tokens * len(one.sides))
             for writer in writers:
                 writer.flush_if_due()

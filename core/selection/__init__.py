@@ -6,6 +6,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 from .comparison import compared_rows, overlap
 from .decisions import KEPT
 from .explanation import row_outcome
+from .profile import SelectionProfile, profile_sentence, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
 from .scored_run import ScoredRun, scored_run
@@ -19,12 +20,14 @@ __all__ = [
     "Pick",
     "ScoredRun",
     "Selection",
+    "SelectionProfile",
     "Summary",
     "compared_rows",
     "kept_rows",
     "matched_control",
     "near_the_cut",
     "overlap",
+    "profile_sentence",
     "row_decisions",
     "row_outcome",
     "save_selection",
@@ -32,5 +35,6 @@ __all__ = [
     "saved_selection_names",
     "scored_run",
     "select_summary",
+    "selection_profile",
     "selections_of_run",
 ]

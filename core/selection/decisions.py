@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..data.filters import Query
+from ..data.scores import TEXT_FLAGS
 from .budgets import POOL, Budget
 from .recipe import ORDERS, Selection
 
@@ -13,6 +14,8 @@ BELOW_THE_CUT = "below the cut"
 DUPLICATE = "duplicate of an eligible row"
 NEAR_DUPLICATE = "near duplicate of an eligible row that ranks higher"
 LEFT_OUT_BY_HAND = "left out by hand"
+RANKED_FLAGS = (*TEXT_FLAGS, "trained_on")
+"""Flags that a ranking carries, to count them among selected rows without joining the scored table."""
 _NO_LIMIT = 2**62
 _RUNNING_TOKENS = "sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)"  # up to and with the row
 _NO_SCORE = """coalesce(reason, CASE WHEN non_finite THEN 'non_finite' WHEN no_scored_token THEN 'no_scored_token'
@@ -59,7 +62,8 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
 def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_set: int | None = None) -> Query:
     """The rows that `decisions` ranks, whatever the amounts: place (from 1, over all pools in their order), pool and
     domain (their numbers, from 0 in the order of `domains`; the one pool of the pooled scope is 0), rank (from 1 in the
-    pool), running_tokens (of the pool, up to and with the row), row_number, token_count, value, picked."""
+    pool), running_tokens (of the pool, up to and with the row), row_number, token_count, value, picked and
+    `RANKED_FLAGS`."""
     pool = "domain_number" if selection.scope == "domain" else "0"
     found = _eligible(selection, table, ("known USING (domain)", []), f"domain_number, {pool} AS pool_id", near_set)
     sql = f"""
@@ -67,7 +71,8 @@ def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_s
         {found.sql}
         SELECT row_number() OVER () AS place, * FROM (
             SELECT pool_id AS pool, domain_number AS domain, row_number() OVER ranking AS rank,
-                {_RUNNING_TOKENS}::BIGINT AS running_tokens, row_number, token_count, value, picked
+                {_RUNNING_TOKENS}::BIGINT AS running_tokens, row_number, token_count, value, picked,
+                {", ".join(RANKED_FLAGS)}
             FROM eligible WINDOW ranking AS (PARTITION BY pool_id ORDER BY {found.ranking}) ORDER BY pool, rank
         )
     """
@@ -87,7 +92,7 @@ def left_out(selection: Selection, table: str) -> Query:
 @dataclass(frozen=True, slots=True)
 class _Eligible:
     """SQL of the tables `judged` (every row with value, picked and objection), `scored` (rows without an objection) and
-    `eligible` (`scored` without near-duplicates of a better row), with their parameters; the sort key of eligible rows
+    `eligible` (`scored` without near-duplicates of a better row), with their parameters; the sort key of `eligible`
     (`ranking`); SQL of the reason for an objection (`reasons`); and SQL of the removed near-duplicates, for a union."""
 
     sql: str
@@ -104,14 +109,21 @@ def _eligible(selection: Selection, table: str, joined: Query, columns: str, nea
     picked, picked_values = _picked(selection, keep=True)
     # Only with picks, because a longer sort key slows down every row.
     ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
-    unique, near_duplicates, near_values = _without_near_duplicates(near_set, ranking)
+    is_banded = selection.length_bands > 1
+    unique, near_duplicates, near_values = _without_near_duplicates(
+        near_set, ranking, "unbanded" if is_banded else "eligible"
+    )
+    if is_banded:
+        unique += f", {_banded(selection.length_bands, ranking)}"
+        ranking = ("picked DESC, " if picked_values else "") + f"share_above, {ranking}"
     sql = f"""
         judged AS (
             SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection
             FROM {table} JOIN {joined[0]}
         ),
         scored AS (
-            SELECT row_number, example_id, token_count, value, picked, {columns}, {order.sql} AS sort_key
+            SELECT row_number, example_id, token_count, value, picked, {columns}, {order.sql} AS sort_key,
+                {", ".join(RANKED_FLAGS)}
             FROM judged WHERE objection = 0
         ),
         {unique}
@@ -171,17 +183,35 @@ def _duplicate(selection: Selection, table: str) -> Query:
     return f"row_number NOT IN ({first})", values
 
 
-def _without_near_duplicates(near_set: int | None, ranking: str) -> tuple[str, str, list[Any]]:
-    """SQL of the eligible rows, of the near-duplicates of a better row of their group, and parameters."""
+def _banded(bands: int, ranking: str) -> str:
+    """SQL of the eligible rows with `share_above`: a row's rank within its band of length, over the band's rows. Sorted
+    by it, every band gives the same share of its rows. Equal lengths are in one band."""
+    return f"""
+        in_bands AS (
+            SELECT *, (rank() OVER (PARTITION BY pool_id ORDER BY token_count) - 1) * {bands:d}
+                // count(*) OVER (PARTITION BY pool_id) AS band
+            FROM unbanded
+        ),
+        eligible AS (
+            SELECT *, row_number() OVER (PARTITION BY pool_id, band ORDER BY {ranking})
+                / count(*) OVER (PARTITION BY pool_id, band) AS share_above
+            FROM in_bands
+        )
+    """
+
+
+def _without_near_duplicates(near_set: int | None, ranking: str, name: str) -> tuple[str, str, list[Any]]:
+    """SQL of the table `name` of eligible rows, of the near-duplicates of a better row of their group, and
+    parameters."""
     if near_set is None:
-        return "eligible AS (FROM scored)", "", []
+        return f"{name} AS (FROM scored)", "", []
     # Only rows in groups are ranked within their group; they are few, and sorting all rows again would be slow.
     eligible = f"""
         near_duplicates_of_better AS (
             SELECT row_number FROM scored JOIN near_duplicate USING (example_id) WHERE near_duplicate_set_id = ?
             QUALIFY row_number() OVER (PARTITION BY group_number ORDER BY {ranking}) > 1 AND NOT picked
         ),
-        eligible AS (FROM scored WHERE row_number NOT IN (FROM near_duplicates_of_better))
+        {name} AS (FROM scored WHERE row_number NOT IN (FROM near_duplicates_of_better))
     """
     others = f"""
         UNION ALL

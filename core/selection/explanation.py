@@ -6,7 +6,7 @@ from ..data.errors import NotFound
 from ..data.scores import FLAGS, SCORES
 from ..store import Store
 from .decisions import BELOW_THE_CUT, KEPT
-from .recipe import ORDERS, Selection
+from .recipe import Selection
 from .summary import row_decisions
 
 
@@ -39,7 +39,9 @@ class RowOutcome:
             return f"Not selected ({self.outcome}{meaning})."
         pool = "of all domains" if selection.scope == "pooled" else f"in {self.domain}"
         cut = ""
-        if ORDERS[selection.order].by_score and self.cut_value is not None:
+        if selection.length_bands > 1:
+            cut = f", ranked within {selection.length_bands} length bands"
+        elif selection.has_score_cut and self.cut_value is not None:
             cut = f"; the last has {SCORES[selection.score].label.lower()} {self.cut_value:.4g}"
         verdict = "Selected" if self.is_kept else f"Not selected ({BELOW_THE_CUT})"
         return (

@@ -13,6 +13,7 @@ from ..data.scores import DEFAULT_SCORE, score_named
 RECIPE_VERSION = 2
 _READABLE_VERSIONS = (1, 2)
 _MOST = 1e15
+MOST_LENGTH_BANDS = 100
 AMOUNT_KINDS = ("ratio", "rows", "tokens")
 SCOPES = {
     "domain": "each domain is ranked separately",
@@ -123,8 +124,9 @@ class Selection:
 
     With `collapse_duplicates`, only the first of identical conversations that passes the filter is selected; with
     `near_duplicates` (the threshold of an existing search), only the best-ranked row of each group. `picks` override
-    filter, flags and amount; picked rows count towards the amount. The same recipe on the same losses always selects
-    the same rows.
+    filter, flags and amount; picked rows count towards the amount. With `length_bands` above 1, rows are ranked within
+    that many bands of response length (quantiles of a pool's eligible rows), each of which gives the same share of its
+    rows. The same recipe on the same losses always selects the same rows.
     """
 
     run: str
@@ -139,6 +141,7 @@ class Selection:
     weights: Mapping[str, float] = field(default_factory=dict)
     near_duplicates: float | None = None
     picks: tuple[Pick, ...] = ()
+    length_bands: int = 0
 
     def __post_init__(self) -> None:
         score_named(self.score)
@@ -155,13 +158,23 @@ class Selection:
             raise SelectionInvalid(
                 "Near-duplicates are removed but exact duplicates are not. Remove exact duplicates too."
             )
+        if not 0 <= self.length_bands <= MOST_LENGTH_BANDS:
+            raise SelectionInvalid(
+                f"{self.length_bands:,} length bands were requested. Give 0 (none) to {MOST_LENGTH_BANDS}."
+            )
         twice = [pick for pick, count in Counter(pick.example_id for pick in self.picks).items() if count > 1]
         if twice:
             raise SelectionInvalid(f"The example {twice[0]} has more than one hand pick. Keep only one.")
 
+    @property
+    def has_score_cut(self) -> bool:
+        """Whether one score separates selected from other rows of a pool: ranked by score, and not within bands."""
+        return ORDERS[self.order].by_score and self.length_bands <= 1
+
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, with the `version` of the format."""
-        return {
+        """As JSON fields, with the `version` of the format. `length_bands` is left out at its default, so that recipes
+        that do not use it stay as earlier versions wrote them."""
+        found = {
             "version": RECIPE_VERSION,
             "run": self.run,
             "score": self.score,
@@ -176,6 +189,7 @@ class Selection:
             "near_duplicates": self.near_duplicates,
             "picks": [asdict(pick) for pick in self.picks],
         }
+        return found | ({"length_bands": self.length_bands} if self.length_bands else {})
 
     @classmethod
     def from_fields(cls, given: Mapping[str, Any]) -> "Selection":
@@ -191,6 +205,7 @@ class Selection:
                 "Use the program version that wrote it."
             )
         types = {"run": str, "score": str, "order": str, "scope": str, "collapse_duplicates": bool, "seed": int}
+        types["length_bands"] = int
         for name, kind in types.items():
             if name in values and type(values[name]) is not kind:
                 raise SelectionInvalid(

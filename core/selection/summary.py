@@ -11,7 +11,7 @@ from ..store import Store, near_duplicate_set, near_duplicate_set_id
 from .budgets import POOL, Budget, budgets
 from .decisions import BELOW_THE_CUT, KEPT, decisions
 from .ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
-from .recipe import ORDERS, Amount, Selection
+from .recipe import Amount, Selection
 from .scored_run import ScoredRun, scored_run
 
 
@@ -19,7 +19,7 @@ from .scored_run import ScoredRun, scored_run
 class PoolSummary:
     """One pool's result. `rows` and `tokens` are all of the pool's, `eligible_*` those that can be selected. `capped`:
     fewer are eligible than `wanted`. `cut_value`: the score of the last selected row, None if the order does not use
-    the score."""
+    the score, or ranks within length bands."""
 
     pool: str
     unit: str
@@ -144,8 +144,8 @@ def select_summary(store: Store, selection: Selection, run: ScoredRun | None = N
         [(d, rows, tokens, kept[d].rows, kept[d].tokens) for d, (rows, tokens) in run.totals.items()],
         columns=["domain", "rows", "tokens", "kept_rows", "kept_tokens"],
     )
-    by_score = ORDERS[selection.order].by_score
-    pools = tuple(_pool_summary(limits[name], name, ranked, cuts[name], by_score, run) for name in ranked.pools)
+    has_cut = selection.has_score_cut
+    pools = tuple(_pool_summary(limits[name], name, ranked, cuts[name], has_cut, run) for name in ranked.pools)
     picked = sum(pool.picked for pool in ranked.pools.values())
     lost = _lost_picks(store, selection, run.table)
     threshold = selection.near_duplicates
@@ -202,7 +202,7 @@ def kept_rows(store: Store, selection: Selection) -> Query:
 def matched_control(selection: Selection, summary: Summary, order: str) -> Selection:
     """The same recipe with another order and the same tokens per domain as `selection`, so that training on both
     compares the choice and not the amount. Rows excluded by hand stay excluded; picked rows are not forced in, because
-    picking is part of the choice."""
+    picking is part of the choice, and so are length bands."""
     kept = zip(summary.domains["domain"], summary.domains["kept_tokens"], strict=True)
     amounts = {domain: Amount("tokens", int(tokens)) for domain, tokens in kept}
     return replace(
@@ -212,13 +212,12 @@ def matched_control(selection: Selection, summary: Summary, order: str) -> Selec
         amount=Amount("tokens", 0),
         domain_amounts=amounts,
         weights={},
+        length_bands=0,
         picks=tuple(pick for pick in selection.picks if not pick.keep),
     )
 
 
-def _pool_summary(
-    limit: Budget, name: str, ranked: Ranking, cut_at: Cut, by_score: bool, run: ScoredRun
-) -> PoolSummary:
+def _pool_summary(limit: Budget, name: str, ranked: Ranking, cut_at: Cut, has_cut: bool, run: ScoredRun) -> PoolSummary:
     sizes = run.totals.values() if ranked.pooled else [run.totals[name]]
     eligible = ranked.pools[name].eligible
     return PoolSummary(
@@ -231,5 +230,5 @@ def _pool_summary(
         eligible.tokens,
         cut_at.kept.rows,
         cut_at.kept.tokens,
-        cut_at.value if by_score else None,
+        cut_at.value if has_cut else None,
     )

@@ -27,7 +27,7 @@ def combine_losses(store: Store, target: int, groups: Sequence[Sequence[int]], d
     sets = [(seed, loss_set) for seed, members in enumerate(groups) for loss_set in members]
     marks = ", ".join("(?::INTEGER, ?::INTEGER)" for _ in sets)
     seen = "t.example_id IS NOT NULL" if how is Combination.OWN else "t.example_id IS NULL"
-    value = "stddev_samp(nats)" if how is Combination.SPREAD else "avg(nats)"
+    combine = "stddev_samp" if how is Combination.SPREAD else "avg"
     sql = f"""
         WITH member(seed, loss_set_id) AS (VALUES {marks}),
         wanted AS (
@@ -47,11 +47,14 @@ def combine_losses(store: Store, target: int, groups: Sequence[Sequence[int]], d
         by_seed AS (
             SELECT example_id, seed, avg(nll_sum) AS nats, max(token_count) AS token_count,
                 bool_or(truncated) AS truncated, max(reason) AS reason, max(left_out) AS left_out,
-                bool_and(is_there) AS is_there
+                bool_and(is_there) AS is_there, max(end_token_count) AS end_token_count,
+                if(bool_and(end_nll_sum IS NOT NULL), avg(end_nll_sum), NULL) AS end_nats
             FROM found GROUP BY ALL
         )
-        SELECT example_id::VARCHAR AS example_id, {value} AS nll_sum, max(token_count)::INTEGER AS token_count,
-            bool_or(truncated) AS truncated, max(reason) AS reason, max(left_out) AS left_out
+        SELECT example_id::VARCHAR AS example_id, {combine}(nats) AS nll_sum, max(token_count)::INTEGER AS token_count,
+            bool_or(truncated) AS truncated, max(reason) AS reason, max(left_out) AS left_out,
+            if(bool_and(end_nats IS NOT NULL), {combine}(end_nats), NULL) AS end_nll_sum,
+            max(end_token_count)::INTEGER AS end_token_count
         FROM by_seed GROUP BY example_id HAVING bool_and(is_there) ORDER BY example_id
     """
     values = [number for pair in sets for number in pair]

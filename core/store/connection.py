@@ -15,7 +15,7 @@ from ..data.version import COMMAND
 from ..system.ownership import LOCK, not_writable
 from .files import database_path, log_path
 
-STORE_VERSION = 5
+STORE_VERSION = 6
 SCRATCH = "scratch"
 """Name of the in-memory database attached beside the file."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ..data.examples import DatasetRow, Rejected
 from ..data.row_blocks import RowBlock, row_blocks
 from .connection import fetch_all, fetch_first, next_id
+from .text_measures import measure_texts
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -41,6 +42,7 @@ def insert_records(
             _insert_rejections(connection, source_id, block.rejected)
         kept += block.rows.num_rows
         rejected += len(block.rejected)
+    measure_texts(connection)
     return kept, rejected
 
 

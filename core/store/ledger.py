@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 from .connection import fetch_all, fetch_first
 
 _FRESH = """
-    SELECT DISTINCT ON (id) example_id::UUID AS id, nll_sum, token_count, truncated, reason, left_out
+    SELECT DISTINCT ON (id)
+        example_id::UUID AS id, nll_sum, token_count, truncated, reason, left_out, end_nll_sum, end_token_count
     FROM new_losses WHERE example_id::UUID NOT IN (SELECT example_id FROM loss WHERE loss_set_id = ?)
 """
 """Losses of a shard that the loss set (the parameter) does not have yet."""
@@ -62,7 +63,8 @@ def _insert_fresh(connection: duckdb.DuckDBPyConnection, loss_set_id: int, losse
     connection.register("fresh_losses", fresh)
     fetch_all(
         connection,
-        "INSERT INTO loss SELECT ?, id, nll_sum, token_count, truncated, reason, left_out FROM fresh_losses",
+        "INSERT INTO loss SELECT ?, id, nll_sum, token_count, truncated, reason, left_out, end_nll_sum, "
+        "end_token_count FROM fresh_losses",
         [loss_set_id],
     )
     connection.unregister("fresh_losses")

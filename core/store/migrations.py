@@ -40,6 +40,10 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE run DROP COLUMN base_set",
         "ALTER TABLE run DROP COLUMN reference_set",
     ),
+    5: (
+        "ALTER TABLE loss ADD COLUMN end_nll_sum DOUBLE",
+        "ALTER TABLE loss ADD COLUMN end_token_count INTEGER",
+    ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""
 

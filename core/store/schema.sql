@@ -32,6 +32,12 @@ CREATE TABLE example (                    -- one conversation, however many rows
     response VARCHAR NOT NULL USING COMPRESSION uncompressed
 );
 
+CREATE TABLE text_measure (               -- measures of an example's text: core.store.text_measures
+    example_id UUID NOT NULL,
+    repeated_share FLOAT,                 -- NULL: the response has fewer words than one sequence
+    copied_share FLOAT
+);
+
 CREATE TABLE dataset_row (
     dataset_id INTEGER NOT NULL,
     row_number BIGINT NOT NULL,           -- from 1, in import order, over all files of the dataset
@@ -64,7 +70,10 @@ CREATE TABLE loss (
     token_count INTEGER NOT NULL,         -- scored tokens
     truncated BOOLEAN NOT NULL,
     reason VARCHAR,
-    left_out FLOAT                        -- share of the reply that the chat template does not write; NULL: none
+    left_out FLOAT,                       -- share of the reply that the chat template does not write; NULL: none
+    -- The part on tokens that end a reply; NULL for losses from before store version 6.
+    end_nll_sum DOUBLE,                   -- [nats]
+    end_token_count INTEGER
 );
 
 CREATE TABLE shard (                      -- ledger of ingested shards: each counts once

@@ -19,7 +19,9 @@ _SOURCES = {
         FROM dataset_row WHERE dataset_id = (SELECT dataset_id FROM run WHERE run_id = $1)
     """,
     "losses": f"""
-        SELECT hash(loss_set_id, example_id, nll_sum, token_count, truncated, reason, left_out) AS of_row
+        SELECT hash(
+            loss_set_id, example_id, nll_sum, token_count, truncated, reason, left_out, end_nll_sum, end_token_count
+        ) AS of_row
         FROM loss WHERE loss_set_id IN ({RUN_LOSSES})
     """,
     "loss sets": f"""

@@ -9,6 +9,7 @@ from ..data import settings
 from ..data.loss_roles import LOSS_ROLES
 from ..data.scores import SCORES, needed_roles
 from .connection import fetch_all
+from .text_measures import measure_texts
 
 RUN_LOSSES = "SELECT loss_set_id FROM run_loss WHERE run_id = $1"
 """Loss sets of the run (the parameter)."""
@@ -29,7 +30,11 @@ def scored_table_sql(table: str) -> str:
     roles = needed_roles()
     losses = [f"{role}_loss" for role in roles]
     scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in losses)
-    sums = ", ".join(f"if(isfinite({role}.nll_sum), {role}.nll_sum, NULL) AS {role}_nll_sum" for role in roles)
+    sums = ", ".join(
+        f"if(isfinite({role}.{column}), {role}.{column}, NULL) AS {role}_{column}"
+        for column in ("nll_sum", "end_nll_sum")
+        for role in roles
+    )
     means = ", ".join(f"{role}_nll_sum / nullif({role}.token_count, 0) AS {role}_loss" for role in roles)
     non_finite = " OR ".join(f"NOT isfinite({role}.nll_sum)" for role in roles)
     not_scored = " OR ".join(
@@ -44,6 +49,7 @@ def scored_table_sql(table: str) -> str:
             SELECT
                 row_number, r.example_id, domain,
                 coalesce({_each(roles, "token_count")}, 0) AS token_count,
+                coalesce({_each(roles, "end_token_count")}) AS end_token_count,
                 {sums}, {means},
                 greatest({_each([f"{role}_set" for role in roles], "noise_floor")}) AS noise_floor,
                 coalesce(base.truncated, false) AS truncated,
@@ -57,9 +63,12 @@ def scored_table_sql(table: str) -> str:
                 nullif(min(row_number) OVER (PARTITION BY r.example_id), row_number) AS duplicate_of,
                 r.example_id IN (
                     SELECT example_id FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
-                ) AS trained_on
+                ) AS trained_on,
+                coalesce(repeated_share >= {settings.number("repeated_share")}, false) AS repetitive,
+                coalesce(copied_share >= {settings.number("copied_share")}, false) AS copies_prompt
             FROM run
             JOIN dataset_row r USING (dataset_id)
+            LEFT JOIN text_measure ON text_measure.example_id = r.example_id
             {joins}
             WHERE run.run_id = $1
         )
@@ -67,7 +76,8 @@ def scored_table_sql(table: str) -> str:
             *, {scores},
             coalesce(base_loss > 0 AND base_loss < {settings.number("low_base_loss")}, false) AS low_base_loss,
             coalesce(abs(base_loss - reference_loss) < noise_floor, false) AS unresolved,
-            duplicate_of IS NOT NULL AS duplicate
+            duplicate_of IS NOT NULL AS duplicate,
+            token_count > 0 AND token_count < {settings.integer("short_response")} AS short_response
         FROM joined ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
     """
 
@@ -93,4 +103,5 @@ def scored_table(run_id: int) -> str:
 
 def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """(Re)build a run's scored table; only for the writer."""
+    measure_texts(connection)
     fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])

@@ -5,6 +5,7 @@ They tell learning from memory: what falls on its own rows only was memorised.
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,15 +36,16 @@ class HeldOutLosses:
     def __bool__(self) -> bool:
         return bool(self._rows[UNSEEN])
 
-    def nll_sums(self, model: torch.nn.Module, which: str) -> list[float]:
-        """Loss of each row [nats] under the model as it is now."""
+    def row_sums(self, model: torch.nn.Module, which: str) -> list[tuple[float, float]]:
+        """Each row's nll_sum and end_nll_sum [nats] under the model as it is now."""
         rows, was_training = self._rows[which], model.training
-        found = [float("nan")] * len(rows)
+        found = [(float("nan"), float("nan"))] * len(rows)
         model.eval()
         try:
             for batch in self._scorer.losses([row.encoded for row in rows]):
-                for row, nats in zip(batch.rows, batch.nll_sums.tolist(), strict=True):
-                    found[row] = nats
+                (ends,) = batch.ends_by_engine
+                for row, nats, end in zip(batch.rows, batch.nll_sums.tolist(), ends.tolist(), strict=True):
+                    found[row] = (nats, end)
         finally:
             model.train(was_training)
         return found
@@ -53,7 +55,7 @@ class HeldOutLosses:
         nats: dict[str, float] = defaultdict(float)
         tokens: dict[str, int] = defaultdict(int)
         counts: dict[str, int] = defaultdict(int)
-        for row, nll_sum in zip(self._rows[which], self.nll_sums(model, which), strict=True):
+        for row, (nll_sum, _) in zip(self._rows[which], self.row_sums(model, which), strict=True):
             nats[row.domain] += nll_sum
             tokens[row.domain] += row.encoded.token_count
             counts[row.domain] += 1
@@ -64,14 +66,14 @@ class HeldOutLosses:
 
     def write(self, model: torch.nn.Module, folder: Path) -> None:
         """Write `FILE`."""
-        rows = self._rows[UNSEEN]
+        rows, sums = self._rows[UNSEEN], self.row_sums(model, UNSEEN)
         table = pa.table(
             {
                 "example_id": pa.array([row.example_id for row in rows], pa.string()),
-                "nll_sum": pa.array(self.nll_sums(model, UNSEEN), pa.float64()),
+                "nll_sum": pa.array([nats for nats, _ in sums], pa.float64()),
                 "token_count": pa.array([row.encoded.token_count for row in rows], pa.int32()),
-                "end_nll_sum": pa.nulls(len(rows), pa.float64()),
-                "end_token_count": pa.nulls(len(rows), pa.int32()),
+                "end_nll_sum": pa.array([end for _, end in sums], pa.float64()),
+                "end_token_count": pa.array([row.encoded.end_token_count for row in rows], pa.int32()),
             }
         )
         with replaced_durably(folder / self.FILE) as path:
@@ -89,8 +91,11 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
     nll_sum [nats]."""
     _BEST = "best-pass.pt"
 
-    def __init__(self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool) -> None:
-        self._folder, self._losses, self._early_stop = folder, losses, early_stop
+    def __init__(
+        self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool, report: Callable[[], None]
+    ) -> None:
+        """`report` is called before each evaluation."""
+        self._folder, self._losses, self._early_stop, self._report = folder, losses, early_stop, report
         self._steps_a_pass = steps_a_pass
         self.stopped: dict[str, Any] = {}
 
@@ -115,9 +120,11 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         if self.stopped:
             model.load_state_dict(torch.load(folder / self._BEST, weights_only=True), strict=False)
         (folder / self._BEST).unlink(missing_ok=True)
+        self._report()
         self._losses.write(model, folder)
 
     def _record(self, model: torch.nn.Module, step: int) -> None:
+        self._report()
         found = [{"passes": step / self._steps_a_pass, "step": step, **fields}
                  for which in (UNSEEN, OWN) for fields in self._losses.by_domain(model, which)]  # fmt: skip
         self._write(self._lines() + found)

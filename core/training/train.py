@@ -88,8 +88,14 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     )
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
-    by_pass = LossByPass(member.work, held_out, trainer.steps_a_pass, bool(request.get("early_stop")))
-    if held_out:
+    by_pass = LossByPass(
+        member.work,
+        held_out,
+        trainer.steps_a_pass,
+        bool(request.get("early_stop")),
+        lambda: job.report(Progress("Evaluating on held-out rows")),
+    )
+    if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
     began = time.monotonic()
     try:

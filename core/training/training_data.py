@@ -111,8 +111,9 @@ class TrainingData:
         return [self._row(row) for row in rows.values() if self.encoded[row].reason is None] + self.apart
 
     def sample_of(self, rows: list[int]) -> list[HeldOutRow]:
-        """An even sample of the rows that a model is trained on, to compare with those held out."""
-        return [self._row(row) for row in rows[:: max(1, len(rows) // _LARGEST_SAMPLE)]]
+        """An even sample of the rows that a model is trained on, about as many as are held out."""
+        size = min(_LARGEST_SAMPLE, len(self.held_out_rows())) or 1
+        return [self._row(row) for row in rows[:: max(1, len(rows) // size)]]
 
     def _row(self, row: int) -> HeldOutRow:
         return HeldOutRow(self.example_ids[row], self.domains[row], self.encoded[row])

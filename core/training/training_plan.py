@@ -5,10 +5,11 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
-from ..data.folds import LARGEST_SHARE
+from ..data.folds import LARGEST_SHARE, fold_count
 from ..data.training_methods import DEFAULT_LORA_RANK, LEARNING_RATES
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
@@ -67,12 +68,19 @@ def create_train_job(store: Store, request: TrainRequest) -> Job:
     Raises `NameTaken` if another reference has that name.
     """
     fields = train_fields(store, request)
-    folder = store.workspace / "models" / request.name
-    if folder.exists():
-        raise NameTaken(f"A reference named {request.name!r} exists already in {folder}. Choose another name.")
+    check_new_name(store.workspace, request.name)
     sql, values = training_rows(store, request)
     folds = {} if request.folds_file is None else {_FOLDS: folds_table(read_folds(named_path(request.folds_file)))}
     return create_job(store.workspace, fields, {"examples": store.batches(sql, values)}, folds)
+
+
+def check_new_name(workspace: Path, name: str) -> Path:
+    """The folder of a new reference. Raises `ModelUnusable` for a name that cannot be one, `NameTaken` if it exists."""
+    _check_name(name)
+    folder = workspace / "models" / name
+    if folder.exists():
+        raise NameTaken(f"A reference named {name!r} exists already in {folder}. Choose another name.")
+    return folder
 
 
 def training_rows(store: Store, request: TrainRequest) -> tuple[str, list[Any]]:
@@ -168,10 +176,7 @@ def _members(request: TrainRequest) -> list[dict[str, Any]]:
     """The models of a reference with folds: model (its name below the reference), fold and seed."""
     folds = range(request.folds)
     if request.folds_file is not None:
-        known = read_folds(named_path(request.folds_file))
-        folds = range(int(known["fold"].max()) + 1)
-        if set(known.loc[~known["held_out"], "fold"]) != set(folds):
-            raise FoldsUnusable(f"{request.folds_file} has folds without a row. Number the folds 0, 1, 2 and so on.")
+        folds = range(fold_count(read_folds(named_path(request.folds_file)), request.folds_file))
     if len(folds) < 2:
         return []
     return [
@@ -181,12 +186,16 @@ def _members(request: TrainRequest) -> list[dict[str, Any]]:
     ]
 
 
+def _check_name(name: str) -> None:
+    if not _REFERENCE_NAME.fullmatch(name):
+        raise ModelUnusable(
+            f"{name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
+        )
+
+
 def _checked(request: TrainRequest) -> float:
     """The learning rate. Raises a `UserError` for fields that cannot be."""
-    if not _REFERENCE_NAME.fullmatch(request.name):
-        raise ModelUnusable(
-            f"{request.name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
-        )
+    _check_name(request.name)
     if not 1 <= request.folds <= MOST_MODELS or not 1 <= request.seeds <= MOST_MODELS // max(2, request.folds):
         raise FoldsUnusable(
             f"{request.folds} folds times {request.seeds} seeds are not possible. Give at most {MOST_MODELS} models."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
-from ..selection import Selection, save_selection
+from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
@@ -23,8 +23,10 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
-    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, and rows (of the dataset)."""
-    summary = save_selection(store, fields["name"], Selection.from_fields(fields["recipe"]), replace_existing=True)
+    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), and
+    profile (`SelectionProfile`)."""
+    selection = Selection.from_fields(fields["recipe"])
+    summary = save_selection(store, fields["name"], selection, replace_existing=True)
     by_domain = {
         row["domain"]: {"kept": row["kept_rows"], "rows": row["rows"], "tokens": row["kept_tokens"]}
         for row in summary.domains.to_dict("records")
@@ -36,6 +38,7 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "by_domain": by_domain,
         "notices": list(summary.notices),
         "rows": summary.rows,
+        "profile": selection_profile(store, selection).to_fields(),
     }
 
 

@@ -8,6 +8,7 @@ from ..exploring.unscored import unscored_sentences
 from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_near_duplicates
 from ..scoring.planning import ScoreRequest
+from ..scoring.reference_kind import reference_kind
 from ..store import Store, near_duplicate_set
 from ..training.training_plan import TrainRequest
 from .holding import Say
@@ -46,7 +47,7 @@ def train_reference(store: Store, request: TrainRequest, wait: Wait, say: Say) -
 
 def score_dataset(store: Store, request: ScoreRequest, wait: Wait, say: Say) -> dict[str, Any]:
     """Score until nothing is missing, joining a worker that is at it already. Fields: run, examples, unique_examples,
-    computed and cached (by role), tokens, tokens_per_second, elapsed_seconds, notices."""
+    computed and cached (by role), tokens, tokens_per_second, elapsed_seconds, notices, reference_kind."""
     plan, job = begin_scoring(store, request)
     first, outcomes = plan, []
     for notice in (plan.template_sentence, *plan.notices):
@@ -59,7 +60,8 @@ def score_dataset(store: Store, request: ScoreRequest, wait: Wait, say: Say) -> 
     tokens = sum(outcome["tokens"] for outcome in outcomes)
     elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
     found = [notice for outcome in outcomes for notice in outcome.get("notices", ())]
-    found += unscored_sentences(store, store.run(first.request.run_name)["table"])
+    run = store.run(first.request.run_name)
+    found += unscored_sentences(store, run["table"])
     for notice in found:
         say(notice)
     return {
@@ -72,6 +74,7 @@ def score_dataset(store: Store, request: ScoreRequest, wait: Wait, say: Say) -> 
         "tokens_per_second": tokens / elapsed if elapsed else None,
         "elapsed_seconds": elapsed,
         "notices": [first.template_sentence, *first.notices, *found],
+        "reference_kind": reference_kind(store, run).to_fields(),
     }
 
 

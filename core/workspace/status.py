@@ -5,6 +5,7 @@ from typing import Any
 
 from ..jobs.job import all_jobs
 from ..models.resolving import trained_references
+from ..scoring.reference_kind import reference_kind, reference_label
 from ..store import Store
 
 
@@ -49,20 +50,21 @@ def dataset_overview(store: Store) -> list[dict[str, Any]]:
 
 
 def run_overview(store: Store) -> list[dict[str, Any]]:
-    """Runs: name, dataset, base, reference, rows scored under both models and rows of the dataset."""
+    """Runs: name, dataset, base, reference, rows scored under both models, rows of the dataset, and `reference_kind`
+    (`core.scoring.reference_kind`)."""
     runs = []
     for (name,) in store.rows("SELECT name FROM run ORDER BY created_at DESC"):
         run = store.run(name)
         rows, scored = store.rows(f"SELECT count(*), count(base_loss + reference_loss) FROM {run['table']}")[0]
-        models = run["description"].get("models", {})
         runs.append(
             {
                 "name": name,
                 "dataset": run["dataset"],
-                "base": models.get("base", {}).get("label"),
-                "reference": models.get("reference", {}).get("label"),
+                "base": run["description"].get("models", {}).get("base", {}).get("label"),
+                "reference": reference_label(run["description"]),
                 "rows": rows,
                 "scored": scored,
+                "reference_kind": reference_kind(store, run).to_fields(),
             }
         )
     return runs
@@ -93,7 +95,8 @@ def status_text(fields: dict[str, Any]) -> str:
     lines += [f"reference {name}" for name in fields["models"]]
     for run in fields["runs"]:
         lines.append(
-            f"run {run['name']}: {run['scored']:,} of {run['rows']:,} rows scored, {run['base']} to {run['reference']}"
+            f"run {run['name']}: {run['scored']:,} of {run['rows']:,} rows scored, {run['base']} to "
+            f"{run['reference']}. {run['reference_kind']['sentence']}"
         )
     lines += [f"job {job['job']}: {job['state']}" for job in fields["jobs"]]
     lines += [

@@ -166,8 +166,7 @@ def _cost(plan: TrialPlan, probe: dict[str, float], held_out: int, rows: int) ->
     elif plan.budget.kind == "passes":
         tokens *= rows * probe["input_tokens"]
     trained = [cell for cell in cells(plan) if ARMS[plan.arm(cell.arm).kind].trained]
-    # Held-out rows are scored before the training, after its only pass, and once more at the end.
-    evaluated = held_out * probe["held_out_tokens"] * 3
+    evaluated = held_out * probe["held_out_tokens"]
     found = trial_cost(len(trained), tokens, probe["training_rate"], evaluated, probe["scoring_rate"])
     loading = probe["loading_seconds"] * len(trained)
     whole = replace(found, seconds=found.seconds + loading, gpu_hours=found.gpu_hours + loading / 3600)

@@ -133,6 +133,8 @@ def talk_store(
             [row.truncated for row in distinct.values()],
             [None] * len(distinct),
             [0.0] * len(distinct),
+            [None] * len(distinct),
+            [None] * len(distinct),
         ]
         store.ingest_shard(f"s-{loss_set}", loss_set, pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA))
         store.set_noise_floor(loss_set, 1e-6)

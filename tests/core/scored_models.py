@@ -35,13 +35,22 @@ def score_examples(
     )
     encoded = encode_examples(examples, load_tokenizer(plan.models["base"]), plan.encoding)
     for role in ROLES:
-        losses: list[float | None] = [None] * len(examples)
+        losses: list[tuple[float | None, float | None]] = [(None, None)] * len(examples)
         for batch in response_losses(load_model(plan.models[role], plan.dtype, "cpu"), encoded, 4096):
-            for place, nll_sum in zip(batch.rows, batch.nll_sums.tolist(), strict=True):
-                losses[place] = nll_sum
+            for place, *sums in zip(batch.rows, batch.by_engine[0], batch.ends_by_engine[0], strict=True):
+                losses[place] = (float(sums[0]), float(sums[1]))
         shard = [
-            (str(example.example_id), loss, item.token_count, item.truncated, item.reason, item.left_out)
-            for example, loss, item in zip(examples, losses, encoded, strict=True)
+            (
+                str(example.example_id),
+                loss,
+                item.token_count,
+                item.truncated,
+                item.reason,
+                item.left_out,
+                end_loss,
+                item.end_token_count,
+            )
+            for example, (loss, end_loss), item in zip(examples, losses, encoded, strict=True)
         ]
         columns = [list(column) for column in zip(*shard, strict=True)]
         store.ingest_shard(

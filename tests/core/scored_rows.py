@@ -64,6 +64,8 @@ def ingest_losses(
             "truncated": [row.truncated for row in rows],
             "reason": pa.array([None] * len(rows), pa.string()),
             "left_out": [0.0] * len(rows),
+            "end_nll_sum": pa.nulls(len(rows), pa.float64()),
+            "end_token_count": pa.nulls(len(rows), pa.int32()),
         }
     )
     store.ingest_shard(shard_name, loss_set, shard.cast(SHARD_SCHEMA))

@@ -22,6 +22,7 @@ from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
+from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, OWN_LABEL
 from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "score_page.py"
@@ -200,12 +201,44 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())  # another visitor
     assert selectbox(page, "Base model").value == str(tiny_base)
     assert selectbox(page, "Reference model").value == "numbers-reference"
-    assert page.dataframe[-1].value["Run"].tolist() == ["numbers-reference"]
-    assert page.get("plotly_chart")
+    (run,) = page.dataframe[-1].value[["Run", "Reference", "Kind of reference"]].to_numpy().tolist()
+    assert run == ["numbers-reference", "numbers-reference", "Cross-fitted: 2 folds x 1 seed"]
+    assert open_session().store.run("numbers-reference")["loss_sets"].keys() == {"base", "reference", "own"}
+    assert [box.value for box in page.checkbox if box.label == OWN_LABEL] == [True]
+    assert selectbox(page, "Model").options == ["Model 1 of 2: fold 0, seed 0", "Model 2 of 2: fold 1, seed 0"]
+    assert len(page.get("plotly_chart")) == 2
     page = page.segmented_control[0].set_value("Train one here").run()
     text_input(page, "Learning rate").set_value("0.01")
     page = healthy(button(page, "Train reference").click().run())
     assert "already exists with these settings" in text_of(page)
+
+
+def test_the_cost_of_each_kind_of_reference_is_said_in_words(score: Callable[[], AppTest]) -> None:
+    page = score()
+    assert page.radio[0].value == page.radio[0].options[0] == CROSS_FITTED
+    assert "Training: 2 models on about 45% of the rows each, together about as much as one model" in text_of(page)
+    page.number_input(key="seeds").set_value(2)
+    page = healthy(page.run())
+    assert "Training: 4 models" in text_of(page)
+    assert "about as many tokens as 2 passes. Own losses: about 2 more passes." in text_of(page)
+    page = healthy(page.radio[0].set_value(IN_SAMPLE).run())
+    assert "Training: one model on all rows. Scoring: one pass of it over all rows." in text_of(page)
+    assert OWN_LABEL not in [box.label for box in page.checkbox]
+
+
+def test_an_in_sample_reference_with_held_out_rows_stops_early(score: Callable[[], AppTest]) -> None:
+    page = score().radio[0].set_value(IN_SAMPLE).run()
+    assert next(box for box in page.checkbox if box.label == "Stop early").disabled
+    page.number_input(key=f"held_out_{IN_SAMPLE}").set_value(20)
+    page = page.run()
+    next(box for box in page.checkbox if box.label == "Stop early").set_value(True)
+    next(box for box in page.checkbox if box.label.startswith("Score the dataset")).set_value(False)
+    healthy(button(page, "Train reference").click().run())
+    request = ended("train").request
+    assert "members" not in request
+    assert (request["folding"]["held_out"], request["early_stop"], request["then"]) == (0.2, True, [])
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    assert len(page.get("plotly_chart")) == 2  # the training loss, and the loss on held-out rows by pass
 
 
 @pytest.mark.parametrize(
@@ -334,6 +367,24 @@ def test_a_loss_curve_whose_last_line_is_half_written_is_drawn(score: Callable[[
     point = json.dumps({"step": 1, "tokens": 10, "domain": "all", "loss": 3.0})
     (job.folder / "curve.jsonl").write_text(point + '\n{"step": 2, "tok', encoding="utf-8")
     assert len(score().get("plotly_chart")) == 1
+
+
+def test_of_several_models_the_one_in_work_is_shown(score: Callable[[], AppTest], workspace: Path) -> None:
+    members = [{"model": f"fold-{fold}-seed-0", "fold": fold, "seed": 0} for fold in (0, 1)]
+    request = {"kind": "train", "dataset": "numbers", "name": "n", "base": {"label": "b"}, "members": members}
+    job = create_job(workspace, request, {})
+    point = json.dumps({"step": 1, "tokens": 10, "domain": "all", "loss": 3.0}) + "\n"
+    losses = {"passes": 0, "step": 0, "domain": "all", "examples": 1, "tokens": 10, "nll_sum": 30.0}
+    for folder in ("members/fold-0-seed-0", "work/fold-1-seed-0"):
+        (job.folder / folder).mkdir(parents=True)
+        (job.folder / folder / "curve.jsonl").write_text(point, encoding="utf-8")
+    text = "".join(json.dumps({**losses, "rows": rows}) + "\n" for rows in ("own", "held_out"))
+    (job.folder / "work/fold-1-seed-0/passes.jsonl").write_text(text, encoding="utf-8")
+    job.report(Progress("Training model 2 of 2", 1, 2, "steps"))
+    page = score()
+    assert "Model 2 of 2: fold 1, seed 0" in text_of(page)
+    assert page.get("progress")[0].proto.value == 75
+    assert len(page.get("plotly_chart")) == 2
 
 
 def test_choices_are_remembered_between_visits(

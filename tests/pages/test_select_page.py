@@ -51,7 +51,13 @@ def healthy(page: AppTest) -> AppTest:
 
 
 def metrics(page: AppTest) -> list[str]:
-    return [metric.value for metric in page.metric]
+    """The four figures of the result."""
+    return [metric.value for metric in page.metric if "selected" in metric.label]
+
+
+def profile(page: AppTest) -> dict[str, tuple[str, str]]:
+    """The figures below the amounts, by label: of the selection, and of the data."""
+    return {metric.label: (metric.value, metric.delta) for metric in page.metric if "selected" not in metric.label}
 
 
 def text_of(page: AppTest) -> str:
@@ -108,6 +114,28 @@ def test_the_page_starts_at_six_per_cent_with_every_count_on_it(select: Callable
     assert metrics(page) == ["9", "145", "120", "1,960"]
     assert "6 of 100 rows, 60 of 1,000 tokens" in text_of(page)
     assert "3 of 54 rows, 60 of 1,080 tokens" in text_of(page)
+
+
+def test_the_profile_of_the_selection_stands_beside_the_data_and_follows_the_slider(
+    select: Callable[[], AppTest],
+) -> None:
+    page = select()
+    found = profile(page)
+    assert found["Median response"] == ("10 tokens", "data 10 tokens")
+    assert found["Share of tokens"] == ("5.8%", "5.8% of rows")
+    assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "data 0.0%")
+    assert "Second reference" not in found
+    page = healthy(page.slider(key="recipe_domain_ratio_math").set_value(50.0).run())
+    assert profile(page)["Median response"] == ("20 tokens", "data 10 tokens")
+
+
+def test_length_bands_are_part_of_the_recipe_and_take_the_cut_away(select: Callable[[], AppTest]) -> None:
+    page = healthy(select().number_input(key="recipe_length_bands").set_value(4).run())
+    assert metrics(page)[0] == "9"
+    assert "within length bands" in page.dataframe[0].value["Note"].tolist()
+    page = opened(page, "Score distribution")
+    assert "There is no cut-off: rows are ranked within length bands." in text_of(page)
+    assert saved_as(page, "banded").length_bands == 4
 
 
 def test_a_preset_moves_every_domain(select: Callable[[], AppTest]) -> None:
@@ -594,8 +622,8 @@ def test_moving_a_slider_asks_the_store_nothing_twice(
 
         monkeypatch.setattr(Store, name, noted)
     healthy(page.slider(key="recipe_all_ratio").set_value(20.0).run())
-    large = [sql for sql in asked if "scored_1" in sql]
-    assert len(large) == len(set(large)) == 2  # the domains' sizes, and one pass over the rows
+    large = [sql for sql in asked if "FROM scored_1" in sql]
+    assert len(large) == len(set(large)) == 2  # the domains' sizes, and what all rows are for the profile
 
 
 def test_text_of_the_dataset_is_never_markdown(page_workspace: Path) -> None:

@@ -89,19 +89,20 @@ def test_the_trust_panel_says_of_length_what_its_figures_say(opened: Callable[..
     reference = base - np.array([20.0, 30.0, 45.0, 50.0])
     rows = [ScoredRow("chat", *line[1:], int(line[0])) for line in zip(tokens, base, reference, strict=True)]
     page = opened("explore", rows, view="Trust")
-    found = table_with(page, "Implicit reward").set_index("Domain").loc["chat"]
+    found = table_with(page, "Implicit reward (sum)").set_index("Domain").loc["chat"]
     for column, score in (
-        ("Implicit reward", base - reference),
-        ("Loss difference", (base - reference) / tokens),
-        ("Learnability", 1 - reference / base),
+        ("Implicit reward (sum)", base - reference),
+        ("Loss difference (mean)", (base - reference) / tokens),
+        ("Learnability (ratio)", 1 - reference / base),
     ):
         assert found[column] == pytest.approx(spearmanr(tokens, score).statistic)
-    assert [found["Implicit reward"], found["Learnability"]] == pytest.approx([1.0, -1.0])
+    assert [found["Implicit reward (sum)"], found["Learnability (ratio)"]] == pytest.approx([1.0, -1.0])
     assert (
-        "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 of 1 "
-        "domain. In 1 of 1 domain, shorter rows have a higher learnability." in text_of(page)
+        "Within 1 domain: implicit reward (sum) +1.00; loss difference (mean) −1.00; learnability (ratio) −1.00."
+        in text_of(page)
     )
-    assert "ormalising" not in text_of(page)
+    assert "ormalis" not in text_of(page)
+    assert "Published for other data (arXiv 2310.13008v2); its raw form is almost certainly the sum" in text_of(page)
 
 
 # Tokens
@@ -113,7 +114,7 @@ def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(ope
     assert [option.content for option in unit.proto.options] == ["Share of rows", "Rows", "Scored tokens"]
     assert "the prompts, which are not counted here" in unit.proto.help
     assert "costs" not in unit.proto.help
-    assert [metric.label for metric in page.metric][2:] == ["Scored tokens selected", "Scored tokens not selected"]
+    assert [metric.label for metric in page.metric][-2:] == ["Scored tokens selected", "Scored tokens not selected"]
     # 6 x 10 of chat, and 10 to 17 of math.
     assert "**168** of 168 scored tokens" in text_of(opened("explore"))
 

@@ -1,6 +1,7 @@
 """The table of rows that pass the filter, sorted and paged in SQL. Selecting a row opens it."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -17,11 +18,15 @@ PAGE_SIZES = (10, 25, 50, 100)
 _TURN = "rows_turn"
 
 
-def show_rows(store: Store, table: str, row_filter: RowFilter, score: Score, count: int) -> list[int]:
-    """Draw one page of the `count` rows that pass; returns the numbers of the rows on it."""
+def show_rows(
+    store: Store, table: str, row_filter: RowFilter, score: Score, count: int, scores: Collection[str]
+) -> list[int]:
+    """Draw one page of the `count` rows that pass; returns the numbers of the rows on it. `scores`: those of the run,
+    which rows can be sorted by."""
+    columns = [name for name in SORT_COLUMNS if name not in SCORES or name in scores]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         sort = st.selectbox(
-            "Sort by", ("score", *SORT_COLUMNS), format_func=lambda name: _sort_label(name, score), key="sort",
+            "Sort by", ("score", *columns), format_func=lambda name: _sort_label(name, score), key="sort",
             width=240, persist_state="session", help="Rows without a value come last.",
         )  # fmt: skip
         order = st.segmented_control(

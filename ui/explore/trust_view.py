@@ -11,6 +11,7 @@ from core.data.scores import FLAGS, QUALITY_FLAGS, SCORES
 from core.exploring.distributions import summary
 from core.exploring.length_bias import length_bias
 from core.exploring.trust import flag_effects
+from core.scoring.reference_kind import reference_kind, reference_label
 from core.selection import kept_rows, saved_selection, selections_of_run
 from core.store import Store
 from ui.kit.filter_bar import show_no_rows
@@ -40,7 +41,7 @@ def show_trust(store: Store, run: str, row_filter: RowFilter) -> None:
         st.markdown("#### Length bias: Spearman correlation of score and response length")
         show_spearman(length_bias(store, table, row_filter))
     with paper:
-        st.markdown("#### Figures from the paper")
+        st.markdown("#### Published for other data")
         show_paper_figures()
 
 
@@ -51,7 +52,7 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
     encoding = description.get("encoding", {})
     found = [
         f"Base: {models.get('base', {}).get('label', 'unknown')}. "
-        f"Reference: {models.get('reference', {}).get('label', 'unknown')}. "
+        f"Reference: {reference_label(description) or 'unknown'}. "
         f"Precision: {description.get('dtype', 'unknown')}. "
         f"Template: {encoding.get('template', 'unknown')}, at most {encoding.get('max_length', 0):,} tokens."
     ]
@@ -62,15 +63,8 @@ def run_sentences(store: Store, run: dict[str, Any]) -> list[str]:
             f"Noise floor: {max(floors):.1e} nats per token. A loss can change by this much when only the other rows "
             "in its batch change. Rows whose two losses differ by less are flagged unresolved."
         )
-    seen, rows = store.rows(f"SELECT count_if(trained_on), count(*) FROM {run['table']}")[0]
-    if seen:
-        found.append(
-            f"The reference was trained on {seen:,} of these {rows:,} rows, so part of the learnability may be "
-            "memorisation. To check, compare with a second reference trained on other rows: see Compare."
-        )
-    else:
-        found.append("The reference's training data is not known, so it may include these rows.")
-    return found
+    kind = reference_kind(store, run)
+    return [*found, f"{kind.sentence}. {kind.meaning}"]
 
 
 def _chosen_selection(store: Store, run: str) -> tuple[str, list[Any]] | None:

@@ -1,6 +1,5 @@
 """Jobs on the pages: progress, loss curve, log, cancel and resume."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,11 @@ import streamlit as st
 from core.data.errors import UserError
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
+from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
 from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.supervisor import abandon, resume
 from ui.charts import domain_colours
-from ui.charts.training_chart import training_curve_figure
+from ui.charts.training_chart import passes_figure, training_curve_figure
 from ui.kit.widgets import show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
@@ -93,7 +93,7 @@ def show_job(session: Session, job: Job) -> None:
         elif state == "running":
             st.text("Stopping after the current batch...")
         show_notices(job.request.get("description", {}))
-        st.progress(progress.share)
+        st.progress(overall_share(job))
         st.text(progress.sentence())
         if job.request.get("then"):
             st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
@@ -139,16 +139,27 @@ def _show_log(job: Job) -> None:
 
 
 def _show_curve(job: Job) -> None:
-    """The loss curve, if the job records one."""
-    path = job.folder / "curve.jsonl"
-    if not path.exists():
+    """The losses of a training job: of the model in work, or of a finished one that is chosen."""
+    models = recorded_models(job)
+    if not models:
         return
-    # The last line may be incomplete.
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
-    if lines:
-        points = pd.DataFrame(lines)
-        figure = training_curve_figure(points, domain_colours(points["domain"].tolist()))
+    model = models[-1]
+    if model.models > 1 and job.outcome is None:
+        st.text(model.title)
+    elif model.models > 1:
+        titles = {each.title: each for each in models}
+        chosen = st.selectbox(
+            "Model", list(titles), key=f"model_{job.job_id}", help="The model whose losses are drawn."
+        )
+        model = titles[str(chosen)]
+    if points := model.lines(CURVE):
+        frame = pd.DataFrame(points)
+        figure = training_curve_figure(frame, domain_colours(frame["domain"].tolist()))
         st.plotly_chart(figure, key=f"curve_{job.job_id}", config={"displayModeBar": False})
+    if passes := model.lines(PASSES):
+        st.plotly_chart(
+            passes_figure(pd.DataFrame(passes)), key=f"passes_{job.job_id}", config={"displayModeBar": False}
+        )
 
 
 def _title(job: Job) -> str:

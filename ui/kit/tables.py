@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.scores import QUALITY_FLAGS, SCORES, Score
-from core.exploring.length_bias import LENGTH_SCORES, PAPER_FIGURES, length_sentence
+from core.exploring.length_bias import FORMS, PAPER_FIGURES, length_sentence
 from ui.plain_text import escaped
 
 ALL_DOMAINS = "All domains"
@@ -18,7 +18,7 @@ SHARE = st.column_config.NumberColumn(format="percent")
 VALUE = st.column_config.NumberColumn(format="%.3f")
 CLOSE_VALUE = st.column_config.NumberColumn(format="%.4f")
 """For scores that differ only slightly, such as rows at a cut-off."""
-_SPEARMAN_COLUMNS = {f"spearman_{name}": SCORES[name].label for name in LENGTH_SCORES}
+_SPEARMAN_COLUMNS = {f"spearman_{name}": f"{SCORES[name].label} ({form})" for name, form in FORMS.items()}
 _TWO_DECIMALS = dict.fromkeys(_SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))
 
 
@@ -58,13 +58,14 @@ def show_spearman(found: pd.DataFrame) -> None:
 
 
 def show_paper_figures() -> None:
-    """The Spearman figures reported in the paper."""
-    columns = ["Data, base", "Raw difference", "Normalised"]
-    formats = dict.fromkeys(columns[1:], _TWO_DECIMALS[SCORES["learnability"].label])
+    """Spearman correlations with length that the paper's authors published for their data."""
+    columns = ["Data, base", "Raw form", "Ratio"]
+    formats = dict.fromkeys(columns[1:], st.column_config.NumberColumn(format="%.2f"))
     st.dataframe(pd.DataFrame(PAPER_FIGURES, columns=columns), hide_index=True, column_config=formats)
     st.caption(
-        "From arXiv 2310.13008v2. Its raw difference is most likely the sum form (here: "
-        f"{SCORES['implicit_reward'].label.lower()}). Other data and models: your values may differ."
+        "Published for other data (arXiv 2310.13008v2); its raw form is almost certainly the sum, "
+        f"{SCORES['implicit_reward'].label.lower()} here. Its ratio is {SCORES['learnability'].label.lower()}: the "
+        "same from sums and means."
     )
 
 

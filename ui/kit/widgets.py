@@ -1,15 +1,16 @@
 """Widgets that pages share. Text from data is shown verbatim, never as markdown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from core.data.errors import UserError
+from core.data.errors import SelectionInvalid, UserError
 from core.data.examples import Example
-from core.data.scores import FLAGS, SCORES, Score
+from core.data.loss_roles import missing_roles_sentence
+from core.data.scores import FLAGS, SCORES, Score, scores_of
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
 
@@ -54,10 +55,19 @@ def run_picker(session: Session) -> str | None:
     return linked_selectbox("Run", names, "run", help="A dataset scored with one base and one reference model.")
 
 
-def score_picker() -> Score:
-    """The chosen score, kept in the `score` query parameter and across pages."""
-    meanings = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
-    return SCORES[linked_selectbox("Score", list(SCORES), "score", lambda name: SCORES[name].label, meanings)]
+def score_picker(roles: Collection[str]) -> Score:
+    """The chosen score of those that the roles of a run's losses allow, kept in the `score` query parameter and across
+    pages. A link to another score says which losses are missing."""
+    names = scores_of(roles)
+    if not names:
+        raise SelectionInvalid("No score can be compared in these runs: they share no losses. Choose other runs.")
+    meanings = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
+    asked = SCORES.get(st.query_params.get("score", ""))
+    missing = asked and missing_roles_sentence(asked.label, asked.roles, roles)
+    chosen = SCORES[linked_selectbox("Score", names, "score", lambda name: SCORES[name].label, meanings)]
+    if missing:
+        st.warning(escaped(f"{missing}. Showing {chosen.label} instead."))
+    return chosen
 
 
 def open_renamed_tab(key: str, renamed: Mapping[str, str]) -> None:

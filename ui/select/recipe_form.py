@@ -3,9 +3,11 @@
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from core.data.scores import SCORES
+from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
+from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
 from ui.kit.hand_picks import picks_of, put_picks
 from ui.select.amount_form import Readout, amount_form, put_amounts
@@ -15,15 +17,17 @@ _PERSIST: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
-def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout]]:
-    """Draw the controls; returns the recipe with this session's hand picks, and a readout for each amount.
+def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout], DeltaGenerator]:
+    """Draw the controls; returns the recipe with this session's hand picks, a readout for each amount, and a place
+    below the amounts for the profile of the selection.
 
     Raises `SelectionInvalid` for an invalid recipe, after all controls are drawn.
     """
     # The amounts are shown first but depend on the controls below them.
-    how_much, ranking, which = st.container(), st.container(), st.container(border=True)
+    how_much, profile, ranking = (st.container() for _ in range(3))
+    which = st.container(border=True)
     with ranking:
-        score, order, scope, seed = _ranking()
+        score, order, scope, seed, length_bands = _ranking(run)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -36,11 +40,12 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         seed=seed,
         near_duplicates=eligible.near_duplicates,
         picks=picks_of(run.dataset),
+        length_bands=length_bands,
     )
     domains = eligible.row_filter.domains
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
     with how_much:
-        return amount_form(plain, allowed)
+        return *amount_form(plain, allowed), profile
 
 
 def put_into_form(store: Store, selection: Selection) -> None:
@@ -53,20 +58,23 @@ def put_into_form(store: Store, selection: Selection) -> None:
     state["run_picker"] = st.query_params["run"] = selection.run
     state["recipe_score"], state["recipe_order"] = selection.score, selection.order
     state["recipe_scope"], state["recipe_seed"] = selection.scope, selection.seed
+    state["recipe_length_bands"] = selection.length_bands
     put_amounts(selection)
     eligible = Eligible(selection.filter, selection.collapse_duplicates, selection.near_duplicates)
     put_eligible(eligible, selection.score)
     put_picks(dataset, selection.picks)
 
 
-def _ranking() -> tuple[str, str, str, int]:
-    """Score, order, scope and seed."""
+def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
+    """Score, order, scope, seed and length bands."""
     st.markdown("#### Ranking")
     first, second, third, fourth = st.columns([3, 3, 3, 2])
-    scores = "  \n".join(f"{score.label}, high: {score.higher_means}." for score in SCORES.values())
+    # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
+    names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
+    scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
     score = first.selectbox(
         "Rank by",
-        list(SCORES),
+        names,
         format_func=lambda name: SCORES[name].label,
         key="recipe_score",
         help=scores,
@@ -81,18 +89,20 @@ def _ranking() -> tuple[str, str, str, int]:
         "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_PERSIST
     )
     st.session_state.setdefault("recipe_seed", 0)
+    st.session_state.setdefault("recipe_length_bands", 0)
+    length_bands = fourth.number_input(
+        "Length bands", 0, MOST_LENGTH_BANDS, step=1, key="recipe_length_bands",
+        help="0: rows of all lengths are ranked together. N, such as 5: ranked within N bands of response length; each "
+        "band gives the same share of its rows, so the selected lengths are about those of the data.", **_PERSIST,
+    )  # fmt: skip
     seed = st.session_state["recipe_seed"]
     if order == "random":
-        seed = fourth.number_input(
-            "Seed",
-            step=1,
-            key="recipe_seed",
-            help="The same seed always draws the same rows.",
-            **_PERSIST,
+        seed = st.number_input(
+            "Seed", step=1, key="recipe_seed", help="The same seed always draws the same rows.", width=160, **_PERSIST
         )
     chosen = SCORES[score]
     st.caption(
         f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
         f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."
     )
-    return str(score), str(order), str(scope), int(seed)
+    return str(score), str(order), str(scope), int(seed), int(length_bands)

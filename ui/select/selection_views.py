@@ -1,20 +1,70 @@
-"""Views of a selection: by domain, the score distribution with the cut-off, and the rows at the cut-off."""
+"""Views of a selection: profile, domains, score distribution with the cut-off, and the rows at the cut-off."""
 
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.data.scores import SCORES
+from core.data.scores import FLAGS, SCORES
 from core.exploring.distributions import histogram
-from core.selection import KEPT, ORDERS, ScoredRun, Selection, Summary, near_the_cut
+from core.selection import KEPT, ORDERS, ScoredRun, Selection, SelectionProfile, Summary, near_the_cut
 from core.store import Store
 from ui.charts import DOMAINS_DRAWN, domain_colours, histogram_figure
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.kit.chart_frame import show_chart
 from ui.kit.hand_picks import show_pickable_row
 from ui.kit.tables import CLOSE_VALUE, COUNT, open_by_number, show_selectable
+from ui.plain_text import escaped
 from ui.shell.session import Session
+
+_WITHIN_BANDS = "within length bands"
+_PROFILE_LABELS = {
+    "short_response": "Short",
+    "repetitive": "Repetitive",
+    "copies_prompt": "Copies prompt",
+    "trained_on": "Trained on",
+}
+_PROFILE_STYLE = """<style>
+.st-key-profile [data-testid="stMetricValue"] { font-size: 1.15rem; }
+.st-key-profile [data-testid="stMetricDelta"] { font-size: 0.8rem; }
+</style>"""
+
+
+def show_profile(profile: SelectionProfile) -> None:
+    """One row of small figures: of the selection, and below each the same of all data."""
+    st.html(_PROFILE_STYLE)
+    with st.container(key="profile", horizontal=True, gap="medium"):
+        _figure(
+            "Median response", _tokens(profile.median_tokens), f"data {_tokens(profile.data_median_tokens)}",
+            "Scored tokens of a response: median of the selected rows, and of all rows with scored tokens.",
+        )  # fmt: skip
+        _figure(
+            "Share of tokens", _share(profile.token_share), f"{_share(profile.row_share)} of rows",
+            "Share of the data's scored tokens that the selected rows have, and their share of its rows.",
+        )  # fmt: skip
+        for flag, found in profile.flags.items():
+            meaning = f"Share of the selected rows, and of all rows, flagged {flag}: {FLAGS[flag]}."
+            if flag == "trained_on":
+                meaning += " 0 % where the reference was trained elsewhere, because its rows are not known."
+            _figure(_PROFILE_LABELS[flag], _share(found.share), f"data {_share(found.data_share)}", meaning)
+        if second := profile.second_reference:
+            _figure(
+                "Second reference", _share(second.share), f"{second.rows:,} rows in both",
+                f"Share of the selected rows that the same recipe selects in run '{escaped(second.run)}': same base, "
+                "another reference.",
+            )  # fmt: skip
+
+
+def _figure(label: str, value: str, beside: str, meaning: str) -> None:
+    st.metric(label, value, beside, delta_color="off", delta_arrow="off", width="content", help=meaning)
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _tokens(count: float | None) -> str:
+    return "–" if count is None else f"{count:,.0f} tokens"
 
 
 def show_domains(selection: Selection, summary: Summary) -> None:
@@ -24,9 +74,10 @@ def show_domains(selection: Selection, summary: Summary) -> None:
     figure = mixture_figure(shares, domain_colours(shares["domain"].tolist()))
     show_chart(figure, shares, "mixture", "mixture", note=note)
     cuts, capped = _cut_values(selection, summary), {pool.pool for pool in summary.pools if pool.capped}
+    without_cut = _WITHIN_BANDS if selection.length_bands > 1 else ""
     shown = summary.domains.assign(
         cut=summary.domains["domain"].map(cuts).astype(float),
-        note=["all eligible rows" if domain in capped else "" for domain in summary.domains["domain"]],
+        note=["all eligible rows" if domain in capped else without_cut for domain in summary.domains["domain"]],
     )
     labels = {"domain": "Domain", "rows": "Rows", "kept_rows": "Rows selected", "tokens": "Tokens"}
     labels |= {"kept_tokens": "Tokens selected", "cut": f"{SCORES[selection.score].label} at the cut-off"}
@@ -60,7 +111,9 @@ def show_distribution(store: Store, run: ScoredRun, selection: Selection, summar
     figure = histogram_figure(counted, colours, one_above_another=True, cuts=cuts)
     direction = "left" if selection.order == "lowest" else "right"
     note = f"Dashed line: cut-off. Rows to its {direction} are selected." if cuts else ""
-    if not ORDERS[selection.order].by_score:
+    if selection.length_bands > 1:
+        note = f"There is no cut-off: rows are ranked {_WITHIN_BANDS}."
+    elif not selection.has_score_cut:
         note = f"There is no cut-off, because the order '{ORDERS[selection.order].label}' does not use the score."
     if len(colours) < len(summary.domains):
         note += f" The chart shows the {len(colours)} largest of {len(summary.domains):,} domains."

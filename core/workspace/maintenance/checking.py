@@ -151,7 +151,9 @@ def _differing(store: Store, table: str, loss_sets: Mapping[str, int]) -> int:
         for role, loss_set in used.items()
     )
     differs = " OR ".join(
-        f"s.{role}_nll_sum IS DISTINCT FROM if(isfinite({role}.nll_sum), {role}.nll_sum, NULL)" for role in used
+        f"s.{role}_{column} IS DISTINCT FROM if(isfinite({role}.{column}), {role}.{column}, NULL)"
+        for role in used
+        for column in ("nll_sum", "end_nll_sum")
     )
     return int(store.rows(f"SELECT count(*) FROM {table} s {joins} WHERE {differs or 'false'}")[0][0])
 

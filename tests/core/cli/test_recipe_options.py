@@ -13,7 +13,7 @@ from core.selection.recipe import Amount, Pick, Selection
 
 EXAMPLES = ("11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222")
 PLAIN = RecipeOptions(
-    "planets", ["0.06"], None, None, [], "learnability", "domain", "highest", 0, False, None, "", "words", [], []
+    "planets", ["0.06"], None, None, [], "learnability", "domain", "highest", 0, False, None, "", "words", [], [], 0
 )  # fmt: skip
 
 
@@ -25,6 +25,10 @@ def test_ratios_are_of_all_and_of_domains_whose_names_may_hold_an_equals_sign() 
     found = replace(PLAIN, ratios=["0.1", "math=0.5", "a=b=1"]).recipe()
     assert found.amount == Amount("ratio", 0.1)
     assert found.domain_amounts == {"math": Amount("ratio", 0.5), "a=b": Amount("ratio", 1.0)}
+
+
+def test_length_bands_are_part_of_the_recipe() -> None:
+    assert replace(PLAIN, length_bands=4).recipe() == Selection("planets", length_bands=4)
 
 
 def test_domains_alone_leave_the_others_out() -> None:

@@ -32,14 +32,17 @@ def cross_fitted_frame(
 
 def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
     # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
-    # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats.
-    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)], [0.25], [0.1])
+    # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats. The last token ends the turn, with 5 of the
+    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6.
+    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1])
     found = {name: float(frame[name].iloc[0]) for name in SCORES}
     assert found == pytest.approx(
         {
             "learnability": 0.75,
             "loss_difference": 1.5,
             "implicit_reward": 6.0,
+            "learnability_without_end": 0.5,
+            "end_share_of_gain": 0.75,
             "base_loss": 2.0,
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
@@ -60,20 +63,44 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
             base = special[number // 5 % len(special)]
         if number % 7 == 0:
             reference = special[number // 7 % len(special)]
-        records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000))))
+        ends = None if number % 11 == 0 else (float(random.gamma(1.5)), float(random.gamma(1.5)))
+        records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000)), end_losses=ends))
     frame = cross_fitted_frame(
         tmp_path, records, random.gamma(1.5, 1.0, 600).tolist(), random.uniform(0, 1, 600).tolist()
     )
-    sums = [f"{role}_nll_sum" for role in needed_roles()]
+    sums = [f"{role}_{column}" for role in needed_roles() for column in ("nll_sum", "end_nll_sum")]
     columns = {
         name: frame[name].to_numpy(dtype=float, na_value=np.nan)
-        for name in (*sums, "base_loss", "reference_loss", "token_count")
+        for name in (*sums, "base_loss", "reference_loss", "token_count", "end_token_count")
     }
     for name, score in SCORES.items():
         in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)
         np.testing.assert_allclose(in_sql, score.compute(columns), rtol=1e-12, err_msg=name)
         assert 0 < np.isfinite(in_sql).sum() < len(frame), name
     assert len(frame) == 600
+
+
+def test_a_reply_that_is_only_an_end_of_turn_has_its_whole_gain_from_it(tmp_path: Path) -> None:
+    # The sums may differ by rounding, which must not become a score of a text that is not there.
+    row = scored_frame(tmp_path, [ScoredRecord("chat", 5.000000000000001, 1.0, 1, end_losses=(5.0, 1.0))]).iloc[0]
+    assert pd.isna(row["learnability_without_end"])
+    assert row["end_share_of_gain"] == pytest.approx(1.0)
+
+
+def test_without_a_gain_there_is_no_share_of_it(tmp_path: Path) -> None:
+    row = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 2.0, 4, end_losses=(5.0, 3.0))]).iloc[0]
+    assert pd.isna(row["end_share_of_gain"])
+    assert row["learnability_without_end"] == pytest.approx((3 - 5) / 3)
+
+
+def test_losses_of_earlier_versions_have_only_the_scores_that_they_had(tmp_path: Path) -> None:
+    row = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)]).iloc[0]
+    empty = {"learnability_without_end", "end_share_of_gain"}
+    of_both_models = {name for name, score in SCORES.items() if {*score.roles} <= {"base", "reference"}}
+    assert {name for name in of_both_models if pd.isna(row[name])} == empty
+    assert pd.isna(row["base_end_nll_sum"])
+    assert pd.isna(row["end_token_count"])
+    assert not row["not_scored"]
 
 
 def test_learnability_is_the_same_from_sums_and_from_means(tmp_path: Path) -> None:

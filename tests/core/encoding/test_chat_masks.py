@@ -8,6 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
@@ -69,6 +70,49 @@ def test_a_template_s_odd_habit_moves_no_mask(habit: str) -> None:
     odd = ODD_TEMPLATES[habit]
     tokenizer = odd.tokens.tokenizer(odd.source)
     assert {kind: scored_text(conversation(kind), tokenizer) for kind in odd.masks} == odd.masks
+
+
+ENDS = {
+    "cohere": "<|END_OF_TURN_TOKEN|>",
+    "cohere2": "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>",
+    "deepseek_r1_distill": "<｜end▁of▁sentence｜>",
+    "deepseekv3": "<｜end▁of▁sentence｜>",
+    "gemma": "<end_of_turn>",
+    "gemma3": "<end_of_turn>",
+    "gemma4": "<turn|>",
+    "glm4moe": "",  # the next turn's header ends a reply
+    "gptoss": "<|return|>",
+    "llama3": "<|eot_id|>",
+    "llama3_1": "<|eot_id|>",
+    "llama3_2": "<|eot_id|>",
+    "muse_glimmer": "<|eot|>",
+    "phi3": "<|end|>",
+    "phi3_5": "<|end|>",
+}
+"""What a family's last reply ends with, where it is not `<|im_end|>`."""
+OTHER_ENDS = {
+    "cohere2": {"<|END_OF_TURN_TOKEN|>"},
+    "gemma4": {"<tool_call|>", "<|tool_response>"},
+    "gptoss": {"<|end|>", "<|call|>"},
+}
+"""What replies before the last end with, or replies that call a tool, where that is something else."""
+
+
+def end_texts(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The text of each run of end-of-turn tokens of a conversation."""
+    ((encoded, _),) = encode_and_render([example], tokenizer, EncodingSpec("chat", 100_000, "tests", day=DAY))
+    places = np.flatnonzero(encoded.is_end)
+    runs = np.split(encoded.input_ids[places], np.flatnonzero(np.diff(places) > 1) + 1)
+    return [str(tokenizer.decode(run)) for run in runs if len(run)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_end_of_a_reply_is_its_closing_marker_and_nothing_else(family: str) -> None:
+    tokenizer, end = family_tokenizer(family), ENDS.get(family, "<|im_end|>")
+    quote = next(quote for token, quote in QUOTES.items() if token in FAMILIES[family].specials)
+    assert end_texts(CONVERSATIONS["one turn"](quote), tokenizer) == ([end] if end else [])
+    found = {text for make in CONVERSATIONS.values() for text in end_texts(make(quote), tokenizer)}
+    assert found == ({end} if end else set()) | OTHER_ENDS.get(family, set())
 
 
 PLAIN = [

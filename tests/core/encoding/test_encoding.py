@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.data.encoded import Encoded
 from core.data.errors import TemplateFailed
+from core.data.examples import Example
 from core.encoding.encode import encode_example, encode_examples
 from core.encoding.encoding_spec import EncodingSpec
 from core.encoding.rendering import render
@@ -38,6 +39,10 @@ ALPACA_INPUT = (
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     return make_tokenizer()
+
+
+def end_text(encoded: Encoded, tokenizer: Any) -> str:
+    return str(tokenizer.decode(encoded.input_ids[encoded.is_end]))
 
 
 def scored_text(encoded: Encoded, tokenizer: Any) -> str:
@@ -89,6 +94,8 @@ def test_exactly_the_assistant_turns_and_their_ends_are_scored(row: Any, templat
     end = "<|end|>" if template == "chat" else EOS
     replies = [message.content + end for message in row.messages if message.role == "assistant"]
     assert scored_text(encoded, tokenizer) == "".join(replies)
+    assert end_text(encoded, tokenizer) == end * len(replies)
+    assert encoded.end_token_count == len(replies)
     assert len(encoded.input_ids) == len(encoded.scored)
     assert encoded.reason is None
 
@@ -149,6 +156,36 @@ def test_other_templates_have_a_bos_just_where_the_tokenizer_adds_one(template: 
     encoded = encode_example(QUESTION, tokenizer, encoding_spec(template))
     assert encoded.input_ids.tolist().count(tokenizer.bos_token_id) == int(adds_bos)
     assert scored_text(encoded, tokenizer) == "The Thames." + EOS
+
+
+def test_only_scored_ends_of_turn_count_as_such(tokenizer: Any) -> None:
+    whole = encode_example(TURNS, tokenizer, encoding_spec("chat"))
+    assert end_text(whole, tokenizer) == "<|end|><|end|>"  # of five turns, the assistant's
+    last = encode_example(TURNS, tokenizer, replace(encoding_spec("chat"), replies="last"))
+    assert last.end_token_count == 1
+    cut = encode_example(TURNS, tokenizer, replace(encoding_spec("chat"), max_length=len(whole.input_ids) - 2))
+    assert (cut.truncated, cut.end_token_count) == (True, 1)  # the second end lies beyond
+    context = Example((*TURNS.messages[:2], replace(TURNS.messages[2], is_context=True), *TURNS.messages[3:]))
+    assert encode_example(context, tokenizer, encoding_spec("chat")).end_token_count == 1
+
+
+def test_white_space_of_the_reply_is_its_text_and_the_template_s_is_its_end() -> None:
+    row = example(("user", "a"), ("assistant", "one \n"))
+    template = "{% for message in messages %}{{ message.content }} <|end|>\n{% endfor %}"
+    trimming = template.replace("message.content", "message.content | trim")
+    for source in (template, trimming):
+        tokenizer = chat(source)
+        assert end_text(encode_example(row, tokenizer, encoding_spec("chat")), tokenizer) == " <|end|>"
+
+
+def test_a_token_of_the_reply_and_of_its_end_belongs_to_the_reply() -> None:
+    # Here "e\n" is one token of the response's last letter and the template's line break, which ends the turn.
+    bare = Tokenizer(models.BPE({"a": 0, "\n": 1, "Y": 2, "e": 3, "e\n": 4}, [("e", "\n")]))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
+    encoded = encode_example(example(("user", "a"), ("assistant", "Ye")), tokenizer, encoding_spec("chat"))
+    assert encoded.input_ids[encoded.scored].tolist() == [2, 4]
+    assert encoded.end_token_count == 0
 
 
 def test_the_line_break_after_an_end_of_turn_is_not_scored(tokenizer: Any) -> None:

@@ -214,6 +214,17 @@ def test_a_reply_of_which_the_template_leaves_out_a_part_is_flagged_and_counted(
     ]
 
 
+def test_losses_without_those_of_the_end_of_turn_are_counted(folders: dict[str, Path], store: Store) -> None:
+    score_examples(store, [QUESTION], folders["own"], folders["own"], run="tiny")
+    assert unscored_sentences(store, store.run("tiny")["table"]) == []
+    store.write(lambda connection: connection.execute("UPDATE loss SET end_nll_sum = NULL, end_token_count = NULL"))
+    store.save_run("tiny", "talk", {})
+    assert unscored_sentences(store, store.run("tiny")["table"]) == [
+        "In 1 of 1 rows, the scores about the end of turn are empty: an earlier version computed the losses. Score the "
+        "data in a new workspace to have them."
+    ]
+
+
 def test_rows_without_a_score_are_counted_by_reason(folders: dict[str, Path], store: Store) -> None:
     broken = example(("user", "Hi"), ("assistant", "Hello"), tools="{broken")
     score_examples(store, [QUESTION, broken], folders["own"], folders["own"], run="tiny")

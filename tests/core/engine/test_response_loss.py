@@ -1,6 +1,7 @@
 """The losses: a toy computed by hand, real architectures against transformers' own loss, batching, padding, memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from core.data.errors import ModelUnusable
 from core.encoding.encode import encode_examples
 from core.engine.loss_engine import EngineOptions, LossEngine
 from core.engine.model_parts import check_windows, padded
+from core.engine.pack_tensors import PackTensors
 from core.engine.packed_attention import PackingUnsupported
 from core.engine.packing import plan_batches
 from core.engine.response_loss import ResponseScorer, measure_noise, response_losses
@@ -333,6 +335,51 @@ def test_the_log_softmax_of_bfloat16_logits_is_taken_in_float32() -> None:
     assert losses_of(model, [row_of([1, 2], [0, 1])])[0] == pytest.approx(expected, abs=1e-6)
 
 
+# The end of turn
+
+
+def end_losses_by_logits(model: Any, row: Encoded, end: str) -> list[float]:
+    """Loss [nats] of every scored end-of-turn token of a row, from the whole model's logits: found by its id, not by
+    the encoder."""
+    number = make_tokenizer().convert_tokens_to_ids(end)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.from_numpy(row.input_ids.astype(np.int64))[None]).logits[0]
+    losses = -torch.log_softmax(logits.float(), 1)
+    places = [place for place in range(1, len(row.scored)) if row.scored[place] and row.input_ids[place] == number]
+    return [float(losses[place - 1, number]) for place in places]
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("template", ["chat", "alpaca"])
+def test_the_end_of_turn_has_the_loss_of_its_logits(
+    model: torch.nn.Module, template: str, options: EngineOptions
+) -> None:
+    rows = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec(template))
+    expected = [end_losses_by_logits(model, row, "<|end|>" if template == "chat" else EOS) for row in rows]
+    assert [len(losses) for losses in expected] == [1, 1, 1, 1, 3, 1, 1, 1, 1, 2]  # one for each reply
+    nll_sums, end_sums = LossEngine(model, options).row_sums(rows)
+    np.testing.assert_allclose(end_sums, [sum(losses) for losses in expected], rtol=0, atol=1e-4)
+    assert end_sums[1] == pytest.approx(nll_sums[1])  # an empty reply: nothing but its end
+    assert all(end_sums[[0, *range(2, 10)]] < nll_sums[[0, *range(2, 10)]])
+
+
+def test_summing_the_end_of_turn_changes_no_bit_of_the_losses(model: torch.nn.Module, mixed: list[Encoded]) -> None:
+    without = [replace(row, is_end=np.zeros_like(row.is_end)) for row in mixed]
+    engine = LossEngine(model)
+    with torch.inference_mode():
+        row_index, losses = engine._losses(mixed)
+        sums = torch.zeros(len(mixed), dtype=torch.float64).index_add_(0, row_index, losses.double())
+    assert engine.row_sums(mixed)[0].tolist() == engine.nll_sums(without).tolist() == sums.tolist()
+
+
+def test_a_batch_brings_the_end_losses_of_every_model(mixed: list[Encoded]) -> None:
+    engines = [LossEngine(make_model("llama", seed)) for seed in (0, 1)]
+    expected = [engine.row_sums(mixed)[1] for engine in engines]
+    for batch in ResponseScorer(engines, 300).losses(mixed):
+        for found, of_all in zip(batch.ends_by_engine, expected, strict=True):
+            np.testing.assert_allclose(found, of_all[list(batch.rows)], rtol=0, atol=1e-4)
+
+
 # Token by token
 
 
@@ -504,17 +551,17 @@ def test_the_noise_of_nothing_to_score_is_zero() -> None:
 
 
 def runs_out_above(tokens: int, computed: list[int]) -> Callable[..., NDArray[np.float64]]:
-    """`LossEngine.nll_sums` on a GPU whose memory ends at a batch of so many tokens."""
-    real = LossEngine.nll_sums
+    """`LossEngine.row_sums` on a GPU whose memory ends at a batch of so many tokens."""
+    real = LossEngine.row_sums
 
-    def nll_sums(engine: LossEngine, rows: Sequence[Encoded]) -> NDArray[np.float64]:
+    def row_sums(engine: LossEngine, rows: Sequence[Encoded], pack: PackTensors | None) -> NDArray[np.float64]:
         size = sum(len(row.input_ids) for row in rows)
         if size > tokens:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         computed.append(size)
-        return real(engine, rows)
+        return real(engine, rows, pack)
 
-    return nll_sums
+    return row_sums
 
 
 def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
@@ -524,7 +571,7 @@ def test_when_memory_runs_out_the_budget_is_halved_and_every_row_computed_once(
     expected = losses_of(model, mixed)
     longest = max(len(row.input_ids) for row in mixed)
     computed: list[int] = []
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest + 10, computed))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(longest + 10, computed))
     log: list[str] = []
     losses = np.full(len(mixed), np.nan)
     for batch in response_losses(model, mixed, 16 * longest, log.append):  # its first batch does not fit
@@ -541,7 +588,7 @@ def test_a_single_row_that_does_not_fit_is_said_with_its_length(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longest = max(len(row.input_ids) for row in mixed)
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(longest - 1, []))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(longest - 1, []))
     with pytest.raises(ModelUnusable, match=f"a single row of {longest:,} tokens. Lower --max-length"):
         losses_of(make_model("llama"), mixed)
 
@@ -567,6 +614,6 @@ def test_measuring_noise_goes_on_with_fewer_rows_when_memory_runs_out(
     mixed: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    monkeypatch.setattr(LossEngine, "nll_sums", runs_out_above(600, computed))
+    monkeypatch.setattr(LossEngine, "row_sums", runs_out_above(600, computed))
     assert measure_noise(make_model("llama"), mixed) < 1e-5
     assert computed

@@ -89,7 +89,7 @@ def test_an_example_carries_its_conversation_losses_flags_and_source(store: Stor
     assert [message.content for message in found["example"].messages] == ["Hello", "Hi"]
     assert (found["source"], found["line"]) == ("data.jsonl", 2)
     assert found["scores"]["base_loss"] == 2.5
-    assert found["flags"] == ["truncated", "unresolved"]
+    assert found["flags"] == ["truncated", "unresolved", "short_response"]
     assert found["duplicates"] == [3, 4]
     assert found["duplicate_count"] == 2
 

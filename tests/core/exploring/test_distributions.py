@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 
 from core.data.errors import SelectionInvalid
 from core.data.filters import EVERYTHING, Range, RowFilter
+from core.data.scores import SCORES
 from core.data.text_search import TextSearch
 from core.exploring.distributions import (
     domain_counts,
@@ -24,6 +25,7 @@ from core.exploring.length_bias import LENGTH_SCORES, length_bias, length_plane,
 from core.exploring.loss_plane import loss_plane, loss_points
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.fakes import ScoredRecord, build_scored_store
 
 
 @pytest.fixture
@@ -119,6 +121,19 @@ def test_mean_of_ratios_and_ratio_of_means_are_told_apart(store: Store) -> None:
     assert summary(store, table, "implicit_reward", EVERYTHING)["ratio_of_means"].isna().all()
 
 
+def test_the_ratios_of_means_of_the_end_of_turn_are_of_sums_too(tmp_path: Path) -> None:
+    # 20 and 40 nats under the base, 10 and 10 under the reference; of the end of turn 4 and 5, and 2 and 0.
+    ends = [((4.0, 2.0), 1.0), ((5.0, 0.0), 2.0)]
+    records = [ScoredRecord("chat", base * 2, 1.0, 10, end_losses=losses) for losses, base in ends]
+    with build_scored_store(tmp_path, [*records, ScoredRecord("chat", 3.0, 1.0, 10)]) as store:
+        table = store.run("planets")["table"]
+        without = summary(store, table, "learnability_without_end", EVERYTHING)
+        share = summary(store, table, "end_share_of_gain", EVERYTHING)
+    assert without["ratio_of_means"].tolist() == [pytest.approx(33 / 51)] * 2
+    assert share["ratio_of_means"].tolist() == [pytest.approx(7 / 40)] * 2
+    assert share["no_score"].tolist() == [1, 1]
+
+
 def test_quartiles_and_extremes_agree_with_numpy(store: Store) -> None:
     rows = random_rows(101)
     table = add_scored_run(store, rows)
@@ -170,13 +185,12 @@ def correlations(**domains: tuple[float, float, float]) -> pd.DataFrame:
     [
         (
             {"chat": (0.6, -0.1, -0.5), "math": (0.8, 0.7, -0.2), "code": (0.1, 0.2, 0.3)},
-            "Learnability depends less on length than implicit reward in 2 of 3 domains and than loss difference in 1 "
-            "of 3 domains. In 2 of 3 domains, shorter rows have a higher learnability.",
+            "Within 3 domains, lowest to highest: implicit reward (sum) +0.10 to +0.80; loss difference (mean) "
+            "−0.10 to +0.70; learnability (ratio) −0.50 to +0.30.",
         ),
         (
             {"chat": (-0.5, 0.5, 0.5), "flat": (np.nan, np.nan, np.nan)},
-            "Learnability depends less on length than implicit reward in 0 of 1 domain and than loss difference in 0 "
-            "of 1 domain. In 0 of 1 domain, shorter rows have a higher learnability.",
+            "Within 1 domain: implicit reward (sum) −0.50; loss difference (mean) +0.50; learnability (ratio) +0.50.",
         ),
         (
             {"flat": (np.nan, np.nan, np.nan)},
@@ -274,3 +288,9 @@ def test_shares_at_the_bins_edges_are_those_of_the_rows_themselves(store: Store)
         assert part["share_high"].tolist() == pytest.approx([(scores < edge).mean() for edge in part["bin_high"]])
     counted = histogram(store, table, "learnability", EVERYTHING, bins=7, bounds=(0.1, 0.4))
     assert scored_rows(counted) == {"chat": 200, "math": 200}
+
+
+def test_every_score_has_a_summary(store: Store) -> None:
+    table = add_scored_run(store, random_rows(4))
+    for name in SCORES:
+        assert len(summary(store, table, name, EVERYTHING)) > 0, name

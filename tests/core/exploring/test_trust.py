@@ -38,6 +38,8 @@ def counted(
 def test_flags_are_counted_by_domain(store: Store) -> None:
     assert counted(store) == [
         ("duplicate", "chat", 1, 7, 0, 0),
+        ("short_response", "chat", 3, 19, 0, 0),
+        ("short_response", "math", 2, 7, 0, 0),
         ("truncated", "chat", 1, 5, 0, 0),
         ("truncated", "math", 1, 3, 0, 0),
     ]
@@ -58,7 +60,7 @@ def test_rows_that_the_reference_was_trained_on_are_flagged(store: Store) -> Non
     table = store.run("planets")["table"]
     seen = [str(row[0]) for row in store.rows(f"SELECT example_id FROM {table} WHERE row_number IN (1, 4)")]
     store.record_training("reference model", seen)
-    store.record_training("reference model", [seen[0]])  # known already: nothing is added or taken away
+    store.record_training("reference model", seen[::-1])  # known already: nothing is added or taken away
     ((run,),) = store.rows("SELECT name FROM run")
     store.save_run(run, "data", store.run(run)["loss_sets"], {})
     flagged = {(flag, domain): rows for flag, domain, rows, *_ in counted(store)}

@@ -26,7 +26,8 @@ def examples_table(count: int, words: int = 1) -> pa.Table:
 
 
 def row_of(*input_ids: int) -> Encoded:
-    return Encoded(np.array(input_ids, np.int32), np.arange(len(input_ids)) > 0, len(input_ids) > 3)
+    places = np.arange(len(input_ids))
+    return Encoded(np.array(input_ids, np.int32), places > 0, len(input_ids) > 3, is_end=places == len(input_ids) - 1)
 
 
 def test_ids_keep_every_one_of_their_bytes() -> None:
@@ -75,7 +76,16 @@ def test_encoded_rows_come_back_as_they_were(tmp_path: Path) -> None:
     for one, other in zip(found, rows, strict=True):
         assert one.input_ids.tolist() == other.input_ids.tolist()
         assert one.scored.tolist() == other.scored.tolist()
+        assert one.is_end.tolist() == other.is_end.tolist()
         assert (one.truncated, one.reason, one.token_count) == (other.truncated, other.reason, other.token_count)
+
+
+def test_an_encoded_chunk_of_an_earlier_version_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_encoded_chunk(tmp_path / "a.arrow", [row_of(1, 2, 3)])
+    monkeypatch.setattr("core.scoring.encoded_chunks._SCHEMA", pa.schema([("input_ids", pa.list_(pa.int32()))]))
+    assert read_encoded_chunk(tmp_path / "a.arrow") is None
 
 
 @pytest.mark.parametrize("kept", [0, 10, 16, 200, -1])

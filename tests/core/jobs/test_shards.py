@@ -16,6 +16,8 @@ LOSSES = pa.table(
         "truncated": [False, True, False],
         "reason": [None, None, "response has no token"],
         "left_out": [0.0, 0.5, None],
+        "end_nll_sum": [0.5, float("nan"), None],
+        "end_token_count": [1, 1, None],
     },
     schema=SHARD_SCHEMA,
 )
@@ -26,6 +28,19 @@ def test_a_shard_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.schema == SHARD_SCHEMA
     assert found.column("nll_sum").null_count == 1  # a NaN is a loss, and not a missing one
     assert str(found.to_pylist()) == str(LOSSES.to_pylist())
+
+
+def test_a_shard_of_an_earlier_version_has_nulls_in_the_columns_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = pa.schema(list(SHARD_SCHEMA)[:6])
+    monkeypatch.setattr("core.jobs.shards.SHARD_SCHEMA", earlier)
+    path = write_shard(tmp_path, "base-000001", LOSSES.select(earlier.names))
+    monkeypatch.undo()
+    found = read_shard(path)
+    assert found.schema == SHARD_SCHEMA
+    assert (found["end_nll_sum"].null_count, found["end_token_count"].null_count) == (3, 3)
+    assert found["token_count"].to_pylist() == [3, 4, 0]
 
 
 def test_columns_of_wider_types_are_brought_to_the_shards_own(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_ids_that_cannot_be_read_are_told_row_by_row() -> None:
     ]
     refused = Encoded(np.zeros(0, np.int32), np.zeros(0, np.bool_), False, "an earlier reason")
     found = without_unreadable([*rows, refused], ReadableIds(9, frozenset([4])))
+    assert [item.is_end.tolist() for item in found] == [[False] * len(item.scored) for item in found]
     assert [item.reason for item in found] == [
         None,
         "holds a token that the model's weights have no row for",

@@ -101,6 +101,11 @@ def assert_losses(job: Job, role: str, examples: list[Example] = EXAMPLES) -> No
     )
     found = np.array([rows[str(example.example_id)]["nll_sum"] or np.nan for example in examples])
     alone = np.array([np.nan if item.reason else engine.nll_sums([item])[0] for item in encoded])
+    ends = np.array([rows[str(example.example_id)]["end_nll_sum"] or np.nan for example in examples])
+    ends_alone = np.array([np.nan if item.reason else engine.row_sums([item])[1, 0] for item in encoded])
+    np.testing.assert_allclose(ends, ends_alone, rtol=0, atol=1e-4)
+    end_counts = [rows[str(example.example_id)]["end_token_count"] for example in examples]
+    assert end_counts == [item.end_token_count for item in encoded]
     counts = np.array([max(1, item.token_count) for item in encoded])
     np.testing.assert_allclose(found / counts, alone / counts, rtol=0, atol=1e-4)
     assert len({round(loss, 3) for loss in alone / counts}) > 5

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from core.data.filters import Range, RowFilter
-from core.data.scores import SCORES
+from core.data.scores import scores_of
 from core.data.text_search import TextSearch
 from core.selection import Amount, Pick, Selection, near_the_cut, row_decisions, select_summary
 from core.selection.recipe import ORDERS
@@ -67,7 +67,7 @@ def recipe(draw: random.Random, ids: list[str]) -> Selection:
     picks = draw.sample(ids, draw.choice([0, 0, 3]))
     return Selection(
         "planets",
-        score=draw.choice(list(SCORES)),
+        score=draw.choice(scores_of(("base", "reference"))),
         order=draw.choice(list(ORDERS)),
         scope=scope,
         amount=amount(draw),
@@ -78,6 +78,7 @@ def recipe(draw: random.Random, ids: list[str]) -> Selection:
         seed=draw.randrange(3),
         near_duplicates=0.8 if collapse and draw.random() < 0.3 else None,
         picks=tuple(Pick(example_id, draw.random() < 0.7) for example_id in picks),
+        length_bands=draw.choice([0, 0, 1, 2, 5]),
     )
 
 
@@ -104,7 +105,7 @@ def test_a_summary_agrees_with_the_decision_on_every_row(store: Store, part: int
             mine = kept if selection.scope == "pooled" else kept[kept["domain"] == pool.pool]
             assert (pool.kept_rows, pool.kept_tokens) == (len(mine), int(mine["token_count"].sum())), selection
             by_rank = mine[~mine["picked"]].sort_values("rank")["value"].tolist()
-            cut = by_rank[-1] if by_rank and ORDERS[selection.order].by_score else None
+            cut = by_rank[-1] if by_rank and selection.has_score_cut else None
             assert pool.cut_value == cut, selection
 
 

@@ -24,7 +24,9 @@ def ids_of(store: Store) -> list[str]:
     return [row[0] for row in store.rows("SELECT example_id::VARCHAR FROM dataset_row ORDER BY row_number")]
 
 
-def add_models(store: Store, without: int | None = None) -> tuple[list[list[int]], pd.DataFrame]:
+def add_models(
+    store: Store, without: int | None = None, with_ends: bool = True
+) -> tuple[list[list[int]], pd.DataFrame]:
     """Two seeds of two models; each saw half of the rows but the last four. Their loss sets by seed, and all losses."""
     ids, random, groups, frames = ids_of(store), np.random.default_rng(3), [], []
     for seed in range(2):
@@ -34,7 +36,10 @@ def add_models(store: Store, without: int | None = None) -> tuple[list[list[int]
             loss_set = store.ensure_loss_set(key, "plain text", key)
             losses = random.gamma(3.0, 2.0, ROWS)
             rows = [
-                {"example_id": one, "nll_sum": float(loss), "token_count": 10, "truncated": False}
+                {
+                    **{"example_id": one, "nll_sum": float(loss), "token_count": 10, "truncated": False},
+                    **({"end_nll_sum": float(loss) / 4, "end_token_count": 1} if with_ends else {}),
+                }
                 for number, (one, loss) in enumerate(zip(ids, losses, strict=True))
                 if number != without
             ]
@@ -51,6 +56,22 @@ def combined(store: Store, groups: list[list[int]], how: Combination) -> dict[st
     target = store.ensure_loss_set(f"combined {how}", "plain text", "combined")
     combine_losses(store, target, groups, "space", how)
     return dict(store.rows("SELECT example_id::VARCHAR, nll_sum FROM loss WHERE loss_set_id = ?", [target]))
+
+
+@pytest.mark.parametrize("with_ends", [True, False], ids=["this version's", "an earlier version's"])
+def test_losses_of_the_end_of_turn_are_combined_alike_where_all_have_them(store: Store, with_ends: bool) -> None:
+    with store:
+        groups, _ = add_models(store, with_ends=with_ends)
+        for how in Combination:
+            found = combined(store, groups, how)
+            ends = store.rows(
+                "SELECT example_id::VARCHAR, end_nll_sum, end_token_count FROM loss JOIN loss_set "
+                "USING (loss_set_id) WHERE model_fingerprint = ?",
+                [f"combined {how}"],
+            )
+            assert len(found) == len(ends) > 0
+            for key, nats, count in ends:
+                assert (nats, count) == ((pytest.approx(found[key] / 4), 1) if with_ends else (None, None))
 
 
 def test_unseen_own_and_spread_are_those_that_pandas_finds(store: Store) -> None:

@@ -38,9 +38,15 @@ def old_workspace(tmp_path: Path, version: int) -> Path:
                 (1, '{ROW}1', 4.0, 2, false, NULL), (1, '{ROW}2', 6.0, 2, false, NULL),
                 (2, '{ROW}1', 1.0, 2, false, NULL), (2, '{ROW}2', 3.0, 2, false, NULL);
             INSERT INTO shard (name, row_count, ingested_at) VALUES ('job-1/1', 2, now());
-            INSERT INTO run VALUES (1, 'planets-tuned', 1, 1, 2, '{{}}', now());
             CREATE TABLE scored_1 AS SELECT 1 AS row_number;
         """)
+        if version < 5:
+            connection.execute("INSERT INTO run VALUES (1, 'planets-tuned', 1, 1, 2, '{}', now())")
+        else:
+            connection.execute("""
+                INSERT INTO run VALUES (1, 'planets-tuned', 1, '{}', now());
+                INSERT INTO run_loss VALUES (1, 'base', 1), (1, 'reference', 2);
+            """)
     return workspace
 
 
@@ -58,6 +64,14 @@ def test_a_store_of_an_earlier_version_opens_with_its_runs(old_workspace: Path) 
             (2, 0.5, False, False),
         ]
         assert store.ingested_shards("job-1/") == {"job-1/1"}
+
+
+def test_losses_of_an_earlier_version_have_no_end_of_turn_and_are_not_missing(old_workspace: Path) -> None:
+    with Store.open(old_workspace, "a test") as store:
+        assert store.rows("SELECT DISTINCT end_nll_sum, end_token_count FROM loss") == [(None, None)]
+        scores = "base_end_nll_sum, learnability_without_end, end_share_of_gain"
+        assert store.rows(f"SELECT DISTINCT {scores} FROM scored_1") == [(None, None, None)]
+        assert store.missing_count("planets", 1) == store.missing_count("planets", 2) == 0
 
 
 def test_a_migrated_store_has_the_tables_of_a_new_one(old_workspace: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def lose_a_loss(store: Store) -> None:
 def add_loss(store: Store) -> None:
     add_row(store)
     save_again(store)
-    values = [[str(UNSCORED.example_id)], [3.0], [10], [False], [None], [0.0]]
+    values = [[str(UNSCORED.example_id)], [3.0], [10], [False], [None], [0.0], [1.0], [1]]
     shard = pa.Table.from_arrays([pa.array(v) for v in values], names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
     store.ingest_shard("more", 1, shard)
 

@@ -66,6 +66,8 @@ def losses_of(**nll_sums: float | None) -> pa.Table:
             "truncated": [False] * len(nll_sums),
             "reason": [None] * len(nll_sums),
             "left_out": [0.0] * len(nll_sums),
+            "end_nll_sum": [None] * len(nll_sums),
+            "end_token_count": [None] * len(nll_sums),
         },
         schema=SHARD_SCHEMA,
     )

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ui.charts import PALETTE
-from ui.charts.training_chart import training_curve_figure
+from ui.charts.training_chart import passes_figure, training_curve_figure
 
 HOSTILE = "<a href='http://example.invalid'>math</a>"
 COLOURS = {"chat": PALETTE[0], HOSTILE: PALETTE[1]}
@@ -47,6 +47,18 @@ def test_the_axes_name_their_units_and_begin_at_zero(drawn: dict) -> None:
 def test_a_domain_of_one_is_named_too() -> None:
     point = pd.DataFrame([(1, 100, "chat", 3.0)], columns=["step", "tokens", "domain", "loss"])
     assert training_curve_figure(point, COLOURS).to_dict()["layout"]["showlegend"]
+
+
+def test_held_out_and_own_losses_are_means_over_tokens_by_pass() -> None:
+    lines = [
+        (0.0, "held_out", "a", 10, 30.0), (0.0, "held_out", "b", 30, 30.0), (1.0, "held_out", "a", 10, 20.0),
+        (0.0, "own", "a", 5, 10.0), (1.0, "own", "a", 5, 5.0),
+    ]  # fmt: skip
+    drawn = passes_figure(pd.DataFrame(lines, columns=["passes", "rows", "domain", "tokens", "nll_sum"])).to_dict()
+    held_out, own = drawn["data"]
+    assert (list(held_out["x"]), list(held_out["y"])) == ([0.0, 1.0], [1.5, 2.0])
+    assert (list(own["x"]), list(own["y"])) == ([0.0, 1.0], [2.0, 1.0])
+    assert drawn["layout"]["xaxis"]["title"]["text"] == "Passes over the data"
 
 
 def test_a_domains_name_is_never_html(drawn: dict) -> None:

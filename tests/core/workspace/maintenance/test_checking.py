@@ -47,7 +47,7 @@ DAMAGES: dict[str, tuple[str, str, str]] = {
     "a loss is another": ("ledger", "UPDATE loss SET nll_sum = nll_sum + 0.001 WHERE rowid = 0", "add up to"),
     "a loss has come from nowhere": (
         "ledger",
-        f"INSERT INTO loss VALUES (1, '{NOBODY}', 1.0, 1, false, NULL, 0)",
+        f"INSERT INTO loss VALUES (1, '{NOBODY}', 1.0, 1, false, NULL, 0, 0.5, 1)",
         "the store has 21 losses",
     ),
     "a loss is there twice": ("orphans", "INSERT INTO loss SELECT * FROM loss WHERE rowid = 0", "1 duplicate losses"),
@@ -71,6 +71,11 @@ DAMAGES: dict[str, tuple[str, str, str]] = {
     "a scored table is stale": (
         "scored tables",
         "UPDATE scored_1 SET base_nll_sum = 0.5 WHERE row_number = 1",
+        "other losses than the store in 1 rows",
+    ),
+    "a scored table has another end of turn": (
+        "scored tables",
+        "UPDATE scored_1 SET base_end_nll_sum = 0.5 WHERE row_number = 1",
         "other losses than the store in 1 rows",
     ),
     "a scored table lacks a row": ("scored tables", "DELETE FROM scored_1 WHERE row_number = 1", "has 19 rows"),
