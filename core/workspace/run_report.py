@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..data.errors import SelectionInvalid, UserError
 from ..data.filters import EVERYTHING
-from ..data.scores import DEFAULT_SCORE
+from ..data.scores import DEFAULT_SCORE, FLAGS
 from ..data.version import __version__
 from ..evidence.findings import Evidence, evidence_of
 from ..evidence.result_fields import TrialResults
@@ -18,8 +18,12 @@ from ..evidence.trial import TrialPlan
 from ..evidence.trial_folder import load_trial, trial_names
 from ..exploring.distributions import Histogram, histogram, summary
 from ..exporting.manifest import manifest, sources_of
+from ..scoring.reference_kind import ReferenceKind, reference_kind
 from ..selection import Selection, Summary, saved_selection, select_summary
 from ..store import Store
+
+_WITHOUT_SCORE = ("no_scored_token", "non_finite", "zero_base_loss", "not_scored")
+"""Flags of rows without a score, by which those without a reason of their own are counted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class RunReport:
     run: str
     dataset: str
     description: Mapping[str, Any]
+    reference_kind: ReferenceKind
     sources: list[dict[str, Any]]
     rows: int
     left_out: pd.DataFrame
@@ -86,6 +91,7 @@ def run_report(store: Store, run: str, selection: str | None = None, workspace: 
         run=run,
         dataset=str(known["dataset"]),
         description=known["description"],
+        reference_kind=reference_kind(store, known),
         sources=sources_of(store, str(known["dataset"])),
         rows=rows,
         left_out=_left_out(store, table),
@@ -119,9 +125,10 @@ def _trial(workspace: Path, name: str) -> ReportedTrial:
 
 
 def _left_out(store: Store, table: str) -> pd.DataFrame:
+    meanings = " ".join(f"WHEN {flag} THEN '{FLAGS[flag]}'" for flag in _WITHOUT_SCORE)
     return store.frame(
         f"""
-        SELECT coalesce(reason, 'a loss is missing or not finite') AS reason, count(*) AS rows
+        SELECT coalesce(reason, CASE {meanings} END) AS reason, count(*) AS rows
         FROM {table} WHERE {DEFAULT_SCORE} IS NULL GROUP BY ALL ORDER BY rows DESC, 1
         """
     )

@@ -37,6 +37,7 @@ def scored_section(found: RunReport) -> Html:
         "section",
         tag("h2", "What was scored"),
         facts(_run_facts(found)),
+        tag("p", found.reference_kind.meaning),
         *_left_out(found),
         tag("h3", "Files of the dataset"),
         table(pd.DataFrame(found.sources, columns=list(_SOURCES)), _SOURCES),
@@ -71,6 +72,7 @@ def _run_facts(found: RunReport) -> dict[str, str]:
         "Dataset": found.dataset,
         "Rows": f"{found.rows:,}, of which {scored:,} have a score ({tokens:,} scored tokens)",
         **_model_facts(described),
+        "Kind of reference": found.reference_kind.sentence,
         **_encoding_facts(described.get("encoding") or {}),
         "Precision": str(described.get("dtype", MISSING)),
         "Noise of computing": _noise(found.noise_floors),
@@ -86,7 +88,7 @@ def _model_facts(described: Mapping[str, Any]) -> dict[str, str]:
         return facts | {"Reference": names.get("reference", MISSING)}
     seeds = ", ".join(map(str, cross.get("seeds", [])))
     return facts | {
-        "Reference": f"{cross.get('name')}, cross-fitted: each row is judged by models that never saw it",
+        "Reference": str(cross.get("name")),
         "Folds and seeds": f"{cross.get('folds')} folds, seeds {seeds}; {cross.get('held_out')} held out",
         "Models": "; ".join(name for role, name in names.items() if role != "base") or MISSING,
     }

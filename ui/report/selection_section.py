@@ -1,16 +1,17 @@
 """A selection in the report of its run: recipe, what it selects of each domain, and what reproduces it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from core.data.scores import SCORES
+from core.data.scores import FLAGS, SCORES
 from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
 from ui.charts.mixture_chart import mixture_figure, mixture_shares
 from ui.report.figures import figure_html
-from ui.report.markup import Html, facts, folded, paragraphs, table, tag
+from ui.report.markup import MISSING, Html, facts, folded, paragraphs, table, tag
 from ui.report.scored_section import json_text
 
 
@@ -29,6 +30,7 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
         parts += [figure_html(figure), *([tag("p", note, class_="note")] if note else [])]
     shares = mixture_shares(summary.domains)
     parts += [figure_html(mixture_figure(shares, every_colour)), _domains(summary, cuts, recipe)]
+    parts.append(_profile(found.manifest["profile"]))
     left = summary.outcomes[summary.outcomes["outcome"] != KEPT]
     columns = {"domain": "Domain", "outcome": "Reason", "rows": "Rows", "tokens": "Tokens"}
     parts.append(folded(f"Why {summary.dropped_rows:,} rows are not selected", table(left, columns)))
@@ -54,6 +56,8 @@ def _recipe_facts(recipe: Selection) -> dict[str, str]:
     found["Exact duplicates"] = "one of each is kept" if recipe.collapse_duplicates else "all are kept"
     if recipe.near_duplicates is not None:
         found["Near-duplicates"] = f"the best of each group, similarity at least {recipe.near_duplicates:g}"
+    if recipe.length_bands > 1:
+        found["Length bands"] = f"ranked within {recipe.length_bands:,} bands of response length"
     if recipe.picks:
         kept = sum(pick.keep for pick in recipe.picks)
         found["Picked by hand"] = f"{kept:,} always selected, {len(recipe.picks) - kept:,} never"
@@ -79,6 +83,30 @@ def _domains(summary: Summary, cuts: Mapping[str, float], recipe: Selection) -> 
                "tokens": "Tokens", "kept_tokens": "Tokens selected",
                "cut": f"{SCORES[recipe.score].label} at the cut-off"}  # fmt: skip
     return table(frame, columns)
+
+
+def _profile(profile: Mapping[str, Any]) -> Html:
+    """`profile`: JSON fields of `core.selection.profile.SelectionProfile`."""
+    rows = [
+        ("Share of rows", _share(profile["row_share"]), ""),
+        ("Share of scored tokens", _share(profile["token_share"]), ""),
+        ("Median response (tokens)", _count(profile["median_tokens"]), _count(profile["data_median_tokens"])),
+    ]
+    for flag, found in profile["flags"].items():
+        meaning = f"Flagged {flag}: {FLAGS[flag]}" if flag in FLAGS else flag
+        rows.append((meaning, _share(found["share"]), _share(found["data_share"])))
+    if second := profile["second_reference"]:
+        rows.append((f"Selected by the same recipe in the run {second['run']} too", _share(second["share"]), ""))
+    columns = {"measure": "Measure", "selected": "Selected rows", "data": "All rows"}
+    return table(pd.DataFrame(rows, columns=list(columns)), columns)
+
+
+def _share(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.1%}"
+
+
+def _count(count: float | None) -> str:
+    return MISSING if count is None else f"{count:,.0f}"
 
 
 def _cut_values(recipe: Selection, summary: Summary) -> dict[str, float]:
