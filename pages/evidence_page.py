@@ -12,6 +12,7 @@ from ui.evidence.length_view import show_length
 from ui.evidence.memory_view import show_memory
 from ui.evidence.stability_view import show_stability
 from ui.evidence.trials_view import show_trials
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import run_picker, show_error
 from ui.shell.session import open_session
 
@@ -23,6 +24,7 @@ def evidence() -> None:
     run = run_picker(session)
     if run is None:
         return
+    show_reference_badge(session.store, run)
     st.caption("How far to trust this run's learnability before selecting by it. All figures are of all of its rows.")
     counts = domain_counts(session.store, str(session.store.run(run)["table"]), EVERYTHING)
     every_colour = domain_colours([str(name) for name in counts["domain"]])
