@@ -88,16 +88,22 @@ def begin_search(store: Store, request: TrialRequest) -> Job | None:
     return None if request.held_out is None else begin_near_duplicates(store, run["dataset"], DEFAULT_THRESHOLD)
 
 
-def draft_trial(store: Store, request: TrialRequest) -> TrialDraft:
-    """What a request means for the data there is; the same again for the same data. Raises a `UserError`."""
+def check_request(store: Store, request: TrialRequest) -> TrialPlan:
+    """The plan of a request, without its budget. Raises a `UserError` for what can be told before any job."""
     if not _NAME.fullmatch(request.name):
         raise TrialInvalid(
             f"{request.name!r} is not a valid trial name. Use up to 60 letters, digits, '-', '_', '.', spaces."
         )
-    run = store.run(request.run)
-    description = run["description"]
+    description = store.run(request.run)["description"]
     if "models" not in description or "encoding" not in description:
         raise TrialInvalid(f"The run {request.run!r} does not record its base. Score the dataset again.")
+    return _plan(store, request, 1 if request.budget is None else request.budget)
+
+
+def draft_trial(store: Store, request: TrialRequest) -> TrialDraft:
+    """What a request means for the data there is; the same again for the same data. Raises a `UserError`."""
+    plan, run = check_request(store, request), store.run(request.run)
+    description = run["description"]
     held_out = held_out_rows(store, run, request.held_out, request.held_out_seed)
     fixed = {
         "dataset": run["dataset"],
@@ -106,7 +112,6 @@ def draft_trial(store: Store, request: TrialRequest) -> TrialDraft:
         "device": request.device,
         "keep_models": request.keep_models,
     }
-    plan = _plan(store, request, 1 if request.budget is None else request.budget)
     return TrialDraft(request, plan, fixed, held_out, _largest_arm(store, plan, held_out))
 
 

@@ -26,7 +26,7 @@ from ..jobs.job import Job, find_job, start_worker
 from ..store import Store
 from ..system.permission import require_change
 from .supervisor import abandon, check_outcome
-from .trial_planning import TrialRequest, begin_probe, begin_search, draft_trial, fix_trial
+from .trial_planning import TrialRequest, begin_probe, begin_search, check_request, draft_trial, fix_trial
 from .trials import begin_cell, check_ended
 
 _MOST_STARTS = 5
@@ -36,6 +36,8 @@ _LOCK = threading.Lock()  # pages stop a trial while the supervisor's thread adv
 def request_trial(store: Store, request: TrialRequest) -> None:
     """Have a trial planned: its probe runs, then its plan is fixed. Raises a `UserError` for what cannot be planned."""
     check_request(store, request)
+    if begin_search(store, request) is None:
+        draft_trial(store, request)  # refused now, if it cannot be planned
     with _LOCK:
         if request.name in (*trial_names(store.workspace), *requested_trials(store.workspace)):
             raise NameTaken(f"There is a trial named {request.name!r} already. Choose another name.")
@@ -83,12 +85,6 @@ def advance_trials(store: Store) -> None:
         training = [trial for trial in running if trial.name not in requested]
         for trial in [trial for trial in running if trial.name in requested] + training[:1]:
             _advance(store, trial)
-
-
-def check_request(store: Store, request: TrialRequest) -> None:
-    """Raise a `UserError` now for what can be told before the probe and the near-duplicate search."""
-    if begin_search(store, request) is None:
-        draft_trial(store, request)
 
 
 def _advance(store: Store, running: Running) -> None:

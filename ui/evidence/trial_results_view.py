@@ -52,7 +52,7 @@ def _show_arms(results: TrialResults) -> None:
     drawn = table.dropna(subset=["difference"])
     if len(drawn):
         where = f"{_slice_label(part)}; {METRICS[str(metric)].label.lower()}"
-        show_chart(forest_figure(drawn, results.baseline, where), table, "trial", "trial-differences")
+        show_chart(forest_figure(drawn, results.baseline, where), table, "trial_forest", "trial-differences")
     _show_table(table, judged)
 
 
@@ -77,7 +77,7 @@ def _show_curve(results: TrialResults) -> None:
     curve = curve_table(results)
     show_chart(
         ratio_curve_figure(curve, list(dict.fromkeys(curve["arm"])), results.baseline),
-        curve, "trial_curve", "held-out-loss-by-share",
+        curve.rename(columns={"ratio": "share_of_rows"}), "trial_curve", "held-out-loss-by-share",
         note="The band says how much training runs of an arm vary on these held-out rows.",
     )  # fmt: skip
 

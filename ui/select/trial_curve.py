@@ -28,7 +28,8 @@ def show_trial_curve(workspace: Path, selection: Selection, rows: int) -> None:
         curve, [*selections, results.baseline], results.baseline, _share(selection.amount, rows), small=True
     )
     note = f"Trial {trial.name}, {len(trial.held_out):,} held-out rows; the line marks the share chosen below."
-    show_chart(figure, curve, "amount_trial", "held-out-loss-by-share", note=note)
+    numbers = curve.rename(columns={"ratio": "share_of_rows"})
+    show_chart(figure, numbers, "amount_trial", "held-out-loss-by-share", note=note)
 
 
 def _share(amount: Amount, rows: int) -> float | None:
