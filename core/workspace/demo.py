@@ -29,7 +29,7 @@ def import_demo(store: Store) -> None:
 
 
 def train_request(then: tuple[dict[str, Any], ...] = ()) -> TrainRequest:
-    """How the demo's reference is trained: cross-fitted, two whole tiny models on half of the rows each, a few passes."""
+    """How the demo's reference is trained: two whole tiny models, a few passes over half of the rows each."""
     return TrainRequest(
         NAME,
         DEMO_BASE,
