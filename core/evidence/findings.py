@@ -2,23 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..data.errors import TrialInvalid
 from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
+from ..scoring.reference_kind import CROSS_FITTED, ReferenceKind, reference_kind
 from ..store import Store
 from .memory import memory_by_domain, memory_sentences, trained_in_top
 from .order_effect import OrderEffect, order_effect
 from .reference_health import Health, fall_sentences, health_of, health_warnings
+from .result_fields import TrialResults
+from .selection_evidence import trials_of_run
 from .stability import Agreement, own_agreement, run_agreements, seed_agreement, spread_by_domain
 from .training_records import TrainedModel, trained_models
-from .trial_folder import load_trial, trial_names
 from .verdicts import (
     Verdict,
     length_verdict,
@@ -31,12 +31,11 @@ from .verdicts import (
 
 @dataclass(frozen=True)
 class Evidence:
-    """All evidence about a run. `cross_fitted`: each row was judged by models that never saw it. `trained_top` is of
-    runs with one reference; `memory` is empty without own losses, `spread` with one seed. `trials`: names of the run's
-    trials against random rows."""
+    """All evidence about a run. `trained_top` is of runs with one reference; `memory` is empty without own losses,
+    `spread` with one seed. `trials`: names of the run's trials against random rows, newest first."""
 
     run: str
-    cross_fitted: bool
+    kind: ReferenceKind
     memory: pd.DataFrame
     trained_top: pd.DataFrame
     health: Health
@@ -47,15 +46,16 @@ class Evidence:
     spread: pd.DataFrame
     order: OrderEffect | None
     trials: list[str]
+    newest_trial: TrialResults | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
         """Memory, length, stability, trials: one each."""
         return [
-            memory_verdict(self.cross_fitted, self.memory, self.trained_top, self.health),
+            memory_verdict(self.kind, self.memory, self.trained_top, self.health),
             length_verdict(self.length),
             stability_verdict(self.seeds, self.other_runs),
-            trial_verdict(self.trials, self.run),
+            trial_verdict(self.newest_trial, self.run),
         ]
 
     @property
@@ -82,7 +82,7 @@ class Evidence:
         """As JSON fields; tables as lists of objects."""
         return {
             "run": self.run,
-            "cross_fitted": self.cross_fitted,
+            "reference_kind": self.kind.to_fields(),
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "sentences": self.sentences(),
             "memory": _records(self.memory),
@@ -113,13 +113,14 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
     """
     known = store.run(run)
     table = str(known["table"])
-    cross_fitted = "cross_fitted" in known["description"]
+    kind = reference_kind(store, known)
     models = trained_models(known)
+    trials = trials_of_run(workspace or store.workspace, run)
     return Evidence(
         run=run,
-        cross_fitted=cross_fitted,
+        kind=kind,
         memory=memory_by_domain(store, table),
-        trained_top=trained_in_top(store, table).iloc[: 0 if cross_fitted else None],
+        trained_top=trained_in_top(store, table).iloc[: 0 if kind.kind == CROSS_FITTED else None],
         health=health_of(models),
         length=length_bias(store, table, EVERYTHING),
         seeds=seed_agreement(store, known),
@@ -127,7 +128,8 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
         other_runs=run_agreements(store, known),
         spread=spread_by_domain(store, table),
         order=_order_effect(store, known, models),
-        trials=_trials(workspace or store.workspace, run),
+        trials=[trial.name for trial in trials],
+        newest_trial=trials[0].results() if trials else None,
     )
 
 
@@ -141,15 +143,6 @@ def _order_effect(store: Store, run: Mapping[str, Any], models: list[TrainedMode
         models = [*models, *(model for other in same for model in trained_models(other) if model.fold is None)]
     unique = {model.fingerprint: model for model in models}
     return order_effect(store, list(unique.values()), str(description.get("encoding_fingerprint", "")))
-
-
-def _trials(workspace: Path, run: str) -> list[str]:
-    found = []
-    for name in trial_names(workspace):
-        with suppress(TrialInvalid):  # `trial show` says what is wrong with it
-            if load_trial(workspace, name).plan.run == run:
-                found.append(name)
-    return found
 
 
 def _agreement_fields(agreement: Agreement | None) -> dict[str, Any] | None:

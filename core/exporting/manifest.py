@@ -25,9 +25,15 @@ def manifest_path(destination: Path) -> Path:
 
 
 def manifest(
-    store: Store, selection: Selection, summary: Summary, output: dict[str, Any], name: str | None
+    store: Store,
+    selection: Selection,
+    summary: Summary,
+    output: dict[str, Any],
+    name: str | None,
+    evidence: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything needed to reproduce the export, as JSON fields. `output` describes the written file."""
+    """Everything needed to reproduce the export, as JSON fields. `output` describes the written file; `evidence`: what
+    a trial says of the selection."""
     run = store.run(selection.run)
     return {
         "manifest_version": MANIFEST_VERSION,
@@ -44,7 +50,8 @@ def manifest(
             "reference_kind": reference_kind(store, run).to_fields(),
         }
         | _models(store, run["run_id"]),
-        "dataset": {"name": run["dataset"], "sources": _sources(store, run["dataset"])},
+        "evidence": evidence,
+        "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }
 
@@ -75,7 +82,8 @@ def _models(store: Store, run_id: int) -> dict[str, Any]:
     return {role: dict(zip(names, values, strict=True)) for role, *values in found}
 
 
-def _sources(store: Store, dataset: str) -> list[dict[str, Any]]:
+def sources_of(store: Store, dataset: str) -> list[dict[str, Any]]:
+    """The files of a dataset: name, format, sha256, options, rows, rejected, rejected_by_reason."""
     dataset_id = store.dataset_id(dataset)
     reasons: dict[int, dict[str, int]] = {}
     for source_id, reason, count in store.rows(
