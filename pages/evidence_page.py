@@ -9,8 +9,10 @@ from core.exploring.distributions import domain_counts
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.evidence.length_view import show_length
 from ui.evidence.memory_view import show_memory
+from ui.evidence.report_button import show_report_button
 from ui.evidence.stability_view import show_stability
 from ui.evidence.trials_view import show_trials
+from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import run_picker, show_error
 from ui.shell.session import open_session
 
@@ -22,12 +24,14 @@ def evidence() -> None:
     run = run_picker(session)
     if run is None:
         return
+    show_reference_badge(session.store, run)
     st.caption("How far to trust this run's learnability before selecting by it. All figures are of all of its rows.")
     counts = domain_counts(session.store, str(session.store.run(run)["table"]), EVERYTHING)
     every_colour = domain_colours([str(name) for name in counts["domain"]])
     colours = {str(name): every_colour[str(name)] for name in counts.nlargest(DOMAINS_DRAWN, "rows")["domain"]}
     with st.spinner("Comparing the rankings..."):
         found = evidence_of(session.store, run)
+    show_report_button(session, run)
     memory, length, stability, trial = found.verdicts
     show_memory(found, memory, colours)
     show_length(found.length, length, list(colours))

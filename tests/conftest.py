@@ -15,7 +15,6 @@ if SIDE_BY_SIDE:
 
 LONGEST = (
     "tests/test_demo.py",
-    "tests/core/evidence/test_findings.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
     "tests/core/workspace/test_interruptions.py",
@@ -24,11 +23,13 @@ LONGEST = (
     "tests/core/workspace/test_beside_a_job.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",
+    "tests/core/cli/test_folds_commands.py",
     "tests/core/cli/test_command_line.py",
     "tests/core/models/test_hostile_models.py",
     "tests/browser/test_page_weight.py",
     "tests/core/exporting/test_bundle_loaders.py",
     "tests/pages/test_score_page.py",
+    "tests/pages/test_kinds_of_run.py",
     "tests/test_wheel.py",
     "tests/pages/test_beside_the_dashboard.py",
     "tests/test_supply_chain.py",

@@ -70,6 +70,8 @@ def add_losses(store: Store, model: str, sums: Sequence[float | None], rows: Seq
         [False] * len(found),
         [None] * len(found),
         [0.0] * len(found),
+        [None] * len(found),
+        [None] * len(found),
     ]
     store.ingest_shard(f"{model} losses", loss_set, pa.table(columns, names=SHARD_SCHEMA.names).cast(SHARD_SCHEMA))
     store.set_noise_floor(loss_set, 1e-9)

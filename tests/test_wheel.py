@@ -124,13 +124,15 @@ def test_the_page_for_python_does_what_it_says(tried: Installed) -> None:
     assert len((tried.folder / "again.jsonl").read_text(encoding="utf-8").splitlines()) == 7
 
 
-def test_the_command_scores_selects_and_exports(tried: Installed) -> None:
+def test_the_command_scores_selects_exports_and_reports(tried: Installed) -> None:
     models = ["--base", BASE, "--reference", "mix-ref", "--max-length", 128]
     report = tried.result("score", "--dataset", "mix", *models, "--run", "mix")
     assert report["cached"] == {"base": 15, "reference": 15}
     tried.result("select", "--run", "mix", "--name", "few", "--rows", 4)
     tried.result("export", "--selection", "few", "--output", "few.jsonl")
     assert len((tried.folder / "few.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+    written = tried.result("report", "--run", "mix", "--selection", "few")
+    assert (tried.folder / "mix.html").stat().st_size == written["bytes"] > 4_000_000
 
 
 def test_the_demo_finds_its_files(installed: Installed) -> None:

@@ -8,6 +8,7 @@ from . import (
     data_commands,
     evidence_commands,
     export_commands,
+    report_commands,
     scoring_commands,
     selection_commands,
     serving,
@@ -32,6 +33,7 @@ app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
+app.command("report")(report_commands.report)
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)

@@ -29,4 +29,4 @@ def serve(
         os.environ["LOBASS_WORKSPACE"] = str(settings.workspace_path(workspace))
     options = ["--open", *context.args] if open_server else context.args
     # In the place of this process, so that signals reach the server.
-    os.execv(sys.executable, dashboard_command(*options))
+    os.execv(sys.executable, dashboard_command("ui.serve", *options))

@@ -12,6 +12,7 @@ import pandas as pd
 from ..data.errors import TrialInvalid
 from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
+from ..scoring.reference_kind import CROSS_FITTED, ReferenceKind, reference_kind
 from ..store import Store
 from .memory import memory_by_domain, memory_sentences, trained_in_top
 from .order_effect import OrderEffect, order_effect
@@ -33,12 +34,12 @@ from .verdicts import (
 
 @dataclass(frozen=True)
 class Evidence:
-    """All evidence about a run. `cross_fitted`: each row was judged by models that never saw it. `trained_top` is of
-    runs with one reference; `memory` is empty without own losses, `spread` with one seed. `trials`: names of the run's
-    trials against random rows, newest first; `trial`: results of the newest that has a verdict."""
+    """All evidence about a run. `trained_top` is of runs with one reference; `memory` is empty without own losses,
+    `spread` with one seed. `trials`: names of the run's trials against random rows, newest first; `trial`: results of
+    the newest that has a verdict."""
 
     run: str
-    cross_fitted: bool
+    kind: ReferenceKind
     memory: pd.DataFrame
     trained_top: pd.DataFrame
     health: Health
@@ -55,7 +56,7 @@ class Evidence:
     def verdicts(self) -> list[Verdict]:
         """Memory, length, stability, trials: one each."""
         return [
-            memory_verdict(self.cross_fitted, self.memory, self.trained_top, self.health),
+            memory_verdict(self.kind, self.memory, self.trained_top, self.health),
             length_verdict(self.length),
             stability_verdict(self.seeds, self.other_runs),
             trial_verdict(self.trial, self.run),
@@ -85,7 +86,7 @@ class Evidence:
         """As JSON fields; tables as lists of objects."""
         return {
             "run": self.run,
-            "cross_fitted": self.cross_fitted,
+            "reference_kind": self.kind.to_fields(),
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "sentences": self.sentences(),
             "memory": _records(self.memory),
@@ -116,14 +117,14 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
     """
     known = store.run(run)
     table = str(known["table"])
-    cross_fitted = "cross_fitted" in known["description"]
+    kind = reference_kind(store, known)
     models = trained_models(known)
     trials = trials_of_run(workspace or store.workspace, run)
     return Evidence(
         run=run,
-        cross_fitted=cross_fitted,
+        kind=kind,
         memory=memory_by_domain(store, table),
-        trained_top=trained_in_top(store, table).iloc[: 0 if cross_fitted else None],
+        trained_top=trained_in_top(store, table).iloc[: 0 if kind.kind == CROSS_FITTED else None],
         health=health_of(models),
         length=length_bias(store, table, EVERYTHING),
         seeds=seed_agreement(store, known),

@@ -7,6 +7,7 @@ from enum import StrEnum
 import pandas as pd
 
 from ..data.version import COMMAND
+from ..scoring.reference_kind import CROSS_FITTED, IN_SAMPLE, OUT_OF_SAMPLE, ReferenceKind
 from .memory import in_sample_sentence
 from .reference_health import Health, moved
 from .result_fields import TrialResults
@@ -39,26 +40,26 @@ class Verdict:
     answer: str
 
 
-def memory_verdict(cross_fitted: bool, memory: pd.DataFrame, trained_top: pd.DataFrame, health: Health) -> Verdict:
+def memory_verdict(kind: ReferenceKind, memory: pd.DataFrame, trained_top: pd.DataFrame, health: Health) -> Verdict:
     """Is it memory? From `memory_by_domain`, and of a run with one reference from `trained_in_top` and its health."""
     question = "Is it memory?"
-    if cross_fitted:
-        return Verdict(
-            question, Standing.FINE, f"No: each row was judged by models that never saw it. {_avoided(memory)}"
-        )
+    if kind.kind == CROSS_FITTED:
+        judged = "No: each row was judged by models that never saw it."
+        return Verdict(question, Standing.FINE, f"{judged} {_avoided(memory)}")
+    if kind.kind == OUT_OF_SAMPLE:
+        return Verdict(question, Standing.FINE, "No: the reference was trained on none of these rows.")
     falls, by_domain = health.falls[health.falls["overall"]], health.falls[~health.falls["overall"]]
     top = in_sample_sentence(trained_top)
     if not falls["memory_share"].notna().any():
-        return Verdict(question, *_unmeasured_memory(trained_top, top))
+        return Verdict(question, *_unmeasured_memory(kind, top))
     held_out, own = falls[["held_out_fall", "own_fall"]].iloc[0]
     measured = f"on unseen rows the loss {moved(held_out)}, on the reference's own rows it {moved(own)}"
     named = [str(name) for name in by_domain.loc[by_domain["memory_share"] > _MUCH, "domain"]]
     if len(named) == len(by_domain):
         return Verdict(question, Standing.CAUTION, f"Mostly: {measured}.{f' {top}' if top else ''}")
     if named:
-        return Verdict(
-            question, Standing.CAUTION, f"Mostly in {_listed(named, 'domains')}; over all domains {measured}."
-        )
+        where = _listed(named, "domains")
+        return Verdict(question, Standing.CAUTION, f"Mostly in {where}; over all domains {measured}.")
     return Verdict(question, Standing.FINE, f"To a smaller part: {measured}.")
 
 
@@ -131,13 +132,11 @@ def trial_verdict(newest: TrialResults | None, run: str) -> Verdict:
     return Verdict(question, standing, f"Trial {newest.trial!r}. {' '.join(said)}{more}")
 
 
-def _unmeasured_memory(trained_top: pd.DataFrame, top: str | None) -> tuple[Standing, str]:
+def _unmeasured_memory(kind: ReferenceKind, top: str | None) -> tuple[Standing, str]:
     how = f"To measure it: {_TRAIN}, then {COMMAND} score --own"
-    if top:
-        return Standing.CAUTION, f"{top} {how}"
-    overall = trained_top[trained_top["overall"]]
-    if len(overall) and float(overall["trained_share"].iloc[0]) == 1:
-        return Standing.CAUTION, f"Partly: the reference was trained on all of these rows; how much is not known. {how}"
+    if kind.kind == IN_SAMPLE:
+        seen = top or "The reference was trained on all of these rows."
+        return Standing.CAUTION, f"Partly, but how much is not known. {seen} {how}"
     return Standing.UNKNOWN, f"Not known: there is no record of what the reference was trained on. {how}"
 
 

@@ -51,7 +51,7 @@ def manifest(
         }
         | _models(store, run["run_id"]),
         "evidence": evidence,
-        "dataset": {"name": run["dataset"], "sources": _sources(store, run["dataset"])},
+        "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }
 
@@ -82,7 +82,8 @@ def _models(store: Store, run_id: int) -> dict[str, Any]:
     return {role: dict(zip(names, values, strict=True)) for role, *values in found}
 
 
-def _sources(store: Store, dataset: str) -> list[dict[str, Any]]:
+def sources_of(store: Store, dataset: str) -> list[dict[str, Any]]:
+    """The files of a dataset: name, format, sha256, options, rows, rejected, rejected_by_reason."""
     dataset_id = store.dataset_id(dataset)
     reasons: dict[int, dict[str, int]] = {}
     for source_id, reason, count in store.rows(

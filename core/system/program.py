@@ -14,7 +14,7 @@ DASHBOARD = _PACKAGE / "dashboard" if _IS_INSTALLED else HOME
 DEMO = (_PACKAGE if _IS_INSTALLED else HOME) / "demo"
 """The folder of the demo's dataset and base model."""
 
-_SERVE = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('ui.serve', run_name='__main__')"
+_RUN = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -25,9 +25,9 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"{_PACKAGE.name}.{module}", *arguments]
 
 
-def dashboard_command(*options: str) -> list[str]:
-    """The command that serves the dashboard from any working directory; `options` are those of `ui.serve`.
+def dashboard_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of the dashboard, such as `ui.serve`, from any working directory.
 
     Only that process gets the dashboard's folder on its import path, not its child processes.
     """
-    return [sys.executable, "-P", "-c", _SERVE, str(DASHBOARD), *options]
+    return [sys.executable, "-P", "-c", _RUN, str(DASHBOARD), module, *arguments]

@@ -1,11 +1,12 @@
 """Charts of a trial: each arm's difference from random, and held-out loss over the share of rows kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.evidence.result_fields import TrialResults
+from core.evidence.result_fields import ArmResult, Comparison, TrialResults
+from core.evidence.result_sentences import named_arm
 from core.evidence.trial_statistics import BETTER, NOT_DISTINGUISHABLE, WORSE
 from ui.charts.layout import apply_layout
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, faded, shown
@@ -67,6 +68,47 @@ def forest_figure(arms: pd.DataFrame, baseline: str, where: str) -> go.Figure:
         figure.add_annotation(text=text, x=x, xref="paper", xanchor=side, y=1.0, yref="paper", yanchor="top",
                               showarrow=False, font={"color": _GREY})  # fmt: skip
     return figure
+
+
+def arms_table(results: TrialResults, scope: str, part: str, metric: str, judged: bool) -> pd.DataFrame:
+    """All arms on some held-out rows by a metric, random first: arm, runs, loss, difference, low, high [nats per token]
+    and smallest_visible; where the verdict is of these (`judged`), also holm_p and verdict."""
+    rows = []
+    for arm in results.arms:
+        found = next((c for c in arm.comparisons if (c.scope, c.part, c.metric) == (scope, part, metric)), None)
+        rows.append(_arm_row(arm, found, judged))
+    random = {
+        (arm.ratio if len({other.ratio for other in results.arms}) > 1 else None): (arm.random_runs, found.random_loss)
+        for arm in results.arms
+        for found in arm.comparisons
+        if (found.scope, found.part, found.metric) == (scope, part, metric)
+    }
+    baseline = [
+        {
+            "arm": named_arm(results.baseline, ratio),
+            "runs": runs,
+            "loss": loss,
+            "verdict": "baseline" if judged else "",
+        }
+        for ratio, (runs, loss) in random.items()
+    ]
+    columns = ["arm", "runs", "loss", "difference", "low", "high", "holm_p", "smallest_visible", "verdict"]
+    table = pd.DataFrame([*baseline, *rows], columns=columns)
+    numbers = [name for name in columns if name not in ("arm", "verdict", "runs")]
+    return table.astype(dict.fromkeys(numbers, float))
+
+
+def _arm_row(arm: ArmResult, found: Comparison | None, judged: bool) -> Mapping[str, object]:
+    name = named_arm(arm.arm, arm.ratio) + (" (exploratory)" if arm.exploratory else "")
+    row: dict[str, object] = {"arm": name, "runs": arm.runs, "verdict": arm.verdict or arm.objection if judged else ""}
+    if found is None:
+        return row
+    row["loss"] = found.loss
+    if found.difference:
+        measured = found.difference
+        row |= {"difference": measured.value, "low": measured.low, "high": measured.high}
+        row |= {"smallest_visible": measured.smallest_visible, "holm_p": arm.holm_p if judged else None}
+    return row
 
 
 def curve_table(results: TrialResults) -> pd.DataFrame:

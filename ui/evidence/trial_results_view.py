@@ -1,15 +1,14 @@
 """The results of a trial: arms beside random with intervals, by slice and metric, and loss over the share of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from core.evidence import METRICS, TrialResults
-from core.evidence.result_fields import ArmResult, Comparison
-from core.evidence.result_sentences import named_arm
+from core.evidence.result_fields import Comparison
 from core.evidence.trial_folder import Trial
-from ui.charts.trial_charts import curve_table, forest_figure, ratio_curve_figure
+from ui.charts.trial_charts import arms_table, curve_table, forest_figure, ratio_curve_figure
 from ui.evidence.verdict_card import show_sentences
 from ui.kit.chart_frame import show_chart
 from ui.kit.tables import COUNT
@@ -36,7 +35,8 @@ def show_results(trial: Trial) -> None:
     with places[0]:
         drawn = table.dropna(subset=["difference"])
         where = f"{_slice_label((scope, part))}; {METRICS[metric].label.lower()}"
-        show_chart(forest_figure(drawn, results.baseline, where), table, "trial_forest", "trial-differences")
+        if len(drawn):
+            show_chart(forest_figure(drawn, results.baseline, where), table, "trial_forest", "trial-differences")
     if len(places) > 1:
         with places[1]:
             _show_curve(results)
@@ -59,47 +59,6 @@ def _choices(compared: Sequence[Comparison]) -> tuple[str, str, str]:
         help="Token-weighted: all tokens count alike. Row-weighted: all rows do. The first is the trial's own.",
     )  # fmt: skip
     return scope, part, metric
-
-
-def arms_table(results: TrialResults, scope: str, part: str, metric: str, judged: bool) -> pd.DataFrame:
-    """All arms on some held-out rows by a metric, random first: arm, runs, loss, difference, low, high [nats per token]
-    and smallest_visible; where the verdict is of these (`judged`), also holm_p and verdict."""
-    rows = []
-    for arm in results.arms:
-        found = next((c for c in arm.comparisons if (c.scope, c.part, c.metric) == (scope, part, metric)), None)
-        rows.append(_arm_row(arm, found, judged))
-    random = {
-        (arm.ratio if len({other.ratio for other in results.arms}) > 1 else None): (arm.random_runs, found.random_loss)
-        for arm in results.arms
-        for found in arm.comparisons
-        if (found.scope, found.part, found.metric) == (scope, part, metric)
-    }
-    baseline = [
-        {
-            "arm": named_arm(results.baseline, ratio),
-            "runs": runs,
-            "loss": loss,
-            "verdict": "baseline" if judged else "",
-        }
-        for ratio, (runs, loss) in random.items()
-    ]
-    columns = ["arm", "runs", "loss", "difference", "low", "high", "holm_p", "smallest_visible", "verdict"]
-    table = pd.DataFrame([*baseline, *rows], columns=columns)
-    numbers = [name for name in columns if name not in ("arm", "verdict", "runs")]
-    return table.astype(dict.fromkeys(numbers, float))
-
-
-def _arm_row(arm: ArmResult, found: Comparison | None, judged: bool) -> Mapping[str, object]:
-    name = named_arm(arm.arm, arm.ratio) + (" (exploratory)" if arm.exploratory else "")
-    row: dict[str, object] = {"arm": name, "runs": arm.runs, "verdict": arm.verdict or arm.objection if judged else ""}
-    if found is None:
-        return row
-    row["loss"] = found.loss
-    if found.difference:
-        measured = found.difference
-        row |= {"difference": measured.value, "low": measured.low, "high": measured.high}
-        row |= {"smallest_visible": measured.smallest_visible, "holm_p": arm.holm_p if judged else None}
-    return row
 
 
 def _show_table(table: pd.DataFrame, judged: bool) -> None:

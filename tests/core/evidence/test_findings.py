@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,9 @@ from core.exploring.length_bias import length_bias
 from core.store import Store
 from tests import command_line
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.cross_fitted import NAME
 from tests.cross_fitted_rows import JudgedRow, add_judged_run, write_model
 from tests.two_runs import TwiceScored, import_rows, score_rows
-
-MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture
@@ -29,21 +28,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def real(made_once: MadeOnce, tiny_base: Path, tmp_path: Path) -> Path:
-    """A workspace with the run "cross" (two folds, two seeds, a fifth held out, own losses) and the run "plain"."""
-
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        rows = command_line.write_rows(folder / "few.jsonl", 40)
-        options = {"method": "full", "epochs": 2.0, "learning_rate": 1e-2, "batch_tokens": 128, "held_out": 0.2}
-        with core.open(folder / "w") as opened:
-            opened.import_files("few", rows, domain_field="domain")
-            opened.train("few", tiny_base, "cross", folds=2, seeds=2, **options)
-            opened.score("few", tiny_base, "cross", run="cross", own=True)
-            opened.train("few", tiny_base, "plain", **options)
-            opened.score("few", tiny_base, "plain", run="plain")
-
-    shutil.copytree(made_once("evidence", make) / "w", tmp_path / "w")
+def real(cross_fitted: Path, tmp_path: Path) -> Path:
+    """A workspace with a real cross-fitted run."""
+    shutil.copytree(cross_fitted / "workspace", tmp_path / "w")
     return tmp_path / "w"
 
 
@@ -51,55 +38,35 @@ def answers(store: Store, run: str) -> dict[str, tuple[Standing, str]]:
     return {verdict.question: (verdict.standing, verdict.answer) for verdict in evidence_of(store, run).verdicts}
 
 
-def test_a_real_cross_fitted_run_has_all_of_it(real: Path) -> None:
+def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real: Path) -> None:
     with Store.open(real, "a test") as store:
-        found = evidence_of(store, "cross")
-        table = store.run("cross")["table"]
-        both = store.rows(f"SELECT count(*) FROM {table} WHERE own_learnability IS NOT NULL")[0][0]
-    assert found.cross_fitted
+        found = evidence_of(store, NAME)
+        table = store.run(NAME)["table"]
+        both, rows = store.rows(f"SELECT count(own_learnability), count(learnability) FROM {table}")[0]
+    assert found.kind.kind == "cross_fitted"
     assert found.memory["domain"].tolist() == ["", "even", "odd"]
-    assert found.memory["rows"].iloc[0] == both == 32
+    assert 0 < found.memory["rows"].iloc[0] == both < rows
+    assert found.memory["memory_share"].notna().all()
     assert found.trained_top.empty
-    assert found.health.models == 4
-    assert found.health.steps is not None
-    assert 10 <= found.health.steps < 20
+    assert found.health.models == 2
+    assert found.health.too_few_steps
     assert sorted(found.health.by_pass["place"].unique()) == [0, 1, 2]
-    assert set(found.health.by_pass["models"]) == {4}
+    assert set(found.health.by_pass["models"]) == {2}
     bases = found.health.by_pass.query("place == 0 and rows == 'held_out'")
     assert bases["lowest"].tolist() == pytest.approx(bases["highest"].tolist(), rel=1e-4)
-    assert found.seeds is not None
     assert found.own is not None
-    assert found.seeds.ranks["rows"].iloc[0] == 40
-    assert [other.label for other in found.other_runs] == ["plain"]
-    assert found.order is not None
-    assert (found.order.pairs, found.order.rows) == (2, 32)
-    assert f"{found.health.steps} steps: too little training to rank by." in found.memory_details
-    assert [verdict.question for verdict in found.verdicts] == [
-        "Is it memory?",
-        "Is it length?",
-        "Is it stable?",
-        "Does it beat random?",
-    ]
-
-
-def test_a_real_in_sample_run_shows_its_health_and_what_it_saw(real: Path) -> None:
-    with Store.open(real, "a test") as store:
-        found = evidence_of(store, "plain")
-    assert not found.cross_fitted
-    assert found.memory.empty
-    assert found.seeds is found.own is None
-    assert found.trained_top["trained_share"].tolist() == pytest.approx([0.8, 0.8, 0.8])
-    assert found.health.falls["own_fall"].notna().all()
-    assert "on unseen rows the loss" in found.verdicts[0].answer
-    assert "the references of two runs" in found.verdicts[2].answer
+    assert found.own.ranks["rows"].iloc[0] == both
+    assert found.seeds is found.order is None
+    questions = ["Is it memory?", "Is it length?", "Is it stable?", "Does it beat random?"]
+    assert [verdict.question for verdict in found.verdicts] == questions
 
 
 def test_the_command_prints_sentences_and_json_that_notebooks_get_too(real: Path) -> None:
-    fields = command_line.result(real, "evidence", "--run", "cross")
+    fields = command_line.result(real, "evidence", "--run", NAME)
     with core.open(real) as opened:
-        found = opened.evidence("cross")
+        found = opened.evidence(NAME)
     assert json.loads(json.dumps(found.to_fields(), default=str)) == fields
-    done = command_line.run(real, "evidence", "--run", "cross")
+    done = command_line.run(real, "evidence", "--run", NAME)
     assert done.stdout.splitlines() == found.sentences()
     assert command_line.run(real, "evidence", "--run", "none").returncode == 1
 
@@ -148,7 +115,16 @@ def test_an_in_sample_run_of_only_trained_rows_is_cautioned_about(store: Store) 
     store.save_run("again", "data", sets, {})
     standing, answer = answers(store, "again")["Is it memory?"]
     assert standing is Standing.CAUTION
-    assert answer.startswith("Partly: the reference was trained on all of these rows;")
+    assert answer.startswith("Partly, but how much is not known. The reference was trained on all of these rows.")
+
+
+def test_a_reference_that_was_trained_on_other_rows_holds_no_memory_of_these(store: Store) -> None:
+    add_scored_run(store, [ScoredRow("chat", 10.0, 5.0)])
+    store.record_training("reference model", ["00000000-0000-0000-0000-000000000001"])
+    assert answers(store, "first")["Is it memory?"] == (
+        Standing.FINE,
+        "No: the reference was trained on none of these rows.",
+    )
 
 
 @pytest.mark.parametrize(
