@@ -5,7 +5,6 @@ import streamlit as st
 from core.data.errors import UserError
 from core.data.filters import EVERYTHING
 from core.evidence.findings import evidence_of
-from core.evidence.trial_folder import load_trial
 from core.exploring.distributions import domain_counts
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.evidence.length_view import show_length
@@ -37,7 +36,7 @@ def evidence() -> None:
     show_memory(found, memory, colours)
     show_length(found.length, length, list(colours))
     show_stability(found, stability)
-    show_trials(trial, [load_trial(session.workspace, name).results() for name in found.trials])
+    show_trials(session, run, trial)
     if len(counts) > len(colours):
         st.caption(f"Charts show the {len(colours)} largest of {len(counts):,} domains; tables include all.")
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import streamlit as st
 
 from core.data.errors import UserError
+from core.evidence.selection_evidence import evidence_fields
 from core.exporting import EXPORT_FORMATS, ExportReport, export_rows, export_selection, exports_folder
 from core.selection import Selection, Summary, saved_selection, saved_selection_names, select_summary
 from core.system.paths import file_stem
 from ui.export.bundle_form import bundle_form
 from ui.export.controls_form import controls_form
 from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
+from ui.kit.evidence_line import show_evidence_line
 from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, show_error
@@ -44,6 +46,7 @@ def export() -> None:
     summary = select_summary(session.store, selection)
     show_selection(selection, summary)
     show_reference_badge(session.store, selection.run)
+    show_evidence_line(session.workspace, selection)
     if not summary.kept_rows:
         st.info("This selection is empty, so there is nothing to export. Increase its amount or relax its filters.")
         link_to_page("select", "Change the selection")
@@ -116,8 +119,9 @@ def export_form(session: Session, name: str, selection: Selection, stem: str) ->
     if st.button("Write export", type="primary", key="write_export", disabled=not may_run()):
         with st.spinner("Writing..."):
             written = export_selection(
-                session.store, selection, destination, file_format.name, with_scores, guard, name
-            )
+                session.store, selection, destination, file_format.name, with_scores, guard, name,
+                evidence_fields(session.workspace, selection),
+            )  # fmt: skip
         remember("export_report", written)
     report: ExportReport | None = remembered("export_report")
     if report and report.path == destination and report.path.exists():

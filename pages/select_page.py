@@ -18,6 +18,7 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
+from ui.kit.evidence_line import show_evidence_line
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
 from ui.kit.reference_badge import show_reference_badge
@@ -28,6 +29,7 @@ from ui.select.recipe_form import put_into_form, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
 from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
+from ui.select.trial_curve import show_trial_curve
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session
@@ -80,7 +82,10 @@ def show_recipe(session: Session, name: str) -> None:
         run = scored_run(session.store, name)
         controls, right = st.columns([5, 3], gap="large")
         with controls:
+            above_amounts = st.container()
             selection, readouts, below_amounts = recipe_form(session.store, run)
+        with above_amounts:
+            show_trial_curve(session.workspace, selection, sum(rows for rows, _ in run.totals.values()))
         result = right.container(key="result", border=True)
         try:
             summary = select_summary(session.store, selection, run)
@@ -93,6 +98,7 @@ def show_recipe(session: Session, name: str) -> None:
             show_profile(selection_profile(session.store, selection, run))
         with result:
             show_totals(summary)
+            show_evidence_line(session.workspace, selection)
             save_form(session.store, selection, summary)
         show_views(session, run, selection, summary)
     except UserError as error:

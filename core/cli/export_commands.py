@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..data import settings
+from ..evidence.selection_evidence import evidence_fields
 from ..exporting import (
     CONTROLS,
     EXPORT_FORMATS,
@@ -75,10 +77,13 @@ def export(
     with report_user_errors(), readable_store(workspace, "export") as store:
         recipe = saved_selection(store, selection)
         report: ExportReport | BundleReport
+        evidence = evidence_fields(settings.workspace_path(workspace), recipe)
         if bundle:
-            report = export_bundle(store, recipe, output, bundle, selection)
+            report = export_bundle(store, recipe, output, bundle, selection, evidence)
         else:
-            report = export_selection(store, recipe, output, file_format, with_scores, spreadsheet_guard, selection)
+            report = export_selection(
+                store, recipe, output, file_format, with_scores, spreadsheet_guard, selection, evidence
+            )
         for notice in report.notices:
             say(notice)
         fields: dict[str, Any] = {

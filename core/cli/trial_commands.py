@@ -5,15 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from ..data import settings
 from ..data.training_methods import LEARNING_RATES
 from ..evidence import ARMS, BUDGET_KINDS, METRICS
 from ..evidence.trial_folder import Trial, load_trial
 from ..scoring.planning import ScoreRequest
 from ..workspace.evaluation import evaluate as evaluate_model
 from ..workspace.evaluation import write_evaluation
-from ..workspace.trials import DEFAULT_ARMS, TrialRequest, add_arm, plan_trial, run_trial
+from ..workspace.trial_planning import DEFAULT_ARMS, TrialRequest
+from ..workspace.trials import add_arm, plan_trial, run_trial
 from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace
-from .terminal import owned_store, print_result, readable_store, report_user_errors, say, wait_for
+from .terminal import owned_store, print_result, report_user_errors, say, wait_for
 
 trial_app = typer.Typer(
     help="Train on a selection and on what it has to beat, and compare held-out losses.", no_args_is_help=True
@@ -70,8 +72,8 @@ def run_command(name: Name, workspace: Workspace = None, as_json: AsJson = False
 @trial_app.command("show")
 def show(name: Name, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Show what a trial has found so far."""
-    with report_user_errors(), readable_store(workspace, "trial show") as store:
-        _print_results(load_trial(store.workspace, name), as_json)
+    with report_user_errors():
+        _print_results(load_trial(settings.workspace_path(workspace), name), as_json)
 
 
 @trial_app.command("add")

@@ -34,7 +34,7 @@ def arm_rows(
         everything = Selection(plan.run, score="base_loss", scope="pooled", amount=Amount("ratio", 1.0))
         sql, values = kept_rows(store, without(everything))
     else:
-        selection = without(_at_ratio(plan.recipe_of(arm), ratio))
+        selection = without(at_ratio(plan.recipe_of(arm), ratio))
         sql, values = _selected(store, selection, arm.kind, draw)
     rows = store.rows(f"SELECT example_id::VARCHAR FROM ({sql}) ORDER BY row_number", values)
     found = [example_id for (example_id,) in rows]
@@ -54,7 +54,8 @@ def _selected(store: Store, selection: Selection, kind: str, draw: int) -> Query
     return kept_rows(store, control_selection(store, selection, summary, control, draw if control.seeded else None))
 
 
-def _at_ratio(recipe: Selection, ratio: float | None) -> Selection:
+def at_ratio(recipe: Selection, ratio: float | None) -> Selection:
+    """A recipe at one of a trial's ratios: the same share of every domain, or its own amount."""
     return recipe if ratio is None else replace(recipe, amount=Amount("ratio", ratio), domain_amounts={})
 
 

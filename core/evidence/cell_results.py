@@ -17,14 +17,14 @@ from .trial_statistics import Floats, Integers
 
 CELLS_FOLDER = "cells"
 _LOSSES = ("example_id", "nll_sum", "token_count", "end_nll_sum", "end_token_count")
-_MEASURED = ("steps", "input_tokens", "scored_tokens", "seconds")
+_MEASURED = ("steps", "input_tokens", "scored_tokens", "seconds", "passes")
 
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
     """One trained model's losses on held-out rows, by example_id: nll_sum [nats], token_count, end_nll_sum,
     end_token_count; and what its training took, None where it was trained elsewhere: steps, input_tokens,
-    scored_tokens, seconds."""
+    scored_tokens, seconds, and passes over its rows."""
 
     losses: pd.DataFrame
     measured: Mapping[str, float | None]

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..data.errors import TrialInvalid
 from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
 from ..scoring.reference_kind import CROSS_FITTED, ReferenceKind, reference_kind
@@ -17,9 +15,10 @@ from ..store import Store
 from .memory import memory_by_domain, memory_sentences, trained_in_top
 from .order_effect import OrderEffect, order_effect
 from .reference_health import Health, fall_sentences, health_of, health_warnings
+from .result_fields import TrialResults
+from .selection_evidence import trials_of_run
 from .stability import Agreement, own_agreement, run_agreements, seed_agreement, spread_by_domain
 from .training_records import TrainedModel, trained_models
-from .trial_folder import load_trial, trial_names
 from .verdicts import (
     Verdict,
     length_verdict,
@@ -33,7 +32,7 @@ from .verdicts import (
 @dataclass(frozen=True)
 class Evidence:
     """All evidence about a run. `trained_top` is of runs with one reference; `memory` is empty without own losses,
-    `spread` with one seed. `trials`: names of the run's trials against random rows."""
+    `spread` with one seed. `trials`: names of the run's trials against random rows, newest first."""
 
     run: str
     kind: ReferenceKind
@@ -47,6 +46,7 @@ class Evidence:
     spread: pd.DataFrame
     order: OrderEffect | None
     trials: list[str]
+    newest_trial: TrialResults | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -55,7 +55,7 @@ class Evidence:
             memory_verdict(self.kind, self.memory, self.trained_top, self.health),
             length_verdict(self.length),
             stability_verdict(self.seeds, self.other_runs),
-            trial_verdict(self.trials, self.run),
+            trial_verdict(self.newest_trial, self.run),
         ]
 
     @property
@@ -115,6 +115,7 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
     table = str(known["table"])
     kind = reference_kind(store, known)
     models = trained_models(known)
+    trials = trials_of_run(workspace or store.workspace, run)
     return Evidence(
         run=run,
         kind=kind,
@@ -127,7 +128,8 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
         other_runs=run_agreements(store, known),
         spread=spread_by_domain(store, table),
         order=_order_effect(store, known, models),
-        trials=_trials(workspace or store.workspace, run),
+        trials=[trial.name for trial in trials],
+        newest_trial=trials[0].results() if trials else None,
     )
 
 
@@ -141,15 +143,6 @@ def _order_effect(store: Store, run: Mapping[str, Any], models: list[TrainedMode
         models = [*models, *(model for other in same for model in trained_models(other) if model.fold is None)]
     unique = {model.fingerprint: model for model in models}
     return order_effect(store, list(unique.values()), str(description.get("encoding_fingerprint", "")))
-
-
-def _trials(workspace: Path, run: str) -> list[str]:
-    found = []
-    for name in trial_names(workspace):
-        with suppress(TrialInvalid):  # `trial show` says what is wrong with it
-            if load_trial(workspace, name).plan.run == run:
-                found.append(name)
-    return found
 
 
 def _agreement_fields(agreement: Agreement | None) -> dict[str, Any] | None:

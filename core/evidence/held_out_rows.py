@@ -50,7 +50,8 @@ def _own_split(store: Store, run: dict[str, Any], examples: pd.DataFrame, share:
 def _folds_of(store: Store, run: dict[str, Any]) -> pd.DataFrame:
     """The folds that the run's reference was trained with; an empty frame if there are none."""
     description = run["description"]
-    name = description.get("cross_fitted", {}).get("name") or description["models"]["reference"]["label"]
+    reference = description.get("models", {}).get("reference", {})
+    name = description.get("cross_fitted", {}).get("name") or reference.get("label", "")
     path = store.workspace / "models" / Path(name).name / FOLDS_FILE
     if not path.exists():
         raise TrialInvalid(

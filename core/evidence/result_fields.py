@@ -72,6 +72,7 @@ class RunResult:
     input_tokens: float | None
     scored_tokens: float | None
     seconds: float | None
+    passes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

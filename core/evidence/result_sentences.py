@@ -36,10 +36,26 @@ def trial_sentences(plan: TrialPlan, results: TrialResults) -> Iterator[str]:
     if results.skipped_rows:
         yield f"Held-out rows left out, since not every run has a loss for them: {results.skipped_rows:,}."
     yield from _unequal_budgets(plan, results)
+    yield from _repeated_rows(results)
     for arm in results.arms:
-        ratio = "" if arm.ratio is None else f" at {100 * arm.ratio:g} %"
         exploratory = " (exploratory, added after the plan was fixed)" if arm.exploratory else ""
-        yield f"{arm.arm}{ratio}{exploratory}: {arm.sentence}."
+        yield f"{named_arm(arm.arm, arm.ratio)}{exploratory}: {arm.sentence}."
+
+
+def named_arm(arm: str, ratio: float | None) -> str:
+    """An arm at a ratio of the rows, for a person."""
+    return arm if ratio is None else f"{arm} at {100 * ratio:g} %"
+
+
+def _repeated_rows(results: TrialResults) -> Iterator[str]:
+    """Arms with fewer tokens than the budget, which trained on their rows more than once."""
+    passes: dict[str, float] = {}
+    for run in results.runs:
+        name = named_arm(run.arm, run.ratio)
+        passes[name] = max(passes.get(name, 0), run.passes or 0)
+    repeated = [f"{name} ({count:.1f} passes)" for name, count in passes.items() if count > 1 + _EQUAL_TO]
+    if repeated:
+        yield f"Trained on their rows more than once to use the budget: {', '.join(repeated)}."
 
 
 def _unequal_budgets(plan: TrialPlan, results: TrialResults) -> Iterator[str]:

@@ -26,6 +26,7 @@ from .trial_results import trial_results
 PLAN_FILE = "trial.json"
 _HELD_OUT_FILE = "held_out.parquet"
 _HELD_OUT_SCHEMA = pa.schema([("example_id", pa.string()), ("domain", pa.string()), ("group", pa.int64())])
+_RESULTS: dict[Path, tuple[Any, TrialResults]] = {}
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,16 @@ class Trial:
         write_durably(self.result_path(cell, "json"), [json.dumps(fields, indent=1).encode()])
 
     def results(self) -> TrialResults:
-        """What the trial has shown so far. Raises `TrialInvalid` if its files do not fit."""
-        return trial_results(self.plan, self.folder, self.held_out)
+        """What the trial has shown so far; computed once for the same files, since pages ask again and again.
+
+        Raises `TrialInvalid` if its files do not fit.
+        """
+        files = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in self.folder.glob(f"{CELLS_FOLDER}/*")))
+        stamp = (self.plan.fingerprint, tuple(arm.name for arm in self.plan.arms), files)
+        known = _RESULTS.get(self.folder)
+        if known is None or known[0] != stamp:
+            known = _RESULTS[self.folder] = (stamp, trial_results(self.plan, self.folder, self.held_out))
+        return known[1]
 
 
 def trial_folder(workspace: Path, name: str) -> Path:

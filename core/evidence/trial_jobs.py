@@ -95,7 +95,9 @@ def publish_cell(store: Store, job: Job) -> None:
     if not trial.is_done(cell):
         outcome = job.outcome or {}
         measured = {name: outcome.get(name) for name in ("steps", "input_tokens", "scored_tokens", "trained_examples")}
+        seen, rows = outcome.get("seen_examples"), outcome.get("trained_examples")
         measured |= {"seconds": outcome.get("elapsed_seconds"), "rows": request["arm_rows"]}
+        measured["passes"] = seen / rows if seen and rows else None
         if request["keep_model"] and model.exists():
             (trial.folder / "models").mkdir(exist_ok=True)
             rename_durably(model, trial.model_folder(cell))

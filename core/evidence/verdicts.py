@@ -10,7 +10,10 @@ from ..data.version import COMMAND
 from ..scoring.reference_kind import CROSS_FITTED, IN_SAMPLE, OUT_OF_SAMPLE, ReferenceKind
 from .memory import in_sample_sentence
 from .reference_health import Health, moved
+from .result_fields import TrialResults
+from .result_sentences import named_arm
 from .stability import Agreement
+from .trial_statistics import BETTER
 
 _TRAIN = f"{COMMAND} train --folds 2 --held-out 0.1"
 _STRONG = 0.3
@@ -110,17 +113,23 @@ def agreement_sentence(agreement: Agreement, who: str) -> str:
     return f"{said} {ranks}" if said else f"Rankings of {who}: {ranks}"
 
 
-def trial_verdict(trials: Sequence[str], run: str) -> Verdict:
-    """Does it beat random? Names the trials; what they show is theirs to say."""
+def trial_verdict(newest: TrialResults | None, run: str) -> Verdict:
+    """Does it beat random? What the run's newest trial says of its selections."""
     question = "Does it beat random?"
-    if not trials:
+    if newest is None:
         answer = (
             "No trial has been run: only training on a selection and on random rows with the same budget shows whether "
             f"selecting helps. Plan one with: {COMMAND} trial plan --run {run}"
         )
         return Verdict(question, Standing.UNKNOWN, answer)
-    count = "1 trial was" if len(trials) == 1 else f"{len(trials):,} trials were"
-    return Verdict(question, Standing.UNKNOWN, f"{count} planned: {_listed(trials, 'trials')}.")
+    selections = [arm for arm in newest.arms if arm.kind == "selection"]
+    said = [f"{named_arm(arm.arm, arm.ratio)}: {arm.sentence}." for arm in selections[:_NAMED]]
+    more = f" {len(selections) - _NAMED:,} more below." if len(selections) > _NAMED else ""
+    verdicts = {arm.verdict for arm in selections}
+    standing = Standing.UNKNOWN if None in verdicts else Standing.CAUTION
+    if verdicts == {BETTER}:
+        standing = Standing.FINE
+    return Verdict(question, standing, f"Trial {newest.trial!r}. {' '.join(said)}{more}")
 
 
 def _unmeasured_memory(kind: ReferenceKind, top: str | None) -> tuple[Standing, str]:

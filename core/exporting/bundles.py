@@ -49,9 +49,15 @@ class BundleReport:
 
 
 def export_bundle(
-    store: Store, selection: Selection, destination: Path, trainer: str, name: str | None = None
+    store: Store,
+    selection: Selection,
+    destination: Path,
+    trainer: str,
+    name: str | None = None,
+    evidence: dict[str, Any] | None = None,
 ) -> BundleReport:
-    """Write a bundle to `destination`: a zip if its name ends in .zip, else a folder.
+    """Write a bundle to `destination`: a zip if its name ends in .zip, else a folder. `name` is the selection's and
+    `evidence` what a trial says of it, for the manifest.
 
     It is written completely or not at all; the manifest is the last file. An existing bundle is overwritten, anything
     else is not touched. Rows that the trainer would reject are skipped and counted. The same selection gives the same
@@ -62,7 +68,7 @@ def export_bundle(
     found = preflight(store, selection, trainer)
     if not found.written_rows:
         raise ExportFailed(_nothing_to_write(found))
-    fields = manifest(store, selection, summary, {}, name)
+    fields = manifest(store, selection, summary, {}, name, evidence)
     # No timestamp, so that equal selections give equal bundles.
     del fields["created_at"]
     write = _write_zip if _is_zip(destination) else _write_folder

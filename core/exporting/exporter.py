@@ -50,12 +50,13 @@ def export_selection(
     with_scores: bool = False,
     spreadsheet_guard: bool = False,
     name: str | None = None,
+    evidence: dict[str, Any] | None = None,
 ) -> ExportReport:
     """Write the selected records in dataset order to `destination`, then `<destination>.manifest.json`.
 
     The format is `format`, else that of the suffix; a name that ends in .gz is compressed. The data file is written
-    completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's,
-    for the manifest. Raises `ExportFailed` and leaves no partial files.
+    completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's
+    and `evidence` what a trial says of it, for the manifest. Raises `ExportFailed` and leaves no partial files.
     """
     chosen, compress = format_for(destination, format)
     check_destination(store, selection, destination)
@@ -66,7 +67,7 @@ def export_selection(
     rows = SelectedRows.of(store, selection)
     if rows.count != summary.kept_rows:
         raise ExportFailed("The dataset changed during the export. Export again.")
-    export = _Export(store, selection, destination, chosen, compress, with_scores, spreadsheet_guard, name)
+    export = _Export(store, selection, destination, chosen, compress, with_scores, spreadsheet_guard, name, evidence)
     found = sampled(rows, with_scores) if chosen.tabular else None
     try:
         try:
@@ -152,6 +153,7 @@ class _Export:
     with_scores: bool
     guard: bool
     name: str | None
+    evidence: dict[str, Any] | None
 
     def write(self, rows: SelectedRows, summary: Summary, found: Survey | None) -> ExportReport:
         """Write data and manifest. `found`: the columns of a tabular format. Raises `UnseenField` or `OSError`."""
@@ -169,7 +171,8 @@ class _Export:
                 "bytes": file.byte_count,
                 "sha256": file.sha256,
             }
-            publish(file, beside, manifest(self.store, self.selection, summary, output, self.name))
+            fields = manifest(self.store, self.selection, summary, output, self.name, self.evidence)
+            publish(file, beside, fields)
         return ExportReport(
             rows.count, self.destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices)
         )

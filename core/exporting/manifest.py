@@ -25,9 +25,15 @@ def manifest_path(destination: Path) -> Path:
 
 
 def manifest(
-    store: Store, selection: Selection, summary: Summary, output: dict[str, Any], name: str | None
+    store: Store,
+    selection: Selection,
+    summary: Summary,
+    output: dict[str, Any],
+    name: str | None,
+    evidence: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything needed to reproduce the export, as JSON fields. `output` describes the written file."""
+    """Everything needed to reproduce the export, as JSON fields. `output` describes the written file; `evidence`: what
+    a trial says of the selection."""
     run = store.run(selection.run)
     return {
         "manifest_version": MANIFEST_VERSION,
@@ -44,6 +50,7 @@ def manifest(
             "reference_kind": reference_kind(store, run).to_fields(),
         }
         | _models(store, run["run_id"]),
+        "evidence": evidence,
         "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }

@@ -43,6 +43,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
     5: (
         "ALTER TABLE loss ADD COLUMN end_nll_sum DOUBLE",
         "ALTER TABLE loss ADD COLUMN end_token_count INTEGER",
+        "CREATE TABLE text_measure (example_id UUID NOT NULL, repeated_share FLOAT, copied_share FLOAT)",
     ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""

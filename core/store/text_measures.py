@@ -13,9 +13,6 @@ from .connection import fetch_all
 # real ones flags 99.9 % of the looping ones by sequences of 4 words, and 52 % of them by zlib's ratio.
 _SEQUENCE_WORDS = 4
 _ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
-_TABLE = """
-    CREATE TABLE IF NOT EXISTS text_measure (example_id UUID NOT NULL, repeated_share FLOAT, copied_share FLOAT)
-"""
 
 
 def _words(column: str) -> str:
@@ -51,5 +48,4 @@ def measure_texts(connection: duckdb.DuckDBPyConnection) -> None:
     `repeated_share`: repeated sequences over all sequences of the response; `copied_share`: its different sequences
     that occur in the prompt, over its different sequences. Both are NULL for a response of fewer words.
     """
-    fetch_all(connection, _TABLE)
     fetch_all(connection, _MEASURES)

@@ -31,6 +31,7 @@ from .trainer import ReferenceTrainer
 from .training_data import Member, TrainingData, members_of
 
 log = logging.getLogger("worker")
+_SUMMED = ("steps", "input_tokens", "scored_tokens", "seen_examples")
 
 
 def train_reference(job: Job) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     shutil.rmtree(job.folder / "work", ignore_errors=True)
     return {
         "elapsed_seconds": time.monotonic() - began,
-        **{name: sum(report[name] for report in reports) for name in ("steps", "input_tokens", "scored_tokens")},
+        **{name: sum(report.get(name, 0) for report in reports) for name in _SUMMED},
         "trained_examples": max(report["trained_examples"] for report in reports),
         "models": len(reports),
         "notices": job.notices,

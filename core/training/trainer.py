@@ -93,12 +93,14 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         return [row for batch in self._sampler.batches(0) for row in batch]
 
     def tokens(self, steps: int) -> dict[str, int]:
-        """What the first `steps` batches hold: input_tokens and scored_tokens, padding not counted."""
+        """What the first `steps` batches hold: input_tokens and scored_tokens, padding not counted, and seen_examples,
+        each as often as it comes."""
         batches = islice((batch for epoch in count() for batch in self._sampler.batches(epoch)), steps)
         rows = [self._rows[row] for batch in batches for row in batch]
         return {
             "input_tokens": sum(len(row.input_ids) for row in rows),
             "scored_tokens": sum(row.token_count for row in rows),
+            "seen_examples": len(rows),
         }
 
 

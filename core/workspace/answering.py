@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
+from ..evidence.selection_evidence import evidence_fields
 from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
 from ..store.files import database_path
@@ -23,8 +24,8 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
-    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), and
-    profile (`SelectionProfile`)."""
+    """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), profile
+    (`SelectionProfile`), and evidence (what a trial says of it, or None)."""
     selection = Selection.from_fields(fields["recipe"])
     summary = save_selection(store, fields["name"], selection, replace_existing=True)
     by_domain = {
@@ -39,6 +40,7 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "notices": list(summary.notices),
         "rows": summary.rows,
         "profile": selection_profile(store, selection).to_fields(),
+        "evidence": evidence_fields(store.workspace, selection),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.errors import ExportFailed
-from ..jobs.job import all_jobs, start_worker, unfinished
+from ..jobs.job import Job, all_jobs, start_worker, unfinished
 from ..models.resolving import resolve_model
 from ..scoring.evaluating import (
     Evaluation,
@@ -53,17 +53,28 @@ def evaluate(
 def compute_losses(store: Store, evaluation: Evaluation, wait: Wait) -> int:
     """Compute an evaluation's missing losses; an interrupted job's results are taken first. Returns how many."""
     first = int(missing_examples(store, evaluation).num_rows)
-    while (missing := missing_examples(store, evaluation)).num_rows:
-        job = unfinished(all_jobs(store.workspace), evaluation.identity)
-        if job and job.state != "running":
-            ingest_finished_job(store, job)
-            job.settle()
-            continue
-        if job is None:
-            job = create_evaluation_job(store, evaluation, missing)
-            start_worker(job)
+    while job := begin_evaluation(store, evaluation):
         wait(store, job)
     return first
+
+
+def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
+    """Start or join the job that computes an evaluation's missing losses; None if there are none.
+
+    The results of a job whose worker died are ingested first, so only what is missing is computed.
+    """
+    running = unfinished(all_jobs(store.workspace), evaluation.identity)
+    if running and running.state == "running":
+        return running
+    if running:
+        ingest_finished_job(store, running)
+        running.settle()
+    missing = missing_examples(store, evaluation)
+    if not missing.num_rows:
+        return None
+    job = create_evaluation_job(store, evaluation, missing)
+    start_worker(job)
+    return job
 
 
 def write_evaluation(path: Path, losses: pd.DataFrame) -> None:

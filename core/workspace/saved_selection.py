@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import ExportFailed
+from ..evidence.selection_evidence import evidence_fields
 from ..exporting import (
     BundleReport,
     ExportReport,
@@ -42,6 +43,7 @@ class SavedSelection:
     kept_tokens: int
     notices: tuple[str, ...]
     _reading: Callable[[], AbstractContextManager[Store]] = field(repr=False, compare=False)
+    _workspace: Path = field(repr=False, compare=False)
 
     def to_arrow(self, with_scores: bool = True) -> pa.Table:
         """The kept records in the dataset's order, a column for each of their fields (nested values as JSON text), and
@@ -84,9 +86,13 @@ class SavedSelection:
     ) -> ExportReport:
         """Write the kept records to a file, and the manifest that makes it again beside it; see `export_selection`."""
         with self._reading() as store:
-            return export_selection(store, self.recipe, Path(path), format, with_scores, spreadsheet_guard, self.name)
+            evidence = evidence_fields(self._workspace, self.recipe)
+            return export_selection(
+                store, self.recipe, Path(path), format, with_scores, spreadsheet_guard, self.name, evidence
+            )
 
     def export_bundle(self, path: str | Path, trainer: str) -> BundleReport:
         """Write a trainer's bundle, a folder or a .zip: data, config, command to run and manifest."""
         with self._reading() as store:
-            return export_bundle(store, self.recipe, Path(path), trainer, self.name)
+            evidence = evidence_fields(self._workspace, self.recipe)
+            return export_bundle(store, self.recipe, Path(path), trainer, self.name, evidence)

@@ -202,12 +202,13 @@ class Workspace:
         with self._reading() as store:
             recipe = saved_selection(store, name)
             found = select_summary(store, recipe)
-        return SavedSelection(name, recipe, found.kept_rows, found.kept_tokens, tuple(found.notices), self._reading)
+        kept = (found.kept_rows, found.kept_tokens, tuple(found.notices))
+        return SavedSelection(name, recipe, *kept, self._reading, self.path)
 
     def _select(self, name: str, recipe: Selection) -> SavedSelection:
         found = self._done("select", {"name": name, "recipe": recipe.to_fields()})
         return SavedSelection(
-            found["name"], recipe, found["kept"], found["tokens"], tuple(found["notices"]), self._reading
+            found["name"], recipe, found["kept"], found["tokens"], tuple(found["notices"]), self._reading, self.path
         )
 
     # Who owns it

@@ -90,7 +90,7 @@ def test_every_chart_has_its_numbers_below(cross: Path) -> None:
     assert gap["Rows"].tolist() == [96, 32, 32, 32]
     passes = table_with(page, "Which rows")
     assert len(passes) == 4 * 2 * 3
-    assert table_with(page, "Implicit reward")["Rows"].tolist() == [120, 40, 40, 40]
+    assert table_with(page, "Implicit reward (sum)")["Rows"].tolist() == [120, 40, 40, 40]
     tops = table_with(page, "Share by chance")
     assert set(tops["Compared"]) == {"Two seeds", "Own and cross-fitted"}
 

@@ -80,7 +80,7 @@ def text_of(page: AppTest) -> str:
 
 
 @pytest.mark.parametrize(("run", "badge"), BADGES.items())
-@pytest.mark.parametrize("page", ["explore", "compare", "select", "export"])
+@pytest.mark.parametrize("page", ["explore", "compare", "select", "export", "evidence"])
 def test_every_page_that_shows_a_run_says_its_kind(workspace: Path, page: str, run: str, badge: str) -> None:
     if page == "export":
         found = AppTest.from_file(str(PAGES / "export_page.py"), default_timeout=60)
@@ -148,7 +148,8 @@ def test_select_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) ->
     for view in ("By domain", "Score distribution", "Rows at the cut-off", "Hand picks"):
         page.session_state["shown"] = view
         page = healthy(page.run())
-    assert int(page.metric[0].value) > 0
+    (selected,) = [metric.value for metric in page.metric if metric.label == "Rows selected"]
+    assert int(selected) > 0
 
 
 @pytest.mark.parametrize(

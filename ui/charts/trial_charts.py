@@ -1,127 +1,177 @@
-"""Charts of a trial: each arm's difference from random, and held-out loss over the share of rows selected."""
+"""Charts of a trial: each arm's difference from random, and held-out loss over the share of rows kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from core.evidence.result_fields import ArmResult, CurvePoint
+from core.evidence.result_fields import ArmResult, Comparison, TrialResults
+from core.evidence.result_sentences import named_arm
+from core.evidence.trial_statistics import BETTER, NOT_DISTINGUISHABLE, WORSE
 from ui.charts.layout import apply_layout
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, faded, shown
 
-_ROW_HEIGHT = 40
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_VERDICTS = {
-    "better than random": ("circle", PALETTE[0]),
-    "worse than random": ("diamond", PALETTE[5]),
-    "not distinguishable from random": ("circle-open", PALETTE[7]),
-    "no verdict": ("x-thin-open", PALETTE[7]),
+_GREY = "#808080"
+_ROW_HEIGHT = 34
+_LOSS = "Held-out loss (nats per token)"
+# Side, colour and form say the same, so that none of them is needed alone.
+_MARKS = {
+    BETTER: (PALETTE[0], "circle"),
+    WORSE: (PALETTE[5], "diamond"),
+    NOT_DISTINGUISHABLE: (_GREY, "circle-open"),
+    "": (_GREY, "square-open"),
 }
-"""Marker and colour of each verdict."""
+_NAMES = {BETTER: BETTER, WORSE: WORSE, NOT_DISTINGUISHABLE: NOT_DISTINGUISHABLE, "": "no verdict"}
 
 
-def forest_figure(arms: Sequence[ArmResult], baseline: str) -> go.Figure:
-    """Each arm's held-out loss minus that of the random arm `baseline`, with its 95 % interval [nats per token]; arms
-    without an interval yet are not drawn."""
-    drawn = [arm for arm in arms if arm.difference]
-    heights = [float(len(drawn) - 1 - place) for place in range(len(drawn))]
-    figure = go.Figure([_no_mark(verdict) for verdict in dict.fromkeys(_verdict(arm) for arm in drawn)])
-    for arm, height in zip(drawn, heights, strict=True):
-        figure.add_trace(_difference_mark(arm, height))
-    apply_layout(figure, f"Held-out loss minus that of {shown(baseline)}", "Bars: 95 % intervals",
-                 190 + _ROW_HEIGHT * len(drawn))  # fmt: skip
-    figure.update_layout(margin_t=88)  # room for the names of both sides
-    figure.add_vline(x=0, line={"color": LINE, "width": 2})
-    for text, place, side in (("better than random", 0.0, "left"), ("worse than random", 1.0, "right")):
-        arrow = f"← {text}" if side == "left" else f"{text} →"
-        figure.add_annotation(text=arrow, x=place, y=1, xref="x domain", yref="y domain", xanchor=side,
-                              yanchor="bottom", showarrow=False)  # fmt: skip
-    furthest = max((abs(end) for arm in drawn if arm.difference for end in (arm.difference.low, arm.difference.high)),
-                   default=1.0)  # fmt: skip
-    figure.update_xaxes(title="Difference (nats per token)", range=[-1.1 * furthest, 1.1 * furthest], showgrid=False)
-    figure.update_yaxes(
-        tickvals=heights, ticktext=[arm_label(arm.arm, arm.ratio) for arm in drawn], range=[-0.6, len(drawn) - 0.2],
-        showgrid=False, zeroline=False, automargin=True,
-    )  # fmt: skip
-    return figure
+def forest_figure(arms: pd.DataFrame, baseline: str, where: str) -> go.Figure:
+    """Each arm's held-out loss minus that of random, with its 95 % interval.
 
-
-def trial_curve_figure(curve: Sequence[CurvePoint]) -> go.Figure:
-    """Held-out loss of each arm over the share of rows selected, with its 95 % band over training runs."""
+    `arms`: arm (as it is named on the axis), difference, low, high [nats per token] and verdict (empty without one);
+    `baseline`: the random arm; `where`: the held-out rows and the metric in words.
+    """
     figure = go.Figure()
-    for place, name in enumerate(dict.fromkeys(point.arm for point in curve if point.ratio is not None)):
-        points = sorted(
-            (point.ratio, point) for point in curve if point.arm == name and point.ratio is not None
-        )  # fmt: skip
-        colour = PALETTE[place % len(PALETTE)]
-        figure.add_traces(_band([point for _, point in points], colour))
-        label = shown(name, IN_LEGEND)
+    heights = [float(len(arms) - 1 - place) for place in range(len(arms))]
+    drawn = arms.assign(height=heights, verdict=arms["verdict"].fillna(""))
+    for verdict, (colour, symbol) in _MARKS.items():
+        part = drawn[drawn["verdict"] == verdict]
+        if part.empty:
+            continue
+        spread = {"array": (part["high"] - part["difference"]).tolist(), "thickness": 2, "width": 6,
+                  "arrayminus": (part["difference"] - part["low"]).tolist(), "symmetric": False}  # fmt: skip
         figure.add_trace(
             go.Scatter(
-                x=[ratio for ratio, _ in points],
-                y=[point.loss for _, point in points],
-                customdata=[point.runs for _, point in points],
-                mode="lines+markers",
-                name=label,
-                line={"color": colour, "width": 2, "dash": _DASHES[place % len(_DASHES)]},
-                marker={"size": 7},
-                hovertemplate=f"{label}: %{{y:.4f}} nats per token, %{{customdata:,}} runs<extra></extra>",
+                x=part["difference"].tolist(),
+                y=part["height"].tolist(),
+                error_x=spread,
+                customdata=[[shown(str(row["arm"])), row["low"], row["high"]] for row in part.to_dict("records")],
+                mode="markers",
+                name=_NAMES[verdict],
+                marker={"size": 11, "color": colour, "symbol": symbol, "line": {"width": 2, "color": colour}},
+                hovertemplate="%{customdata[0]}: %{x:+.4f} [%{customdata[1]:+.4f}, %{customdata[2]:+.4f}]"
+                "<extra></extra>",
             )
         )
-    apply_layout(figure, "Held-out loss by share of rows selected", "Bands: 95 % intervals over training runs", 420)
-    ratios = sorted({point.ratio for point in curve if point.ratio is not None})
-    figure.update_xaxes(title="Share of rows selected (log scale)", type="log", hoverformat=".3~%", showgrid=False,
-                        tickvals=ratios, ticktext=[f"{100 * ratio:g} %" for ratio in ratios])  # fmt: skip
-    figure.update_yaxes(title="Held-out loss (nats per token)")
-    figure.update_layout(hovermode="x unified", legend_traceorder="normal")
+    title = f"Difference from {shown(baseline)}"
+    apply_layout(figure, title, f"{shown(where, 100)}; bars: 95 % interval", 190 + _ROW_HEIGHT * len(arms))
+    reach = 1.15 * max([0.001, *arms[["low", "high"]].abs().to_numpy().ravel()])
+    figure.update_xaxes(
+        title="Held-out loss minus that of random (nats per token)", range=[-reach, reach], zeroline=True,
+        zerolinecolor=LINE, zerolinewidth=2, tickformat="+~g",
+    )  # fmt: skip
+    figure.update_yaxes(
+        tickvals=heights, ticktext=[shown(str(name), 32) for name in arms["arm"]], showgrid=False, zeroline=False,
+        range=[-0.6, len(arms) - 0.2], automargin=True,
+    )  # fmt: skip
+    for text, side, x in (("← better: lower loss", "left", 0.0), ("worse: higher loss →", "right", 1.0)):
+        figure.add_annotation(text=text, x=x, xref="paper", xanchor=side, y=1.0, yref="paper", yanchor="bottom",
+                              showarrow=False, font={"color": _GREY})  # fmt: skip
     return figure
 
 
-def has_curve(curve: Sequence[CurvePoint]) -> bool:
-    """Whether a trial has several ratios to draw a curve through."""
-    return len({point.ratio for point in curve if point.ratio is not None}) > 1
-
-
-def arm_label(arm: str, ratio: float | None) -> str:
-    """An arm's name, escaped for Plotly, and its ratio."""
-    return shown(arm) + ("" if ratio is None else f" at {100 * ratio:g} %")
-
-
-def _verdict(arm: ArmResult) -> str:
-    return arm.verdict or "no verdict"
-
-
-def _difference_mark(arm: ArmResult, height: float) -> go.Scatter:
-    found, (symbol, colour) = arm.difference, _VERDICTS[_verdict(arm)]
-    assert found is not None
-    label = arm_label(arm.arm, arm.ratio)
-    return go.Scatter(
-        x=[found.value],
-        y=[height],
-        mode="markers",
-        marker={"color": colour, "size": 12, "symbol": symbol, "line": {"width": 2, "color": colour}},
-        error_x={"array": [found.high - found.value], "arrayminus": [found.value - found.low], "width": 5,
-                 "thickness": 2, "color": colour},
-        hovertemplate=f"{label}: {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}], {_verdict(arm)}"
-        "<extra></extra>",
-        showlegend=False,
-    )  # fmt: skip
-
-
-def _no_mark(verdict: str) -> go.Scatter:
-    """The legend's entry of a verdict."""
-    symbol, colour = _VERDICTS[verdict]
-    marker = {"color": colour, "size": 12, "symbol": symbol, "line": {"width": 2, "color": colour}}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=verdict, marker=marker)
-
-
-def _band(points: Sequence[CurvePoint], colour: str) -> list[go.Scatter]:
-    """The band between `low` and `high`, where there is one."""
-    whole = [point for point in points if point.low is not None and point.high is not None]
-    if not whole:
-        return []
-    ratios = [point.ratio for point in whole]
-    line = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    return [
-        go.Scatter(x=ratios, y=[point.low for point in whole], **line),
-        go.Scatter(x=ratios, y=[point.high for point in whole], fill="tonexty", fillcolor=faded(colour, 0.16), **line),
+def arms_table(results: TrialResults, scope: str, part: str, metric: str, judged: bool) -> pd.DataFrame:
+    """All arms on some held-out rows by a metric, random first: arm, runs, loss, difference, low, high [nats per token]
+    and smallest_visible; where the verdict is of these (`judged`), also holm_p and verdict."""
+    rows = []
+    for arm in results.arms:
+        found = next((c for c in arm.comparisons if (c.scope, c.part, c.metric) == (scope, part, metric)), None)
+        rows.append(_arm_row(arm, found, judged))
+    random = {
+        (arm.ratio if len({other.ratio for other in results.arms}) > 1 else None): (arm.random_runs, found.random_loss)
+        for arm in results.arms
+        for found in arm.comparisons
+        if (found.scope, found.part, found.metric) == (scope, part, metric)
+    }
+    baseline = [
+        {
+            "arm": named_arm(results.baseline, ratio),
+            "runs": runs,
+            "loss": loss,
+            "verdict": "what others are compared with",
+        }
+        for ratio, (runs, loss) in random.items()
     ]
+    columns = ["arm", "runs", "loss", "difference", "low", "high", "holm_p", "smallest_visible", "verdict"]
+    table = pd.DataFrame([*baseline, *rows], columns=columns)
+    numbers = [name for name in columns if name not in ("arm", "verdict", "runs")]
+    return table.astype(dict.fromkeys(numbers, float))
+
+
+def _arm_row(arm: ArmResult, found: Comparison | None, judged: bool) -> Mapping[str, object]:
+    name = named_arm(arm.arm, arm.ratio) + (" (exploratory)" if arm.exploratory else "")
+    row: dict[str, object] = {"arm": name, "runs": arm.runs, "verdict": arm.verdict or arm.objection if judged else ""}
+    if found is None:
+        return row
+    row["loss"] = found.loss
+    if found.difference:
+        measured = found.difference
+        row |= {"difference": measured.value, "low": measured.low, "high": measured.high}
+        row |= {"smallest_visible": measured.smallest_visible, "holm_p": arm.holm_p if judged else None}
+    return row
+
+
+def curve_table(results: TrialResults) -> pd.DataFrame:
+    """Points of a trial's curve: arm, ratio, runs, loss, low, high [nats per token]."""
+    rows = [(p.arm, p.ratio, p.runs, p.loss, p.low, p.high) for p in results.curve]
+    table = pd.DataFrame(rows, columns=["arm", "ratio", "runs", "loss", "low", "high"])
+    return table.astype(dict.fromkeys(("ratio", "loss", "low", "high"), float))
+
+
+def ratio_curve_figure(
+    curve: pd.DataFrame, arms: Sequence[str], baseline: str, ratio: float | None = None, small: bool = False
+) -> go.Figure:
+    """Held-out loss of arms over the share of rows kept, with the band of training runs.
+
+    `curve`: arm, ratio (missing for arms that have no ratio: a level line), loss, low, high [nats per token]; `arms`:
+    those drawn. `ratio`: marks a share. `small`: for beside a control.
+    """
+    figure = go.Figure()
+    ratios = sorted(float(share) for share in curve["ratio"].dropna().unique())
+    for place, name in enumerate(arms):
+        part = curve[curve["arm"] == name].sort_values("ratio")
+        is_random = name == baseline
+        colour = _GREY if is_random else PALETTE[place % len(PALETTE)]
+        dash = "dash" if is_random else "solid"
+        level = part["ratio"].isna().all()
+        if level and not part.empty:
+            row = part.iloc[0]
+            part = pd.DataFrame([{**row.to_dict(), "ratio": share} for share in ratios])
+            dash = "dot"
+        figure.add_traces(_banded(part, name, colour, dash, not level))
+    title = "Held-out loss by share of rows" if small else "Held-out loss and share of rows kept"
+    apply_layout(figure, title, "" if small else "Bands: 95 % interval over training runs", 250 if small else 400)
+    marks = sorted({*ratios})
+    figure.update_xaxes(
+        title="Share of rows", type="log" if ratios and ratios[-1] > 4 * ratios[0] else "linear", showgrid=False,
+        tickvals=marks, ticktext=[f"{100 * share:.3g} %" for share in marks],
+    )  # fmt: skip
+    figure.update_yaxes(title="nats per token" if small else _LOSS)
+    if ratio:
+        figure.add_vline(x=ratio, line={"color": LINE, "width": 2})
+    if small:
+        figure.update_layout(margin={"l": 10, "r": 10, "t": 36, "b": 10})
+    return figure
+
+
+def _banded(part: pd.DataFrame, name: str, colour: str, dash: str, marked: bool) -> list[go.Scatter]:
+    """A line of means, over its band where every point has one."""
+    x, label = part["ratio"].tolist(), shown(name, IN_LEGEND)
+    traces = []
+    if len(part) and part["low"].notna().all():
+        edges = {"x": [*x, *x[::-1]], "y": [*part["high"], *part["low"][::-1]], "fill": "toself", "mode": "lines"}
+        look = {"fillcolor": faded(colour, 0.18), "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        traces.append(go.Scatter(**edges, **look))
+    runs = part["runs"].tolist()
+    traces.append(
+        go.Scatter(
+            x=x,
+            y=part["loss"].tolist(),
+            customdata=runs,
+            mode="lines+markers" if marked else "lines",
+            name=label,
+            line={"color": colour, "width": 2, "dash": dash},
+            marker={"size": 8, "symbol": "square-open" if colour == _GREY else "circle"},
+            hovertemplate=f"{label}: %{{y:.4f}} (%{{customdata}} runs)<extra></extra>",
+        )
+    )
+    return traces

@@ -80,7 +80,7 @@ def _show_spread(spread: pd.DataFrame) -> None:
     formats = dict.fromkeys(list(columns.values())[1:], VALUE)
     st.dataframe(shown.rename(columns=columns), hide_index=True, height="content", column_config=formats)
     st.caption(
-        "Over seeds: median over rows of the standard deviation. Over rows: interquartile range / 1.349. "
+        "From seed to seed: median over rows of the standard deviation. From row to row: interquartile range / 1.349. "
         "A ratio near 1: differences between rows are noise."
     )
 

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.version import COMMAND
+from core.evidence.selection_evidence import evidence_fields
 from core.exporting import (
     DEFAULT_TRAINER,
     TRAINERS,
@@ -48,7 +49,9 @@ def bundle_form(session: Session, name: str, selection: Selection, summary: Summ
     closed = not found.written_rows or not may_run()
     if st.button("Write bundle", type="primary", key="write_bundle", disabled=closed):
         with st.spinner("Writing..."):
-            remember("bundle_report", export_bundle(session.store, selection, destination, trainer, name))
+            evidence = evidence_fields(session.workspace, selection)
+            written = export_bundle(session.store, selection, destination, trainer, name, evidence)
+        remember("bundle_report", written)
     report: BundleReport | None = remembered("bundle_report")
     if report and report.path == destination and report.path.exists():
         st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")

@@ -9,7 +9,7 @@ from core.evidence.result_fields import ArmResult, TrialResults
 from core.evidence.trial import TrialPlan
 from core.evidence.verdicts import Verdict
 from core.workspace.run_report import ReportedTrial
-from ui.charts.trial_charts import forest_figure, has_curve, trial_curve_figure
+from ui.charts.trial_charts import arms_table, curve_table, forest_figure, ratio_curve_figure
 from ui.report.evidence_section import verdict_card
 from ui.report.figures import figure_html
 from ui.report.markup import MISSING, Html, facts, folded, paragraphs, table, tag
@@ -71,22 +71,28 @@ def _trial(trial: ReportedTrial) -> Html:
 
 def _results(results: TrialResults) -> list[Html]:
     parts = [paragraphs(results.sentences)]
-    if any(arm.difference for arm in results.arms):
-        parts.append(figure_html(forest_figure(results.arms, results.baseline)))
+    drawn = arms_table(results, "overall", "", results.metric, judged=True).dropna(subset=["difference"])
+    if len(drawn):
+        where = f"All held-out rows; {METRICS[results.metric].label.lower()}"
+        parts.append(figure_html(forest_figure(drawn, results.baseline, where)))
     if results.arms:
         note = (
             "Loss and differences in nats per token; negative: less loss than random. Smallest visible: the difference "
             "that such a trial finds in 80 of 100 repetitions."
         )
         parts.append(table(_arms(results.arms), _ARMS, note))
-    if has_curve(results.curve):
+    curve = curve_table(results)
+    if curve["ratio"].nunique() > 1:
         points = pd.DataFrame(
             [(point.arm, point.ratio, point.runs, point.loss, _interval(point.low, point.high))
              for point in results.curve],
             columns=["arm", "share_selected", "runs", "loss", "interval"],
         )  # fmt: skip
         labels = {"arm": "Arm", "share_selected": "Selected", "runs": "Runs", "loss": "Loss", "interval": "95 % band"}
-        parts += [figure_html(trial_curve_figure(results.curve)), table(points, labels)]
+        parts += [
+            figure_html(ratio_curve_figure(curve, list(dict.fromkeys(curve["arm"])), results.baseline)),
+            table(points, labels),
+        ]
     slices = pd.DataFrame(list(_slices(results.arms)), columns=list(_SLICES))
     if len(slices):
         note = "Slices and other metrics have no verdict: with many of them, some differ by chance."

@@ -33,13 +33,13 @@ _PROFILE_STYLE = """<style>
 def show_profile(profile: SelectionProfile) -> None:
     """One row of small figures: of the selection, and below each the same of all data."""
     st.html(_PROFILE_STYLE)
-    with st.container(key="profile", horizontal=True, gap="medium"):
+    with st.container(key="profile", horizontal=True, gap="small"):
         _figure(
-            "Median response", _tokens(profile.median_tokens), f"data {_tokens(profile.data_median_tokens)}",
+            "Median length", _tokens(profile.median_tokens), f"data {_tokens(profile.data_median_tokens)}",
             "Scored tokens of a response: median of the selected rows, and of all rows with scored tokens.",
         )  # fmt: skip
         _figure(
-            "Share of tokens", _share(profile.token_share), f"{_share(profile.row_share)} of rows",
+            "Tokens", _share(profile.token_share), f"{_share(profile.row_share)} of rows",
             "Share of the data's scored tokens that the selected rows have, and their share of its rows.",
         )  # fmt: skip
         for flag, found in profile.flags.items():
@@ -49,7 +49,7 @@ def show_profile(profile: SelectionProfile) -> None:
             _figure(_PROFILE_LABELS[flag], _share(found.share), f"data {_share(found.data_share)}", meaning)
         if second := profile.second_reference:
             _figure(
-                "Second reference", _share(second.share), f"{second.rows:,} rows in both",
+                "2nd reference", _share(second.share), f"{second.rows:,} rows in both",
                 f"Share of the selected rows that the same recipe selects in run '{escaped(second.run)}': same base, "
                 "another reference.",
             )  # fmt: skip

@@ -32,6 +32,19 @@ def test_a_mixture_with_hand_picks_and_a_search_is_saved(workspace: Path) -> Non
     assert recipe.weights == {"chat": 1.0, "math": 3.0}
 
 
+def test_length_bands_and_the_profile_of_the_selection(workspace: Path) -> None:
+    recipe = ["select", "--run", "planets", "--name", "banded", "--ratio", 0.1, "--length-bands", 4]
+    found = command_line.result(workspace, *recipe)["profile"]
+    assert (found["row_share"], found["token_share"], found["median_tokens"]) == (0.1, 0.1, 10)
+    assert found["flags"]["short_response"] == {"rows": 0, "share": 0.0, "data_share": 0.0}
+    assert found["second_reference"] is None
+    first, second = command_line.run(workspace, *recipe).stdout.splitlines()
+    assert first == "Selection 'banded': 4 of 40 rows, 40 tokens."
+    assert second.startswith("Selected 10.0% of the rows with 10.0% of the tokens; median response 10 tokens (data 10)")
+    with Store.open(workspace, "a test") as store:
+        assert saved_selection(store, "banded").length_bands == 4
+
+
 def test_a_name_that_is_taken_is_replaced_as_scripts_expect(workspace: Path) -> None:
     for ratio in ("0.1", "0.2"):
         command_line.result(workspace, "select", "--run", "planets", "--name", "top", "--ratio", ratio)

@@ -207,6 +207,7 @@ def test_the_manifest_says_where_every_row_comes_from_and_goes(tmp_path: Path) -
         "chat: 2 rows requested, 1 eligible. All eligible rows are selected.",
         "math: 2 rows requested, 1 eligible. All eligible rows are selected.",
     ]
+    assert (found["profile"]["row_share"], found["profile"]["median_tokens"]) == (0.5, 10)
     (source,) = found["dataset"]["sources"]
     assert (source["name"], source["rows"], source["rejected_by_reason"]) == ("s.jsonl", 4, {"bad JSON": 1})
     assert found["run"]["base"]["model_fingerprint"] == "base weights"

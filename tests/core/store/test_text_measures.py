@@ -73,7 +73,7 @@ def test_each_example_is_measured_once(store: Store) -> None:
 def test_examples_imported_by_an_earlier_version_are_measured_when_scored(store: Store) -> None:
     rows = [ScoredRow("chat", 2.0, 1.0, 20, *TEXTS[0])]
     table = add_scored_run(store, rows)
-    store.write(lambda connection: connection.execute("DROP TABLE text_measure").fetchall())
+    store.write(lambda connection: connection.execute("DELETE FROM text_measure").fetchall())
     store.write(lambda connection: connection.execute(f"ALTER TABLE {table} DROP COLUMN repetitive").fetchall())
     store.close()
     with Store.open(store.workspace, "a test") as again:

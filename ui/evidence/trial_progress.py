@@ -1,0 +1,119 @@
+"""A trial that is planned or run: how far it is, its cost, and the buttons that start, stop or discard it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.data.errors import NotFound, UserError
+from core.evidence import cells
+from core.evidence.trial_folder import Trial
+from core.evidence.trial_state import Running, failure_of, requested_trials, running_trial, running_trials
+from core.jobs.job import Job, find_job
+from core.jobs.job_progress import duration
+from core.store import Store
+from core.workspace.job_kinds import JOB_KINDS
+from core.workspace.trial_supervision import discard_trial, start_trial, stop_trial
+from ui.kit.widgets import show_error
+from ui.plain_text import escaped
+from ui.shell.access import may_run
+from ui.shell.session import Session
+
+Stamp = tuple[bool, int, bool]
+
+
+def show_planning(session: Session, name: str) -> None:
+    """A trial whose cost is being measured; the page runs again when its plan is fixed."""
+    with st.container(border=True):
+        st.markdown(f"**{escaped(name)}**: measuring what the trial costs")
+        _show_failure(session, name)
+        if running_trial(session.workspace, name):
+            _follow(session, name, lambda: (name in requested_trials(session.workspace), 0, _runs(session, name)))
+        with st.container(horizontal=True):
+            if running_trial(session.workspace, name):
+                _button("Stop", "stop", name, lambda: stop_trial(session.store, name))
+            else:
+                _button("Try again", "start", name, lambda: start_trial(session.store, name))
+                _button("Discard", "discard", name, lambda: discard_trial(session.store, name))
+
+
+def show_progress(session: Session, trial: Trial) -> None:
+    """How far a trial is, and what can be done with it; nothing for one that is complete."""
+    name, missing = trial.name, len(trial.missing())
+    total = len(list(cells(trial.plan)))
+    _show_failure(session, name)
+    if not missing:
+        return
+    if running_trial(session.workspace, name):
+        _follow(session, name, lambda: (True, len(trial.missing()), _runs(session, name)), (total - missing, total))
+        _button("Stop", "stop", name, lambda: stop_trial(session.store, name))
+        return
+    cost = trial.fixed["cost"]
+    left = cost["seconds"] * missing / max(cost["runs"], 1)
+    st.markdown(escaped(cost["sentence"] if missing == total else f"{missing:,} models left: about {duration(left)}."))
+    with st.container(horizontal=True):
+        label = "Start" if missing == total else "Go on"
+        _button(label, "start", name, lambda: start_trial(session.store, name), primary=True)
+        if missing == total:
+            _button("Discard", "discard", name, lambda: discard_trial(session.store, name))
+
+
+def _follow(session: Session, name: str, stamp: Callable[[], Stamp], done: tuple[int, int] | None = None) -> None:
+    """The progress of the running job, drawn anew every second; the page runs again when `stamp` changes."""
+    before = stamp()
+
+    @st.fragment(run_every=1.0)
+    def live() -> None:
+        if stamp() != before:
+            st.rerun()
+        running = running_trial(session.workspace, name)
+        job = _job(session.store, running) if running else None
+        progress = job.progress if job else None
+        share = progress.share if progress else 0.0
+        if done is None:
+            st.progress(share)
+            kind = JOB_KINDS.get(job.kind) if job else None
+            st.text(f"{kind.title(job.request)}: {progress.sentence()}" if job and kind and progress else "Starting...")
+            return
+        finished, total = done
+        st.progress((finished + share) / total)
+        first = next((other.name for other in running_trials(session.workspace) if _is_run(session, other)), name)
+        if first != name:
+            st.text(f"Waits for the trial {first}.")
+        elif job and progress:
+            cell = str(job.request.get("cell", "evaluating"))
+            st.text(f"Model {finished + 1:,} of {total:,}: {cell}. {progress.sentence()}")
+        else:
+            st.text(f"Model {finished + 1:,} of {total:,}: starting...")
+
+    live()
+
+
+def _show_failure(session: Session, name: str) -> None:
+    if failure := failure_of(session.workspace, name):
+        st.error(escaped(failure))
+
+
+def _button(label: str, what: str, name: str, action: Callable[[], None], primary: bool = False) -> None:
+    if st.button(label, key=f"{what}_trial_{name}", type="primary" if primary else "secondary", disabled=not may_run()):
+        try:
+            action()
+        except UserError as error:
+            show_error(error)
+        else:
+            st.rerun()
+
+
+def _job(store: Store, running: Running) -> Job | None:
+    try:
+        return find_job(store.workspace, running.job) if running.job else None
+    except NotFound:
+        return None
+
+
+def _runs(session: Session, name: str) -> bool:
+    return running_trial(session.workspace, name) is not None
+
+
+def _is_run(session: Session, running: Running) -> bool:
+    """Whether a trial's models are trained, not its plan made."""
+    return running.name not in requested_trials(session.workspace)
