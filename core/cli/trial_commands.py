@@ -1,5 +1,6 @@
 """Commands that compare: evaluate a model, and the trial of a selection against random rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,9 @@ import typer
 from ..data import settings
 from ..data.training_methods import LEARNING_RATES
 from ..evidence import ARMS, BUDGET_KINDS, METRICS
+from ..evidence.downstream import TaskRequest, evaluate_tasks
 from ..evidence.trial_folder import Trial, load_trial
+from ..models.resolving import resolve_model
 from ..scoring.planning import ScoreRequest
 from ..workspace.evaluation import evaluate as evaluate_model
 from ..workspace.evaluation import write_evaluation
@@ -93,7 +96,17 @@ def add(
 
 def evaluate(
     model: Annotated[str, typer.Option(metavar="MODEL", help="Model: name of a reference, folder or Hub id.")],
-    dataset: Annotated[str, typer.Option(help="Dataset to evaluate on.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to evaluate on.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Or: tasks of lm-evaluation-harness to run.")
+    ] = None,
+    tasks_path: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Tasks: folder of further task files (.yaml).")
+    ] = None,
+    tasks_limit: Annotated[int | None, typer.Option(min=1, help="Tasks: rows of each [all].")] = None,
+    python: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Tasks: interpreter that has lm-evaluation-harness [this one].")
+    ] = None,
     base: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Base of an adapter, and its tokenizer [its own].")
     ] = None,
@@ -111,7 +124,15 @@ def evaluate(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a model's loss on a dataset, by domain."""
+    """Compute a model's loss on a dataset, by domain, or run benchmark tasks on it."""
+    names = tuple(name.strip() for name in (tasks or "").split(",") if name.strip())
+    if (dataset is None) == (not names):
+        raise typer.BadParameter("Give either --dataset, for losses, or --tasks, for benchmarks.")
+    if dataset is None:
+        if held_out or output:
+            raise typer.BadParameter("--held-out and --output are for --dataset.")
+        _evaluate_tasks(model, base, workspace, TaskRequest(names, tasks_path, tasks_limit, python, device), as_json)
+        return
     with report_user_errors(), owned_store(workspace, "evaluate") as store:
         request = ScoreRequest(
             dataset, base or model, model, None, template, max_length, device, "auto", replies, template_date
@@ -121,6 +142,20 @@ def evaluate(
         if output:
             write_evaluation(output, losses)
         print_result(report, as_json, _evaluation_sentence(report))
+
+
+def _evaluate_tasks(model: str, base: str | None, workspace: Path | None, request: TaskRequest, as_json: bool) -> None:
+    folder = settings.workspace_path(workspace)
+    with report_user_errors():
+        based = resolve_model(base, folder) if base else None
+        spec = resolve_model(model, folder, based)
+        found = evaluate_tasks(spec, replace(request, tokenizer=based.path if based else None), say)
+    lines = [
+        f"{task}, {metric}: {number['value']}" + (f" ± {number['stderr']:.4f}" if number["stderr"] is not None else "")
+        for task, metrics in found.items()
+        for metric, number in metrics.items()
+    ]
+    print_result({"model": spec.label, "tasks": found}, as_json, "\n".join([f"{spec.label}:", *lines]))
 
 
 def _evaluation_sentence(report: dict[str, Any]) -> str:

@@ -76,6 +76,10 @@ class TrialInvalid(UserError):
     """A trial's plan is invalid or was changed after it was fixed, or its results do not fit it."""
 
 
+class TasksFailed(UserError):
+    """lm-evaluation-harness is not installed, or it could not run the tasks on the model."""
+
+
 class TokensUnavailable(UserError):
     """The token losses of an example cannot be computed."""
 

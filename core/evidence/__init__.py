@@ -3,6 +3,7 @@ compare held-out losses.
 
 memory, reference_health, stability, order_effect -> findings, with verdicts
 trial (the plan, fixed before it starts) -> arms (the rows of each) -> trial_results, with trial_statistics
+downstream: benchmark tasks on a model, by lm-evaluation-harness
 """
 
 from .arm_kinds import ARMS, METRICS

@@ -20,6 +20,7 @@ from ..encoding.encoding_spec import EncodingSpec
 from ..models.resolving import ModelSpec
 from ..selection import Selection
 from ..store import Store
+from ..system.program import has_package
 from .bundles import bundle_records
 from .exporter import selected_records
 from .mask_diff import MaskReport, Tokens, compare_masks
@@ -71,12 +72,11 @@ def compare_with_trainer(
 
 def _check_installed(trainer: Trainer, interpreter: str) -> None:
     package = READ_BY[trainer.name]
-    program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
     try:
-        missing = subprocess.run([interpreter, "-c", program], capture_output=True, check=False).returncode
+        installed = has_package(interpreter, package)
     except OSError as error:
         raise ExportFailed(f"{interpreter} cannot be run ({error.strerror}). Give a Python interpreter.") from error
-    if missing:
+    if not installed:
         raise ExportFailed(
             f"{trainer.label} is not installed for {interpreter}, so nothing was compared. Install the package "
             f"{package}, or give an interpreter that has it with --python."

@@ -1,5 +1,6 @@
 """Locations of the program and its files, and how to start one of its modules as a process."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,9 @@ def dashboard_command(module: str, *arguments: str) -> list[str]:
     Only that process gets the dashboard's folder on its import path, not its child processes.
     """
     return [sys.executable, "-P", "-c", _RUN, str(DASHBOARD), module, *arguments]
+
+
+def has_package(interpreter: str, package: str) -> bool:
+    """Whether a Python interpreter finds a package. Raises `OSError` if the interpreter cannot be run."""
+    program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([interpreter, "-c", program], capture_output=True, check=False).returncode == 0
