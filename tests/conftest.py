@@ -15,6 +15,8 @@ if SIDE_BY_SIDE:
 
 LONGEST = (
     "tests/test_demo.py",
+    "tests/browser/test_trial.py",
+    "tests/core/workspace/test_trials.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
     "tests/core/workspace/test_interruptions.py",

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from core.store import Store
 from core.workspace import demo
 from tests import command_line
 
@@ -19,6 +20,10 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     assert report["examples"] == 1000
     assert report["kept"] > 0
     frame = pd.DataFrame(command_line.losses(folder / "workspace", demo.NAME, folder)).set_index("row_number")
+    with Store.open(folder / "workspace", "a test") as store:
+        table = store.run(demo.NAME)["table"]
+        own = store.frame(f"SELECT row_number, own_learnability FROM {table}").set_index("row_number")
+    frame = frame.join(own)
     records = [json.loads(line) for line in demo.DATASET.read_text(encoding="utf-8").splitlines()]
     frame["planted"] = [record["planted"] or "" for record in records]
     frame["planted_of"] = [record.get("planted_of") for record in records]
@@ -46,6 +51,13 @@ def test_shuffled_answers_are_less_learnable_than_their_domain(rows: pd.DataFram
 def test_shuffled_answers_stay_surprising_after_fine_tuning(rows: pd.DataFrame, domain: str) -> None:
     shuffled, ordinary = _medians(rows, domain, "shuffled_answer", "reference_loss")
     assert shuffled > ordinary
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_what_shuffled_answers_gain_under_the_model_that_saw_them_is_memory(rows: pd.DataFrame, domain: str) -> None:
+    shuffled = rows[(rows["domain"] == domain) & (rows["planted"] == "shuffled_answer")]
+    assert abs(shuffled["learnability"].median()) < 0.1
+    assert shuffled["own_learnability"].median() > shuffled["learnability"].median() + 0.05
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -1,13 +1,15 @@
 """Findings: all evidence about a run, with one verdict for each question that a reader of its scores should ask."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..data.errors import TrialInvalid
 from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
 from ..scoring.reference_kind import CROSS_FITTED, ReferenceKind, reference_kind
@@ -19,6 +21,7 @@ from .result_fields import TrialResults
 from .selection_evidence import trials_of_run
 from .stability import Agreement, own_agreement, run_agreements, seed_agreement, spread_by_domain
 from .training_records import TrainedModel, trained_models
+from .trial_folder import Trial
 from .verdicts import (
     Verdict,
     length_verdict,
@@ -32,7 +35,8 @@ from .verdicts import (
 @dataclass(frozen=True)
 class Evidence:
     """All evidence about a run. `trained_top` is of runs with one reference; `memory` is empty without own losses,
-    `spread` with one seed. `trials`: names of the run's trials against random rows, newest first."""
+    `spread` with one seed. `trials`: names of the run's trials against random rows, newest first; `trial`: results of
+    the newest that has a verdict."""
 
     run: str
     kind: ReferenceKind
@@ -46,7 +50,7 @@ class Evidence:
     spread: pd.DataFrame
     order: OrderEffect | None
     trials: list[str]
-    newest_trial: TrialResults | None = None
+    trial: TrialResults | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -55,7 +59,7 @@ class Evidence:
             memory_verdict(self.kind, self.memory, self.trained_top, self.health),
             length_verdict(self.length),
             stability_verdict(self.seeds, self.other_runs),
-            trial_verdict(self.newest_trial, self.run),
+            trial_verdict(self.trial, self.run),
         ]
 
     @property
@@ -129,7 +133,7 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
         spread=spread_by_domain(store, table),
         order=_order_effect(store, known, models),
         trials=[trial.name for trial in trials],
-        newest_trial=trials[0].results() if trials else None,
+        trial=_telling(trials),
     )
 
 
@@ -143,6 +147,15 @@ def _order_effect(store: Store, run: Mapping[str, Any], models: list[TrainedMode
         models = [*models, *(model for other in same for model in trained_models(other) if model.fold is None)]
     unique = {model.fingerprint: model for model in models}
     return order_effect(store, list(unique.values()), str(description.get("encoding_fingerprint", "")))
+
+
+def _telling(trials: Sequence[Trial]) -> TrialResults | None:
+    """Results of the newest trial with a verdict, else of the newest that can be read."""
+    found = []
+    for trial in trials:
+        with suppress(TrialInvalid):  # its card says what is wrong
+            found.append(trial.results())
+    return next((results for results in found if any(arm.verdict for arm in results.arms)), next(iter(found), None))
 
 
 def _agreement_fields(agreement: Agreement | None) -> dict[str, Any] | None:

@@ -1,20 +1,25 @@
 """The demo: our own dataset and tiny base model through the whole line, live."""
 
+import shutil
 from dataclasses import asdict
 from typing import Any
 
 from ..data import settings
+from ..evidence.trial_folder import trial_folder
 from ..importing import DomainRule, SourceOptions, import_source
 from ..jobs.job import Job
 from ..models.resolving import DEMO_BASE
 from ..scoring.planning import ScoreRequest
 from ..selection import Amount, Selection
 from ..store import Store
+from ..system.atomic_files import published_folder
+from ..system.permission import require_change
 from ..system.program import DEMO
 from ..training.training_plan import TrainRequest
 from .supervisor import begin_training
 
 DATASET = DEMO / "dataset.jsonl"
+TRIAL = DEMO / "trial"
 NAME = "demo"
 REFERENCE = "demo-reference"
 SELECTION = "demo-top-16.7"
@@ -26,6 +31,18 @@ RECIPE = Selection(run=NAME, amount=Amount("ratio", 0.167))
 def import_demo(store: Store) -> None:
     """Import the demo's dataset; what is planted in it stays in fields that the scorer never sees."""
     import_source(store, NAME, DATASET, SourceOptions(format="alpaca", domain=DomainRule(field="domain")))
+    add_shipped_trial(store)
+
+
+def add_shipped_trial(store: Store) -> None:
+    """Put the trial that comes with the program beside the demo's run, unless there is one: it took longer than a demo
+    may. Its plan names the base by its hash and its rows by their content, so it fits this run."""
+    target = trial_folder(store.workspace, NAME)
+    if TRIAL.exists() and not target.exists():
+        require_change()
+        target.parent.mkdir(exist_ok=True)
+        with published_folder(target) as unfinished:
+            shutil.copytree(TRIAL, unfinished, dirs_exist_ok=True)
 
 
 def train_request(then: tuple[dict[str, Any], ...] = ()) -> TrainRequest:

@@ -97,6 +97,7 @@ JOB_KINDS = {
             "Stops this model and keeps the trial's finished ones; the trial can go on later.",
             _resumed_training,
             finish=publish_cell,
+            listed=False,
         ),
         JobKind(
             PROBE,

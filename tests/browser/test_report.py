@@ -69,7 +69,7 @@ def test_figures_and_sentences_are_there_without_a_network(reports: Path, opened
     assert page.locator(".chart").count() == 9
     for text in ("Is it memory?", "At 6 % two references agree on", "top at 16.7 %: better than random", "Fingerprint"):
         expect(page.get_by_text(text).first).to_be_visible()
-    for title in ("Held-out loss minus that of random", "Held-out loss by share of rows selected", "Domain mix"):
+    for title in ("Difference from random", "Held-out loss and share of rows kept", "Domain mix"):
         expect(page.locator(".gtitle", has_text=title)).to_be_visible()
     page.get_by_text("Recipe as JSON").click()
     expect(page.get_by_text('"collapse_duplicates": true').first).to_be_visible()

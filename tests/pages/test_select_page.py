@@ -623,7 +623,7 @@ def test_moving_a_slider_asks_the_store_nothing_twice(
         monkeypatch.setattr(Store, name, noted)
     healthy(page.slider(key="recipe_all_ratio").set_value(20.0).run())
     large = [sql for sql in asked if "FROM scored_1" in sql]
-    assert len(large) == len(set(large)) == 2  # the domains' sizes, and what all rows are for the profile
+    assert len(large) == len(set(large)) == 3  # the domains' sizes, the kind of reference, and the profile of all rows
 
 
 def test_text_of_the_dataset_is_never_markdown(page_workspace: Path) -> None:

@@ -27,12 +27,13 @@ _NAMES = {BETTER: BETTER, WORSE: WORSE, NOT_DISTINGUISHABLE: NOT_DISTINGUISHABLE
 def forest_figure(arms: pd.DataFrame, baseline: str, where: str) -> go.Figure:
     """Each arm's held-out loss minus that of random, with its 95 % interval.
 
-    `arms`: arm (as it is named on the axis), difference, low, high [nats per token] and verdict (empty without one);
+    `arms`: arm (as it is named on the axis), difference, low, high [nats per token] and verdict (anything else: none);
     `baseline`: the random arm; `where`: the held-out rows and the metric in words.
     """
     figure = go.Figure()
     heights = [float(len(arms) - 1 - place) for place in range(len(arms))]
-    drawn = arms.assign(height=heights, verdict=arms["verdict"].fillna(""))
+    known = arms["verdict"].where(arms["verdict"].isin(list(_MARKS)), "")
+    drawn = arms.assign(height=heights, verdict=known)
     for verdict, (colour, symbol) in _MARKS.items():
         part = drawn[drawn["verdict"] == verdict]
         if part.empty:
@@ -61,10 +62,10 @@ def forest_figure(arms: pd.DataFrame, baseline: str, where: str) -> go.Figure:
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=heights, ticktext=[shown(str(name), 32) for name in arms["arm"]], showgrid=False, zeroline=False,
-        range=[-0.6, len(arms) - 0.2], automargin=True,
+        range=[-0.6, len(arms) + 0.1], automargin=True,
     )  # fmt: skip
     for text, side, x in (("← better: lower loss", "left", 0.0), ("worse: higher loss →", "right", 1.0)):
-        figure.add_annotation(text=text, x=x, xref="paper", xanchor=side, y=1.0, yref="paper", yanchor="bottom",
+        figure.add_annotation(text=text, x=x, xref="paper", xanchor=side, y=1.0, yref="paper", yanchor="top",
                               showarrow=False, font={"color": _GREY})  # fmt: skip
     return figure
 
@@ -87,7 +88,7 @@ def arms_table(results: TrialResults, scope: str, part: str, metric: str, judged
             "arm": named_arm(results.baseline, ratio),
             "runs": runs,
             "loss": loss,
-            "verdict": "what others are compared with",
+            "verdict": "baseline" if judged else "",
         }
         for ratio, (runs, loss) in random.items()
     ]

@@ -76,7 +76,8 @@ def _arms(names: list[str], taken: Collection[str]) -> dict[str, Any]:
 
 
 def _runs() -> dict[str, Any]:
-    first, second, third, fourth = st.columns(4)
+    first, second, third = st.columns(3)
+    fourth, fifth, sixth = st.columns(3)
     seeds = first.number_input(
         "Training seeds", 1, 20, len(DEFAULT_SEEDS), key="trial_seeds",
         help="Models of each arm, or of each draw of a random arm. A verdict needs at least 3.",
@@ -85,19 +86,19 @@ def _runs() -> dict[str, Any]:
         "Random draws", 1, 20, DEFAULT_DRAWS, key="trial_draws",
         help="How often the rows of each random arm are drawn. A verdict needs at least 3.",
     )  # fmt: skip
-    epochs = third.number_input(
+    epochs = fourth.number_input(
         "Passes", 0.1, 100.0, 1.0, 0.5, key="trial_epochs",
         help="The budget of each model: as many tokens as this number of passes over the first selection has.",
     )  # fmt: skip
-    unit = fourth.selectbox(
+    unit = fifth.selectbox(
         "Equal in", list(BUDGET_KINDS), format_func=_UNITS.__getitem__, key="trial_unit",
         help="  \n".join(f"{_UNITS[kind]}: {meaning}." for kind, meaning in BUDGET_KINDS.items()),
     )  # fmt: skip
-    budget = third.number_input(
+    budget = sixth.number_input(
         "Budget (tokens)", 1, None, None, key="trial_budget", placeholder="From passes", disabled=unit == "passes",
         help="Tokens that each model is trained on, instead of passes over the first selection.",
     )  # fmt: skip
-    metric = fourth.selectbox(
+    metric = third.selectbox(
         "Metric", list(METRICS), format_func=lambda kind: METRICS[kind].label, key="trial_planned_metric",
         help="What the verdict rests on, fixed before the trial; the others are shown too.",
     )  # fmt: skip

@@ -51,7 +51,7 @@ def show_progress(session: Session, trial: Trial) -> None:
     left = cost["seconds"] * missing / max(cost["runs"], 1)
     st.markdown(escaped(cost["sentence"] if missing == total else f"{missing:,} models left: about {duration(left)}."))
     with st.container(horizontal=True):
-        label = "Start" if missing == total else "Go on"
+        label = "Start" if missing == total else "Continue"
         _button(label, "start", name, lambda: start_trial(session.store, name), primary=True)
         if missing == total:
             _button("Discard", "discard", name, lambda: discard_trial(session.store, name))

@@ -95,13 +95,13 @@ def test_a_damaged_trial_is_said_and_does_not_stop_the_report(trial_copy: Path) 
     (trial_folder(trial_copy, "tenth") / "trial.json").write_text("{", encoding="utf-8")
     (trial,) = trials_of_run(trial_copy, "first")
     assert "is damaged" in trial.objection
-    assert markup(trial.objection).text in trials_section([trial], trial_verdict([], "first")).text
+    assert markup(trial.objection).text in trials_section([trial], trial_verdict(None, "first")).text
 
 
 def test_a_trial_that_has_begun_is_shown_as_far_as_it_is(trial_copy: Path) -> None:
     for path in (trial_folder(trial_copy, "tenth") / "cells").glob("top.*"):
         path.unlink()
-    text = trials_section(trials_of_run(trial_copy, "first"), trial_verdict([], "first")).text
+    text = trials_section(trials_of_run(trial_copy, "first"), trial_verdict(None, "first")).text
     assert "Incomplete: 6 of 42 runs are missing." in text
     assert "no runs of top yet" in text
     assert trials_of_run(trial_copy, "another run") == []

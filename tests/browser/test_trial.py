@@ -1,0 +1,63 @@
+"""From a scored run to a trial's verdict, on the Evidence page, with a server that is killed in between."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.evidence.trial_folder import load_trial
+from tests.browser.dashboard import Dashboard
+from tests.trial_workspace import build_trial_workspace
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.browser
+TRIAL_SECONDS = 900  # twelve tiny models, each in a worker of its own; a busy machine takes long to start them
+
+
+def test_a_trial_is_planned_started_and_gives_its_verdict_though_the_server_is_killed(
+    dashboard: Dashboard, open_page: Callable[[str], Page], tiny_base: Path, tiny_reference: Path
+) -> None:
+    dashboard.stop()
+    build_trial_workspace(dashboard.workspace, tiny_base, tiny_reference)
+    dashboard.environment = {"LOBASS_PROBE_SECONDS": "1", "OMP_NUM_THREADS": "1"}
+    dashboard.start()
+    page = open_page(f"{dashboard.address}/evidence?run=first")
+    page.get_by_label("Name", exact=True).fill("by hand")
+    _choose_only(page, "Selections", "half")
+    _choose_only(page, "Other arms", "Random by domain")
+    for label, value in (("Random draws", "3"), ("Budget (tokens)", "200")):
+        field = page.get_by_label(label, exact=True)
+        field.fill(value)
+        field.press("Enter")
+    page.get_by_role("button", name="Measure the cost").click()
+    expect(page.get_by_text(re.compile("12 runs take about"))).to_be_visible(timeout=300_000)
+    assert len(load_trial(dashboard.workspace, "by hand").missing()) == 12
+
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text(re.compile("Model 1 of 12"))).to_be_visible(timeout=120_000)
+    wait_for(lambda: len(load_trial(dashboard.workspace, "by hand").missing()) < 12, "the first model", 300)
+    dashboard.kill()
+
+    dashboard.start()
+    page = open_page(f"{dashboard.address}/evidence?run=first")
+    expect(page.get_by_text(re.compile("Model [0-9]+ of 12"))).to_be_visible(timeout=120_000)
+    wait_for(lambda: not load_trial(dashboard.workspace, "by hand").missing(), "the last model", TRIAL_SECONDS)
+    verdict = re.compile("half: (better than|worse than|not distinguishable from) random, for this base, budget and")
+    expect(page.get_by_text(verdict).first).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Difference from random-by-domain")).to_be_visible()
+    expect(page.get_by_text(re.compile("better: lower loss"))).to_be_visible()
+
+
+def _choose_only(page: Page, label: str, option: str) -> None:
+    """Choose one option of a multiselect and no other."""
+    box = page.get_by_test_id("stMultiSelect").filter(has_text=label)
+    clear = box.get_by_role("button", name="Clear all")
+    if clear.count():
+        clear.click()
+    field = box.get_by_role("combobox")
+    field.fill(option)
+    page.get_by_role("option", name=option, exact=True).click()
+    field.press("Escape")
+    expect(box.get_by_text(option, exact=True)).to_be_visible()
