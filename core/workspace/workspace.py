@@ -1,7 +1,7 @@
 """A workspace as Python programs and notebooks use it; `docs/python.md` shows it at work."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from ..data import settings
 from ..data.errors import StoreUnusable, WorkspaceLocked
+from ..evidence import TrialResults
 from ..evidence.findings import Evidence, evidence_of
+from ..evidence.trial_folder import trial_names
 from ..exporting import selection_from_manifest
 from ..importing import DomainRule, SourceOptions
 from ..jobs.job import Job
@@ -22,11 +24,13 @@ from ..selection import Selection, saved_selection, select_summary
 from ..store import Store
 from ..system.asking import Fields, own_or_ask
 from ..training.training_plan import TrainRequest
-from . import holding, running
+from . import evaluation, holding, running
 from .answering import perform, snapshot
 from .import_batch import Batch, HubChoice, import_batch
 from .loss_table import loss_table
 from .saved_selection import SavedSelection
+from .trial_planning import TrialRequest
+from .trials import plan_trial, run_trial
 
 OWNER = "a Python program (lobass.open)"
 ShowProgress = Callable[[Progress], None]
@@ -176,6 +180,39 @@ class Workspace:
         """
         request = ScoreRequest(dataset, str(base), str(reference), run, **options)
         return running.score_dataset(self._owned(), request, _waiting(progress), _ignore)
+
+    def evaluate(
+        self,
+        model: str | Path,
+        dataset: str,
+        base: str | Path | None = None,
+        progress: ShowProgress = print_progress,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """A model's loss on a dataset [nats per token], overall and by domain, computed where it is not cached.
+
+        `base`: the base of an adapter, whose tokenizer is used. `options` are fields of `ScoreRequest`.
+        """
+        request = ScoreRequest(dataset, str(base or model), str(model), **options)
+        return evaluation.evaluate(self._owned(), request, _waiting(progress))[1]
+
+    def trial(
+        self,
+        name: str,
+        run: str,
+        selections: Sequence[str],
+        progress: ShowProgress = print_progress,
+        **options: Any,
+    ) -> TrialResults:
+        """Train on selections and on what they have to beat, with equal tokens, and compare losses on held-out rows.
+
+        `options` are fields of `TrialRequest`: arms, draws, seeds, ratios, budget, held_out and so on. The plan is
+        fixed before the first model is trained. Called again, a trial that was interrupted goes on.
+        """
+        store, wait = self._owned(), _waiting(progress)
+        if name not in trial_names(self.path):
+            plan_trial(store, TrialRequest(name, run, tuple(selections), **options), wait)
+        return run_trial(store, name, wait, _ignore).results()
 
     def find_near_duplicates(
         self, dataset: str, threshold: float = DEFAULT_THRESHOLD, progress: ShowProgress = print_progress

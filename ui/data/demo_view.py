@@ -15,8 +15,8 @@ def offer_demo(session: Session) -> None:
         st.subheader("Try the demo")
         st.text(
             "Which fine-tuning examples can this model learn from? The demo answers this for 1,000 examples in three "
-            "domains: it trains a small reference model on them and scores every example with the base model and the "
-            "reference model. It runs on this machine, takes about two minutes and needs no network."
+            "domains: it trains two small models, each on half of them, and scores every example with the base model "
+            "and with the model that never saw it. It runs on this machine, takes a few minutes and needs no network."
         )
         _demo_button(session, "Run the demo")
 
@@ -31,8 +31,12 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
     scored = session.store.rows("SELECT 1 FROM run WHERE name = ?", [NAME])
     with st.container(border=True):
         if scored:
-            st.text("The demo is scored. Next: see how learnability is distributed in its three domains.")
-            link_to_page("explore", "Explore the demo")
+            st.text("The demo is scored. See how learnability is distributed, and whether choosing by it beats random.")
+            explore, evidence = st.columns(2)
+            with explore:
+                link_to_page("explore", "Explore the demo")
+            with evidence:
+                link_to_page("evidence", "See the evidence")
         else:
             st.text("The demo was stopped before it was scored.")
             _demo_button(session, "Continue the demo")

@@ -27,7 +27,7 @@ STEPS = {
     for step in (
         Step(
             "data",
-            "Import the examples you may fine-tune on, or run the demo (1,000 rows, a tiny model, about two minutes). "
+            "Import the examples you may fine-tune on, or run the demo (1,000 rows, a tiny model, a few minutes). "
             "A domain is a kind of data, such as chat or math. Results are shown by domain.",
             "score",
         ),

@@ -14,6 +14,7 @@ from core.jobs.job_progress import Progress
 from core.store import Store
 from core.workspace.answering import Answering
 from tests import command_line
+from tests.inline_executor import run_jobs_inline
 
 HALF = {"run": "few", "amount": {"kind": "ratio", "value": 0.5}}
 
@@ -81,6 +82,29 @@ def test_a_selection_is_a_table_a_dataset_and_files_and_comes_back_from_its_mani
     assert plain["output"] == [record["output"] for record in records]
     assert plain["lobass_loss_difference"] == frame["lobass_loss_difference"].tolist()
     assert again.sha256 == report.sha256
+
+
+def test_a_model_is_evaluated_and_a_trial_run_and_both_go_on_from_what_is_there(
+    tmp_path: Path, tiny_base: Path, tiny_reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_jobs_inline(monkeypatch)
+    monkeypatch.setenv("LOBASS_PROBE_SECONDS", "0.1")
+    plan = {"arms": ("random",), "draws": 2, "seeds": 1, "held_out": 0.3, "budget": 200, "batch_tokens": 100}
+    with core.open(tmp_path / "w") as opened:
+        opened.import_files("few", command_line.write_rows(tmp_path / "few.jsonl", 12), domain_field="domain")
+        opened.score("few", tiny_base, tiny_reference, run="few", device="cpu")
+        found = opened.evaluate(tiny_reference, "few", device="cpu")
+        assert found["computed"] == 0, "scoring had computed these losses"
+        losses = opened.losses("few")
+        assert found["loss"] == pytest.approx(
+            (losses["reference_loss"] * losses["token_count"]).sum() / losses["token_count"].sum()
+        )
+        opened.select("half", **HALF)
+        results = opened.trial("first", "few", ["half"], device="cpu", **plan)
+        assert (len(results.runs), results.missing_cells) == (3, ())
+        (opened.path / "trials" / "first" / "cells" / "half.d1.s1.json").unlink()
+        again = opened.trial("first", "few", ["half"], device="cpu", **plan)
+    assert [run.loss for run in again.runs] == [run.loss for run in results.runs]
 
 
 def test_what_is_wrong_is_said_by_a_user_error(workspace: Path, tmp_path: Path) -> None:
