@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from ..data.errors import TrialInvalid
 from ..data.training_methods import DEFAULT_LORA_RANK
 from ..jobs.job import Job, create_job
-from ..models.resolving import resolve_model
+from ..models.resolving import ModelSpec, resolve_model
 from ..store import Store
 from ..system.atomic_files import rename_durably
 from .arms import arm_rows
@@ -27,12 +27,13 @@ def cell_identity(trial: Trial, cell: Cell) -> dict[str, Any]:
 
 def create_cell_job(store: Store, trial: Trial, cell: Cell) -> Job:
     """Create the job that trains one of a trial's models on its arm's rows and evaluates it on the held-out rows."""
-    check_base(store, trial)
+    base = base_of(store, trial)
     arm = trial.plan.arm(cell.arm)
     rows = arm_rows(store, trial.plan, arm, cell.ratio, cell.draw, trial.held_out["example_id"].tolist())
     request = {
         **cell_identity(trial, cell),
         **_training_fields(trial.plan, trial.fixed),
+        "base": base.to_fields(),
         "name": f"{trial.name}/{cell.name}",
         "seed": cell.seed,
         "arm": cell.arm,
@@ -106,14 +107,16 @@ def publish_cell(store: Store, job: Job) -> None:
     shutil.rmtree(job.folder / "model", ignore_errors=True)
 
 
-def check_base(store: Store, trial: Trial) -> None:
-    """Raise `TrialInvalid` if the base is not the one that the trial was planned for."""
+def base_of(store: Store, trial: Trial) -> ModelSpec:
+    """The trial's base as it is found here now. Raises `TrialInvalid` if its weights have changed."""
     known = trial.fixed["base"]
-    if resolve_model(known["label"], store.workspace).weights_hash != known["weights_hash"]:
+    base = resolve_model(known["label"], store.workspace)
+    if base.weights_hash != known["weights_hash"]:
         raise TrialInvalid(
             f"The base {known['label']!r} has changed since the trial {trial.name!r} was planned. Bring back the "
             "model, or plan a new trial."
         )
+    return base
 
 
 def examples_of(store: Store, dataset: str, example_ids: list[str]) -> pa.Table:

@@ -9,7 +9,7 @@ import threading
 from ..data.errors import JobCancelled, NameTaken, NotFound, TrialInvalid, UserError
 from ..evidence import cells
 from ..evidence.trial_folder import load_trial, trial_folder, trial_names
-from ..evidence.trial_jobs import PROBE, check_base
+from ..evidence.trial_jobs import PROBE, base_of
 from ..evidence.trial_state import (
     Running,
     forget_request,
@@ -48,7 +48,7 @@ def request_trial(store: Store, request: TrialRequest) -> None:
 def start_trial(store: Store, name: str) -> None:
     """Have a trial's missing models trained and evaluated, or a requested one planned. Raises a `UserError`."""
     if name not in requested_trials(store.workspace):
-        check_base(store, load_trial(store.workspace, name))
+        base_of(store, load_trial(store.workspace, name))
     with _LOCK:
         mark_running(store.workspace, name)
 

@@ -8,10 +8,9 @@ from ..data.errors import NotFound
 from ..encoding.encoding_spec import EncodingSpec
 from ..evidence import ARMS, Arm, Cell, cells
 from ..evidence.trial_folder import Trial, change_plan, load_trial, trial_names
-from ..evidence.trial_jobs import CELL, cell_identity, check_base, create_cell_job
+from ..evidence.trial_jobs import CELL, base_of, cell_identity, create_cell_job
 from ..evidence.trial_state import mark_stopped, running_trial
 from ..jobs.job import Job, join_or_start
-from ..models.resolving import ModelSpec
 from ..scoring.evaluating import Evaluation, evaluated_losses, plan_evaluation
 from ..store import Store
 from .evaluation import begin_evaluation
@@ -31,7 +30,7 @@ def plan_trial(store: Store, request: TrialRequest, wait: Wait) -> Trial:
 def run_trial(store: Store, name: str, wait: Wait, say: Say) -> Trial:
     """Train and evaluate what a trial lacks, one model after another; run again, it goes on where it was stopped."""
     trial = load_trial(store.workspace, name)
-    check_base(store, trial)
+    base_of(store, trial)
     said = None
     while missing := trial.missing():
         cell, total = missing[0], len(list(cells(trial.plan)))
@@ -84,7 +83,7 @@ def trials_of(store: Store, run: str | None = None) -> list[Trial]:
 
 def _evaluation(store: Store, trial: Trial, model: str) -> Evaluation:
     fixed = trial.fixed
-    base = ModelSpec(**fixed["base"])
+    base = base_of(store, trial)
     encoding = EncodingSpec(**fixed["encoding"])
     ids = trial.held_out["example_id"].tolist()
     return plan_evaluation(store, model, base, fixed["dataset"], encoding, ids, fixed["device"])
