@@ -72,7 +72,11 @@ def _state(trial: Trial) -> str:
     done = planned - len(trial.missing())
     if done < planned:
         return f"{done:,} of {planned:,} models" if done else "planned"
-    verdicts = [arm.verdict for arm in trial.results().arms if arm.kind == "selection"]
+    try:
+        arms = trial.results().arms
+    except UserError:
+        return "results cannot be read"
+    verdicts = [arm.verdict for arm in arms if arm.kind == "selection"]
     return verdicts[0] or "complete, no verdict" if len(verdicts) == 1 else f"complete, {len(verdicts):,} verdicts"
 
 
