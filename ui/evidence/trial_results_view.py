@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
 from core.evidence import METRICS, TrialResults
 from core.evidence.result_fields import Comparison
 from core.evidence.trial_folder import Trial
@@ -13,7 +12,6 @@ from ui.charts.trial_charts import arms_table, curve_table, forest_figure, ratio
 from ui.evidence.verdict_card import show_sentences
 from ui.kit.chart_frame import show_chart
 from ui.kit.tables import COUNT
-from ui.kit.widgets import show_error
 from ui.shell.entrance import require_login
 
 _OVERALL = ("overall", "")
@@ -24,11 +22,7 @@ _SCOPES = {"domain": "Domain", "length": "Response length"}
 def show_results(trial: Trial) -> None:
     """What a trial has shown so far. A fragment, so that another slice draws nothing else anew."""
     require_login()
-    try:
-        results = trial.results()
-    except UserError as error:
-        show_error(error)
-        return
+    results = trial.results()
     compared = [found for arm in results.arms for found in arm.comparisons]
     if not compared:
         st.caption("No arm has a model beside one of random yet.")
