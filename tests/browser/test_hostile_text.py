@@ -181,7 +181,7 @@ LOOK = """elsewhere => {
     const loading = 'img, iframe, object, embed, video, link, script, base, form, image';
     return {
         taken: window.taken,
-        links: links.length === 6 ? '' : `${links.length} links`,
+        links: links.length === 7 ? '' : `${links.length} links`,
         covered: document.querySelector('[role="dialog"]') ? '' : brief(links.filter(hidden)).join(),
         loads: brief(all(loading).filter(element => element.outerHTML.includes(elsewhere))).join(),
         runs: brief(all('[onload], [onerror], [href^="javascript:"]')).join(),

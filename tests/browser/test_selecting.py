@@ -54,7 +54,7 @@ def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
 ) -> None:
     page = open_page(f"{served.address}/select")
     page.set_viewport_size({"width": 1440, "height": 600})
-    kept = page.get_by_test_id("stMetric").first
+    kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected")
     expect(kept).to_be_in_viewport()
     page.get_by_text("Rank by").first.scroll_into_view_if_needed()
     expect(kept).to_be_in_viewport()

@@ -37,7 +37,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
     go_to(page, "Select")
-    kept = page.get_by_test_id("stMetricValue").first
+    kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected").get_by_test_id("stMetricValue")
     expect(kept).to_be_visible()
     before = int(kept.inner_text().replace(",", ""))
     slider = _slider(page, "math")

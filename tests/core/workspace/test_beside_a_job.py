@@ -191,7 +191,7 @@ def test_a_snapshot_is_of_one_moment_and_leaves_the_owners_store_alone(scored_st
     ("kind", "fields", "sentence"),
     [
         ("remove", {}, "does not know the request 'remove'"),
-        ("select", {}, r"could not answer \(KeyError: 'name'\)"),
+        ("select", {}, r"could not answer \(KeyError: 'recipe'\)"),
         ("select", {"name": "best", "recipe": {"run": "none"}}, "."),
     ],
 )
