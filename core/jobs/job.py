@@ -161,7 +161,7 @@ class Job:
         (`core.workspace.maintenance.kept_shards`)."""
         (self.folder / "settled").touch()
         self.clear()
-        for name in ("checkpoints", "work"):  # a finished training is never resumed
+        for name in ("checkpoints", "work", "members"):  # a finished training is never resumed
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def clear(self) -> None:
