@@ -14,9 +14,8 @@ import pandas as pd
 from ..data.errors import ModelUnusable
 from ..models.folder_check import read_json
 from ..models.resolving import PROVENANCE, ModelSpec, trained_examples
+from ..training.recorded_models import PASSES
 
-PASSES_FILE = "passes.jsonl"
-"""Losses after each pass, written by training (`core.training.held_out.LossByPass`)."""
 _KINDS = {"step": int, "passes": float, "rows": str, "domain": str, "examples": int, "tokens": int, "nll_sum": float}
 PASSES_COLUMNS = ("place", *_KINDS)
 
@@ -60,7 +59,7 @@ class TrainedModel:
         `place`: 0 for the base, then 1, 2 and so on for the recorded passes. `rows`: "held_out" or "own". nll_sum in
         nats. Raises `ModelUnusable` for a damaged file.
         """
-        found = _read_lines(self.folder / PASSES_FILE)
+        found = _read_lines(self.folder / PASSES)
         kept = self.provenance().get("best_step")  # training that was stopped went back to these weights
         if kept is not None:
             found = found[found["step"] <= kept]

@@ -12,6 +12,7 @@ from ..jobs.job import Job, create_job
 from ..models.resolving import ModelSpec, resolve_model
 from ..store import Store
 from ..system.atomic_files import rename_durably
+from ..training.recorded_models import HELD_OUT_LOSSES
 from .arms import arm_rows
 from .trial import Cell, TrialPlan, TrialTraining
 from .trial_folder import Trial, load_trial
@@ -103,7 +104,7 @@ def publish_cell(store: Store, job: Job) -> None:
             (trial.folder / "models").mkdir(exist_ok=True)
             rename_durably(model, trial.model_folder(cell))
             model = trial.model_folder(cell)
-        trial.save_result(cell, pq.read_table(model / "held_out.parquet"), measured)
+        trial.save_result(cell, pq.read_table(model / HELD_OUT_LOSSES), measured)
     shutil.rmtree(job.folder / "model", ignore_errors=True)
 
 

@@ -17,7 +17,9 @@
     checkpoints/ model/ train: checkpoints for resuming; the finished reference
     folds.parquet       train: the fold of each example, if there are several models or rows are held out
     members/ work/      train: finished models of a reference that has several; what the current one needs
-    held_out.parquet    train: examples that are only evaluated; passes.jsonl: their loss after each pass
+    held_out.parquet    train: examples that are only evaluated
+    passes.jsonl        train: the loss on held-out and on own rows after each pass
+    held_out_losses.parquet  train: the loss of each held-out row at the end
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
     outcome.json        the outcome, written last; if missing, the job is unfinished
     settled             written by the store's owner when all results are in the store

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,16 +18,16 @@ from ..engine.loss_engine import LossEngine
 from ..engine.response_loss import ResponseScorer
 from ..models.devices import batch_budget
 from ..system.atomic_files import replaced_durably, write_durably
+from .recorded_models import HELD_OUT_LOSSES, PASSES
 from .training_data import HeldOutRow
 
 OWN, UNSEEN = "own", "held_out"
+RowSums = list[tuple[float, float]]
+"""nll_sum and end_nll_sum of each row [nats]."""
 
 
 class HeldOutLosses:
     """Evaluates the model in training on held-out rows and on a sample of its own."""
-
-    FILE: ClassVar = "held_out.parquet"
-    """Losses of the held-out rows at the end: example_id, nll_sum [nats], token_count, end_nll_sum, end_token_count."""
 
     def __init__(self, engine: LossEngine, held_out: list[HeldOutRow], sample: list[HeldOutRow], device: str) -> None:
         self._scorer = ResponseScorer([engine], batch_budget(device))
@@ -36,7 +36,7 @@ class HeldOutLosses:
     def __bool__(self) -> bool:
         return bool(self._rows[UNSEEN])
 
-    def row_sums(self, model: torch.nn.Module, which: str) -> list[tuple[float, float]]:
+    def row_sums(self, model: torch.nn.Module, which: str) -> RowSums:
         """Each row's nll_sum and end_nll_sum [nats] under the model as it is now."""
         rows, was_training = self._rows[which], model.training
         found = [(float("nan"), float("nan"))] * len(rows)
@@ -50,12 +50,12 @@ class HeldOutLosses:
             model.train(was_training)
         return found
 
-    def by_domain(self, model: torch.nn.Module, which: str) -> list[dict[str, Any]]:
-        """For each domain: rows, tokens and nll_sum [nats]."""
+    def by_domain(self, which: str, sums: RowSums) -> list[dict[str, Any]]:
+        """For each domain, from the sums of its rows: rows, tokens and nll_sum [nats]."""
         nats: dict[str, float] = defaultdict(float)
         tokens: dict[str, int] = defaultdict(int)
         counts: dict[str, int] = defaultdict(int)
-        for row, (nll_sum, _) in zip(self._rows[which], self.row_sums(model, which), strict=True):
+        for row, (nll_sum, _) in zip(self._rows[which], sums, strict=True):
             nats[row.domain] += nll_sum
             tokens[row.domain] += row.encoded.token_count
             counts[row.domain] += 1
@@ -64,9 +64,10 @@ class HeldOutLosses:
             for name in sorted(nats)
         ]
 
-    def write(self, model: torch.nn.Module, folder: Path) -> None:
-        """Write `FILE`."""
-        rows, sums = self._rows[UNSEEN], self.row_sums(model, UNSEEN)
+    def write(self, sums: RowSums, folder: Path) -> None:
+        """Write the sums of the held-out rows (`HELD_OUT_LOSSES`): example_id, nll_sum [nats], token_count,
+        end_nll_sum, end_token_count."""
+        rows = self._rows[UNSEEN]
         table = pa.table(
             {
                 "example_id": pa.array([row.example_id for row in rows], pa.string()),
@@ -76,19 +77,19 @@ class HeldOutLosses:
                 "end_token_count": pa.array([row.encoded.end_token_count for row in rows], pa.int32()),
             }
         )
-        with replaced_durably(folder / self.FILE) as path:
+        with replaced_durably(folder / HELD_OUT_LOSSES) as path:
             pq.write_table(table, path)
 
 
 class LossByPass(TrainerCallback):  # type: ignore[misc]
     """Records both losses before training and after each pass; on request stops when the held-out loss rises.
 
+    `PASSES` has one line a pass, kind of rows and domain: passes, step, rows ("own" or "held_out"), domain, examples,
+    tokens, nll_sum [nats].
+
     A model that is stopped so gets back the weights of its best pass.
     """
 
-    FILE: ClassVar = "passes.jsonl"
-    """One line a pass, kind of rows and domain: passes, step, rows ("own" or "held_out"), domain, examples, tokens,
-    nll_sum [nats]."""
     _BEST = "best-pass.pt"
 
     def __init__(
@@ -97,6 +98,7 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         """`report` is called before each evaluation."""
         self._folder, self._losses, self._early_stop, self._report = folder, losses, early_stop, report
         self._steps_a_pass = steps_a_pass
+        self._last: RowSums | None = None
         self.stopped: dict[str, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -120,13 +122,17 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         if self.stopped:
             model.load_state_dict(torch.load(folder / self._BEST, weights_only=True), strict=False)
         (folder / self._BEST).unlink(missing_ok=True)
-        self._report()
-        self._losses.write(model, folder)
+        if self._last is None or self.stopped:  # else the last pass was evaluated with these very weights
+            self._report()
+            self._last = self._losses.row_sums(model, UNSEEN)
+        self._losses.write(self._last, folder)
 
     def _record(self, model: torch.nn.Module, step: int) -> None:
         self._report()
+        sums = {which: self._losses.row_sums(model, which) for which in (UNSEEN, OWN)}
+        self._last = sums[UNSEEN]
         found = [{"passes": step / self._steps_a_pass, "step": step, **fields}
-                 for which in (UNSEEN, OWN) for fields in self._losses.by_domain(model, which)]  # fmt: skip
+                 for which in (UNSEEN, OWN) for fields in self._losses.by_domain(which, sums[which])]  # fmt: skip
         self._write(self._lines() + found)
 
     def _keep_best(self, model: torch.nn.Module, control: Any) -> None:
@@ -151,9 +157,9 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         return {step: nats[step] / tokens[step] for step in nats}
 
     def _lines(self) -> list[dict[str, Any]]:
-        path = self._folder / self.FILE
+        path = self._folder / PASSES
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_durably(self._folder / self.FILE, [text.encode()])
+        write_durably(self._folder / PASSES, [text.encode()])

@@ -25,6 +25,7 @@ from ..models.resolving import PROVENANCE
 from ..system.atomic_files import rename_durably, write_durably
 from .checkpoints import last_checkpoint
 from .held_out import HeldOutLosses, LossByPass
+from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
@@ -141,7 +142,7 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
         trainer.model.save_pretrained(unfinished, safe_serialization=True)
         if request["method"] == "full":
             tokenizer.save_pretrained(unfinished)
-    for name in ("curve.jsonl", LossByPass.FILE, HeldOutLosses.FILE):
+    for name in (CURVE, PASSES, HELD_OUT_LOSSES):
         if (member.work / name).exists():
             shutil.copyfile(member.work / name, unfinished / name)
     if member.fold is None and (job.folder / FOLDS_FILE).exists():

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from ..data.encoded import Encoded
 from ..engine.model_parts import head_logits, padded, scored_positions, trunk_states
 from .loss_curve import LossWindow
+from .recorded_models import CURVE
 from .token_batches import BudgetSampler, TokenBatchSampler
 
 
@@ -32,7 +33,7 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         self._rows, self._domains, self._splits = rows, domains, splits
         self._sampler = _sampler(rows, request)
         self.steps_a_pass = len(self._sampler)
-        self.window = LossWindow(folder / "curve.jsonl")
+        self.window = LossWindow(folder / CURVE)
         steps = self.steps_a_pass if request.get("budget") else math.ceil(self.steps_a_pass * request["epochs"])
         arguments = TrainingArguments(
             output_dir=str(folder / "checkpoints"),
