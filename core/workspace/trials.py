@@ -7,7 +7,7 @@ import pyarrow as pa
 from ..data.errors import NotFound
 from ..encoding.encoding_spec import EncodingSpec
 from ..evidence import ARMS, Arm, Cell, cells
-from ..evidence.trial_folder import Trial, change_plan, load_trial, trial_names
+from ..evidence.trial_folder import Trial, change_plan, load_trial
 from ..evidence.trial_jobs import CELL, base_of, cell_identity, create_cell_job
 from ..evidence.trial_state import mark_stopped, running_trial
 from ..jobs.job import Job, join_or_start
@@ -73,12 +73,6 @@ def add_arm(store: Store, name: str, arm: str, models: Sequence[str]) -> Trial:
     for model in models:
         _evaluation(store, trial, model)
     return change_plan(trial, trial.plan.with_exploratory(Arm(arm, "outside", models=tuple(models))))
-
-
-def trials_of(store: Store, run: str | None = None) -> list[Trial]:
-    """The trials of a run, or all of them."""
-    found = [load_trial(store.workspace, name) for name in trial_names(store.workspace)]
-    return [trial for trial in found if run is None or trial.plan.run == run]
 
 
 def _evaluation(store: Store, trial: Trial, model: str) -> Evaluation:

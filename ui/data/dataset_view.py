@@ -1,15 +1,13 @@
 """One dataset on the page: its domains, its files, and the skipped records with their reasons."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
 from core.importing.records import REASONS
 from ui.kit.tables import COUNT, SHARE
-from ui.kit.widgets import show_error
+from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session
@@ -95,21 +93,11 @@ def _edit(session: Session, dataset: dict[str, Any]) -> None:
             help="If this domain exists, the two are merged. Losses are kept.",
         ).strip()
         if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
-            _change(lambda: session.store.relabel_domain(name, old, new))
+            change_or_show_error(lambda: session.store.relabel_domain(name, old, new))
     with remove.popover("Remove this dataset", width="stretch"):
         sure = st.checkbox(
             "Delete its rows and runs (losses stay cached)", key=f"sure_{name}",
             help="If you import the same rows again, they do not need to be scored again.",
         )  # fmt: skip
         if st.button("Remove", key=f"remove_{name}", disabled=not sure):
-            _change(lambda: session.store.remove_dataset(name))
-
-
-def _change(change: Callable[[], object]) -> None:
-    """Change the store and rerun the page. Shows the error if another browser has removed the dataset."""
-    try:
-        change()
-    except UserError as error:
-        show_error(error)
-    else:
-        st.rerun()
+            change_or_show_error(lambda: session.store.remove_dataset(name))

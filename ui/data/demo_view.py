@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from core.data.errors import UserError
 from core.workspace.demo import NAME, begin_demo
 from ui.kit.job_view import active_jobs
-from ui.kit.widgets import link_to_page, show_error
+from ui.kit.widgets import change_or_show_error, link_to_page
 from ui.shell.session import Session
 
 
@@ -44,9 +43,4 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
 
 def _demo_button(session: Session, label: str) -> None:
     if st.button(label, type="primary"):
-        try:
-            begin_demo(session.store)
-        except UserError as error:
-            show_error(error)
-        else:
-            st.rerun()
+        change_or_show_error(lambda: begin_demo(session.store))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.data.errors import NotFound, UserError
+from core.data.errors import NotFound
 from core.evidence import cells
 from core.evidence.trial_folder import Trial
 from core.evidence.trial_state import Running, failure_of, requested_trials, running_trial, running_trials
@@ -13,7 +13,7 @@ from core.jobs.job_progress import duration
 from core.store import Store
 from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.trial_supervision import discard_trial, start_trial, stop_trial
-from ui.kit.widgets import show_error
+from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session
@@ -95,12 +95,7 @@ def _show_failure(session: Session, name: str) -> None:
 
 def _button(label: str, what: str, name: str, action: Callable[[], None], primary: bool = False) -> None:
     if st.button(label, key=f"{what}_trial_{name}", type="primary" if primary else "secondary", disabled=not may_run()):
-        try:
-            action()
-        except UserError as error:
-            show_error(error)
-        else:
-            st.rerun()
+        change_or_show_error(action)
 
 
 def _job(store: Store, running: Running) -> Job | None:

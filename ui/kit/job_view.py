@@ -1,12 +1,10 @@
 """Jobs on the pages: progress, loss curve, log, cancel and resume."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
@@ -14,7 +12,7 @@ from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.supervisor import abandon, resume
 from ui.charts import domain_colours
 from ui.charts.training_chart import passes_figure, training_curve_figure
-from ui.kit.widgets import show_error
+from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
@@ -82,9 +80,9 @@ def show_job(session: Session, job: Job) -> None:
         head.text(_title(job))
         if state == "interrupted":
             if first.button("Resume", key=f"resume_{job.job_id}", type="primary", width="stretch", disabled=closed):
-                _change(lambda: resume(job))
+                change_or_show_error(lambda: resume(job))
             if second.button("Discard", key=f"discard_{job.job_id}", width="stretch", disabled=closed):
-                _change(lambda: abandon(session.store, job))
+                change_or_show_error(lambda: abandon(session.store, job))
             st.text(f"The worker stopped before it finished. {kind.on_resume(job) if kind else ''}")
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
@@ -100,16 +98,6 @@ def show_job(session: Session, job: Job) -> None:
         _show_curve(job)
         with st.expander("Log"):
             _show_log(job)
-
-
-def _change(action: Callable[[], None]) -> None:
-    """Run an action on a job and the page again, or show why it cannot be done."""
-    try:
-        action()
-    except UserError as error:
-        show_error(error)
-    else:
-        st.rerun()
 
 
 def show_notices(description: dict[str, Any]) -> None:

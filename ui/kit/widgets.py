@@ -29,6 +29,16 @@ def show_error(error: UserError) -> None:
     st.error(escaped(str(error)))
 
 
+def change_or_show_error(change: Callable[[], object]) -> None:
+    """Make a change and rerun the page, or show why it cannot be made."""
+    try:
+        change()
+    except UserError as error:
+        show_error(error)
+    else:
+        st.rerun()
+
+
 def link_to_page(page: str, label: str) -> None:
     """Link to `pages/<page>_page.py`; plain text if this page was opened without the app's navigation."""
     try:
