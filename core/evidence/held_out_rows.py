@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..data.errors import TrialInvalid
-from ..data.folds import assign_folds
+from ..data.folds import LARGEST_SHARE, assign_folds
 from ..models.folds_file import FOLDS_FILE, read_folds
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
-from ..store import Store, near_duplicate_set_id
+from ..store import Store
+from ..store.example_domains import example_domains, grouped_examples
 
 
 def held_out_rows(store: Store, run: dict[str, Any], share: float | None, seed: int = 0) -> pd.DataFrame:
@@ -19,10 +19,8 @@ def held_out_rows(store: Store, run: dict[str, Any], share: float | None, seed: 
     With a share: a split of its own from the dataset's near-duplicate search at the default threshold. Without: the
     rows that the run's reference held out. Raises `NotFound` without a search, `TrialInvalid` without held-out rows.
     """
-    dataset = store.dataset_id(run["dataset"])
-    columns = "example_id::VARCHAR AS example_id, min(domain) AS domain"
-    examples = store.frame(f"SELECT {columns} FROM dataset_row WHERE dataset_id = ? GROUP BY example_id", [dataset])
-    folds = _own_split(store, run, examples, share, seed) if share is not None else _folds_of(store, run)
+    examples = example_domains(store, run["dataset"])
+    folds = _own_split(store, run, share, seed) if share is not None else _folds_of(store, run)
     held_out = folds[folds["held_out"]].merge(examples, on="example_id")
     if held_out.empty:
         raise TrialInvalid(
@@ -37,14 +35,12 @@ def held_out_rows(store: Store, run: dict[str, Any], share: float | None, seed: 
     return held_out[["example_id", "domain", "group"]].sort_values("example_id", ignore_index=True)
 
 
-def _own_split(store: Store, run: dict[str, Any], examples: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    if not 0 < share <= 0.5:
-        raise TrialInvalid(f"A held-out share of {share:g} is not possible. Give more than 0 and at most 0.5.")
-    found = near_duplicate_set_id(store, run["dataset"], DEFAULT_THRESHOLD)
-    sql = "SELECT example_id::VARCHAR AS example_id, group_number FROM near_duplicate WHERE near_duplicate_set_id = ?"
-    grouped = examples.merge(store.frame(sql, [found]), on="example_id", how="left")
-    alone = pd.Series(-1 - np.arange(len(grouped)), grouped.index)
-    return assign_folds(grouped.assign(group=grouped["group_number"].fillna(alone).astype(int)), 1, share, seed)
+def _own_split(store: Store, run: dict[str, Any], share: float, seed: int) -> pd.DataFrame:
+    if not 0 < share <= LARGEST_SHARE:
+        raise TrialInvalid(
+            f"A held-out share of {share:g} is not possible. Give more than 0 and at most {LARGEST_SHARE:g}."
+        )
+    return assign_folds(grouped_examples(store, run["dataset"], DEFAULT_THRESHOLD), 1, share, seed)
 
 
 def _folds_of(store: Store, run: dict[str, Any]) -> pd.DataFrame:

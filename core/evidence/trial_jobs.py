@@ -1,6 +1,7 @@
 """The jobs of a trial: the training of one of its models, which is evaluated in the same job, and the probe."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,10 @@ from ..data.training_methods import DEFAULT_LORA_RANK
 from ..jobs.job import Job, create_job
 from ..models.resolving import ModelSpec, resolve_model
 from ..store import Store
+from ..store.example_domains import EXAMPLE_DOMAINS
 from ..system.atomic_files import rename_durably
 from ..training.recorded_models import HELD_OUT_LOSSES
+from ..training.training_plan import budget_of
 from .arms import arm_rows
 from .trial import Cell, TrialPlan, TrialTraining
 from .trial_folder import Trial, load_trial
@@ -81,12 +84,19 @@ def _training_fields(plan: TrialPlan, fixed: dict[str, Any]) -> dict[str, Any]:
     fields = _shared_fields(plan.training, fixed)
     if plan.budget.kind == "passes":
         return fields | {"epochs": plan.budget.value}
-    input_tokens = plan.budget.value
-    if plan.budget.kind == "scored_tokens":
-        input_tokens *= fixed["probe"]["input_tokens"] / fixed["probe"]["scored_tokens"]
-    steps = max(1, round(input_tokens / plan.training.batch_tokens))
     unit = "input" if plan.budget.kind == "input_tokens" else "scored"
-    return fields | {"budget": {"unit": unit, "tokens": int(plan.budget.value), "steps": steps}}
+    read = budget_input_tokens(plan, fixed["probe"])
+    return fields | {"budget": budget_of(unit, int(plan.budget.value), read, plan.training.batch_tokens)}
+
+
+def budget_input_tokens(plan: TrialPlan, probe: Mapping[str, float], rows: int = 0) -> float:
+    """About how many input tokens a model of the trial trains on, by what the probe measured of its rows. `rows`: of
+    its arm, which matter where the budget is in passes."""
+    if plan.budget.kind == "passes":
+        return plan.budget.value * rows * probe["input_tokens"]
+    if plan.budget.kind == "scored_tokens":
+        return plan.budget.value * probe["input_tokens"] / probe["scored_tokens"]
+    return plan.budget.value
 
 
 def publish_cell(store: Store, job: Job) -> None:
@@ -122,12 +132,10 @@ def base_of(store: Store, trial: Trial) -> ModelSpec:
 
 def examples_of(store: Store, dataset: str, example_ids: list[str]) -> pa.Table:
     """Examples as a job's file: one row for each id in the given order, with its domain in the dataset."""
-    sql = """
+    sql = f"""
         SELECT w.example_id, conversation, domain
         FROM wanted w JOIN example e ON e.example_id = w.example_id::UUID
-        JOIN (
-            SELECT example_id, min(domain) AS domain FROM dataset_row WHERE dataset_id = ? GROUP BY example_id
-        ) r ON r.example_id = e.example_id ORDER BY place
+        JOIN ({EXAMPLE_DOMAINS}) r ON r.example_id = e.example_id ORDER BY place
     """
     wanted = pa.table({"place": range(len(example_ids)), "example_id": pa.array(example_ids, pa.string())})
     return store.arrow(sql, [store.dataset_id(dataset)], wanted=wanted)

@@ -18,6 +18,7 @@ _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")  # bytes: 4,096 on Linux, 1,024 
 _LONGEST_NAME = 255
 _LONGEST_STEM = 120  # bytes of a file name taken from a name: extensions and temporary names need room too
 _SHOWN = 80
+_FOLDER_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
@@ -89,6 +90,11 @@ def open_file(path: Path) -> BinaryIO:
 def is_hub_id(text: str) -> bool:
     """Whether a text has the form of a Hugging Face id (owner/name) and is not a relative path such as ../x."""
     return bool(_HUB_ID.fullmatch(text)) and ".." not in text and "--" not in text and not text.endswith((".", "-"))
+
+
+def is_folder_name(text: str) -> bool:
+    """Whether a name that a user gives to something can be that of its folder."""
+    return _FOLDER_NAME.fullmatch(text) is not None
 
 
 def file_stem(name: str, otherwise: str) -> str:

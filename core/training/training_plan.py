@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import count_rows, resolve_encoding
 from ..selection import kept_rows, saved_selection
 from ..store import Store
-from ..system.paths import named_path
+from ..system.paths import is_folder_name, named_path
 
-_REFERENCE_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 MOST_MODELS = 64
 """Most models of one reference."""
 _FOLDS = "folds"
@@ -142,9 +140,10 @@ def trained_already(store: Store, request: TrainRequest) -> bool:
     return bool(known == train_fields(store, request)["identity"])
 
 
-def budget_of(tokens: int, batch_tokens: int, unit: str = "input") -> dict[str, Any]:
-    """A training budget as JSON fields: `tokens` of a unit ("input" or "scored") in steps of about `batch_tokens`."""
-    return {"unit": unit, "tokens": tokens, "steps": max(1, round(tokens / batch_tokens))}
+def budget_of(unit: str, tokens: int, input_tokens: float, batch_tokens: int) -> dict[str, Any]:
+    """A training budget as JSON fields: `tokens` of a unit ("input" or "scored"), which are about `input_tokens`, in
+    steps of about `batch_tokens`."""
+    return {"unit": unit, "tokens": tokens, "steps": max(1, round(input_tokens / batch_tokens))}
 
 
 def _added_later(store: Store, request: TrainRequest) -> dict[str, Any]:
@@ -168,7 +167,7 @@ def _added_later(store: Store, request: TrainRequest) -> dict[str, Any]:
     if request.selection is not None:
         found["selection"] = request.selection
     if request.max_tokens is not None:
-        found["budget"] = budget_of(request.max_tokens, request.batch_tokens)
+        found["budget"] = budget_of("input", request.max_tokens, request.max_tokens, request.batch_tokens)
     return found
 
 
@@ -187,7 +186,7 @@ def _members(request: TrainRequest) -> list[dict[str, Any]]:
 
 
 def _check_name(name: str) -> None:
-    if not _REFERENCE_NAME.fullmatch(name):
+    if not is_folder_name(name):
         raise ModelUnusable(
             f"{name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
         )

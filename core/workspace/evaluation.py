@@ -18,9 +18,10 @@ from ..scoring.evaluating import (
 )
 from ..scoring.planning import ScoreRequest, count_rows, resolve_encoding
 from ..store import Store
+from ..store.example_domains import example_domains
 from ..system.atomic_files import replaced_durably
 from .running import Wait
-from .supervisor import ingest_finished_job
+from .supervisor import runs_else_ingest
 
 
 def evaluate(
@@ -34,11 +35,7 @@ def evaluate(
     count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
-    domains = store.frame(
-        "SELECT example_id::VARCHAR AS example_id, min(domain) AS domain FROM dataset_row WHERE dataset_id = ? "
-        "GROUP BY example_id",
-        [store.dataset_id(request.dataset)],
-    )
+    domains = example_domains(store, request.dataset)
     if example_ids is not None:
         domains = domains[domains["example_id"].isin(set(example_ids))]
     found = plan_evaluation(
@@ -63,12 +60,9 @@ def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
 
     The results of a job whose worker died are ingested first, so only what is missing is computed.
     """
-    running = unfinished(all_jobs(store.workspace), evaluation.identity)
-    if running and running.state == "running":
-        return running
-    if running:
-        ingest_finished_job(store, running)
-        running.settle()
+    known = unfinished(all_jobs(store.workspace), evaluation.identity)
+    if known and runs_else_ingest(store, known):
+        return known
     missing = missing_examples(store, evaluation)
     if not missing.num_rows:
         return None

@@ -74,12 +74,10 @@ def begin_scoring(
     The results of a job whose worker died are ingested first, so only what is missing is computed.
     """
     plan = plan_scoring(store, request)
-    running = unfinished(all_jobs(store.workspace), plan.identity)
-    if running and running.state == "running":
-        return plan, running
-    if running:
-        ingest_finished_job(store, running)
-        running.settle()
+    known = unfinished(all_jobs(store.workspace), plan.identity)
+    if known and runs_else_ingest(store, known):
+        return plan, known
+    if known:
         plan = plan_scoring(store, request)
     if plan.is_complete:
         save_planned_run(store, plan)
@@ -88,6 +86,15 @@ def begin_scoring(
     job = create_score_job(store, plan, then)
     start_worker(job)
     return plan, job
+
+
+def runs_else_ingest(store: Store, job: Job) -> bool:
+    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended."""
+    if job.state == "running":
+        return True
+    ingest_finished_job(store, job)
+    job.settle()
+    return False
 
 
 @translate_disk_errors("The training job")

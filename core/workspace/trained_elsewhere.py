@@ -9,7 +9,7 @@ from ..models.folds_file import read_folds, write_folds
 from ..models.resolving import resolve_model
 from ..scoring.planning import compare_models, count_rows
 from ..store import Store
-from ..store.near_duplicates import near_duplicate_set_id
+from ..store.example_domains import grouped_examples
 from ..system.paths import named_path
 from ..training.training_plan import check_new_name
 from .running import Wait, group_near_duplicates
@@ -33,17 +33,7 @@ def write_dataset_folds(
     if not path.parent.is_dir():
         raise FoldsUnusable(f"There is no folder {str(path.parent)!r} to write the folds into. Make it first.")
     group_near_duplicates(store, dataset, threshold, wait)
-    examples = store.frame(
-        """
-        SELECT r.example_id::VARCHAR AS example_id, arg_min(domain, row_number) AS domain,
-            coalesce(any_value(group_number), -min(row_number)) AS "group"
-        FROM dataset_row r
-        LEFT JOIN (SELECT * FROM near_duplicate WHERE near_duplicate_set_id = ?) n ON n.example_id = r.example_id
-        WHERE dataset_id = ? GROUP BY r.example_id ORDER BY 1
-        """,
-        [near_duplicate_set_id(store, dataset, threshold), store.dataset_id(dataset)],
-    )
-    found = assign_folds(examples, folds, held_out, seed)
+    found = assign_folds(grouped_examples(store, dataset, threshold), folds, held_out, seed)
     write_folds(path, found)
     sizes = found.loc[~found["held_out"], "fold"].value_counts().sort_index()
     return {

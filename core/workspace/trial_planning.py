@@ -1,6 +1,5 @@
 """Planning a trial: the request, a probe of what its models cost, and the plan that follows from both."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,15 +14,15 @@ from ..evidence.held_out_rows import held_out_rows
 from ..evidence.plan_fields import known_fields, listed
 from ..evidence.trial import DEFAULT_SEEDS
 from ..evidence.trial_folder import Trial, save_trial
-from ..evidence.trial_jobs import create_probe_job
+from ..evidence.trial_jobs import budget_input_tokens, create_probe_job
 from ..jobs.job import Job, start_worker
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD, begin_near_duplicates
 from ..selection import saved_selection
 from ..store import Store
+from ..system.paths import is_folder_name
 
 DEFAULT_ARMS = ("random-by-domain", "length-matched-random", "longest", "lowest-score", "highest-base-loss", "all")
 _LISTS = ("selections", "arms", "ratios")
-_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")  # a folder of the workspace
 _MEASURED = (
     "loading_seconds",
     "training_rate",
@@ -90,7 +89,7 @@ def begin_search(store: Store, request: TrialRequest) -> Job | None:
 
 def check_request(store: Store, request: TrialRequest) -> TrialPlan:
     """The plan of a request, without its budget. Raises a `UserError` for what can be told before any job."""
-    if not _NAME.fullmatch(request.name):
+    if not is_folder_name(request.name):
         raise TrialInvalid(
             f"{request.name!r} is not a valid trial name. Use up to 60 letters, digits, '-', '_', '.', spaces."
         )
@@ -171,11 +170,7 @@ def _largest_arm(store: Store, plan: TrialPlan, held_out: pd.DataFrame) -> list[
 
 
 def _cost(plan: TrialPlan, probe: dict[str, float], held_out: int, rows: int) -> dict[str, Any]:
-    tokens = plan.budget.value
-    if plan.budget.kind == "scored_tokens":
-        tokens *= probe["input_tokens"] / probe["scored_tokens"]
-    elif plan.budget.kind == "passes":
-        tokens *= rows * probe["input_tokens"]
+    tokens = budget_input_tokens(plan, probe, rows)
     trained = [cell for cell in cells(plan) if ARMS[plan.arm(cell.arm).kind].trained]
     evaluated = held_out * probe["held_out_tokens"]
     found = trial_cost(len(trained), tokens, probe["training_rate"], evaluated, probe["scoring_rate"])
