@@ -60,6 +60,17 @@ def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
     expect(kept).to_be_in_viewport()
 
 
+def test_the_figures_beside_the_data_follow_the_slider(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+    page = open_page(f"{served.address}/select")
+    share = page.get_by_test_id("stMetric").filter(has_text="of rows").get_by_test_id("stMetricValue")
+    expect(share).to_be_visible()
+    before = share.inner_text()
+    slider = page.get_by_role("slider").first
+    for _ in range(20):
+        slider.press("ArrowRight")
+    expect(share).not_to_have_text(before)
+
+
 def test_hand_picks_reach_the_exported_file(
     served: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
