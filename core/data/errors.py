@@ -28,6 +28,10 @@ class SourceUnreadable(UserError):
     """A whole data file cannot be read. (A single unreadable record is a `Rejected`, not an error.)"""
 
 
+class JsonInvalid(UserError):
+    """A JSON text from outside cannot be read: damaged, too large, or not what it should be."""
+
+
 class NoUsableRows(UserError):
     """A source was read but has no row that can be scored."""
 
