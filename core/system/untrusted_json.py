@@ -5,9 +5,10 @@ Such a text may be empty, cut off, nested too deep or made to fill the memory. W
 are valid Unicode, and integers beyond 64 bits become floats.
 """
 
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 
@@ -65,7 +66,7 @@ def parse_json_object(text: bytes | str, what: str, most_parts: int = MOST_PARTS
 
 
 def checked(value: Any, kind: type[_Value], what: str) -> _Value:
-    """A parsed value as a dataclass or other type, by pydantic's strict rules: no text for a number, no bool for an int.
+    """A parsed value as a dataclass or other type, by the strict rules of pydantic: a text is no number.
 
     Raises `JsonInvalid`, which names the first field that does not fit; other errors of a dataclass's own checks pass.
     """
@@ -73,7 +74,7 @@ def checked(value: Any, kind: type[_Value], what: str) -> _Value:
 
     try:
         # As JSON, because in strict mode pydantic takes an object of JSON for a dataclass, and no dict.
-        found: _Value = _adapter(kind).validate_json(orjson.dumps(value), strict=True, extra="forbid")
+        found: _Value = _adapter(cast(Hashable, kind)).validate_json(orjson.dumps(value), strict=True, extra="forbid")
         return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
@@ -82,7 +83,7 @@ def checked(value: Any, kind: type[_Value], what: str) -> _Value:
 
 
 @cache
-def _adapter(kind: type[Any]) -> Any:
+def _adapter(kind: Hashable) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
