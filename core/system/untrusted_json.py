@@ -86,7 +86,7 @@ def checked(value: Any, kind: type[_Value], what: str) -> _Value:
 def _adapter(kind: Hashable) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type[Any], kind))
 
 
 def _as_object(value: Any, what: str) -> dict[str, Any]:
