@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from ..data.errors import SelectionInvalid, TrialInvalid
-from ..data.training_methods import LEARNING_RATES
+from ..data.training_methods import HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..selection.recipe import Selection
 from .arm_kinds import ARMS, METRICS
 from .plan_fields import check_date, check_distinct, check_one_of, checked_ratios, known_fields, listed, positive
@@ -54,6 +54,10 @@ class TrialTraining:
         check_one_of("training method", self.method, LEARNING_RATES)
         for name, whole in (("learning_rate", False), ("batch_tokens", True), ("epochs", False)):
             object.__setattr__(self, name, positive(name.replace("_", " "), getattr(self, name), whole))
+        for name, most in (("learning_rate", HIGHEST_RATE), ("epochs", MOST_EPOCHS)):
+            if getattr(self, name) > most:
+                found = f"{name.replace('_', ' ')} is {getattr(self, name):g}"
+                raise TrialInvalid(f"The trial's {found}. Give at most {most:g}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,10 @@ class TrialPlan:
             if not isinstance(getattr(self, what), str) or not getattr(self, what).strip():
                 raise TrialInvalid(f"The trial has no {what}. Give it one.")
         check_one_of("metric", self.metric, METRICS)
-        if any(type(seed) is not int or seed < 0 for seed in self.seeds):
-            raise TrialInvalid(f"The trial's seeds are {list(self.seeds)}. Give whole numbers, 0 or more.")
+        if any(type(seed) is not int or not 0 <= seed <= LARGEST_SEED for seed in self.seeds):
+            raise TrialInvalid(
+                f"The trial's seeds are {list(self.seeds)}. Give whole numbers from 0 to {LARGEST_SEED:,}."
+            )
         if type(self.minimum_runs) is not int or self.minimum_runs < LEAST_RUNS:
             raise TrialInvalid(f"The trial's minimum runs are {self.minimum_runs!r}. Give at least {LEAST_RUNS}.")
         object.__setattr__(self, "ratios", checked_ratios(self.ratios))

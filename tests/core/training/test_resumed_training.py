@@ -1,5 +1,6 @@
 """Every pass has an order of its own, and a training that was killed and resumed equals an undisturbed one exactly."""
 
+import json
 import random
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.data.errors import TrainingDiverged, WriteFailed
+from core.data.errors import ModelUnusable, TrainingDiverged, WriteFailed
 from core.data.examples import DatasetRow
 from core.jobs.job import Job
 from core.store import Store
@@ -155,7 +156,9 @@ def test_killed_and_resumed_equals_undisturbed(
 
 
 def test_a_learning_rate_that_ruins_the_weights_makes_no_reference(store: Store, base: Path) -> None:
-    job = a_job(store, base, learning_rate=1e30, batch_tokens=2000)
+    job = a_job(store, base)
+    request = {**job.request, "learning_rate": 1e300}  # as an earlier version planned it
+    (job.folder / "job.json").write_text(json.dumps(request), encoding="utf-8")
     with pytest.raises(TrainingDiverged, match="Lower --learning-rate"):
         train_reference(job)
     assert not (job.folder / "model").exists()
@@ -170,3 +173,17 @@ def test_a_full_disk_ends_training_in_a_sentence_and_leaves_room(store: Store, b
     assert not (job.folder / "model").exists()
     train_reference(job)
     assert (job.folder / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"seed": -1}, {"seed": 2**32}, {"epochs": float("inf")}, {"epochs": float("nan")}, {"epochs": 0.0},
+     {"learning_rate": 1e300}, {"learning_rate": float("nan")}, {"learning_rate": -1.0}],
+    ids=str,
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_refused_before_a_job_is_made(
+    store: Store, base: Path, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(ModelUnusable, match="Give"):
+        a_job(store, base, **fields)
+    assert not list((store.workspace / "jobs").glob("*"))
