@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
+from .json_types import shown
 from .loss_roles import LOSS_ROLES
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -231,5 +232,5 @@ def scores_of(roles: Collection[str]) -> list[str]:
 def score_named(name: str) -> Score:
     """The score of that name. Raises `SelectionInvalid`, which lists the valid names."""
     if name not in SCORES:
-        raise SelectionInvalid(f"Unknown score {name!r}. Must be one of: {', '.join(SCORES)}.")
+        raise SelectionInvalid(f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}.")
     return SCORES[name]

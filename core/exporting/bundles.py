@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..data.errors import ExportFailed
+from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
 from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import file_stem, named_path
+from ..system.untrusted_json import read_json_object
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
 from .exporter import check_destination, check_folder, json_file, publish, selected_records
@@ -166,9 +167,9 @@ def _is_bundle(folder: Path) -> bool:
     try:
         if not any(folder.iterdir()):
             return True
-        fields = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        return isinstance(fields, dict) and "bundle" in fields["output"]
-    except (OSError, ValueError, KeyError, TypeError):
+        output = read_json_object(folder / MANIFEST_FILE).get("output")
+        return isinstance(output, dict) and "bundle" in output
+    except (OSError, JsonInvalid):
         return False
 
 

@@ -5,17 +5,16 @@ Such a text may be empty, cut off, nested too deep or made to fill the memory. W
 are valid Unicode, and integers beyond 64 bits become floats.
 """
 
-from collections.abc import Hashable
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import orjson
 
 from ..data.errors import JsonInvalid, PathRefused
+from ..data.json_types import checked
 from .paths import open_file
 
-_Value = TypeVar("_Value")
+__all__ = ["checked", "parse_json", "parse_json_object", "read_json", "read_json_object"]
 LARGEST = 64 * 2**20
 """The largest text that is parsed [bytes]."""
 MOST_PARTS = 500_000
@@ -63,30 +62,6 @@ def parse_json(text: bytes | str, what: str, most_parts: int = MOST_PARTS) -> An
 def parse_json_object(text: bytes | str, what: str, most_parts: int = MOST_PARTS) -> dict[str, Any]:
     """The fields of a JSON object in a text. Raises `JsonInvalid`."""
     return _as_object(parse_json(text, what, most_parts), what)
-
-
-def checked(value: Any, kind: type[_Value], what: str) -> _Value:
-    """A parsed value as a dataclass or other type, by the strict rules of pydantic: a text is no number.
-
-    Raises `JsonInvalid`, which names the first field that does not fit; other errors of a dataclass's own checks pass.
-    """
-    from pydantic import ValidationError
-
-    try:
-        # As JSON, because in strict mode pydantic takes an object of JSON for a dataclass, and no dict.
-        found: _Value = _adapter(cast(Hashable, kind)).validate_json(orjson.dumps(value), strict=True, extra="forbid")
-        return found
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise JsonInvalid(f"{what} cannot be used: {f'{place}: ' if place else ''}{first['msg']}.") from error
-
-
-@cache
-def _adapter(kind: Hashable) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cast(type[Any], kind))
 
 
 def _as_object(value: Any, what: str) -> dict[str, Any]:
