@@ -68,6 +68,6 @@ def as_link(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except RecursionError:
-        return "[" * 100_000 + "]" * 100_000
+        return "[" * 5_000 + "]" * 5_000
     except ValueError:
         return "1" + "0" * 5_000
