@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
+from ..data.json_types import shown
 from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
@@ -67,6 +68,7 @@ def export_bundle(
     _check_place(store, selection, destination)
     summary = select_summary(store, selection)
     found = preflight(store, selection, trainer)
+    _check_name(found.plan.model)
     if not found.written_rows:
         raise ExportFailed(_nothing_to_write(found))
     fields = manifest(store, selection, summary, {}, name, evidence)
@@ -156,6 +158,16 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
             f"{destination} exists and is not a bundle, so it is not overwritten. Choose another name, or a name that "
             "ends in .zip."
         )
+
+
+def _check_name(model: str) -> None:
+    """Raise `ExportFailed` for a model whose name cannot be written into a config."""
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise ExportFailed(
+            f"The name of the base {shown(model)} is not valid Unicode, so no trainer could read it. Rename its folder."
+        ) from error
 
 
 def _is_zip(destination: Path) -> bool:
