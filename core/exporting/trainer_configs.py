@@ -168,7 +168,7 @@ def _training() -> dict[str, Any]:
     }
 
 
-class _Quoted(yaml.SafeDumper):
+class _Quoted(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
     """Writes every text in double quotes, in which YAML can escape every character: of a text without quotes, or in
     single ones, a reader makes line breaks of U+0085, U+2028 and U+2029, and refuses other control characters."""
 

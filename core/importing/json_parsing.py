@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ..data import settings
-from .records import TOO_MANY_PARTS, RecordUnusable, SourceRecord
+from .records import RecordUnusable, SourceRecord
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _STRING_OR_PART = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{\[,]', re.DOTALL)
@@ -90,7 +90,7 @@ def check_parts(text: bytes | str, most: int = MOST_PARTS) -> None:
 
 def too_many_parts(most: int = MOST_PARTS) -> RecordUnusable:
     """The rejection for a record that would take too much memory."""
-    return RecordUnusable(TOO_MANY_PARTS, f"more than {most:,}")
+    return RecordUnusable("too many parts", f"more than {most:,}")
 
 
 def bad_json(error: ValueError, start: int) -> RecordUnusable:

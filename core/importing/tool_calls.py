@@ -7,7 +7,7 @@ from typing import Any
 
 from ..data.examples import ToolCall
 from .json_parsing import check_parts, parse_json
-from .records import TOO_MANY_PARTS, RecordUnusable, kind_of
+from .records import RecordUnusable, kind_of
 
 _CALLED = ("function", "functionCall", "function_call")
 _NAMES = ("name", "tool_name", "function_name")
@@ -89,7 +89,7 @@ def _arguments_text(arguments: Any) -> str:
         try:
             parsed = parse_json(arguments)
         except RecordUnusable as unusable:
-            if unusable.reason == TOO_MANY_PARTS:
+            if unusable.reason == "too many parts":
                 raise  # it would be parsed later, by a chat template's reader
             return arguments
         if isinstance(parsed, str):  # JSON encoded twice
