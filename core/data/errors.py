@@ -48,6 +48,10 @@ class ModelUnusable(UserError):
     """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
+class TrainingDiverged(UserError):
+    """A training's loss or weights are no longer finite numbers."""
+
+
 class TokenizerMismatch(UserError):
     """Base and reference tokenise text differently, so their losses are not comparable."""
 
