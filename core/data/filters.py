@@ -1,6 +1,7 @@
 """A filter over a run's rows, as a value: what the pages, recipes and queries all mean by "these rows"."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ RANGE_COLUMNS = (*SCORES, "token_count")
 """Columns of the scored table that a range can be put on."""
 
 MOST_CORNERS = 64
+_MOST_TOKENS = 2**53
 
 Query = tuple[str, list[Any]]
 """SQL text and its parameters, in order."""
@@ -35,8 +37,9 @@ class Range:
 
     def __post_init__(self) -> None:
         check_column(self.column)
-        if not all(bound is None or math.isfinite(bound) for bound in (self.low, self.high)):
-            raise SelectionInvalid(f"The range of {self.column} has an end that is not a number. Leave it open.")
+        most = _MOST_TOKENS if self.column == "token_count" else sys.float_info.max
+        if not all(bound is None or abs(bound) <= most for bound in (self.low, self.high)):
+            raise SelectionInvalid(f"The range of {self.column} has an end that no row can have. Leave it open.")
 
     def condition(self) -> Query:
         """SQL condition, never NULL."""

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from core.data.errors import FoldsUnusable, JsonInvalid, NotFound, SelectionInvalid, TrialInvalid
-from core.data.filters import RowFilter
+from core.data.filters import Range, RowFilter
 from core.evidence.trial import TrialPlan
 from core.evidence.trial_folder import load_trial, save_trial
 from core.evidence.trial_results import trial_results
@@ -167,6 +167,13 @@ def test_a_file_of_folds_with_a_hostile_value_is_refused_or_read(tmp_path: Path,
         path.write_bytes(f"example_id,fold,held_out\n{line}\n".encode("utf-8", "surrogatepass"))
         with suppress(FoldsUnusable):
             read_folds(path)
+
+
+@pytest.mark.parametrize("end", [float("nan"), float("inf"), 1e300, -1e300])
+def test_a_range_has_ends_that_pages_can_show_as_whole_numbers(end: float) -> None:
+    with pytest.raises(SelectionInvalid, match="an end that no row can have"):
+        Range("token_count", None, end)
+    assert Range("base_perplexity", None, 1e300).high == 1e300
 
 
 def test_a_recipe_keeps_whole_numbers_whole_because_fingerprints_are_over_its_text() -> None:
