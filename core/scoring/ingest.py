@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from ..data.errors import StoreUnusable
 from ..jobs.job import Job
 from ..jobs.shards import read_shard
 from ..models.resolving import ModelSpec, trained_examples
 from ..store import Store
 from ..system.file_hash import file_sha256
 from .cross_fitting import fill_combined_sets
+from .noise_files import read_noise
 from .planning import ScorePlan
 
 
@@ -26,16 +28,24 @@ def loss_set_of(store: Store, job: Job, role: str) -> int:
 
 
 def ingest_losses(store: Store, job: Job) -> None:
-    """Ingest the shards that the store does not have yet, and the noise measured so far; repeating changes nothing."""
+    """Ingest the shards that the store does not have yet, and the noise measured so far; repeating changes nothing.
+
+    If a shard is damaged, the others are ingested before `StoreUnusable` is raised.
+    """
+    damaged: list[StoreUnusable] = []
     for part in job.request["parts"]:
         loss_set = loss_set_of(store, job, part["role"])
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
-            if path.stem not in ingested:
-                store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
-        noise = job.folder / f"noise-{part['role']}.txt"
-        if noise.exists():
-            store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
+            try:
+                if path.stem not in ingested:
+                    store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
+            except StoreUnusable as error:
+                damaged.append(error)
+        if (noise := read_noise(job, part["role"])) is not None:
+            store.set_noise_floor(loss_set, noise)
+    if damaged:
+        raise damaged[0]
 
 
 def save_planned_run(store: Store, plan: ScorePlan) -> None:

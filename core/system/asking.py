@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
 from .atomic_files import write_whole
 from .ownership import is_held, is_locked
+from .untrusted_json import read_json_object
 from .worker_log import in_short
 
 log = logging.getLogger(__name__)
@@ -89,20 +90,22 @@ def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Field
     raise `UserError`. Call this repeatedly."""
     for request in sorted((workspace / "requests").glob(f"*/{_REQUEST}")):
         folder = request.parent
-        if not is_locked(folder / _ASKER):
-            shutil.rmtree(folder, ignore_errors=True)
-        elif not (folder / _ANSWER).exists():
-            try:
+        try:
+            if not is_locked(folder / _ASKER):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif not (folder / _ANSWER).exists():
                 (folder / _TAKEN).touch()
                 found = _answer(request, answer)
                 write_whole(folder / _ANSWER, [json.dumps(found).encode()])
-            except OSError as error:  # withdrawn meanwhile, or the disk is full: the asker keeps waiting, or has gone
-                log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
+        except FileNotFoundError:
+            continue  # withdrawn meanwhile
+        except OSError as error:  # the disk is full, say: the asker keeps waiting, and the other requests are answered
+            log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
 
 
 def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fields:
     try:
-        asked_for = json.loads(request.read_text(encoding="utf-8"))
+        asked_for = read_json_object(request)
         return {"answer": answer(asked_for["kind"], asked_for["fields"], request.parent)}
     except UserError as error:
         return {"sentence": str(error)}

@@ -7,7 +7,6 @@ step can be repeated after a crash without changing anything twice.
 from typing import Any
 
 from ..data.errors import JobCancelled, JobFailed, NameTaken, NotFound, UserError
-from ..jobs.executors import EXECUTORS
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..scoring.ingest import save_planned_run
@@ -16,29 +15,27 @@ from ..selection import Selection, save_selection
 from ..store import Store
 from ..system.disk_errors import translate_disk_errors
 from ..training.training_plan import TrainRequest, create_train_job, train_fields, trained_already
+from .intake import Intake
 from .job_kinds import JOB_KINDS, unknown_kind_sentence
 
 
-def ingest_finished_jobs(store: Store) -> None:
-    """Ingest what every job has finished since the last call, and start what was to follow a finished one.
+def intake_of(store: Store) -> Intake:
+    """What takes in the finished jobs of a store's workspace, again and again."""
+    return Intake(store, ingest_finished_job)
 
-    If a job cannot be ingested, the others still are; the first such error is raised at the end.
-    """
-    problems: list[UserError | OSError] = []
-    for job in all_jobs(store.workspace):
-        # Results of an executor that this program lacks are brought by one that has it.
-        if not job.is_settled and job.executor_name in EXECUTORS:
-            try:
-                ingest_finished_job(store, job)
-            except (UserError, OSError) as error:
-                problems.append(error)
-    if problems:
-        raise problems[0]
+
+def ingest_finished_jobs(store: Store) -> None:
+    """Take in what every job has finished, once. If some cannot be taken in, the others still are; the first such error
+    is raised at the end."""
+    intake = intake_of(store)
+    intake.take_in()
+    for problem in intake.problems:
+        raise problem
 
 
 @translate_disk_errors("What the job brought")
 def ingest_finished_job(store: Store, job: Job) -> None:
-    """`ingest_finished_jobs` for one job."""
+    """Ingest what a job has finished since the last call, and start what was to follow it once it is done."""
     job.executor.collect(job.folder)
     # The outcome is read before the shards: a job that has one writes no more of them.
     outcome = job.outcome

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,10 @@ from uuid import UUID
 from ...data.errors import StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
-from ...jobs.job import all_jobs
+from ...jobs.job import all_jobs, readable_jobs
 from ...jobs.shards import read_shard
 from ...models.resolving import PROVENANCE
+from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
 from ...system.file_hash import file_sha256
@@ -224,10 +226,15 @@ def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
 
 def _jobs(store: Store) -> Iterator[str]:
     for job in all_jobs(store.workspace):
-        for path in job.shards:
+        if job.problem:
+            yield job.problem
+            continue
+        reads = [partial(read_shard, path) for path in job.shards]
+        reads += [partial(read_noise, job, path.stem.removeprefix("noise-")) for path in job.folder.glob("noise-*.txt")]
+        for read in reads:
             try:
-                read_shard(path)
-            except StoreUnusable as error:
+                read()
+            except UserError as error:
                 yield str(error)
     for folder in sorted((store.workspace / "jobs").glob("*/")):
         if not (folder / "job.json").exists():
@@ -237,7 +244,7 @@ def _jobs(store: Store) -> Iterator[str]:
 def _leftovers(store: Store) -> Iterator[str]:
     """Temporary files whose writer has ended; not those of a running worker or of this process."""
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
-    folders = [job.folder for job in all_jobs(store.workspace) if not job.is_alive]
+    folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
         for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
             writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)

@@ -23,7 +23,9 @@ def verify_and_prune_shards(store: Store) -> list[str]:
     """
     notices: list[str] = []
     for job in all_jobs(store.workspace):
-        if job.is_settled or store.opened.lacks_losses:
+        if job.problem:
+            notices += [job.problem] if job.is_settled else []  # of the others, whoever takes them in tells
+        elif job.is_settled or store.opened.lacks_losses:
             notices += _verify_shards(store, job)
     return notices
 
