@@ -21,10 +21,12 @@
     passes.jsonl        train: the loss on held-out and on own rows after each pass
     held_out_losses.parquet  train: the loss of each held-out row at the end
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
-    outcome.json        the outcome, written last; if missing, the job is unfinished
+    outcome.json        the outcome, written last; if missing, the job is unfinished; it counts what the job made
+                        (core.jobs.results), so that half a copy is not taken for all
     settled             written by the store's owner when all results are in the store
 
-The folder can be copied to a GPU machine, run there with `python -m core.worker FOLDER`, and copied back.
+The folder can be copied to a GPU machine under its own name, run there with `python -m core.worker FOLDER`, and copied
+back, in any order of its files.
 """
 
 import json

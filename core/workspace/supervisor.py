@@ -6,10 +6,11 @@ step can be repeated after a crash without changing anything twice.
 
 from typing import Any
 
-from ..data.errors import JobCancelled, JobFailed, NameTaken, NotFound, UserError
+from ..data.errors import JobCancelled, JobFailed, JobIncomplete, NameTaken, NotFound, UserError
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
+from ..jobs.results import RESULTS, check_whole
 from ..scoring.earlier_shards import drop_unsound_shards
-from ..scoring.ingest import save_planned_run
+from ..scoring.ingest import complete_runs, save_planned_run
 from ..scoring.planning import ScorePlan, ScoreRequest, create_score_job, plan_scoring
 from ..selection import Selection, save_selection
 from ..store import Store
@@ -35,7 +36,10 @@ def ingest_finished_jobs(store: Store) -> None:
 
 @translate_disk_errors("What the job brought")
 def ingest_finished_job(store: Store, job: Job) -> None:
-    """Ingest what a job has finished since the last call, and start what was to follow it once it is done."""
+    """Ingest what a job has finished since the last call, and start what was to follow it once it is done.
+
+    Raises `JobIncomplete` if it has ended and some of what it made has not arrived.
+    """
     job.executor.collect(job.folder)
     # The outcome is read before the shards: a job that has one writes no more of them.
     outcome = job.outcome
@@ -49,16 +53,21 @@ def ingest_finished_job(store: Store, job: Job) -> None:
     kind.ingest(store, job)
     if dropped and outcome and outcome["state"] == "done":
         outcome = {**outcome, "state": "failed", "message": _dropped(dropped)}
+        outcome.pop(RESULTS, None)
         job.finish(outcome)
     if outcome is None:
         return
-    if outcome["state"] == "done":
-        try:
+    is_done = outcome["state"] == "done"
+    try:
+        if not (is_done and kind.has_begun_to_finish(store, job)):
+            check_whole(job, kind.results)
+        if is_done:
             kind.finish(store, job)
             _follow_up(store, job)
-        except (NotFound, NameTaken) as error:
-            # The dataset was removed or the name was taken meanwhile: fail the job instead of retrying forever.
-            job.finish({**outcome, "state": "failed", "message": str(error)})
+    except (NotFound, NameTaken) as error:
+        # The dataset was removed or the name was taken meanwhile: fail the job instead of retrying forever.
+        job.finish({**outcome, "state": "failed", "message": str(error)})
+    complete_runs(store)
     job.settle()
 
 
@@ -86,10 +95,13 @@ def begin_scoring(
 
 
 def runs_else_ingest(store: Store, job: Job) -> bool:
-    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended."""
+    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended, if all are here."""
     if job.state == "running":
         return True
-    ingest_finished_job(store, job)
+    try:
+        ingest_finished_job(store, job)
+    except JobIncomplete:  # what has not arrived is computed anew; if it arrives after all, it is taken in as well
+        return False
     job.settle()
     return False
 

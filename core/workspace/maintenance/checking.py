@@ -13,13 +13,15 @@ from uuid import UUID
 from ...data.errors import StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
-from ...jobs.job import all_jobs, readable_jobs
+from ...jobs.job import Job, all_jobs, readable_jobs
+from ...jobs.results import check_whole
 from ...jobs.shards import read_shard
 from ...models.resolving import PROVENANCE
 from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
 from ...system.file_hash import file_sha256
+from ..job_kinds import JOB_KINDS, JobKind
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
@@ -229,7 +231,10 @@ def _jobs(store: Store) -> Iterator[str]:
         if job.problem:
             yield job.problem
             continue
-        reads = [partial(read_shard, path) for path in job.shards]
+        reads: list[Callable[[], object]] = [partial(read_shard, path) for path in job.shards]
+        kind = JOB_KINDS.get(job.kind)
+        if kind and job.outcome and not job.is_settled:
+            reads.append(partial(_check_results, store, job, kind))
         reads += [partial(read_noise, job, path.stem.removeprefix("noise-")) for path in job.folder.glob("noise-*.txt")]
         for read in reads:
             try:
@@ -239,6 +244,11 @@ def _jobs(store: Store) -> Iterator[str]:
     for folder in sorted((store.workspace / "jobs").glob("*/")):
         if not (folder / "job.json").exists():
             yield f"{folder} is an incomplete job. It can be removed."
+
+
+def _check_results(store: Store, job: Job, kind: JobKind) -> None:
+    if not kind.has_begun_to_finish(store, job):
+        check_whole(job, kind.results)
 
 
 def _leftovers(store: Store) -> Iterator[str]:
