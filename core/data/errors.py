@@ -112,6 +112,10 @@ class JobFailed(UserError):
     """A worker ended without finishing its job."""
 
 
+class JobIncomplete(UserError):
+    """A finished job's folder is not whole here: files that its outcome names are missing or differ."""
+
+
 class JobCancelled(UserError):
     """A job was cancelled. Computed losses are kept; an unfinished training or search is not."""
 

@@ -99,15 +99,17 @@ def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Field
     raise `UserError`. Call this repeatedly."""
     for request in sorted((workspace / "requests").glob(f"*/{_REQUEST}")):
         folder = request.parent
-        if not is_locked(folder / _ASKER):
-            shutil.rmtree(folder, ignore_errors=True)
-        elif not (folder / _ANSWER).exists():
-            try:
+        try:
+            if not is_locked(folder / _ASKER):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif not (folder / _ANSWER).exists():
                 (folder / _TAKEN).touch()
                 found = _answer(request, answer)
                 write_whole(folder / _ANSWER, [json.dumps(found).encode()])
-            except OSError as error:  # withdrawn meanwhile, or the disk is full: the asker keeps waiting, or has gone
-                log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
+        except FileNotFoundError:
+            continue  # withdrawn meanwhile
+        except OSError as error:  # the disk is full, say: the asker keeps waiting, and the other requests are answered
+            log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
 
 
 def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fields:

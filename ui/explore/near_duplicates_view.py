@@ -149,7 +149,9 @@ def _show_failure(session: Session) -> None:
         return
     if job.is_settled:
         forget("near_job")
-        if job.state == "failed":
+        if job.problem:
+            st.error(escaped(job.problem))
+        elif job.state == "failed":
             st.error(escaped(str((job.outcome or {}).get("message"))))
 
 
