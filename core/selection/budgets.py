@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from ..data.errors import SelectionInvalid
+from ..data.listing import listed
 from .recipe import Amount, Selection
 
 POOL = ""
@@ -33,7 +34,7 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
     unknown = sorted({*selection.domain_amounts, *selection.weights} - set(totals))
     if unknown:
         raise SelectionInvalid(
-            f"There is no domain {', '.join(map(repr, unknown))}. The run's domains are: {', '.join(sorted(totals))}."
+            f"There is no domain {listed(map(repr, unknown))}. The run's domains are: {listed(sorted(totals))}."
         )
     named = frozenset(selection.filter.domains)
     allowed = {domain: total for domain, total in totals.items() if not named or domain in named}
