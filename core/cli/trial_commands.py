@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..data import settings
+from ..data.listing import MOST_NAMED
 from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..evidence import ARMS, BUDGET_KINDS, METRICS
 from ..evidence.downstream import TaskRequest, evaluate_tasks
@@ -162,12 +163,17 @@ def _evaluate_tasks(model: str, base: str | None, workspace: Path | None, reques
 
 def _evaluation_sentence(report: dict[str, Any]) -> str:
     lines = [f"{report['model']} on {report['dataset']}: {report['rows']:,} rows, {report['unscored']:,} not scored."]
-    for name, found in {"all": report, **report["domains"]}.items():
+    domains = {name: found for name, found in report["domains"].items() if found["loss"] is not None}
+    largest = sorted(domains, key=lambda name: -domains[name]["rows"])[:MOST_NAMED]
+    shown = {name: found for name, found in domains.items() if name in largest}
+    for name, found in {"all": report, **shown}.items():
         if found["loss"] is not None:
             lines.append(
                 f"{name}: {found['loss']:.4f} nats per token (row-weighted {found['row_weighted_loss']:.4f}), "
                 f"{found['rows']:,} rows, {found['tokens']:,} tokens"
             )
+    if len(domains) > len(shown):
+        lines.append(f"and {len(domains) - len(shown):,} smaller domains; --json has all.")
     return "\n".join(lines)
 
 

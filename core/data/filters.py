@@ -117,8 +117,7 @@ class RowFilter:
         """
         found: list[tuple[str, Query]] = []
         if self.domains:
-            marks = ", ".join("?" * len(self.domains))
-            found.append(("filtered: domain", (f"domain IN ({marks})", list(self.domains))))
+            found.append(("filtered: domain", self.domain_condition()))
         found += [(f"filtered: {bounds.column}", bounds.condition()) for bounds in self.ranges]
         found += [(f"filtered: region of {area.x} and {area.y}", area.condition()) for area in self.regions]
         found += [(f"flag: {flag}", (f"NOT {flag}", [])) for flag in self.without_flags]
@@ -130,6 +129,10 @@ class RowFilter:
                 found_by, parameters = f"SELECT example_id FROM {self.matches}", []
             found.append(("filtered: text", (f"example_id IN ({found_by})", parameters)))
         return found
+
+    def domain_condition(self) -> Query:
+        """SQL condition for the rows of `domains`. One parameter, because there may be thousands of them."""
+        return "domain IN (SELECT unnest(?::VARCHAR[]))", [list(self.domains)]
 
     def where(self) -> Query:
         """All conditions as one SQL condition ("true" where there are none)."""

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..data import settings
+from ..data.listing import first_sentences
 from .training_records import TrainedModel
 
 HELD_OUT, OWN = "held_out", "own"
@@ -58,9 +59,10 @@ def health_of(models: Sequence[TrainedModel]) -> Health:
 
 
 def fall_sentences(health: Health) -> list[str]:
-    """What fell where, one sentence a domain."""
+    """What fell where, one sentence a domain, of the first ones."""
     falls = health.falls[~health.falls["overall"]]
-    return [_fall_sentence(*fall) for fall in falls[_FALLS[1:]].itertuples(index=False)]
+    found = [_fall_sentence(*fall) for fall in falls[_FALLS[1:]].itertuples(index=False)]
+    return first_sentences(found, "domains")
 
 
 def health_warnings(health: Health) -> list[str]:

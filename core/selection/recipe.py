@@ -9,6 +9,7 @@ from uuid import UUID
 from ..data.errors import SelectionInvalid
 from ..data.filters import EVERYTHING, RowFilter
 from ..data.json_types import checked_fields, shown
+from ..data.listing import listed
 from ..data.scores import DEFAULT_SCORE, score_named
 
 RECIPE_VERSION = 2
@@ -148,7 +149,7 @@ class Selection:
         by_hand = {**self.domain_amounts, **self.weights}
         if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
-                f"Amounts or weights were given for {', '.join(sorted(by_hand))}, but the pooled scope ranks all "
+                f"Amounts or weights were given for {listed(sorted(by_hand))}, but the pooled scope ranks all "
                 "domains together. Use scope 'domain', or one amount for all."
             )
         _check_weights(self.weights)
