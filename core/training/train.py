@@ -144,6 +144,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         "data_order": order,
     }
     _save(job, member, trainer, data.tokenizer, measured)
+    by_pass.clear()
 
 
 def _cancelled(place: tuple[int, int]) -> str:

@@ -15,6 +15,7 @@ from core.data.errors import ModelUnusable, TrainingDiverged, WriteFailed
 from core.data.examples import DatasetRow
 from core.jobs.job import Job
 from core.store import Store
+from core.training.checkpoints import CHECKPOINT_COMPLETE
 from core.training.reporting import TrainingReporter
 from core.training.token_batches import TokenBatchSampler
 from core.training.train import train_reference
@@ -106,7 +107,9 @@ def test_each_pass_holds_every_row_once_in_an_order_of_its_own() -> None:
     assert list(TokenBatchSampler(lengths, 400, 8, 3.0)) != batches
 
 
-@pytest.mark.parametrize(("epochs", "passes"), [(0.25, [0.25]), (1.0, [1.0]), (2.5, [1.0, 2.0, 2.5])])
+@pytest.mark.parametrize(
+    ("epochs", "passes"), [(0.25, [0.25]), (1.0, [1.0]), (2.1, [1.0, 2.0, 2.1]), (2.5, [1.0, 2.0, 2.5])]
+)
 def test_a_part_of_a_pass_is_its_share_of_the_batches(epochs: float, passes: list[float]) -> None:
     one, sampler = TokenBatchSampler([10] * 100, 50, 0, 1.0), TokenBatchSampler([10] * 100, 50, 0, epochs)
     assert list(sampler.passes.values()) == passes
@@ -150,7 +153,7 @@ def test_killed_and_resumed_equals_undisturbed(
     train_reference(undisturbed)
     job = a_job(store, base, **fields)
     killed_at(job, monkeypatch, step)
-    assert list(job.folder.rglob("checkpoint-*/complete")), "it was killed before its first checkpoint"
+    assert list(job.folder.rglob(f"checkpoint-*/{CHECKPOINT_COMPLETE}")), "it was killed before its first checkpoint"
     train_reference(job)
     assert_equal(undisturbed.folder / "model", job.folder / "model")
 
