@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ..system.atomic_files import flush_file, sync_folder
 
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints, in the folder of what the model in work needs."""
 CHECKPOINT_COMPLETE = "loss_window.json"
 """File that is written last and so marks a checkpoint as whole; the Trainer's own folder appears before its files are
 written. Checkpoints of earlier versions lack it and do not count: their passes had other batches."""
@@ -21,7 +23,7 @@ def flush_checkpoint(checkpoint: Path) -> None:
 def last_checkpoint(folder: Path) -> str | None:
     """The last whole checkpoint of the training in a folder."""
     whole = sorted(
-        (folder / "checkpoints").glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}"), key=lambda path: _step_of(path.parent)
+        (folder / CHECKPOINTS).glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}"), key=lambda path: _step_of(path.parent)
     )
     return str(whole[-1].parent) if whole else None
 
