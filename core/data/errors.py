@@ -48,6 +48,10 @@ class ModelUnusable(UserError):
     """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
+class ModelChanged(ModelUnusable):
+    """A model's files are not those that a job was planned with."""
+
+
 class TrainingDiverged(UserError):
     """A training's loss or weights are no longer finite numbers."""
 

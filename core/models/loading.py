@@ -18,7 +18,8 @@ from .base_probe import BaseProbe
 from .folder_check import read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
 from .reading_direction import reads_to_the_right
-from .resolving import ModelSpec
+from .resolving import ModelSpec, tokenizer_fingerprint
+from .unchanged_files import tokenizer_changed, unchanged
 from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
@@ -26,8 +27,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ROOM_BYTES = 4 * 2**30
 
 
-def load_tokenizer(spec: ModelSpec) -> Any:
-    """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`."""
+def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
+    """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`, or `ModelChanged` if
+    it is not the one of the `fingerprint` that is given."""
+    if fingerprint is not None and tokenizer_fingerprint(spec) != fingerprint:
+        raise tokenizer_changed(spec)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
@@ -49,8 +53,13 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     """The model in evaluation mode, adapter applied, on the device. Nothing is downloaded, no code of the model is run.
 
     Raises `ModelUnusable` if weights are missing, have another shape, or are not finite: transformers would fill such
-    gaps with random numbers and continue.
+    gaps with random numbers and continue; `ModelChanged` if they are not those that the spec was made of.
     """
+    with unchanged(spec):
+        return _loaded(spec, dtype, device)
+
+
+def _loaded(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     if not spec.adapter:
         return _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
     check_repeatable(spec)
@@ -67,10 +76,11 @@ def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.M
     """
     assert spec.adapter is not None
     check_repeatable(spec)
-    base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
-    probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
-    model = _on_device(_adapted(base, spec), spec, device)
-    return model, probe.agrees(model)
+    with unchanged(spec):
+        base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+        probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
+        model = _on_device(_adapted(base, spec), spec, device)
+        return model, probe.agrees(model)
 
 
 def _base(spec: ModelSpec, dtype: str) -> Any:

@@ -32,7 +32,7 @@ def write_encoded(
 
     base = resolve_model(request.base, workspace or store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
-    tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
+    tokenizer, readable = load_tokenizer(base, encoding.tokenizer_fingerprint), readable_ids(base, base)
     batches = store.batches(
         """
         SELECT example_id::VARCHAR AS example_id, conversation FROM dataset_row JOIN example USING (example_id)
