@@ -16,6 +16,7 @@ from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import file_stem, named_path
+from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
 from .exporter import check_destination, check_folder, json_file, publish, selected_records
@@ -149,6 +150,7 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
         check_destination(store, selection, destination)
         return
     named_path(str(destination))
+    check_output(destination, store.workspace)
     check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(

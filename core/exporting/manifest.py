@@ -16,12 +16,13 @@ from ..selection.summary import Summary
 from ..store import Store
 
 MANIFEST_VERSION = 1
+MANIFEST_SUFFIX = ".manifest.json"
 _LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
 
 
 def manifest_path(destination: Path) -> Path:
     """The path of an export's manifest: next to it, named after it."""
-    return destination.with_name(f"{destination.name}.manifest.json")
+    return destination.with_name(destination.name + MANIFEST_SUFFIX)
 
 
 def manifest(

@@ -8,6 +8,7 @@ before a path is checked, and paths are compared folder by folder, so /data does
 import os
 import re
 import stat
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
@@ -99,6 +100,12 @@ def is_folder_name(text: str) -> bool:
 
 def file_stem(name: str, otherwise: str) -> str:
     """A safe file stem from any text: only letters, digits and a few other characters, so that it stays in its folder
-    and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left."""
+    and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left.
+
+    Two names never have one stem: a name that had to be changed gets a hash, after a `~`, which no other stem has.
+    """
     plain = re.sub(r"[^\w.+-]+", "-", name).strip(".-")
-    return plain.encode()[:_LONGEST_STEM].decode(errors="ignore").strip(".-") or otherwise
+    plain = plain.encode(errors="ignore")[:_LONGEST_STEM].decode(errors="ignore").strip(".-")
+    if plain and plain == name:
+        return plain
+    return f"{plain or otherwise}~{blake2b(name.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
