@@ -78,8 +78,13 @@ def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
-    """A user error for a failed statement if the disk is the cause; else None."""
+    """A user error for a failed statement if the disk or the memory limit is the cause; else None."""
     text = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SettingInvalid(
+            f"The store {path} needs more memory than LOBASS_STORE_MEMORY allows ({settings.text('store_memory')}). "
+            "Set it to a larger amount, such as 4GB. What is in the store is kept."
+        )
     if any(sign in text for sign in _WRITE_SIGNS):
         return WriteFailed(
             f"The store {path} could not be written ({text.rsplit(': ', 1)[-1]}). Its data is kept and can "

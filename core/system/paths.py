@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ..data import settings
 from ..data.errors import PathRefused
+from ..data.unicode_text import is_unicode
 
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")  # bytes: 4,096 on Linux, 1,024 on macOS
 _LONGEST_NAME = 255
@@ -32,18 +33,23 @@ def named_path(text: str) -> Path:
         raise PathRefused("No path was given. Give a file or a folder.")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise PathRefused(f"{text[:_SHOWN]!r} is not a valid path: it has control characters. Check how it was copied.")
+    if not is_unicode(text):
+        raise PathRefused(f"{text[:_SHOWN]!r} is not a valid path: it is not valid UTF-8. Rename the file or folder.")
     try:
         encoded = os.fsencode(text)
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError as error:  # in a terminal of another encoding
         raise PathRefused(
             f"{text[:_SHOWN]!r} is not a valid path: it has characters not allowed in file names. Rename the file."
         ) from error
     if len(encoded) >= _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in encoded.split(b"/")):
         raise PathRefused(f"{text[:_SHOWN]!r}... is too long for a path. Check how it was copied.")
     try:
-        return Path(text).expanduser().absolute()
+        path = Path(text).expanduser().absolute()
     except RuntimeError as error:
         raise PathRefused(f"{text[:_SHOWN]!r} refers to the home of an unknown user. Write the full path.") from error
+    if not is_unicode(str(path)):
+        raise PathRefused(f"{str(path.parent)[:200]!r} has a name that is not valid UTF-8. Start in another folder.")
+    return path
 
 
 def allowed_folders(workspace: Path) -> tuple[Path, ...]:

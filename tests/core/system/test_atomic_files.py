@@ -40,8 +40,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "DurableFile": replace_in_parts,
 }
 POINTS = {"write_durably": 5, "replaced_durably": 5, "DurableFile": 4}
-"""The file opened, flushed, renamed, its folder flushed; before that the folder looked for or made by write_durably, and
-the file opened again by whoever writes it by name."""
+"""The file opened, flushed, renamed, its folder flushed; before that the folder looked for or made by write_durably,
+and the file opened again by whoever writes it by name."""
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -1,5 +1,6 @@
-"""Two writers of one file, and writers that are killed between two renames: what lies there is whole and of one of them."""
+"""Two writers of one file, and writers that are killed between two renames: what is there is whole and of one."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -83,10 +84,8 @@ def test_of_two_exports_published_at_the_same_time_data_and_manifest_are_of_one(
     def at_the_same_time(file: DurableFile) -> None:
         replace(file)
         if file.path == path:
-            try:
+            with contextlib.suppress(threading.BrokenBarrierError):
                 both.wait()  # without a lock both are here at once
-            except threading.BrokenBarrierError:
-                pass
 
     monkeypatch.setattr(DurableFile, "replace", at_the_same_time)
     order: list[bytes] = []
