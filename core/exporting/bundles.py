@@ -15,7 +15,7 @@ from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
-from ..system.paths import file_stem, named_path
+from ..system.paths import named_path, plain_name
 from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
@@ -230,7 +230,7 @@ def _write_zip(
     with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
             # All files are in one top folder, so that unpacking is tidy.
-            top = file_stem(destination.stem, "bundle")
+            top = plain_name(destination.stem, "bundle")
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
             _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])

@@ -104,14 +104,19 @@ def is_folder_name(text: str) -> bool:
     return _FOLDER_NAME.fullmatch(text) is not None
 
 
+def plain_name(text: str, otherwise: str) -> str:
+    """A safe file name from any text: only letters, digits and a few other characters, so that it stays in its folder
+    and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left."""
+    plain = re.sub(r"[^\w.+-]+", "-", text).strip(".-")
+    return plain.encode(errors="ignore")[:_LONGEST_STEM].decode(errors="ignore").strip(".-") or otherwise
+
+
 def file_stem(name: str, otherwise: str) -> str:
-    """A safe file stem from any text: only letters, digits and a few other characters, so that it stays in its folder
-    and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left.
+    """The stem of the file that belongs to a name, as `plain_name` has it.
 
     Two names never have one stem: a name that had to be changed gets a hash, after a `~`, which no other stem has.
     """
-    plain = re.sub(r"[^\w.+-]+", "-", name).strip(".-")
-    plain = plain.encode(errors="ignore")[:_LONGEST_STEM].decode(errors="ignore").strip(".-")
-    if plain and plain == name:
+    plain = plain_name(name, otherwise)
+    if plain == name:
         return plain
-    return f"{plain or otherwise}~{blake2b(name.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"
+    return f"{plain}~{blake2b(name.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"

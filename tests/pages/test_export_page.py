@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.filters import Range, RowFilter
 from core.exporting import TRAINERS, selection_from_manifest
 from core.selection import Amount, Selection, save_selection
-from core.system.paths import file_stem
+from core.system.paths import file_stem, plain_name
 from tests.core.bundle_rows import ALL, SEVERAL, example, talk_store
 from tests.fakes import ScoredRecord, build_scored_store
 
@@ -143,7 +143,7 @@ def test_a_bundle_is_written_as_a_zip_and_offered_with_its_command(
     page = healthy(page.button(key="write_bundle").click().run())
     written = page_workspace / "exports" / f"{STEM}-trl.zip"
     with zipfile.ZipFile(written) as archive:
-        assert archive.read(f"{STEM}-trl/train.jsonl").count(b"\n") == 5
+        assert archive.read(f"{plain_name(STEM, '')}-trl/train.jsonl").count(b"\n") == 5
     assert "trl sft --config sft.yaml" in codes(page)
     assert [button.label for button in page.get("download_button")] == ["Download file", "Download manifest"]
 

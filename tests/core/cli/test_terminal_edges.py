@@ -18,6 +18,8 @@ TERMINALS = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0"},
     "latin-1": {"PYTHONIOENCODING": "latin-1"},
 }
+UNREAD = 'exec 3> >(:); wait $!; "$@" >&3'
+"""A line of bash in which the reader of stdout has ended before anything is written."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def shell(line: str, *arguments: object, **environment: str) -> subprocess.Compl
     return subprocess.run(
         ["bash", "-c", line, "bash", *command],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200", **environment},
+        env={**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "", **environment},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -68,9 +70,7 @@ def test_a_name_that_the_terminals_encoding_lacks_is_said_with_what_to_do(worksp
 @pytest.mark.parametrize("arguments", [["status", "--json"], ["--help"], ["version"]])
 def test_a_stdout_that_nobody_reads_or_that_is_closed_ends_quietly(arguments: list[str], workspace: Path) -> None:
     options = [*arguments, "--workspace", workspace] if arguments[0] == "status" else arguments
-    # The reader has ended before anything is written.
-    unread = 'exec 3> >(:); wait $!; "$@" >&3'
-    for line, expected in ((unread, 1), ('"$@" >&-', 0), ('"$@" <&- >&- 2>&-', 0), ('"$@" 2>&-', 0)):
+    for line, expected in ((UNREAD, 1), ('"$@" >&-', 0), ('"$@" <&- >&- 2>&-', 0), ('"$@" 2>&-', 0)):
         done = shell(line, *options)
         assert done.returncode == expected, (line, done.stderr)
         assert "Traceback" not in done.stderr
@@ -120,3 +120,13 @@ def test_a_query_that_needs_more_memory_than_there_is_names_the_setting(
         with pytest.raises(SettingInvalid, match="more memory than LOBASS_STORE_MEMORY allows"):
             store.rows("SELECT list(random()::VARCHAR) FROM range(3000000)")
         assert store.rows("SELECT count(*) FROM run") == [(0,)]
+
+
+def test_a_report_whose_sentence_nobody_reads_is_written(scored_store: Store, tmp_path: Path) -> None:
+    """It is another program, which the command becomes."""
+    scored_store.close()
+    for line, expected in ((UNREAD, 1), ('"$@" >&-', 0)):
+        path = tmp_path / f"{expected}.html"
+        done = shell(line, "report", "--run", "planets", "--output", path, "--workspace", scored_store.workspace)
+        assert (done.returncode, done.stderr) == (expected, "")
+        assert path.stat().st_size

@@ -18,7 +18,7 @@ from core.jobs.job import find_job
 from core.models.resolving import check_allowed_model, resolve_model
 from core.store import Store
 from core.system.durable_file import DurableFile
-from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file
+from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file, plain_name
 from core.training.training_plan import TrainRequest, train_fields
 from tests import command_line
 from tests.core.bundle_rows import ALL, example, talk_store
@@ -325,7 +325,7 @@ def test_the_members_of_a_zip_lie_in_one_plain_folder(tmp_path: Path) -> None:
             export_bundle(store, ALL, tmp_path / name, "plain")
             with zipfile.ZipFile(tmp_path / name) as archive:
                 folders = {tuple(Path(member).parts[:-1]) for member in archive.namelist()}
-            assert folders == {(file_stem(Path(name).stem, "bundle"),)}
+            assert folders == {(plain_name(Path(name).stem, "bundle"),)}
 
 
 # Hub ids and models
