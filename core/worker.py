@@ -6,12 +6,14 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from .data.errors import JobCancelled, JobFailed, UserError
 from .jobs.job import Job
+from .jobs.results import counted_results
 from .system.disk_errors import translate_disk_errors
 from .system.worker_log import in_short, log_for_people
 from .workspace.job_kinds import JOB_KINDS, unknown_kind_sentence
@@ -63,21 +65,30 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
             kind = JOB_KINDS[job.kind]
             work = kind.work_function()
             result = work(job, lock.fileno()) if kind.shares_lock else work(job)
-        job.finish({"state": "done", **result})
+            job.finish({"state": "done", **result, **counted_results(job, kind.results)})
         log.info("done")
         return 0
     except JobCancelled as error:
         log.info("cancelled: %s", error)
-        job.finish({"state": "cancelled", "message": str(error)})
+        _end(job, "cancelled", str(error))
     except UserError as error:
         log.info("failed: %s", error)
-        job.finish({"state": "failed", "message": str(error)})
+        _end(job, "failed", str(error))
     # The worker's last line of defence: whatever broke, the person gets a sentence and the log gets the traceback.
     except Exception as error:  # noqa: BLE001
         log.info("failed unexpectedly:\n%s", traceback.format_exc())
         message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
-        job.finish({"state": "failed", "message": message})
+        _end(job, "failed", message)
     return 1
+
+
+def _end(job: Job, state: str, message: str) -> None:
+    """Write the outcome of a job that is not done. It counts what the job made, unless that cannot be read either."""
+    counted = {}
+    with suppress(UserError, OSError):
+        kind = JOB_KINDS.get(job.kind)
+        counted = counted_results(job, kind.results if kind else ())
+    job.finish({"state": state, "message": message, **counted})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.kit.filter_state import chosen_filter
 from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import open_renamed_tab, run_picker, score_picker, show_error
+from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
 from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
 from ui.shell.session import Session, open_session
@@ -108,7 +108,7 @@ def show_views(session: Session, run: str, view: LinkedView) -> None:
         "Trust": lambda: show_trust(session.store, run, view.row_filter),
         "Near-duplicates": lambda: show_near_duplicates(session, run),
     }
-    open_renamed_tab("view", {"Near duplicates": "Near-duplicates"})
+    open_linked_tab("view", views, {"Near duplicates": "Near-duplicates"})
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
         if tab.open:

@@ -9,7 +9,7 @@ from core.data.errors import UserError
 from core.data.settings import integer
 from core.encoding.template_choice import AUTO, CHOICES, check_allowed_template
 from core.encoding.templates import REPLIES
-from core.jobs.job import all_jobs
+from core.jobs.job import readable_jobs
 from core.models.cross_fitted import is_cross_fitted
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
@@ -124,7 +124,8 @@ def _place(options: list[str], wanted: str | None) -> int:
 
 def _known_bases(session: Session) -> list[str]:
     """Suggested base models: the last one chosen, those of jobs and runs (newest first), and the demo's."""
-    of_jobs = [job.request["base"]["label"] for job in reversed(all_jobs(session.workspace)) if "base" in job.request]
+    requests = [job.request for job in reversed(readable_jobs(session.workspace))]
+    of_jobs = [request["base"]["label"] for request in requests if "base" in request]
     of_runs = [run["base"] for run in run_overview(session.store)]
     return list(dict.fromkeys(base for base in [remembered("base"), *of_jobs, *of_runs, DEMO_BASE] if base))
 

@@ -48,6 +48,10 @@ class ModelUnusable(UserError):
     """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
+class TrainingDiverged(UserError):
+    """A training's loss or weights are no longer finite numbers."""
+
+
 class TokenizerMismatch(UserError):
     """Base and reference tokenise text differently, so their losses are not comparable."""
 
@@ -106,6 +110,10 @@ class FoldsUnusable(UserError):
 
 class JobFailed(UserError):
     """A worker ended without finishing its job."""
+
+
+class JobIncomplete(UserError):
+    """A finished job's folder is not whole here: files that its outcome names are missing or differ."""
 
 
 class JobCancelled(UserError):

@@ -1,10 +1,13 @@
 """A filter over a run's rows, as a value: what the pages, recipes and queries all mean by "these rows"."""
 
 import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import SelectionInvalid
+from .json_types import checked, checked_fields, shown
 from .scores import FLAGS, SCORES
 from .text_search import ANY_TEXT, TextSearch
 
@@ -12,6 +15,7 @@ RANGE_COLUMNS = (*SCORES, "token_count")
 """Columns of the scored table that a range can be put on."""
 
 MOST_CORNERS = 64
+_MOST_TOKENS = 2**53
 
 Query = tuple[str, list[Any]]
 """SQL text and its parameters, in order."""
@@ -20,7 +24,7 @@ Query = tuple[str, list[Any]]
 def check_column(column: str) -> None:
     """Raise `SelectionInvalid` unless the column is one of `RANGE_COLUMNS`."""
     if column not in RANGE_COLUMNS:
-        raise SelectionInvalid(f"Unknown column {column!r}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
+        raise SelectionInvalid(f"Unknown column {shown(column)}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class Range:
 
     def __post_init__(self) -> None:
         check_column(self.column)
+        most = _MOST_TOKENS if self.column == "token_count" else sys.float_info.max
+        if not all(bound is None or abs(bound) <= most for bound in (self.low, self.high)):
+            raise SelectionInvalid(f"The range of {self.column} has an end that no row can have. Leave it open.")
 
     def condition(self) -> Query:
         """SQL condition, never NULL."""
@@ -101,7 +108,7 @@ class RowFilter:
     def __post_init__(self) -> None:
         for flag in (*self.without_flags, *self.with_flags):
             if flag not in FLAGS:
-                raise SelectionInvalid(f"Unknown flag {flag!r}. Must be one of: {', '.join(FLAGS)}.")
+                raise SelectionInvalid(f"Unknown flag {shown(flag)}. Must be one of: {', '.join(FLAGS)}.")
 
     def conditions(self) -> list[tuple[str, Query]]:
         """Each condition as (reason a row that fails it is left out, SQL over the scored table and parameters).
@@ -110,8 +117,7 @@ class RowFilter:
         """
         found: list[tuple[str, Query]] = []
         if self.domains:
-            marks = ", ".join("?" * len(self.domains))
-            found.append(("filtered: domain", (f"domain IN ({marks})", list(self.domains))))
+            found.append(("filtered: domain", self.domain_condition()))
         found += [(f"filtered: {bounds.column}", bounds.condition()) for bounds in self.ranges]
         found += [(f"filtered: region of {area.x} and {area.y}", area.condition()) for area in self.regions]
         found += [(f"flag: {flag}", (f"NOT {flag}", [])) for flag in self.without_flags]
@@ -123,6 +129,10 @@ class RowFilter:
                 found_by, parameters = f"SELECT example_id FROM {self.matches}", []
             found.append(("filtered: text", (f"example_id IN ({found_by})", parameters)))
         return found
+
+    def domain_condition(self) -> Query:
+        """SQL condition for the rows of `domains`. One parameter, because there may be thousands of them."""
+        return "domain IN (SELECT unnest(?::VARCHAR[]))", [list(self.domains)]
 
     def where(self) -> Query:
         """All conditions as one SQL condition ("true" where there are none)."""
@@ -160,30 +170,25 @@ class RowFilter:
         }
 
     @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> "RowFilter":
+    def from_fields(cls, fields: Any) -> "RowFilter":
         """Reverse of `to_fields`; `text` of the first recipes is a phrase. Raises `SelectionInvalid` for what it does
         not know."""
-        search = TextSearch.from_fields(fields.get("search") or {"query": fields.get("text", "")})
-        try:
-            return cls(
-                tuple(fields.get("domains", ())),
-                tuple(_range(*bounds) for bounds in fields.get("ranges", ())),
-                tuple(fields.get("without_flags", ())),
-                tuple(fields.get("with_flags", ())),
-                search,
-                tuple(_region(*area) for area in fields.get("regions", ())),
-            )
-        except (TypeError, ValueError) as error:
-            raise SelectionInvalid(f"The filter {fields!r} cannot be read ({error}). Set it again.") from error
+        values = dict(fields) if isinstance(fields, Mapping) else fields
+        if isinstance(values, dict) and "text" in values:
+            phrase = {"query": values.pop("text")}
+            values["search"] = values.get("search") or phrase
+        readers = {"ranges": _ranges, "regions": _regions, "search": TextSearch.from_fields}
+        return cls(**checked_fields(values, cls, "filter", SelectionInvalid, readers))
 
 
 EVERYTHING = RowFilter()
 
 
-def _range(column: str, low: Any, high: Any) -> Range:
-    """From JSON, which may hold anything."""
-    return Range(column, *(None if bound is None else float(bound) for bound in (low, high)))
+def _ranges(given: Any) -> tuple[Range, ...]:
+    kind = tuple[tuple[str, float | None, float | None], ...]
+    return tuple(Range(*bounds) for bounds in checked(given, kind, "The filter", SelectionInvalid, "ranges"))
 
 
-def _region(x: str, y: str, corners: Any) -> Region:
-    return Region(x, y, tuple((float(left), float(up)) for left, up in corners))
+def _regions(given: Any) -> tuple[Region, ...]:
+    kind = tuple[tuple[str, str, tuple[tuple[float, float], ...]], ...]
+    return tuple(Region(*area) for area in checked(given, kind, "The filter", SelectionInvalid, "regions"))

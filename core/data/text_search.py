@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import SelectionInvalid
+from .json_types import checked_fields, shown
 
 SEARCH_KINDS = {
     "words": "contains every word, in any order; case is ignored",
@@ -24,9 +25,7 @@ class TextSearch:
     def __post_init__(self) -> None:
         for what, given, known in (("search", self.kind, SEARCH_KINDS), ("place", self.place, SEARCH_PLACES)):
             if given not in known:
-                raise SelectionInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
-        if not isinstance(self.query, str):
-            raise SelectionInvalid(f"The search {self.query!r} is not text. Give a text to search for.")
+                raise SelectionInvalid(f"Unknown {what} {shown(given)}. Must be one of: {', '.join(known)}.")
 
     def __bool__(self) -> bool:
         return bool(self.query.strip())
@@ -56,9 +55,7 @@ class TextSearch:
     @classmethod
     def from_fields(cls, fields: Any) -> "TextSearch":
         """Reverse of `to_fields`. Raises `SelectionInvalid` for unknown fields."""
-        if not isinstance(fields, dict) or not set(fields) <= {"query", "kind", "place"}:
-            raise SelectionInvalid(f"The search {fields!r} cannot be read. Give query, kind and place.")
-        return cls(**fields)
+        return cls(**checked_fields(fields, cls, "search", SelectionInvalid))
 
 
 ANY_TEXT = TextSearch()

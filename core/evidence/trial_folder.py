@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.errors import NameTaken, NotFound, TrialInvalid
+from ..data.errors import JsonInvalid, NameTaken, NotFound, TrialInvalid
 from ..data.version import COMMAND
 from ..system.atomic_files import replaced_durably, write_durably
+from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import make_private_folder
 from .cell_results import CELLS_FOLDER
 from .result_fields import TrialResults
@@ -123,12 +124,11 @@ def load_trial(workspace: Path, name: str) -> Trial:
             + (f"There are: {known}." if known else f"Plan one with: {COMMAND} trial plan")
         )
     try:
-        fields = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
-        plan, fixed = fields.pop("plan"), fields
-        held_out = pq.read_table(folder / _HELD_OUT_FILE).to_pandas()
-    except (OSError, ValueError, KeyError) as error:
+        fixed = read_json_object(folder / PLAN_FILE)
+        held_out = pq.read_table(folder / _HELD_OUT_FILE, schema=_HELD_OUT_SCHEMA).to_pandas()
+    except (OSError, pa.ArrowException, JsonInvalid) as error:
         raise TrialInvalid(f"The trial in {folder} is damaged ({error}). Plan it again under another name.") from error
-    return Trial(folder, TrialPlan.from_fields(plan), fixed, held_out)
+    return Trial(folder, TrialPlan.from_fields(fixed.pop("plan", None)), fixed, held_out)
 
 
 def _write_plan(folder: Path, plan: TrialPlan, fixed: dict[str, Any], held_out: pd.DataFrame) -> Trial:

@@ -102,8 +102,7 @@ def budget_input_tokens(plan: TrialPlan, probe: Mapping[str, float], rows: int =
 def publish_cell(store: Store, job: Job) -> None:
     """Move a finished model's results into its trial's folder; repeating changes nothing."""
     request, model = job.request, job.folder / "model"
-    trial = load_trial(store.workspace, request["trial"])
-    cell = Cell(request["arm"], request["ratio"], request["draw"], request["seed"])
+    trial, cell = _cell_of(store, job)
     if not trial.is_done(cell):
         outcome = job.outcome or {}
         measured = {name: outcome.get(name) for name in ("steps", "input_tokens", "scored_tokens", "trained_examples")}
@@ -113,9 +112,22 @@ def publish_cell(store: Store, job: Job) -> None:
         if request["keep_model"] and model.exists():
             (trial.folder / "models").mkdir(exist_ok=True)
             rename_durably(model, trial.model_folder(cell))
+        if not model.exists():  # moved there now, or before a crash
             model = trial.model_folder(cell)
         trial.save_result(cell, pq.read_table(model / HELD_OUT_LOSSES), measured)
     shutil.rmtree(job.folder / "model", ignore_errors=True)
+
+
+def is_cell_being_published(store: Store, job: Job) -> bool:
+    """Whether a finished model's results, or the model itself, are in its trial's folder already."""
+    trial, cell = _cell_of(store, job)
+    return trial.is_done(cell) or (not (job.folder / "model").exists() and trial.model_folder(cell).exists())
+
+
+def _cell_of(store: Store, job: Job) -> tuple[Trial, Cell]:
+    request = job.request
+    cell = Cell(request["arm"], request["ratio"], request["draw"], request["seed"])
+    return load_trial(store.workspace, request["trial"]), cell
 
 
 def base_of(store: Store, trial: Trial) -> ModelSpec:

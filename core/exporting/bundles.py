@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..data.errors import ExportFailed
+from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
+from ..data.json_types import shown
 from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import named_path, plain_name
+from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
@@ -67,6 +69,7 @@ def export_bundle(
     _check_place(store, selection, destination)
     summary = select_summary(store, selection)
     found = preflight(store, selection, trainer)
+    _check_name(found.plan.model)
     if not found.written_rows:
         raise ExportFailed(_nothing_to_write(found))
     fields = manifest(store, selection, summary, {}, name, evidence)
@@ -159,6 +162,16 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
         )
 
 
+def _check_name(model: str) -> None:
+    """Raise `ExportFailed` for a model whose name cannot be written into a config."""
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise ExportFailed(
+            f"The name of the base {shown(model)} is not valid Unicode, so no trainer could read it. Rename its folder."
+        ) from error
+
+
 def _is_zip(destination: Path) -> bool:
     return destination.suffix.lower() == ".zip"
 
@@ -168,9 +181,9 @@ def _is_bundle(folder: Path) -> bool:
     try:
         if not any(folder.iterdir()):
             return True
-        fields = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        return isinstance(fields, dict) and "bundle" in fields["output"]
-    except (OSError, ValueError, KeyError, TypeError):
+        output = read_json_object(folder / MANIFEST_FILE).get("output")
+        return isinstance(output, dict) and "bundle" in output
+    except (OSError, JsonInvalid):
         return False
 
 

@@ -21,10 +21,12 @@
     passes.jsonl        train: the loss on held-out and on own rows after each pass
     held_out_losses.parquet  train: the loss of each held-out row at the end
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
-    outcome.json        the outcome, written last; if missing, the job is unfinished
+    outcome.json        the outcome, written last; if missing, the job is unfinished; it counts what the job made
+                        (core.jobs.results), so that half a copy is not taken for all
     settled             written by the store's owner when all results are in the store
 
-The folder can be copied to a GPU machine, run there with `python -m core.worker FOLDER`, and copied back.
+The folder can be copied to a GPU machine under its own name, run there with `python -m core.worker FOLDER`, and copied
+back, in any order of its files.
 """
 
 import json
@@ -41,11 +43,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data import settings
-from ..data.errors import NotFound
+from ..data.errors import JsonInvalid, NotFound, UserError
 from ..data.examples import Example
 from ..data.version import COMMAND
 from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
+from ..system.untrusted_json import checked, read_json_object
 from ..system.workspace_files import make_private_folder
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
@@ -53,10 +56,13 @@ from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
 from .job_progress import Progress
 from .shards import shards
 
+_STATES = ("done", "failed", "cancelled")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job's folder and its request."""
+    """A job's folder and its request. The folder may come from another machine, so a file in it may be damaged, or
+    another job's: reading it then raises `JsonInvalid`."""
 
     folder: Path
 
@@ -68,7 +74,14 @@ class Job:
     @property
     def request(self) -> dict[str, Any]:
         """The request: `kind` (score, train, estimate or near_duplicates) and the fields of that kind."""
-        return dict(json.loads((self.folder / "job.json").read_text(encoding="utf-8")))
+        path = self.folder / "job.json"
+        fields = read_json_object(path)
+        if not isinstance(fields.get("kind"), str):
+            raise JsonInvalid(f"{path} does not say what kind of job it is. Copy it again from where it is whole.")
+        named = fields.get("job", self.job_id)  # earlier versions did not write it
+        if named != self.job_id:
+            raise JsonInvalid(f"{path} is that of the job {named}. Give the folder that name, or copy the file again.")
+        return fields
 
     @property
     def kind(self) -> str:
@@ -76,15 +89,36 @@ class Job:
         return str(self.request["kind"])
 
     @property
+    def problem(self) -> str | None:
+        """Why its request or outcome cannot be read, as a sentence; None if they can."""
+        try:
+            _ = self.request, self.outcome
+            return None
+        except (UserError, OSError) as error:
+            return str(error)
+
+    @property
     def outcome(self) -> dict[str, Any] | None:
         """The outcome (`state` is done, failed or cancelled), or None if unfinished."""
-        return _read_if_there(self.folder / "outcome.json")
+        path = self.folder / "outcome.json"
+        try:
+            fields = read_json_object(path)
+        except FileNotFoundError:
+            return None
+        if fields.get("state") not in _STATES or not isinstance(fields.get("message", ""), str):
+            raise JsonInvalid(f"{path} does not say how the job ended. Copy it again from where it is whole.")
+        return fields
 
     @property
     def progress(self) -> Progress:
-        """The latest progress written by the worker."""
-        fields = _read_if_there(self.folder / "progress.json") or {}
-        return Progress(**fields)
+        """The latest progress written by the worker; nothing but what people see depends on it."""
+        path = self.folder / "progress.json"
+        try:
+            return checked(read_json_object(path), Progress, str(path))
+        except FileNotFoundError:
+            return Progress()
+        except JsonInvalid:
+            return Progress("Its progress cannot be read")
 
     @property
     def is_alive(self) -> bool:
@@ -157,7 +191,7 @@ class Job:
     def notices(self) -> list[str]:
         """The notices, without repetitions."""
         path = self.folder / "notices.txt"
-        return list(dict.fromkeys(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        return list(dict.fromkeys(path.read_text("utf-8", errors="replace").splitlines())) if path.exists() else []
 
     def settle(self) -> None:
         """Record that all results are in the store. The shards stay until they are verified
@@ -207,6 +241,7 @@ def create_job(
         write_examples_file(folder / f"{name}.parquet", examples)
     for name, table in (tables or {}).items():
         pq.write_table(table, folder / f"{name}.parquet")
+    request = {**request, "job": folder.name}
     write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
     return Job(folder)
 
@@ -231,8 +266,13 @@ def start_worker(job: Job) -> None:
 
 
 def all_jobs(workspace: Path) -> list[Job]:
-    """All jobs of a workspace, oldest first."""
+    """All jobs of a workspace, oldest first; files of some may be damaged (`Job.problem`)."""
     return [Job(path.parent) for path in sorted((workspace / "jobs").glob("*/job.json"))]
+
+
+def readable_jobs(workspace: Path) -> list[Job]:
+    """All jobs of a workspace whose request and outcome can be read, oldest first."""
+    return [job for job in all_jobs(workspace) if job.problem is None]
 
 
 def find_job(workspace: Path, job_id: str) -> Job:
@@ -245,7 +285,9 @@ def find_job(workspace: Path, job_id: str) -> Job:
 
 def unfinished(jobs: Iterable[Job], identity: dict[str, Any]) -> Job | None:
     """The newest unsettled job whose request has all fields of `identity`, to join or resume."""
-    matching = [job for job in jobs if not job.is_settled and identity.items() <= job.request.items()]
+    matching = [
+        job for job in jobs if not job.is_settled and job.problem is None and identity.items() <= job.request.items()
+    ]
     return matching[-1] if matching else None
 
 
@@ -260,10 +302,3 @@ def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[]
     if job.state not in ("running", "done"):
         start_worker(job)
     return job
-
-
-def _read_if_there(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None

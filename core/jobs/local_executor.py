@@ -4,12 +4,15 @@ import json
 import subprocess
 from pathlib import Path
 
+from ..data.errors import JsonInvalid
 from ..system.atomic_files import write_durably
 from ..system.ownership import is_locked
 from ..system.process_facts import works_on
 from ..system.program import HOME, module_command
+from ..system.untrusted_json import read_json_object
 
 _STARTING = "starting.json"
+_PROCESS_LIMIT = 2**31
 
 
 class LocalExecutor:
@@ -46,7 +49,7 @@ class LocalExecutor:
     def _just_started(self, folder: Path) -> bool:
         """A worker needs a moment from its start to its lock; its process id is known meanwhile."""
         try:
-            process = json.loads((folder / _STARTING).read_text(encoding="utf-8"))["process"]
-        except FileNotFoundError:
+            process = read_json_object(folder / _STARTING).get("process")
+        except (FileNotFoundError, JsonInvalid):  # a damaged file says nothing: the lock tells whether a worker runs
             return False
-        return works_on(int(process), folder.name)
+        return isinstance(process, int) and 0 < process < _PROCESS_LIMIT and works_on(process, folder.name)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.errors import NoUsableRows, SelectionInvalid
+from ..data.errors import JobIncomplete, NoUsableRows, SelectionInvalid
 from ..jobs.job import Job, all_jobs, create_job, join_or_start, unfinished
 from ..store import Store
 from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
+from ..store.store import DATASET_KEY
 from ..system.disk_errors import translate_disk_errors
 from .search import RESULT
 
@@ -50,9 +52,14 @@ def open_search(store: Store, dataset: str, threshold: float) -> Job | None:
 
 
 def ingest_near_duplicates(store: Store, job: Job) -> None:
-    """Save the result of a finished search; idempotent. Raises `NotFound` if the dataset is gone."""
+    """Save the result of a finished search; idempotent. Raises `NotFound` if the dataset is gone or another one has its
+    name, `JobIncomplete` if the result has not arrived."""
     request = job.request
-    groups = pq.read_table(job.folder / RESULT)
+    store.check_same_dataset(request["dataset"], request.get(DATASET_KEY))
+    try:
+        groups = pq.read_table(job.folder / RESULT)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
     save_near_duplicates(store, request["dataset"], request["threshold"], request["example_count"], groups)
 
 
@@ -66,4 +73,10 @@ def _identity(store: Store, dataset: str, threshold: float) -> dict[str, Any]:
     count = count_examples(store, dataset)
     if not count:
         raise NoUsableRows(f"The dataset {dataset!r} has no rows to compare. Import a file into it first.")
-    return {"kind": KIND, "dataset": dataset, "threshold": rounded(threshold), "example_count": count}
+    return {
+        "kind": KIND,
+        "dataset": dataset,
+        DATASET_KEY: store.dataset_key(dataset),
+        "threshold": rounded(threshold),
+        "example_count": count,
+    }

@@ -3,6 +3,7 @@
 from ..jobs.job import Job
 from ..models.earlier_losses import unsound_roles
 from ..models.resolving import ModelSpec
+from .noise_files import noise_file
 
 _LOOKED_AT = "earlier-shards-checked"
 
@@ -24,7 +25,7 @@ def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
         shards = job.shards_of(role)
         for path in shards:
             path.unlink()
-        (job.folder / f"noise-{role}.txt").unlink(missing_ok=True)
+        noise_file(job, role).unlink(missing_ok=True)
         dropped += [role] if shards else []
     if not may_write:
         (job.folder / _LOOKED_AT).touch()

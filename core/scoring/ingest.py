@@ -1,13 +1,18 @@
 """A scoring job's results in the store: its losses, the noise of computing them, and the run."""
 
+import json
 from typing import Any
 
+from ..data.errors import StoreUnusable
 from ..jobs.job import Job
 from ..jobs.shards import read_shard
 from ..models.resolving import ModelSpec, trained_examples
 from ..store import Store
+from ..store.scored_table import scored_table
+from ..store.store import DATASET_KEY
 from ..system.file_hash import file_sha256
 from .cross_fitting import fill_combined_sets
+from .noise_files import read_noise
 from .planning import ScorePlan
 
 
@@ -17,25 +22,28 @@ def loss_set_of(store: Store, job: Job, role: str) -> int:
     It is found by model and encoding, not by the number in the request: in a restored store, that number may be
     another model's.
     """
-    description = job.request["description"]
-    return store.ensure_loss_set(
-        description["model_fingerprints"][role],
-        description["encoding_fingerprint"],
-        description["models"][role]["label"],
-    )
+    return _loss_set(store, job.request["description"], role)
 
 
 def ingest_losses(store: Store, job: Job) -> None:
-    """Ingest the shards that the store does not have yet, and the noise measured so far; repeating changes nothing."""
+    """Ingest the shards that the store does not have yet, and the noise measured so far; repeating changes nothing.
+
+    If a shard is damaged, the others are ingested before `StoreUnusable` is raised.
+    """
+    damaged: list[StoreUnusable] = []
     for part in job.request["parts"]:
         loss_set = loss_set_of(store, job, part["role"])
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
-            if path.stem not in ingested:
-                store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
-        noise = job.folder / f"noise-{part['role']}.txt"
-        if noise.exists():
-            store.set_noise_floor(loss_set, float(noise.read_text(encoding="ascii")))
+            try:
+                if path.stem not in ingested:
+                    store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
+            except StoreUnusable as error:
+                damaged.append(error)
+        if (noise := read_noise(job, part["role"])) is not None:
+            store.set_noise_floor(loss_set, noise)
+    if damaged:
+        raise damaged[0]
 
 
 def save_planned_run(store: Store, plan: ScorePlan) -> None:
@@ -44,11 +52,39 @@ def save_planned_run(store: Store, plan: ScorePlan) -> None:
 
 
 def save_run_of(store: Store, job: Job) -> None:
-    """Save the run of a finished scoring job. Raises `NotFound` if its dataset is gone, `NameTaken` if its name is."""
+    """Save the run of a finished scoring job. Raises `NotFound` if its dataset is gone or another one has its name,
+    `NameTaken` if the run's name is."""
     request = job.request
     description = request["description"]
-    loss_sets = {role: loss_set_of(store, job, role) for role in description["models"]}
+    store.check_same_dataset(request["dataset"], request.get(DATASET_KEY))
+    loss_sets = _loss_sets(store, description)
     _save_run(store, request["run"], request["dataset"], loss_sets, description)
+
+
+def complete_runs(store: Store) -> None:
+    """Rebuild the tables of runs that lack losses which the store has by now, by whatever way they came."""
+    tables = {name for (name,) in store.rows("SELECT table_name FROM duckdb_tables()")}
+    for run_id, name, dataset, text in store.rows(
+        "SELECT run_id, run.name, dataset.name, description FROM run JOIN dataset USING (dataset_id) ORDER BY run_id"
+    ):
+        table, description = scored_table(run_id), json.loads(text)
+        if table not in tables or not store.rows(f"SELECT 1 FROM {table} WHERE not_scored LIMIT 1"):
+            continue
+        if "cross_fitted" in description:
+            fill_combined_sets(store, dataset, description, _loss_sets(store, description))
+        store.save_run(name, dataset, store.loss_sets(run_id))
+
+
+def _loss_sets(store: Store, description: dict[str, Any]) -> dict[str, int]:
+    return {role: _loss_set(store, description, role) for role in description["models"]}
+
+
+def _loss_set(store: Store, description: dict[str, Any], role: str) -> int:
+    return store.ensure_loss_set(
+        description["model_fingerprints"][role],
+        description["encoding_fingerprint"],
+        description["models"][role]["label"],
+    )
 
 
 def _save_run(store: Store, name: str, dataset: str, loss_sets: dict[str, int], description: dict[str, Any]) -> None:

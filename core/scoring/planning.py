@@ -26,6 +26,7 @@ from ..models.resolving import (
 from ..models.tokenizer_comparison import compare_tokenizers
 from ..models.vocabulary import vocabulary_notice
 from ..store import Store
+from ..store.store import DATASET_KEY
 from .cross_fitting import combined_sets
 
 ROLES = ("base", "reference")
@@ -91,6 +92,7 @@ class ScorePlan:
     template_sentence: str
     notices: tuple[str, ...] = ()
     cross: CrossFitted | None = None
+    dataset_key: str = ""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -110,7 +112,12 @@ class ScorePlan:
     @property
     def identity(self) -> dict[str, Any]:
         """Fields that identify a job: two jobs with the same fields do the same work."""
-        fields = {"kind": "score", "dataset": self.request.dataset, "loss_sets": self.loss_sets}
+        fields = {
+            "kind": "score",
+            "dataset": self.request.dataset,
+            DATASET_KEY: self.dataset_key,
+            "loss_sets": self.loss_sets,
+        }
         return fields | ({"own": True} if self.cross and self.request.own else {})
 
     @property
@@ -177,6 +184,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
         template_sentence,
         notices,
         cross,
+        store.dataset_key(request.dataset),
     )
     if cross:
         combined = {role: found.loss_set for role, found in combined_sets(store, plan.description).items()}

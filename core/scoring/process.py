@@ -17,10 +17,10 @@ from ..models.devices import batch_budget, encoding_processes
 from ..models.loading import load_model, load_with_base
 from ..models.resolving import ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
-from ..system.atomic_files import write_durably
 from .encoding_ahead import EncoderProcesses
 from .leases import Lease, take_lease
 from .loss_shards import ShardWriter
+from .noise_files import noise_file, write_noise
 from .passes import Pass, keep_apart
 from .progress import ProcessTally
 
@@ -150,10 +150,9 @@ class ScoringProcess:
 
     def _measure_noise(self, one: Pass, engines: Sequence[LossEngine], encoded: Sequence[Encoded]) -> None:
         for side, engine in zip(one.sides, engines, strict=True):
-            path = self._job.folder / f"noise-{side.role}.txt"
-            if not path.exists():
+            if not noise_file(self._job, side.role).exists():
                 noise = measure_noise(engine, encoded)
-                write_durably(path, [repr(noise).encode("ascii")])
+                write_noise(self._job, side.role, noise)
                 log.info("%s: noise floor %.1e nats per token", side.role, noise)
 
     def _score_chunk(

@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from ..data.errors import JobCancelled, JobFailed, UserError
+from ..data.errors import JobCancelled, JobFailed, JsonInvalid, UserError
 from ..jobs.job import Job
 from ..models.devices import process_environment
 from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
+from ..system.untrusted_json import checked, read_json_object
 from ..system.worker_log import log_for_people
 from .passes import Pass, are_apart, plan_passes, why_apart
 from .progress import ProcessTally, progress_of
@@ -93,8 +94,11 @@ def _report(job: Job, passes: list[Pass], began_with: list[int], tallies: list[P
 
 def _tallies(job: Job, count: int) -> list[ProcessTally]:
     """The last progress written by each process."""
-    paths = [_path(job, number) for number in range(count)]
-    return [ProcessTally(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+    tallies = []
+    for path in (_path(job, number) for number in range(count)):
+        with suppress(FileNotFoundError, JsonInvalid):  # progress: people see it, and no result depends on it
+            tallies.append(checked(read_json_object(path), ProcessTally, str(path)))
+    return tallies
 
 
 def _path(job: Job, number: int) -> Path:

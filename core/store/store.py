@@ -21,6 +21,8 @@ from .insertion import ensure_dataset, insert_records
 from .scored_stamp import is_current, keep_stamp
 from .scored_table import build_scored_table, scored_table
 
+DATASET_KEY = "dataset_key"
+"""The field of a job's request with the key of its dataset (`Store.dataset_key`); earlier versions did not write it."""
 _MISSING = """
     SELECT example_id FROM dataset_row
     WHERE dataset_id = $1 AND example_id NOT IN (SELECT example_id FROM loss WHERE loss_set_id = $2)
@@ -52,6 +54,20 @@ class Store(Database):
     def dataset_id(self, name: str) -> int:
         """Id of a dataset. Raises `NotFound` with the existing names."""
         return int(self.named("dataset", "dataset_id", name))
+
+    def dataset_key(self, name: str) -> str:
+        """A text for a dataset that no later dataset has, whatever its name or id. Raises `NotFound`."""
+        dataset_id = self.dataset_id(name)
+        sql = "SELECT epoch_us(created_at) FROM dataset WHERE dataset_id = ?"
+        return f"{dataset_id} {self.rows(sql, [dataset_id])[0][0]}"
+
+    def check_same_dataset(self, name: str, key: str | None) -> None:
+        """Raise `NotFound` if the dataset of that name is gone, or is another one than had the key (None: unknown)."""
+        if self.dataset_key(name) != key and key is not None:
+            raise NotFound(
+                f"The dataset {name!r} was removed and imported again while this was under way. Losses that were "
+                "computed are kept: start it again."
+            )
 
     def named(self, table: str, column: str, name: str) -> Any:
         """A column of the row with that name. Raises `NotFound` with the existing names."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from ..jobs.job import all_jobs
+from ..jobs.job import readable_jobs
 from ..models.earlier_losses import unsound_roles
 from ..models.resolving import ModelSpec
 from .connection import fetch_all, fetch_first
@@ -50,7 +50,7 @@ def _of_runs(connection: duckdb.DuckDBPyConnection) -> Iterator[_Scored]:
 
 def _of_jobs(connection: duckdb.DuckDBPyConnection, workspace: Path) -> Iterator[_Scored]:
     """Models scored by jobs; a job with a single model disabled no adapter."""
-    for request in (job.request for job in all_jobs(workspace)):
+    for request in (job.request for job in readable_jobs(workspace)):
         if request["kind"] != "score":
             continue
         models = {part["role"]: ModelSpec(**part["model"]) for part in request["parts"]}

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
 from .atomic_files import write_whole
 from .ownership import is_held, is_locked
+from .untrusted_json import checked, read_json_object
 from .worker_log import in_short
 from .workspace_files import make_private_folder
 
@@ -34,11 +35,20 @@ _Result = TypeVar("_Result")
 _ASKER, _REQUEST, _TAKEN, _ANSWER = "asker.lock", "request.json", "taken", "answer.json"
 _ANSWER_SECONDS = 10.0
 """Timeout for the owner to accept a request; some programs answer none."""
+_NO_ANSWER = "The program that holds the workspace gave no answer that can be read. Try again."
 _POLL_SECONDS = 0.1
+_ANSWER_PARTS = 5_000_000
+"""Of a JSON answer: those about a selection grow with its domains."""
 
 
 class OwnerEnded(Exception):
     """The owner ended before it answered: try to own the workspace again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    kind: str
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +89,8 @@ def asked(workspace: Path, kind: str, fields: Fields, refusal: WorkspaceLocked) 
             fcntl.flock(lock, fcntl.LOCK_EX)
             write_whole(folder / _REQUEST, [json.dumps({"kind": kind, "fields": fields}).encode()])
             found = _wait_for_answer(workspace, folder, refusal)
-            if "sentence" in found:
-                raise RequestRefused(found["sentence"])
+            if not isinstance(found.get("answer"), dict):
+                raise RequestRefused(str(found.get("sentence") or _NO_ANSWER))
             yield Answer(found["answer"], folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,21 +101,23 @@ def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Field
     raise `UserError`. Call this repeatedly."""
     for request in sorted((workspace / "requests").glob(f"*/{_REQUEST}")):
         folder = request.parent
-        if not is_locked(folder / _ASKER):
-            shutil.rmtree(folder, ignore_errors=True)
-        elif not (folder / _ANSWER).exists():
-            try:
+        try:
+            if not is_locked(folder / _ASKER):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif not (folder / _ANSWER).exists():
                 (folder / _TAKEN).touch()
                 found = _answer(request, answer)
                 write_whole(folder / _ANSWER, [json.dumps(found).encode()])
-            except OSError as error:  # withdrawn meanwhile, or the disk is full: the asker keeps waiting, or has gone
-                log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
+        except FileNotFoundError:
+            continue  # withdrawn meanwhile
+        except OSError as error:  # the disk is full, say: the asker keeps waiting, and the other requests are answered
+            log.warning("The request %s was not answered (%s).", folder.name, error.strerror)
 
 
 def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fields:
     try:
-        asked_for = json.loads(request.read_text(encoding="utf-8"))
-        return {"answer": answer(asked_for["kind"], asked_for["fields"], request.parent)}
+        asked_for = checked(read_json_object(request), _Request, "The request")
+        return {"answer": answer(asked_for.kind, asked_for.fields, request.parent)}
     except UserError as error:
         return {"sentence": str(error)}
     # The owner must continue with its own work: whatever failed, the asker gets a sentence and the log the details.
@@ -126,4 +138,4 @@ def _wait_for_answer(workspace: Path, folder: Path, refusal: WorkspaceLocked) ->
         if time.monotonic() > deadline and not (folder / _TAKEN).exists():
             raise WorkspaceLocked(f"{refusal} It is busy and has not answered; try again later.")
         time.sleep(_POLL_SECONDS)
-    return dict(json.loads(answer.read_text(encoding="utf-8")))
+    return read_json_object(answer, _ANSWER_PARTS)

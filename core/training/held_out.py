@@ -5,7 +5,7 @@ They tell learning from memory: what falls on its own rows only was memorised.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,16 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
     _BEST = "best-pass.pt"
 
     def __init__(
-        self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool, report: Callable[[], None]
+        self,
+        folder: Path,
+        losses: HeldOutLosses,
+        passes: Mapping[int, float],
+        early_stop: bool,
+        report: Callable[[], None],
     ) -> None:
-        """`report` is called before each evaluation."""
+        """`passes`: the number of passes that end with a step, by step; `report` is called before each evaluation."""
         self._folder, self._losses, self._early_stop, self._report = folder, losses, early_stop, report
-        self._steps_a_pass = steps_a_pass
+        self._passes = {0: 0.0, **passes}
         self._last: RowSums | None = None
         self.stopped: dict[str, Any] = {}
 
@@ -109,7 +114,7 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step = state.global_step
-        if step % self._steps_a_pass and step != state.max_steps:
+        if step not in self._passes:
             return
         self._record(model, step)
         if self._early_stop:
@@ -131,7 +136,7 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         self._report()
         sums = {which: self._losses.row_sums(model, which) for which in (UNSEEN, OWN)}
         self._last = sums[UNSEEN]
-        found = [{"passes": step / self._steps_a_pass, "step": step, **fields}
+        found = [{"passes": self._passes[step], "step": step, **fields}
                  for which in (UNSEEN, OWN) for fields in self._losses.by_domain(which, sums[which])]  # fmt: skip
         self._write(self._lines() + found)
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import torch
 
+from ..data.errors import TrainingDiverged
+from ..system.atomic_files import write_durably
+from ..system.untrusted_json import read_json_object
+
+_STATE = "loss_window.json"
+
 
 class LossWindow:
     """Training loss per domain since the last step that was recorded."""
@@ -17,14 +23,36 @@ class LossWindow:
         self.total_tokens = 0
 
     def add(self, domains: list[str], row_index: torch.Tensor, losses: torch.Tensor) -> None:
-        """Add a batch: the domain of each row, and each scored token's row and loss [nats]."""
+        """Add a batch: the domain of each row, and each scored token's row and loss [nats]. Raises `TrainingDiverged`
+        if a loss is not finite."""
         count = len(domains)
         nats = torch.zeros(count, dtype=torch.float64).index_add_(0, row_index.cpu(), losses.double().cpu())
+        if not bool(nats.isfinite().all()):
+            raise TrainingDiverged(
+                "The training loss is not a finite number any more, so no reference was made. Lower --learning-rate."
+            )
         tokens = torch.bincount(row_index.cpu(), minlength=count)
         for domain, row_nats, row_tokens in zip(domains, nats.tolist(), tokens.tolist(), strict=True):
             self._nats[domain] += row_nats
             self._tokens[domain] += row_tokens
             self.total_tokens += row_tokens
+
+    def save(self, folder: Path) -> None:
+        """Leave what was added since the last record in a checkpoint's folder, for `go_on`."""
+        state = {"nats": self._nats, "tokens": self._tokens, "total_tokens": self.total_tokens}
+        write_durably(folder / _STATE, [json.dumps(state, ensure_ascii=False).encode()])
+
+    def go_on(self, step: int, folder: Path) -> None:
+        """Continue after a checkpoint at `step`: what was recorded after it is recorded again. Step 0 begins anew."""
+        if self._path.exists():
+            lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
+            kept = [line + "\n" for line in lines if json.loads(line)["step"] <= step]
+            write_durably(self._path, ["".join(kept).encode()])
+        if (folder / _STATE).exists():
+            state = read_json_object(folder / _STATE)
+            self._nats.update(state["nats"])
+            self._tokens.update(state["tokens"])
+            self.total_tokens = state["total_tokens"]
 
     def record(self, step: int) -> None:
         """Append one line a domain: step, scored tokens seen so far, mean loss since the last record."""

@@ -16,7 +16,7 @@ from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import TrainingData, members_of
 
-_MOST_PASSES = 1000
+_MOST_PASSES = 100
 
 
 class _StopAfter(TrainerCallback):  # type: ignore[misc]

@@ -9,12 +9,15 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
-from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
+from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged, WriteFailed
 from ..data.version import __version__
 from ..engine.loss_engine import LossEngine
 from ..jobs.job import Job
@@ -23,6 +26,7 @@ from ..models.devices import resolve_device
 from ..models.folds_file import FOLDS_FILE
 from ..models.resolving import PROVENANCE
 from ..system.atomic_files import rename_durably, write_durably
+from ..system.disk_errors import translate_disk_errors
 from .checkpoints import last_checkpoint
 from .held_out import HeldOutLosses, LossByPass
 from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES
@@ -48,9 +52,10 @@ def train_reference(job: Job) -> dict[str, Any]:
         log.info("%s", notice)
     data = TrainingData.of(job)
     members = members_of(job)
-    reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
-    if job.request.get("members"):
-        _assemble(job, data, reports)
+    with _room_when_disk_is_full(job):
+        reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
+        if job.request.get("members"):
+            _assemble(job, data, reports)
     shutil.rmtree(job.folder / "work", ignore_errors=True)
     return {
         "elapsed_seconds": time.monotonic() - began,
@@ -59,6 +64,24 @@ def train_reference(job: Job) -> dict[str, Any]:
         "models": len(reports),
         "notices": job.notices,
     }
+
+
+@contextmanager
+def _room_when_disk_is_full(job: Job) -> Iterator[None]:
+    """Turn every form in which a full disk shows into a `WriteFailed`, and remove the checkpoints: a failed training
+    begins anew, and the outcome needs room."""
+    try:
+        with translate_disk_errors("The training"):
+            yield
+    except (WriteFailed, SafetensorError, RuntimeError) as error:
+        if not isinstance(error, WriteFailed | SafetensorError) and "PytorchStreamWriter" not in str(error):
+            raise
+        for name in ("checkpoints", "work", "members"):
+            shutil.rmtree(job.folder / name, ignore_errors=True)
+        raise WriteFailed(
+            "The training could not write its checkpoint or its model: the disk may be full. No reference was made, "
+            f"and its checkpoints were removed. Free space on the disk of {job.folder}, then train again."
+        ) from error
 
 
 def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
@@ -93,7 +116,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     by_pass = LossByPass(
         member.work,
         held_out,
-        trainer.steps_a_pass,
+        trainer.passes,
         bool(request.get("early_stop")),
         lambda: job.report(Progress("Evaluating on held-out rows")),
     )
@@ -135,6 +158,9 @@ def _cancelled(place: tuple[int, int]) -> str:
 def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
+    if not all(bool(value.isfinite().all()) for value in trainer.model.parameters() if value.requires_grad):
+        raise TrainingDiverged("Training ended with weights that are not finite numbers, so no reference was made. "
+                               "Lower --learning-rate.")  # fmt: skip
     unfinished = member.folder.with_name(f"{member.folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -192,5 +218,6 @@ def _provenance(job: Job, name: str) -> dict[str, Any]:
         "base_weights_hash": request["base"]["weights_hash"],
         "encoding": request["encoding"],
         **{key: request[key] for key in settings if key in request},
+        "order": "new in every epoch",
         "versions": {"lobass": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
-from ..data.training_methods import DEFAULT_LORA_RANK, LEARNING_RATES
+from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
 from ..models.folds_file import folds_table, read_folds
@@ -211,7 +210,13 @@ def _checked(request: TrainRequest) -> float:
         raise FoldsUnusable(f"A budget of {request.max_tokens} tokens is too small. Give at least 1.")
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
+    if not 0 <= request.seed <= LARGEST_SEED - request.seeds:
+        raise ModelUnusable(f"The seed {request.seed} is invalid. Give a whole number from 0 to {LARGEST_SEED:,}.")
+    if not 0 < request.epochs <= MOST_EPOCHS:
+        raise ModelUnusable(
+            f"{request.epochs:g} epochs are not possible. Give a number above 0, at most {MOST_EPOCHS:,}."
+        )
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
-    if not 0 < rate < math.inf:
-        raise ModelUnusable(f"The learning rate {rate} is invalid. Give one above 0, such as 2e-4.")
+    if not 0 < rate <= HIGHEST_RATE:
+        raise ModelUnusable(f"The learning rate {rate:g} is invalid. Give one above 0, at most {HIGHEST_RATE:g}.")
     return rate

@@ -1,6 +1,5 @@
 """What the owner of a workspace does for other processes, beside its own work."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
+from ..system.steady_thread import SteadyThread
 from .maintenance.backups import back_up
 from .status import status_fields
 
@@ -78,25 +78,18 @@ def snapshot(workspace: Path, reader: str, refusal: WorkspaceLocked) -> Iterator
         yield store
 
 
-class Answering(threading.Thread):
+class Answering(SteadyThread):
     """Answers the requests of other processes while the store is open, as a context manager or until stopped."""
 
+    does = "answers other programs that use this workspace"
+
     def __init__(self, store: Store) -> None:
-        super().__init__(name="answering", daemon=True)
+        super().__init__("answering", _POLL_SECONDS)
         self._store = store
-        self._stopped = threading.Event()
 
-    def run(self) -> None:
-        """Until stopped."""
-        while not self._stopped.wait(_POLL_SECONDS):
-            answer_requests(
-                self._store.workspace, lambda kind, fields, folder: perform(self._store, kind, fields, folder)
-            )
-
-    def stop(self) -> None:
-        """Stop after the current request."""
-        self._stopped.set()
-        self.join()
+    def do_round(self) -> None:
+        """Answer what is asked now."""
+        answer_requests(self._store.workspace, lambda kind, fields, folder: perform(self._store, kind, fields, folder))
 
     def __enter__(self) -> Self:
         self.start()

@@ -9,7 +9,7 @@ from ..store import Store
 from ..system.asking import Fields, asked, own_or_ask
 from .answering import Answering, perform, snapshot
 from .maintenance.kept_shards import notices_of
-from .supervisor import ingest_finished_jobs
+from .supervisor import intake_of
 
 Say = Callable[[str], None]
 """Is given a sentence for people."""
@@ -18,14 +18,17 @@ Say = Callable[[str], None]
 @contextmanager
 def owned(path: Path, owner: str, say: Say) -> Iterator[Store]:
     """The store of the workspace at `path`, owned meanwhile; finished jobs are in it, and other processes' requests
-    are answered. `owner` is what they are told, `say` gets what opening found.
+    are answered. `owner` is what they are told, `say` gets what opening found and which jobs cannot be taken in.
 
     Raises `WorkspaceLocked` if another process owns it, `StoreUnusable` if it cannot be opened.
     """
     with Store.open(path, owner) as store:
         for notice in notices_of(store):
             say(notice)
-        ingest_finished_jobs(store)
+        intake = intake_of(store)
+        intake.take_in()
+        for problem in intake.problems:
+            say(str(problem))
         with Answering(store):
             yield store
 

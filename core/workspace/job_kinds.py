@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..evidence.trial_jobs import CELL, PROBE, publish_cell
+from ..evidence.trial_jobs import CELL, PROBE, is_cell_being_published, publish_cell
 from ..jobs.job import Job
 from ..near_duplicates.jobs import ingest_near_duplicates
+from ..near_duplicates.search import RESULT
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
-from ..training.publish import publish_reference
+from ..training.publish import is_being_published, publish_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class JobKind:
 
     `work` names what the worker runs, `module:function` below this package; it is called with the job and returns
     fields of the outcome. With `shares_lock`, it is also given the file descriptor of the job's lock, for its own
-    processes. `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish`
-    is called once the job is done. Both can be repeated after a crash. Sentences: `title` of a request;
+    processes. `results` are patterns of the files that it leaves, for its outcome to count (`core.jobs.results`).
+    `ingest` brings what is finished so far into the store, and is repeated while the job runs; `finish` is called once
+    the job is done. Both can be repeated after a crash; `has_begun_to_finish` tells that before one, `finish` found the
+    results whole and has changed or moved them. Sentences: `title` of a request;
     `if_cancelled` says what cancelling does, and `on_resume` what resuming an interrupted job does. Jobs that are
     not `listed` are shown only where they were started.
     """
@@ -36,6 +39,8 @@ class JobKind:
     on_resume: Callable[[Job], str]
     ingest: Callable[[Store, Job], None] = lambda store, job: None
     finish: Callable[[Store, Job], None] = lambda store, job: None
+    has_begun_to_finish: Callable[[Store, Job], bool] = lambda store, job: False
+    results: tuple[str, ...] = ()
     listed: bool = True
     shares_lock: bool = False
 
@@ -44,6 +49,10 @@ class JobKind:
         module, _, function = self.work.partition(":")
         found: Callable[..., dict[str, Any]] = getattr(import_module(f"..{module}", __package__), function)
         return found
+
+
+_LOSSES = ("shards/*.arrow", "noise-*.txt")
+_MODEL = ("model/**/*",)
 
 
 def _resumed_training(job: Job) -> str:
@@ -63,6 +72,7 @@ JOB_KINDS = {
             lambda job: "Computed losses are kept; Resume computes the rest.",
             ingest_losses,
             save_run_of,
+            results=_LOSSES,
             shares_lock=True,
         ),
         JobKind(
@@ -72,6 +82,8 @@ JOB_KINDS = {
             "Stops and keeps nothing; training again starts from the beginning. Closing this page does not stop it.",
             _resumed_training,
             finish=publish_reference,
+            has_begun_to_finish=is_being_published,
+            results=_MODEL,
         ),
         JobKind(
             "estimate",
@@ -88,6 +100,7 @@ JOB_KINDS = {
             "Stops after the current batch. Computed losses are kept; evaluating again computes only the rest.",
             lambda job: "Computed losses are kept; Resume computes the rest.",
             ingest_losses,
+            results=_LOSSES,
             shares_lock=True,
         ),
         JobKind(
@@ -97,6 +110,8 @@ JOB_KINDS = {
             "Stops this model and keeps the trial's finished ones; the trial can go on later.",
             _resumed_training,
             finish=publish_cell,
+            has_begun_to_finish=is_cell_being_published,
+            results=_MODEL,
             listed=False,
         ),
         JobKind(
@@ -116,6 +131,7 @@ JOB_KINDS = {
             "Stops and keeps nothing; a new search starts from the beginning.",
             lambda job: "Resume restarts the search.",
             finish=ingest_near_duplicates,
+            results=(RESULT,),
         ),
     )
 }

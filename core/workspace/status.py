@@ -3,10 +3,14 @@
 import json
 from typing import Any
 
-from ..jobs.job import all_jobs
+from ..data.errors import UserError
+from ..data.listing import MOST_NAMED, listed
+from ..jobs.job import Job, all_jobs
+from ..jobs.results import check_whole
 from ..models.resolving import trained_references
 from ..scoring.reference_kind import reference_kind, reference_label
 from ..store import Store
+from .job_kinds import JOB_KINDS
 
 
 def status_fields(store: Store) -> dict[str, Any]:
@@ -16,12 +20,25 @@ def status_fields(store: Store) -> dict[str, Any]:
         "datasets": dataset_overview(store),
         "models": trained_references(store.workspace),
         "runs": run_overview(store),
-        "jobs": [
-            {"job": job.job_id, "kind": job.kind, "state": job.state, "progress": job.progress.sentence()}
-            for job in all_jobs(store.workspace)
-        ],
+        "jobs": [_job_fields(store, job) for job in all_jobs(store.workspace)],
         "selections": selection_overview(store),
     }
+
+
+def _job_fields(store: Store, job: Job) -> dict[str, Any]:
+    """A job; with a `problem`, a sentence, if its files cannot be read or have not all arrived."""
+    if problem := job.problem:
+        return {"job": job.job_id, "kind": "unknown", "state": "unreadable", "progress": "", "problem": problem}
+    fields = {"job": job.job_id, "kind": job.kind, "state": job.state, "progress": job.progress.sentence()}
+    kind = JOB_KINDS.get(job.kind)
+    if kind is None or job.is_settled or job.outcome is None:
+        return fields
+    try:
+        if not kind.has_begun_to_finish(store, job):
+            check_whole(job, kind.results, by_content=False)
+    except UserError as error:
+        fields |= {"state": "incomplete", "problem": str(error)}
+    return fields
 
 
 def dataset_overview(store: Store) -> list[dict[str, Any]]:
@@ -88,7 +105,10 @@ def status_text(fields: dict[str, Any]) -> str:
     """The same for people, a line each."""
     lines = [f"workspace {fields['workspace']}"]
     for dataset in fields["datasets"]:
-        domains = ", ".join(f"{name} {count:,}" for name, count in dataset["domains"].items())
+        counts = dataset["domains"]
+        # By name; the largest ones if there are too many to name.
+        names = counts if len(counts) <= MOST_NAMED else sorted(counts, key=counts.__getitem__, reverse=True)
+        domains = listed(f"{name} {counts[name]:,}" for name in names)
         lines.append(
             f"dataset {dataset['name']}: {dataset['rows']:,} rows ({domains}), {dataset['rejected']:,} skipped"
         )
@@ -98,7 +118,10 @@ def status_text(fields: dict[str, Any]) -> str:
             f"run {run['name']}: {run['scored']:,} of {run['rows']:,} rows scored, {run['base']} to "
             f"{run['reference']}. {run['reference_kind']['sentence']}"
         )
-    lines += [f"job {job['job']}: {job['state']}" for job in fields["jobs"]]
+    lines += [
+        f"job {job['job']}: {job['state']}" + (f". {job['problem']}" if "problem" in job else "")
+        for job in fields["jobs"]
+    ]
     lines += [
         f"selection {item['name']}: {item['kept']:,} rows, {item['tokens']:,} tokens" for item in fields["selections"]
     ]

@@ -6,39 +6,40 @@ step can be repeated after a crash without changing anything twice.
 
 from typing import Any
 
-from ..data.errors import JobCancelled, JobFailed, NameTaken, NotFound, UserError
-from ..jobs.executors import EXECUTORS
+from ..data.errors import JobCancelled, JobFailed, JobIncomplete, NameTaken, NotFound, UserError
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
+from ..jobs.results import RESULTS, check_whole
 from ..scoring.earlier_shards import drop_unsound_shards
-from ..scoring.ingest import save_planned_run
+from ..scoring.ingest import complete_runs, save_planned_run
 from ..scoring.planning import ScorePlan, ScoreRequest, create_score_job, plan_scoring
 from ..selection import Selection, save_selection
 from ..store import Store
 from ..system.disk_errors import translate_disk_errors
 from ..training.training_plan import TrainRequest, create_train_job, train_fields, trained_already
+from .intake import Intake
 from .job_kinds import JOB_KINDS, unknown_kind_sentence
 
 
-def ingest_finished_jobs(store: Store) -> None:
-    """Ingest what every job has finished since the last call, and start what was to follow a finished one.
+def intake_of(store: Store) -> Intake:
+    """What takes in the finished jobs of a store's workspace, again and again."""
+    return Intake(store, ingest_finished_job)
 
-    If a job cannot be ingested, the others still are; the first such error is raised at the end.
-    """
-    problems: list[UserError | OSError] = []
-    for job in all_jobs(store.workspace):
-        # Results of an executor that this program lacks are brought by one that has it.
-        if not job.is_settled and job.executor_name in EXECUTORS:
-            try:
-                ingest_finished_job(store, job)
-            except (UserError, OSError) as error:
-                problems.append(error)
-    if problems:
-        raise problems[0]
+
+def ingest_finished_jobs(store: Store) -> None:
+    """Take in what every job has finished, once. If some cannot be taken in, the others still are; the first such error
+    is raised at the end."""
+    intake = intake_of(store)
+    intake.take_in()
+    for problem in intake.problems:
+        raise problem
 
 
 @translate_disk_errors("What the job brought")
 def ingest_finished_job(store: Store, job: Job) -> None:
-    """`ingest_finished_jobs` for one job."""
+    """Ingest what a job has finished since the last call, and start what was to follow it once it is done.
+
+    Raises `JobIncomplete` if it has ended and some of what it made has not arrived.
+    """
     job.executor.collect(job.folder)
     # The outcome is read before the shards: a job that has one writes no more of them.
     outcome = job.outcome
@@ -52,16 +53,21 @@ def ingest_finished_job(store: Store, job: Job) -> None:
     kind.ingest(store, job)
     if dropped and outcome and outcome["state"] == "done":
         outcome = {**outcome, "state": "failed", "message": _dropped(dropped)}
+        outcome.pop(RESULTS, None)
         job.finish(outcome)
     if outcome is None:
         return
-    if outcome["state"] == "done":
-        try:
+    is_done = outcome["state"] == "done"
+    try:
+        if not (is_done and kind.has_begun_to_finish(store, job)):
+            check_whole(job, kind.results)
+        if is_done:
             kind.finish(store, job)
             _follow_up(store, job)
-        except (NotFound, NameTaken) as error:
-            # The dataset was removed or the name was taken meanwhile: fail the job instead of retrying forever.
-            job.finish({**outcome, "state": "failed", "message": str(error)})
+    except (NotFound, NameTaken) as error:
+        # The dataset was removed or the name was taken meanwhile: fail the job instead of retrying forever.
+        job.finish({**outcome, "state": "failed", "message": str(error)})
+    complete_runs(store)
     job.settle()
 
 
@@ -89,10 +95,13 @@ def begin_scoring(
 
 
 def runs_else_ingest(store: Store, job: Job) -> bool:
-    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended."""
+    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended, if all are here."""
     if job.state == "running":
         return True
-    ingest_finished_job(store, job)
+    try:
+        ingest_finished_job(store, job)
+    except JobIncomplete:  # what has not arrived is computed anew; if it arrives after all, it is taken in as well
+        return False
     job.settle()
     return False
 

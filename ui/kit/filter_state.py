@@ -6,12 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.errors import SelectionInvalid
+from core.data.errors import SelectionInvalid, UserError
 from core.data.filters import EVERYTHING, Region, RowFilter
 from core.data.text_search import TextSearch
 from core.store import Store
+from core.system.untrusted_json import parse_json_object
 from ui.kit.brushes import brushed_box, brushed_lasso, brushed_range
 from ui.kit.widgets import show_error
+from ui.plain_text import escaped
 from ui.shell.session import forget, remember, remembered
 
 _PARAMETER = "filter"
@@ -25,8 +27,8 @@ def chosen_filter(store: Store) -> RowFilter:
     if given is not None and given != _as_text(row_filter):
         try:
             row_filter = _from_text(given)
-        except SelectionInvalid as error:
-            show_error(error)
+        except UserError as error:
+            st.error(escaped(f"{error} The filter in this URL was ignored."))
             row_filter = EVERYTHING
     try:
         found = store.searched(row_filter)
@@ -79,10 +81,4 @@ def _as_text(row_filter: RowFilter) -> str:
 
 
 def _from_text(text: str) -> RowFilter:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise SelectionInvalid(f"The filter in this URL cannot be read ({error}) and was ignored.") from error
-    if not isinstance(fields, dict):
-        raise SelectionInvalid("The filter in this URL is not a JSON object and was ignored.")
-    return RowFilter.from_fields(fields)
+    return RowFilter.from_fields(parse_json_object(text, "The filter in this URL"))

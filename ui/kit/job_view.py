@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.data.errors import JsonInvalid
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
@@ -26,6 +27,11 @@ def active_jobs(session: Session) -> list[Job]:
     return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and _is_listed(job)]
 
 
+def _settled_jobs(session: Session) -> list[Job]:
+    """Settled jobs, newest first."""
+    return [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and _is_listed(job)]
+
+
 def show_active_jobs(session: Session) -> None:
     """Live view of the active jobs; the page reruns when one of them ends or starts."""
     jobs = active_jobs(session)
@@ -45,7 +51,7 @@ def show_active_jobs(session: Session) -> None:
 
 def show_finished_jobs(session: Session) -> None:
     """The latest finished jobs, each with its outcome and log."""
-    finished = [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and _is_listed(job)]
+    finished = _settled_jobs(session)
     if not finished:
         return
     st.subheader("Finished jobs")
@@ -58,21 +64,28 @@ def show_finished_jobs(session: Session) -> None:
 
 def show_last_failure(session: Session) -> None:
     """The error of the newest job, if it or its follow-up step failed, until it is closed."""
-    jobs = [job for job in all_jobs(session.workspace) if job.is_settled and _is_listed(job)]
-    if not jobs or remembered("closed_failure") == jobs[-1].job_id:
+    jobs = _settled_jobs(session)
+    if not jobs or remembered("closed_failure") == jobs[0].job_id:
         return
-    outcome = jobs[-1].outcome or {}
+    outcome = jobs[0].outcome or {}
     problem = outcome["message"] if outcome.get("state") == "failed" else outcome.get("follow_up_failed")
     if problem:
         message, close = st.columns([6, 1], vertical_alignment="center")
-        message.error(escaped(f"{_title(jobs[-1])}: {problem}"))
+        message.error(escaped(f"{_title(jobs[0])}: {problem}"))
         if close.button("Close", key="close_failure", width="stretch"):
-            remember("closed_failure", jobs[-1].job_id)
+            remember("closed_failure", jobs[0].job_id)
             st.rerun()
 
 
 def show_job(session: Session, job: Job) -> None:
-    """An active job: its progress, and buttons to cancel, resume or discard it."""
+    """An active job: its progress, and buttons to cancel, resume or discard it; or why its files cannot be read."""
+    try:
+        _show_job(session, job)
+    except JsonInvalid as error:
+        st.warning(escaped(str(error)))
+
+
+def _show_job(session: Session, job: Job) -> None:
     progress, state, closed = job.progress, job.state, not may_run()
     kind = JOB_KINDS.get(job.kind)
     with st.container(border=True):
@@ -152,10 +165,16 @@ def _show_curve(job: Job) -> None:
 
 def _title(job: Job) -> str:
     kind = JOB_KINDS.get(job.kind)
-    return kind.title(job.request) if kind else job.job_id
+    try:
+        return kind.title(job.request) if kind else job.job_id
+    except (KeyError, TypeError):  # a request that another program wrote
+        return job.job_id
 
 
 def _is_listed(job: Job) -> bool:
+    """Not a job whose files cannot be read: above the page, a notice says which."""
+    if job.problem:
+        return False
     kind = JOB_KINDS.get(job.kind)
     return kind is None or kind.listed
 

@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import NotFound
+from core.data.errors import JsonInvalid, NotFound
 from core.jobs.job import Job, find_job, start_worker
 from core.jobs.job_progress import duration
 from core.scoring.planning import ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.kit.tables import COUNT
 from ui.kit.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style
+from ui.kit.widgets import show_error
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
 
@@ -53,6 +54,8 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
             return
         try:
             _follow(find_job(session.workspace, kept.job_id))
+        except JsonInvalid as error:
+            show_error(error)
         except NotFound:
             st.text("This estimate is no longer in the workspace. Run it again.")
 

@@ -39,7 +39,8 @@ _OPEN_LOCK = threading.Lock()
 def open_session() -> Session:
     """The session of this page run. Stops the page with an error if the workspace cannot be opened.
 
-    Warnings found when it was opened (missing losses, a clock set back) are shown on every page until the next start.
+    Warnings found when it was opened (missing losses, a clock set back) are shown on every page until the next start,
+    those on jobs that cannot be taken in until they can.
     """
     require_login()
     workspace = settings.workspace_path()
@@ -50,8 +51,8 @@ def open_session() -> Session:
     except UserError as error:
         st.error(escaped(str(error)))
         st.stop()
-    session, supervisor, _ = _OPEN[workspace]
-    for notice in supervisor.notices:
+    session, supervisor, answering = _OPEN[workspace]
+    for notice in filter(None, (*supervisor.notices, answering.trouble)):
         st.warning(escaped(notice))
     return session
 

@@ -12,6 +12,7 @@ from ...system.ownership import hold_workspace
 from ...system.workspace_files import check_output
 
 CONTENTS = "datasets with their original records, losses, runs, selections and near duplicates"
+_LONGEST_NAME = 200
 LEFT_OUT = "trained references (models/), exports/ and jobs/"
 
 
@@ -27,6 +28,7 @@ class BackupReport:
 
 def back_up(store: Store, path: Path) -> BackupReport:
     """Write the current store to the file `path`. On failure raises `WriteFailed` and leaves no file."""
+    _check_name(path)
     check_output(path, store.workspace)
     if path.exists():
         raise WriteFailed(f"{path} exists and is not overwritten. Choose another name for the backup.")
@@ -34,6 +36,17 @@ def back_up(store: Store, path: Path) -> BackupReport:
         raise WriteFailed(f"The folder {path.parent} does not exist. Create it, or choose another location.")
     changes = store.copy_to(path)
     return BackupReport(str(path), path.stat().st_size, file_sha256(path), changes)
+
+
+def _check_name(path: Path) -> None:
+    """The database reads names as UTF-8, and writes beside the file under a longer name first."""
+    try:
+        if len(path.name.encode()) <= _LONGEST_NAME:
+            return
+        fault = f"is longer than {_LONGEST_NAME} bytes"
+    except UnicodeEncodeError:
+        fault = "is not valid UTF-8"
+    raise WriteFailed(f"The name {path.name[:40]!a} of the backup {fault}. Choose another name.")
 
 
 def back_up_workspace(workspace: Path, path: Path) -> BackupReport:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,15 @@ from uuid import UUID
 from ...data.errors import StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
-from ...jobs.job import all_jobs
+from ...jobs.job import Job, all_jobs, readable_jobs
+from ...jobs.results import check_whole
 from ...jobs.shards import read_shard
 from ...models.resolving import PROVENANCE
+from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
 from ...system.file_hash import file_sha256
+from ..job_kinds import JOB_KINDS, JobKind
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
@@ -224,20 +228,33 @@ def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
 
 def _jobs(store: Store) -> Iterator[str]:
     for job in all_jobs(store.workspace):
-        for path in job.shards:
+        if job.problem:
+            yield job.problem
+            continue
+        reads: list[Callable[[], object]] = [partial(read_shard, path) for path in job.shards]
+        kind = JOB_KINDS.get(job.kind)
+        if kind and job.outcome and not job.is_settled:
+            reads.append(partial(_check_results, store, job, kind))
+        reads += [partial(read_noise, job, path.stem.removeprefix("noise-")) for path in job.folder.glob("noise-*.txt")]
+        for read in reads:
             try:
-                read_shard(path)
-            except StoreUnusable as error:
+                read()
+            except UserError as error:
                 yield str(error)
     for folder in sorted((store.workspace / "jobs").glob("*/")):
         if not (folder / "job.json").exists():
             yield f"{folder} is an incomplete job. It can be removed."
 
 
+def _check_results(store: Store, job: Job, kind: JobKind) -> None:
+    if not kind.has_begun_to_finish(store, job):
+        check_whole(job, kind.results)
+
+
 def _leftovers(store: Store) -> Iterator[str]:
     """Temporary files whose writer has ended; not those of a running worker or of this process."""
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
-    folders = [job.folder for job in all_jobs(store.workspace) if not job.is_alive]
+    folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
         for path in sorted({*place.glob("*.tmp"), *place.glob("*.tmp.wal"), *place.glob(".*.old")}):
             writer = re.search(r"\.(\d+)(\.[0-9a-f]{16})?\.(tmp|old)(\.wal)?$", path.name)

@@ -5,14 +5,17 @@ from ...data.errors import StoreUnusable
 from ...jobs.job import Job, all_jobs
 from ...jobs.shards import read_shard
 from ...scoring.earlier_shards import drop_unsound_shards
-from ...scoring.ingest import loss_set_of
+from ...scoring.ingest import complete_runs, loss_set_of
 from ...store import Store
 from ...system.file_hash import file_sha256
 
 
 def notices_of(store: Store) -> list[str]:
-    """Verify kept shards of a newly opened store; returns notices about the store, one sentence each."""
-    return [*store.opened.notices, *verify_and_prune_shards(store)]
+    """Verify kept shards of a newly opened store, and complete runs with losses that have arrived since; returns
+    notices about the store, one sentence each."""
+    notices = [*store.opened.notices, *verify_and_prune_shards(store)]
+    complete_runs(store)
+    return notices
 
 
 def verify_and_prune_shards(store: Store) -> list[str]:
@@ -23,7 +26,9 @@ def verify_and_prune_shards(store: Store) -> list[str]:
     """
     notices: list[str] = []
     for job in all_jobs(store.workspace):
-        if job.is_settled or store.opened.lacks_losses:
+        if job.problem:
+            notices += [job.problem] if job.is_settled else []  # of the others, whoever takes them in tells
+        elif job.is_settled or store.opened.lacks_losses:
             notices += _verify_shards(store, job)
     return notices
 

@@ -42,7 +42,7 @@ def shard(job: Job, role: str, number: int) -> Path:
 
 def test_a_job_holds_its_request_and_its_examples(tmp_path: Path, job: Job) -> None:
     found = find_job(tmp_path, job.job_id)
-    assert found.request == {"kind": "score", "dataset": "moons"}
+    assert found.request == {"kind": "score", "dataset": "moons", "job": job.job_id}
     assert read_examples_file(found, "base") == ([str(EXAMPLE.example_id)], [EXAMPLE], ["chat"])
 
 

@@ -10,7 +10,7 @@ from core.jobs.shards import SHARD_SCHEMA, read_shard, shards, write_shard
 
 LOSSES = pa.table(
     {
-        "example_id": ["a", "b", "c"],
+        "example_id": [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)],
         "nll_sum": [1.5, float("nan"), None],
         "token_count": [3, 4, 0],
         "truncated": [False, True, False],

@@ -25,6 +25,7 @@ from core.jobs.job_progress import Progress
 from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
 from core.models.resolving import ModelSpec
+from core.scoring.noise_files import read_noise
 from core.scoring.passes import plan_passes
 from core.scoring.scoring_job import score
 from tests import command_line
@@ -126,7 +127,7 @@ def test_chunks_give_both_models_every_loss_once(
         assert_losses(job, role)
     assert outcome["tokens"] > 0
     assert not (job.folder / "encoded").exists()
-    assert float((job.folder / "noise-base.txt").read_text(encoding="ascii")) < 1e-4
+    assert (read_noise(job, "base") or 0.0) < 1e-4
 
 
 def test_progress_counts_up_to_all_rows_and_goes_on_where_the_job_was_left(

@@ -39,8 +39,8 @@ class ElsewhereExecutor:
 
     def collect(self, folder: Path) -> None:
         copy = self.elsewhere / folder.name
-        for path in sorted(copy.glob("shards/*.arrow")):
-            target = folder / "shards" / path.name
+        for path in [*sorted(copy.glob("shards/*.arrow")), *copy.glob("noise-*.txt")]:
+            target = folder / path.relative_to(copy)
             target.parent.mkdir(exist_ok=True)
             if not target.exists():
                 shutil.copyfile(path, target)
