@@ -13,6 +13,7 @@ from ..models.vocabulary import ReadableIds, readable_ids, without_unreadable
 from ..scoring.planning import ScoreRequest, resolve_encoding
 from ..store import Store
 from ..system.durable_file import DurableFile
+from ..system.workspace_files import check_output
 
 _BATCH_ROWS = 1000
 
@@ -30,6 +31,7 @@ def write_encoded(
     """
     from ..models.loading import load_tokenizer
 
+    check_output(path, store.workspace)
     base = resolve_model(request.base, workspace or store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
     tokenizer, readable = load_tokenizer(base, encoding.tokenizer_fingerprint), readable_ids(base, base)

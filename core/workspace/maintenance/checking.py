@@ -265,8 +265,8 @@ def _leftovers(store: Store) -> Iterator[str]:
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
     folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
-        for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
-            writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)
+        for path in sorted({*place.glob("*.tmp"), *place.glob("*.tmp.wal"), *place.glob(".*.old")}):
+            writer = re.search(r"\.(\d+)(\.[0-9a-f]{16})?\.(tmp|old)(\.wal)?$", path.name)
             if not (writer and _is_running(int(writer[1]))):
                 yield f"{path} is left from an interrupted write. It can be removed."
 
