@@ -231,7 +231,8 @@ def _jobs(store: Store) -> Iterator[str]:
         if job.problem:
             yield job.problem
             continue
-        reads: list[Callable[[], object]] = [partial(read_shard, path) for path in job.shards]
+        models = _models_of_shards(job)
+        reads: list[Callable[[], object]] = [partial(read_shard, path, models.get(path, "")) for path in job.shards]
         kind = JOB_KINDS.get(job.kind)
         if kind and job.outcome and not job.is_settled:
             reads.append(partial(_check_results, store, job, kind))
@@ -244,6 +245,14 @@ def _jobs(store: Store) -> Iterator[str]:
     for folder in sorted((store.workspace / "jobs").glob("*/")):
         if not (folder / "job.json").exists():
             yield f"{folder} is an incomplete job. It can be removed."
+
+
+def _models_of_shards(job: Job) -> dict[Path, str]:
+    """The key of the model that each of a job's shards is to be of, where the request says it."""
+    description = job.request.get("description")
+    models = description.get("model_fingerprints") if isinstance(description, dict) else None
+    named = models.items() if isinstance(models, dict) else ()
+    return {path: str(model) for role, model in named for path in job.shards_of(role)}
 
 
 def _check_results(store: Store, job: Job, kind: JobKind) -> None:

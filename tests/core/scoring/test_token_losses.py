@@ -129,10 +129,33 @@ def test_a_worker_that_dies_while_it_is_asked_is_told_and_the_next_request_start
     assert scorer.process_id not in (None, process.pid)
 
 
-def test_a_model_that_was_changed_after_scoring_is_said_and_not_cached(
+def test_a_model_that_was_changed_after_scoring_is_refused_and_nothing_is_cached(
     store: Store, scorer: TokenScorer, changing: Path
 ) -> None:
     save_model_folder(changing, seed=9)
+    with pytest.raises(TokensUnavailable, match="The weights of the model .* changed"):
+        scorer.token_losses(changing.parent.name, 3)
+    assert store.rows("SELECT count(*) FROM token_loss") == [(0,)]
+
+
+def test_a_model_that_moved_and_was_changed_is_refused_too(
+    store: Store, scorer: TokenScorer, changing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path(shutil.move(changing, changing.with_name("elsewhere")))
+    save_model_folder(elsewhere, seed=9)
+    monkeypatch.setattr("core.models.resolving._folder_of", lambda *_: elsewhere)
+    with pytest.raises(TokensUnavailable, match="The weights of the model .* changed"):
+        scorer.token_losses(changing.parent.name, 3)
+
+
+def test_token_losses_that_do_not_add_up_to_a_rows_score_are_said_and_not_cached(
+    store: Store, scorer: TokenScorer, changing: Path
+) -> None:
+    sql = """
+        UPDATE loss SET nll_sum = nll_sum + 3 WHERE loss_set_id =
+        (SELECT loss_set_id FROM run_loss JOIN run USING (run_id) WHERE name = ? AND role = 'reference')
+    """
+    store.write(lambda connection: connection.execute(sql, [changing.parent.name]))
     losses = scorer.token_losses(changing.parent.name, 3)
     assert [doubt.split(" token")[0] for doubt in losses.doubts] == ["The reference's"]
     assert "has changed since. Score the dataset again." in losses.doubts[0]
@@ -140,11 +163,11 @@ def test_a_model_that_was_changed_after_scoring_is_said_and_not_cached(
     assert scorer.cached(changing.parent.name, 3) is None
 
 
-def test_a_model_that_cannot_be_loaded_is_one_sentence_and_the_worker_goes_on(
+def test_a_model_that_was_emptied_is_one_sentence_and_the_worker_goes_on(
     scorer: TokenScorer, changing: Path
 ) -> None:
     (changing / "model.safetensors").write_bytes(b"")
-    with pytest.raises(TokensUnavailable, match="cannot be loaded"):
+    with pytest.raises(TokensUnavailable, match="changed"):
         scorer.token_losses(changing.parent.name, 2)
     process = scorer.process_id
     assert sum(scorer.token_losses("tiny", 2).scored) > 0
