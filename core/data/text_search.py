@@ -30,6 +30,10 @@ class TextSearch:
     def __bool__(self) -> bool:
         return bool(self.query.strip())
 
+    def needles(self) -> list[str]:
+        """What is looked for: each word, or the whole query."""
+        return list(dict.fromkeys(self.query.split())) if self.kind == "words" else [self.query]
+
     def condition(self) -> tuple[str, list[Any]]:
         """SQL over the columns prompt and response, never NULL, and its parameters.
 
@@ -39,11 +43,10 @@ class TextSearch:
             return "true", []
         columns = ("prompt", "response") if self.place == "either" else (self.place,)
         if self.kind == "regex":
-            test, needles = "regexp_matches({column}, ?, 'is')", [self.query]
+            test = "regexp_matches({column}, ?, 'is')"
         else:
-            test, needles = "contains(lower({column}), lower(?))", [self.query]
-            if self.kind == "words":
-                needles = self.query.split()
+            test = "contains(lower({column}), lower(?))"
+        needles = self.needles()
         sql = " OR ".join(test.format(column=column) for column in columns)
         conditions = " AND ".join(f"({sql})" for _ in needles)
         return conditions, [needle for needle in needles for _ in columns]

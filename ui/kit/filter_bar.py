@@ -9,7 +9,7 @@ from core.data.filters import EVERYTHING, Range, RowFilter
 from core.data.scores import SCORES, Score
 from core.data.text_search import SEARCH_PLACES, TextSearch
 from ui.kit.filter_controls import KIND_LABELS, FilterControls
-from ui.kit.filter_state import current_filter, set_filter
+from ui.kit.filter_state import current_filter, refusal_shown_next, set_filter
 from ui.plain_text import escaped
 
 _LONGEST_CHIP = 60
@@ -19,7 +19,8 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
     """Draw the controls showing the filter; a change sets the filter before the page reruns."""
 
     def changed() -> None:
-        set_filter(_changed_filter(current_filter(), controls.read(score.name), score.name))
+        with refusal_shown_next():
+            set_filter(_changed_filter(current_filter(), controls.read(score.name), score.name))
 
     controls = FilterControls("filter", {"on_change": changed})
     known = tuple(domain for domain in row_filter.domains if domain in domains)
