@@ -9,7 +9,7 @@ from core.data.filters import EVERYTHING, Range, RowFilter
 from core.data.scores import SCORES, Score
 from core.data.text_search import SEARCH_PLACES, TextSearch
 from ui.kit.filter_controls import KIND_LABELS, FilterControls
-from ui.kit.filter_state import current_filter, set_filter
+from ui.kit.filter_state import current_filter, refusal_shown_next, set_filter
 from ui.plain_text import escaped
 
 _LONGEST_CHIP = 60
@@ -22,7 +22,8 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
 
     def changed() -> None:
         after = _changed_filter(current_filter(), controls.read(score.name), score.name)
-        set_filter(replace(after, domains=() if set(after.domains) >= set(domains) else after.domains))
+        with refusal_shown_next():
+            set_filter(replace(after, domains=() if set(after.domains) >= set(domains) else after.domains))
 
     controls = FilterControls("filter", {"on_change": changed})
     in_run = set(domains)
