@@ -6,7 +6,7 @@ A copy of `transformers.utils.chat_template_utils._cached_compile_jinja_template
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from jinja2 import Environment, nodes
 from jinja2.exceptions import SecurityError, TemplateError
@@ -36,7 +36,7 @@ def template_environment() -> Environment:
 class _GenerationTag(Extension):
     """`{% generation %}`, which marks replies for trainers and changes no text."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags: set[str] = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno

@@ -132,7 +132,7 @@ class _TemplateProcess:
         with theirs:
             self._process = subprocess.Popen(
                 module_command("encoding.template_worker"),
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd=HOME,
                 start_new_session=True,  # so that Ctrl-C prints no traceback of a child
@@ -180,4 +180,4 @@ class _TemplateProcess:
         self._process.kill()
         self._answers.close()
         self._socket.close()
-        return self._process.wait()
+        return int(self._process.wait())
