@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ..data.errors import ModelUnusable
+from ..data.errors import ModelChanged, ModelUnusable
 from ..system.memory_limit import memory_limit
 from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
 from .adapter_loading import with_adapter
@@ -18,8 +18,8 @@ from .base_probe import BaseProbe
 from .folder_check import read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
 from .reading_direction import reads_to_the_right
-from .resolving import ModelSpec, tokenizer_fingerprint
-from .unchanged_files import tokenizer_changed, unchanged
+from .resolving import ModelSpec
+from .unchanged_files import unchanged, unchanged_tokenizer
 from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
@@ -30,12 +30,13 @@ _ROOM_BYTES = 4 * 2**30
 def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
     """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`, or `ModelChanged` if
     it is not the one of the `fingerprint` that is given."""
-    if fingerprint is not None and tokenizer_fingerprint(spec) != fingerprint:
-        raise tokenizer_changed(spec)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
-        )
+        with unchanged_tokenizer(spec, fingerprint):
+            tokenizer = AutoTokenizer.from_pretrained(
+                spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
+            )
+    except ModelChanged:
+        raise
     # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

@@ -16,7 +16,8 @@ from .folder_check import weight_files
 from .known_hashes import file_state
 from .resolving import ModelSpec, hash_of_weights, tokenizer_files, tokenizer_fingerprint
 
-_States = tuple[tuple[object, ...], ...]
+_TOKENIZER = "tokenizer or chat template"
+FileStates = tuple[tuple[object, ...], ...]
 
 
 class UnchangedModel:
@@ -24,19 +25,20 @@ class UnchangedModel:
 
     def __init__(self, spec: ModelSpec, tokenizer: str | None = None) -> None:
         self._spec, self._tokenizer = spec, tokenizer
-        self._checked: _States | None = None
+        self._checked: FileStates | None = None
 
-    def check(self) -> None:
-        """Raise `ModelChanged` unless the files are those that the hashes were made of."""
+    def check(self) -> FileStates:
+        """Raise `ModelChanged` unless the files are those that the hashes were made of; returns their states."""
         states = _states(self._spec, self._tokenizer is not None)
         if states == self._checked:
-            return
+            return states
         if hash_of_weights(Path(self._spec.path), self._spec.adapter) != self._spec.weights_hash:
             raise _changed(self._spec, "weights")
         if self._tokenizer is not None and tokenizer_fingerprint(self._spec) != self._tokenizer:
-            raise tokenizer_changed(self._spec)
+            raise _changed(self._spec, _TOKENIZER)
         # A file that changes while it is read has another state afterwards, and is read again.
         self._checked = states
+        return states
 
 
 @cache
@@ -47,19 +49,26 @@ def unchanged_model(spec: ModelSpec, tokenizer: str | None = None) -> UnchangedM
 
 @contextmanager
 def unchanged(spec: ModelSpec) -> Iterator[None]:
-    """Check a model's weights before and after they are read in this context. Raises `ModelChanged`."""
-    model = unchanged_model(spec)
-    model.check()
+    """Check a model's weights before and after they are read in this context. Raises `ModelChanged`, also if files were
+    changed meanwhile and put back: what was read of them is unknown."""
+    before = unchanged_model(spec).check()
     yield
-    model.check()
+    if _states(spec, False) != before:
+        raise _changed(spec, "weights")
 
 
-def tokenizer_changed(spec: ModelSpec) -> ModelChanged:
-    """The error for a tokenizer, or its chat template, that is not the one of a job."""
-    return _changed(spec, "tokenizer or chat template")
+@contextmanager
+def unchanged_tokenizer(spec: ModelSpec, fingerprint: str | None) -> Iterator[None]:
+    """The same for the files that make a model's tokens; without a fingerprint, nothing is checked."""
+    before = [_state(path) for path in tokenizer_files(Path(spec.path))]
+    if fingerprint is not None and tokenizer_fingerprint(spec) != fingerprint:
+        raise _changed(spec, _TOKENIZER)
+    yield
+    if fingerprint is not None and [_state(path) for path in tokenizer_files(Path(spec.path))] != before:
+        raise _changed(spec, _TOKENIZER)
 
 
-def _states(spec: ModelSpec, with_tokenizer: bool) -> _States:
+def _states(spec: ModelSpec, with_tokenizer: bool) -> FileStates:
     folder = Path(spec.path)
     files = [folder / "config.json", *weight_files(folder)]
     if spec.adapter:

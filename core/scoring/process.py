@@ -85,14 +85,14 @@ class ScoringProcess:
     def _make(self, index: int) -> None:
         """One pass over the free chunks."""
         one = self._passes[index]
+        check_models, dtype = self._models_check(one), self._job.request["dtype"]
+        check_models()  # before a chunk is leased
         chunks = self._free_chunks(one)
         first = next(chunks, None)
         if first is None:
             return
         self._tally = ProcessTally(index, f"Loading {one.models}", tokens=self._tally.tokens)
         self._report(self._tally)
-        check_models, dtype = self._models_check(one), self._job.request["dtype"]
-        check_models()
         writers = [
             ShardWriter(self._job, side.role, self._number, check_models, side.spec.fingerprint(dtype))
             for side in one.sides

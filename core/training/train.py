@@ -21,7 +21,8 @@ from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
 from ..models.folds_file import FOLDS_FILE
-from ..models.resolving import PROVENANCE
+from ..models.resolving import PROVENANCE, ModelSpec
+from ..models.unchanged_files import unchanged_model
 from ..system.atomic_files import rename_durably, write_durably
 from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
@@ -144,6 +145,8 @@ def _cancelled(place: tuple[int, int]) -> str:
 def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
+    # Weights on a processor may be the file's own pages: other ones in their place would have been trained on.
+    unchanged_model(ModelSpec(**request["base"])).check()
     if not all(bool(value.isfinite().all()) for value in trainer.model.parameters() if value.requires_grad):
         raise TrainingDiverged("Training ended with weights that are not finite numbers, so no reference was made. "
                                "Lower --learning-rate.")  # fmt: skip

@@ -155,12 +155,12 @@ def check_numbers(fields: Mapping[str, Any]) -> None:
     ):  # fmt: skip
         if type(given) is not int or not least <= given <= most:
             raise ModelUnusable(f"The {what} {given!r} is invalid. Give a whole number from {least} to {most:,}.")
-    for what, given, most in (
-        ("number of epochs", fields.get("epochs"), MOST_EPOCHS),
+    for what, number, highest in (
+        ("number of epochs", fields.get("epochs"), float(MOST_EPOCHS)),
         ("learning rate", fields.get("learning_rate"), HIGHEST_RATE),
     ):
-        if type(given) not in (int, float) or not 0 < given <= most:
-            raise ModelUnusable(f"The {what} {given!r} is invalid. Give a number above 0, at most {most:,g}.")
+        if type(number) not in (int, float) or not 0 < float(number or 0) <= highest:
+            raise ModelUnusable(f"The {what} {number!r} is invalid. Give a number above 0, at most {highest:,g}.")
 
 
 def budget_of(unit: str, tokens: int, input_tokens: float, batch_tokens: int) -> dict[str, Any]:

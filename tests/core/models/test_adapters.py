@@ -19,7 +19,7 @@ from core.jobs.job import Job, create_job
 from core.jobs.shards import read_shard
 from core.models.base_probe import BaseProbe
 from core.models.loading import load_model, load_tokenizer, load_with_base
-from core.models.resolving import ModelSpec, resolve_model
+from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import Store
@@ -58,7 +58,12 @@ def make_job(workspace: Path, specs: dict[str, ModelSpec], dtype: str = "float32
     request = {
         "kind": "score",
         "base": specs["base"].to_fields(),
-        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 2},
+        "encoding": {
+            "template": "chat",
+            "max_length": 2048,
+            "tokenizer_fingerprint": tokenizer_fingerprint(specs["base"]),
+            "version": 2,
+        },
         "device": "cpu",
         "dtype": dtype,
         "asks_base": True,

@@ -22,7 +22,10 @@ from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import Store
 from core.training.train import train_reference
+from core.training.trainer import ReferenceTrainer
 from core.training.training_plan import TrainRequest, create_train_job
+from core.workspace.maintenance.checking import check_workspace
+from core.workspace.maintenance.kept_shards import notices_of
 from core.workspace.supervisor import ingest_finished_jobs
 from tests.tiny_models import example, save_model_folder
 
@@ -172,6 +175,79 @@ def test_weights_that_change_while_they_are_loaded_are_refused(
     monkeypatch.setattr(loading, "_base", then_change)
     with pytest.raises(ModelChanged, match="weights of the model"):
         load_model(spec, "float32", "cpu")
+
+
+def test_weights_that_change_while_they_are_loaded_and_are_put_back_are_refused(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.models import loading
+
+    spec, whole = resolve_model(str(models / "base"), tmp_path), loading._base
+
+    def other_for_a_while(*arguments: Any) -> Any:
+        content = (models / "base" / "model.safetensors").read_bytes()
+        other_weights(models)
+        found = whole(*arguments)
+        (models / "base" / "model.safetensors").write_bytes(content)
+        return found
+
+    monkeypatch.setattr(loading, "_base", other_for_a_while)
+    with pytest.raises(ModelChanged, match="weights of the model"):
+        load_model(spec, "float32", "cpu")
+
+
+def test_a_tokenizer_that_changes_while_it_is_loaded_and_is_put_back_is_refused(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.models import loading
+
+    spec, whole = resolve_model(str(models / "base"), tmp_path), loading.AutoTokenizer.from_pretrained
+
+    def other_for_a_while(*arguments: Any, **options: Any) -> Any:
+        path = models / "base" / "tokenizer_config.json"
+        content = path.read_bytes()
+        other_tokenizer(models)
+        found = whole(*arguments, **options)
+        path.write_bytes(content)
+        return found
+
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", other_for_a_while)
+    with pytest.raises(ModelChanged, match="tokenizer"):
+        load_tokenizer(spec, tokenizer_fingerprint(spec))
+    assert load_tokenizer(spec).is_fast
+
+
+def test_a_reference_whose_base_changed_while_it_was_trained_is_not_kept(
+    store: Store, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = create_train_job(
+        store, TrainRequest("counts", str(models / "base"), "taught", device="cpu", template="plain")
+    )
+    trained = ReferenceTrainer.train
+
+    def then_change(trainer: ReferenceTrainer, **options: Any) -> Any:
+        found = trained(trainer, **options)
+        other_weights(models)
+        return found
+
+    monkeypatch.setattr(ReferenceTrainer, "train", then_change)
+    with pytest.raises(ModelChanged):
+        train_reference(job)
+    assert not (job.folder / "model").exists()
+
+
+def test_kept_shards_of_another_model_are_found_and_never_restored(store: Store, models: Path) -> None:
+    job = score_job(store, models)
+    score(job)
+    fields = job.request
+    fields["description"]["model_fingerprints"]["base"] = "0" * 32
+    (job.folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
+    job.settle()
+    assert [one for one in notices_of(store) if "another model made its losses" in one]
+    base = "SELECT count(*) FROM loss JOIN loss_set USING (loss_set_id) WHERE model_fingerprint = ?"
+    assert store.rows(base, ["0" * 32]) == [(0,)]
+    found = check_workspace(store, lambda _: None)
+    assert any("another model made its losses" in finding.sentence for finding in found)
 
 
 def test_large_files_are_read_once_while_nothing_changes(
