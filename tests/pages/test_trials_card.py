@@ -3,6 +3,7 @@ results are given by hand."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -190,7 +191,7 @@ def test_other_scores_and_orders_have_no_evidence(workspace: Path) -> None:
     ],
 )
 def test_the_form_opens_whatever_the_reference_records(
-    page_workspace: Path, tmp_path: Path, recorded: dict[str, object], rate: float, tokens: int
+    page_workspace: Path, tmp_path: Path, recorded: dict[str, Any], rate: float, tokens: int
 ) -> None:
     rows = [JudgedRow("chat", 100.0, (90.0 - n,)) for n in range(20)]
     models = {f"fold-{fold}-seed-0": write_model(tmp_path / f"m{fold}", method="lora", **recorded) for fold in (0, 1)}

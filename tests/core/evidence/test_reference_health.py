@@ -1,6 +1,7 @@
 """The health of a reference from what training recorded of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_a_reference_whose_passes_had_one_order_is_named(
-    tmp_path: Path, provenance: dict[str, object], warned: bool
+    tmp_path: Path, provenance: dict[str, Any], warned: bool
 ) -> None:
     health = health_of([model(write_model(tmp_path / "m", steps=50, **provenance))])
     assert any("in the same order" in warning for warning in health_warnings(health)) == warned
