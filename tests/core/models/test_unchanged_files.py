@@ -220,7 +220,9 @@ def test_a_tokenizer_that_changes_while_it_is_loaded_and_is_put_back_is_refused(
 def test_a_reference_whose_base_changed_while_it_was_trained_is_not_kept(
     store: Store, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = create_train_job(store, TrainRequest("counts", str(models / "base"), "taught", device="cpu", template="plain"))
+    job = create_train_job(
+        store, TrainRequest("counts", str(models / "base"), "taught", device="cpu", template="plain")
+    )
     trained = ReferenceTrainer.train
 
     def then_change(trainer: ReferenceTrainer, **options: Any) -> Any:

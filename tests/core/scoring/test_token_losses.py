@@ -133,7 +133,7 @@ def test_a_model_that_was_changed_after_scoring_is_refused_and_nothing_is_cached
     store: Store, scorer: TokenScorer, changing: Path
 ) -> None:
     save_model_folder(changing, seed=9)
-    with pytest.raises(TokensUnavailable, match="The weights of the model .* changed"):
+    with pytest.raises(TokensUnavailable, match=r"The weights of the model .* changed"):
         scorer.token_losses(changing.parent.name, 3)
     assert store.rows("SELECT count(*) FROM token_loss") == [(0,)]
 
@@ -144,7 +144,7 @@ def test_a_model_that_moved_and_was_changed_is_refused_too(
     elsewhere = Path(shutil.move(changing, changing.with_name("elsewhere")))
     save_model_folder(elsewhere, seed=9)
     monkeypatch.setattr("core.models.resolving._folder_of", lambda *_: elsewhere)
-    with pytest.raises(TokensUnavailable, match="The weights of the model .* changed"):
+    with pytest.raises(TokensUnavailable, match=r"The weights of the model .* changed"):
         scorer.token_losses(changing.parent.name, 3)
 
 
@@ -163,9 +163,7 @@ def test_token_losses_that_do_not_add_up_to_a_rows_score_are_said_and_not_cached
     assert scorer.cached(changing.parent.name, 3) is None
 
 
-def test_a_model_that_was_emptied_is_one_sentence_and_the_worker_goes_on(
-    scorer: TokenScorer, changing: Path
-) -> None:
+def test_a_model_that_was_emptied_is_one_sentence_and_the_worker_goes_on(scorer: TokenScorer, changing: Path) -> None:
     (changing / "model.safetensors").write_bytes(b"")
     with pytest.raises(TokensUnavailable, match="changed"):
         scorer.token_losses(changing.parent.name, 2)
