@@ -64,8 +64,8 @@ class TemplateFailed(UserError):
     """A chat template rejected a conversation, timed out, or does not separate prompt from response."""
 
 
-class TemplateTooSlow(TemplateFailed):
-    """A chat template timed out on one conversation."""
+class TemplateStopped(TemplateFailed):
+    """A chat template used up its time for one conversation, or ended the process that renders it."""
 
 
 class EncodingOutdated(UserError):

@@ -14,6 +14,10 @@ SEARCH_KINDS = {
 SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
 
 
+_TESTS = {"regex": "regexp_matches({column}, ?, 'is')"}
+"""SQL of a search in a column, by kind; other kinds look for a part of the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextSearch:
     """A query, its kind (`SEARCH_KINDS`) and where to search (`SEARCH_PLACES`). An empty query matches everything."""
@@ -30,6 +34,10 @@ class TextSearch:
     def __bool__(self) -> bool:
         return bool(self.query.strip())
 
+    def needles(self) -> list[str]:
+        """What is looked for: each word, or the whole query."""
+        return list(dict.fromkeys(self.query.split())) if self.kind == "words" else [self.query]
+
     def condition(self) -> tuple[str, list[Any]]:
         """SQL over the columns prompt and response, never NULL, and its parameters.
 
@@ -38,12 +46,8 @@ class TextSearch:
         if not self:
             return "true", []
         columns = ("prompt", "response") if self.place == "either" else (self.place,)
-        if self.kind == "regex":
-            test, needles = "regexp_matches({column}, ?, 'is')", [self.query]
-        else:
-            test, needles = "contains(lower({column}), lower(?))", [self.query]
-            if self.kind == "words":
-                needles = self.query.split()
+        test = _TESTS.get(self.kind, "contains(lower({column}), lower(?))")
+        needles = self.needles()
         sql = " OR ".join(test.format(column=column) for column in columns)
         conditions = " AND ".join(f"({sql})" for _ in needles)
         return conditions, [needle for needle in needles for _ in columns]
