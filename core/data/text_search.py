@@ -42,10 +42,7 @@ class TextSearch:
         if not self:
             return "true", []
         columns = ("prompt", "response") if self.place == "either" else (self.place,)
-        if self.kind == "regex":
-            test = "regexp_matches({column}, ?, 'is')"
-        else:
-            test = "contains(lower({column}), lower(?))"
+        test = "regexp_matches({column}, ?, 'is')" if self.kind == "regex" else "contains(lower({column}), lower(?))"
         needles = self.needles()
         sql = " OR ".join(test.format(column=column) for column in columns)
         conditions = " AND ".join(f"({sql})" for _ in needles)

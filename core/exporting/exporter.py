@@ -14,6 +14,7 @@ from ..store import Store
 from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
+from ..system.permission import require_change
 from .columns import Survey, UnseenField, sampled, surveyed
 from .manifest import manifest, manifest_path
 from .record_chunks import (
@@ -58,6 +59,7 @@ def export_selection(
     completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's
     and `evidence` what a trial says of it, for the manifest. Raises `ExportFailed` and leaves no partial files.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     chosen, compress = format_for(destination, format)
     check_destination(store, selection, destination)
     summary = select_summary(store, selection)
