@@ -47,6 +47,8 @@ from ui.kit.widgets import (
 from ui.plain_text import escaped
 from ui.shell.session import Session, open_session
 
+MOST_IN_LINK = 100
+"""Domains that the page's link can name."""
 MOVERS = (10, 25, 50, 100)
 VIEWS = ("Agreement", "Top rows", "Movers")
 
@@ -157,7 +159,8 @@ def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFil
     left, right = st.columns(2)
     chosen = left.multiselect(
         "Domains", [row[0] for row in domains], key="domain", placeholder="Any", bind="query-params",
-        persist_state="session", help="Compare only rows of these domains. Ranks are then computed among these rows.",
+        max_selections=MOST_IN_LINK, select_all=False, persist_state="session",
+        help="Compare only rows of these domains. Ranks are then computed among these rows.",
     )  # fmt: skip
     without = right.multiselect(
         "Exclude flags", list(FLAGS), key="without_flag", placeholder="None", bind="query-params",

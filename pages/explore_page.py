@@ -9,8 +9,9 @@ from core.data.errors import QueryStopped, UserError
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score, scores_of
 from core.exploring.distributions import domain_counts
-from ui.charts import DOMAINS_DRAWN, domain_colours
+from ui.charts import domain_colours
 from ui.explore.distribution_view import show_distribution
+from ui.explore.drawn_domains import drawn_domains
 from ui.explore.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
 from ui.explore.near_duplicates_view import show_near_duplicates
 from ui.explore.row_dialog import open_row, take_step
@@ -50,11 +51,9 @@ def explore() -> None:
     show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     colours = domain_colours(domains)
-    drawn = counts.nlargest(DOMAINS_DRAWN, "rows" if rows else "all_rows")["domain"]
+    drawn = drawn_domains(counts, "rows" if rows else "all_rows")
     view = LinkedView(session.store, table, row_filter, score, {name: colours[name] for name in drawn})
     show_views(session, run, view)
-    if len(domains) > len(drawn):
-        st.caption(f"Charts show the {len(drawn)} largest of {len(domains):,} domains; counts and tables include all.")
     st.markdown("#### Rows")
     if not rows:
         show_no_rows(row_filter, removable=True)

@@ -14,8 +14,8 @@ from ..evidence.downstream import TaskRequest, evaluate_tasks
 from ..evidence.trial_folder import Trial, load_trial
 from ..models.resolving import resolve_model
 from ..scoring.planning import ScoreRequest
+from ..workspace.evaluation import check_evaluation_file, write_evaluation
 from ..workspace.evaluation import evaluate as evaluate_model
-from ..workspace.evaluation import write_evaluation
 from ..workspace.trial_planning import DEFAULT_ARMS, TrialRequest
 from ..workspace.trials import add_arm, plan_trial, run_trial
 from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace, number
@@ -136,6 +136,9 @@ def evaluate(
             raise typer.BadParameter("--held-out and --output are for --dataset.")
         _evaluate_tasks(model, base, workspace, TaskRequest(names, tasks_path, tasks_limit, python, device), as_json)
         return
+    if output:
+        with report_user_errors():
+            check_evaluation_file(output, settings.workspace_path(workspace))
     with report_user_errors(), owned_store(workspace, "evaluate") as store:
         request = ScoreRequest(
             dataset, base or model, model, None, template, max_length, device, "auto", replies, template_date

@@ -52,6 +52,10 @@ class ModelUnusable(UserError):
     """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
+class ModelChanged(ModelUnusable):
+    """A model's files are not those that a job was planned with."""
+
+
 class TrainingDiverged(UserError):
     """A training's loss or weights are no longer finite numbers."""
 
@@ -64,8 +68,8 @@ class TemplateFailed(UserError):
     """A chat template rejected a conversation, timed out, or does not separate prompt from response."""
 
 
-class TemplateTooSlow(TemplateFailed):
-    """A chat template timed out on one conversation."""
+class TemplateStopped(TemplateFailed):
+    """A chat template used up its time for one conversation, or ended the process that renders it."""
 
 
 class EncodingOutdated(UserError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SettingInvalid
+from .unicode_text import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def _value(name: str) -> int | float | str:
     raw = os.environ.get(setting.variable)
     if raw is None:
         return setting.default
+    if not is_unicode(raw):
+        raise SettingInvalid(f"{setting.variable} is {raw[:80]!r}, which is not valid UTF-8. Set it to another value.")
     try:
         return type(setting.default)(raw)
     except ValueError:
@@ -96,5 +99,17 @@ def text(name: str) -> str:
 
 
 def workspace_path(given: Path | None = None) -> Path:
-    """The workspace folder: the one given, else `LOBASS_WORKSPACE`, else `workspace/`."""
-    return (given or Path(text("workspace"))).expanduser().resolve()
+    """The workspace folder: the one given, else `LOBASS_WORKSPACE`, else `workspace/`. Raises `SettingInvalid`."""
+    try:
+        path = (given or Path(text("workspace"))).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SettingInvalid(
+            f"The workspace {str(given or text('workspace'))[:80]!r} is not a valid path ({error}). Choose another "
+            "with --workspace."
+        ) from error
+    if not is_unicode(str(path)):
+        raise SettingInvalid(
+            f"The workspace {str(path)[:200]!r} is in a folder whose name is not valid UTF-8. Rename it, or choose "
+            "another with --workspace."
+        )
+    return path

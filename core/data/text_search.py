@@ -14,6 +14,10 @@ SEARCH_KINDS = {
 SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
 
 
+_TESTS = {"regex": "regexp_matches({column}, ?, 'is')"}
+"""SQL of a search in a column, by kind; other kinds look for a part of the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextSearch:
     """A query, its kind (`SEARCH_KINDS`) and where to search (`SEARCH_PLACES`). An empty query matches everything."""
@@ -42,7 +46,7 @@ class TextSearch:
         if not self:
             return "true", []
         columns = ("prompt", "response") if self.place == "either" else (self.place,)
-        test = "regexp_matches({column}, ?, 'is')" if self.kind == "regex" else "contains(lower({column}), lower(?))"
+        test = _TESTS.get(self.kind, "contains(lower({column}), lower(?))")
         needles = self.needles()
         sql = " OR ".join(test.format(column=column) for column in columns)
         conditions = " AND ".join(f"({sql})" for _ in needles)

@@ -95,7 +95,9 @@ _NO_PASSES = pd.DataFrame(
 
 
 def _had_one_order(provenance: Mapping[str, Any]) -> bool:
-    return provenance.get("epochs", 0) > 1 and not provenance.get("budget") and "order" not in provenance
+    epochs = provenance.get("epochs")
+    several = isinstance(epochs, int | float) and epochs > 1
+    return several and not provenance.get("budget") and "order" not in provenance
 
 
 def _by_pass(lines: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,8 @@ class TrialBudget:
     def __post_init__(self) -> None:
         check_one_of("budget", self.kind, BUDGET_KINDS)
         object.__setattr__(self, "value", positive("budget", self.value, whole=self.kind != "passes"))
+        if self.kind == "passes" and self.value > MOST_EPOCHS:
+            raise TrialInvalid(f"The trial's budget is {self.value:g} passes. Give at most {MOST_EPOCHS:,}.")
 
 
 @dataclass(frozen=True, slots=True)

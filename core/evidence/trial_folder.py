@@ -19,6 +19,7 @@ from ..data.errors import JsonInvalid, NameTaken, NotFound, TrialInvalid
 from ..data.version import COMMAND
 from ..system.atomic_files import replaced_durably, write_durably
 from ..system.untrusted_json import read_json_object
+from ..system.workspace_files import make_private_folder
 from .cell_results import CELLS_FOLDER
 from .result_fields import TrialResults
 from .trial import Cell, TrialPlan, cells
@@ -99,7 +100,8 @@ def save_trial(workspace: Path, plan: TrialPlan, fixed: dict[str, Any], held_out
             raise NameTaken(f"A trial named {plan.name!r} has another plan. Choose another name.")
         return known
     table = pa.Table.from_pandas(held_out, _HELD_OUT_SCHEMA, preserve_index=False)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder.parent)
+    make_private_folder(folder)
     with replaced_durably(folder / _HELD_OUT_FILE) as path:
         pq.write_table(table, path)
     return _write_plan(folder, plan, fixed, held_out)

@@ -16,9 +16,10 @@ from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
-from ..system.paths import file_stem, named_path
+from ..system.paths import named_path, plain_name
 from ..system.permission import require_change
 from ..system.untrusted_json import read_json_object
+from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
 from .exporter import check_destination, check_folder, json_file, publish, selected_records
@@ -154,6 +155,7 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
         check_destination(store, selection, destination)
         return
     named_path(str(destination))
+    check_output(destination, store.workspace)
     check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(
@@ -243,7 +245,7 @@ def _write_zip(
     with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
             # All files are in one top folder, so that unpacking is tidy.
-            top = file_stem(destination.stem, "bundle")
+            top = plain_name(destination.stem, "bundle")
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
             _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])

@@ -17,13 +17,14 @@ from ..store import Store
 from ..system.untrusted_json import read_json_object
 
 MANIFEST_VERSION = 1
+MANIFEST_SUFFIX = ".manifest.json"
 _EXPECTED = "Give the manifest of an export, such as data.jsonl.manifest.json."
 _LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
 
 
 def manifest_path(destination: Path) -> Path:
     """The path of an export's manifest: next to it, named after it."""
-    return destination.with_name(f"{destination.name}.manifest.json")
+    return destination.with_name(destination.name + MANIFEST_SUFFIX)
 
 
 def manifest(

@@ -21,5 +21,5 @@ class Executor(Protocol):
         """Ask the worker to stop after its current batch."""
 
     def collect(self, folder: Path) -> None:
-        """Bring progress, what the job has made (for scoring: finished shards and the noise) and, last, the outcome into
-        the folder; done again it changes nothing. A job is taken in once all is there that its outcome counts."""
+        """Bring progress, what the job has made (for scoring: finished shards and the noise) and, last, the outcome
+        into the folder; done again it changes nothing. A job is taken in once all is there that its outcome counts."""

@@ -49,6 +49,7 @@ from ..data.version import COMMAND
 from ..system.atomic_files import write_durably, write_whole
 from ..system.permission import require_change
 from ..system.untrusted_json import checked, read_json_object
+from ..system.workspace_files import make_private_folder
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
 from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
@@ -234,7 +235,8 @@ def create_job(
         request = {**request, "executor": executor}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700)
     for name, examples in example_files.items():
         write_examples_file(folder / f"{name}.parquet", examples)
     for name, table in (tables or {}).items():

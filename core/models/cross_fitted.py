@@ -14,6 +14,7 @@ import pandas as pd
 from ..data.errors import FoldsUnusable, ModelUnusable
 from ..data.folds import fold_count, trained_rows
 from ..system.atomic_files import published_folder
+from ..system.workspace_files import make_private_folder
 from .folder_check import read_json
 from .folds_file import FOLDS_FILE, read_folds, write_folds
 from .resolving import (
@@ -118,7 +119,7 @@ def add_cross_fitted(
         for place, model in enumerate(models)
     ]
     folder = workspace / "models" / name
-    folder.parent.mkdir(exist_ok=True)
+    make_private_folder(folder.parent)
     with published_folder(folder) as unfinished:
         write_folds(unfinished / FOLDS_FILE, folds)
         provenance = {

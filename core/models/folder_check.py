@@ -19,7 +19,7 @@ from .weight_files import tensor_shapes
 
 INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
-_TEMPLATES = "additional_chat_templates"
+TEMPLATES = "additional_chat_templates"
 _OWN_CODE = "custom_generate/generate.py"
 _LARGEST_TEXT = 256 * 2**20  # bytes; the largest tokenizers have 40 MB
 _MOST_PARTS = {"tokenizer.json": 4_000_000, "vocab.json": 4_000_000, "provenance.json": 7_000_000}
@@ -140,7 +140,7 @@ def check_files(name: str, folder: Path) -> None:
 
 
 def _entries(name: str, folder: Path) -> Iterator[Path]:
-    for place in (folder, folder / _TEMPLATES):
+    for place in (folder, folder / TEMPLATES):
         try:
             names = sorted(os.listdir(place))
         except FileNotFoundError:

@@ -16,7 +16,7 @@ from ..system.program import DEMO
 from .adapter_base import base_notice, shape_conflict
 from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
-from .folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
+from .folder_check import TEMPLATES, check_adapter_folder, check_model_folder, read_json, weight_files
 from .known_hashes import content_hash
 
 PROVENANCE = "provenance.json"
@@ -61,9 +61,22 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
             f"{name}/fold-0-seed-0."
         )
     check_model_folder(name, folder)
+    return ModelSpec(name, str(folder), None, hash_of_weights(folder, workspace=workspace))
+
+
+def hash_of_weights(folder: Path, adapter: str | None = None, workspace: Path | None = None) -> str:
+    """The hash of the weights in a model's folder, with an adapter's folder those that it makes of them. Hashes of
+    large files are looked up in the workspace, if one is given."""
     files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
     has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
-    return ModelSpec(name, str(folder), None, hash_weights(files, has_offset_positions))
+    base = hash_weights(files, has_offset_positions)
+    return hash_with_adapter(base, Path(adapter), workspace) if adapter else base
+
+
+def hash_with_adapter(base_hash: str, adapter: Path, workspace: Path | None = None) -> str:
+    """The hash of the weights that an adapter's folder makes of a base's."""
+    files = _file_hashes([adapter / "adapter_config.json", adapter / "adapter_model.safetensors"], workspace)
+    return hash_adapted_weights(base_hash, files)
 
 
 def lasting_name(name: str, workspace: Path) -> str:
@@ -103,10 +116,17 @@ def trained_examples(spec: ModelSpec) -> list[str]:
 
 def tokenizer_fingerprint(spec: ModelSpec) -> str:
     """Hex digest of the tokenizer's files, chat template included."""
-    files = [path for name in TOKENIZER_FILES if (path := Path(spec.path, name)).exists()]
+    files = tokenizer_files(Path(spec.path))
     if not files:
         raise ModelUnusable(f"The model {spec.label!r} has no tokenizer in {spec.path}. Choose a folder that has one.")
     return hash_files(_file_hashes(files))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a model's folder that make its tokens, in the order of their hash; further chat templates, which
+    few models have, are last."""
+    named = [path for name in TOKENIZER_FILES if (path := folder / name).exists()]
+    return named + sorted((folder / TEMPLATES).glob("*.jinja"))
 
 
 def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
@@ -206,8 +226,7 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
             f"The adapter {name!r} does not fit its base {base.label!r}: {conflict}. Name the base that it was trained "
             f"on{f' ({named[:200]})' if named else ''}."
         )
-    files = _file_hashes([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
-    return ModelSpec(name, base.path, str(folder), hash_adapted_weights(base.weights_hash, files))
+    return ModelSpec(name, base.path, str(folder), hash_with_adapter(base.weights_hash, folder, workspace))
 
 
 def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:

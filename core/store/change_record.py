@@ -47,17 +47,20 @@ def read_record(workspace: Path) -> ChangeRecord | None:
         return None
 
 
-def write_record(workspace: Path, changes: int, closed: bool) -> None:
-    """Overwrite the record in place. If the disk is full, the older record stays, which only counts fewer changes."""
+def write_record(workspace: Path, changes: int, closed: bool) -> bool:
+    """Overwrite the record in place; returns whether that was possible. If the disk is full, the older record stays,
+    which only counts fewer changes, unless the database was replaced."""
     text = json.dumps({"changes": changes, "closed": closed, "written_at": time.time()}).ljust(_SIZE - 1) + "\n"
     try:
-        descriptor = os.open(record_path(workspace), os.O_WRONLY | os.O_CREAT, 0o644)
+        descriptor = os.open(record_path(workspace), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(descriptor, text.encode("ascii"), 0)
         finally:
             os.close(descriptor)
     except OSError as error:
         log.warning("The record %s cannot be written (%s).", record_path(workspace), error.strerror)
+        return False
+    return True
 
 
 def check_whole(workspace: Path, changes: int, record: ChangeRecord) -> None:

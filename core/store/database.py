@@ -71,8 +71,11 @@ class Database:
         lock = hold_workspace(workspace, owner)
         try:
             return cls(workspace, lock, open_whole(workspace, accept_loss))
-        except BaseException:
+        except BaseException as error:
             lock.close()
+            plain = to_user_error(error, database_path(workspace)) if isinstance(error, duckdb.Error) else None
+            if plain:
+                raise plain from error
             raise
 
     def close(self) -> None:

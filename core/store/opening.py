@@ -5,8 +5,10 @@ from pathlib import Path
 
 import duckdb
 
+from ..system.ownership import not_writable
 from .change_record import check_there, check_whole, clock_notice, read_record, write_record
 from .connection import changes_on_disk, count_changes, fetch_all
+from .copying import finish_replacement
 from .files import database_path, log_path
 from .migrations import open_database
 
@@ -27,6 +29,10 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
     """The workspace's database, created if there is none. Raises `StoreUnusable` if changes were lost, unless
     `accept_loss`; nothing is written before this check."""
     path = database_path(workspace)
+    try:
+        restored = finish_replacement(workspace)
+    except OSError as error:
+        raise not_writable(workspace, str(error.strerror)) from error
     record = None if accept_loss else read_record(workspace)
     log = log_path(path)
     from_file = not log.exists() or not log.stat().st_size
@@ -45,7 +51,7 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
             raise
     write_record(workspace, changes, closed=False)
     lacking = missing_by_set(connection)
-    notices: list[str | None] = [clock_notice(record)] if record else []
+    notices: list[str | None] = [restored, clock_notice(record) if record else None]
     notices += migrated
     notices += [_lacks_losses(label, count) for label, count in lacking]
     return OpenedStore(connection, changes, from_file, bool(lacking), tuple(filter(None, notices)))

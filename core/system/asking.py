@@ -27,6 +27,7 @@ from .atomic_files import write_whole
 from .ownership import is_held, is_locked
 from .untrusted_json import checked, read_json_object
 from .worker_log import in_short
+from .workspace_files import make_private_folder
 
 log = logging.getLogger(__name__)
 Fields = dict[str, Any]
@@ -81,7 +82,8 @@ def asked(workspace: Path, kind: str, fields: Fields, refusal: WorkspaceLocked) 
     """The owner's answer to a request. Raises `RequestRefused` with the owner's message, `OwnerEnded`, or
     `WorkspaceLocked` (the text of `refusal`, and that there was no answer)."""
     folder = workspace / "requests" / secrets.token_hex(8)
-    folder.mkdir(parents=True)
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700)
     try:
         with open(folder / _ASKER, "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -4,6 +4,7 @@ They tell learning from memory: what falls on its own rows only was memorised.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import TrainerCallback
 
+from ..data.errors import TrainingDiverged
 from ..engine.loss_engine import LossEngine
 from ..engine.response_loss import ResponseScorer
 from ..models.devices import batch_budget
@@ -48,6 +50,11 @@ class HeldOutLosses:
                     found[row] = (nats, end)
         finally:
             model.train(was_training)
+        if not all(math.isfinite(nats) for nats, _ in found):
+            raise TrainingDiverged(
+                "The loss on held-out rows is not a finite number any more, so no reference was made. Lower "
+                "--learning-rate."
+            )
         return found
 
     def by_domain(self, which: str, sums: RowSums) -> list[dict[str, Any]]:
@@ -108,8 +115,9 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         # A resumed training repeats passes that it had recorded after its checkpoint.
-        self._write([line for line in self._lines() if line["step"] <= state.global_step])
-        if not state.global_step:
+        done = state.global_step
+        self._write([line for line in self._lines() if done and line["step"] <= done])
+        if not done:
             self._record(model, 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -126,11 +134,14 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
             return
         if self.stopped:
             model.load_state_dict(torch.load(folder / self._BEST, weights_only=True), strict=False)
-        (folder / self._BEST).unlink(missing_ok=True)
         if self._last is None or self.stopped:  # else the last pass was evaluated with these very weights
             self._report()
             self._last = self._losses.row_sums(model, UNSEEN)
         self._losses.write(self._last, folder)
+
+    def clear(self) -> None:
+        """Remove the weights of the best pass, once the model is saved."""
+        (self._folder / self._BEST).unlink(missing_ok=True)
 
     def _record(self, model: torch.nn.Module, step: int) -> None:
         self._report()
@@ -150,6 +161,8 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         elif (self._folder / self._BEST).exists():
             self.stopped = {"stopped_early_after_step": last, "best_step": best}
             control.should_training_stop = True
+            # Resumed from a checkpoint of this step, nothing would stop it; from the one before, this pass does again.
+            control.should_save = False
 
     def _held_out_by_step(self) -> dict[int, float]:
         """Mean held-out loss [nats per token] after each recorded step, without the base's."""

@@ -1,6 +1,7 @@
 """The training loss of each domain, recorded while a reference trains."""
 
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,8 +10,6 @@ import torch
 from ..data.errors import TrainingDiverged
 from ..system.atomic_files import write_durably
 from ..system.untrusted_json import read_json_object
-
-_STATE = "loss_window.json"
 
 
 class LossWindow:
@@ -37,19 +36,20 @@ class LossWindow:
             self._tokens[domain] += row_tokens
             self.total_tokens += row_tokens
 
-    def save(self, folder: Path) -> None:
-        """Leave what was added since the last record in a checkpoint's folder, for `go_on`."""
+    def save(self, path: Path) -> None:
+        """Write what was added since the last record, for `go_on`."""
         state = {"nats": self._nats, "tokens": self._tokens, "total_tokens": self.total_tokens}
-        write_durably(folder / _STATE, [json.dumps(state, ensure_ascii=False).encode()])
+        write_durably(path, [json.dumps(state, ensure_ascii=False).encode()])
 
-    def go_on(self, step: int, folder: Path) -> None:
-        """Continue after a checkpoint at `step`: what was recorded after it is recorded again. Step 0 begins anew."""
+    def go_on(self, step: int, saved: Path) -> None:
+        """Continue after `step` from what was saved then: what was recorded later is recorded again. Step 0 begins
+        anew."""
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
             kept = [line + "\n" for line in lines if json.loads(line)["step"] <= step]
             write_durably(self._path, ["".join(kept).encode()])
-        if (folder / _STATE).exists():
-            state = read_json_object(folder / _STATE)
+        if step:
+            state = read_json_object(saved)
             self._nats.update(state["nats"])
             self._tokens.update(state["tokens"])
             self.total_tokens = state["total_tokens"]
@@ -65,5 +65,7 @@ class LossWindow:
                     "loss": nats / self._tokens[domain],
                 }
                 file.write(json.dumps(point, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint that is written later counts on it
         self._nats.clear()
         self._tokens.clear()

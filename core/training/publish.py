@@ -11,6 +11,7 @@ from ..store import Store
 from ..system.atomic_files import rename_durably, write_durably
 from ..system.file_hash import file_sha256
 from ..system.paths import is_folder_name
+from ..system.workspace_files import make_private_folder
 
 
 def publish_reference(store: Store, job: Job) -> None:
@@ -33,7 +34,7 @@ def publish_reference(store: Store, job: Job) -> None:
     provenance["identity"] = job.request["identity"]
     provenance["files"] = _digests(source)
     write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
-    target.parent.mkdir(exist_ok=True)
+    make_private_folder(target.parent)
     rename_durably(source, target)
 
 

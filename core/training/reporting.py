@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
-from .checkpoints import CHECKPOINT_COMPLETE
+from .checkpoints import CHECKPOINT_COMPLETE, flush_checkpoint
 from .loss_curve import LossWindow
 
 log = logging.getLogger("worker")
@@ -27,7 +27,7 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first_step = time.monotonic(), state.global_step
-        self._window.go_on(state.global_step, _checkpoint(args, state))
+        self._window.go_on(state.global_step, _checkpoint(args, state) / CHECKPOINT_COMPLETE)
         self._first_tokens = self._window.total_tokens
         if state.global_step:
             log.info("going on from step %s of %s", state.global_step, state.max_steps)
@@ -55,8 +55,8 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint = _checkpoint(args, state)
-        self._window.save(checkpoint)
-        (checkpoint / CHECKPOINT_COMPLETE).touch()
+        flush_checkpoint(checkpoint)
+        self._window.save(checkpoint / CHECKPOINT_COMPLETE)
 
 
 def _checkpoint(args: Any, state: Any) -> Path:

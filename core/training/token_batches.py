@@ -24,7 +24,8 @@ class TokenBatchSampler(Sampler[list[int]]):
         self.passes = {end: float(number) for number, end in enumerate(ends, 1)}
         """The number of passes that end with a step, by step; the last may be a part of one."""
         if part or not ends:
-            steps = max(1, math.ceil(len(self._pass(len(ends))) * part))
+            # Rounded, because 2.1 - 2 is a little more than 0.1, which must not be a step more.
+            steps = max(1, math.ceil(round(len(self._pass(len(ends))) * part, 6)))
             self.passes[(ends[-1] if ends else 0) + steps] = epochs
         self._steps = max(self.passes)
 

@@ -9,31 +9,30 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
-from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged, WriteFailed
+from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged
 from ..data.version import __version__
 from ..engine.loss_engine import LossEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
 from ..models.folds_file import FOLDS_FILE
-from ..models.resolving import PROVENANCE
+from ..models.resolving import PROVENANCE, ModelSpec
+from ..models.unchanged_files import unchanged_model
 from ..system.atomic_files import rename_durably, write_durably
-from ..system.disk_errors import translate_disk_errors
-from .checkpoints import last_checkpoint
+from .checkpoints import CHECKPOINTS, last_checkpoint
+from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
-from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES
+from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import Member, TrainingData, members_of
+from .training_plan import check_numbers
 
 log = logging.getLogger("worker")
 _SUMMED = ("steps", "input_tokens", "scored_tokens", "seen_examples")
@@ -46,17 +45,22 @@ def train_reference(job: Job) -> dict[str, Any]:
     batch_tokens, device, and what to record; `members` if there are several models. Goes on from the last whole
     checkpoint of a worker that died; finished models are kept.
     """
+    check_numbers(job.request)
+    with room_when_disk_is_full(job.folder):
+        return _train_members(job)
+
+
+def _train_members(job: Job) -> dict[str, Any]:
     began = time.monotonic()
     job.report(Progress("Reading the examples"))
     for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     data = TrainingData.of(job)
     members = members_of(job)
-    with _room_when_disk_is_full(job):
-        reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
-        if job.request.get("members"):
-            _assemble(job, data, reports)
-    shutil.rmtree(job.folder / "work", ignore_errors=True)
+    reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
+    if job.request.get("members"):
+        _assemble(job, data, reports)
+    shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return {
         "elapsed_seconds": time.monotonic() - began,
         **{name: sum(report.get(name, 0) for report in reports) for name in _SUMMED},
@@ -64,24 +68,6 @@ def train_reference(job: Job) -> dict[str, Any]:
         "models": len(reports),
         "notices": job.notices,
     }
-
-
-@contextmanager
-def _room_when_disk_is_full(job: Job) -> Iterator[None]:
-    """Turn every form in which a full disk shows into a `WriteFailed`, and remove the checkpoints: a failed training
-    begins anew, and the outcome needs room."""
-    try:
-        with translate_disk_errors("The training"):
-            yield
-    except (WriteFailed, SafetensorError, RuntimeError) as error:
-        if not isinstance(error, WriteFailed | SafetensorError) and "PytorchStreamWriter" not in str(error):
-            raise
-        for name in ("checkpoints", "work", "members"):
-            shutil.rmtree(job.folder / name, ignore_errors=True)
-        raise WriteFailed(
-            "The training could not write its checkpoint or its model: the disk may be full. No reference was made, "
-            f"and its checkpoints were removed. Free space on the disk of {job.folder}, then train again."
-        ) from error
 
 
 def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
@@ -144,6 +130,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         "data_order": order,
     }
     _save(job, member, trainer, data.tokenizer, measured)
+    by_pass.clear()
 
 
 def _cancelled(place: tuple[int, int]) -> str:
@@ -158,6 +145,8 @@ def _cancelled(place: tuple[int, int]) -> str:
 def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
+    # Weights on a processor may be the file's own pages: other ones in their place would have been trained on.
+    unchanged_model(ModelSpec(**request["base"])).check()
     if not all(bool(value.isfinite().all()) for value in trainer.model.parameters() if value.requires_grad):
         raise TrainingDiverged("Training ended with weights that are not finite numbers, so no reference was made. "
                                "Lower --learning-rate.")  # fmt: skip
@@ -177,7 +166,7 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
     write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(member.folder, ignore_errors=True)
     rename_durably(unfinished, member.folder)
-    shutil.rmtree(member.work / "checkpoints", ignore_errors=True)
+    shutil.rmtree(member.work / CHECKPOINTS, ignore_errors=True)
 
 
 def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> None:

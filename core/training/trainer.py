@@ -11,6 +11,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..data.encoded import Encoded
 from ..engine.model_parts import head_logits, padded, scored_positions, trunk_states
+from .checkpoints import CHECKPOINTS
 from .loss_curve import LossWindow
 from .recorded_models import CURVE
 from .token_batches import BudgetSampler, TokenBatchSampler
@@ -35,7 +36,7 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         self.window = LossWindow(folder / CURVE)
         steps = len(self._sampler)
         arguments = TrainingArguments(
-            output_dir=str(folder / "checkpoints"),
+            output_dir=str(folder / CHECKPOINTS),
             max_steps=steps,
             learning_rate=request["learning_rate"],
             lr_scheduler_type="cosine",

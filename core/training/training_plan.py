@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..system.paths import is_folder_name, named_path
 MOST_MODELS = 64
 """Most models of one reference."""
 _FOLDS = "folds"
+_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK = 10**15, 10_000_000, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,28 @@ def trained_already(store: Store, request: TrainRequest) -> bool:
     return bool(known == train_fields(store, request)["identity"])
 
 
+def check_numbers(fields: Mapping[str, Any]) -> None:
+    """Raise `ModelUnusable` if a training job's request has a number that nothing can mean."""
+    budget = fields.get("budget") or {}
+    seeds = [fields.get("seed"), *(one["seed"] for one in fields.get("members", ()))]
+    for what, given, least, most in (
+        *(("seed", seed, 0, LARGEST_SEED) for seed in seeds),
+        ("batch size", fields.get("batch_tokens"), 1, _MOST_TOKENS),
+        ("LoRA rank", fields.get("lora_rank", DEFAULT_LORA_RANK), 1, _HIGHEST_RANK),
+        *((what, budget.get(key), 1, most)
+          for what, key, most in (("budget", "tokens", _MOST_TOKENS), ("number of steps", "steps", _MOST_STEPS))
+          if budget),
+    ):  # fmt: skip
+        if type(given) is not int or not least <= given <= most:
+            raise ModelUnusable(f"The {what} {given!r} is invalid. Give a whole number from {least} to {most:,}.")
+    for what, number, highest in (
+        ("number of epochs", fields.get("epochs"), float(MOST_EPOCHS)),
+        ("learning rate", fields.get("learning_rate"), HIGHEST_RATE),
+    ):
+        if type(number) not in (int, float) or not 0 < float(number or 0) <= highest:
+            raise ModelUnusable(f"The {what} {number!r} is invalid. Give a number above 0, at most {highest:,g}.")
+
+
 def budget_of(unit: str, tokens: int, input_tokens: float, batch_tokens: int) -> dict[str, Any]:
     """A training budget as JSON fields: `tokens` of a unit ("input" or "scored"), which are about `input_tokens`, in
     steps of about `batch_tokens`."""
@@ -210,13 +234,15 @@ def _checked(request: TrainRequest) -> float:
         raise FoldsUnusable(f"A budget of {request.max_tokens} tokens is too small. Give at least 1.")
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
-    if not 0 <= request.seed <= LARGEST_SEED - request.seeds:
-        raise ModelUnusable(f"The seed {request.seed} is invalid. Give a whole number from 0 to {LARGEST_SEED:,}.")
-    if not 0 < request.epochs <= MOST_EPOCHS:
-        raise ModelUnusable(
-            f"{request.epochs:g} epochs are not possible. Give a number above 0, at most {MOST_EPOCHS:,}."
-        )
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
-    if not 0 < rate <= HIGHEST_RATE:
-        raise ModelUnusable(f"The learning rate {rate:g} is invalid. Give one above 0, at most {HIGHEST_RATE:g}.")
+    numbers = {
+        **{name: getattr(request, name) for name in ("epochs", "seed", "batch_tokens", "lora_rank")},
+        "learning_rate": rate,
+        "members": [{"seed": request.seed + request.seeds - 1}],
+    }
+    check_numbers(numbers)
+    if request.max_tokens is not None:
+        check_numbers(
+            {**numbers, "budget": budget_of("input", request.max_tokens, request.max_tokens, request.batch_tokens)}
+        )
     return rate

@@ -56,15 +56,14 @@ class Intake:
     def open_jobs(self) -> list[Job]:
         """The jobs that are not settled, oldest first."""
         jobs = self._store.workspace / "jobs"
-        names = sorted(os.listdir(jobs)) if jobs.is_dir() else []
-        self._settled &= set(names)
+        names = set(os.listdir(jobs)) if jobs.is_dir() else set()
+        self._settled &= names
         found = []
-        for name in names:
-            job = Job(jobs / name)
-            if name in self._settled or not (job.folder / "job.json").exists():
+        for job in [Job(jobs / name) for name in sorted(names - self._settled)]:
+            if not (job.folder / "job.json").exists():
                 continue
             if job.is_settled:
-                self._settled.add(name)
+                self._settled.add(job.job_id)
             else:
                 found.append(job)
         return found

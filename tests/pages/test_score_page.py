@@ -398,3 +398,22 @@ def test_choices_are_remembered_between_visits(
     assert selectbox(again, "Base model").value == str(tiny_base)
     again = again.segmented_control[0].set_value("Use an existing model").run()
     assert selectbox(again, "Reference model").value == str(tiny_reference)
+
+
+@pytest.mark.parametrize("name", ["job.json", "outcome.json", "progress.json", "starting.json"])
+@pytest.mark.parametrize("content", [b"", b'{"kind"'])
+def test_a_job_with_a_damaged_file_is_said_above_the_page_and_the_page_works(
+    score: Callable[[], AppTest], workspace: Path, name: str, content: bytes
+) -> None:
+    job = running_job(workspace)
+    (job.folder / name).write_bytes(content)
+    open_session()
+    expected = name in ("job.json", "outcome.json")
+
+    def page_says_it() -> bool:
+        page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+        assert not page.exception
+        said = any(f"{name} is not valid JSON" in item.value.replace("\\", "") for item in page.warning)
+        return said == expected
+
+    wait_for(page_says_it, "the notice")

@@ -19,6 +19,8 @@ from ui.plain_text import escaped
 from ui.shell.session import forget, remember, remembered
 
 _PARAMETER = "filter"
+_LONGEST_LINK = 4_000
+"""Characters of a filter in a link; browsers and chats cut longer ones. The session keeps the filter all the same."""
 _REFUSED = "filter_refused"
 
 
@@ -52,7 +54,9 @@ def set_filter(row_filter: RowFilter) -> None:
         return
     remember(_PARAMETER, row_filter)
     text = _as_text(row_filter)
-    if st.query_params.get(_PARAMETER) != text:
+    if len(text) > _LONGEST_LINK:
+        st.query_params.pop(_PARAMETER, None)
+    elif st.query_params.get(_PARAMETER) != text:
         st.query_params[_PARAMETER] = text
 
 

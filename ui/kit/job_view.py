@@ -1,5 +1,6 @@
 """Jobs on the pages: progress, loss curve, log, cancel and resume."""
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from core.jobs.job_progress import duration
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
 from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.supervisor import abandon, resume
-from ui.charts import domain_colours
+from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.charts.training_chart import passes_figure, training_curve_figure
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
@@ -29,7 +30,7 @@ def active_jobs(session: Session) -> list[Job]:
 
 def _settled_jobs(session: Session) -> list[Job]:
     """Settled jobs, newest first."""
-    return [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and _is_listed(job)]
+    return [job for job in reversed(all_jobs(session.workspace)) if job.is_settled and _was_listed(job)]
 
 
 def show_active_jobs(session: Session) -> None:
@@ -67,8 +68,8 @@ def show_last_failure(session: Session) -> None:
     jobs = _settled_jobs(session)
     if not jobs or remembered("closed_failure") == jobs[0].job_id:
         return
-    outcome = jobs[0].outcome or {}
-    problem = outcome["message"] if outcome.get("state") == "failed" else outcome.get("follow_up_failed")
+    outcome = {} if jobs[0].problem else jobs[0].outcome or {}
+    problem = outcome.get("message") if outcome.get("state") == "failed" else outcome.get("follow_up_failed")
     if problem:
         message, close = st.columns([6, 1], vertical_alignment="center")
         message.error(escaped(f"{_title(jobs[0])}: {problem}"))
@@ -120,6 +121,9 @@ def show_notices(description: dict[str, Any]) -> None:
 
 
 def _show_details(job: Job) -> None:
+    if job.problem:
+        st.warning(escaped(job.problem))
+        return
     outcome = job.outcome or {}
     show_notices(job.request.get("description", {}))
     for sentence in (outcome.get("message"), outcome.get("follow_up_failed"), *outcome.get("notices", ())):
@@ -155,8 +159,12 @@ def _show_curve(job: Job) -> None:
         model = titles[str(chosen)]
     if points := model.lines(CURVE):
         frame = pd.DataFrame(points)
-        figure = training_curve_figure(frame, domain_colours(frame["domain"].tolist()))
+        colours, steps = domain_colours(frame["domain"].tolist()), frame["domain"].value_counts()
+        drawn = frame[frame["domain"].isin(steps.index[:DOMAINS_DRAWN])]
+        figure = training_curve_figure(drawn, colours)
         st.plotly_chart(figure, key=f"curve_{job.job_id}", config={"displayModeBar": False})
+        if len(steps) > DOMAINS_DRAWN:
+            st.caption(f"The chart shows {DOMAINS_DRAWN} of {len(steps):,} domains, those in most steps.")
     if passes := model.lines(PASSES):
         st.plotly_chart(
             passes_figure(pd.DataFrame(passes)), key=f"passes_{job.job_id}", config={"displayModeBar": False}
@@ -164,10 +172,10 @@ def _show_curve(job: Job) -> None:
 
 
 def _title(job: Job) -> str:
-    kind = JOB_KINDS.get(job.kind)
     try:
+        kind = JOB_KINDS.get(job.kind)
         return kind.title(job.request) if kind else job.job_id
-    except (KeyError, TypeError):  # a request that another program wrote
+    except (JsonInvalid, KeyError, TypeError):  # a request that another program wrote
         return job.job_id
 
 
@@ -179,11 +187,19 @@ def _is_listed(job: Job) -> bool:
     return kind is None or kind.listed
 
 
+@lru_cache(maxsize=10_000)
+def _was_listed(job: Job) -> bool:
+    """`_is_listed` of a settled job, whose files do not change."""
+    return _is_listed(job)
+
+
 def _step(step: dict[str, Any]) -> str:
     """A follow-up step of a job, as text."""
     return "score the dataset with it" if step["kind"] == "score" else f"save the selection {step['name']}"
 
 
 def _ending(job: Job) -> str:
+    if job.problem:
+        return "unreadable"
     state = (job.outcome or {}).get("state", "replaced by a later job")
     return str(state)

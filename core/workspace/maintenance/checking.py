@@ -231,7 +231,8 @@ def _jobs(store: Store) -> Iterator[str]:
         if job.problem:
             yield job.problem
             continue
-        reads: list[Callable[[], object]] = [partial(read_shard, path) for path in job.shards]
+        models = _models_of_shards(job)
+        reads: list[Callable[[], object]] = [partial(read_shard, path, models.get(path, "")) for path in job.shards]
         kind = JOB_KINDS.get(job.kind)
         if kind and job.outcome and not job.is_settled:
             reads.append(partial(_check_results, store, job, kind))
@@ -246,6 +247,14 @@ def _jobs(store: Store) -> Iterator[str]:
             yield f"{folder} is an incomplete job. It can be removed."
 
 
+def _models_of_shards(job: Job) -> dict[Path, str]:
+    """The key of the model that each of a job's shards is to be of, where the request says it."""
+    description = job.request.get("description")
+    models = description.get("model_fingerprints") if isinstance(description, dict) else None
+    named = models.items() if isinstance(models, dict) else ()
+    return {path: str(model) for role, model in named for path in job.shards_of(role)}
+
+
 def _check_results(store: Store, job: Job, kind: JobKind) -> None:
     if not kind.has_begun_to_finish(store, job):
         check_whole(job, kind.results)
@@ -256,8 +265,8 @@ def _leftovers(store: Store) -> Iterator[str]:
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
     folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
-        for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
-            writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)
+        for path in sorted({*place.glob("*.tmp"), *place.glob("*.tmp.wal"), *place.glob(".*.old")}):
+            writer = re.search(r"\.(\d+)(\.[0-9a-f]{16})?\.(tmp|old)(\.wal)?$", path.name)
             if not (writer and _is_running(int(writer[1]))):
                 yield f"{path} is left from an interrupted write. It can be removed."
 

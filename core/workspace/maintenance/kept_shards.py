@@ -8,13 +8,15 @@ from ...scoring.earlier_shards import drop_unsound_shards
 from ...scoring.ingest import complete_runs, loss_set_of
 from ...store import Store
 from ...system.file_hash import file_sha256
+from .old_jobs import remove_old_jobs
 
 
 def notices_of(store: Store) -> list[str]:
-    """Verify kept shards of a newly opened store, and complete runs with losses that have arrived since; returns
-    notices about the store, one sentence each."""
+    """Verify kept shards of a newly opened store, complete runs with losses that have arrived since, and remove old
+    jobs that hold none; returns notices about the store, one sentence each."""
     notices = [*store.opened.notices, *verify_and_prune_shards(store)]
     complete_runs(store)
+    remove_old_jobs(store.workspace)
     return notices
 
 
@@ -45,7 +47,7 @@ def _verify_shards(store: Store, job: Job) -> list[str]:
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
             try:
-                losses = read_shard(path)
+                losses = read_shard(path, job.request["description"]["model_fingerprints"][part["role"]])
             except StoreUnusable as error:
                 notices.append(str(error))
                 continue

@@ -110,6 +110,7 @@ def test_every_kind_of_arm_can_be_planned() -> None:
         (lambda f: f.update(minimum_runs=2), "Give at least 3"),
         (lambda f: f.update(created_at="yesterday"), "not a date"),
         (lambda f: f["budget"].update(value=0), "above 0"),
+        (lambda f: f["budget"].update(kind="passes", value=1e6), "Give at most 10,000"),
         (lambda f: f["budget"].update(value=1.5), "a whole number above 0"),
         (lambda f: f["budget"].update(kind="steps"), "Unknown budget 'steps'"),
         (lambda f: f.update(budget=7), "budget is 7. It should be an object"),

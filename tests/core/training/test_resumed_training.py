@@ -1,7 +1,9 @@
 """Every pass has an order of its own, and a training that was killed and resumed equals an undisturbed one exactly."""
 
 import json
+import math
 import random
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core import worker
 from core.data.errors import ModelUnusable, TrainingDiverged, WriteFailed
 from core.data.examples import DatasetRow
 from core.jobs.job import Job
 from core.store import Store
+from core.training.checkpoints import CHECKPOINT_COMPLETE
 from core.training.reporting import TrainingReporter
 from core.training.token_batches import TokenBatchSampler
 from core.training.train import train_reference
@@ -106,7 +110,9 @@ def test_each_pass_holds_every_row_once_in_an_order_of_its_own() -> None:
     assert list(TokenBatchSampler(lengths, 400, 8, 3.0)) != batches
 
 
-@pytest.mark.parametrize(("epochs", "passes"), [(0.25, [0.25]), (1.0, [1.0]), (2.5, [1.0, 2.0, 2.5])])
+@pytest.mark.parametrize(
+    ("epochs", "passes"), [(0.25, [0.25]), (1.0, [1.0]), (2.1, [1.0, 2.0, 2.1]), (2.5, [1.0, 2.0, 2.5])]
+)
 def test_a_part_of_a_pass_is_its_share_of_the_batches(epochs: float, passes: list[float]) -> None:
     one, sampler = TokenBatchSampler([10] * 100, 50, 0, 1.0), TokenBatchSampler([10] * 100, 50, 0, epochs)
     assert list(sampler.passes.values()) == passes
@@ -150,15 +156,16 @@ def test_killed_and_resumed_equals_undisturbed(
     train_reference(undisturbed)
     job = a_job(store, base, **fields)
     killed_at(job, monkeypatch, step)
-    assert list(job.folder.rglob("checkpoint-*/complete")), "it was killed before its first checkpoint"
+    assert list(job.folder.rglob(f"checkpoint-*/{CHECKPOINT_COMPLETE}")), "it was killed before its first checkpoint"
     train_reference(job)
     assert_equal(undisturbed.folder / "model", job.folder / "model")
 
 
-def test_a_learning_rate_that_ruins_the_weights_makes_no_reference(store: Store, base: Path) -> None:
-    job = a_job(store, base)
-    request = {**job.request, "learning_rate": 1e300}  # as an earlier version planned it
-    (job.folder / "job.json").write_text(json.dumps(request), encoding="utf-8")
+def test_a_learning_rate_that_ruins_the_weights_makes_no_reference(
+    store: Store, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.training.training_plan.HIGHEST_RATE", math.inf)
+    job = a_job(store, base, learning_rate=1e30, batch_tokens=2000)
     with pytest.raises(TrainingDiverged, match="Lower --learning-rate"):
         train_reference(job)
     assert not (job.folder / "model").exists()
@@ -178,7 +185,8 @@ def test_a_full_disk_ends_training_in_a_sentence_and_leaves_room(store: Store, b
 @pytest.mark.parametrize(
     "fields",
     [{"seed": -1}, {"seed": 2**32}, {"epochs": float("inf")}, {"epochs": float("nan")}, {"epochs": 0.0},
-     {"learning_rate": 1e300}, {"learning_rate": float("nan")}, {"learning_rate": -1.0}],
+     {"learning_rate": 1e300}, {"learning_rate": float("nan")}, {"learning_rate": -1.0}, {"batch_tokens": 0},
+     {"lora_rank": 0}, {"max_tokens": 10**15}, {"folds": 2, "seeds": 3, "seed": 2**32 - 2}],
     ids=str,
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused_before_a_job_is_made(
@@ -187,3 +195,21 @@ def test_a_setting_that_cannot_be_is_refused_before_a_job_is_made(
     with pytest.raises(ModelUnusable, match="Give"):
         a_job(store, base, **fields)
     assert not list((store.workspace / "jobs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"seed": -1}, {"seed": 1.5}, {"epochs": 1e300}, {"epochs": True}, {"learning_rate": 1e300},
+     {"learning_rate": "high"}, {"batch_tokens": 0}, {"batch_tokens": None},
+     {"budget": {"unit": "input", "tokens": 10**15, "steps": 10**12}}, {"members": [{"seed": 2**40}]}],
+    ids=str,
+)  # fmt: skip
+def test_a_job_with_a_number_that_cannot_be_ends_in_a_sentence(
+    store: Store, base: Path, fields: dict[str, Any]
+) -> None:
+    job = a_job(store, base)
+    (job.folder / "job.json").write_text(json.dumps({**job.request, **fields}), encoding="utf-8")
+    assert worker.main([str(job.folder)]) == 1
+    outcome = job.outcome
+    assert outcome is not None
+    assert re.fullmatch(r"The [a-zA-Z ]+ .* is invalid\. Give a (whole )?number .*\.", outcome["message"])
