@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
-from core.data.filters import RowFilter
+from core.data.errors import QueryStopped, UserError
+from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score, scores_of
 from core.exploring.distributions import domain_counts
 from ui.charts import domain_colours
@@ -18,7 +18,7 @@ from ui.explore.row_dialog import open_row, take_step
 from ui.explore.rows_table import show_rows
 from ui.explore.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
-from ui.kit.filter_state import chosen_filter
+from ui.kit.filter_state import chosen_filter, set_filter
 from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
@@ -126,5 +126,8 @@ def show_overview(view: LinkedView) -> None:
 
 try:
     explore()
+except QueryStopped as error:
+    show_error(error)
+    st.button("Remove all filters", key="remove_slow_filters", on_click=set_filter, args=(EVERYTHING,))
 except UserError as error:
     show_error(error)

@@ -20,6 +20,10 @@ class StoreUnusable(UserError):
     """The store cannot be opened: damaged, of another version, or not writable."""
 
 
+class QueryStopped(UserError):
+    """A query took longer than a page may wait for it, or nobody waits for it any more."""
+
+
 class WriteFailed(UserError):
     """Writing failed, for example because the disk is full. The store is unchanged and still readable."""
 

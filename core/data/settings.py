@@ -53,6 +53,7 @@ SETTINGS = (
     Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
     Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
     Setting("store_threads", 0, "Threads of the store; 0 means one per core."),
+    Setting("query_seconds", 30.0, "Longest time of a query that a page waits for; 0 means no limit [seconds]."),
     Setting("allow_open", 0, "1 allows serving the dashboard to other machines without a login."),
     Setting("download_megabytes", 50, "Largest export that can be downloaded in the browser [MB]."),
 )

@@ -17,6 +17,7 @@ from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
 from ..system.paths import named_path, plain_name
+from ..system.permission import require_change
 from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
@@ -66,6 +67,7 @@ def export_bundle(
     else is not touched. Rows that the trainer would reject are skipped and counted. The same selection gives the same
     bytes. Raises `ExportFailed` and leaves no partial files.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     _check_place(store, selection, destination)
     summary = select_summary(store, selection)
     found = preflight(store, selection, trainer)

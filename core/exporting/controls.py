@@ -148,6 +148,7 @@ def export_controls(
     `name` is the selection's, for the manifests. Raises `ExportFailed`; controls that are finished by then stay, but
     without the index.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     check_output(folder, store.workspace)
     suffix = "zip" if bundle else format_for(folder / "control", format)[0].name
     summary = select_summary(store, selection)

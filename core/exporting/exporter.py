@@ -15,6 +15,7 @@ from ..system.atomic_files import sole_publisher
 from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
+from ..system.permission import require_change
 from ..system.workspace_files import EXPORTS, check_output, make_private_folder
 from .columns import Survey, UnseenField, sampled, surveyed
 from .manifest import MANIFEST_SUFFIX, manifest, manifest_path
@@ -60,6 +61,7 @@ def export_selection(
     completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's
     and `evidence` what a trial says of it, for the manifest. Raises `ExportFailed` and leaves no partial files.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     chosen, compress = format_for(destination, format)
     check_destination(store, selection, destination)
     summary = select_summary(store, selection)
