@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from core.data.errors import UserError
+from ui.plain_text import escaped
 from ui.shell.entrance import require_login, show_visitor
 from ui.shell.page_style import apply_page_style
 
@@ -25,4 +27,7 @@ page = st.navigation(
     position="top",
 )
 show_visitor(require_login())
-page.run()
+try:
+    page.run()
+except UserError as error:
+    st.error(escaped(str(error)))

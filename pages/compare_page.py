@@ -34,10 +34,21 @@ from ui.kit.chart_frame import show_chart
 from ui.kit.filter_controls import FLAG_HELP
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.tables import ALL_DOMAINS
-from ui.kit.widgets import example_card, link_to_page, linked_selectbox, run_picker, score_picker, show_error
+from ui.kit.widgets import (
+    example_card,
+    link_to_page,
+    linked_number,
+    linked_selectbox,
+    open_linked_tab,
+    run_picker,
+    score_picker,
+    show_error,
+)
 from ui.plain_text import escaped
 from ui.shell.session import Session, open_session
 
+MOST_IN_LINK = 100
+"""Domains that the page's link can name."""
 MOVERS = (10, 25, 50, 100)
 VIEWS = ("Agreement", "Top rows", "Movers")
 
@@ -97,6 +108,7 @@ def compare() -> None:
     drawn = counts[counts["compared"] > 0].nlargest(DOMAINS_DRAWN, "compared")["domain"]
     colours = {domain: every_colour[domain] for domain in drawn}
     view = View(session.store, first, second, score, pair, count, colours)
+    open_linked_tab("comparison", VIEWS)
     start = VIEWS[2] if "row" in st.query_params else VIEWS[0]
     sections = (show_agreement, show_top, show_movers)
     for tab, show in zip(
@@ -147,7 +159,8 @@ def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFil
     left, right = st.columns(2)
     chosen = left.multiselect(
         "Domains", [row[0] for row in domains], key="domain", placeholder="Any", bind="query-params",
-        persist_state="session", help="Compare only rows of these domains. Ranks are then computed among these rows.",
+        max_selections=MOST_IN_LINK, select_all=False, persist_state="session",
+        help="Compare only rows of these domains. Ranks are then computed among these rows.",
     )  # fmt: skip
     without = right.multiselect(
         "Exclude flags", list(FLAGS), key="without_flag", placeholder="None", bind="query-params",
@@ -231,10 +244,7 @@ def show_movers(view: View) -> None:
         limit = st.selectbox(
             "Rows per table", MOVERS, key="movers", width=160, help="Number of rows listed in each of the two tables."
         )
-        st.number_input(
-            "Open row", min_value=1, value=None, step=1, key="row", bind="query-params", width=160,
-            help="Row number. Shows the full row with its losses in both runs.",
-        )  # fmt: skip
+        linked_number("Open row", "row", "Row number. Shows the full row with its losses in both runs.")
     movers = rank_movers(view.store, view.pair, int(limit))
     for title, chosen in (
         ("Ranked higher in B", movers[movers["moved"] > 0]),

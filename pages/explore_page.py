@@ -5,22 +5,23 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
-from core.data.filters import RowFilter
+from core.data.errors import QueryStopped, UserError
+from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score, scores_of
 from core.exploring.distributions import domain_counts
-from ui.charts import DOMAINS_DRAWN, domain_colours
+from ui.charts import domain_colours
 from ui.explore.distribution_view import show_distribution
+from ui.explore.drawn_domains import drawn_domains
 from ui.explore.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
 from ui.explore.near_duplicates_view import show_near_duplicates
 from ui.explore.row_dialog import open_row, take_step
 from ui.explore.rows_table import show_rows
 from ui.explore.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
-from ui.kit.filter_state import chosen_filter
+from ui.kit.filter_state import chosen_filter, set_filter
 from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import open_renamed_tab, run_picker, score_picker, show_error
+from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
 from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
 from ui.shell.session import Session, open_session
@@ -50,11 +51,9 @@ def explore() -> None:
     show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     colours = domain_colours(domains)
-    drawn = counts.nlargest(DOMAINS_DRAWN, "rows" if rows else "all_rows")["domain"]
+    drawn = drawn_domains(counts, "rows" if rows else "all_rows")
     view = LinkedView(session.store, table, row_filter, score, {name: colours[name] for name in drawn})
     show_views(session, run, view)
-    if len(domains) > len(drawn):
-        st.caption(f"Charts show the {len(drawn)} largest of {len(domains):,} domains; counts and tables include all.")
     st.markdown("#### Rows")
     if not rows:
         show_no_rows(row_filter, removable=True)
@@ -108,7 +107,7 @@ def show_views(session: Session, run: str, view: LinkedView) -> None:
         "Trust": lambda: show_trust(session.store, run, view.row_filter),
         "Near-duplicates": lambda: show_near_duplicates(session, run),
     }
-    open_renamed_tab("view", {"Near duplicates": "Near-duplicates"})
+    open_linked_tab("view", views, {"Near duplicates": "Near-duplicates"})
     tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
         if tab.open:
@@ -127,5 +126,8 @@ def show_overview(view: LinkedView) -> None:
 
 try:
     explore()
+except QueryStopped as error:
+    show_error(error)
+    st.button("Remove all filters", key="remove_slow_filters", on_click=set_filter, args=(EVERYTHING,))
 except UserError as error:
     show_error(error)

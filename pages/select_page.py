@@ -22,7 +22,7 @@ from ui.kit.evidence_line import show_evidence_line
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
 from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import link_to_page, open_renamed_tab, run_picker, show_error
+from ui.kit.widgets import link_to_page, open_linked_tab, run_picker, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
 from ui.select.recipe_form import put_into_form, recipe_form
@@ -47,6 +47,7 @@ def select() -> None:
     st.header("Select")
     session = open_session()
     show_guide(session, "select")
+    open_linked_tab("tab", TABS)
     choose, saved = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
     if choose.open:  # a closed tab runs no query
         with choose:
@@ -143,7 +144,8 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
         "Rows at the cut-off": lambda: show_cut(session, run, selection),
         "Hand picks": lambda: show_hand_picks(session, run, selection.score),
     }
-    open_renamed_tab("shown", {"Score and cut": "Score distribution", "Just inside and outside": "Rows at the cut-off"})
+    renamed = {"Score and cut": "Score distribution", "Just inside and outside": "Rows at the cut-off"}
+    open_linked_tab("shown", views, renamed)
     tabs = st.tabs(list(views), key="shown", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, views.values(), strict=True):
         if tab.open:

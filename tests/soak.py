@@ -24,6 +24,7 @@ from pathlib import Path
 
 from core.jobs.job import Job, all_jobs
 from core.jobs.shards import read_shard
+from core.models.resolving import PROVENANCE
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
@@ -37,6 +38,9 @@ ROWS = 60
 # Small batches, each a shard of its own: a kill finds a middle, and loses at most the batch that is being computed.
 SLOW = {"LOBASS_CPU_BATCH_TOKENS": "64", "LOBASS_SHARD_SECONDS": "0", "OMP_NUM_THREADS": "1"}
 _LONGER_THAN_ANY_ROW = 100
+_EPOCHS, _STEPS = 4, 40
+_OF_ONE_TRAINING = ("name", "identity", "elapsed_seconds", "files")
+"""What a provenance says that another training of the same has otherwise; `files` are compared themselves."""
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Soak:
         self.tally = Tally()
         self._random = random.Random(seed)
         self._round = 0
+        self._taught: dict[str, object] | None = None
         self._models = [folder / "base", folder / "reference"]
         for number, model in enumerate(self._models):
             save_model_folder(model, "llama", seed=number)
@@ -120,19 +125,20 @@ class Soak:
         self._score_once_more(job)
 
     def kill_trainer(self) -> None:
-        """No model is there that is not whole; the same command again goes on to one."""
+        """No model is there that is not whole; the same command again goes on to the undisturbed one, bit for bit."""
         name = f"taught {self._round}"
-        train = ["train", "--dataset", "numbers", "--base", self._models[0], "--name", name, "--method", "full"]
-        command = command_line.start(self.workspace, *train, "--batch-tokens", 256, **SLOW)
+        command = command_line.start(self.workspace, *self._train_command(name), **SLOW)
         job = self._job(lambda job: job.kind == "train" and job.request["name"] == name)
-        step = 1 + self._random.randrange(8)
+        step = 1 + self._random.randrange(_STEPS)
         wait_for(lambda: job.progress.done >= step or job.outcome, f"step {step} of the training")
         _kill_session(job)
         command.communicate()
         with self._open() as store:
             self._assert_whole(store)
-        done = command_line.result(self.workspace, *train, "--batch-tokens", 256, **SLOW)
-        assert Path(done["path"], "model.safetensors").exists()
+        taught = self._trained(name)
+        if self._taught is None:
+            self._taught = self._trained("undisturbed")
+        assert taught == self._taught
 
     def kill_exporter(self) -> None:
         """Every export that has a manifest is the file that the manifest speaks of."""
@@ -168,6 +174,21 @@ class Soak:
     def _score_command(self) -> list[object]:
         options = self._request().items()
         return ["score", *(part for name, value in options for part in (f"--{name.replace('_', '-')}", value))]
+
+    def _train_command(self, name: str) -> list[object]:
+        """A training of about `_STEPS` steps in several passes, with held-out rows."""
+        options = {"base": self._models[0], "name": name, "method": "full", "batch-tokens": 256, "epochs": _EPOCHS}
+        options |= {"dataset": "numbers", "held-out": 0.2, "learning-rate": 1e-3}
+        return ["train", *(part for option, value in options.items() for part in (f"--{option}", value))]
+
+    def _trained(self, name: str) -> dict[str, object]:
+        """The reference of that name, trained or resumed now: its files by name, without what tells two trainings of
+        the same apart."""
+        folder = Path(command_line.result(self.workspace, *self._train_command(name), **SLOW)["path"])
+        found: dict[str, object] = {path.name: path.read_bytes() for path in folder.iterdir()}
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        found[PROVENANCE] = {key: value for key, value in provenance.items() if key not in _OF_ONE_TRAINING}
+        return found
 
     def _score_once_more(self, job: Job) -> None:
         command_line.result(self.workspace, *self._score_command(), **SLOW)

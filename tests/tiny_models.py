@@ -28,6 +28,7 @@ from transformers import (
 
 from core.data.examples import Example, Message
 from core.encoding.encoding_spec import EncodingSpec
+from core.models.resolving import ModelSpec, hash_of_weights
 
 BOS, EOS, PAD, TURN_START, TURN_END = "<s>", "</s>", "<pad>", "<|turn|>", "<|end|>"
 
@@ -173,3 +174,9 @@ MIXED_EXAMPLES = (
     example(("user", "Weather?"), ("assistant", "look()"), ("tool", "rain"), ("assistant", "It rains.")),
 )
 """Short, empty, long, several turns, Chinese, code, emoji, context and tool roles."""
+
+
+def spec_of(folder: Path, adapter: Path | None = None, label: str = "base") -> ModelSpec:
+    """The resolved model of a folder, with its adapter's folder if it has one."""
+    place = None if adapter is None else str(adapter)
+    return ModelSpec(label, str(folder), place, hash_of_weights(folder, place))

@@ -15,9 +15,11 @@ from . import (
     trial_commands,
     workspace_commands,
 )
+from .command_group import CommandGroup
 
 app = typer.Typer(
     name=COMMAND,
+    cls=CommandGroup,
     help="Score fine-tuning examples by learnability, explore, select, export.",
     no_args_is_help=True,
     add_completion=False,

@@ -16,7 +16,7 @@ from ..scoring.planning import ScoreRequest
 from ..workspace.import_batch import HubChoice, import_batch, named_columns
 from ..workspace.inspecting import write_encoded
 from ..workspace.running import group_near_duplicates
-from .options import AsJson, MaxLength, Replies, Template, TemplateDate, Workspace
+from .options import AsJson, MaxLength, Replies, Template, TemplateDate, Workspace, number
 from .terminal import owned_store, print_result, readable_store, report_user_errors, say, wait_for
 
 
@@ -78,7 +78,7 @@ def encode(
     replies: Replies = "all",
     template_date: TemplateDate = None,
     max_length: MaxLength = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    rows: Annotated[int | None, number(min=1, help="Only the first rows.")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +94,8 @@ def encode(
 def near_duplicates_command(
     dataset: Annotated[str, typer.Option(help="Dataset whose examples are compared with each other.")],
     threshold: Annotated[
-        float, typer.Option(min=LOWEST_THRESHOLD, max=1.0, help="Similarity threshold: share of text in common.")
+        float,
+        number(min=LOWEST_THRESHOLD, max=1.0, help="Similarity threshold: share of text in common."),
     ] = DEFAULT_THRESHOLD,
     workspace: Workspace = None,
     as_json: AsJson = False,

@@ -24,7 +24,7 @@ from ..exporting.mask_comparison import READ_BY, compare_with_trainer
 from ..exporting.mask_report import mask_fields, mask_text
 from ..selection import saved_selection
 from ..workspace.loss_table import write_losses
-from .options import AsJson, SpreadsheetGuard, Workspace
+from .options import AsJson, SpreadsheetGuard, Workspace, number
 from .terminal import print_result, readable_store, report_user_errors, say
 
 
@@ -61,7 +61,7 @@ def export(
     ] = None,
     controls: Annotated[
         int,
-        typer.Option(
+        number(
             min=0,
             metavar="N",
             help=f"Also write the selection's controls ({', '.join(CONTROLS)}; the random ones by N seeds), with as "
@@ -106,7 +106,7 @@ def export(
 def masks(
     selection: Annotated[str, typer.Option(help="Saved selection to check.")],
     bundle: Annotated[str, typer.Option(metavar="TRAINER", help=f"Trainer: {', '.join(READ_BY)}.")],
-    rows: Annotated[int, typer.Option(min=1, help="Number of rows to compare, from the first.")] = 200,
+    rows: Annotated[int, number(min=1, help="Number of rows to compare, from the first.")] = 200,
     python: Annotated[
         str | None, typer.Option(metavar="FILE", help="Python interpreter with the trainer installed [this one].")
     ] = None,

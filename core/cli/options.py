@@ -1,13 +1,28 @@
 """Options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..encoding.template_choice import CHOICES
 from ..encoding.templates import REPLIES
 from ..models.devices import DEVICES
+
+_LARGEST = 10**15
+
+
+def number(help: str, **limits: Any) -> Any:
+    """An option that takes a number which can mean something: finite, and at most 10^15. `limits`: as of typer's."""
+    return typer.Option(callback=_possible, help=help, **limits)
+
+
+def _possible(value: Any) -> Any:
+    for number in value if isinstance(value, list | tuple) else (value,):
+        if number is not None and not abs(number) <= _LARGEST:
+            raise typer.BadParameter(f"{number} is not a possible value. Give a number of at most 10^15.")
+    return value
+
 
 Workspace = Annotated[
     Path | None, typer.Option(help="Folder of the store, jobs, references and exports [LOBASS_WORKSPACE, workspace/].")
@@ -19,7 +34,8 @@ TemplateDate = Annotated[
     str | None, typer.Option(metavar="YYYY-MM-DD", help="Date for chat templates that use one [the workspace's].")
 ]
 MaxLength = Annotated[
-    int | None, typer.Option(min=2, help="Maximum length; longer examples are truncated [LOBASS_MAX_LENGTH].")
+    int | None,
+    number(min=2, help="Maximum length; longer examples are truncated [LOBASS_MAX_LENGTH]."),
 ]
 SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: prefix cells that look like formulas with '; reversible.")]
 Device = Annotated[str, typer.Option(help=f"Device: {', '.join(DEVICES)}.")]

@@ -13,6 +13,7 @@ from ..data.errors import ExportFailed
 from ..exporting.exporter import check_folder
 from ..system.paths import file_stem, named_path
 from ..system.program import dashboard_command
+from ..system.workspace_files import check_output
 from .options import AsJson, Workspace
 from .terminal import report_user_errors
 
@@ -36,6 +37,7 @@ def report(
             raise ExportFailed(f"{path.name!r} does not end in .html. Choose a name such as {path.stem}.html.")
         if path.is_dir():
             raise ExportFailed(f"{path} is a folder. Add a file name, such as {path / 'report.html'}.")
+        check_output(path, settings.workspace_path(workspace))
         check_folder(path.parent)
     fields = {
         "run": run,

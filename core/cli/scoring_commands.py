@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..data.training_methods import LEARNING_RATES
+from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..data.version import COMMAND
 from ..models.devices import DTYPES
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
@@ -16,7 +16,7 @@ from ..workspace import demo
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
 from ..workspace.trained_elsewhere import add_reference, write_dataset_folds
-from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace
+from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace, number
 from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
 
 _USUAL_RATES = ", ".join(f"{rate:g} for {method}" for method, rate in LEARNING_RATES.items())
@@ -44,24 +44,27 @@ def train(
     base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
     name: Annotated[str, typer.Option(help="Name of the reference, for --reference.")],
     method: Annotated[str, typer.Option(help=f"Training method: {' or '.join(LEARNING_RATES)}.")] = "lora",
-    epochs: Annotated[float, typer.Option(min=0.001, help="Epochs.")] = 1.0,
-    learning_rate: Annotated[float | None, typer.Option(help=f"Peak learning rate [{_USUAL_RATES}].")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the data order.")] = 0,
+    epochs: Annotated[float, number(min=0.001, help="Epochs.")] = 1.0,
+    learning_rate: Annotated[float | None, number(help=f"Peak learning rate [{_USUAL_RATES}].")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the initial weights and the data order.")
+    ] = 0,
     max_length: MaxLength = None,
     template: Template = "auto",
     replies: Replies = "all",
     template_date: TemplateDate = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size [tokens].")] = 4096,
+    batch_tokens: Annotated[int, number(min=1, help="Batch size [tokens].")] = 4096,
     device: Device = "auto",
     folds: Annotated[
-        int, typer.Option(min=1, help="Folds; with 2 or more every row is judged by models that never saw it.")
+        int,
+        number(min=1, help="Folds; with 2 or more every row is judged by models that never saw it."),
     ] = 1,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds per fold; with 2 or more scores have a spread.")] = 1,
+    seeds: Annotated[int, number(min=1, help="Seeds per fold; with 2 or more scores have a spread.")] = 1,
     folds_file: Annotated[str | None, typer.Option(help="File of folds to use instead of own ones.")] = None,
-    held_out: Annotated[float, typer.Option(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
+    held_out: Annotated[float, number(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
     early_stop: Annotated[bool, typer.Option(help="Stop when the loss on held-out rows rises.")] = False,
     selection: Annotated[str | None, typer.Option(help="Train on the rows of this selection only.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Train on this many input tokens instead of epochs.")] = None,
+    max_tokens: Annotated[int | None, number(min=1, help="Train on this many input tokens instead of epochs.")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,12 +87,10 @@ def train(
 def folds_command(
     dataset: Annotated[str, typer.Option(help="Dataset whose examples are divided.")],
     output: Annotated[str, typer.Option(metavar="FILE", help="Where to write: .parquet or .csv.")],
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 2,
-    held_out: Annotated[float, typer.Option(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the division.")] = 0,
-    threshold: Annotated[
-        float, typer.Option(help="Similarity threshold: near-duplicates share a fold.")
-    ] = DEFAULT_THRESHOLD,
+    folds: Annotated[int, number(help="Number of folds.")] = 2,
+    held_out: Annotated[float, number(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the division.")] = 0,
+    threshold: Annotated[float, number(help="Similarity threshold: near-duplicates share a fold.")] = DEFAULT_THRESHOLD,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

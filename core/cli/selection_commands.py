@@ -10,7 +10,7 @@ from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
 from ..selection import ORDERS, SCOPES, profile_sentence
 from ..selection.recipe import MOST_LENGTH_BANDS
-from .options import AsJson, Workspace
+from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
 
@@ -22,10 +22,8 @@ def select(
         list[str] | None,
         typer.Option(metavar="R|DOMAIN=R", help="Share of rows to select, of all or of one domain. Can be repeated."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Total rows to select, instead of a ratio.")] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=1, help="Total scored tokens to select, instead of a ratio.")
-    ] = None,
+    rows: Annotated[int | None, number(min=1, help="Total rows to select, instead of a ratio.")] = None,
+    tokens: Annotated[int | None, number(min=1, help="Total scored tokens to select, instead of a ratio.")] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,11 +41,14 @@ def select(
             help=f"Ranking other than highest first: {', '.join(order for order in ORDERS if order != 'highest')}."
         ),
     ] = "highest",
-    seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
+    seed: Annotated[int, number(help="Seed of the random order.")] = 0,
     keep_duplicates: Annotated[bool, typer.Option(help="Keep every copy of equal conversations.")] = False,
     near_duplicates: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Keep only the best of each group that `near-duplicates` found at threshold T."),
+        number(
+            metavar="T",
+            help="Keep only the best of each group that `near-duplicates` found at threshold T.",
+        ),
     ] = None,
     length_bands: Annotated[
         int,

@@ -1,6 +1,7 @@
 """The command line's manners: progress and errors on stderr, results on stdout, one sentence for what went wrong."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -55,9 +56,19 @@ def report_user_errors() -> Iterator[None]:
 
 
 def print_result(fields: dict[str, Any], as_json: bool, sentence: str) -> None:
-    """The command's one result on stdout: a JSON object, or a sentence for people."""
-    text = json.dumps(fields, ensure_ascii=False, default=str) if as_json else sentence
-    sys.stdout.write(text + "\n")
+    """The command's one result on stdout: a JSON object, or a sentence for people. Exits with 1, quietly, if nobody
+    reads it."""
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(fields, ensure_ascii=not is_unicode, default=str) if as_json else sentence
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Python writes what is left when it ends, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(1) from error
+        raise
 
 
 def wait_for(store: Store, job: Job) -> dict[str, Any]:

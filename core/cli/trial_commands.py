@@ -7,17 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from ..data import settings
-from ..data.training_methods import LEARNING_RATES
+from ..data.listing import MOST_NAMED
+from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..evidence import ARMS, BUDGET_KINDS, METRICS
 from ..evidence.downstream import TaskRequest, evaluate_tasks
 from ..evidence.trial_folder import Trial, load_trial
 from ..models.resolving import resolve_model
 from ..scoring.planning import ScoreRequest
+from ..workspace.evaluation import check_evaluation_file, write_evaluation
 from ..workspace.evaluation import evaluate as evaluate_model
-from ..workspace.evaluation import write_evaluation
 from ..workspace.trial_planning import DEFAULT_ARMS, TrialRequest
 from ..workspace.trials import add_arm, plan_trial, run_trial
-from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace
+from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace, number
 from .terminal import owned_store, print_result, report_user_errors, say, wait_for
 
 trial_app = typer.Typer(
@@ -34,20 +35,22 @@ def plan(
     selection: Annotated[list[str], typer.Option(help="Saved selection to compare with random. Can be repeated.")],
     arms: Annotated[str, typer.Option(help=f"Other arms: {', '.join(_TRAINED)}.")] = ",".join(DEFAULT_ARMS),
     ratio: Annotated[
-        list[float] | None, typer.Option(help="Share of rows, instead of the selections' own amounts.")
+        list[float] | None,
+        number(help="Share of rows, instead of the selections' own amounts."),
     ] = None,
-    draws: Annotated[int, typer.Option(min=0, help="Draws of each random arm [5].")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each arm.")] = 3,
-    max_tokens: Annotated[float | None, typer.Option(help="Budget of each model [as the selection has].")] = None,
+    draws: Annotated[int, typer.Option(min=0, max=1000, help="Draws of each random arm [5].")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Training seeds of each arm.")] = 3,
+    max_tokens: Annotated[float | None, number(help="Budget of each model [as the selection has].")] = None,
     budget: Annotated[str, typer.Option(help=f"Unit of the budget: {', '.join(BUDGET_KINDS)}.")] = "input_tokens",
-    epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the selection that make the budget.")] = 1.0,
+    epochs: Annotated[float, number(min=0.001, help="Passes over the selection that make the budget.")] = 1.0,
     held_out: Annotated[
-        float | None, typer.Option(help="Share of rows to evaluate on [those the reference held out].")
+        float | None,
+        number(help="Share of rows to evaluate on [those the reference held out]."),
     ] = None,
-    held_out_seed: Annotated[int, typer.Option(help="Seed of that split.")] = 0,
+    held_out_seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of that split.")] = 0,
     method: Annotated[str, typer.Option(help=f"Training method: {' or '.join(LEARNING_RATES)}.")] = "lora",
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate [the method's].")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size [tokens].")] = 4096,
+    learning_rate: Annotated[float | None, number(help="Peak learning rate [the method's].")] = None,
+    batch_tokens: Annotated[int, number(min=1, help="Batch size [tokens].")] = 4096,
     metric: Annotated[str, typer.Option(help=f"Primary metric: {', '.join(METRICS)}.")] = "token_weighted",
     keep_models: Annotated[bool, typer.Option(help="Keep the trained models in the trial's folder.")] = False,
     device: Device = "auto",
@@ -103,7 +106,7 @@ def evaluate(
     tasks_path: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Tasks: folder of further task files (.yaml).")
     ] = None,
-    tasks_limit: Annotated[int | None, typer.Option(min=1, help="Tasks: rows of each [all].")] = None,
+    tasks_limit: Annotated[int | None, number(min=1, help="Tasks: rows of each [all].")] = None,
     python: Annotated[
         str | None, typer.Option(metavar="FILE", help="Tasks: interpreter that has lm-evaluation-harness [this one].")
     ] = None,
@@ -133,6 +136,9 @@ def evaluate(
             raise typer.BadParameter("--held-out and --output are for --dataset.")
         _evaluate_tasks(model, base, workspace, TaskRequest(names, tasks_path, tasks_limit, python, device), as_json)
         return
+    if output:
+        with report_user_errors():
+            check_evaluation_file(output, settings.workspace_path(workspace))
     with report_user_errors(), owned_store(workspace, "evaluate") as store:
         request = ScoreRequest(
             dataset, base or model, model, None, template, max_length, device, "auto", replies, template_date
@@ -160,12 +166,17 @@ def _evaluate_tasks(model: str, base: str | None, workspace: Path | None, reques
 
 def _evaluation_sentence(report: dict[str, Any]) -> str:
     lines = [f"{report['model']} on {report['dataset']}: {report['rows']:,} rows, {report['unscored']:,} not scored."]
-    for name, found in {"all": report, **report["domains"]}.items():
+    domains = {name: found for name, found in report["domains"].items() if found["loss"] is not None}
+    largest = sorted(domains, key=lambda name: -domains[name]["rows"])[:MOST_NAMED]
+    shown = {name: found for name, found in domains.items() if name in largest}
+    for name, found in {"all": report, **shown}.items():
         if found["loss"] is not None:
             lines.append(
                 f"{name}: {found['loss']:.4f} nats per token (row-weighted {found['row_weighted_loss']:.4f}), "
                 f"{found['rows']:,} rows, {found['tokens']:,} tokens"
             )
+    if len(domains) > len(shown):
+        lines.append(f"and {len(domains) - len(shown):,} smaller domains; --json has all.")
     return "\n".join(lines)
 
 

@@ -20,6 +20,10 @@ class StoreUnusable(UserError):
     """The store cannot be opened: damaged, of another version, or not writable."""
 
 
+class QueryStopped(UserError):
+    """A query took longer than a page may wait for it, or nobody waits for it any more."""
+
+
 class WriteFailed(UserError):
     """Writing failed, for example because the disk is full. The store is unchanged and still readable."""
 
@@ -48,6 +52,14 @@ class ModelUnusable(UserError):
     """A model cannot be found, is unsafe to load, or has missing weights."""
 
 
+class ModelChanged(ModelUnusable):
+    """A model's files are not those that a job was planned with."""
+
+
+class TrainingDiverged(UserError):
+    """A training's loss or weights are no longer finite numbers."""
+
+
 class TokenizerMismatch(UserError):
     """Base and reference tokenise text differently, so their losses are not comparable."""
 
@@ -56,8 +68,8 @@ class TemplateFailed(UserError):
     """A chat template rejected a conversation, timed out, or does not separate prompt from response."""
 
 
-class TemplateTooSlow(TemplateFailed):
-    """A chat template timed out on one conversation."""
+class TemplateStopped(TemplateFailed):
+    """A chat template used up its time for one conversation, or ended the process that renders it."""
 
 
 class EncodingOutdated(UserError):

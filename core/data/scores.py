@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
+from .json_types import shown
 from .loss_roles import LOSS_ROLES
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -82,6 +83,25 @@ SCORES = {
             "fine-tuning removed a larger share of the base loss, so this base learns more from the row",
             "(base_nll_sum - reference_nll_sum) / nullif(base_nll_sum, 0)",
             _learnability,
+        ),
+        Score(
+            "loss_difference",
+            "Loss difference",
+            "base loss − reference loss",
+            "nats per token",
+            "fine-tuning removed more loss per token; favours rows with a high base loss",
+            "base_loss - reference_loss",
+            lambda columns: columns["base_loss"] - columns["reference_loss"],
+        ),
+        Score(
+            "implicit_reward",
+            "Implicit reward",
+            "base NLL sum − reference NLL sum",
+            "nats per response",
+            "fine-tuning removed more loss from the whole response; a sum, so it favours long rows",
+            "base_nll_sum - reference_nll_sum",
+            lambda columns: columns["base_nll_sum"] - columns["reference_nll_sum"],
+            is_ratio=False,
         ),
         Score(
             "loss_difference",
@@ -231,5 +251,5 @@ def scores_of(roles: Collection[str]) -> list[str]:
 def score_named(name: str) -> Score:
     """The score of that name. Raises `SelectionInvalid`, which lists the valid names."""
     if name not in SCORES:
-        raise SelectionInvalid(f"Unknown score {name!r}. Must be one of: {', '.join(SCORES)}.")
+        raise SelectionInvalid(f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}.")
     return SCORES[name]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SettingInvalid
+from .unicode_text import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ SETTINGS = (
     Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
     Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
     Setting("store_threads", 0, "Threads of the store; 0 means one per core."),
+    Setting("query_seconds", 30.0, "Longest time of a query that a page waits for; 0 means no limit [seconds]."),
     Setting("allow_open", 0, "1 allows serving the dashboard to other machines without a login."),
     Setting("download_megabytes", 50, "Largest export that can be downloaded in the browser [MB]."),
 )
@@ -63,6 +65,8 @@ def _value(name: str) -> int | float | str:
     raw = os.environ.get(setting.variable)
     if raw is None:
         return setting.default
+    if not is_unicode(raw):
+        raise SettingInvalid(f"{setting.variable} is {raw[:80]!r}, which is not valid UTF-8. Set it to another value.")
     try:
         return type(setting.default)(raw)
     except ValueError:
@@ -95,5 +99,17 @@ def text(name: str) -> str:
 
 
 def workspace_path(given: Path | None = None) -> Path:
-    """The workspace folder: the one given, else `LOBASS_WORKSPACE`, else `workspace/`."""
-    return (given or Path(text("workspace"))).expanduser().resolve()
+    """The workspace folder: the one given, else `LOBASS_WORKSPACE`, else `workspace/`. Raises `SettingInvalid`."""
+    try:
+        path = (given or Path(text("workspace"))).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SettingInvalid(
+            f"The workspace {str(given or text('workspace'))[:80]!r} is not a valid path ({error}). Choose another "
+            "with --workspace."
+        ) from error
+    if not is_unicode(str(path)):
+        raise SettingInvalid(
+            f"The workspace {str(path)[:200]!r} is in a folder whose name is not valid UTF-8. Rename it, or choose "
+            "another with --workspace."
+        )
+    return path

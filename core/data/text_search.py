@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import SelectionInvalid
+from .json_types import checked_fields, shown
 
 SEARCH_KINDS = {
     "words": "contains every word, in any order; case is ignored",
@@ -11,6 +12,10 @@ SEARCH_KINDS = {
     "regex": "regular expression (RE2: no look-around or back-references); case is ignored; . matches line breaks too",
 }
 SEARCH_PLACES = {"either": "prompt or response", "prompt": "prompt", "response": "response"}
+
+
+_TESTS = {"regex": "regexp_matches({column}, ?, 'is')"}
+"""SQL of a search in a column, by kind; other kinds look for a part of the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,14 @@ class TextSearch:
     def __post_init__(self) -> None:
         for what, given, known in (("search", self.kind, SEARCH_KINDS), ("place", self.place, SEARCH_PLACES)):
             if given not in known:
-                raise SelectionInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
-        if not isinstance(self.query, str):
-            raise SelectionInvalid(f"The search {self.query!r} is not text. Give a text to search for.")
+                raise SelectionInvalid(f"Unknown {what} {shown(given)}. Must be one of: {', '.join(known)}.")
 
     def __bool__(self) -> bool:
         return bool(self.query.strip())
+
+    def needles(self) -> list[str]:
+        """What is looked for: each word, or the whole query."""
+        return list(dict.fromkeys(self.query.split())) if self.kind == "words" else [self.query]
 
     def condition(self) -> tuple[str, list[Any]]:
         """SQL over the columns prompt and response, never NULL, and its parameters.
@@ -39,12 +46,8 @@ class TextSearch:
         if not self:
             return "true", []
         columns = ("prompt", "response") if self.place == "either" else (self.place,)
-        if self.kind == "regex":
-            test, needles = "regexp_matches({column}, ?, 'is')", [self.query]
-        else:
-            test, needles = "contains(lower({column}), lower(?))", [self.query]
-            if self.kind == "words":
-                needles = self.query.split()
+        test = _TESTS.get(self.kind, "contains(lower({column}), lower(?))")
+        needles = self.needles()
         sql = " OR ".join(test.format(column=column) for column in columns)
         conditions = " AND ".join(f"({sql})" for _ in needles)
         return conditions, [needle for needle in needles for _ in columns]
@@ -56,9 +59,7 @@ class TextSearch:
     @classmethod
     def from_fields(cls, fields: Any) -> "TextSearch":
         """Reverse of `to_fields`. Raises `SelectionInvalid` for unknown fields."""
-        if not isinstance(fields, dict) or not set(fields) <= {"query", "kind", "place"}:
-            raise SelectionInvalid(f"The search {fields!r} cannot be read. Give query, kind and place.")
-        return cls(**fields)
+        return cls(**checked_fields(fields, cls, "search", SelectionInvalid))
 
 
 ANY_TEXT = TextSearch()

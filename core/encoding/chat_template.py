@@ -3,24 +3,21 @@
 The template is rendered as transformers does, and again with marks (`template_marks`) at each loop iteration and around
 each text given to it. With the marks removed, both must be the same text; this detects misplaced marks. A reply begins
 after the template's generation prompt and ends with its end of turn; what the template adds by itself, such as an empty
-thought, is not part of it. A template may refuse a conversation, or hang.
+thought, is not part of it. A template may refuse a conversation, or hang: `template_process` runs this where it can be
+killed.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from jinja2 import Template
 
-from ..data import settings
-from ..data.errors import TemplateFailed, TemplateTooSlow, UserError
+from ..data.errors import TemplateFailed, UserError
 from ..data.examples import Message, ToolCall
-from ..system.memory_limit import memory_limit
-from ..system.time_limit import time_limit
 from .reply_spans import (
     EMPTY_THOUGHT,
     Block,
@@ -34,6 +31,7 @@ from .reply_spans import (
     segments_of,
     shared_prefix_length,
 )
+from .template_environment import template_environment
 from .template_marks import (
     FIRST_PIECE,
     NONCHARACTERS,
@@ -58,7 +56,6 @@ from .templates import DATE_FUNCTION, TurnPlace
 
 Tools = Sequence[dict[str, Any]] | None
 
-_TOO_SLOW = "The chat template took longer than {:g} seconds for one conversation."
 _NOT_SHOWN = "The chat template does not show where the reply begins."
 _ANY_USER = [Message("user", "?")]
 _ALL_ROLES = frozenset({"system", "user", "tool", "assistant"})
@@ -85,6 +82,16 @@ class RenderedChat:
     places: tuple[TurnPlace, ...]
     folded_system: bool = False
 
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON fields."""
+        places = [place.to_fields() for place in self.places]
+        return {"text": self.text, "places": places, "folded_system": self.folded_system}
+
+    @classmethod
+    def from_fields(cls, text: str, places: list[Any], folded_system: bool) -> "RenderedChat":
+        """Reverse of `to_fields`."""
+        return cls(text, tuple(map(TurnPlace.from_fields, places)), folded_system)
+
 
 @dataclass(frozen=True, slots=True)
 class _Trace:
@@ -99,16 +106,14 @@ class ChatTemplate:
     """A compiled chat template.
 
     `variables` are the tokenizer's special tokens by name, `day` is the date for templates that ask for one.
-    Raises `TemplateFailed` if the text is not a template.
+    Raises `TemplateFailed` if the text is not a template. Only for the process that can be killed (`template_worker`):
+    compiling computes constant expressions, and rendering runs the template.
     """
 
     def __init__(self, source: str, variables: dict[str, Any], specials: SpecialTokens, day: date) -> None:
-        # Imported where a template is compiled: transformers takes a second, which every command would pay.
-        from transformers.utils.chat_template_utils import _compile_jinja_template
-
         fixed = {DATE_FUNCTION: day.strftime}
-        with _limited():
-            environment = _compile_jinja_template(source).environment
+        environment = template_environment()
+        with _refusals():
             self._names = names_read(environment, source)
             self._marking = marking_template(environment, source, fixed)
             code: Any = environment.compile(source)
@@ -119,7 +124,7 @@ class ChatTemplate:
     def render(self, messages: Sequence[Message], tools: str) -> RenderedChat:
         """The rendered conversation, with the positions of its turns, numbered as in `messages`.
 
-        Raises `TemplateFailed` if the template refuses, does not terminate, or does not show where a reply begins.
+        Raises `TemplateFailed` if the template refuses, or does not show where a reply begins.
         """
         described = tool_descriptions(tools)
         numbered = chat_messages(messages)
@@ -133,8 +138,6 @@ class ChatTemplate:
             turns = [_with_calls_as_content(turn) if i in lost else turn for i, turn in enumerate(turns)]
             try:
                 text = self._text(turns, described)
-            except TemplateTooSlow:
-                raise
             except TemplateFailed as error:
                 raise TemplateFailed(f"The chat template leaves out tool calls of turn {min(lost) + 1}.") from error
             trace = self._trace(turns, described, text)
@@ -145,8 +148,6 @@ class ChatTemplate:
         """The text, and the turns given to the template: with shortened call ids if it requires them."""
         try:
             return self._text(turns, tools), turns
-        except TemplateTooSlow:
-            raise
         except TemplateFailed:
             renamed = short_ids(turns)
             if renamed == list(turns):
@@ -223,8 +224,6 @@ class ChatTemplate:
             ends = [at for number, at in opened.marks if number == TURNS_END]
             after_loop = opened.text[ends[-1] :] if ends else ""
             closed = after_loop or self._text(before, tools)
-        except TemplateTooSlow:
-            raise
         except TemplateFailed:
             # Some templates refuse a generation prompt without turns: use the one after a user's turn.
             return self._header(before, tools) if before == _ANY_USER else self._opening(_ANY_USER, None)
@@ -236,8 +235,6 @@ class ChatTemplate:
         turns, index = [*before, Message("assistant", "?")], len(before)
         try:
             marked = read_marks(self._apply(self._marking, turns, tools, False, _marks(keys, _ASSISTANT, None)))
-        except TemplateTooSlow:
-            raise
         except TemplateFailed:
             return ""
         blocks, pieces = blocks_of(marked, keys)
@@ -285,7 +282,7 @@ class ChatTemplate:
         return self._rendered(template, given, tools, opens_reply)
 
     def _rendered(self, template: Template, given: list[dict[str, Any]], tools: Tools, opens_reply: bool) -> str:
-        with _limited():
+        with _refusals():
             return template.render(
                 messages=given,
                 tools=list(tools) if tools is not None else None,
@@ -296,16 +293,12 @@ class ChatTemplate:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
-    """Limits time and memory, and turns anything a template raises into `TemplateFailed`."""
-    seconds, megabytes = settings.number("template_seconds"), settings.integer("template_megabytes")
+def _refusals() -> Iterator[None]:
+    """Turns anything that a template raises into `TemplateFailed`, except that memory ran out."""
     try:
-        with time_limit(seconds, TemplateTooSlow(_TOO_SLOW.format(seconds))), memory_limit(megabytes * 2**20):
-            yield
-    except UserError:
+        yield
+    except (UserError, MemoryError):
         raise
-    except MemoryError as error:
-        raise TemplateFailed(f"The chat template took more than {megabytes} MB for one conversation.") from error
     # A template is a program that came with the model and may raise anything; the error becomes one row's reason.
     except Exception as error:
         raise TemplateFailed(f"The chat template refused the conversation: {str(error)[:200]}") from error
@@ -372,18 +365,3 @@ def _lost_calls(turns: Sequence[Message], trace: _Trace) -> set[int]:
 
 def _with_calls_as_content(turn: Message) -> Message:
     return replace(turn, content=replace(turn, thought="").text, tool_calls=())
-
-
-@lru_cache(maxsize=8)
-def chat_template_of(tokenizer: Any, source: str, day: date) -> ChatTemplate:
-    """A `ChatTemplate` with the special tokens of a tokenizer."""
-    return ChatTemplate(source, dict(tokenizer.special_tokens_map), _special_tokens(tokenizer), day)
-
-
-def _special_tokens(tokenizer: Any) -> SpecialTokens:
-    """All special tokens: many tokenizers do not name their end-of-turn token."""
-    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    longest_first = sorted(added.union(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
-    pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-    begin, end = tokenizer.bos_token or "", tokenizer.eos_token or ""
-    return SpecialTokens(pattern) if begin == end else SpecialTokens(pattern, begin, end)

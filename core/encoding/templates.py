@@ -4,6 +4,7 @@ here."""
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from ..data.examples import Message
 
@@ -52,6 +53,16 @@ class TurnPlace:
     length: int = 0
     left_out: int = 0
     end_of_turn: int | None = None
+
+    def to_fields(self) -> list[Any]:
+        """As JSON fields."""
+        return [self.turn, self.role, self.spans, self.length, self.left_out, self.end_of_turn]
+
+    @classmethod
+    def from_fields(cls, fields: list[Any]) -> "TurnPlace":
+        """Reverse of `to_fields`."""
+        turn, role, spans, *more = fields
+        return cls(turn, role, tuple((start, end) for start, end in spans), *more)
 
 
 def asks_for_date(source: str) -> bool:

@@ -1,8 +1,7 @@
 """Reads what the models of a trial lost on its held-out rows: two files a cell, joined by example_id."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.errors import TrialInvalid
+from ..data.errors import JsonInvalid, TrialInvalid
+from ..system.untrusted_json import checked, read_json_object
 from .trial import Cell, TrialPlan, cells
 from .trial_statistics import Floats, Integers
 
 CELLS_FOLDER = "cells"
 _LOSSES = ("example_id", "nll_sum", "token_count", "end_nll_sum", "end_token_count")
 _MEASURED = ("steps", "input_tokens", "scored_tokens", "seconds", "passes")
+_NUMBER: Any = float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,18 @@ def _read_losses(path: Path) -> pd.DataFrame:
     try:
         table: pd.DataFrame = pq.read_table(path, columns=list(_LOSSES)).to_pandas()
         table = table.astype({"example_id": str, **dict.fromkeys(_LOSSES[1:], float)})
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError, TypeError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise TrialInvalid(f"The losses in {path} cannot be read. Remove it and evaluate its cell again.") from error
     return table.drop_duplicates("example_id").set_index("example_id")
 
 
 def _read_measured(path: Path, cell: Cell) -> dict[str, float | None]:
     try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = Cell(fields["arm"], fields["ratio"], fields["draw"], fields["seed"])
-        measured = {name: None if fields.get(name) is None else float(fields[name]) for name in _MEASURED}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrialInvalid(f"{path} cannot be read. Remove the file and train its cell again.") from error
-    if found != cell:
+        fields = read_json_object(path)
+        measured = {name: checked(fields.get(name), _NUMBER, str(path), field=name) for name in _MEASURED}
+    except (OSError, JsonInvalid) as error:
+        raise TrialInvalid(f"{path} cannot be read ({error}). Remove the file and train its cell again.") from error
+    if any(fields.get(part) != value for part, value in asdict(cell).items()):
         raise TrialInvalid(f"{path} is the result of another cell. Remove the file and train its cell again.")
     return measured
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..data.errors import TrialInvalid
 from ..data.folds import LARGEST_SHARE, assign_folds
+from ..data.listing import listed
 from ..models.folds_file import FOLDS_FILE, read_folds
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..store import Store
@@ -29,9 +30,7 @@ def held_out_rows(store: Store, run: dict[str, Any], share: float | None, seed: 
         )
     missing = sorted(set(examples["domain"]) - set(held_out["domain"]))
     if missing:
-        raise TrialInvalid(
-            f"No row of {', '.join(missing)} is held out, so nothing would be known of it. Hold out more."
-        )
+        raise TrialInvalid(f"No row of {listed(missing)} is held out, so nothing would be known of it. Hold out more.")
     return held_out[["example_id", "domain", "group"]].sort_values("example_id", ignore_index=True)
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..data.filters import Query
+from ..data.listing import first_sentences
 from ..data.reader import Reader
 from ..exploring.rank_correlation import rank_correlations
 
@@ -54,14 +55,15 @@ def trained_in_top(store: Reader, table: str, share: float = TOP_SHARE) -> pd.Da
 
 
 def memory_sentences(by_domain: pd.DataFrame) -> list[str]:
-    """What `memory_by_domain` shows, one sentence a domain; NULL shares are said in words."""
-    return [
+    """What `memory_by_domain` shows, one sentence a domain, of the first ones; NULL shares are said in words."""
+    found = [
         f"{name}: models that saw a row removed {own:.0%} of its base loss (median), models that did not "
         f"{unseen:.0%}; {_of_gain(share)}."
         for name, own, unseen, share in by_domain.loc[
             ~by_domain["overall"], ["domain", "own", "cross_fitted", "memory_share"]
         ].itertuples(index=False)
     ]
+    return first_sentences(found, "domains")
 
 
 def in_sample_sentence(top: pd.DataFrame) -> str | None:

@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from ..data.errors import TrialInvalid
+from ..data.json_types import shown
+
+_MOST = 1e15
 
 
 def check_one_of(what: str, given: Any, known: Mapping[str, Any]) -> None:
     """Raise `TrialInvalid` unless the value is one of the known names."""
     if not isinstance(given, str) or given not in known:
-        raise TrialInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
+        raise TrialInvalid(f"Unknown {what} {shown(given)}. Must be one of: {', '.join(known)}.")
 
 
 def is_number(value: Any) -> bool:
@@ -21,16 +24,16 @@ def is_number(value: Any) -> bool:
 
 def positive(what: str, value: Any, whole: bool = False) -> float:
     """The number above 0, as int if it must be `whole`, else as float. Raises `TrialInvalid`."""
-    if not is_number(value) or not 0 < value < float("inf") or (whole and value != int(value)):
+    if not is_number(value) or not 0 < value < _MOST or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        raise TrialInvalid(f"The trial's {what} is {value!r}. Give {kind} above 0.")
+        raise TrialInvalid(f"The trial's {what} is {shown(value)}. Give {kind} above 0.")
     return int(value) if whole else float(value)
 
 
 def check_distinct(what: str, given: Sequence[Any]) -> None:
     """Raise `TrialInvalid` for an empty list, or one with a value twice."""
     if not given or len(set(given)) < len(given):
-        raise TrialInvalid(f"The trial's {what} are {list(given)}. Give at least one, and none twice.")
+        raise TrialInvalid(f"The trial's {what} are {shown(list(given))}. Give at least one, and none twice.")
 
 
 def checked_ratios(given: Sequence[float | None]) -> tuple[float | None, ...]:
@@ -39,7 +42,7 @@ def checked_ratios(given: Sequence[float | None]) -> tuple[float | None, ...]:
         return (None,)
     found = tuple(float(ratio) for ratio in given if ratio is not None and is_number(ratio) and 0 < ratio <= 1)
     if len(found) < len(given):
-        raise TrialInvalid(f"The trial's ratios are {list(given)}. Give shares such as 0.06, at most 1.")
+        raise TrialInvalid(f"The trial's ratios are {shown(list(given))}. Give shares such as 0.06, at most 1.")
     check_distinct("ratios", found)
     return found
 
@@ -50,13 +53,13 @@ def check_date(given: Any) -> None:
         if given != "":
             datetime.fromisoformat(given)
     except (TypeError, ValueError) as error:
-        raise TrialInvalid(f"The trial was created at {given!r}, which is not a date. Give ISO 8601.") from error
+        raise TrialInvalid(f"The trial was created at {shown(given)}, which is not a date. Give ISO 8601.") from error
 
 
 def known_fields(what: str, given: Any, of: type, needed: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of a JSON object for the dataclass `of`. Raises `TrialInvalid` for unknown or missing ones."""
     if not isinstance(given, Mapping):
-        raise TrialInvalid(f"The {what} is {given!r}. Give a JSON object.")
+        raise TrialInvalid(f"The {what} is {shown(given)}. Give a JSON object.")
     known = [part.name for part in fields(of)]
     if wrong := [str(name) for name in given if name not in known]:
         raise TrialInvalid(f"The {what} has unknown fields: {', '.join(wrong)}. It may have: {', '.join(known)}.")
@@ -68,5 +71,5 @@ def known_fields(what: str, given: Any, of: type, needed: Sequence[str] = ()) ->
 def listed(what: str, given: Any) -> list[Any]:
     """A JSON list. Raises `TrialInvalid` for anything else."""
     if not isinstance(given, list | tuple):
-        raise TrialInvalid(f"The trial's {what} are {given!r}. Give a list.")
+        raise TrialInvalid(f"The trial's {what} are {shown(given)}. Give a list.")
     return list(given)

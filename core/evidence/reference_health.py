@@ -1,11 +1,13 @@
 """The health of a reference: its loss on rows it never saw beside that on its own rows, after each pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from ..data import settings
+from ..data.listing import first_sentences
 from .training_records import TrainedModel
 
 HELD_OUT, OWN = "held_out", "own"
@@ -27,6 +29,8 @@ class Health:
     steps: int | None
     by_pass: pd.DataFrame
     falls: pd.DataFrame
+    one_order: bool = False
+    """Whether every pass showed the rows in the order of the first, as versions up to 0.8.0 trained."""
 
     @property
     def rose_after(self) -> int | None:
@@ -45,16 +49,20 @@ class Health:
 
 def health_of(models: Sequence[TrainedModel]) -> Health:
     """The health of the models of a run's reference, averaged over them."""
-    steps = [int(found["steps"]) for model in models if "steps" in (found := model.provenance())]
+    provenances = [model.provenance() for model in models]
+    steps = [int(found["steps"]) for found in provenances if "steps" in found]
     passes = [model.passes().assign(model=number) for number, model in enumerate(models)]
     by_pass = _by_pass(pd.concat(passes)) if any(len(found) for found in passes) else _NO_PASSES.copy()
-    return Health(len(models), min(steps, default=None), by_pass, _falls(by_pass))
+    return Health(
+        len(models), min(steps, default=None), by_pass, _falls(by_pass), any(map(_had_one_order, provenances))
+    )
 
 
 def fall_sentences(health: Health) -> list[str]:
-    """What fell where, one sentence a domain."""
+    """What fell where, one sentence a domain, of the first ones."""
     falls = health.falls[~health.falls["overall"]]
-    return [_fall_sentence(*fall) for fall in falls[_FALLS[1:]].itertuples(index=False)]
+    found = [_fall_sentence(*fall) for fall in falls[_FALLS[1:]].itertuples(index=False)]
+    return first_sentences(found, "domains")
 
 
 def health_warnings(health: Health) -> list[str]:
@@ -65,6 +73,8 @@ def health_warnings(health: Health) -> list[str]:
         found.append(f"The held-out loss rose {after}: fewer passes would be better.")
     if health.too_few_steps:
         found.append(f"{health.steps:,} step{'' if health.steps == 1 else 's'}: too little training to rank by.")
+    if health.one_order:
+        found.append("Every pass showed its rows in the same order: it was trained by a version up to 0.8.0.")
     return found
 
 
@@ -82,6 +92,12 @@ _NO_PASSES = pd.DataFrame(
         **{name: pd.Series(dtype=float) for name in ("passes", "loss", "lowest", "highest")},
     }
 )
+
+
+def _had_one_order(provenance: Mapping[str, Any]) -> bool:
+    epochs = provenance.get("epochs")
+    several = isinstance(epochs, int | float) and epochs > 1
+    return several and not provenance.get("budget") and "order" not in provenance
 
 
 def _by_pass(lines: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 A model that was trained elsewhere, or whose folder is gone, has no records.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..data.errors import ModelUnusable
+from ..data.errors import JsonInvalid, ModelUnusable
 from ..models.folder_check import read_json
 from ..models.resolving import PROVENANCE, ModelSpec, trained_examples
+from ..system.untrusted_json import parse_json_object
 from ..training.recorded_models import PASSES
 
 _KINDS = {"step": int, "passes": float, "rows": str, "domain": str, "examples": int, "tokens": int, "nll_sum": float}
@@ -84,7 +84,7 @@ def trained_models(run: Mapping[str, Any]) -> list[TrainedModel]:
 def _read_lines(path: Path) -> pd.DataFrame:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        found = pd.DataFrame([json.loads(line) for line in lines], columns=list(_KINDS))
-        return found.astype(_KINDS)
-    except (OSError, ValueError, TypeError) as error:
+        found = [parse_json_object(line, f"Line {number}") for number, line in enumerate(lines, 1)]
+        return pd.DataFrame(found, columns=list(_KINDS)).astype(_KINDS)
+    except (OSError, ValueError, TypeError, JsonInvalid) as error:
         raise ModelUnusable(f"{path} cannot be read ({error}). Train the reference again.") from error

@@ -13,10 +13,11 @@ from itertools import product
 from typing import Any
 
 from ..data.errors import SelectionInvalid, TrialInvalid
-from ..data.training_methods import LEARNING_RATES
+from ..data.json_types import checked_fields, shown
+from ..data.training_methods import HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..selection.recipe import Selection
 from .arm_kinds import ARMS, METRICS
-from .plan_fields import check_date, check_distinct, check_one_of, checked_ratios, known_fields, listed, positive
+from .plan_fields import check_date, check_distinct, check_one_of, checked_ratios, listed, positive
 
 PLAN_VERSION = 1
 LEAST_RUNS = 3
@@ -26,6 +27,7 @@ BUDGET_KINDS = {
     "scored_tokens": "tokens that the training loss counts",
     "passes": "passes over an arm's rows, so that an arm of longer rows trains on more tokens",
 }
+_MOST_DRAWS = 1_000
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # part of a file's name
 
 
@@ -39,6 +41,8 @@ class TrialBudget:
     def __post_init__(self) -> None:
         check_one_of("budget", self.kind, BUDGET_KINDS)
         object.__setattr__(self, "value", positive("budget", self.value, whole=self.kind != "passes"))
+        if self.kind == "passes" and self.value > MOST_EPOCHS:
+            raise TrialInvalid(f"The trial's budget is {self.value:g} passes. Give at most {MOST_EPOCHS:,}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class TrialTraining:
         check_one_of("training method", self.method, LEARNING_RATES)
         for name, whole in (("learning_rate", False), ("batch_tokens", True), ("epochs", False)):
             object.__setattr__(self, name, positive(name.replace("_", " "), getattr(self, name), whole))
+        for name, most in (("learning_rate", HIGHEST_RATE), ("epochs", MOST_EPOCHS)):
+            if getattr(self, name) > most:
+                found = f"{name.replace('_', ' ')} is {getattr(self, name):g}"
+                raise TrialInvalid(f"The trial's {found}. Give at most {most:g}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +78,15 @@ class Arm:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _ARM_NAME.fullmatch(self.name):
-            raise TrialInvalid(f"{self.name!r} is not a valid arm name. Use up to 60 letters, digits, '-' and '_'.")
+            raise TrialInvalid(
+                f"{shown(self.name)} is not a valid arm name. Use up to 60 letters, digits, '-' and '_'."
+            )
         check_one_of("kind of arm", self.kind, ARMS)
         kind = ARMS[self.kind]
         default = kind.draws if kind.trained else len(self.models)
         object.__setattr__(self, "draws", self.draws or default)
-        if type(self.draws) is not int or self.draws < 1 or type(self.exploratory) is not bool:
-            raise TrialInvalid(f"The arm {self.name} is invalid. It needs at least one draw, or one model.")
+        if not 1 <= self.draws <= _MOST_DRAWS:
+            raise TrialInvalid(f"The arm {self.name} is invalid. It needs 1 to {_MOST_DRAWS:,} draws, or models.")
         if not kind.random and self.draws != default:
             raise TrialInvalid(f"The arm {self.name} is not random, so it has {default} draws. Leave draws out.")
         if self.kind == "selection" and self.recipe is None:
@@ -90,14 +100,10 @@ class Arm:
     @classmethod
     def from_fields(cls, given: Any) -> "Arm":
         """Reverse of `to_fields`. Raises `TrialInvalid`."""
-        values = known_fields("arm", given, cls, ("name", "kind"))
-        if values.get("recipe") is not None:
-            try:
-                values["recipe"] = Selection.from_fields(values["recipe"])
-            except SelectionInvalid as error:
-                raise TrialInvalid(f"The recipe of the arm {values['name']} is invalid. {error}") from error
-        values["models"] = tuple(map(str, listed("models", values.get("models", []))))
-        return cls(**values)
+        try:
+            return cls(**checked_fields(given, cls, "arm", TrialInvalid, {"recipe": _recipe}))
+        except SelectionInvalid as error:
+            raise TrialInvalid(f"The recipe of the arm {shown(given.get('name'))} is invalid. {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +128,12 @@ class TrialPlan:
             if not isinstance(getattr(self, what), str) or not getattr(self, what).strip():
                 raise TrialInvalid(f"The trial has no {what}. Give it one.")
         check_one_of("metric", self.metric, METRICS)
-        if any(type(seed) is not int or seed < 0 for seed in self.seeds):
-            raise TrialInvalid(f"The trial's seeds are {list(self.seeds)}. Give whole numbers, 0 or more.")
+        if any(type(seed) is not int or not 0 <= seed <= LARGEST_SEED for seed in self.seeds):
+            raise TrialInvalid(
+                f"The trial's seeds are {shown(list(self.seeds))}. Give whole numbers from 0 to {LARGEST_SEED:,}."
+            )
         if type(self.minimum_runs) is not int or self.minimum_runs < LEAST_RUNS:
-            raise TrialInvalid(f"The trial's minimum runs are {self.minimum_runs!r}. Give at least {LEAST_RUNS}.")
+            raise TrialInvalid(f"The trial's minimum runs are {shown(self.minimum_runs)}. Give at least {LEAST_RUNS}.")
         object.__setattr__(self, "ratios", checked_ratios(self.ratios))
         check_distinct("seeds", self.seeds)
         check_distinct("arms", [arm.name.casefold() for arm in self.arms])  # some file systems ignore case
@@ -139,8 +147,8 @@ class TrialPlan:
         for arm in self.arms:
             if ARMS[arm.kind].follows_selection and self.recipe_of(arm).run != self.run:
                 raise TrialInvalid(
-                    f"The arm {arm.name} selects from the run {self.recipe_of(arm).run!r}, but the trial is of "
-                    f"{self.run!r}. Give a selection of the trial's run."
+                    f"The arm {arm.name} selects from the run {shown(self.recipe_of(arm).run)}, but the trial is of "
+                    f"{shown(self.run)}. Give a selection of the trial's run."
                 )
 
     @property
@@ -205,22 +213,23 @@ class TrialPlan:
         version, stored = given.pop("version", PLAN_VERSION), given.pop("fingerprint", None)
         if version != PLAN_VERSION:
             raise TrialInvalid(
-                f"The trial's plan has version {version!r}; this program reads version {PLAN_VERSION}. "
+                f"The trial's plan has version {shown(version)}; this program reads version {PLAN_VERSION}. "
                 "Use the program version that wrote it."
             )
-        values = known_fields("plan of a trial", given, cls, ("name", "run", "arms", "budget"))
-        values["arms"] = tuple(Arm.from_fields(arm) for arm in listed("arms", values["arms"]))
-        values["budget"] = TrialBudget(**known_fields("budget", values["budget"], TrialBudget, ("value",)))
-        if "training" in values:
-            values["training"] = TrialTraining(**known_fields("training", values["training"], TrialTraining))
-        for name in {"seeds", "ratios"} & values.keys():
-            values[name] = tuple(listed(name, values[name]))
-        plan = cls(**values)
+        plan = cls(**checked_fields(given, cls, "plan of a trial", TrialInvalid, {"arms": _arms}))
         if stored is not None and stored != plan.fingerprint:
             raise TrialInvalid(
                 f"The plan of the trial {plan.name!r} was changed after it was fixed. Restore it, or plan a new trial."
             )
         return plan
+
+
+def _recipe(given: Any) -> Selection | None:
+    return None if given is None else Selection.from_fields(given)
+
+
+def _arms(given: Any) -> tuple[Arm, ...]:
+    return tuple(Arm.from_fields(arm) for arm in listed("arms", given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.errors import NameTaken, NotFound, TrialInvalid
+from ..data.errors import JsonInvalid, NameTaken, NotFound, TrialInvalid
 from ..data.version import COMMAND
 from ..system.atomic_files import replaced_durably, write_durably
+from ..system.untrusted_json import read_json_object
+from ..system.workspace_files import make_private_folder
 from .cell_results import CELLS_FOLDER
 from .result_fields import TrialResults
 from .trial import Cell, TrialPlan, cells
@@ -98,7 +100,8 @@ def save_trial(workspace: Path, plan: TrialPlan, fixed: dict[str, Any], held_out
             raise NameTaken(f"A trial named {plan.name!r} has another plan. Choose another name.")
         return known
     table = pa.Table.from_pandas(held_out, _HELD_OUT_SCHEMA, preserve_index=False)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder.parent)
+    make_private_folder(folder)
     with replaced_durably(folder / _HELD_OUT_FILE) as path:
         pq.write_table(table, path)
     return _write_plan(folder, plan, fixed, held_out)
@@ -121,12 +124,11 @@ def load_trial(workspace: Path, name: str) -> Trial:
             + (f"There are: {known}." if known else f"Plan one with: {COMMAND} trial plan")
         )
     try:
-        fields = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
-        plan, fixed = fields.pop("plan"), fields
-        held_out = pq.read_table(folder / _HELD_OUT_FILE).to_pandas()
-    except (OSError, ValueError, KeyError) as error:
+        fixed = read_json_object(folder / PLAN_FILE)
+        held_out = pq.read_table(folder / _HELD_OUT_FILE, schema=_HELD_OUT_SCHEMA).to_pandas()
+    except (OSError, pa.ArrowException, JsonInvalid) as error:
         raise TrialInvalid(f"The trial in {folder} is damaged ({error}). Plan it again under another name.") from error
-    return Trial(folder, TrialPlan.from_fields(plan), fixed, held_out)
+    return Trial(folder, TrialPlan.from_fields(fixed.pop("plan", None)), fixed, held_out)
 
 
 def _write_plan(folder: Path, plan: TrialPlan, fixed: dict[str, Any], held_out: pd.DataFrame) -> Trial:

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import TrialInvalid
+from ..data.errors import JsonInvalid, TrialInvalid
+from ..data.json_types import checked_fields
 from ..system.atomic_files import write_durably
 from ..system.permission import require_change
+from ..system.untrusted_json import read_json_object
 from .trial_folder import PLAN_FILE, trial_folder
 
 _REQUEST, _RUNNING, _FAILED = "request.json", "running", "failed"
@@ -99,17 +101,16 @@ def _read(path: Path) -> Running:
     """A marker that is empty or damaged means a trial that waits for no job."""
     name = path.parent.name
     try:
-        return Running(**{"since": "", **_fields(path), "name": name})
-    except TypeError:
+        return Running(**checked_fields({"since": "", **_fields(path), "name": name}, Running, str(path)))
+    except JsonInvalid:
         return Running(name, "")
 
 
 def _fields(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except (OSError, JsonInvalid):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _write(path: Path, fields: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Distributions of a score by domain, binned and counted in SQL over every row that passes a filter."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -45,16 +46,22 @@ def histogram(
     bounds: Bounds | None = None,
     *,
     log: bool = False,
+    domains: Sequence[str] | None = None,
 ) -> Histogram:
     """Count a column's rows in equal bins over `bounds`, by default `robust_bounds`. A bin includes its low edge, the
     last one also its high edge. `log`: bins of equal ratio, for `POSITIVE_COLUMNS`. Integer columns get integer edges,
-    so there may be fewer bins. Raises `SelectionInvalid` for an unknown column, or one without a log axis."""
+    so there may be fewer bins. `domains`: the only ones to count; the default bounds are those of all. Raises
+    `SelectionInvalid` for an unknown column, or one without a log axis.
+    """
     check_column(column)
     low, high = bounds or robust_bounds(store, table, column, row_filter, log=log)
     edges = _edges(column, low, high, bins, log)
     bins = len(edges) - 1
     place, parameters = _place(column, edges, log)
     condition, values = row_filter.where()
+    if domains is not None:
+        of_domains, names = RowFilter(domains=tuple(domains)).domain_condition()
+        condition, values = f"({condition}) AND {of_domains}", [*values, *names]
     counted, grouping = ("count(*)", "GROUP BY ALL") if column in _WHOLE_COLUMNS else ("1", "")
     counts = store.frame(
         f"""

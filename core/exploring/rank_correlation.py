@@ -31,9 +31,10 @@ def rank_correlations(store: Reader, rows: Query, column: str, others: Sequence[
     """
     sql, values = rows
     domains = [str(name) for (name,) in store.rows(f"SELECT DISTINCT domain FROM {table} ORDER BY domain")]
-    numbered = f"SELECT list_position(?::VARCHAR[], domain)::INTEGER AS number, {', '.join((column, *others))}"
+    known = f"SELECT unnest(?::VARCHAR[]) AS domain, unnest(range({len(domains):d}))::INTEGER + 1 AS number"
     compute = partial(_correlations, domains=domains, column=column, others=others)
-    return store.derived("rank correlations", f"{numbered} FROM ({sql})", [domains, *values], compute)
+    numbered = f"SELECT number, {', '.join((column, *others))} FROM ({sql}) JOIN ({known}) USING (domain)"
+    return store.derived("rank correlations", numbered, [*values, domains], compute)
 
 
 def spearman(values: Values, beside: Values) -> float:

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..data.errors import ExportFailed
+from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
+from ..data.json_types import shown
 from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
-from ..system.paths import file_stem, named_path
+from ..system.paths import named_path, plain_name
+from ..system.permission import require_change
+from ..system.untrusted_json import read_json_object
+from ..system.workspace_files import check_output
 from .bundle_plan import ConversationShape, with_last_reply_alone
 from .bundle_readme import readme
 from .exporter import check_destination, check_folder, json_file, publish, selected_records
@@ -63,9 +67,11 @@ def export_bundle(
     else is not touched. Rows that the trainer would reject are skipped and counted. The same selection gives the same
     bytes. Raises `ExportFailed` and leaves no partial files.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     _check_place(store, selection, destination)
     summary = select_summary(store, selection)
     found = preflight(store, selection, trainer)
+    _check_name(found.plan.model)
     if not found.written_rows:
         raise ExportFailed(_nothing_to_write(found))
     fields = manifest(store, selection, summary, {}, name, evidence)
@@ -149,12 +155,23 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
         check_destination(store, selection, destination)
         return
     named_path(str(destination))
+    check_output(destination, store.workspace)
     check_folder(destination.parent)
     if destination.exists() and not _is_bundle(destination):
         raise ExportFailed(
             f"{destination} exists and is not a bundle, so it is not overwritten. Choose another name, or a name that "
             "ends in .zip."
         )
+
+
+def _check_name(model: str) -> None:
+    """Raise `ExportFailed` for a model whose name cannot be written into a config."""
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise ExportFailed(
+            f"The name of the base {shown(model)} is not valid Unicode, so no trainer could read it. Rename its folder."
+        ) from error
 
 
 def _is_zip(destination: Path) -> bool:
@@ -166,9 +183,9 @@ def _is_bundle(folder: Path) -> bool:
     try:
         if not any(folder.iterdir()):
             return True
-        fields = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        return isinstance(fields, dict) and "bundle" in fields["output"]
-    except (OSError, ValueError, KeyError, TypeError):
+        output = read_json_object(folder / MANIFEST_FILE).get("output")
+        return isinstance(output, dict) and "bundle" in output
+    except (OSError, JsonInvalid):
         return False
 
 
@@ -228,7 +245,7 @@ def _write_zip(
     with DurableFile(destination) as file, DurableFile(manifest_path(destination)) as beside:
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
             # All files are in one top folder, so that unpacking is tidy.
-            top = file_stem(destination.stem, "bundle")
+            top = plain_name(destination.stem, "bundle")
             files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
             _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])

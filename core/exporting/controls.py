@@ -10,9 +10,11 @@ from ..data.errors import ExportFailed
 from ..selection import KEPT, Amount, Selection, Summary, matched_control, row_decisions, select_summary
 from ..selection.decisions import BELOW_THE_CUT
 from ..store import Store
+from ..system.atomic_files import sole_publisher
 from ..system.disk_errors import translate_disk_errors
 from ..system.durable_file import DurableFile
 from ..system.permission import require_change
+from ..system.workspace_files import check_output, is_in_workspace
 from .bundle_readme import finding_line
 from .bundles import export_bundle
 from .exporter import export_selection, json_file
@@ -146,6 +148,8 @@ def export_controls(
     `name` is the selection's, for the manifests. Raises `ExportFailed`; controls that are finished by then stay, but
     without the index.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
+    check_output(folder, store.workspace)
     suffix = "zip" if bundle else format_for(folder / "control", format)[0].name
     summary = select_summary(store, selection)
     if not summary.kept_rows:
@@ -159,14 +163,15 @@ def export_controls(
         )
     _make_folder(folder)
     index = folder / INDEX_FILE
-    index.unlink(missing_ok=True)
     reports = []
-    for title, (control, recipe) in chosen.items():
-        path, of = folder / f"{title}.{suffix}", f"{name or 'selection'}: control {title}"
-        seed = recipe.seed if control.seeded else None
-        found = _write_control(store, recipe, path, bundle, of)
-        reports.append(ControlReport(title, control.name, seed, tokens, *found))
-    _write_index(index, selection, summary, name, tokens, reports)
+    with sole_publisher(folder):
+        index.unlink(missing_ok=True)
+        for title, (control, recipe) in chosen.items():
+            path, of = folder / f"{title}.{suffix}", f"{name or 'selection'}: control {title}"
+            seed = recipe.seed if control.seeded else None
+            found = _write_control(store, recipe, path, bundle, of)
+            reports.append(ControlReport(title, control.name, seed, tokens, *found))
+        _write_index(index, selection, summary, name, tokens, reports)
     return ControlsReport(folder, index, tuple(reports))
 
 
@@ -240,7 +245,7 @@ def _write_index(
 def _make_folder(folder: Path) -> None:
     require_change()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700 if is_in_workspace(folder) else 0o777, parents=True, exist_ok=True)
     except OSError as error:
         raise ExportFailed(
             f"The folder {folder} cannot be created ({error.strerror}). Choose another location."

@@ -11,11 +11,14 @@ from ..data.errors import ExportFailed
 from ..data.scores import FLAGS, SCORES
 from ..selection import Selection, Summary, kept_rows, select_summary
 from ..store import Store
+from ..system.atomic_files import sole_publisher
 from ..system.durable_file import DurableFile
 from ..system.file_hash import file_sha256
 from ..system.paths import named_path
+from ..system.permission import require_change
+from ..system.workspace_files import EXPORTS, check_output, make_private_folder
 from .columns import Survey, UnseenField, sampled, surveyed
-from .manifest import manifest, manifest_path
+from .manifest import MANIFEST_SUFFIX, manifest, manifest_path
 from .record_chunks import (
     csv_pieces,
     export_columns,
@@ -58,6 +61,7 @@ def export_selection(
     completely or not at all, and the manifest last, so that its presence means complete. `name` is the selection's
     and `evidence` what a trial says of it, for the manifest. Raises `ExportFailed` and leaves no partial files.
     """
+    require_change()  # before the queries, so that they are not limited as a page's
     chosen, compress = format_for(destination, format)
     check_destination(store, selection, destination)
     summary = select_summary(store, selection)
@@ -82,12 +86,13 @@ def export_selection(
 
 def publish(file: DurableFile, beside: DurableFile, fields: dict[str, Any]) -> None:
     """Move data and manifest to their final names. An old manifest must never be next to new data, and new data must
-    not look complete before its manifest is there."""
+    not look complete before its manifest is there. Of two exports to one path at the same time, the last one stays."""
     beside.write(json_file(fields))
     beside.finish()
-    beside.path.unlink(missing_ok=True)
-    file.replace()
-    beside.replace()
+    with sole_publisher(file.path.parent):
+        beside.path.unlink(missing_ok=True)
+        file.replace()
+        beside.replace()
 
 
 def json_file(fields: dict[str, Any]) -> bytes:
@@ -97,9 +102,9 @@ def json_file(fields: dict[str, Any]) -> bytes:
 
 def exports_folder(workspace: Path) -> Path:
     """The workspace's folder for exports, created if missing. Raises `ExportFailed`."""
-    folder = workspace / "exports"
+    folder = workspace / EXPORTS
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise ExportFailed(
             f"The folder {folder} cannot be created ({error.strerror}). Remove the file of that name or free space."
@@ -195,8 +200,12 @@ class _Export:
 
 
 def check_destination(store: Store, selection: Selection, destination: Path) -> None:
-    """Raise `ExportFailed` for a location that is not writable or is a source file of the dataset."""
+    """Raise `ExportFailed` for a location that is not writable or is a source file of the dataset, `PathRefused` for
+    one in the workspace."""
     named_path(str(destination))
+    check_output(destination, store.workspace)
+    if destination.name.endswith(MANIFEST_SUFFIX):
+        raise ExportFailed(f"{destination.name!r} is the name of an export's manifest. Choose another name.")
     if destination.is_dir():
         raise ExportFailed(f"{destination} is a folder. Add a file name, such as {destination / 'selection.jsonl'}.")
     check_folder(destination.parent)

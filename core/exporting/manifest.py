@@ -7,21 +7,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import NotFound, SelectionInvalid
+from ..data.errors import JsonInvalid, NotFound, SelectionInvalid
 from ..data.version import __version__
 from ..scoring.reference_kind import reference_kind
 from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
 from ..store import Store
+from ..system.untrusted_json import read_json_object
 
 MANIFEST_VERSION = 1
+MANIFEST_SUFFIX = ".manifest.json"
+_EXPECTED = "Give the manifest of an export, such as data.jsonl.manifest.json."
 _LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
 
 
 def manifest_path(destination: Path) -> Path:
     """The path of an export's manifest: next to it, named after it."""
-    return destination.with_name(f"{destination.name}.manifest.json")
+    return destination.with_name(destination.name + MANIFEST_SUFFIX)
 
 
 def manifest(
@@ -59,14 +62,13 @@ def manifest(
 def selection_from_manifest(path: Path) -> Selection:
     """The recipe of an export, to reproduce it. Raises `NotFound` or `SelectionInvalid`."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        recipe = fields["recipe"]
-    except OSError as error:
+        recipe = read_json_object(path).get("recipe")
+    except FileNotFoundError as error:
         raise NotFound(f"The manifest {path} cannot be read ({error.strerror}). Check the path.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SelectionInvalid(
-            f"{path} is not an export manifest. Give a file such as data.jsonl.manifest.json."
-        ) from error
+    except JsonInvalid as error:
+        raise SelectionInvalid(f"{path} is not an export manifest: {error} {_EXPECTED}") from error
+    if recipe is None:
+        raise SelectionInvalid(f"{path} is not an export manifest. {_EXPECTED}")
     return Selection.from_fields(recipe)
 
 

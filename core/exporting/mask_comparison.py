@@ -57,13 +57,14 @@ def compare_with_trainer(
     spec = ModelSpec(base["label"], base["path"], base.get("adapter"), base.get("weights_hash", ""))
     from ..models.loading import load_tokenizer  # loads torch, which takes seconds
 
-    tokenizer = load_tokenizer(spec)
+    encoding = EncodingSpec(**description["encoding"])
+    tokenizer = load_tokenizer(spec, encoding.tokenizer_fingerprint)
     found = preflight(store, selection, trainer)
     with tempfile.TemporaryDirectory() as folder:
         numbers = _write(store, selection, found, rows, Path(folder))
         trained = _read(chosen, interpreter, spec.path, Path(folder), len(numbers))
     lines = {number: line for line, number in enumerate(numbers)}
-    scored = _scored(store, selection, set(lines), tokenizer, EncodingSpec(**description["encoding"]))
+    scored = _scored(store, selection, set(lines), tokenizer, encoding)
     return compare_masks(
         ((number, tokens, trained.get(lines[number])) for number, tokens in scored),
         lambda ids: str(tokenizer.decode(list(ids))),

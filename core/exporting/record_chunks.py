@@ -19,7 +19,7 @@ from .score_text import (
     scores_json,
 )
 from .selected_chunks import SelectedRows
-from .writing import FORMULA_STARTS, ExportRow, csv_line, csv_names, typed_fields
+from .writing import FORMULA_STARTS, INNER_FORMULA, ExportRow, csv_line, csv_names, typed_fields
 
 # An object that has a field, closes right behind it, and has none of the scores' name, however that is escaped.
 _TAKES_SCORES = rf"""coalesce(TRY(json_type(text)) = 'OBJECT' AND right(text, 1) = '}}'
@@ -64,13 +64,15 @@ def json_pieces(rows: SelectedRows, with_scores: bool) -> Iterator[Any]:
 def csv_pieces(rows: SelectedRows, found: Survey, guard: bool) -> Iterator[Any]:
     """CSV with every cell quoted, as pieces of bytes: readers disagree on a lone carriage return outside quotes.
 
-    With `guard`, an apostrophe stands before text that a spreadsheet would run as a formula. Raises `UnseenField`.
+    With `guard`, an apostrophe stands before what a spreadsheet would run as a formula (`guarded`). Raises
+    `UnseenField`.
     """
     columns, plain = found.columns, found.plain
 
     def quoted(value: str, with_guard: bool) -> str:
-        starts = f"left(ltrim({value}, ''''), 1) IN ({_FORMULA_STARTS})"
-        cell = f"if({starts}, '''' || {value}, {value})" if with_guard else value
+        starts = f"""left(ltrim({value}, '''"'), 1) IN ({_FORMULA_STARTS})"""
+        inner = f"regexp_replace({value}, {_INNER_FORMULA}, {_GUARDED}, 'g')"
+        cell = f"if({starts}, '''' || {inner}, {inner})" if with_guard else value
         return f"""'"' || replace(coalesce({cell}, ''), '"', '""') || '"'"""
 
     # What of these is no text begins like no formula.
@@ -109,6 +111,8 @@ def export_columns(with_scores: bool) -> tuple[str, ...]:
     return ("original", *(("rank", "domain", "token_count", *SCORES, *FLAGS) if with_scores else ()))
 
 
+_INNER_FORMULA = "'" + INNER_FORMULA.replace("'", "''") + "'"
+_GUARDED = r"'\1''\2'"
 _FORMULA_STARTS = ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
 
 

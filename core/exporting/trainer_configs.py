@@ -1,12 +1,14 @@
 """The config files of a bundle: complete enough to start training, meant to be read and edited.
 
-Values are written as JSON, which YAML reads; keys and values are those of LLaMA-Factory 0.9.5, TRL 1.16 and
-axolotl 0.19.
+Keys and values are those of LLaMA-Factory 0.9.5, TRL 1.16 and axolotl 0.19.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from ..data.training_methods import LEARNING_RATES
 from .bundle_plan import BundlePlan
@@ -166,11 +168,22 @@ def _training() -> dict[str, Any]:
     }
 
 
+class _Quoted(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
+    """Writes every text in double quotes, in which YAML can escape every character: of a text without quotes, or in
+    single ones, a reader makes line breaks of U+0085, U+2028 and U+2029, and refuses other control characters."""
+
+
+_Quoted.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def _yaml(head: str, settings: Mapping[str, Any]) -> str:
     lines = [f"# {line}" for line in [*head.splitlines(), "Starting point: LoRA with a small batch. Edit as needed."]]
-    return "\n".join([*lines, *(f"{key}: {_scalar(value)}" for key, value in settings.items())]) + "\n"
+    return "\n".join([*lines, *(f"{key}: {_value(value)}" for key, value in settings.items())]) + "\n"
 
 
-def _scalar(value: Any) -> str:
-    # YAML 1.1 reads 2e-05 as text; it needs a decimal point.
-    return f"{value:.1e}" if isinstance(value, float) and 0 < value < 0.001 else json.dumps(value, ensure_ascii=False)
+def _value(value: Any) -> str:
+    """A value on one line."""
+    text: str = yaml.dump(
+        value, Dumper=_Quoted, default_flow_style=True, allow_unicode=True, sort_keys=False, width=sys.maxsize
+    )
+    return text.removesuffix("...\n").rstrip("\n")

@@ -1,6 +1,7 @@
 """The file formats of an export, and how each writes a record and its scores."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from .score_text import SCORE_COLUMNS, SCORES_FIELD
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Characters that a spreadsheet reads as the start of a formula. Source: OWASP, CSV Injection."""
+
+INNER_FORMULA = r"""([;\t\r\n])(["']*[=+\-@＝＋－＠])"""
+"""Where in a cell a formula begins for programs that separate by `;` or tab: for them a cell's quotes, which stand in
+the middle of theirs, hold nothing together. As RE2 and Python read it."""
+_INNER_FORMULA = re.compile(INNER_FORMULA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,19 @@ def typed_fields(row: ExportRow, columns: Sequence[Column], types: Sequence[Any]
 
 
 def guarded(text: str) -> str:
-    """Prefixes formula-like text with `'`, so that no spreadsheet runs it; reversible.
+    """Puts `'` before each formula-like beginning in a text, so that no spreadsheet runs it; reversible.
 
-    Text that already has apostrophes before a formula start gets one more.
+    These are the text's own, and those after `;`, tab or a line break (`INNER_FORMULA`), with or without quotes and
+    apostrophes before them. To restore a text, one apostrophe is removed from each of these places that has one.
     """
-    return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
+    inner = guarded_within(text)
+    return f"'{inner}" if text.lstrip("'\"").startswith(FORMULA_STARTS) else inner
+
+
+def guarded_within(text: str) -> str:
+    """The same without the text's own beginning, for what begins with no text: numbers, and lists and objects as
+    JSON."""
+    return _INNER_FORMULA.sub(r"\1'\2", text)
 
 
 def _typed(field: FieldText | None, kind: Any) -> Any:
@@ -111,7 +125,9 @@ def _typed(field: FieldText | None, kind: Any) -> Any:
 def _csv_cell(field: FieldText | None, guard: bool) -> str:
     if field is None:
         return ""
-    return guarded(field.plain) if guard and field.kind == "text" else field.plain
+    if not guard:
+        return field.plain
+    return guarded(field.plain) if field.kind == "text" else guarded_within(field.plain)
 
 
 def _score_cell(value: Any, guard: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data import settings
 from ..data.errors import SourceUnreadable
+from ..data.unicode_text import is_unicode
 from ..system.paths import open_file
 from .records import plain_text
 from .splits import named_split, one_training_split
@@ -118,6 +119,8 @@ def saved_files(folder: Path, split: str | None = None) -> list[Path]:
 
 def _own_name(name: str, folder: Path) -> str:
     """A file name from a folder's metadata, checked to stay inside the folder."""
+    if not is_unicode(name):
+        raise SourceUnreadable(f"{folder} has a file whose name is not valid UTF-8 ({name[:60]!r}). Save it again.")
     if not name or Path(name).name != name:
         raise SourceUnreadable(f"{folder} refers to a file outside of it ({plain_text(name, 60)!r}). Save it again.")
     return name

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ..data import settings
 from ..data.errors import SourceUnreadable
 from ..data.examples import Rejected
-from .json_parsing import depth_of
+from .json_parsing import MOST_PARTS, depth_of, too_many_parts
 from .records import RecordUnusable, SourceRecord, plain_text
 from .table_json import as_json, json_value
 from .unpacking import compression_of, open_unpacked
@@ -114,6 +114,34 @@ def _check_names(names: list[str], name: str) -> None:
 
 
 def _batch_records(batch: Any, first: int) -> Iterator[SourceRecord | Rejected]:
+    """The rows of a batch; a batch of very many values is read row by row, as a list of nothing takes little in Arrow
+    and 64 bytes in Python."""
+    if _parts(batch.to_struct_array()) <= MOST_PARTS:
+        yield from _records(batch, first)
+        return
+    for number in range(batch.num_rows):
+        row = batch.slice(number, 1)
+        if _parts(row.to_struct_array()) > MOST_PARTS:
+            yield too_many_parts().at(first + number)
+        else:
+            yield from _records(row, first + number)
+
+
+def _parts(values: Any) -> int:
+    """How many values an array holds, those in its lists and objects included."""
+    if isinstance(values.type, pa.BaseExtensionType):
+        return _parts(values.storage)
+    if pa.types.is_map(values.type):  # its entries as a list; maps themselves do not flatten
+        entry = pa.struct([("key", values.type.key_type), ("value", values.type.item_type)])
+        return _parts(values.cast(pa.list_(entry)))
+    if pa.types.is_struct(values.type):
+        return len(values) + sum(map(_parts, values.flatten()))
+    if pa.types.is_nested(values.type) and hasattr(values, "flatten"):
+        return len(values) + _parts(values.flatten())
+    return len(values)
+
+
+def _records(batch: Any, first: int) -> Iterator[SourceRecord | Rejected]:
     try:
         rows: list[dict[str, Any] | None] = batch.to_pylist()
     except ValueError:

@@ -9,7 +9,14 @@ from ..data import settings
 from .records import RecordUnusable, SourceRecord
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_STRING_OR_PART = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{\[,]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+MOST_PARTS = 1_000_000
+"""The most objects, lists and commas of a record, texts aside: each takes 64 bytes and more once it is parsed."""
+_SHORT = 2**18
+"""Texts up to this length [bytes] are small however they are filled."""
 
 
 def _refuse_constant(name: str) -> Any:
@@ -51,7 +58,9 @@ def parse_record(line: int, original: bytes) -> SourceRecord:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises `RecordUnusable` if it is invalid, too deep, or has lone surrogates."""
+    """The value of a JSON text. Raises `RecordUnusable` if it is invalid, too deep, has lone surrogates, or would take
+    too much memory."""
+    check_parts(text)
     # Checked before parsing: the parser's own limit depends on the current stack depth, not only on the record.
     if _opens_too_many(text):
         raise too_deep()
@@ -63,6 +72,25 @@ def parse_json(text: str) -> Any:
         raise bad_json(error, 0) from None
     check_value(value, text)
     return value
+
+
+def check_parts(text: bytes | str, most: int = MOST_PARTS) -> None:
+    """Raise `RecordUnusable` for a JSON text of too many parts, before it is parsed."""
+    if len(text) <= _SHORT:
+        return
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if content.count(b"{") + content.count(b"[") + content.count(b",") <= most:
+        return
+    parts = 0
+    for match in _STRING_OR_PART.finditer(content):
+        parts += content[match.start()] != ord('"')
+        if parts > most:
+            raise too_many_parts(most)
+
+
+def too_many_parts(most: int = MOST_PARTS) -> RecordUnusable:
+    """The rejection for a record that would take too much memory."""
+    return RecordUnusable("too many parts", f"more than {most:,}")
 
 
 def bad_json(error: ValueError, start: int) -> RecordUnusable:

@@ -9,13 +9,14 @@ from typing import Any, BinaryIO
 from ..data import settings
 from ..data.examples import Rejected
 from .json_layout import HEAD_CHARACTERS, Layout, layout_of, no_such_split, rows_of_columns
-from .json_parsing import DECODER, as_record, bad_json, check_value, parse_record, too_deep
+from .json_parsing import DECODER, MOST_PARTS, as_record, bad_json, check_parts, check_value, parse_record, too_deep
 from .records import RecordUnusable, SourceRecord
 from .table_json import as_json
 
 _CHUNK_BYTES = 2**20
 _LONGEST_INDENT = 1_000
 _LONGEST_TABLE = 2**28  # characters of a column-wise table, which is held in memory
+_MOST_TABLE_PARTS = 4_000_000
 _SPACE = re.compile(r"[ \t\r\n,]*")
 _BEFORE_VALUE = re.compile(r"[ \t\r\n:]*")
 _IN_STRING = re.compile(r'\\.|["\n]', re.DOTALL)
@@ -35,7 +36,8 @@ def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
 
 
 def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
-    """Lines of a JSONL stream with their numbers; blank lines are skipped, lines that are too long rejected.
+    """Lines of a JSONL stream with their numbers; blank lines are skipped, lines that are too long or have too many
+    parts rejected.
 
     An original is the line without its line ending (and without the file's byte order mark).
     """
@@ -50,7 +52,12 @@ def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
             _skip_line(stream, content)
             yield line, RecordUnusable("line too long", f"more than {limit:,} bytes").at(line)
         elif original and not original.isspace():
-            yield line, original
+            try:
+                check_parts(original)
+            except RecordUnusable as unusable:
+                yield line, unusable.at(line)
+            else:
+                yield line, original
 
 
 def _skip_line(stream: BinaryIO, content: bytes) -> None:
@@ -78,6 +85,7 @@ class _JsonValues:
         self._ended = False
         self._in_array = False
         self._limit = settings.integer("max_line_bytes")
+        self._most_parts = MOST_PARTS
 
     def laid_out_records(self, name: str, split: str | None) -> Iterator[SourceRecord | Rejected]:
         """The records, in any supported layout."""
@@ -97,7 +105,7 @@ class _JsonValues:
             yield unusable.at(1)
 
     def _rows_of_columns(self) -> Iterator[SourceRecord | Rejected]:
-        self._limit = _LONGEST_TABLE
+        self._limit, self._most_parts = _LONGEST_TABLE, _MOST_TABLE_PARTS
         value, text = self._value()
         check_value(value, text)
         for number, fields in enumerate(rows_of_columns(value), 1):
@@ -176,7 +184,9 @@ class _JsonValues:
                 value, end = DECODER.raw_decode(self._text, self._at)
                 # A value at the window's end may be incomplete: 12 is the beginning of 123.
                 if end < len(self._text) or self._ended:
-                    text, self._at = self._text[self._at : end], end
+                    text = self._text[self._at : end]
+                    check_parts(text, self._most_parts)
+                    self._at = end
                     return value, text
             except RecursionError:
                 raise too_deep() from None
@@ -185,6 +195,7 @@ class _JsonValues:
                     raise bad_json(error, self._at) from None
             if len(self._text) - self._at > self._limit:
                 raise self._too_long()
+            check_parts(self._text[self._at :], self._most_parts)
             self._read_on()
 
     def _too_long(self) -> RecordUnusable:

@@ -9,13 +9,15 @@ import re
 from typing import Any
 
 from ..data import settings
-from .json_parsing import depth_of, parse_json, too_deep
+from .json_parsing import depth_of, parse_json, too_deep, too_many_parts
 from .records import RecordUnusable
 
 _TOKEN = re.compile(
     r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|array\(|,\s*dtype=\w+\)|[\[\]{}(),:]|\s+|[^\s'"\[\]{}(),:]+|.""",
     re.DOTALL,
 )
+_MOST_TOKENS = 500_000
+"""Python's own parser takes several times the memory of JSON's."""
 _PLAIN = re.compile(r"-?\d[\d._]*(?:[eE][+-]?\d+)?|True|False|None")
 _WORDS = {"nan": "None", "null": "None", "true": "True", "false": "False"}
 _OPEN, _CLOSED = ("[", "{", "("), ("]", "}", ")")
@@ -58,6 +60,8 @@ def _python(text: str) -> str:
         depth += (token in _OPEN) - (token in _CLOSED)
         if depth > settings.integer("max_json_depth"):
             raise too_deep()
+        if len(pieces) > _MOST_TOKENS:
+            raise too_many_parts(_MOST_TOKENS)
         after_value = token in _CLOSED or token[0] in "'\""
         token = _WORDS.get(token, token)
         if not after_value and token not in _OPEN and token not in ",:" and not _PLAIN.fullmatch(token):

@@ -14,6 +14,7 @@ REASONS = {
     "NaN or infinity": "The record has a number that JSON does not allow.",
     "line too long": "The record is larger than the setting max_line_bytes.",
     "nested too deep": "The record is nested deeper than the setting max_json_depth.",
+    "too many parts": "The record has more than a million objects, lists and values, too many to hold in memory.",
     "not an object": "The record is a list, a number or text, not an object with named fields.",
     "missing field": "The record lacks a field that its format needs.",
     "wrong type": "A field of the record has the wrong type for its format.",

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..data.examples import ToolCall
-from .json_parsing import parse_json
+from .json_parsing import check_parts, parse_json
 from .records import RecordUnusable, kind_of
 
 _CALLED = ("function", "functionCall", "function_call")
@@ -88,7 +88,9 @@ def _arguments_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         try:
             parsed = parse_json(arguments)
-        except RecordUnusable:
+        except RecordUnusable as unusable:
+            if unusable.reason == "too many parts":
+                raise  # it would be parsed later, by a chat template's reader
             return arguments
         if isinstance(parsed, str):  # JSON encoded twice
             with suppress(RecordUnusable):
@@ -104,6 +106,7 @@ def read_tools(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, str):
+        check_parts(value)
         return "" if value.strip() in ("", "[]", "{}", "null") else value
     if isinstance(value, list):
         value = [tool for item in value for tool in _described_tools(item)]

@@ -46,9 +46,10 @@ from ..data import settings
 from ..data.errors import JsonInvalid, NotFound, UserError
 from ..data.examples import Example
 from ..data.version import COMMAND
-from ..system.atomic_files import write_durably, write_whole
+from ..system.atomic_files import flush_folder, write_durably, write_whole
 from ..system.permission import require_change
 from ..system.untrusted_json import checked, read_json_object
+from ..system.workspace_files import make_private_folder
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
 from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
@@ -234,12 +235,14 @@ def create_job(
         request = {**request, "executor": executor}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700)
     for name, examples in example_files.items():
         write_examples_file(folder / f"{name}.parquet", examples)
     for name, table in (tables or {}).items():
         pq.write_table(table, folder / f"{name}.parquet")
     request = {**request, "job": folder.name}
+    flush_folder(folder)
     write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
     return Job(folder)
 

@@ -32,27 +32,34 @@ and end_token_count, the part of both on tokens that end a reply, null in shards
 
 _NAME = b"shard"
 """Key of the shard's name in the metadata of its schema; shards of versions up to 0.8.0 lack it."""
+_MODEL = b"model"
+"""Key of the model's key; shards of versions up to 0.8.0 lack it."""
 _ID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _NEVER_NULL = ("example_id", "token_count", "truncated")
 
 
-def write_shard(folder: Path, name: str, losses: pa.Table) -> Path:
-    """Write `losses` (of `SHARD_SCHEMA`) as `folder/name.arrow`, durably; returns its path."""
-    payload = _serialise(losses, name)
+def write_shard(folder: Path, name: str, losses: pa.Table, model: str = "") -> Path:
+    """Write `losses` (of `SHARD_SCHEMA`) as `folder/name.arrow`, durably; returns its path. `model`: key of the model
+    that made them."""
+    payload = _serialise(losses, {_NAME: name, _MODEL: model} if model else {_NAME: name})
     return write_durably(folder / f"{name}.arrow", [hashlib.blake2b(payload, digest_size=16).digest(), payload])
 
 
-def read_shard(path: Path) -> pa.Table:
+def read_shard(path: Path, model: str = "") -> pa.Table:
     """Read a shard. Raises `StoreUnusable` if its bytes are not those that were written under its name, or no losses
-    of examples."""
+    of examples, or of another model than that of the key `model`."""
     content = path.read_bytes()
     checksum, payload = content[:16], content[16:]
     if hashlib.blake2b(payload, digest_size=16).digest() != checksum:
         raise StoreUnusable(f"Shard {path} is damaged (its checksum differs). Delete it and score again.")
     try:
-        losses = _with_all_columns(pa.ipc.open_stream(payload).read_all(), path)
+        read = pa.ipc.open_stream(payload).read_all()
+        losses = _with_all_columns(read, path)
     except (pa.ArrowException, ValueError) as error:
         raise _unusable(path, "it is not a table of losses") from error
+    made_by = (read.schema.metadata or {}).get(_MODEL, b"").decode(errors="replace")
+    if model and made_by and made_by != model:
+        raise _unusable(path, "another model made its losses")
     nulls = any(losses[name].null_count for name in _NEVER_NULL)
     if nulls or not pc.all(pc.match_substring_regex(losses["example_id"], _ID), min_count=0).as_py():
         raise _unusable(path, "it has rows without an example's id or without a count of tokens")
@@ -78,8 +85,8 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.arrow"))
 
 
-def _serialise(losses: pa.Table, name: str) -> bytes:
-    sink, schema = pa.BufferOutputStream(), SHARD_SCHEMA.with_metadata({_NAME: name})
+def _serialise(losses: pa.Table, metadata: dict[bytes, str]) -> bytes:
+    sink, schema = pa.BufferOutputStream(), SHARD_SCHEMA.with_metadata(metadata)
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(losses.cast(SHARD_SCHEMA).replace_schema_metadata(schema.metadata))
     return bytes(sink.getvalue())

@@ -14,8 +14,10 @@ import pandas as pd
 from ..data.errors import FoldsUnusable, ModelUnusable
 from ..data.folds import fold_count, trained_rows
 from ..system.atomic_files import published_folder
+from ..system.workspace_files import make_private_folder
 from .folder_check import read_json
 from .folds_file import FOLDS_FILE, read_folds, write_folds
+from .provenance import FILES, damages, listed_files
 from .resolving import (
     FOLD_MODEL,
     PROVENANCE,
@@ -94,6 +96,8 @@ def cross_fitted(name: str, workspace: Path, base: ModelSpec) -> CrossFitted:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"The reference {name!r} is damaged: {folder / PROVENANCE} cannot be read.") from error
+    for sentence in damages(folder, read_json(folder / PROVENANCE), (FOLDS_FILE,)):
+        raise FoldsUnusable(f"The folds of the reference {name!r} are damaged: {sentence} Train it again.")
     return CrossFitted(name, models, read_folds(folder / FOLDS_FILE))
 
 
@@ -118,7 +122,7 @@ def add_cross_fitted(
         for place, model in enumerate(models)
     ]
     folder = workspace / "models" / name
-    folder.parent.mkdir(exist_ok=True)
+    make_private_folder(folder.parent)
     with published_folder(folder) as unfinished:
         write_folds(unfinished / FOLDS_FILE, folds)
         provenance = {
@@ -126,6 +130,7 @@ def add_cross_fitted(
             "base": base.label,
             "base_weights_hash": base.weights_hash,
             "cross_fitted": {"models": listed},
+            FILES: listed_files(unfinished),
         }
         (unfinished / PROVENANCE).write_text(json.dumps(provenance, ensure_ascii=False, indent=1), encoding="utf-8")
     return cross_fitted(name, workspace, base)

@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import ModelUnusable
+from ..data.errors import JsonInvalid, ModelUnusable
+from ..system.untrusted_json import read_bounded
 from .kinds import refused_folder, refused_kind
 from .weight_files import tensor_shapes
 
 INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
-_TEMPLATES = "additional_chat_templates"
+TEMPLATES = "additional_chat_templates"
 _OWN_CODE = "custom_generate/generate.py"
 _LARGEST_TEXT = 256 * 2**20  # bytes; the largest tokenizers have 40 MB
+_MOST_PARTS = {"tokenizer.json": 4_000_000, "vocab.json": 4_000_000, "provenance.json": 7_000_000}
+"""The most parts (`check_parts`) of files that list tokens, or the examples of a training. Gemma's tokenizer has 1.8
+million."""
 _DEEPEST = 32
 _LARGEST_NUMBER = 2**53  # above, JSON readers disagree
 _MANY_LAYERS = 1024
@@ -104,7 +108,8 @@ def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
 
 
 def check_files(name: str, folder: Path) -> None:
-    """Raise `ModelUnusable` unless every file that a library may read is a regular file of sane size in this folder.
+    """Raise `ModelUnusable` unless every file that a library may read is a regular file in this folder, and takes a
+    bounded amount of memory once it is read.
 
     Reading a pipe would hang. Links may point into the folder itself or, as in the Hub cache, to `blobs`.
     """
@@ -127,10 +132,15 @@ def check_files(name: str, folder: Path) -> None:
             )
         if path.suffix != ".safetensors" and found.st_size > _LARGEST_TEXT:
             raise ModelUnusable(f"{path} of model {name!r} has {found.st_size:,} bytes. Fetch the model again.")
+        if path.suffix == ".json":
+            try:
+                _bounded(path)
+            except JsonInvalid as error:
+                raise ModelUnusable(f"{error} Fetch the model {name!r} again.") from error
 
 
 def _entries(name: str, folder: Path) -> Iterator[Path]:
-    for place in (folder, folder / _TEMPLATES):
+    for place in (folder, folder / TEMPLATES):
         try:
             names = sorted(os.listdir(place))
         except FileNotFoundError:
@@ -143,18 +153,25 @@ def _entries(name: str, folder: Path) -> Iterator[Path]:
 def read_json(path: Path) -> dict[str, Any]:
     """Fields of a JSON file, empty if it does not exist. Raises `ModelUnusable` for anything but an object."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        # By the reader that transformers uses: others make other numbers of what is beyond 64 bits.
+        fields = json.loads(_bounded(path).decode("utf-8"))
         if not isinstance(fields, dict):
             raise ValueError(f"it is a {type(fields).__name__}")
         return fields
     except FileNotFoundError:
         return {}
+    except JsonInvalid as error:
+        raise ModelUnusable(f"{error} Fetch the model again.") from error
     except RecursionError as error:
         raise ModelUnusable(f"{path} is not a JSON object (it is nested too deep). Fetch the model again.") from error
     except ValueError as error:
         raise ModelUnusable(f"{path} is not a JSON object ({error}). Fetch the model again.") from error
-    except OSError as error:
-        raise ModelUnusable(f"{path} cannot be read ({_reason(error)}). Check its permissions.") from error
+
+
+def _bounded(path: Path) -> bytes:
+    """The content of a JSON file, if parsing it takes a bounded amount of memory. Raises `JsonInvalid`."""
+    most_parts = _MOST_PARTS.get(path.name)
+    return read_bounded(path, most_parts, _LARGEST_TEXT) if most_parts else read_bounded(path)
 
 
 # What configs say

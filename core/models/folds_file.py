@@ -24,6 +24,8 @@ def read_folds(path: Path) -> pd.DataFrame:
     """
     try:
         found = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path).to_pandas()
+        if not found.columns.is_unique:
+            raise ValueError("it has a column twice")
         found = found.assign(
             held_out=found.get("held_out", False),
             group=found.get("group", range(len(found))),
@@ -36,7 +38,7 @@ def read_folds(path: Path) -> pd.DataFrame:
         folds["example_id"] = folds["example_id"].str.lower()
         if not folds["example_id"].str.fullmatch(_EXAMPLE_ID).all():
             raise ValueError("an example_id is not one of this program")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException) as error:
         raise FoldsUnusable(
             f"{path} cannot be read as a file of folds ({error}). It needs the columns example_id and fold, and may "
             "have held_out, as Parquet or .csv."

@@ -31,14 +31,14 @@ def content_hash(path: Path, workspace: Path | None = None) -> bytes:
     found = path.stat()
     if workspace is None or found.st_size < _WORTH_KEEPING:
         return _hashed(path)
-    key, state = str(path.resolve()), _state(found)
+    key, state = str(path.resolve()), list(file_state(found))
     known = _known(workspace).get(key)
     if isinstance(known, list) and known[:-1] == state and _DIGEST.fullmatch(str(known[-1])):
         return bytes.fromhex(str(known[-1]))
     began = time.time()
     digest = _hashed(path)
     settled = max(found.st_mtime, found.st_ctime) < began - _SETTLED_SECONDS
-    if settled and _state(path.stat()) == state:
+    if settled and list(file_state(path.stat())) == state:
         _keep(workspace, key, [*state, digest.hex()])
     return digest
 
@@ -48,8 +48,9 @@ def _hashed(path: Path) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
 
 
-def _state(found: os.stat_result) -> list[object]:
-    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+def file_state(found: os.stat_result) -> tuple[int, ...]:
+    """What differs if a file was written, replaced or restored: device, inode, size, mtime and ctime [ns]."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _known(workspace: Path) -> dict[str, object]:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ..data.errors import ModelUnusable
+from ..data.errors import ModelChanged, ModelUnusable
 from ..system.memory_limit import memory_limit
 from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
 from .adapter_loading import with_adapter
@@ -19,6 +19,7 @@ from .folder_check import read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
 from .reading_direction import reads_to_the_right
 from .resolving import ModelSpec
+from .unchanged_files import unchanged, unchanged_tokenizer
 from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
@@ -26,12 +27,16 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ROOM_BYTES = 4 * 2**30
 
 
-def load_tokenizer(spec: ModelSpec) -> Any:
-    """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`."""
+def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
+    """The model's fast tokenizer (its offsets are needed for the mask). Raises `ModelUnusable`, or `ModelChanged` if
+    it is not the one of the `fingerprint` that is given."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
-        )
+        with unchanged_tokenizer(spec, fingerprint):
+            tokenizer = AutoTokenizer.from_pretrained(
+                spec.path, use_fast=True, trust_remote_code=False, local_files_only=True
+            )
+    except ModelChanged:
+        raise
     # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -49,8 +54,13 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     """The model in evaluation mode, adapter applied, on the device. Nothing is downloaded, no code of the model is run.
 
     Raises `ModelUnusable` if weights are missing, have another shape, or are not finite: transformers would fill such
-    gaps with random numbers and continue.
+    gaps with random numbers and continue; `ModelChanged` if they are not those that the spec was made of.
     """
+    with unchanged(spec):
+        return _loaded(spec, dtype, device)
+
+
+def _loaded(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     if not spec.adapter:
         return _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
     check_repeatable(spec)
@@ -67,10 +77,11 @@ def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.M
     """
     assert spec.adapter is not None
     check_repeatable(spec)
-    base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
-    probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
-    model = _on_device(_adapted(base, spec), spec, device)
-    return model, probe.agrees(model)
+    with unchanged(spec):
+        base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+        probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
+        model = _on_device(_adapted(base, spec), spec, device)
+        return model, probe.agrees(model)
 
 
 def _base(spec: ModelSpec, dtype: str) -> Any:

@@ -16,10 +16,11 @@ from ..system.program import DEMO
 from .adapter_base import base_notice, shape_conflict
 from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
-from .folder_check import check_adapter_folder, check_model_folder, read_json, weight_files
+from .folder_check import TEMPLATES, check_adapter_folder, check_model_folder, read_json, weight_files
 from .known_hashes import content_hash
+from .provenance import PROVENANCE as PROVENANCE
+from .provenance import WEIGHTS
 
-PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, available from any working directory."""
 
@@ -61,9 +62,30 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
             f"{name}/fold-0-seed-0."
         )
     check_model_folder(name, folder)
+    _check_weights(name, folder, workspace)
+    return ModelSpec(name, str(folder), None, hash_of_weights(folder, workspace=workspace))
+
+
+def weights_digest(folder: Path, workspace: Path | None = None) -> str:
+    """Hex digest of the files in a model's or an adapter's own folder that make its losses."""
+    adapter = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    own = adapter if adapter[0].exists() else [folder / "config.json", *weight_files(folder)]
+    return hash_files(_file_hashes(own, workspace))
+
+
+def hash_of_weights(folder: Path, adapter: str | None = None, workspace: Path | None = None) -> str:
+    """The hash of the weights in a model's folder, with an adapter's folder those that it makes of them. Hashes of
+    large files are looked up in the workspace, if one is given."""
     files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
     has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
-    return ModelSpec(name, str(folder), None, hash_weights(files, has_offset_positions))
+    base = hash_weights(files, has_offset_positions)
+    return hash_with_adapter(base, Path(adapter), workspace) if adapter else base
+
+
+def hash_with_adapter(base_hash: str, adapter: Path, workspace: Path | None = None) -> str:
+    """The hash of the weights that an adapter's folder makes of a base's."""
+    files = _file_hashes([adapter / "adapter_config.json", adapter / "adapter_model.safetensors"], workspace)
+    return hash_adapted_weights(base_hash, files)
 
 
 def lasting_name(name: str, workspace: Path) -> str:
@@ -103,10 +125,17 @@ def trained_examples(spec: ModelSpec) -> list[str]:
 
 def tokenizer_fingerprint(spec: ModelSpec) -> str:
     """Hex digest of the tokenizer's files, chat template included."""
-    files = [path for name in TOKENIZER_FILES if (path := Path(spec.path, name)).exists()]
+    files = tokenizer_files(Path(spec.path))
     if not files:
         raise ModelUnusable(f"The model {spec.label!r} has no tokenizer in {spec.path}. Choose a folder that has one.")
     return hash_files(_file_hashes(files))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a model's folder that make its tokens, in the order of their hash; further chat templates, which
+    few models have, are last."""
+    named = [path for name in TOKENIZER_FILES if (path := folder / name).exists()]
+    return named + sorted((folder / TEMPLATES).glob("*.jinja"))
 
 
 def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> None:
@@ -186,6 +215,7 @@ def _download(name: str, only_cached: bool = False) -> Path:
 
 def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec | None) -> ModelSpec:
     config = check_adapter_folder(name, folder)
+    _check_weights(name, folder, workspace)
     named = str(config.get("base_model_name_or_path") or "")
     if base is None and not named:
         raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Give the base too.")
@@ -206,8 +236,7 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
             f"The adapter {name!r} does not fit its base {base.label!r}: {conflict}. Name the base that it was trained "
             f"on{f' ({named[:200]})' if named else ''}."
         )
-    files = _file_hashes([folder / "adapter_config.json", folder / "adapter_model.safetensors"], workspace)
-    return ModelSpec(name, base.path, str(folder), hash_adapted_weights(base.weights_hash, files))
+    return ModelSpec(name, base.path, str(folder), hash_with_adapter(base.weights_hash, folder, workspace))
 
 
 def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
@@ -219,6 +248,16 @@ def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
             f"The adapter {name!r} was trained on {named[:200]!r}, which is not on this machine. Name the base "
             "yourself."
         ) from error
+
+
+def _check_weights(name: str, folder: Path, workspace: Path) -> None:
+    """Raise `ModelUnusable` for a reference that was trained here unless it has the weights that were trained."""
+    trained = read_json(folder / PROVENANCE).get(WEIGHTS)
+    if trained is not None and weights_digest(folder, workspace) != trained:
+        raise ModelUnusable(
+            f"The weights of the reference {name!r} are not those that were trained: files in {folder} are damaged, or "
+            "were replaced. Put them back, or train it again under another name."
+        )
 
 
 def _file_hashes(paths: list[Path], workspace: Path | None = None) -> FileHashes:

@@ -6,9 +6,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import ModelUnusable
+from ..data.errors import JsonInvalid, ModelUnusable
+from ..system.untrusted_json import check_parts
 
 _LONGEST_TABLE = 100_000_000  # bytes; the limit of safetensors itself
+_MOST_PARTS = 3_000_000
+"""Of a table of tensors, which has ten for each."""
 _BITS = {
     "F4": 4,
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -34,9 +37,10 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 raise ValueError("it is shorter than it says")
             if length > _LONGEST_TABLE:
                 raise ValueError(f"its table of tensors has {length:,} bytes")
-            table = json.loads(file.read(length))
-        return _checked_shapes(table, size - 8 - length)
-    except (ValueError, TypeError, KeyError, RecursionError, MemoryError, struct.error) as error:
+            content = file.read(length)
+        check_parts(content, "its table of tensors", _MOST_PARTS, _LONGEST_TABLE)
+        return _checked_shapes(json.loads(content), size - 8 - length)
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError, struct.error, JsonInvalid) as error:
         raise ModelUnusable(f"The weights {path} are damaged ({_said(error)}). Fetch the model again.") from error
     except OSError as error:
         raise ModelUnusable(f"The weights {path} cannot be read ({error.strerror}). Check its permissions.") from error
@@ -90,4 +94,6 @@ def _said(error: Exception) -> str:
         return f"its table of tensors lacks {error}"
     if isinstance(error, struct.error):
         return "it is shorter than it says"
-    return "its table of tensors is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+    return (
+        "its table of tensors is nested too deep" if isinstance(error, RecursionError) else str(error)[:200].rstrip(".")
+    )

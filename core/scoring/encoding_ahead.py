@@ -36,7 +36,7 @@ class ChunkEncoder:
         request = job.request
         self._job, self._examples, self._check = job, examples, check
         self._spec = EncodingSpec(**request["encoding"])
-        self._tokenizer = load_tokenizer(ModelSpec(**request["base"]))
+        self._tokenizer = load_tokenizer(ModelSpec(**request["base"]), self._spec.tokenizer_fingerprint)
         self._said = False
 
     def encode(self, chunk: Chunk) -> list[Encoded]:

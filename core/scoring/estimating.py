@@ -45,11 +45,12 @@ def estimate(job: Job) -> dict[str, Any]:
     job.report(Progress("Reading a sample of the examples"))
     base = ModelSpec(**request["base"])
     reference = ModelSpec(**request.get("reference", request["base"]))
-    tokenizer = load_tokenizer(base)
+    spec = EncodingSpec(**request["encoding"])
+    tokenizer = load_tokenizer(base, spec.tokenizer_fingerprint)
     _, examples, _ = read_examples_file(job, "examples")
     started = process_age()  # time for starting, importing and reading
     began = time.monotonic()
-    found = encode_and_render(examples, tokenizer, EncodingSpec(**request["encoding"]), with_turns=True)
+    found = encode_and_render(examples, tokenizer, spec, with_turns=True)
     encoded = [item for item, _ in found]
     encoded = without_unreadable(encoded, readable_ids(base, base, reference))
     encoding_seconds = (time.monotonic() - began) / max(1, len(examples))

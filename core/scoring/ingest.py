@@ -37,7 +37,8 @@ def ingest_losses(store: Store, job: Job) -> None:
         for path in job.shards_of(part["role"]):
             try:
                 if path.stem not in ingested:
-                    store.ingest_shard(path.stem, loss_set, read_shard(path), file_sha256(path))
+                    model = job.request["description"]["model_fingerprints"][part["role"]]
+                    store.ingest_shard(path.stem, loss_set, read_shard(path, model), file_sha256(path))
             except StoreUnusable as error:
                 damaged.append(error)
         if (noise := read_noise(job, part["role"])) is not None:

@@ -1,6 +1,7 @@
 """A scoring job's finished losses: written as shards every few seconds, and found again on resume."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,12 @@ class ShardWriter:
     creation time.
     """
 
-    def __init__(self, job: Job, role: str, process: int = 0) -> None:
+    def __init__(
+        self, job: Job, role: str, process: int = 0, check: Callable[[], None] = lambda: None, model: str = ""
+    ) -> None:
+        """`check` is called before a shard is written and raises if its losses must not be kept; `model`: the key of
+        the model that made them."""
+        self._check, self._model = check, model
         self._folder = job.folder / "shards"
         self._prefix = f"{job.shard_prefix(role)}{time.time_ns() // 1_000_000:013d}-{process:02d}-"
         self._rows: list[dict[str, Any]] = []
@@ -75,9 +81,9 @@ class ShardWriter:
     def flush(self) -> None:
         """Write the collected losses."""
         if self._rows:
+            self._check()
             self._written += 1
-            write_shard(
-                self._folder, f"{self._prefix}{self._written:06d}", pa.Table.from_pylist(self._rows, SHARD_SCHEMA)
-            )
+            losses = pa.Table.from_pylist(self._rows, SHARD_SCHEMA)
+            write_shard(self._folder, f"{self._prefix}{self._written:06d}", losses, self._model)
             self._rows = []
         self._due = time.monotonic() + settings.number("shard_seconds")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.encoded import Encoded
 from ..data.errors import JobCancelled
+from ..encoding.encoding_spec import EncodingSpec
 from ..engine.loss_engine import LossEngine
 from ..engine.response_loss import ResponseScorer, measure_noise
 from ..jobs.example_chunks import CHUNK_ROWS, Chunk, id_texts
@@ -16,6 +17,7 @@ from ..jobs.job import Job
 from ..models.devices import batch_budget, encoding_processes
 from ..models.loading import load_model, load_with_base
 from ..models.resolving import ModelSpec
+from ..models.unchanged_files import unchanged_model
 from ..models.vocabulary import readable_ids, without_unreadable
 from .encoding_ahead import EncoderProcesses
 from .leases import Lease, take_lease
@@ -83,13 +85,18 @@ class ScoringProcess:
     def _make(self, index: int) -> None:
         """One pass over the free chunks."""
         one = self._passes[index]
+        check_models, dtype = self._models_check(one), self._job.request["dtype"]
+        check_models()  # before a chunk is leased
         chunks = self._free_chunks(one)
         first = next(chunks, None)
         if first is None:
             return
         self._tally = ProcessTally(index, f"Loading {one.models}", tokens=self._tally.tokens)
         self._report(self._tally)
-        writers = [ShardWriter(self._job, side.role, self._number) for side in one.sides]
+        writers = [
+            ShardWriter(self._job, side.role, self._number, check_models, side.spec.fingerprint(dtype))
+            for side in one.sides
+        ]
         ahead = encoding_processes(self._device)
         with EncoderProcesses(self._job, one.examples, ahead, lambda: self._check(one)) as encoders:
             try:
@@ -105,14 +112,30 @@ class ScoringProcess:
                     self._measure_noise(one, engines, encoded)
                     self._score_chunk(one, chunk, encoded, scorer, writers)
                 finally:
-                    for writer in writers:
-                        writer.flush()
-                    self._leases.pop(chunk).release()
+                    try:
+                        for writer in writers:
+                            writer.flush()
+                    finally:
+                        self._leases.pop(chunk).release()
         for side in one.sides:
             log.info(
                 "%s: computed %s examples, %s tokens", side.role, f"{self._tally.rows:,}",
                 f"{self._tally.pass_tokens // len(one.sides):,}",
             )  # fmt: skip
+
+    def _models_check(self, one: Pass) -> Callable[[], None]:
+        """A function that raises `ModelChanged` if a model of the pass, or the tokenizer, is not the planned one: it is
+        called before the models are loaded and before each shard is written."""
+        request = self._job.request
+        base, encoding = ModelSpec(**request["base"]), EncodingSpec(**request["encoding"])
+        models = [*(unchanged_model(side.spec) for side in one.sides)]
+        models.append(unchanged_model(base, encoding.tokenizer_fingerprint))
+
+        def check() -> None:
+            for model in models:
+                model.check()
+
+        return check
 
     def _free_chunks(self, one: Pass) -> Iterator[Chunk]:
         """Chunks with rows to compute, each leased before use."""

@@ -4,6 +4,7 @@ Nothing here imports torch: a process that only watches does not need it.
 """
 
 import logging
+import shutil
 import time
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,8 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
         log.info("%s", notice)
     for role in drop_unsound_shards(job, at_work=True):
         log.info("%s: losses of an earlier version were dropped, because they may be wrong", role)
+    # Rows that an earlier worker encoded may be of a tokenizer that was there only for a while.
+    shutil.rmtree(job.folder / "encoded", ignore_errors=True)
     passes = _planned(job)
     tokens = 0
     if any(one.waiting_rows().any() for one in passes):

@@ -1,11 +1,13 @@
 """Budgets: how many rows or tokens a recipe requests from each pool of rows that are ranked together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from ..data.errors import SelectionInvalid
+from ..data.listing import listed
 from .recipe import Amount, Selection
 
 POOL = ""
@@ -32,9 +34,10 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
     unknown = sorted({*selection.domain_amounts, *selection.weights} - set(totals))
     if unknown:
         raise SelectionInvalid(
-            f"There is no domain {', '.join(map(repr, unknown))}. The run's domains are: {', '.join(sorted(totals))}."
+            f"There is no domain {listed(map(repr, unknown))}. The run's domains are: {listed(sorted(totals))}."
         )
-    allowed = {d: t for d, t in totals.items() if not selection.filter.domains or d in selection.filter.domains}
+    named = frozenset(selection.filter.domains)
+    allowed = {domain: total for domain, total in totals.items() if not named or domain in named}
     if selection.scope == "pooled":
         rows = sum(rows for rows, _ in allowed.values())
         return {POOL: _budget(selection.amount, rows)}
@@ -57,7 +60,7 @@ def _budget(amount: Amount, rows: int) -> Budget:
 def _default_budgets(amount: Amount, totals: Mapping[str, tuple[int, int]]) -> dict[str, Budget]:
     if amount.kind == "ratio":
         return {domain: _budget(amount, rows) for domain, (rows, _) in totals.items()}
-    sizes = {domain: Fraction(total[0 if amount.kind == "rows" else 1]) for domain, total in totals.items()}
+    sizes = {domain: total[0 if amount.kind == "rows" else 1] for domain, total in totals.items()}
     return {domain: Budget(amount.kind, part) for domain, part in _split(int(amount.value), sizes).items()}
 
 
@@ -67,14 +70,16 @@ def _weighted_budgets(selection: Selection, totals: Mapping[str, tuple[int, int]
     return {domain: Budget(total.unit, part) for domain, part in _split(total.wanted, weights).items()}
 
 
-def _split(total: int, sizes: Mapping[str, Fraction]) -> dict[str, int]:
+def _split(total: int, sizes: Mapping[str, int | Fraction]) -> dict[str, int]:
     """Integer parts in proportion to the sizes that add up to the total, by largest remainder, then by name."""
-    whole = sum(sizes.values())
+    # In integers, which are exact as fractions are, and much faster.
+    unit = math.lcm(*(size.denominator for size in sizes.values()))
+    counts = {domain: int(size * unit) for domain, size in sizes.items()}
+    whole = sum(counts.values())
     if not whole:
         return dict.fromkeys(sizes, 0)
-    shares = {domain: total * size / whole for domain, size in sizes.items()}
-    parts = {domain: int(share) for domain, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda domain: (parts[domain] - shares[domain], domain))
+    parts = {domain: total * count // whole for domain, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda domain: (-(total * counts[domain] % whole), domain))
     for domain in by_remainder[: total - sum(parts.values())]:
         parts[domain] += 1
     return parts

@@ -31,13 +31,15 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
     The first of these that applies decides: a hand pick, no score, a filter, an exact duplicate, a near-duplicate, the
     cut-off. Ties are broken by example_id, then row_number.
     """
-    marks = ", ".join("(?::VARCHAR, ?::INTEGER, ?::BIGINT, ?::BIGINT)" for _ in limits)
     pools: Query = ("budget ON pool = domain", []) if selection.scope == "domain" else ("budget ON pool = ?", [POOL])
     found = _eligible(selection, table, pools, "domain, pool_id", near_set)
     # Not computed if no budget is in tokens.
     running = "0" if all(budget.unit == "rows" for budget in limits.values()) else _RUNNING_TOKENS
     sql = f"""
-        WITH budget(pool, pool_id, row_limit, token_limit) AS (VALUES {marks}),
+        WITH budget AS (
+            SELECT unnest(?::VARCHAR[]) AS pool, unnest(range({len(limits):d}))::INTEGER AS pool_id,
+                unnest(?::BIGINT[]) AS row_limit, unnest(?::BIGINT[]) AS token_limit
+        ),
         {found.sql},
         ranked AS (
             SELECT *, row_number() OVER ranking AS rank, {running} AS running_tokens
@@ -52,11 +54,12 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
         SELECT row_number, example_id, domain, token_count, value, picked, NULL, {found.reasons} AS outcome
         FROM judged WHERE objection > 0
     """
-    values: list[Any] = []
-    for pool_id, (pool, budget) in enumerate(limits.items()):
-        by_rows = budget.unit == "rows"
-        values += [pool, pool_id, budget.wanted if by_rows else _NO_LIMIT, _NO_LIMIT if by_rows else budget.wanted]
-    return sql, values + found.values
+    # Lists, because a statement with a parameter for each of thousands of domains takes seconds to parse.
+    row_limits, token_limits = (
+        [budget.wanted if budget.unit == unit else _NO_LIMIT for budget in limits.values()]
+        for unit in ("rows", "tokens")
+    )
+    return sql, [list(limits), row_limits, token_limits, *found.values]
 
 
 def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_set: int | None = None) -> Query:
@@ -67,7 +70,9 @@ def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_s
     pool = "domain_number" if selection.scope == "domain" else "0"
     found = _eligible(selection, table, ("known USING (domain)", []), f"domain_number, {pool} AS pool_id", near_set)
     sql = f"""
-        WITH known(domain, domain_number) AS (VALUES {", ".join("(?::VARCHAR, ?::INTEGER)" for _ in domains)}),
+        WITH known AS (
+            SELECT unnest(?::VARCHAR[]) AS domain, unnest(range({len(domains):d}))::INTEGER AS domain_number
+        ),
         {found.sql}
         SELECT row_number() OVER () AS place, * FROM (
             SELECT pool_id AS pool, domain_number AS domain, row_number() OVER ranking AS rank,
@@ -76,7 +81,7 @@ def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_s
             FROM eligible WINDOW ranking AS (PARTITION BY pool_id ORDER BY {found.ranking}) ORDER BY pool, rank
         )
     """
-    return sql, [*(value for number, domain in enumerate(domains) for value in (domain, number)), *found.values]
+    return sql, [list(domains), *found.values]
 
 
 def left_out(selection: Selection, table: str) -> Query:
@@ -173,8 +178,8 @@ def _duplicate(selection: Selection, table: str) -> Query:
     passes: list[str] = []
     values: list[Any] = []
     if selection.filter.domains:
-        passes.append(f"domain IN ({', '.join('?' * len(selection.filter.domains))})")
-        values += list(selection.filter.domains)
+        condition, values = selection.filter.domain_condition()
+        passes.append(condition)
     if "duplicate" in selection.filter.with_flags:
         passes.append("duplicate")
     if not passes:

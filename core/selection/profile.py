@@ -112,9 +112,9 @@ def _share(part: int, whole: int) -> float | None:
 
 def _kept(ranked: Ranking, cuts: Mapping[str, Cut]) -> tuple[str, list[Any]]:
     """The rows of a ranking down to its cuts."""
-    marks = ", ".join("(?::INTEGER, ?::BIGINT)" for _ in ranked.pools)
-    sql = f"SELECT r.* FROM {ranked.table} r JOIN (VALUES {marks}) pools(pool, last) USING (pool) WHERE place <= last"
-    return sql, [value for name, pool in ranked.pools.items() for value in (pool.number, cuts[name].place)]
+    pools = "SELECT unnest(?::INTEGER[]) AS pool, unnest(?::BIGINT[]) AS last"
+    sql = f"SELECT r.* FROM {ranked.table} r JOIN ({pools}) USING (pool) WHERE place <= last"
+    return sql, [[pool.number for pool in ranked.pools.values()], [cuts[name].place for name in ranked.pools]]
 
 
 def _second_reference(

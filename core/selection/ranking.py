@@ -119,10 +119,11 @@ def _near_duplicate_counts(
     run: ScoredRun, eligible: Mapping[str, Tally], objections: pd.DataFrame
 ) -> list[tuple[str, str, int, int]]:
     """Rows that meet no objection and are not eligible: near duplicates of a better one."""
-    found = []
+    found, objected = [], {domain: Tally() for domain in run.totals}
+    for domain, rows, tokens in objections[["domain", "rows", "tokens"]].itertuples(index=False, name=None):
+        objected[domain] += Tally(int(rows), int(tokens))
     for domain, total in run.totals.items():
-        mine = objections[objections["domain"] == domain]
-        rest = Tally(*total) - eligible[domain] - Tally(int(mine["rows"].sum()), int(mine["tokens"].sum()))
+        rest = Tally(*total) - eligible[domain] - objected[domain]
         if rest.rows:
             found.append((domain, NEAR_DUPLICATE, rest.rows, rest.tokens))
     return found
@@ -172,10 +173,9 @@ def _within_tokens(store: Store, ranked: Ranking, limits: Mapping[str, Budget]) 
     asked = {pool.number: limits[name].wanted for name, pool in ranked.pools.items() if limits[name].unit == "tokens"}
     if not asked:
         return {}
-    marks = ", ".join("(?::BIGINT, ?::BIGINT)" for _ in asked)
     sql = f"""
-        WITH budget(pool, token_limit) AS (VALUES {marks})
+        WITH budget AS (SELECT unnest(?::BIGINT[]) AS pool, unnest(?::BIGINT[]) AS token_limit)
         SELECT pool, count(*) FROM {ranked.table} JOIN budget USING (pool)
         WHERE running_tokens <= token_limit GROUP BY pool
     """
-    return dict(store.rows(sql, [value for pair in asked.items() for value in pair]))
+    return dict(store.rows(sql, [list(asked), list(asked.values())]))

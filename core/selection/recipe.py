@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from ..data.errors import SelectionInvalid
 from ..data.filters import EVERYTHING, RowFilter
+from ..data.json_types import checked_fields, shown
+from ..data.listing import listed
 from ..data.scores import DEFAULT_SCORE, score_named
 
 RECIPE_VERSION = 2
 _READABLE_VERSIONS = (1, 2)
 _MOST = 1e15
+Number = int | float
+"""As a recipe's JSON has it: a trial's fingerprint tells 1 from 1.0."""
 MOST_LENGTH_BANDS = 100
 AMOUNT_KINDS = ("ratio", "rows", "tokens")
 SCOPES = {
@@ -56,15 +60,9 @@ ORDERS = {
 """To add an order, add one here; the command line (`--control`), the pages and tests read this table."""
 
 
-def _check_known(what: str, given: Mapping[str, Any], known: list[str]) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise SelectionInvalid(f"The {what} has unknown fields: {', '.join(unknown)}. It may have: {', '.join(known)}.")
-
-
 def _check_one_of(what: str, given: Any, known: Any) -> None:
     if given not in known:
-        raise SelectionInvalid(f"Unknown {what} {given!r}. Must be one of: {', '.join(known)}.")
+        raise SelectionInvalid(f"Unknown {what} {shown(given)}. Must be one of: {', '.join(known)}.")
 
 
 def _is_number(value: Any) -> bool:
@@ -76,13 +74,13 @@ class Amount:
     """How much to select: a `ratio` (share of the rows, 0 to 1), a number of `rows`, or a budget of `tokens`."""
 
     kind: str
-    value: float
+    value: Number
 
     def __post_init__(self) -> None:
         _check_one_of("amount", self.kind, AMOUNT_KINDS)
         if not _is_number(self.value):
             raise SelectionInvalid(
-                f"The amount of {self.kind} is {self.value!r}, which is not a valid number. Give a number."
+                f"The amount of {self.kind} is {shown(self.value)}, which is not a valid number. Give a number."
             )
         if self.kind == "ratio" and not 0 <= self.value <= 1:
             raise SelectionInvalid(
@@ -99,7 +97,7 @@ class Pick:
     """A manual decision for one conversation and its exact copies: always select (`keep`) or never. `note`: why."""
 
     example_id: str
-    keep: bool
+    keep: bool = True
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -107,10 +105,9 @@ class Pick:
             object.__setattr__(self, "example_id", str(UUID(self.example_id)))
         except (ValueError, TypeError, AttributeError) as error:
             raise SelectionInvalid(
-                f"A hand pick has {self.example_id!r}, which is not an example_id. Take it from the table of losses."
+                f"A hand pick has {shown(self.example_id)}, which is not an example_id. Take it from the table of "
+                "losses."
             ) from error
-        if type(self.keep) is not bool or not isinstance(self.note, str):
-            raise SelectionInvalid(f"The hand pick of {self.example_id} cannot be read. Give keep and a note.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +135,26 @@ class Selection:
     collapse_duplicates: bool = True
     filter: RowFilter = EVERYTHING
     seed: int = 0
-    weights: Mapping[str, float] = field(default_factory=dict)
-    near_duplicates: float | None = None
+    weights: Mapping[str, Number] = field(default_factory=dict)
+    near_duplicates: Number | None = None
     picks: tuple[Pick, ...] = ()
     length_bands: int = 0
 
     def __post_init__(self) -> None:
         score_named(self.score)
+        if abs(self.seed) >= 2**63:
+            raise SelectionInvalid(f"The seed {shown(self.seed)} has more than 64 bits. Give a smaller number.")
         _check_one_of("order", self.order, ORDERS)
         _check_one_of("scope", self.scope, SCOPES)
         by_hand = {**self.domain_amounts, **self.weights}
         if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
-                f"Amounts or weights were given for {', '.join(sorted(by_hand))}, but the pooled scope ranks all "
+                f"Amounts or weights were given for {listed(sorted(by_hand))}, but the pooled scope ranks all "
                 "domains together. Use scope 'domain', or one amount for all."
             )
         _check_weights(self.weights)
+        if self.near_duplicates is not None and not _is_number(self.near_duplicates):
+            raise SelectionInvalid(f"near_duplicates is {shown(self.near_duplicates)}. Give a threshold, or null.")
         if self.near_duplicates is not None and not self.collapse_duplicates:
             raise SelectionInvalid(
                 "Near-duplicates are removed but exact duplicates are not. Remove exact duplicates too."
@@ -195,76 +196,23 @@ class Selection:
     def from_fields(cls, given: Mapping[str, Any]) -> "Selection":
         """Reverse of `to_fields`; missing fields get their defaults. Raises `SelectionInvalid` for unknown or invalid
         fields."""
-        if not isinstance(given, Mapping):
-            raise SelectionInvalid(f"A recipe is a JSON object, not {type(given).__name__}. Give a saved recipe.")
-        values = dict(given)
-        version = values.pop("version", RECIPE_VERSION)
+        values = dict(given) if isinstance(given, Mapping) else given
+        version = values.pop("version", RECIPE_VERSION) if isinstance(values, dict) else RECIPE_VERSION
         if version not in _READABLE_VERSIONS:
             raise SelectionInvalid(
-                f"The recipe has version {version!r}; this program reads up to version {RECIPE_VERSION}. "
+                f"The recipe has version {shown(version)}; this program reads up to version {RECIPE_VERSION}. "
                 "Use the program version that wrote it."
             )
-        types = {"run": str, "score": str, "order": str, "scope": str, "collapse_duplicates": bool, "seed": int}
-        types["length_bands"] = int
-        for name, kind in types.items():
-            if name in values and type(values[name]) is not kind:
-                raise SelectionInvalid(
-                    f"The recipe's {name} is {values[name]!r}. Give a value of type {kind.__name__}."
-                )
-        _check_known("recipe", values, [part.name for part in fields(cls)])
-        if "run" not in values:
-            raise SelectionInvalid("The recipe has no run. Add the name of a scored run as 'run'.")
-        if "amount" in values:
-            values["amount"] = _read_amount(values["amount"])
-        if "domain_amounts" in values:
-            values["domain_amounts"] = _read_domain_amounts(values["domain_amounts"])
-        if "filter" in values:
-            values["filter"] = _read_filter(values["filter"])
-        if "weights" in values and not isinstance(values["weights"], dict):
-            raise SelectionInvalid(f"weights is {values['weights']!r}. Give an object of domain names and numbers.")
-        if values.get("near_duplicates") is not None and not _is_number(values["near_duplicates"]):
-            raise SelectionInvalid(f"near_duplicates is {values['near_duplicates']!r}. Give a threshold, or null.")
-        if "picks" in values:
-            values["picks"] = _read_picks(values["picks"])
-        return cls(**values)
+        return cls(**checked_fields(values, cls, "recipe", SelectionInvalid, {"filter": RowFilter.from_fields}))
 
 
 def _amount_fields(amount: Amount) -> dict[str, Any]:
     return {"kind": amount.kind, "value": amount.value if amount.kind == "ratio" else int(amount.value)}
 
 
-def _read_amount(given: Any) -> Amount:
-    if not isinstance(given, dict) or set(given) != {"kind", "value"}:
-        raise SelectionInvalid(
-            f"The amount {given!r} cannot be read. Give {{'kind': 'ratio', 'value': 0.06}} or similar."
-        )
-    return Amount(given["kind"], given["value"])
-
-
-def _read_domain_amounts(given: Any) -> dict[str, Amount]:
-    if not isinstance(given, dict):
-        raise SelectionInvalid(f"domain_amounts is {given!r}. Give an object of domain names and amounts.")
-    return {domain: _read_amount(amount) for domain, amount in given.items()}
-
-
-def _read_filter(given: Any) -> RowFilter:
-    if not isinstance(given, dict):
-        raise SelectionInvalid(f"The filter is {given!r}. Give an object of filter fields, or omit it.")
-    _check_known("filter", given, [*EVERYTHING.to_fields(), "text"])
-    return RowFilter.from_fields(given)
-
-
-def _read_picks(given: Any) -> tuple[Pick, ...]:
-    if not isinstance(given, list) or not all(isinstance(pick, dict) and "example_id" in pick for pick in given):
-        raise SelectionInvalid("The recipe's picks cannot be read. Give a list of objects with example_id and keep.")
-    for pick in given:
-        _check_known("hand pick", pick, [part.name for part in fields(Pick)])
-    return tuple(Pick(pick["example_id"], pick.get("keep", True), pick.get("note", "")) for pick in given)
-
-
-def _check_weights(weights: Mapping[str, float]) -> None:
+def _check_weights(weights: Mapping[str, Number]) -> None:
     for domain, weight in weights.items():
         if not _is_number(weight) or not weight >= 0:
-            raise SelectionInvalid(f"The weight of {domain!r} is {weight!r}. Give a number, 0 or more.")
+            raise SelectionInvalid(f"The weight of {shown(domain)} is {shown(weight)}. Give a number, 0 or more.")
     if weights and not any(weights.values()):
         raise SelectionInvalid("All weights are 0, so nothing can be selected. Give at least one domain a weight.")

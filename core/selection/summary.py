@@ -10,37 +10,10 @@ from ..data.snippets import snippet_ctes
 from ..store import Store, near_duplicate_set, near_duplicate_set_id
 from .budgets import POOL, Budget, budgets
 from .decisions import BELOW_THE_CUT, KEPT, decisions
+from .pools import PoolSummary, capped_notices, shortfall_notices
 from .ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
 from .recipe import Amount, Selection
 from .scored_run import ScoredRun, scored_run
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSummary:
-    """One pool's result. `rows` and `tokens` are all of the pool's, `eligible_*` those that can be selected. `capped`:
-    fewer are eligible than `wanted`. `cut_value`: the score of the last selected row, None if the order does not use
-    the score, or ranks within length bands."""
-
-    pool: str
-    unit: str
-    wanted: int
-    rows: int
-    tokens: int
-    eligible_rows: int
-    eligible_tokens: int
-    kept_rows: int
-    kept_tokens: int
-    cut_value: float | None
-
-    @property
-    def available(self) -> int:
-        """Eligible rows or tokens, in the budget's unit."""
-        return self.eligible_rows if self.unit == "rows" else self.eligible_tokens
-
-    @property
-    def capped(self) -> bool:
-        """Whether more was requested than is eligible, so that everything eligible is selected."""
-        return self.available < self.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +21,8 @@ class Summary:
     """What a recipe selects. `pools`: the rows ranked together. `domains`, one row per domain: domain, rows, tokens,
     kept_rows, kept_tokens. `outcomes`, one row per domain and outcome: domain, outcome, rows, tokens. `picked_rows`:
     rows selected by hand. `lost_picks`: picks of conversations that the dataset does not have.
-    `near_duplicates_stale`: rows were added after the near-duplicate search that the recipe uses."""
+    `near_duplicates_stale`: rows were added after the near-duplicate search that the recipe uses. `shortfalls`: a
+    sentence for an amount of which less than half is selected, because it is divided among too many domains."""
 
     pools: tuple[PoolSummary, ...]
     domains: pd.DataFrame
@@ -56,6 +30,7 @@ class Summary:
     picked_rows: int = 0
     lost_picks: int = 0
     near_duplicates_stale: bool = False
+    shortfalls: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -90,7 +65,7 @@ class Summary:
     @property
     def notices(self) -> list[str]:
         """A sentence for each request that could not be met."""
-        found = [_capped_notice(pool) for pool in self.pools if pool.capped]
+        found = [*self.shortfalls, *capped_notices(self.pools)]
         if self.lost_picks:
             found.append(f"Hand picks of rows that are not in this dataset: {self.lost_picks:,}.")
         if self.near_duplicates_stale:
@@ -110,13 +85,6 @@ class Summary:
             "picked_rows": self.picked_rows,
             "notices": self.notices,
         }
-
-
-def _capped_notice(pool: PoolSummary) -> str:
-    name, requested = pool.pool or "All domains", f"{pool.wanted:,} {pool.unit} requested"
-    if not pool.available:
-        return f"{name}: no row passes the filters ({requested})."
-    return f"{name}: {requested}, {pool.available:,} eligible. All eligible rows are selected."
 
 
 def row_decisions(store: Store, selection: Selection) -> Query:
@@ -150,7 +118,8 @@ def select_summary(store: Store, selection: Selection, run: ScoredRun | None = N
     lost = _lost_picks(store, selection, run.table)
     threshold = selection.near_duplicates
     stale = threshold is not None and near_duplicate_set(store, run.dataset, threshold).stale
-    return Summary(pools, domains, outcomes(ranked, kept), picked, lost, stale)
+    shortfalls = tuple(shortfall_notices(selection, pools))
+    return Summary(pools, domains, outcomes(ranked, kept), picked, lost, stale, shortfalls)
 
 
 def _lost_picks(store: Store, selection: Selection, table: str) -> int:

@@ -1,6 +1,7 @@
 """Opens the database file with hardened settings, checks its size, creates it with its schema if it is missing, and
 translates DuckDB's errors for users."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from importlib import resources
@@ -12,7 +13,8 @@ import duckdb
 from ..data import settings
 from ..data.errors import SettingInvalid, StoreUnusable, UserError, WorkspaceLocked, WriteFailed
 from ..data.version import COMMAND
-from ..system.ownership import LOCK, not_writable
+from ..system.ownership import not_writable
+from ..system.workspace_files import LOCK
 from .files import database_path, log_path
 
 STORE_VERSION = 6
@@ -26,8 +28,12 @@ _HEADER_BYTES = 3 * 4096
 def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
     """The open database and the version of the store in it. Raises `StoreUnusable`."""
     path = database_path(workspace)
+    is_new = not path.exists()
     try:
         connection = duckdb.connect(str(path), config=_config(workspace))
+        if is_new:
+            with contextlib.suppress(OSError):  # a disk without modes
+                path.chmod(0o600)
         fetch_all(connection, "SET TimeZone = 'UTC'")
         # It would be printed between a command's JSON lines when a query takes more than two seconds.
         fetch_all(connection, "SET enable_progress_bar = false")
@@ -72,8 +78,13 @@ def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
-    """A user error for a failed statement if the disk is the cause; else None."""
+    """A user error for a failed statement if the disk or the memory limit is the cause; else None."""
     text = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SettingInvalid(
+            f"The store {path} needs more memory than LOBASS_STORE_MEMORY allows ({settings.text('store_memory')}). "
+            "Set it to a larger amount, such as 4GB. What is in the store is kept."
+        )
     if any(sign in text for sign in _WRITE_SIGNS):
         return WriteFailed(
             f"The store {path} could not be written ({text.rsplit(': ', 1)[-1]}). Its data is kept and can "

@@ -1,6 +1,7 @@
 """The database of a workspace: one owner, one writer, any number of readers.
 
 One thread writes; each reader gets its own cursor, because a DuckDB connection used by two threads gives wrong results.
+Reads that a page waits for are limited (`core.store.page_queries`).
 Ownership is an flock on `store.lock`: DuckDB's own lock is lost silently if the owner opens the database file a second
 time, so nothing here does.
 """
@@ -27,6 +28,7 @@ from .connection import fetch_all, to_user_error
 from .copying import copy_database
 from .files import database_path, log_path
 from .opening import OpenedStore, open_whole
+from .page_queries import answer
 from .query_cache import QueryCache
 from .result_cache import ResultCache
 from .text_matches import with_matches
@@ -69,8 +71,11 @@ class Database:
         lock = hold_workspace(workspace, owner)
         try:
             return cls(workspace, lock, open_whole(workspace, accept_loss))
-        except BaseException:
+        except BaseException as error:
             lock.close()
+            plain = to_user_error(error, database_path(workspace)) if isinstance(error, duckdb.Error) else None
+            if plain:
+                raise plain from error
             raise
 
     def close(self) -> None:
@@ -110,7 +115,7 @@ class Database:
 
         def ask() -> pd.DataFrame:
             with self._cursor() as cursor:
-                return cursor.execute(sql, list(parameters)).df()
+                return answer(cursor, lambda: cursor.execute(sql, list(parameters)).df())
 
         return self._results.result("frame", sql, parameters, ask)
 
@@ -119,7 +124,7 @@ class Database:
 
         def ask() -> list[tuple[Any, ...]]:
             with self._cursor() as cursor:
-                return cursor.execute(sql, list(parameters)).fetchall()
+                return answer(cursor, lambda: fetch_all(cursor, sql, parameters))
 
         return self._results.result("rows", sql, parameters, ask)
 
@@ -128,7 +133,7 @@ class Database:
         with self._cursor() as cursor:
             for name, table in tables.items():
                 cursor.register(name, table)
-            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+            return answer(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
     def derived(
         self, kind: str, sql: str, parameters: Sequence[object], compute: Callable[[pa.Table], pd.DataFrame]
@@ -139,7 +144,9 @@ class Database:
     def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
         with self._cursor() as cursor:
-            yield from cursor.sql(sql, params=list(parameters)).to_arrow_reader(size)
+            reader = answer(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_reader(size))
+            while (batch := answer(cursor, lambda: next(reader, None))) is not None:
+                yield batch
 
     def cached_table(
         self, sql: str, parameters: Sequence[object], state: Sequence[object]
@@ -151,7 +158,7 @@ class Database:
         """Run a statement that changes only the scratch database, outside the writer thread: it may be slow, and no
         cached result depends on it."""
         with self._cursor() as cursor:
-            fetch_all(cursor, sql, parameters)
+            answer(cursor, lambda: fetch_all(cursor, sql, parameters))
 
     def table_state(self, table: str) -> list[object]:
         """A value that changes whenever a table is rebuilt while the store is open."""

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..system.permission import on_own_account
 from .connection import SCRATCH
+from .page_queries import taken
 
 
 class ScratchExecutor(Protocol):
@@ -52,14 +54,15 @@ class QueryCache:
         """
         entry = self._take((sql, *(str(value) for value in parameters), None, *state))
         try:
-            with entry.lock:  # callers with the same query wait for it, others do not
+            with taken(entry.lock):  # callers with the same query wait for it, others do not
                 if entry.rows is None:
                     scratch.build_scratch(f"CREATE OR REPLACE TABLE {entry.name} AS {sql}", parameters)
                     entry.rows = int(scratch.rows(f"SELECT count(*) FROM {entry.name}")[0][0])
             yield entry.name
         finally:
             for dropped in self._give_back(entry):
-                scratch.build_scratch(f"DROP TABLE IF EXISTS {dropped.name}")
+                with on_own_account():  # whoever asked may be gone, the table still has to go
+                    scratch.build_scratch(f"DROP TABLE IF EXISTS {dropped.name}")
 
     def _take(self, key: tuple[object, ...]) -> _CachedTable:
         with self._lock:

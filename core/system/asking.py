@@ -25,8 +25,9 @@ from typing import Any, TypeVar
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
 from .atomic_files import write_whole
 from .ownership import is_held, is_locked
-from .untrusted_json import read_json_object
+from .untrusted_json import checked, read_json_object
 from .worker_log import in_short
+from .workspace_files import make_private_folder
 
 log = logging.getLogger(__name__)
 Fields = dict[str, Any]
@@ -34,11 +35,20 @@ _Result = TypeVar("_Result")
 _ASKER, _REQUEST, _TAKEN, _ANSWER = "asker.lock", "request.json", "taken", "answer.json"
 _ANSWER_SECONDS = 10.0
 """Timeout for the owner to accept a request; some programs answer none."""
+_NO_ANSWER = "The program that holds the workspace gave no answer that can be read. Try again."
 _POLL_SECONDS = 0.1
+_ANSWER_PARTS = 5_000_000
+"""Of a JSON answer: those about a selection grow with its domains."""
 
 
 class OwnerEnded(Exception):
     """The owner ended before it answered: try to own the workspace again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    kind: str
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +82,15 @@ def asked(workspace: Path, kind: str, fields: Fields, refusal: WorkspaceLocked) 
     """The owner's answer to a request. Raises `RequestRefused` with the owner's message, `OwnerEnded`, or
     `WorkspaceLocked` (the text of `refusal`, and that there was no answer)."""
     folder = workspace / "requests" / secrets.token_hex(8)
-    folder.mkdir(parents=True)
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700)
     try:
         with open(folder / _ASKER, "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             write_whole(folder / _REQUEST, [json.dumps({"kind": kind, "fields": fields}).encode()])
             found = _wait_for_answer(workspace, folder, refusal)
-            if "sentence" in found:
-                raise RequestRefused(found["sentence"])
+            if not isinstance(found.get("answer"), dict):
+                raise RequestRefused(str(found.get("sentence") or _NO_ANSWER))
             yield Answer(found["answer"], folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -105,8 +116,8 @@ def answer_requests(workspace: Path, answer: Callable[[str, Fields, Path], Field
 
 def _answer(request: Path, answer: Callable[[str, Fields, Path], Fields]) -> Fields:
     try:
-        asked_for = read_json_object(request)
-        return {"answer": answer(asked_for["kind"], asked_for["fields"], request.parent)}
+        asked_for = checked(read_json_object(request), _Request, "The request")
+        return {"answer": answer(asked_for.kind, asked_for.fields, request.parent)}
     except UserError as error:
         return {"sentence": str(error)}
     # The owner must continue with its own work: whatever failed, the asker gets a sentence and the log the details.
@@ -127,4 +138,4 @@ def _wait_for_answer(workspace: Path, folder: Path, refusal: WorkspaceLocked) ->
         if time.monotonic() > deadline and not (folder / _TAKEN).exists():
             raise WorkspaceLocked(f"{refusal} It is busy and has not answered; try again later.")
         time.sleep(_POLL_SECONDS)
-    return dict(json.loads(answer.read_text(encoding="utf-8")))
+    return read_json_object(answer, _ANSWER_PARTS)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .atomic_files import rename_durably, temporary_path
+from .atomic_files import create_file, rename_durably, temporary_path
 from .permission import require_change
 
 
@@ -27,7 +27,7 @@ class DurableFile:
         if path.exists() and not path.is_file():
             # Renaming the new file would replace a device, which cannot be restored.
             raise OSError(errno.EINVAL, "the existing path is not a regular file")
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by finish or __exit__)
+        self._file = os.fdopen(create_file(self._temporary, path), "wb")
 
     def __enter__(self) -> "DurableFile":
         return self

@@ -21,7 +21,7 @@ def memory_limit(extra_bytes: int) -> Iterator[None]:
     """
     pages = data_pages()
     if pages is None:
-        _say_that_there_is_none()
+        warn_if_unlimited()
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -35,8 +35,10 @@ def memory_limit(extra_bytes: int) -> Iterator[None]:
 
 
 @cache
-def _say_that_there_is_none() -> None:
-    log.warning(
-        "This system cannot limit a process's memory (it has no /proc), so chat templates and models are read "
-        "without a memory limit; time limits still apply. Only use models from sources you trust."
-    )
+def warn_if_unlimited() -> None:
+    """Log, once, if this system has no such limit."""
+    if data_pages() is None:
+        log.warning(
+            "This system cannot limit a process's memory (it has no /proc), so chat templates and models are read "
+            "without a memory limit; time limits still apply. Only use models from sources you trust."
+        )

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import TextIO
 
 from ..data.errors import StoreUnusable, WorkspaceLocked
-
-LOCK = "store.lock"
-"""The lock file of a workspace, locked by its owner."""
+from .atomic_files import put_back_folders
+from .workspace_files import EXPORTS, LOCK, make_private, make_private_folder
 
 
 def hold_workspace(workspace: Path, owner: str) -> TextIO:
-    """Create the workspace's folder if needed and own it until the returned file is closed.
+    """Create the workspace's folder if needed and own it until the returned file is closed. It is made private, and an
+    export that a kill interrupted is put back.
 
     Raises `WorkspaceLocked` if another process owns it, `StoreUnusable` if it is not writable.
     """
     try:
-        workspace.mkdir(parents=True, exist_ok=True)
-        return acquire_lock(workspace / LOCK, owner)
+        make_private_folder(workspace)
+        lock = acquire_lock(workspace / LOCK, owner)
+        make_private(workspace)
+        if (workspace / EXPORTS).is_dir():
+            with contextlib.suppress(OSError):
+                put_back_folders(workspace / EXPORTS)
+        return lock
     except OSError as error:
         raise not_writable(workspace, str(error.strerror)) from error
 

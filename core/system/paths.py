@@ -8,11 +8,13 @@ before a path is checked, and paths are compared folder by folder, so /data does
 import os
 import re
 import stat
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 from ..data import settings
 from ..data.errors import PathRefused
+from ..data.unicode_text import is_unicode
 
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")  # bytes: 4,096 on Linux, 1,024 on macOS
 _LONGEST_NAME = 255
@@ -31,18 +33,23 @@ def named_path(text: str) -> Path:
         raise PathRefused("No path was given. Give a file or a folder.")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise PathRefused(f"{text[:_SHOWN]!r} is not a valid path: it has control characters. Check how it was copied.")
+    if not is_unicode(text):
+        raise PathRefused(f"{text[:_SHOWN]!r} is not a valid path: it is not valid UTF-8. Rename the file or folder.")
     try:
         encoded = os.fsencode(text)
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError as error:  # in a terminal of another encoding
         raise PathRefused(
             f"{text[:_SHOWN]!r} is not a valid path: it has characters not allowed in file names. Rename the file."
         ) from error
     if len(encoded) >= _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in encoded.split(b"/")):
         raise PathRefused(f"{text[:_SHOWN]!r}... is too long for a path. Check how it was copied.")
     try:
-        return Path(text).expanduser().absolute()
+        path = Path(text).expanduser().absolute()
     except RuntimeError as error:
         raise PathRefused(f"{text[:_SHOWN]!r} refers to the home of an unknown user. Write the full path.") from error
+    if not is_unicode(str(path)):
+        raise PathRefused(f"{str(path.parent)[:200]!r} has a name that is not valid UTF-8. Start in another folder.")
+    return path
 
 
 def allowed_folders(workspace: Path) -> tuple[Path, ...]:
@@ -97,8 +104,19 @@ def is_folder_name(text: str) -> bool:
     return _FOLDER_NAME.fullmatch(text) is not None
 
 
-def file_stem(name: str, otherwise: str) -> str:
-    """A safe file stem from any text: only letters, digits and a few other characters, so that it stays in its folder
+def plain_name(text: str, otherwise: str) -> str:
+    """A safe file name from any text: only letters, digits and a few other characters, so that it stays in its folder
     and is not hidden, not an option, and not too long; `otherwise` if nothing of the text is left."""
-    plain = re.sub(r"[^\w.+-]+", "-", name).strip(".-")
-    return plain.encode()[:_LONGEST_STEM].decode(errors="ignore").strip(".-") or otherwise
+    plain = re.sub(r"[^\w.+-]+", "-", text).strip(".-")
+    return plain.encode(errors="ignore")[:_LONGEST_STEM].decode(errors="ignore").strip(".-") or otherwise
+
+
+def file_stem(name: str, otherwise: str) -> str:
+    """The stem of the file that belongs to a name, as `plain_name` has it.
+
+    Two names never have one stem: a name that had to be changed gets a hash, after a `~`, which no other stem has.
+    """
+    plain = plain_name(name, otherwise)
+    if plain == name:
+        return plain
+    return f"{plain}~{blake2b(name.encode(errors='surrogatepass'), digest_size=5).hexdigest()}"

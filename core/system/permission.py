@@ -25,8 +25,13 @@ def check_changes_with(check: Callable[[], None]) -> None:
 
 def require_change() -> None:
     """Call this before writing or starting anything. Raises `NotPermitted`."""
-    if not _own_account.get():
+    if not is_own_account():
         _check()
+
+
+def is_own_account() -> bool:
+    """Whether what runs is the program's own change (`on_own_account`)."""
+    return _own_account.get()
 
 
 @contextmanager

@@ -61,3 +61,12 @@ def _listed(process: int, name: str) -> bool:
     state, _, command = found.strip().partition(" ")
     unseen = command.lstrip().startswith(("(", "["))
     return bool(state) and not state.startswith("Z") and (name in command or unseen)
+
+
+def is_stopped(process: int) -> bool:
+    """Whether a process was stopped, as by SIGSTOP, and does not run; False where there is no /proc."""
+    try:
+        status = (PROC / str(process) / "status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "\nState:\tT" in status

@@ -5,17 +5,24 @@ Such a text may be empty, cut off, nested too deep or made to fill the memory. W
 are valid Unicode, and integers beyond 64 bits become floats.
 """
 
-from collections.abc import Hashable
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import orjson
 
 from ..data.errors import JsonInvalid, PathRefused
+from ..data.json_types import checked
 from .paths import open_file
 
-_Value = TypeVar("_Value")
+__all__ = [
+    "check_parts",
+    "checked",
+    "parse_json",
+    "parse_json_object",
+    "read_bounded",
+    "read_json",
+    "read_json_object",
+]
 LARGEST = 64 * 2**20
 """The largest text that is parsed [bytes]."""
 MOST_PARTS = 500_000
@@ -25,16 +32,34 @@ text."""
 
 def read_json(path: Path, most_parts: int = MOST_PARTS) -> Any:
     """The value in a JSON file. Raises `FileNotFoundError` if there is none, and `JsonInvalid` for all else."""
+    return parse_json(read_bounded(path, most_parts), str(path), most_parts)
+
+
+def read_bounded(path: Path, most_parts: int = MOST_PARTS, largest: int = LARGEST) -> bytes:
+    """The text of a JSON file that is small enough to be parsed, for those whose reader must be another program's.
+
+    Raises as `read_json` does.
+    """
     try:
         with open_file(path) as file:
-            text = file.read(LARGEST + 1)
+            content = file.read(largest + 1)
     except FileNotFoundError:
         raise
     except PathRefused as error:
         raise JsonInvalid(f"{path} is not a regular file, so it cannot be read.") from error
     except OSError as error:
         raise JsonInvalid(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
-    return parse_json(text, str(path), most_parts)
+    check_parts(content, str(path), most_parts, largest)
+    return content
+
+
+def check_parts(content: bytes, what: str, most_parts: int = MOST_PARTS, largest: int = LARGEST) -> None:
+    """Raise `JsonInvalid` for a text that would take too much memory once it is parsed."""
+    if len(content) > largest:
+        raise JsonInvalid(f"{what} is larger than {largest // 2**20} MB, too large for what it should be.")
+    parts = content.count(b"{") + content.count(b"[") + content.count(b",")
+    if parts > most_parts:
+        raise JsonInvalid(f"{what} has {parts:,} parts; at most {most_parts:,} are read.")
 
 
 def read_json_object(path: Path, most_parts: int = MOST_PARTS) -> dict[str, Any]:
@@ -48,11 +73,7 @@ def parse_json(text: bytes | str, what: str, most_parts: int = MOST_PARTS) -> An
         content = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError as error:
         raise JsonInvalid(f"{what} is not valid JSON (it has characters that are not valid Unicode).") from error
-    if len(content) > LARGEST:
-        raise JsonInvalid(f"{what} is larger than {LARGEST // 2**20} MB, too large for what it should be.")
-    parts = content.count(b"{") + content.count(b"[") + content.count(b",")
-    if parts > most_parts:
-        raise JsonInvalid(f"{what} has {parts:,} parts; at most {most_parts:,} are read.")
+    check_parts(content, what, most_parts)
     try:
         return orjson.loads(content)
     except ValueError as error:
@@ -63,30 +84,6 @@ def parse_json(text: bytes | str, what: str, most_parts: int = MOST_PARTS) -> An
 def parse_json_object(text: bytes | str, what: str, most_parts: int = MOST_PARTS) -> dict[str, Any]:
     """The fields of a JSON object in a text. Raises `JsonInvalid`."""
     return _as_object(parse_json(text, what, most_parts), what)
-
-
-def checked(value: Any, kind: type[_Value], what: str) -> _Value:
-    """A parsed value as a dataclass or other type, by the strict rules of pydantic: a text is no number.
-
-    Raises `JsonInvalid`, which names the first field that does not fit; other errors of a dataclass's own checks pass.
-    """
-    from pydantic import ValidationError
-
-    try:
-        # As JSON, because in strict mode pydantic takes an object of JSON for a dataclass, and no dict.
-        found: _Value = _adapter(cast(Hashable, kind)).validate_json(orjson.dumps(value), strict=True, extra="forbid")
-        return found
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise JsonInvalid(f"{what} cannot be used: {f'{place}: ' if place else ''}{first['msg']}.") from error
-
-
-@cache
-def _adapter(kind: Hashable) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cast(type[Any], kind))
 
 
 def _as_object(value: Any, what: str) -> dict[str, Any]:

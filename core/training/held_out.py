@@ -4,8 +4,9 @@ They tell learning from memory: what falls on its own rows only was memorised.
 """
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import TrainerCallback
 
+from ..data.errors import TrainingDiverged
 from ..engine.loss_engine import LossEngine
 from ..engine.response_loss import ResponseScorer
 from ..models.devices import batch_budget
@@ -48,6 +50,11 @@ class HeldOutLosses:
                     found[row] = (nats, end)
         finally:
             model.train(was_training)
+        if not all(math.isfinite(nats) for nats, _ in found):
+            raise TrainingDiverged(
+                "The loss on held-out rows is not a finite number any more, so no reference was made. Lower "
+                "--learning-rate."
+            )
         return found
 
     def by_domain(self, which: str, sums: RowSums) -> list[dict[str, Any]]:
@@ -93,23 +100,29 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
     _BEST = "best-pass.pt"
 
     def __init__(
-        self, folder: Path, losses: HeldOutLosses, steps_a_pass: int, early_stop: bool, report: Callable[[], None]
+        self,
+        folder: Path,
+        losses: HeldOutLosses,
+        passes: Mapping[int, float],
+        early_stop: bool,
+        report: Callable[[], None],
     ) -> None:
-        """`report` is called before each evaluation."""
+        """`passes`: the number of passes that end with a step, by step; `report` is called before each evaluation."""
         self._folder, self._losses, self._early_stop, self._report = folder, losses, early_stop, report
-        self._steps_a_pass = steps_a_pass
+        self._passes = {0: 0.0, **passes}
         self._last: RowSums | None = None
         self.stopped: dict[str, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         # A resumed training repeats passes that it had recorded after its checkpoint.
-        self._write([line for line in self._lines() if line["step"] <= state.global_step])
-        if not state.global_step:
+        done = state.global_step
+        self._write([line for line in self._lines() if done and line["step"] <= done])
+        if not done:
             self._record(model, 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step = state.global_step
-        if step % self._steps_a_pass and step != state.max_steps:
+        if step not in self._passes:
             return
         self._record(model, step)
         if self._early_stop:
@@ -121,17 +134,20 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
             return
         if self.stopped:
             model.load_state_dict(torch.load(folder / self._BEST, weights_only=True), strict=False)
-        (folder / self._BEST).unlink(missing_ok=True)
         if self._last is None or self.stopped:  # else the last pass was evaluated with these very weights
             self._report()
             self._last = self._losses.row_sums(model, UNSEEN)
         self._losses.write(self._last, folder)
 
+    def clear(self) -> None:
+        """Remove the weights of the best pass, once the model is saved."""
+        (self._folder / self._BEST).unlink(missing_ok=True)
+
     def _record(self, model: torch.nn.Module, step: int) -> None:
         self._report()
         sums = {which: self._losses.row_sums(model, which) for which in (UNSEEN, OWN)}
         self._last = sums[UNSEEN]
-        found = [{"passes": step / self._steps_a_pass, "step": step, **fields}
+        found = [{"passes": self._passes[step], "step": step, **fields}
                  for which in (UNSEEN, OWN) for fields in self._losses.by_domain(which, sums[which])]  # fmt: skip
         self._write(self._lines() + found)
 
@@ -145,6 +161,8 @@ class LossByPass(TrainerCallback):  # type: ignore[misc]
         elif (self._folder / self._BEST).exists():
             self.stopped = {"stopped_early_after_step": last, "best_step": best}
             control.should_training_stop = True
+            # Resumed from a checkpoint of this step, nothing would stop it; from the one before, this pass does again.
+            control.should_save = False
 
     def _held_out_by_step(self) -> dict[int, float]:
         """Mean held-out loss [nats per token] after each recorded step, without the base's."""

@@ -15,8 +15,9 @@ from ..models.devices import batch_budget, resolve_device
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import TrainingData, members_of
+from .training_plan import check_numbers
 
-_MOST_PASSES = 1000
+_MOST_PASSES = 100
 
 
 class _StopAfter(TrainerCallback):  # type: ignore[misc]
@@ -40,6 +41,7 @@ def probe(job: Job) -> dict[str, Any]:
     """Train and score samples for some seconds each. Returns training_rate and scoring_rate [input tokens per second],
     input_tokens and scored_tokens [mean per training row], held_out_tokens [mean input tokens per held-out row], and
     loading_seconds, from the start of a job to its first step."""
+    check_numbers(job.request)
     began = time.monotonic()
     job.report(Progress("Reading a sample of the examples"))
     data, member, request = TrainingData.of(job), members_of(job)[0], job.request

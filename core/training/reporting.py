@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
-from .checkpoints import CHECKPOINT_COMPLETE
+from .checkpoints import CHECKPOINT_COMPLETE, flush_checkpoint
 from .loss_curve import LossWindow
 
 log = logging.getLogger("worker")
@@ -23,10 +23,12 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
         self._done, self._models = done, models
         self._every = max(1, steps // 60)
         self._began = time.monotonic()
-        self._first_step = 0
+        self._first_step = self._first_tokens = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first_step = time.monotonic(), state.global_step
+        self._window.go_on(state.global_step, _checkpoint(args, state) / CHECKPOINT_COMPLETE)
+        self._first_tokens = self._window.total_tokens
         if state.global_step:
             log.info("going on from step %s of %s", state.global_step, state.max_steps)
 
@@ -43,7 +45,7 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
                 step,
                 state.max_steps,
                 "steps",
-                self._window.total_tokens / elapsed if elapsed else None,
+                (self._window.total_tokens - self._first_tokens) / elapsed if elapsed else None,
                 left * elapsed / ran if ran else None,
                 elapsed,
             )
@@ -52,4 +54,10 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / CHECKPOINT_COMPLETE).touch()
+        checkpoint = _checkpoint(args, state)
+        flush_checkpoint(checkpoint)
+        self._window.save(checkpoint / CHECKPOINT_COMPLETE)
+
+
+def _checkpoint(args: Any, state: Any) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"

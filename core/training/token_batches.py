@@ -1,6 +1,8 @@
 """Training batches of rows of similar length: for passes over the data, or for a number of tokens."""
 
+import math
 from collections.abc import Iterator
+from itertools import accumulate, count, islice
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -9,22 +11,30 @@ from ..engine.packing import plan_batches
 
 
 class TokenBatchSampler(Sampler[list[int]]):
-    """Batches of rows of like length under a token budget, in an order that seed and epoch decide."""
+    """Batches of rows of like length under a token budget, `epochs` passes, each in an order of its own from the seed.
 
-    def __init__(self, lengths: list[int], token_budget: int, seed: int) -> None:
+    All passes are one epoch to the Trainer: it asks a batch sampler for no other order after the first epoch, and a
+    training that is resumed skips to a step, not to an epoch.
+    """
+
+    def __init__(self, lengths: list[int], token_budget: int, seed: int, epochs: float) -> None:
         self._lengths, self._budget, self._seed = lengths, token_budget, seed
-        self._epoch = 0
+        whole, part = divmod(epochs, 1)
+        ends = list(accumulate(len(self._pass(number)) for number in range(int(whole))))
+        self.passes = {end: float(number) for number, end in enumerate(ends, 1)}
+        """The number of passes that end with a step, by step; the last may be a part of one."""
+        if part or not ends:
+            # Rounded, because 2.1 - 2 is a little more than 0.1, which must not be a step more.
+            steps = max(1, math.ceil(round(len(self._pass(len(ends))) * part, 6)))
+            self.passes[(ends[-1] if ends else 0) + steps] = epochs
+        self._steps = max(self.passes)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch."""
-        self._epoch = epoch
-
-    def batches(self, epoch: int) -> list[list[int]]:
-        """The epoch's batches: rows are shuffled, cut into pools, sorted by length within a pool, and batches shuffled.
+    def _pass(self, number: int) -> list[list[int]]:
+        """One pass: rows are shuffled, cut into pools, sorted by length within a pool, and batches shuffled.
 
         A pool of a few dozen batches keeps padding low without putting all long rows next to each other.
         """
-        random = np.random.default_rng((self._seed, epoch))
+        random = np.random.default_rng((self._seed, number))
         shuffled = random.permutation(len(self._lengths))
         pool_rows = max(1, 32 * self._budget // max(1, int(np.mean(self._lengths))))
         batches: list[list[int]] = []
@@ -35,10 +45,10 @@ class TokenBatchSampler(Sampler[list[int]]):
         return [batches[index] for index in random.permutation(len(batches))]
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches(self._epoch))
+        return islice((batch for number in count() for batch in self._pass(number)), self._steps)
 
     def __len__(self) -> int:
-        return len(self.batches(0))
+        return self._steps
 
 
 class BudgetSampler(Sampler[list[int]]):
@@ -47,20 +57,18 @@ class BudgetSampler(Sampler[list[int]]):
     `sizes` are the tokens of each row that count: input tokens, or scored tokens. Rows are taken pass after pass, and
     sorted by length within pools as in `TokenBatchSampler`. A batch begins where the tokens so far pass a multiple of
     budget / steps, so two sets of rows differ by less than one row.
-    It is one epoch to the Trainer.
     """
 
     def __init__(self, sizes: list[int], lengths: list[int], budget: int, steps: int, seed: int) -> None:
         self._sizes, self._lengths = sizes, lengths
         self._budget, self._steps, self._seed = budget, steps, seed
+        self._batches = self._planned()
+        self.passes = {len(self._batches): 1.0}
+        """As of `TokenBatchSampler`; the whole budget counts as one."""
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer; there is one epoch."""
-
-    def batches(self, epoch: int = 0) -> list[list[int]]:
-        """All batches, in order."""
+    def _planned(self) -> list[list[int]]:
         batches: list[list[int]] = [[] for _ in range(self._steps)]
-        random, taken = np.random.default_rng((self._seed, epoch)), 0
+        random, taken = np.random.default_rng((self._seed, 0)), 0
         while taken < self._budget:
             for row in self._pooled(random):
                 over = taken + self._sizes[row] - self._budget
@@ -83,7 +91,7 @@ class BudgetSampler(Sampler[list[int]]):
             yield from (int(row) for row in pool[np.argsort([self._lengths[row] for row in pool], kind="stable")])
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches())
+        return iter(self._batches)
 
     def __len__(self) -> int:
-        return len(self.batches())
+        return len(self._batches)

@@ -14,22 +14,27 @@ from typing import Any
 import torch
 import transformers
 
-from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows
+from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged
 from ..data.version import __version__
 from ..engine.loss_engine import LossEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
+from ..models.folder_check import read_json
 from ..models.folds_file import FOLDS_FILE
-from ..models.resolving import PROVENANCE
-from ..system.atomic_files import rename_durably, write_durably
-from .checkpoints import last_checkpoint
+from ..models.provenance import FILES, PROVENANCE, WEIGHTS, damages, listed_files
+from ..models.resolving import ModelSpec, weights_digest
+from ..models.unchanged_files import unchanged_model
+from ..system.atomic_files import flush_folder, rename_durably, write_durably
+from .checkpoints import CHECKPOINTS, last_checkpoint
+from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
-from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES
+from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import Member, TrainingData, members_of
+from .training_plan import check_numbers
 
 log = logging.getLogger("worker")
 _SUMMED = ("steps", "input_tokens", "scored_tokens", "seen_examples")
@@ -42,6 +47,12 @@ def train_reference(job: Job) -> dict[str, Any]:
     batch_tokens, device, and what to record; `members` if there are several models. Goes on from the last whole
     checkpoint of a worker that died; finished models are kept.
     """
+    check_numbers(job.request)
+    with room_when_disk_is_full(job.folder):
+        return _train_members(job)
+
+
+def _train_members(job: Job) -> dict[str, Any]:
     began = time.monotonic()
     job.report(Progress("Reading the examples"))
     for notice in job.request.get("description", {}).get("notices", ()):
@@ -51,7 +62,7 @@ def train_reference(job: Job) -> dict[str, Any]:
     reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
     if job.request.get("members"):
         _assemble(job, data, reports)
-    shutil.rmtree(job.folder / "work", ignore_errors=True)
+    shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return {
         "elapsed_seconds": time.monotonic() - began,
         **{name: sum(report.get(name, 0) for report in reports) for name in _SUMMED},
@@ -62,11 +73,12 @@ def train_reference(job: Job) -> dict[str, Any]:
 
 
 def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
-    """Train one model, unless it is there; returns its provenance."""
-    done = member.folder / PROVENANCE
-    if not done.exists():
+    """Train one model, unless it is there and whole; returns its provenance."""
+    provenance = read_json(member.folder / PROVENANCE)
+    if not provenance or any(damages(member.folder, provenance)):
         _train(job, data, member, place)
-    return dict(json.loads(done.read_text(encoding="utf-8")))
+        provenance = read_json(member.folder / PROVENANCE)
+    return provenance
 
 
 def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> None:
@@ -93,7 +105,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     by_pass = LossByPass(
         member.work,
         held_out,
-        trainer.steps_a_pass,
+        trainer.passes,
         bool(request.get("early_stop")),
         lambda: job.report(Progress("Evaluating on held-out rows")),
     )
@@ -121,6 +133,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         "data_order": order,
     }
     _save(job, member, trainer, data.tokenizer, measured)
+    by_pass.clear()
 
 
 def _cancelled(place: tuple[int, int]) -> str:
@@ -135,6 +148,11 @@ def _cancelled(place: tuple[int, int]) -> str:
 def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
+    # Weights on a processor may be the file's own pages: other ones in their place would have been trained on.
+    unchanged_model(ModelSpec(**request["base"])).check()
+    if not all(bool(value.isfinite().all()) for value in trainer.model.parameters() if value.requires_grad):
+        raise TrainingDiverged("Training ended with weights that are not finite numbers, so no reference was made. "
+                               "Lower --learning-rate.")  # fmt: skip
     unfinished = member.folder.with_name(f"{member.folder.name}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -147,11 +165,14 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
             shutil.copyfile(member.work / name, unfinished / name)
     if member.fold is None and (job.folder / FOLDS_FILE).exists():
         shutil.copyfile(job.folder / FOLDS_FILE, unfinished / FOLDS_FILE)
-    provenance = _provenance(job, member.label) | member.to_fields() | measured
+    provenance = _provenance(job, member.label) | member.to_fields() | measured | {FILES: listed_files(unfinished)}
+    if request.get("keep_model", True):
+        provenance[WEIGHTS] = weights_digest(unfinished)
+    flush_folder(unfinished)
     write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(member.folder, ignore_errors=True)
     rename_durably(unfinished, member.folder)
-    shutil.rmtree(member.work / "checkpoints", ignore_errors=True)
+    shutil.rmtree(member.work / CHECKPOINTS, ignore_errors=True)
 
 
 def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> None:
@@ -166,7 +187,9 @@ def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> No
         "steps": sum(report["steps"] for report in reports),
         "elapsed_seconds": sum(report["elapsed_seconds"] for report in reports),
         "trained_examples": max(report["trained_examples"] for report in reports),
+        FILES: listed_files(folder),
     }
+    flush_folder(folder)
     write_durably(folder / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(job.folder / "model", ignore_errors=True)
     rename_durably(folder, job.folder / "model")
@@ -192,5 +215,6 @@ def _provenance(job: Job, name: str) -> dict[str, Any]:
         "base_weights_hash": request["base"]["weights_hash"],
         "encoding": request["encoding"],
         **{key: request[key] for key in settings if key in request},
+        "order": "new in every epoch",
         "versions": {"lobass": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }

@@ -1,7 +1,6 @@
 """transformers' Trainer on encoded rows: our batches, our loss on scored positions, the loss of each domain."""
 
-import math
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..data.encoded import Encoded
 from ..engine.model_parts import head_logits, padded, scored_positions, trunk_states
+from .checkpoints import CHECKPOINTS
 from .loss_curve import LossWindow
 from .recorded_models import CURVE
 from .token_batches import BudgetSampler, TokenBatchSampler
@@ -32,11 +32,11 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         self._rows, self._domains, self._splits = rows, domains, splits
         self._sampler = _sampler(rows, request)
-        self.steps_a_pass = len(self._sampler)
+        self.passes = self._sampler.passes
         self.window = LossWindow(folder / CURVE)
-        steps = self.steps_a_pass if request.get("budget") else math.ceil(self.steps_a_pass * request["epochs"])
+        steps = len(self._sampler)
         arguments = TrainingArguments(
-            output_dir=str(folder / "checkpoints"),
+            output_dir=str(folder / CHECKPOINTS),
             max_steps=steps,
             learning_rate=request["learning_rate"],
             lr_scheduler_type="cosine",
@@ -91,13 +91,12 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
 
     def first_epoch_order(self) -> list[int]:
         """Rows in the order in which the first epoch saw them."""
-        return [row for batch in self._sampler.batches(0) for row in batch]
+        return [row for batch in islice(self._sampler, min(self.passes)) for row in batch]
 
     def tokens(self, steps: int) -> dict[str, int]:
         """What the first `steps` batches hold: input_tokens and scored_tokens, padding not counted, and seen_examples,
         each as often as it comes."""
-        batches = islice((batch for epoch in count() for batch in self._sampler.batches(epoch)), steps)
-        rows = [self._rows[row] for batch in batches for row in batch]
+        rows = [self._rows[row] for batch in islice(self._sampler, steps) for row in batch]
         return {
             "input_tokens": sum(len(row.input_ids) for row in rows),
             "scored_tokens": sum(row.token_count for row in rows),
@@ -109,7 +108,7 @@ def _sampler(rows: list[Encoded], request: dict[str, Any]) -> TokenBatchSampler 
     lengths = [len(row.input_ids) for row in rows]
     budget = request.get("budget")
     if not budget:
-        return TokenBatchSampler(lengths, request["batch_tokens"], request["seed"])
+        return TokenBatchSampler(lengths, request["batch_tokens"], request["seed"], request["epochs"])
     sizes = lengths if budget["unit"] == "input" else [row.token_count for row in rows]
     return BudgetSampler(sizes, lengths, budget["tokens"], budget["steps"], request["seed"])
 

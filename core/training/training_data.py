@@ -79,7 +79,7 @@ class TrainingData:
     def of(cls, job: Job) -> Self:
         """Read and encode a job's examples, and make its folds."""
         base = ModelSpec(**job.request["base"])
-        tokenizer = load_tokenizer(base)
+        tokenizer = load_tokenizer(base, EncodingSpec(**job.request["encoding"]).tokenizer_fingerprint)
         example_ids, domains, encoded = _encoded(job, "examples", tokenizer, base)
         apart: list[HeldOutRow] = []
         if (job.folder / f"{HELD_OUT}.parquet").exists():

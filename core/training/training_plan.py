@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
-from ..data.training_methods import DEFAULT_LORA_RANK, LEARNING_RATES
+from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
+from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
-from ..models.resolving import PROVENANCE, resolve_model
+from ..models.provenance import PROVENANCE, damages
+from ..models.resolving import resolve_model
 from ..models.vocabulary import vocabulary_notice
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import count_rows, resolve_encoding
@@ -24,6 +26,7 @@ from ..system.paths import is_folder_name, named_path
 MOST_MODELS = 64
 """Most models of one reference."""
 _FOLDS = "folds"
+_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK = 10**15, 10_000_000, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,40 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
 
 
 def trained_already(store: Store, request: TrainRequest) -> bool:
-    """Whether the reference with that name was trained with exactly this request and data."""
-    path = store.workspace / "models" / request.name / PROVENANCE
-    if not path.exists():
+    """Whether the reference with that name was trained with exactly this request and data. Raises `ModelUnusable` if it
+    was, and its files are damaged."""
+    folder = store.workspace / "models" / request.name
+    provenance = read_json(folder / PROVENANCE)
+    if not provenance or provenance.get("identity") != train_fields(store, request)["identity"]:
         return False
-    known = json.loads(path.read_text(encoding="utf-8")).get("identity")
-    return bool(known == train_fields(store, request)["identity"])
+    for sentence in damages(folder, provenance):
+        raise ModelUnusable(
+            f"The reference {request.name!r} is damaged. {sentence} Train it again under another name, or remove its "
+            "folder first."
+        )
+    return True
+
+
+def check_numbers(fields: Mapping[str, Any]) -> None:
+    """Raise `ModelUnusable` if a training job's request has a number that nothing can mean."""
+    budget = fields.get("budget") or {}
+    seeds = [fields.get("seed"), *(one["seed"] for one in fields.get("members", ()))]
+    for what, given, least, most in (
+        *(("seed", seed, 0, LARGEST_SEED) for seed in seeds),
+        ("batch size", fields.get("batch_tokens"), 1, _MOST_TOKENS),
+        ("LoRA rank", fields.get("lora_rank", DEFAULT_LORA_RANK), 1, _HIGHEST_RANK),
+        *((what, budget.get(key), 1, most)
+          for what, key, most in (("budget", "tokens", _MOST_TOKENS), ("number of steps", "steps", _MOST_STEPS))
+          if budget),
+    ):  # fmt: skip
+        if type(given) is not int or not least <= given <= most:
+            raise ModelUnusable(f"The {what} {given!r} is invalid. Give a whole number from {least} to {most:,}.")
+    for what, number, highest in (
+        ("number of epochs", fields.get("epochs"), float(MOST_EPOCHS)),
+        ("learning rate", fields.get("learning_rate"), HIGHEST_RATE),
+    ):
+        if type(number) not in (int, float) or not 0 < float(number or 0) <= highest:
+            raise ModelUnusable(f"The {what} {number!r} is invalid. Give a number above 0, at most {highest:,g}.")
 
 
 def budget_of(unit: str, tokens: int, input_tokens: float, batch_tokens: int) -> dict[str, Any]:
@@ -212,6 +243,14 @@ def _checked(request: TrainRequest) -> float:
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
-    if not 0 < rate < math.inf:
-        raise ModelUnusable(f"The learning rate {rate} is invalid. Give one above 0, such as 2e-4.")
+    numbers = {
+        **{name: getattr(request, name) for name in ("epochs", "seed", "batch_tokens", "lora_rank")},
+        "learning_rate": rate,
+        "members": [{"seed": request.seed + request.seeds - 1}],
+    }
+    check_numbers(numbers)
+    if request.max_tokens is not None:
+        check_numbers(
+            {**numbers, "budget": budget_of("input", request.max_tokens, request.max_tokens, request.batch_tokens)}
+        )
     return rate

@@ -15,6 +15,7 @@ from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.permission import require_change
 from ..system.program import DEMO
+from ..system.workspace_files import make_private_folder
 from ..training.training_plan import TrainRequest
 from .supervisor import begin_training
 
@@ -40,7 +41,7 @@ def add_shipped_trial(store: Store) -> None:
     target = trial_folder(store.workspace, NAME)
     if TRIAL.exists() and not target.exists():
         require_change()
-        target.parent.mkdir(exist_ok=True)
+        make_private_folder(target.parent)
         with published_folder(target) as unfinished:
             shutil.copytree(TRIAL, unfinished, dirs_exist_ok=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.errors import ExportFailed
+from ..exporting.exporter import check_folder
 from ..jobs.job import Job, all_jobs, start_worker, unfinished
 from ..models.resolving import resolve_model
 from ..scoring.evaluating import (
@@ -20,6 +21,8 @@ from ..scoring.planning import ScoreRequest, count_rows, resolve_encoding
 from ..store import Store
 from ..store.example_domains import example_domains
 from ..system.atomic_files import replaced_durably
+from ..system.paths import named_path
+from ..system.workspace_files import check_output
 from .running import Wait
 from .supervisor import runs_else_ingest
 
@@ -71,10 +74,17 @@ def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
     return job
 
 
-def write_evaluation(path: Path, losses: pd.DataFrame) -> None:
-    """Write one row an example as .parquet or .csv. Raises `ExportFailed` for another ending or a disk's refusal."""
+def check_evaluation_file(path: Path, workspace: Path) -> None:
+    """Raise `ExportFailed` for another ending than .parquet and .csv, `PathRefused` for a place in the workspace. Call
+    this before anything is computed."""
+    check_output(named_path(str(path)), workspace)
     if path.suffix not in (".parquet", ".csv"):
         raise ExportFailed(f"{path.name!r} ends in neither .parquet nor .csv. Choose one of these endings.")
+    check_folder(path.parent)
+
+
+def write_evaluation(path: Path, losses: pd.DataFrame) -> None:
+    """Write one row an example as .parquet or .csv. Raises `ExportFailed` if the disk refuses."""
     try:
         with replaced_durably(path) as temporary:
             (losses.to_csv if path.suffix == ".csv" else losses.to_parquet)(temporary, index=False)

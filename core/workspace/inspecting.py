@@ -1,6 +1,7 @@
 """What exactly is scored, written out row by row, so that anyone can check it against their own trainer."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from ..models.vocabulary import ReadableIds, readable_ids, without_unreadable
 from ..scoring.planning import ScoreRequest, resolve_encoding
 from ..store import Store
 from ..system.durable_file import DurableFile
+from ..system.workspace_files import check_output
 
-_BATCH_ROWS = 1000
+_BATCH_ROWS = 250
 
 
 def write_encoded(
@@ -30,9 +32,10 @@ def write_encoded(
     """
     from ..models.loading import load_tokenizer
 
+    check_output(path, store.workspace)
     base = resolve_model(request.base, workspace or store.workspace)
     encoding, _ = resolve_encoding(store, base, None, request)
-    tokenizer, readable = load_tokenizer(base), readable_ids(base, base)
+    tokenizer, readable = load_tokenizer(base, encoding.tokenizer_fingerprint), readable_ids(base, base)
     batches = store.batches(
         """
         SELECT example_id::VARCHAR AS example_id, conversation FROM dataset_row JOIN example USING (example_id)
@@ -44,11 +47,15 @@ def write_encoded(
     count = 0
     try:
         with DurableFile(path) as file:
-            for row in (row for batch in batches for row in batch.to_pylist()):
-                encoded = _encoded_fields(Example.from_json(row["conversation"]), tokenizer, encoding, readable)
-                line = {"example_id": row["example_id"], **encoded}
-                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
-                count += 1
+            for batch in batches:
+                ids, conversations = (batch[name].to_pylist() for name in ("example_id", "conversation"))
+                examples = [Example.from_json(conversation) for conversation in conversations]
+                for example_id, fields in zip(
+                    ids, _encoded_fields(examples, tokenizer, encoding, readable), strict=True
+                ):
+                    line = {"example_id": example_id, **fields}
+                    file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+                    count += 1
             file.finish()
             file.replace()
     except OSError as error:
@@ -56,16 +63,19 @@ def write_encoded(
     return count
 
 
-def _encoded_fields(example: Example, tokenizer: Any, encoding: EncodingSpec, readable: ReadableIds) -> dict[str, Any]:
-    ((encoded, rendered),) = encode_and_render([example], tokenizer, encoding, with_turns=True)
-    (encoded,) = without_unreadable([encoded], readable)
-    turns = [] if encoded.turns is None else encoded.turns.tolist()
-    return {
-        "input_ids": encoded.input_ids.tolist(),
-        "scored": encoded.scored.astype(int).tolist(),
-        "turns": [turn if turn >= 0 else None for turn in turns],
-        "roles": token_roles(example, encoded),
-        "text": rendered.text if rendered else None,
-        "left_out": encoded.left_out,
-        "reason": encoded.reason,
-    }
+def _encoded_fields(
+    examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec, readable: ReadableIds
+) -> Iterator[dict[str, Any]]:
+    found = encode_and_render(examples, tokenizer, spec, with_turns=True)
+    kept = without_unreadable([encoded for encoded, _ in found], readable)
+    for example, encoded, (_, rendered) in zip(examples, kept, found, strict=True):
+        turns = [] if encoded.turns is None else encoded.turns.tolist()
+        yield {
+            "input_ids": encoded.input_ids.tolist(),
+            "scored": encoded.scored.astype(int).tolist(),
+            "turns": [turn if turn >= 0 else None for turn in turns],
+            "roles": token_roles(example, encoded),
+            "text": rendered.text if rendered else None,
+            "left_out": encoded.left_out,
+            "reason": encoded.reason,
+        }

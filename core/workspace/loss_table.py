@@ -13,6 +13,7 @@ from ..data.scores import FLAGS
 from ..exporting.writing import guarded
 from ..store import Store
 from ..system.durable_file import DurableFile
+from ..system.workspace_files import check_output
 
 COLUMNS = (
     "row_number",
@@ -32,8 +33,9 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
 
     Losses are in nats per token. The format is the suffix's: .csv, .parquet or .jsonl. With `spreadsheet_guard` no
     cell of a .csv begins a formula: domains are its only text that comes from the data.
-    Raises `ExportFailed` for another suffix, or where the file cannot be written.
+    Raises `ExportFailed` for another suffix, or where the file cannot be written, `PathRefused` in the workspace.
     """
+    check_output(path, store.workspace)
     writers = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jsonl}
     if path.suffix not in writers:
         raise ExportFailed(f"{path.name!r} ends in none of {', '.join(writers)}. Choose one of these endings.")

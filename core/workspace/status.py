@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from ..data.errors import UserError
+from ..data.listing import MOST_NAMED, listed
 from ..jobs.job import Job, all_jobs
 from ..jobs.results import check_whole
 from ..models.resolving import trained_references
@@ -104,7 +105,10 @@ def status_text(fields: dict[str, Any]) -> str:
     """The same for people, a line each."""
     lines = [f"workspace {fields['workspace']}"]
     for dataset in fields["datasets"]:
-        domains = ", ".join(f"{name} {count:,}" for name, count in dataset["domains"].items())
+        counts = dataset["domains"]
+        # By name; the largest ones if there are too many to name.
+        names = counts if len(counts) <= MOST_NAMED else sorted(counts, key=counts.__getitem__, reverse=True)
+        domains = listed(f"{name} {counts[name]:,}" for name in names)
         lines.append(
             f"dataset {dataset['name']}: {dataset['rows']:,} rows ({domains}), {dataset['rejected']:,} skipped"
         )

@@ -11,6 +11,7 @@ from ..scoring.planning import compare_models, count_rows
 from ..store import Store
 from ..store.example_domains import grouped_examples
 from ..system.paths import named_path
+from ..system.workspace_files import check_output
 from ..training.training_plan import check_new_name
 from .running import Wait, group_near_duplicates
 
@@ -30,6 +31,7 @@ def write_dataset_folds(
     path = named_path(output)
     if path.suffix not in _SUFFIXES:
         raise FoldsUnusable(f"{output!r} has an unknown suffix. Write folds into a file that ends in .parquet or .csv.")
+    check_output(path, store.workspace)
     if not path.parent.is_dir():
         raise FoldsUnusable(f"There is no folder {str(path.parent)!r} to write the folds into. Make it first.")
     group_near_duplicates(store, dataset, threshold, wait)

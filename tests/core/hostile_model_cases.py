@@ -463,6 +463,20 @@ TEMPLATES = (
         template("{% set n = namespace(t='a' * 1024) %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}"),
         "took more than 256 MB|took longer than",
     ),
+    Case(
+        "a template that compares nested tuples",
+        template(
+            "{% set n = namespace(a=(1, 2), b=(1, 2)) %}{% for i in range(70) %}{% set n.a = (n.a, n.a) %}"
+            "{% set n.b = (n.b, n.b) %}{% endfor %}{{ n.a == n.b }}"
+        ),
+        "took longer than 0.3 seconds",
+    ),
+    Case(
+        "a template that adds lists",
+        template("{% set n = 1000 %}{{ ([[1] * n] * (60 * n)) | sum(start=[]) | length }}"),
+        "took longer than 0.3 seconds",
+    ),
+    Case("a template of a power in one call", template("{% set n = 10 ** 8 %}{{ (7 ** n) % 10 }}"), "took longer"),
     Case("a template of a great power", template("{{ 7 ** (10 ** 8) }}"), "took longer|took more|refused"),
     Case("a template of wide numbers", template("{{ '%0999999999d' % 1 }}"), "took more than 256 MB"),
     Case(

@@ -134,7 +134,7 @@ def test_chips_take_one_filter_away_or_all(explore: Callable[..., AppTest]) -> N
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("{", "The filter in this URL cannot be read"),
+        ("{", "The filter in this URL is not valid JSON"),
         ("[1]", "not a JSON object"),
         ('{"ranges":[["beauty",0,1]]}', "Unknown column 'beauty'"),
         ('{"search":{"query":"(","kind":"regex"}}', "missing )"),

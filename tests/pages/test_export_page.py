@@ -11,12 +11,14 @@ from streamlit.testing.v1 import AppTest
 from core.data.filters import Range, RowFilter
 from core.exporting import TRAINERS, selection_from_manifest
 from core.selection import Amount, Selection, save_selection
+from core.system.paths import file_stem, plain_name
 from tests.core.bundle_rows import ALL, SEVERAL, example, talk_store
 from tests.fakes import ScoredRecord, build_scored_store
 
 PAGE = Path(__file__).parents[2] / "pages" / "export_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
 ROWS = [ScoredRecord("chat", 2.0, number / 10, response=f"=answer {number}") for number in range(10)]
+STEM = file_stem("top half", "selection")
 HALF = Selection("planets", amount=Amount("ratio", 0.5))
 
 
@@ -52,19 +54,19 @@ def test_the_page_says_how_much_it_writes_and_where(export: Callable[..., AppTes
     page = export()
     assert page.text[0].value.startswith("5 of 10 rows, 50 of 100 tokens, from run planets")
     assert codes(page)[:1] == ['{"question": "What is it?", "answer": "=answer 0"}']
-    assert str(page_workspace / "exports" / "top-half.jsonl") in codes(page)
-    assert not (page_workspace / "exports" / "top-half.jsonl").exists()
+    assert str(page_workspace / "exports" / f"{STEM}.jsonl") in codes(page)
+    assert not (page_workspace / "exports" / f"{STEM}.jsonl").exists()
 
 
 def test_writing_leaves_the_records_and_a_manifest_and_offers_both(
     export: Callable[..., AppTest], page_workspace: Path
 ) -> None:
     page = healthy(export().button(key="write_export").click().run())
-    written = page_workspace / "exports" / "top-half.jsonl"
+    written = page_workspace / "exports" / f"{STEM}.jsonl"
     assert [json.loads(line)["answer"] for line in written.read_bytes().splitlines()] == [
         f"=answer {number}" for number in range(5)
     ]
-    assert selection_from_manifest(written.with_name("top-half.jsonl.manifest.json")) == HALF
+    assert selection_from_manifest(written.with_name(f"{STEM}.jsonl.manifest.json")) == HALF
     assert page.success[0].value.startswith("5 rows")
     assert [button.label for button in page.get("download_button")] == ["Download file", "Download manifest"]
 
@@ -84,7 +86,7 @@ def test_scores_and_the_guard_are_written_on_request(export: Callable[..., AppTe
     page.checkbox(key="export_scores").check()
     page.checkbox(key="export_guard").check()
     healthy(page.button(key="write_export").click().run())
-    header, first = (page_workspace / "exports" / "top-half.csv").read_text().splitlines()[:2]
+    header, first = (page_workspace / "exports" / f"{STEM}.csv").read_text().splitlines()[:2]
     assert header.startswith('"question","answer","lobass_learnability"')
     assert '"\'=answer 0"' in first
 
@@ -97,7 +99,7 @@ def test_the_preview_shows_the_scores_that_will_be_added(export: Callable[..., A
 def test_a_compressed_export_ends_in_gz(export: Callable[..., AppTest], page_workspace: Path) -> None:
     page = healthy(export().checkbox(key="export_gzip").check().run())
     healthy(page.button(key="write_export").click().run())
-    assert (page_workspace / "exports" / "top-half.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
+    assert (page_workspace / "exports" / f"{STEM}.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
 
 
 def test_a_selection_that_keeps_nothing_cannot_be_exported(export: Callable[..., AppTest]) -> None:
@@ -139,9 +141,9 @@ def test_a_bundle_is_written_as_a_zip_and_offered_with_its_command(
     page = as_bundle(export(), "trl")
     assert "All 5 rows can be written" in page.success[0].value
     page = healthy(page.button(key="write_bundle").click().run())
-    written = page_workspace / "exports" / "top-half-trl.zip"
+    written = page_workspace / "exports" / f"{STEM}-trl.zip"
     with zipfile.ZipFile(written) as archive:
-        assert archive.read("top-half-trl/train.jsonl").count(b"\n") == 5
+        assert archive.read(f"{plain_name(STEM, '')}-trl/train.jsonl").count(b"\n") == 5
     assert "trl sft --config sft.yaml" in codes(page)
     assert [button.label for button in page.get("download_button")] == ["Download file", "Download manifest"]
 
@@ -152,7 +154,7 @@ def test_a_bundle_may_be_a_folder_which_is_not_offered_as_a_download(
     page = as_bundle(export())
     page = healthy(page.segmented_control(key="bundle_packing").set_value("folder").run())
     page = healthy(page.button(key="write_bundle").click().run())
-    assert (page_workspace / "exports" / "top-half-llama-factory" / "manifest.json").exists()
+    assert (page_workspace / "exports" / f"{STEM}-llama-factory" / "manifest.json").exists()
     assert [button.label for button in page.get("download_button")] == ["Download manifest"]
 
 
@@ -185,7 +187,7 @@ def test_controls_are_written_beside_the_export_with_their_index(
     page.multiselect(key="controls_kinds").set_value(["random", "longest"])
     page.number_input(key="controls_seeds").set_value(2)
     page = healthy(page.button(key="write_controls").click().run())
-    folder = page_workspace / "exports" / "top-half.jsonl.controls"
+    folder = page_workspace / "exports" / f"{STEM}.jsonl.controls"
     index = json.loads((folder / "controls.json").read_text())
     assert [control["name"] for control in index["controls"]] == ["random-1", "random-2", "longest"]
     assert page.dataframe[0].value["Tokens"].tolist() == [50, 50, 50]

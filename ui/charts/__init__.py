@@ -11,7 +11,7 @@ from ui.charts.planes import (
     length_points_figure,
     loss_plane_figure,
     loss_points_figure,
-    point_cloud,
+    point_clouds,
 )
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "length_points_figure",
     "loss_plane_figure",
     "loss_points_figure",
-    "point_cloud",
+    "point_clouds",
     "ridgeline_figure",
     "shown",
 ]

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from core.data.scores import Score
 from core.exploring.rank_changes import PAPER_SHARES
 from core.exploring.run_comparison import ScorePlane
-from ui.charts import LINE, apply_layout, axis_title, density_map, point_cloud, shown
+from ui.charts import LINE, apply_layout, axis_title, density_map, point_clouds, shown
 
 POOLED = "#808080"
 _SHARE_TICKS = (0.005, 0.01, 0.015, 0.03, 0.06, 0.1, 0.167, 0.3, 0.5, 1.0)
@@ -27,12 +27,7 @@ def score_points_figure(
     `points`: row_number, domain, first_score, second_score. Both axes show `bounds`; zoom out to see points beyond
     them. `runs`: names of A and B.
     """
-    figure = go.Figure(
-        [
-            point_cloud(part, str(name), colours, "first_score", "second_score", "A %{x:.3f}, B %{y:.3f}")
-            for name, part in points.groupby("domain", sort=True)
-        ]
-    )
+    figure = go.Figure(point_clouds(points, colours, "first_score", "second_score", "A %{x:.3f}, B %{y:.3f}"))
     low, high = bounds
     margin = 0.03 * (high - low)
     scores = points[["first_score", "second_score"]]

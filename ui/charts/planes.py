@@ -54,12 +54,7 @@ def loss_points_figure(
 ) -> go.Figure:
     """The same chart with one point per row, coloured by domain; `customdata` is the row number."""
     hover = "base %{x:.3f}, reference %{y:.3f}"
-    figure = go.Figure(
-        [
-            point_cloud(part, str(name), colours, "base_loss", "reference_loss", hover)
-            for name, part in points.groupby("domain", sort=True)
-        ]
-    )
+    figure = go.Figure(point_clouds(points, colours, "base_loss", "reference_loss", hover))
     high = float(points[["base_loss", "reference_loss"]].max().max() or 1.0) * 1.03
     medians = points[["base_loss", "reference_loss"]].median()
     _layout_plane(figure, high, float(medians["base_loss"]), float(medians["reference_loss"]), "")
@@ -109,12 +104,7 @@ def length_points_figure(
     lasso: Corners | None = None,
 ) -> go.Figure:
     """One point per row over response length and score, coloured by domain; `customdata` is the row number."""
-    figure = go.Figure(
-        [
-            point_cloud(part, str(name), colours, "token_count", column, "%{x:,} tokens, score %{y:.3f}")
-            for name, part in points.groupby("domain", sort=True)
-        ]
-    )
+    figure = go.Figure(point_clouds(points, colours, "token_count", column, "%{x:,} tokens, score %{y:.3f}"))
     lengths = points["token_count"]
     _layout_length(figure, column, "", (float(lengths.min()) * 0.9, float(lengths.max()) * 1.1), None)
     if brushable:
@@ -151,17 +141,28 @@ def density_map(
     )
 
 
-def point_cloud(part: pd.DataFrame, name: str, colours: Mapping[str, str], x: str, y: str, hover: str) -> go.Scattergl:
-    """A domain's rows as points. `hover` is a template of x and y; row number and domain are added to it."""
-    text = shown(name)
+def point_clouds(points: pd.DataFrame, colours: Mapping[str, str], x: str, y: str, hover: str) -> list[go.Scattergl]:
+    """Rows as points: a cloud for each domain with a colour, and one for all others. `hover` is a template of x and y;
+    row number and domain are added to it."""
+    is_drawn = points["domain"].isin(list(colours))
+    clouds = [(str(name), part) for name, part in points[is_drawn].groupby("domain", sort=True)]
+    others = points[~is_drawn]
+    if len(others):
+        names = others["domain"].unique()
+        clouds.append((str(names[0]) if len(names) == 1 else f"{len(names):,} other domains", others))
+    return [_cloud(part, name, colours.get(name, PALETTE[-1]), x, y, hover) for name, part in clouds]
+
+
+def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: str) -> go.Scattergl:
     return go.Scattergl(
         x=part[x],
         y=part[y],
         customdata=part["row_number"],
+        text=[shown(str(domain)) for domain in part["domain"]],
         mode="markers",
         name=shown(name, IN_LEGEND),
-        marker={"color": colours.get(name, PALETTE[-1]), "size": 5, "opacity": 0.75},
-        hovertemplate=f"row %{{customdata:,}}, {text}<br>{hover}<extra></extra>",
+        marker={"color": colour, "size": 5, "opacity": 0.75},
+        hovertemplate=f"row %{{customdata:,}}, %{{text}}<br>{hover}<extra></extra>",
     )
 
 

@@ -12,7 +12,7 @@ from core.evidence.verdicts import Verdict
 from ui.charts.evidence_charts import learnability_gap_figure, losses_by_pass_figure
 from ui.evidence.verdict_card import show_sentences, verdict_card
 from ui.kit.chart_frame import show_chart
-from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE
+from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, table_height
 from ui.plain_text import escaped
 
 
@@ -40,7 +40,8 @@ def _show_gap(memory: pd.DataFrame, colours: Mapping[str, str]) -> None:
     labels = {"domain": "Domain", "own": "Own (median)", "cross_fitted": "Cross-fitted (median)",
               "memory_share": "Memory", "spearman": "Spearman"}  # fmt: skip
     formats = {"Own (median)": VALUE, "Cross-fitted (median)": VALUE, "Memory": SHARE, "Spearman": VALUE}
-    st.dataframe(numbers[list(labels)].rename(columns=labels), hide_index=True, height="content", column_config=formats)
+    shown = numbers[list(labels)].rename(columns=labels)
+    st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
     st.caption(
         "Memory: part of the loss that models removed from rows they were trained on and not from unseen rows. "
         "Spearman: own against cross-fitted learnability; 1: both rank the rows alike."
@@ -54,7 +55,8 @@ def _show_trained_top(top: pd.DataFrame) -> None:
     labels = dict(zip(columns, ("Domain", "Rows", "Trained on", f"{best} (rows)", f"{best} trained on"), strict=True))
     formats = {"Rows": COUNT, f"{best} (rows)": COUNT, "Trained on": SHARE, f"{best} trained on": SHARE}
     st.markdown("##### Rows that the reference was trained on")
-    st.dataframe(numbers.rename(columns=labels), hide_index=True, height="content", column_config=formats)
+    shown = numbers.rename(columns=labels)
+    st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
     st.caption(f"Top: the {TOP_SHARE:.0%} of the rows with the highest learnability. If it holds more trained rows "
                "than the data, memory decides part of the ranking.")  # fmt: skip
 

@@ -5,6 +5,7 @@ import streamlit as st
 from core.system.paths import file_stem
 from core.workspace.run_report import run_report
 from ui.report.run_report import report_html
+from ui.shell.page_queries import for_downloader
 from ui.shell.session import Session
 
 
@@ -16,7 +17,7 @@ def show_report_button(session: Session, run: str) -> None:
 
     st.download_button(
         "Download report",
-        made,
+        for_downloader(made),
         f"{file_stem(run, 'report')}.html",
         "text/html",
         key="report",

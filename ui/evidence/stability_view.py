@@ -9,7 +9,7 @@ from core.evidence.verdicts import Verdict
 from ui.charts.evidence_charts import agreement_figure
 from ui.evidence.verdict_card import show_sentences, verdict_card
 from ui.kit.chart_frame import show_chart
-from ui.kit.tables import ALL_DOMAINS, COUNT, VALUE
+from ui.kit.tables import ALL_DOMAINS, COUNT, VALUE, table_height
 
 _WITHIN = "All domains, ranked within each"
 
@@ -64,7 +64,7 @@ def _show_ranks(agreements: dict[str, Agreement]) -> None:
     table.insert(0, "Rows", [int(rows[name]) for name in table.index])
     shown = table.reset_index().rename(columns={"domain": "Domain"})
     formats = {"Rows": COUNT, **dict.fromkeys(agreements, VALUE)}
-    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
+    st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
     st.caption("1: the same ranking; 0: unrelated. All domains: mean over domains, weighted by rows.")
 
 
@@ -78,7 +78,9 @@ def _show_spread(spread: pd.DataFrame) -> None:
     }
     shown = spread.assign(domain=spread["domain"].mask(spread["overall"], ALL_DOMAINS))[list(columns)]
     formats = dict.fromkeys(list(columns.values())[1:], VALUE)
-    st.dataframe(shown.rename(columns=columns), hide_index=True, height="content", column_config=formats)
+    st.dataframe(
+        shown.rename(columns=columns), hide_index=True, height=table_height(shown), column_config=formats
+    )  # fmt: skip
     st.caption(
         "From seed to seed: median over rows of the standard deviation. From row to row: interquartile range / 1.349. "
         "A ratio near 1: differences between rows are noise."

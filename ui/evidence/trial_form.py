@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from core.data.errors import UserError
-from core.data.training_methods import LEARNING_RATES
+from core.data.training_methods import HIGHEST_RATE, LEARNING_RATES
 from core.evidence import ARMS, BUDGET_KINDS, METRICS
 from core.evidence.arm_kinds import DEFAULT_DRAWS
 from core.evidence.held_out_rows import held_out_rows
@@ -21,6 +21,7 @@ from ui.kit.widgets import link_to_page, show_error
 from ui.shell.entrance import require_login
 from ui.shell.session import Session
 
+_LOWEST_RATE = 1e-7
 _ARMS = [name for name, arm in ARMS.items() if arm.trained and name != "selection"]
 _UNITS = {"input_tokens": "Input tokens", "scored_tokens": "Scored tokens", "passes": "Passes over each arm's rows"}
 
@@ -133,12 +134,16 @@ def _training(session: Session, run: str) -> dict[str, Any]:
             key="trial_method", help="As the reference was trained, if that is recorded.",
         )  # fmt: skip
         as_known = known.get("learning_rate") if known.get("method") == method else None
+        if not isinstance(as_known, float) or not _LOWEST_RATE <= as_known <= HIGHEST_RATE:
+            as_known = LEARNING_RATES[str(method)]  # the form takes no other
+        tokens = known.get("batch_tokens")
+        tokens = tokens if type(tokens) is int and tokens > 0 else 4096
         rate = second.number_input(
-            "Learning rate", 1e-7, 1.0, float(as_known or LEARNING_RATES[str(method)]), format="%.1e",
+            "Learning rate", _LOWEST_RATE, HIGHEST_RATE, as_known, format="%.1e",
             key=f"trial_rate_{method}", help="Peak learning rate of every model.",
         )  # fmt: skip
         batch = third.number_input(
-            "Batch size (tokens)", 1, None, int(known.get("batch_tokens") or 4096), key="trial_batch",
+            "Batch size (tokens)", 1, None, tokens, key="trial_batch",
             help="Input tokens of one step.",
         )  # fmt: skip
         device = fourth.selectbox("Device", list(DEVICES), key="trial_device", help="Where the models are trained.")

@@ -44,7 +44,10 @@ def show_distribution(view: LinkedView) -> None:
     choice = _choose(view.score.name)
     column = view.score.name
     bins = choice.bins if choice.kind == "Histogram" else FINE_BINS
-    counted = histogram(view.store, view.table, column, view.filter_without(column), bins, log=choice.log_values)
+    counted = histogram(
+        view.store, view.table, column, view.filter_without(column), bins, log=choice.log_values,
+        domains=list(view.colours),
+    )  # fmt: skip
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
@@ -104,4 +107,4 @@ def _figure(view: LinkedView, choice: _Choice, counted: Any) -> tuple[go.Figure,
             quartiles = summary(view.store, view.table, column, view.filter_without(column))
             figure = ridgeline_figure(found, quartiles[~quartiles["overall"]], view.colours, **brush)
         numbers = found.curve.rename(columns={"value": column})
-    return figure, numbers[numbers["domain"].isin(list(view.colours))]
+    return figure, numbers

@@ -59,15 +59,14 @@ class LinkedView:
 def show_linked_histogram(view: LinkedView) -> None:
     """The score's histogram by domain; a drag along x sets a range."""
     column = view.score.name
-    counted = histogram(view.store, view.table, column, view.filter_without(column))
+    counted = histogram(view.store, view.table, column, view.filter_without(column), domains=list(view.colours))
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
     figure = histogram_figure(counted, view.colours, brushable=True, brush=view.brushed_span(counted))
     figure.update_layout(height=_HEIGHT)
-    numbers = counted.bins[counted.bins["domain"].isin(list(view.colours))]
     show_chart(
-        figure, numbers, key="linked_histogram", file_name=f"{column}-histogram", selectable=True,
+        figure, counted.bins, key="linked_histogram", file_name=f"{column}-histogram", selectable=True,
         on_brush=partial(brush_range, column),
     )  # fmt: skip
 

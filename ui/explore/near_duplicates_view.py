@@ -20,7 +20,7 @@ from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
 from ui.explore.near_duplicate_group import in_sentence, show_group
 from ui.kit.job_view import show_job
 from ui.kit.tables import open_by_number, show_selectable
-from ui.kit.widgets import show_error
+from ui.kit.widgets import ignored_in_link, linked_number, show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, remember, remembered
@@ -77,11 +77,17 @@ def _threshold(searches: list[NearDuplicateSet]) -> float:
 
 def _asked_threshold() -> float | None:
     """The threshold in the URL, None if missing or invalid."""
-    try:
-        asked = round(float(st.query_params.get("near", "")), 2)
-    except ValueError:
+    given = st.query_params.get("near")
+    if given is None:
         return None
-    return asked if LOWEST_THRESHOLD <= asked <= 1 else None
+    try:
+        asked = round(float(given), 2)
+    except ValueError:
+        asked = math.nan
+    if LOWEST_THRESHOLD <= asked <= 1:
+        return asked
+    ignored_in_link("near", given)
+    return None
 
 
 # The search
@@ -188,10 +194,7 @@ def _show_groups(session: Session, table: str, search: NearDuplicateSet, score: 
             "Order", list(GROUP_ORDERS), format_func=GROUP_ORDERS.__getitem__, key="near_order", width=280,
             help="A wide spread of scores within a group shows how much wording alone changes the score.",
         )  # fmt: skip
-        st.number_input(
-            "Open group", min_value=1, value=None, step=1, key="group", bind="query-params", width=160,
-            help="Group number. You can also select a group in the table.",
-        )  # fmt: skip
+        linked_number("Open group", "group", "Group number. You can also select a group in the table.")
     pages = math.ceil(totals.groups / _GROUPS_A_PAGE)
     above = st.container()
     asked = hash((table, search.near_duplicate_set_id, score.name, order))

@@ -12,6 +12,7 @@ from core.data.scores import SCORES, Score
 from core.exploring.browsing import SORT_COLUMNS, examples_page
 from core.store import Store
 from ui.kit.tables import open_by_number, show_selectable
+from ui.kit.widgets import linked_number
 
 ORDERS = ("Highest first", "Lowest first")
 PAGE_SIZES = (10, 25, 50, 100)
@@ -41,10 +42,9 @@ def show_rows(
             persist_state="session",
             help="Number of rows in the table.",
         )
-        st.number_input(
-            "Open row", min_value=1, value=None, step=1, key="example", bind="query-params", width=160,
-            help="The row's number in the dataset. The URL of this page then opens the same row.",
-        )  # fmt: skip
+        linked_number(
+            "Open row", "example", "The row's number in the dataset. The URL of this page then opens the same row."
+        )
     column = score.name if sort == "score" else str(sort)
     pages = max(1, math.ceil(count / size))
     above = st.container()

@@ -15,7 +15,16 @@ from core.scoring.reference_kind import reference_kind, reference_label
 from core.selection import kept_rows, saved_selection, selections_of_run
 from core.store import Store
 from ui.kit.filter_bar import show_no_rows
-from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, WITH_QUALITY_FLAG, show_paper_figures, show_spearman
+from ui.kit.tables import (
+    ALL_DOMAINS,
+    COUNT,
+    SHARE,
+    VALUE,
+    WITH_QUALITY_FLAG,
+    show_paper_figures,
+    show_spearman,
+    table_height,
+)
 from ui.kit.widgets import show_error
 from ui.plain_text import escaped
 
@@ -131,7 +140,7 @@ def _show_averages(totals: pd.DataFrame) -> None:
         }
     )
     formats = {"Rows with a score": COUNT, "Row-weighted": VALUE, "Token-weighted": VALUE, "Negative": SHARE}
-    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
+    st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
     st.caption(
         f"Row-weighted: mean of {SCORES['learnability'].formula} over rows; every row counts the same. "
         "Token-weighted: 1 − sum of reference NLL / sum of base NLL; long and hard rows count more. A large "

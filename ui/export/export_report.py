@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.data import settings
+from ui.shell.page_queries import for_downloader
 
 PREVIEW_ROWS = 3
 _PREVIEW_CHARACTERS = 2_000
@@ -39,5 +40,10 @@ def show_files(path: Path, manifest: Path, sha256: str, byte_count: int) -> None
 def _download(label: str, path: Path, key: str) -> None:
     """A download button for a file."""
     st.download_button(
-        label, data=path.read_bytes, file_name=path.name, mime="application/octet-stream", key=key, on_click="ignore"
+        label,
+        data=for_downloader(path.read_bytes),
+        file_name=path.name,
+        mime="application/octet-stream",
+        key=key,
+        on_click="ignore",
     )

@@ -15,6 +15,7 @@ from core.data.filters import RANGE_COLUMNS
 from core.exporting.writing import guarded
 from ui.charts import BRUSH, column_label
 from ui.kit.tables import COUNT, SHARE
+from ui.shell.page_queries import for_downloader
 from ui.shell.session import forget, remember, remembered
 
 PICTURES = ("PNG", "SVG")
@@ -158,7 +159,7 @@ def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.download_button(
             "Download CSV",
-            partial(_as_csv, numbers),
+            for_downloader(partial(_as_csv, numbers)),
             f"{file_name}.csv",
             "text/csv",
             key=f"{key}_csv",

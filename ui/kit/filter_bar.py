@@ -9,20 +9,25 @@ from core.data.filters import EVERYTHING, Range, RowFilter
 from core.data.scores import SCORES, Score
 from core.data.text_search import SEARCH_PLACES, TextSearch
 from ui.kit.filter_controls import KIND_LABELS, FilterControls
-from ui.kit.filter_state import current_filter, set_filter
+from ui.kit.filter_state import current_filter, refusal_shown_next, set_filter
 from ui.plain_text import escaped
 
 _LONGEST_CHIP = 60
+_MOST_DOMAIN_CHIPS = 12
+"""More domains are one chip, which removes them all; each can be removed in the control."""
 
 
 def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> None:
     """Draw the controls showing the filter; a change sets the filter before the page reruns."""
 
     def changed() -> None:
-        set_filter(_changed_filter(current_filter(), controls.read(score.name), score.name))
+        after = _changed_filter(current_filter(), controls.read(score.name), score.name)
+        with refusal_shown_next():
+            set_filter(replace(after, domains=() if set(after.domains) >= set(domains) else after.domains))
 
     controls = FilterControls("filter", {"on_change": changed})
-    known = tuple(domain for domain in row_filter.domains if domain in domains)
+    in_run = set(domains)
+    known = tuple(domain for domain in row_filter.domains if domain in in_run)
     controls.put(replace(row_filter, domains=known), score.name)
     domain, words, kind, place, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
     controls.domains(domain, domains)
@@ -77,6 +82,8 @@ def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
         (domain, replace(row_filter, domains=tuple(other for other in row_filter.domains if other != domain)))
         for domain in row_filter.domains
     ]
+    if len(found) > _MOST_DOMAIN_CHIPS:
+        found = [(f"{len(found):,} domains", replace(row_filter, domains=()))]
     found += [
         (
             _range_text(bounds),

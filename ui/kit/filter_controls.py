@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.data.filters import Range, RowFilter
+from core.data.filters import LIMITS, Range, RowFilter
 from core.data.scores import FLAGS, SCORES
 from core.data.text_search import ANY_TEXT, SEARCH_KINDS, SEARCH_PLACES, TextSearch
 
@@ -72,7 +72,7 @@ class FilterControls:
         st.session_state.setdefault(self.key("search_kind"), "words")
         st.session_state.setdefault(self.key("search_place"), "either")
         words.text_input(
-            "Search", key=self.key("text"), placeholder=_ANY,
+            "Search", key=self.key("text"), placeholder=_ANY, max_chars=LIMITS["search characters"],
             help="Only rows whose text contains this. Case is ignored.", **self.options,
         )  # fmt: skip
         kind.selectbox(

@@ -12,7 +12,7 @@ from core.jobs.job_progress import duration
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
 from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.supervisor import abandon, resume
-from ui.charts import domain_colours
+from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.charts.training_chart import passes_figure, training_curve_figure
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
@@ -159,8 +159,12 @@ def _show_curve(job: Job) -> None:
         model = titles[str(chosen)]
     if points := model.lines(CURVE):
         frame = pd.DataFrame(points)
-        figure = training_curve_figure(frame, domain_colours(frame["domain"].tolist()))
+        colours, steps = domain_colours(frame["domain"].tolist()), frame["domain"].value_counts()
+        drawn = frame[frame["domain"].isin(steps.index[:DOMAINS_DRAWN])]
+        figure = training_curve_figure(drawn, colours)
         st.plotly_chart(figure, key=f"curve_{job.job_id}", config={"displayModeBar": False})
+        if len(steps) > DOMAINS_DRAWN:
+            st.caption(f"The chart shows {DOMAINS_DRAWN} of {len(steps):,} domains, those in most steps.")
     if passes := model.lines(PASSES):
         st.plotly_chart(
             passes_figure(pd.DataFrame(passes)), key=f"passes_{job.job_id}", config={"displayModeBar": False}

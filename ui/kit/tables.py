@@ -1,7 +1,7 @@
 """Tables that several pages share, with labels, units and number formats."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +11,7 @@ from core.exploring.length_bias import FORMS, PAPER_FIGURES, length_sentence
 from ui.plain_text import escaped
 
 ALL_DOMAINS = "All domains"
+_ROWS_SEEN = 40
 WITH_QUALITY_FLAG = "With a quality flag"
 """Label of the share of rows with any of `core.data.scores.QUALITY_FLAGS`."""
 COUNT = st.column_config.NumberColumn(format="localized")
@@ -20,6 +21,11 @@ CLOSE_VALUE = st.column_config.NumberColumn(format="%.4f")
 """For scores that differ only slightly, such as rows at a cut-off."""
 _SPEARMAN_COLUMNS = {f"spearman_{name}": f"{SCORES[name].label} ({form})" for name, form in FORMS.items()}
 _TWO_DECIMALS = dict.fromkeys(_SPEARMAN_COLUMNS.values(), st.column_config.NumberColumn(format="%.2f"))
+
+
+def table_height(table: pd.DataFrame) -> int | Literal["content"]:
+    """The height of a table with a row for each domain: a few are all seen, of more the table scrolls."""
+    return "content" if len(table) <= _ROWS_SEEN else 440
 
 
 def show_summary(found: pd.DataFrame, score: Score) -> None:
@@ -35,7 +41,7 @@ def show_summary(found: pd.DataFrame, score: Score) -> None:
         **dict.fromkeys(("Negative", WITH_QUALITY_FLAG), SHARE),
         **dict.fromkeys((*means, "Median", "Quartile 1", "Quartile 3", "Minimum", "Maximum"), VALUE),
     }
-    st.dataframe(shown, hide_index=True, height="content", column_config=formats)
+    st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
     note = f"{WITH_QUALITY_FLAG}: rows with any of {', '.join(QUALITY_FLAGS)}. See the Trust tab for each flag."
     if score.name == "learnability":
         note = (

@@ -1,6 +1,8 @@
 """Widgets that pages share. Text from data is shown verbatim, never as markdown."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pandas as pd
@@ -9,6 +11,7 @@ from streamlit.errors import StreamlitAPIException
 
 from core.data.errors import SelectionInvalid, UserError
 from core.data.examples import Example
+from core.data.json_types import shown
 from core.data.loss_roles import missing_roles_sentence
 from core.data.scores import FLAGS, SCORES, Score, scores_of
 from ui.plain_text import escaped
@@ -21,6 +24,7 @@ ROLE_LABELS = {
     "assistant": "Assistant (scored)",
     "tool": "Tool",
 }
+_NUMBER = re.compile(r"[0-9]{1,15}(\.0)?")
 _TALL_TEXT = 1_500  # characters; a longer turn gets a scrolling box
 
 
@@ -72,7 +76,10 @@ def score_picker(roles: Collection[str]) -> Score:
     if not names:
         raise SelectionInvalid("No score can be compared in these runs: they share no losses. Choose other runs.")
     meanings = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
-    asked = SCORES.get(st.query_params.get("score", ""))
+    given = st.query_params.get("score", "")
+    asked = SCORES.get(given)
+    if given and not asked:
+        ignored_in_link("score", given)
     missing = asked and missing_roles_sentence(asked.label, asked.roles, roles)
     chosen = SCORES[linked_selectbox("Score", names, "score", lambda name: SCORES[name].label, meanings)]
     if missing:
@@ -80,12 +87,15 @@ def score_picker(roles: Collection[str]) -> Score:
     return chosen
 
 
-def open_renamed_tab(key: str, renamed: Mapping[str, str]) -> None:
+def open_linked_tab(key: str, labels: Collection[str], renamed: Mapping[str, str] = MappingProxyType({})) -> None:
     """Let a link with a tab's earlier label (`renamed`: earlier to present) open that tab. Call it before `st.tabs`.
 
     Tabs that are bound to the URL are found by their labels, and Streamlit opens the first for a label it lacks.
     """
-    present = renamed.get(st.query_params.get(key, ""))
+    asked = st.query_params.get(key, "")
+    present = renamed.get(asked)
+    if asked and not present and asked not in labels:
+        ignored_in_link(key, asked)
     if present and key not in st.session_state:
         st.session_state[key] = present
 
@@ -106,6 +116,23 @@ def linked_selectbox(
     if asked != chosen:
         st.query_params[parameter] = chosen
     return chosen
+
+
+def linked_number(label: str, parameter: str, help: str) -> None:
+    """A field for a row's or group's number, bound to the URL under `parameter`, which is also its key."""
+    asked = st.query_params.get(parameter)
+    is_usable = asked is None or bool(_NUMBER.fullmatch(asked))
+    if not is_usable:
+        del st.query_params[parameter]
+        ignored_in_link(parameter, str(asked))
+    # Streamlit fails on a bound field whose parameter is 1e400; from the next run on it is bound.
+    bind: Literal["query-params"] | None = "query-params" if is_usable else None
+    st.number_input(label, min_value=1, value=None, step=1, key=parameter, bind=bind, width=160, help=help)
+
+
+def ignored_in_link(parameter: str, asked: str) -> None:
+    """Say that a parameter of the URL has a value that means nothing here."""
+    st.warning(escaped(f"The {parameter} {shown(asked)} in this URL means nothing here and was ignored."))
 
 
 def _no_run(session: Session) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from core.cli.command_group import prepare_streams
 from core.cli.terminal import print_result, readable_store, report_user_errors
 from core.data import settings
 from core.data.errors import ExportFailed
@@ -39,6 +40,7 @@ def write_report(path: Path, html: str) -> int:
 
 
 if __name__ == "__main__":
+    prepare_streams()
     try:
         main(json.loads(sys.argv[1]))
     except typer.Exit as ended:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.errors import UserError
 from core.data.folds import LARGEST_SHARE
-from core.data.training_methods import LEARNING_RATES
+from core.data.training_methods import LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from core.training.training_plan import MOST_MODELS, TrainRequest
 
 CROSS_FITTED, IN_SAMPLE = "Cross-fitted", "In-sample, as in the paper"
@@ -134,7 +134,7 @@ def _training_fields(dataset: str, choice: ReferenceKindChoice) -> dict[str, Any
         "Method", list(LEARNING_RATES), help="lora: train a small adapter. full: train all weights (small models)."
     )
     epochs = third.number_input(
-        "Epochs", min_value=0.1, value=1.0, step=0.5,
+        "Epochs", 0.1, float(MOST_EPOCHS), 1.0, 0.5,
         help="Passes over the data. More epochs fit the data better but also memorise single rows.",
     )  # fmt: skip
     rate = first.text_input(
@@ -144,6 +144,7 @@ def _training_fields(dataset: str, choice: ReferenceKindChoice) -> dict[str, Any
     seed = second.number_input(
         "Seed",
         min_value=0,
+        max_value=LARGEST_SEED,
         value=0,
         help="Sets the folds, the initial weights and the data order.",
     )

@@ -7,19 +7,18 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.data.listing import listed
 from core.exploring.rank_changes import PAPER_SHARES
 from core.selection import Amount, Selection
 from core.selection.budgets import POOL, budgets
 from ui.plain_text import escaped
 from ui.select.mixture_form import mixture_form, put_weights
+from ui.select.shown_domains import domain_list, shown_domains
 
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
-SHORT_LIST = 8
-"""More domains than this scroll in a box."""
-
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 
@@ -47,8 +46,7 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
         return chosen, readouts
     if budget_kind == "mixture":
         sizes = {domain: total[amount.kind == "tokens"] for domain, total in totals.items()}
-        with _domain_list(len(totals)):
-            weights, places = mixture_form(sizes)
+        weights, places = mixture_form(sizes)
         return replace(chosen, weights=weights), readouts | {
             domain: Readout(place, before) for domain, (place, before) in places.items()
         }
@@ -62,9 +60,7 @@ def put_amounts(selection: Selection) -> None:
     state["recipe_way"] = "mixture" if selection.weights else "share"
     state["recipe_unit"] = selection.amount.kind
     state[_amount_key(selection.amount.kind)] = _on_slider(selection.amount)
-    state[_OWN] = {domain: amount.kind for domain, amount in selection.domain_amounts.items()}
-    for domain, amount in selection.domain_amounts.items():
-        state[_amount_key(amount.kind, domain)] = _on_slider(amount)
+    state[_OWN] = dict(selection.domain_amounts)
     put_weights(selection.weights)
 
 
@@ -118,40 +114,35 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], budget_kind: str, sco
 def _domain_sliders(
     chosen: Selection, totals: Mapping[str, tuple[int, int]]
 ) -> tuple[dict[str, Amount], dict[str, Readout]]:
-    """A slider for each domain; returns the domains' own amounts and the places for the readouts."""
-    own: dict[str, str] = st.session_state.setdefault(_OWN, {})
+    """A slider for each shown domain; returns all domains' own amounts and the places for the readouts."""
+    own: dict[str, Amount] = st.session_state.setdefault(_OWN, {})
     parts = budgets(chosen, totals)
-    amounts: dict[str, Amount] = {}
+    sizes = {domain: rows for domain, (rows, _) in totals.items()}
+    rest = "Domains without an amount of their own follow the slider above."
     readouts: dict[str, Readout] = {}
-    with _domain_list(len(totals)):
-        for domain, (rows, tokens) in totals.items():
-            kind = own.get(domain, chosen.amount.kind)
-            key = _amount_key(kind, domain)
-            if domain not in own:
-                follow = chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted)
-                st.session_state[key] = _on_slider(follow)
+    shown = shown_domains(sizes, own, "recipe_shown", rest)
+    with domain_list(len(shown)):
+        for domain in shown:
+            kind = chosen.amount.kind
+            amount = own.get(domain, chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted))
+            key = _amount_key(amount.kind, domain)
+            st.session_state[key] = _on_slider(amount)
             slider, readout_place = st.columns([3, 2], vertical_alignment="center")
-            most = {"ratio": 0, "rows": rows, "tokens": tokens}[kind]
+            most = dict(zip(UNITS, (0, *totals[domain]), strict=True))[amount.kind]
             meaning = "Follows the slider above until you move this one."
             with slider:
-                label = f"{escaped(domain)} ({UNITS[kind].lower()})"
-                amount = _amount_slider(label, kind, key, most, meaning, _own_amount(domain, kind))
+                label = f"{escaped(domain)} ({UNITS[amount.kind].lower()})"
+                _amount_slider(label, amount.kind, key, most, meaning, _own_amount(domain, amount.kind))
             readouts[domain] = Readout(readout_place.empty())
-            if domain in own:
-                amounts[domain] = amount
     elsewhere = [domain for domain in own if domain not in totals]
     if elsewhere:
-        st.text(f"Amounts ignored, because these domains are not in the data: {', '.join(elsewhere)}.")
+        st.text(f"Amounts ignored, because these domains are not in the data: {listed(elsewhere)}.")
     if own:
         st.button(
             "Reset domain amounts", key="recipe_follow", on_click=_follow_all,
             help="All domains follow the slider above again.",
         )  # fmt: skip
-    return amounts, readouts
-
-
-def _domain_list(domains: int) -> DeltaGenerator:
-    return st.container(height=480 if domains > SHORT_LIST else "content", border=False)
+    return {domain: own[domain] for domain in totals if domain in own}, readouts
 
 
 def _amount_slider(
@@ -167,7 +158,7 @@ def _amount_slider(
             "format": "localized",
         }
     value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **_PERSIST)
-    return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
+    return _from_slider(kind, value)
 
 
 def _amount_key(kind: str, domain: str | None = None) -> str:
@@ -178,9 +169,14 @@ def _on_slider(amount: Amount) -> float | int:
     return round(amount.value * 100, 4) if amount.kind == "ratio" else int(amount.value)
 
 
+def _from_slider(kind: str, value: float) -> Amount:
+    return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
+
+
 def _own_amount(domain: str, kind: str) -> Callable[[], None]:
     def keep() -> None:
-        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: kind}
+        amount = _from_slider(kind, st.session_state[_amount_key(kind, domain)])
+        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: amount}
 
     return keep
 

@@ -13,9 +13,11 @@ from streamlit.delta_generator import DeltaGenerator
 from core.data.errors import SelectionInvalid
 from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
 from ui.plain_text import escaped
+from ui.select.shown_domains import domain_list, shown_domains
 
 _PERSIST: Any = {"persist_state": "session"}
-_GIVEN, _PROBLEM = "recipe_weights_given", "recipe_weights_problem"
+_WEIGHTS, _GIVEN, _OWN = "recipe_weights", "recipe_weights_given", "recipe_weights_own"
+_PROBLEM = "recipe_weights_problem"
 _WEIGHT, _LOCK = "recipe_weight_", "recipe_lock_"
 
 
@@ -23,21 +25,25 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
     """Draw the controls for domains of these sizes (rows or tokens). Returns the weights [per cent, or relative if
     they do not add up to 100], and for each domain the place of its readout and the text in front of it."""
     _fill(sizes)
+    weights = _weights(sizes)
     above = st.container()
-    weights: dict[str, float] = {}
     places: dict[str, DeltaGenerator] = {}
-    for domain in sizes:
-        field, lock, readout_place = st.columns([2, 1, 3], vertical_alignment="bottom")
-        weights[domain] = float(
+    rest = "Their weights stay as they are, except for the buttons above."
+    shown = shown_domains(sizes, st.session_state.get(_OWN, ()), "recipe_weights_shown", rest)
+    with domain_list(len(shown)):
+        for domain in shown:
+            field, lock, readout_place = st.columns([2, 1, 3], vertical_alignment="bottom")
+            st.session_state[f"{_WEIGHT}{domain}"] = weights[domain]
             field.number_input(
                 f"{escaped(domain)} (%)", min_value=0.0, step=1.0, format="%.4g", key=f"{_WEIGHT}{domain}",
-                help="This domain's share of the total. Other weights do not change.", **_PERSIST,
-            )
-        )  # fmt: skip
-        lock.checkbox(
-            "Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.", **_PERSIST
-        )
-        places[domain] = readout_place.empty()
+                help="This domain's share of the total. Other weights do not change.",
+                on_change=_keep_weight, args=(domain,), **_PERSIST,
+            )  # fmt: skip
+            lock.checkbox(
+                "Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.",
+                on_change=_keep_shown, args=(domain,), **_PERSIST,
+            )  # fmt: skip
+            places[domain] = readout_place.empty()
     with above:
         _buttons(sizes)
         relative = _show_sum(weights)
@@ -53,21 +59,33 @@ def put_weights(weights: Mapping[str, float]) -> None:
     for key in [str(key) for key in st.session_state]:
         if key.startswith((_WEIGHT, _LOCK)):
             del st.session_state[key]
-    st.session_state[_GIVEN] = dict(weights)
+    st.session_state[_WEIGHTS], st.session_state[_GIVEN] = {}, dict(weights)
+    st.session_state[_OWN] = frozenset(weights)
 
 
 def _fill(sizes: Mapping[str, int]) -> None:
     """Give every domain without a weight the loaded recipe's weight, else its share of the data."""
-    state = st.session_state
-    missing = [domain for domain in sizes if f"{_WEIGHT}{domain}" not in state]
+    known: dict[str, float] = st.session_state.get(_WEIGHTS, {})
+    missing = [domain for domain in sizes if domain not in known]
     if not missing:
         return
-    given: dict[str, float] = state.get(_GIVEN) or {}
+    given: dict[str, float] = st.session_state.get(_GIVEN) or {}
     start = (
         {domain: float(given.get(domain, 0.0)) for domain in sizes} if given else starting_weights("data", sizes, {})
     )
-    for domain in missing:
-        state[f"{_WEIGHT}{domain}"] = start[domain]
+    st.session_state[_WEIGHTS] = known | {domain: start[domain] for domain in missing}
+
+
+def _keep_weight(domain: str) -> None:
+    """Callback of a domain's weight."""
+    weight = float(st.session_state[f"{_WEIGHT}{domain}"] or 0.0)
+    st.session_state[_WEIGHTS] = st.session_state[_WEIGHTS] | {domain: weight}
+    _keep_shown(domain)
+
+
+def _keep_shown(domain: str) -> None:
+    """Callback: the domain has a setting of its own from now on."""
+    st.session_state[_OWN] = frozenset(st.session_state.get(_OWN, ())) | {domain}
 
 
 def _buttons(sizes: Mapping[str, int]) -> None:
@@ -99,8 +117,7 @@ def _show_sum(weights: Mapping[str, float]) -> bool:
 def _set(weights_of: Callable[[], Mapping[str, float]]) -> None:
     """Callback: change the weights, or store the error for the next rerun."""
     try:
-        for domain, weight in weights_of().items():
-            st.session_state[f"{_WEIGHT}{domain}"] = weight
+        st.session_state[_WEIGHTS] = st.session_state[_WEIGHTS] | dict(weights_of())
     except SelectionInvalid as error:
         st.session_state[_PROBLEM] = str(error)
 
@@ -114,7 +131,7 @@ def _started(name: str, sizes: Mapping[str, int]) -> dict[str, float]:
 
 
 def _weights(domains: Collection[str]) -> dict[str, float]:
-    return {domain: float(st.session_state[f"{_WEIGHT}{domain}"]) for domain in domains}
+    return {domain: st.session_state[_WEIGHTS][domain] for domain in domains}
 
 
 def _locked(domains: Collection[str]) -> list[str]:

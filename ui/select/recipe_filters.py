@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core.data.filters import EVERYTHING, RowFilter
+from core.data.listing import listed
 from core.data.scores import DEFAULT_SCORE, SCORES
 from core.selection import ScoredRun
 from core.store import Store
@@ -81,7 +82,7 @@ def _domains_and_flags(run: ScoredRun) -> None:
     # A filter may name domains of another run; without these options it would change silently.
     known = dict.fromkeys([*run.totals, *st.session_state.get(_CONTROLS.key("domains"), [])])
     if missing := [domain for domain in _CONTROLS.domains(domains, known) if domain not in run.totals]:
-        domains.text(f"Not in this run: {', '.join(missing)}.")
+        domains.text(f"Not in this run: {listed(missing)}.")
     _CONTROLS.excluded_flags(flags)
 
 

@@ -42,7 +42,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         picks=picks_of(run.dataset),
         length_bands=length_bands,
     )
-    domains = eligible.row_filter.domains
+    domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
     with how_much:
         return *amount_form(plain, allowed), profile

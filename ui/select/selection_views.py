@@ -104,8 +104,9 @@ def _cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
 
 def show_distribution(store: Store, run: ScoredRun, selection: Selection, summary: Summary) -> None:
     """The score histogram of the rows that pass the filters, with the cut-off."""
-    counted = histogram(store, run.table, selection.score, store.searched(selection.filter))
     largest = summary.domains.nlargest(DOMAINS_DRAWN, "rows")["domain"].tolist()
+    row_filter = store.searched(selection.filter)
+    counted = histogram(store, run.table, selection.score, row_filter, domains=largest)
     colours = {d: c for d, c in domain_colours(summary.domains["domain"].tolist()).items() if d in largest}
     cuts = _cut_values(selection, summary)
     figure = histogram_figure(counted, colours, one_above_another=True, cuts=cuts)
@@ -117,7 +118,7 @@ def show_distribution(store: Store, run: ScoredRun, selection: Selection, summar
         note = f"There is no cut-off, because the order '{ORDERS[selection.order].label}' does not use the score."
     if len(colours) < len(summary.domains):
         note += f" The chart shows the {len(colours)} largest of {len(summary.domains):,} domains."
-    show_chart(figure, counted.bins[counted.bins["domain"].isin(largest)], "select_histogram", "cut", note=note.strip())
+    show_chart(figure, counted.bins, "select_histogram", "cut", note=note.strip())
 
 
 def show_cut(session: Session, run: ScoredRun, selection: Selection) -> None:

@@ -15,6 +15,7 @@ from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.data.errors import NotPermitted, ServerOpen
+from ui.shell.page_queries import begin_change
 
 LISTS = {"look": "can view", "run": "can view and run"}
 
@@ -75,10 +76,12 @@ def may_run() -> bool:
 def require_run() -> None:
     """Raise `NotPermitted` if the current visitor may not change anything.
 
-    The dashboard's own threads and the command line have no visitor, so they always may.
+    The dashboard's own threads and the command line have no visitor, so they always may. Queries of the page's run are
+    not limited any more.
     """
     if get_script_run_ctx(suppress_warning=True) is not None and not may_run():
         raise NotPermitted("You can view this dashboard but not change anything. Ask its owner for the role 'run'.")
+    begin_change()
 
 
 def _folded(email: str) -> str:

@@ -6,6 +6,9 @@ from core.data.errors import ServerOpen
 from ui.plain_text import escaped
 from ui.shell.access import LISTS, Role, Visitor, visitor
 from ui.shell.closed_server import check_closed
+from ui.shell.media_addresses import hide_media_addresses
+
+hide_media_addresses()
 
 
 def require_login() -> Visitor:

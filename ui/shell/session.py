@@ -12,12 +12,14 @@ from core.data import settings
 from core.data.errors import UserError
 from core.scoring.tokens.losses import TokenScorer
 from core.store import Store
+from core.store.page_queries import find_askers_with
 from core.system.permission import check_changes_with, on_own_account
 from core.workspace.answering import Answering
 from core.workspace.supervisor_thread import Supervisor
 from ui.plain_text import escaped
 from ui.shell.access import require_run
 from ui.shell.entrance import require_login
+from ui.shell.page_queries import page_asker
 from ui.shell.staged_files import remove_leftovers
 
 
@@ -31,6 +33,7 @@ class Session:
 
 
 check_changes_with(require_run)
+find_askers_with(page_asker)
 _OPEN: dict[Path, tuple[Session, Supervisor, Answering]] = {}
 _OPEN_LOCK = threading.Lock()
 # A module variable, not st.cache_resource: "Clear caches" in one browser would close the store for all others.

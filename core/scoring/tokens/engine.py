@@ -14,6 +14,7 @@ from ...encoding.encoding_spec import EncodingSpec
 from ...engine.loss_engine import LossEngine
 from ...models.loading import load_model, load_tokenizer
 from ...models.resolving import ModelSpec
+from ...models.unchanged_files import unchanged_model
 from .pieces import token_pieces
 
 _MODELS_KEPT = 2  # a base and a reference
@@ -37,7 +38,7 @@ class TokenEngine:
         `NothingScored` if nothing is scored, `ModelUnusable` if a model cannot be loaded or does not fit.
         """
         example, spec = Example.from_json(request["conversation"]), EncodingSpec(**request["encoding"])
-        tokenizer = self._tokenizer(ModelSpec(**request["base"]))
+        tokenizer = self._tokenizer(ModelSpec(**request["base"]), spec)
         ((encoded, _),) = encode_and_render([example], tokenizer, spec, with_turns=True)
         if encoded.reason is not None:
             raise NothingScored(f"No token of this row is scored: {encoded.reason}.")
@@ -63,6 +64,7 @@ class TokenEngine:
         return [loss if math.isfinite(loss) else None for loss in by_token]
 
     def _engine(self, spec: ModelSpec, dtype: str) -> LossEngine:
+        unchanged_model(spec).check()
         if (spec, dtype) not in self._engines:
             while len(self._engines) >= _MODELS_KEPT:  # before loading the next one: three may not fit
                 self._engines.popitem(last=False)
@@ -79,7 +81,8 @@ class TokenEngine:
         self._engines.clear()  # a GPU that fits either model may not fit both
         return LossEngine(load_model(spec, dtype, self._device))
 
-    def _tokenizer(self, spec: ModelSpec) -> Any:
+    def _tokenizer(self, spec: ModelSpec, encoding: EncodingSpec) -> Any:
+        unchanged_model(spec, encoding.tokenizer_fingerprint).check()
         if spec not in self._tokenizers:
-            self._tokenizers = {spec: load_tokenizer(spec)}
+            self._tokenizers = {spec: load_tokenizer(spec, encoding.tokenizer_fingerprint)}
         return self._tokenizers[spec]

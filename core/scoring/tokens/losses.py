@@ -184,10 +184,11 @@ class _Row:
 
 
 def _where_it_is(spec: ModelSpec, workspace: Path, base: ModelSpec | None) -> ModelSpec:
-    """The model recorded in the run; resolved again by name if its folder moved, as in a copied workspace."""
+    """The model recorded in the run; resolved again by name if its folder moved, as in a copied workspace. The hash is
+    the recorded one: the worker refuses other weights of the same name."""
     if Path(spec.path).is_dir() and (spec.adapter is None or Path(spec.adapter).is_dir()):
         return spec
-    return resolve_model(spec.label, workspace, base)
+    return replace(resolve_model(spec.label, workspace, base), weights_hash=spec.weights_hash)
 
 
 def _token_losses(fields: Mapping[str, Any], nlls: Mapping[str, list[float | None]]) -> TokenLosses:

@@ -5,15 +5,25 @@ import os
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ...data.errors import TokensUnavailable
 from ...system.permission import require_change
+from ...system.process_facts import is_stopped
 from ...system.program import HOME, module_command
 
 LOG = "token_worker.log"
 _LOG_LIMIT = 2**20  # bytes; a longer log is truncated
+_ANSWER_SECONDS, _LOADING_SECONDS, _CHARACTERS_PER_SECOND = 120.0, 600.0, 100.0
+"""How long a request may take: so long, longer if models have to be loaded, and for long conversations. A large model
+on a CPU needs some 0.03 s a token."""
+_LOOK_SECONDS = 1.0
+_END_SECONDS = 2.0
+"""How long a job that needs the memory waits for the current answer, and for a killed worker's end."""
 
 
 class TokenProcess:
@@ -24,6 +34,8 @@ class TokenProcess:
         self._asking = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._models: Any = None
+        self._why_killed = ""
 
     @property
     def process_id(self) -> int | None:
@@ -31,54 +43,94 @@ class TokenProcess:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The worker's answer. Raises `TokensUnavailable` with the worker's error message, or if it ended first."""
+        """The worker's answer. Raises `TokensUnavailable` with the worker's error message, if it ended first, or if
+        there is none in time."""
         require_change()
         line = json.dumps(request).encode() + b"\n"
-        with self._asking:
-            was_warm = self.process_id is not None
-            answer = self._exchange(line)
-            if answer is None and was_warm and self._ended() == 0:  # its idle timeout had just expired
-                answer = self._exchange(line)
-            if answer is None:
-                raise TokensUnavailable(
-                    f"The token worker ended before it answered ({_how(self._ended())}). "
-                    f"Try again to start a new one. Log: {self._log}."
-                )
+        if not self._asking.acquire(timeout=_ANSWER_SECONDS):
+            raise TokensUnavailable("The token worker is busy with other rows. Try again later.")
+        try:
+            answer = self._ask(line, request)
+        finally:
+            self._asking.release()
         if "error" in answer:
             raise TokensUnavailable(answer["error"])
         return answer
 
     def release(self) -> None:
-        """End the worker unless it is busy; the next request starts another."""
-        if self._asking.acquire(blocking=False):
-            try:
-                self._kill()
-            finally:
+        """End the worker; the next request starts another. If it is busy, its answer is awaited for a moment, after
+        which whoever asked gets an error: it may hang, and a job needs its memory."""
+        was_free = self._asking.acquire(timeout=_END_SECONDS)
+        try:
+            self._kill("A job that was started needs its memory.")
+        finally:
+            if was_free:
                 self._asking.release()
 
     def close(self) -> None:
         """End the worker; a pending request gets an error."""
         self._closed = True
-        self._kill()
+        self._kill("The workspace is being closed.")
 
-    def _kill(self) -> None:
+    def _kill(self, why: str) -> None:
         if self._process:
+            self._why_killed = why
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
 
-    def _exchange(self, line: bytes) -> dict[str, Any] | None:
-        """Send a request and read its answer; None if the worker ended meanwhile."""
-        if self.process_id is None:
-            self._process = self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def _ask(self, line: bytes, request: dict[str, Any]) -> dict[str, Any]:
+        was_warm = self.process_id is not None
+        seconds = _ANSWER_SECONDS + len(line) / _CHARACTERS_PER_SECOND
+        if not (was_warm and self._models == request["models"]):
+            seconds += _LOADING_SECONDS
+        answer = self._exchange(line, seconds)
+        if answer is None and was_warm and self._ended() == 0:  # its idle timeout had just expired
+            answer = self._exchange(line, seconds + _LOADING_SECONDS)
+        if answer is None:
+            how = self._why_killed or f"{_how(self._ended())}."
+            raise TokensUnavailable(
+                f"The token worker ended before it answered: {how} Try again to start a new one. Log: {self._log}."
+            )
+        self._models = request["models"]
+        return answer
+
+    @contextmanager
+    def _watched(self, process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[None]:
+        """Kills the worker in this context if it takes longer or was stopped: reading its answer then ends."""
+        done = threading.Event()
+        deadline = time.monotonic() + seconds
+
+        def watch() -> None:
+            while not done.wait(_LOOK_SECONDS):
+                if time.monotonic() > deadline:
+                    return self._kill(f"It took longer than {seconds:,.0f} seconds.")
+                if is_stopped(process.pid):
+                    return self._kill("Another program had stopped it.")
+
+        watching = threading.Thread(target=watch, name="token worker", daemon=True)
+        watching.start()
         try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return None
-        answered = self._process.stdout.readline()
+            yield
+        finally:
+            done.set()
+            watching.join()
+
+    def _exchange(self, line: bytes, seconds: float) -> dict[str, Any] | None:
+        """Send a request and read its answer; None if the worker ended meanwhile, or was killed."""
+        if self.process_id is None:
+            self._process, self._why_killed = self._start(), ""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with self._watched(process, seconds):
+            try:
+                process.stdin.write(line)
+                process.stdin.flush()
+            except BrokenPipeError:
+                return None
+            answered = process.stdout.readline()
         return dict(json.loads(answered)) if answered.endswith(b"\n") else None
 
     def _start(self) -> subprocess.Popen[bytes]:

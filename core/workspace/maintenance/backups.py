@@ -9,6 +9,7 @@ from ...store import Store, put_in_place
 from ...system.asking import asked, own_or_ask
 from ...system.file_hash import file_sha256
 from ...system.ownership import hold_workspace
+from ...system.workspace_files import check_output
 
 CONTENTS = "datasets with their original records, losses, runs, selections and near duplicates"
 _LONGEST_NAME = 200
@@ -28,6 +29,7 @@ class BackupReport:
 def back_up(store: Store, path: Path) -> BackupReport:
     """Write the current store to the file `path`. On failure raises `WriteFailed` and leaves no file."""
     _check_name(path)
+    check_output(path, store.workspace)
     if path.exists():
         raise WriteFailed(f"{path} exists and is not overwritten. Choose another name for the backup.")
     if not path.parent.is_dir():

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ...data.errors import StoreUnusable, UserError
+from ...data.errors import ModelUnusable, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
 from ...jobs.job import Job, all_jobs, readable_jobs
 from ...jobs.results import check_whole
 from ...jobs.shards import read_shard
-from ...models.resolving import PROVENANCE
+from ...models.folder_check import read_json
+from ...models.provenance import PROVENANCE, damages
 from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
-from ...system.file_hash import file_sha256
+from ...system.file_hash import difference
 from ..job_kinds import JOB_KINDS, JobKind
 
 _BATCH_EXAMPLES = 5_000
@@ -210,20 +211,17 @@ def _references(store: Store) -> Iterator[str]:
             yield f"{folder} is an incomplete reference: it has no {PROVENANCE}. Remove it, and train it again."
             continue
         try:
-            files = dict(json.loads(path.read_text(encoding="utf-8")).get("files", {}))
-        except (ValueError, TypeError):
+            provenance = read_json(path)
+        except ModelUnusable:
             yield f"{path} cannot be read. Train the reference again under another name."
             continue
-        for name, digest in files.items():
-            yield from _differs(folder / name, digest, "Train the reference again under another name.")
+        for sentence in damages(folder, provenance):
+            yield f"{sentence} Train the reference again under another name."
 
 
 def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
-    if not path.is_file():
-        yield f"{path} is gone. {advice}"
-        return
-    if file_sha256(path) != digest:
-        yield f"{path} has changed since it was written (its SHA-256 differs). {advice}"
+    if sentence := difference(path, digest):
+        yield f"{sentence} {advice}"
 
 
 def _jobs(store: Store) -> Iterator[str]:
@@ -231,7 +229,8 @@ def _jobs(store: Store) -> Iterator[str]:
         if job.problem:
             yield job.problem
             continue
-        reads: list[Callable[[], object]] = [partial(read_shard, path) for path in job.shards]
+        models = _models_of_shards(job)
+        reads: list[Callable[[], object]] = [partial(read_shard, path, models.get(path, "")) for path in job.shards]
         kind = JOB_KINDS.get(job.kind)
         if kind and job.outcome and not job.is_settled:
             reads.append(partial(_check_results, store, job, kind))
@@ -246,6 +245,14 @@ def _jobs(store: Store) -> Iterator[str]:
             yield f"{folder} is an incomplete job. It can be removed."
 
 
+def _models_of_shards(job: Job) -> dict[Path, str]:
+    """The key of the model that each of a job's shards is to be of, where the request says it."""
+    description = job.request.get("description")
+    models = description.get("model_fingerprints") if isinstance(description, dict) else None
+    named = models.items() if isinstance(models, dict) else ()
+    return {path: str(model) for role, model in named for path in job.shards_of(role)}
+
+
 def _check_results(store: Store, job: Job, kind: JobKind) -> None:
     if not kind.has_begun_to_finish(store, job):
         check_whole(job, kind.results)
@@ -256,8 +263,8 @@ def _leftovers(store: Store) -> Iterator[str]:
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
     folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
     for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
-        for path in sorted({*place.glob("*.tmp"), *place.glob(".*.old")}):
-            writer = re.search(r"\.(\d+)\.(tmp|old)(\.wal)?$", path.name)
+        for path in sorted({*place.glob("*.tmp"), *place.glob("*.tmp.wal"), *place.glob(".*.old")}):
+            writer = re.search(r"\.(\d+)(\.[0-9a-f]{16})?\.(tmp|old)(\.wal)?$", path.name)
             if not (writer and _is_running(int(writer[1]))):
                 yield f"{path} is left from an interrupted write. It can be removed."
 

@@ -47,7 +47,7 @@ def _verify_shards(store: Store, job: Job) -> list[str]:
         ingested = store.ingested_shards(job.shard_prefix(part["role"]))
         for path in job.shards_of(part["role"]):
             try:
-                losses = read_shard(path)
+                losses = read_shard(path, job.request["description"]["model_fingerprints"][part["role"]])
             except StoreUnusable as error:
                 notices.append(str(error))
                 continue

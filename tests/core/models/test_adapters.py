@@ -19,13 +19,13 @@ from core.jobs.job import Job, create_job
 from core.jobs.shards import read_shard
 from core.models.base_probe import BaseProbe
 from core.models.loading import load_model, load_tokenizer, load_with_base
-from core.models.resolving import ModelSpec, resolve_model
+from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.planning import ScoreRequest, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import Store
 from tests import command_line
 from tests.tiny_adapters import KINDS, Kind, exact_losses, exact_model, give_biases, make_adapter
-from tests.tiny_models import MIXED_EXAMPLES, make_model, make_tokenizer, save_model_folder
+from tests.tiny_models import MIXED_EXAMPLES, make_model, make_tokenizer, save_model_folder, spec_of
 
 SHARED = "both models share weights"
 ENCODING = EncodingSpec("chat", 2048, "tiny tokenizer")
@@ -58,7 +58,12 @@ def make_job(workspace: Path, specs: dict[str, ModelSpec], dtype: str = "float32
     request = {
         "kind": "score",
         "base": specs["base"].to_fields(),
-        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 2},
+        "encoding": {
+            "template": "chat",
+            "max_length": 2048,
+            "tokenizer_fingerprint": tokenizer_fingerprint(specs["base"]),
+            "version": 2,
+        },
         "device": "cpu",
         "dtype": dtype,
         "asks_base": True,
@@ -77,7 +82,7 @@ def losses_of(job: Job, role: str) -> NDArray[np.float64]:
 
 
 def encoded(base: Path) -> list[Encoded]:
-    return encode_examples(MIXED_EXAMPLES, load_tokenizer(ModelSpec("base", str(base), None, "a")), ENCODING)
+    return encode_examples(MIXED_EXAMPLES, load_tokenizer(spec_of(base)), ENCODING)
 
 
 def rewrite(adapter: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -242,7 +247,7 @@ def test_the_probe_tells_which_adapters_keep_their_base(name: str, dtype: str, b
 def test_the_probe_sees_a_layer_that_stays_on(llama: Path, tmp_path: Path) -> None:
     make_adapter(tmp_path / "adapter", llama, KINDS["LoRA"])
     spec = specs_of(llama, tmp_path / "adapter")["reference"]
-    probe = BaseProbe.of(load_model(ModelSpec("base", str(llama), None, "a"), "float32", "cpu"))
+    probe = BaseProbe.of(load_model(spec_of(llama), "float32", "cpu"))
     model = load_model(spec, "float32", "cpu")
     assert probe.agrees(model)
     query = model.get_base_model().model.layers[1].self_attn.q_proj
@@ -264,7 +269,7 @@ def test_a_job_with_an_adapter_that_changes_its_base_leaves_losses_that_others_c
     assert computed == {"PiSSA": {"base": 4, "reference": 4}, "LoRA": {"base": 0, "reference": 4}}
     with Store.open(workspace, "a test") as store:
         texts = store.rows("SELECT conversation FROM dataset_row JOIN example USING (example_id) ORDER BY row_number")
-    tokenizer = load_tokenizer(ModelSpec("base", str(llama), None, "a"))
+    tokenizer = load_tokenizer(spec_of(llama))
     rows = encode_examples([Example.from_json(text) for (text,) in texts], tokenizer, ENCODING)
     own = exact_losses(exact_model(llama), rows)
     for name, model in merged.items():

@@ -12,7 +12,7 @@ from core.data.errors import ModelUnusable
 from core.models.loading import load_model
 from core.models.reading_direction import reads_to_the_right
 from core.models.resolving import ModelSpec
-from tests.tiny_models import FAMILIES, make_model, make_tokenizer
+from tests.tiny_models import FAMILIES, make_model, make_tokenizer, spec_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,7 +64,7 @@ def test_noise_of_the_models_own_is_not_taken_for_reading_to_the_right() -> None
 def saved(folder: Path, model: Any) -> ModelSpec:
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
-    return ModelSpec("backwards", str(folder), None, "a hash")
+    return spec_of(folder, label="backwards")
 
 
 def test_loading_refuses_a_model_that_reads_to_the_right(tmp_path: Path) -> None:

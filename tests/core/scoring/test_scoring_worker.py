@@ -24,12 +24,12 @@ from core.jobs.job import Job, create_job
 from core.jobs.job_progress import Progress
 from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
-from core.models.resolving import ModelSpec
+from core.models.resolving import ModelSpec, tokenizer_fingerprint
 from core.scoring.noise_files import read_noise
 from core.scoring.passes import plan_passes
 from core.scoring.scoring_job import score
 from tests import command_line
-from tests.tiny_models import save_lora_adapter
+from tests.tiny_models import save_lora_adapter, spec_of
 from tests.waiting import wait_for
 
 EXAMPLES = [
@@ -61,14 +61,19 @@ def make_job(
 ) -> Job:
     """A scoring job; `missing` says whose examples, where it is not all of both."""
     specs = {
-        "base": ModelSpec("base", str(base), None, "a"),
-        "reference": ModelSpec("reference", str(reference), None if adapter is None else str(adapter), "b"),
+        "base": spec_of(base),
+        "reference": spec_of(reference, adapter, "reference"),
     }
     missing = missing or {"base": EXAMPLES, "reference": EXAMPLES}
     request = {
         "kind": "score",
         "base": specs["base"].to_fields(),
-        "encoding": {"template": "chat", "max_length": 2048, "tokenizer_fingerprint": "t", "version": 2},
+        "encoding": {
+            "template": "chat",
+            "max_length": 2048,
+            "tokenizer_fingerprint": tokenizer_fingerprint(specs["base"]),
+            "version": 2,
+        },
         "device": "cpu",
         "dtype": "float32",
         "parts": [{"role": role, "model": specs[role].to_fields(), "loss_set": 1} for role in missing],

@@ -9,7 +9,7 @@ import torch
 
 from core.data.errors import ModelUnusable
 from core.models.loading import load_model
-from core.models.resolving import ModelSpec, resolve_model
+from core.models.resolving import ModelSpec, resolve_model, tokenizer_fingerprint
 from core.scoring.tokens.engine import TokenEngine
 from tests.tiny_models import MIXED_EXAMPLES
 
@@ -31,7 +31,11 @@ def test_where_two_models_do_not_fit_together_each_is_computed_alone(
     }
     request = {
         "conversation": MIXED_EXAMPLES[0].to_json(),
-        "encoding": {"template": "alpaca", "max_length": 200, "tokenizer_fingerprint": "tiny"},
+        "encoding": {
+            "template": "alpaca",
+            "max_length": 200,
+            "tokenizer_fingerprint": tokenizer_fingerprint(models["base"]),
+        },
         "dtype": "float32",
         "base": models["base"].to_fields(),
         "models": {role: spec.to_fields() for role, spec in models.items()},

@@ -15,6 +15,7 @@ import pytest
 
 from core.data.errors import NotFound, NothingScored, TokensUnavailable, UserError
 from core.models.resolving import PROVENANCE
+from core.scoring.tokens import token_process
 from core.scoring.tokens.losses import TokenScorer
 from core.store import Store
 from tests.core.scored_models import score_examples
@@ -103,8 +104,9 @@ def test_a_row_that_is_not_there_is_one_sentence(scorer: TokenScorer) -> None:
 
 
 def test_a_worker_that_dies_while_it_is_asked_is_told_and_the_next_request_starts_another(
-    store: Store, scorer: TokenScorer
+    store: Store, scorer: TokenScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(token_process, "_LOOK_SECONDS", 60.0)  # else it is killed for being stopped
     forget_tokens(store)
     scorer.token_losses("tiny", 1)
     process = scorer._process._process
@@ -124,15 +126,38 @@ def test_a_worker_that_dies_while_it_is_asked_is_told_and_the_next_request_start
     os.kill(process.pid, signal.SIGKILL)
     asking.join()
     assert isinstance(problems[0], TokensUnavailable)
-    assert "ended before it answered (it was killed, perhaps out of memory). Try again" in str(problems[0])
+    assert "ended before it answered: it was killed, perhaps out of memory. Try again" in str(problems[0])
     assert sum(scorer.token_losses("tiny", 2).scored) > 0
     assert scorer.process_id not in (None, process.pid)
 
 
-def test_a_model_that_was_changed_after_scoring_is_said_and_not_cached(
+def test_a_model_that_was_changed_after_scoring_is_refused_and_nothing_is_cached(
     store: Store, scorer: TokenScorer, changing: Path
 ) -> None:
     save_model_folder(changing, seed=9)
+    with pytest.raises(TokensUnavailable, match=r"The weights of the model .* changed"):
+        scorer.token_losses(changing.parent.name, 3)
+    assert store.rows("SELECT count(*) FROM token_loss") == [(0,)]
+
+
+def test_a_model_that_moved_and_was_changed_is_refused_too(
+    store: Store, scorer: TokenScorer, changing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path(shutil.move(changing, changing.with_name("elsewhere")))
+    save_model_folder(elsewhere, seed=9)
+    monkeypatch.setattr("core.models.resolving._folder_of", lambda *_: elsewhere)
+    with pytest.raises(TokensUnavailable, match=r"The weights of the model .* changed"):
+        scorer.token_losses(changing.parent.name, 3)
+
+
+def test_token_losses_that_do_not_add_up_to_a_rows_score_are_said_and_not_cached(
+    store: Store, scorer: TokenScorer, changing: Path
+) -> None:
+    sql = """
+        UPDATE loss SET nll_sum = nll_sum + 3 WHERE loss_set_id =
+        (SELECT loss_set_id FROM run_loss JOIN run USING (run_id) WHERE name = ? AND role = 'reference')
+    """
+    store.write(lambda connection: connection.execute(sql, [changing.parent.name]))
     losses = scorer.token_losses(changing.parent.name, 3)
     assert [doubt.split(" token")[0] for doubt in losses.doubts] == ["The reference's"]
     assert "has changed since. Score the dataset again." in losses.doubts[0]
@@ -140,11 +165,9 @@ def test_a_model_that_was_changed_after_scoring_is_said_and_not_cached(
     assert scorer.cached(changing.parent.name, 3) is None
 
 
-def test_a_model_that_cannot_be_loaded_is_one_sentence_and_the_worker_goes_on(
-    scorer: TokenScorer, changing: Path
-) -> None:
+def test_a_model_that_was_emptied_is_one_sentence_and_the_worker_goes_on(scorer: TokenScorer, changing: Path) -> None:
     (changing / "model.safetensors").write_bytes(b"")
-    with pytest.raises(TokensUnavailable, match="cannot be loaded"):
+    with pytest.raises(TokensUnavailable, match="changed"):
         scorer.token_losses(changing.parent.name, 2)
     process = scorer.process_id
     assert sum(scorer.token_losses("tiny", 2).scored) > 0
@@ -181,13 +204,93 @@ def test_a_worker_that_gave_its_memory_back_is_replaced_by_the_next_request(stor
     assert sum(scorer.token_losses("tiny", 2).scored) > 0
 
 
-def test_a_worker_that_is_being_asked_is_not_ended(store: Store, scorer: TokenScorer) -> None:
+def ask_in_threads(scorer: TokenScorer, *row_numbers: int) -> tuple[list[threading.Thread], dict[int, str]]:
+    """Asks for several rows at once; what became of each once its thread has ended."""
+    ends: dict[int, str] = {}
+
+    def ask(row_number: int) -> None:
+        try:
+            ends[row_number] = f"{sum(scorer.token_losses('tiny', row_number).scored)} tokens"
+        except UserError as error:
+            ends[row_number] = str(error)
+
+    threads = [threading.Thread(target=ask, args=(row_number,)) for row_number in row_numbers]
+    for thread in threads:
+        thread.start()
+    return threads, ends
+
+
+def test_a_stopped_worker_is_replaced_and_everybody_who_waits_gets_an_answer(store: Store, scorer: TokenScorer) -> None:
+    forget_tokens(store)
+    scorer.token_losses("tiny", 2)
+    stopped = scorer.process_id
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+    threads, ends = ask_in_threads(scorer, 1, 3, 5)
+    for thread in threads:
+        thread.join()
+    told = [end for end in ends.values() if "tokens" not in end.split()]
+    assert len(ends) == 3
+    assert len(told) == 1
+    assert "ended before it answered: Another program had stopped it. Try again to start a new one." in told[0]
+    assert scorer.process_id not in (None, stopped)
+
+
+def test_a_worker_that_does_not_answer_in_time_is_killed(
+    store: Store, scorer: TokenScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_tokens(store)
+    scorer.token_losses("tiny", 2)
+    hanging = [sys.executable, "-c", "import sys; sys.stdin.readline(); 10**8**8"]
+    process = subprocess.Popen(hanging, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    scorer._process._kill("")
+    scorer._process._process = process
+    for name, seconds in {"_ANSWER_SECONDS": 0.2, "_LOADING_SECONDS": 0.0, "_LOOK_SECONDS": 0.05}.items():
+        monkeypatch.setattr(token_process, name, seconds)
+    with pytest.raises(TokensUnavailable, match=r"answered: It took longer than \d+ seconds\. Try again"):
+        scorer.token_losses("tiny", 1)
+    assert process.poll() == -signal.SIGKILL
+    monkeypatch.undo()
+    assert sum(scorer.token_losses("tiny", 1).scored) > 0
+
+
+def test_who_waits_too_long_for_others_is_told(
+    store: Store, scorer: TokenScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_tokens(store)
+    monkeypatch.setattr(token_process, "_ANSWER_SECONDS", 0.01)
+    with scorer._process._asking, pytest.raises(TokensUnavailable, match="busy with other rows"):
+        scorer.token_losses("tiny", 2)
+
+
+def test_a_worker_that_does_not_answer_makes_room_all_the_same(
+    store: Store, scorer: TokenScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_process, "_LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(token_process, "_END_SECONDS", 0.1)
+    forget_tokens(store)
+    scorer.token_losses("tiny", 2)
+    stopped = scorer.process_id
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+    (asking,), ends = ask_in_threads(scorer, 1)
+    wait_for(scorer._process._asking.locked, "the request")
+    scorer.release()
+    asking.join()
+    assert "ended before it answered: A job that was started needs its memory. Try again" in ends[1]
+    assert scorer.process_id is None
+
+
+def test_a_worker_that_is_about_to_answer_may_do_so_before_it_makes_room(store: Store, scorer: TokenScorer) -> None:
     forget_tokens(store)
     scorer.token_losses("tiny", 2)
     asked = scorer.process_id
     with scorer._process._asking:
-        scorer.release()
-    assert scorer.process_id == asked
+        releasing = threading.Thread(target=scorer.release)
+        releasing.start()
+        assert scorer.process_id == asked
+    releasing.join()
+    assert scorer.process_id is None
 
 
 def test_the_worker_ends_when_its_input_does() -> None:

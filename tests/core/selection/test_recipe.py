@@ -57,27 +57,27 @@ def test_what_a_recipe_leaves_out_takes_its_default() -> None:
         ({"score": "beauty"}, "Unknown score"),
         ({"run": 3}, "run is 3"),
         ({"seed": True}, "seed is True"),
-        ({"amount": 0.06}, "amount 0.06 cannot be read"),
+        ({"amount": 0.06}, "amount is 0.06. It should be an object"),
         ({"amount": {"kind": "share", "value": 1}}, "Unknown amount 'share'"),
         ({"amount": {"kind": "ratio", "value": "6%"}}, "'6%'"),
         ({"domain_amounts": [1]}, "domain_amounts is"),
         ({"filter": {"planet": "mars"}}, "unknown fields: planet"),
         ({"filter": "mars"}, "filter is 'mars'"),
-        ({"filter": {"ranges": [["token_count"], 3]}}, "cannot be read"),
+        ({"filter": {"ranges": [["token_count"], 3]}}, "ranges.0.1 is missing"),
         ({"filter": {"regions": [["base_loss", "reference_loss", [[0, 0], [1, 1]]]]}}, "has 2 corners"),
         ({"filter": {"regions": [["beauty", "reference_loss", []]]}}, "Unknown column 'beauty'"),
         ({"filter": {"search": {"query": "mars", "kind": "guess"}}}, "Unknown search 'guess'"),
-        ({"filter": {"search": "mars"}}, "The search 'mars' cannot be read"),
+        ({"filter": {"search": "mars"}}, "The search is 'mars'. Give a JSON object"),
         ({"weights": {"math": -1}}, "The weight of 'math' is -1"),
         ({"weights": {"math": 0}}, "All weights are 0"),
         ({"weights": [1]}, "weights is [1]"),
         ({"scope": "pooled", "weights": {"math": 1}}, "weights were given for math"),
         ({"near_duplicates": "much"}, "near_duplicates is 'much'"),
         ({"near_duplicates": 0.8, "collapse_duplicates": False}, "Remove exact duplicates too"),
-        ({"picks": [{"keep": True}]}, "picks cannot be read"),
+        ({"picks": [{"keep": True}]}, "picks.0.example_id is missing"),
         ({"picks": [{"example_id": "mars"}]}, "has 'mars', which is not an example_id"),
-        ({"picks": [{"example_id": EXAMPLE, "keep": "yes"}]}, "cannot be read"),
-        ({"picks": [{"example_id": EXAMPLE, "why": ""}]}, "unknown fields: why"),
+        ({"picks": [{"example_id": EXAMPLE, "keep": "yes"}]}, "picks.0.keep is 'yes'. It should be a valid boolean"),
+        ({"picks": [{"example_id": EXAMPLE, "why": ""}]}, "picks.0.why is not a known field"),
         ({"picks": [{"example_id": EXAMPLE}] * 2}, "has more than one hand pick"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_recipe_with_something_unknown_is_refused(change: dict[str, Any], sent
 
 
 def test_a_recipe_without_a_run_is_refused() -> None:
-    with pytest.raises(SelectionInvalid, match="has no run"):
+    with pytest.raises(SelectionInvalid, match="lacks: run"):
         Selection.from_fields({})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from core.jobs.job import find_job
 from core.models.resolving import check_allowed_model, resolve_model
 from core.store import Store
 from core.system.durable_file import DurableFile
-from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file
+from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file, plain_name
 from core.training.training_plan import TrainRequest, train_fields
 from tests import command_line
 from tests.core.bundle_rows import ALL, example, talk_store
@@ -229,30 +230,60 @@ def test_an_export_leaves_devices_and_pipes_alone(place: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
-        ("my selection", "my-selection"),
-        ("a/b", "a-b"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("/etc/passwd", "etc-passwd"),
-        ("..", "otherwise"),
-        (".", "otherwise"),
-        ("", "otherwise"),
-        (".hidden", "hidden"),
-        ("-rf", "rf"),
-        ("trailing. . .", "trailing"),
-        ("a\\..\\b", "a-..-b"),
-        ("nul\0byte", "nul-byte"),
-        ("line\nbreak\ttab", "line-break-tab"),
-        ("\u202egpj.exe", "gpj.exe"),
-        ("C:\\windows", "C-windows"),
-        ("x;rm -rf ~", "x-rm--rf"),
+        ("my selection", "my-selection~"),
+        ("a/b", "a-b~"),
+        ("../../etc/passwd", "etc-passwd~"),
+        ("/etc/passwd", "etc-passwd~"),
+        ("..", "otherwise~"),
+        (".", "otherwise~"),
+        ("", "otherwise~"),
+        (".hidden", "hidden~"),
+        ("-rf", "rf~"),
+        ("trailing. . .", "trailing~"),
+        ("a\\..\\b", "a-..-b~"),
+        ("nul\0byte", "nul-byte~"),
+        ("line\nbreak\ttab", "line-break-tab~"),
+        ("\u202egpj.exe", "gpj.exe~"),
+        ("C:\\windows", "C-windows~"),
+        ("x;rm -rf ~", "x-rm--rf~"),
         ("Ünïcode", "Ünïcode"),
-        ("n" * 300, "n" * 120),
-        ("é" * 300, "é" * 60),
-        ("~", "otherwise"),
+        ("kept_as.it-is+1", "kept_as.it-is+1"),
+        ("n" * 300, "n" * 120 + "~"),
+        ("é" * 300, "é" * 60 + "~"),
+        ("\udc80", "otherwise~"),
+        ("~", "otherwise~"),
     ],
 )
 def test_a_name_becomes_one_plain_file_name(name: str, stem: str) -> None:
-    assert file_stem(name, "otherwise") == stem
+    """What is changed gets a hash, after a sign that no other stem has."""
+    found = file_stem(name, "otherwise")
+    plain, changed, digest = found.partition("~")
+    assert plain + changed == stem
+    assert re.fullmatch("[0-9a-f]{10}" if changed else "", digest)
+
+
+def test_two_names_never_have_one_file_name() -> None:
+    names = [
+        "a b",
+        "a-b",
+        "a/b",
+        "a\tb",
+        " a-b",
+        "a-b.",
+        ".a-b",
+        "-a-b",
+        "a--b",
+        "a~b",
+        "",
+        "otherwise",
+        "n" * 120,
+        "n" * 121,
+        "n" * 122,
+    ]
+    names += [file_stem(name, "otherwise") for name in names]  # a name that looks like another's file
+    stems = {name: file_stem(name, "otherwise") for name in names}
+    assert len(set(stems.values())) == len(stems)
+    assert not any(set(stem) & set("/ \t") for stem in stems.values())
 
 
 def test_a_reference_has_a_name_that_is_a_folders(tmp_path: Path) -> None:
@@ -294,7 +325,7 @@ def test_the_members_of_a_zip_lie_in_one_plain_folder(tmp_path: Path) -> None:
             export_bundle(store, ALL, tmp_path / name, "plain")
             with zipfile.ZipFile(tmp_path / name) as archive:
                 folders = {tuple(Path(member).parts[:-1]) for member in archive.namelist()}
-            assert folders == {(file_stem(Path(name).stem, "bundle"),)}
+            assert folders == {(plain_name(Path(name).stem, "bundle"),)}
 
 
 # Hub ids and models

@@ -1,0 +1,19 @@
+"""Names in a sentence, and sentences in a list: the first few, and how many more there are."""
+
+from collections.abc import Iterable, Sequence
+
+MOST_NAMED = 20
+"""A sentence names no more; thousands of domains would fill a terminal."""
+
+
+def listed(names: Iterable[str], most: int = MOST_NAMED) -> str:
+    """ "a, b and 3 more": at most `most` names, in their order."""
+    found = list(names)
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
+def first_sentences(sentences: Sequence[str], what: str, most: int = MOST_NAMED) -> list[str]:
+    """At most `most` sentences, and one that says of how many more `what` there are some."""
+    more = [f"And {len(sentences) - most:,} more {what}."] if len(sentences) > most else []
+    return [*sentences[:most], *more]
