@@ -1,5 +1,6 @@
 """The file of a model's numerical noise in a scoring job's folder: one line that is recognised only whole."""
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -14,8 +15,8 @@ def noise_file(job: Job, role: str) -> Path:
 
 
 def write_noise(job: Job, role: str, noise: float) -> None:
-    """Keep the noise of a model [nats per token], with the job and role that it is of."""
-    write_durably(noise_file(job, role), [f"{noise!r} {job.shard_prefix(role)}\n".encode("ascii")])
+    """Keep the noise of a model [nats per token], with a digest of it and of the job and role that it is of."""
+    write_durably(noise_file(job, role), [f"{noise!r} {_digest(job, role, repr(noise))}\n".encode("ascii")])
 
 
 def read_noise(job: Job, role: str) -> float | None:
@@ -28,9 +29,9 @@ def read_noise(job: Job, role: str) -> float | None:
     if not path.exists():
         return None
     text = path.read_text(encoding="utf-8", errors="replace")
-    number, _, name = text.partition(" ")
+    number, _, digest = text.partition(" ")
     ended = job.outcome is not None
-    is_whole = name == f"{job.shard_prefix(role)}\n" or (ended and not name)
+    is_whole = digest == f"{_digest(job, role, number)}\n" or (ended and not digest)
     if is_whole and (noise := _noise(number)) is not None:
         return noise
     if not ended:
@@ -38,6 +39,10 @@ def read_noise(job: Job, role: str) -> float | None:
     raise JobIncomplete(
         f"{path} is not as it was written. Copy it again; or delete it, and the next scoring measures it again."
     )
+
+
+def _digest(job: Job, role: str, number: str) -> str:
+    return hashlib.sha256(f"{job.shard_prefix(role)} {number}".encode()).hexdigest()
 
 
 def _noise(text: str) -> float | None:

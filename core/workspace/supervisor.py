@@ -61,6 +61,7 @@ def ingest_finished_job(store: Store, job: Job) -> None:
     try:
         if not (is_done and kind.has_begun_to_finish(store, job)):
             check_whole(job, kind.results)
+            kind.ingest(store, job)  # again: the rest may have arrived between the two
         if is_done:
             kind.finish(store, job)
             _follow_up(store, job)

@@ -13,7 +13,7 @@ import pytest
 from core.data.errors import JobFailed, JobIncomplete, JsonInvalid
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job
-from core.jobs.results import counted_results
+from core.jobs.results import check_whole, counted_results
 from core.jobs.shards import read_shard, write_shard
 from core.models.resolving import PROVENANCE
 from core.near_duplicates.jobs import create_near_duplicate_job
@@ -105,6 +105,25 @@ def test_a_copy_in_any_order_makes_a_run_only_when_it_is_whole(
         assert store.rows("SELECT count(*) FROM run") == [(0,)]
         assert not job.is_settled
     arrive(job, there, names[-1])
+    ingest_finished_job(store, job)
+    assert job.is_settled
+    assert scored_rows(store) == ROWS
+
+
+def test_what_arrives_while_a_job_is_looked_at_is_taken_in(
+    store: Store,  # noqa: F811
+    elsewhere: tuple[Job, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, there = elsewhere
+    arrive(job, there, "outcome.json")
+
+    def arrives_first(job: Job, patterns: tuple[str, ...]) -> None:
+        for name in made(there):
+            arrive(job, there, name)
+        check_whole(job, patterns)
+
+    monkeypatch.setattr("core.workspace.supervisor.check_whole", arrives_first)
     ingest_finished_job(store, job)
     assert job.is_settled
     assert scored_rows(store) == ROWS
