@@ -13,7 +13,7 @@ from ..jobs.job import Job, create_job
 from ..models.resolving import ModelSpec, resolve_model
 from ..store import Store
 from ..store.example_domains import EXAMPLE_DOMAINS
-from ..system.atomic_files import rename_durably
+from ..system.atomic_files import flush_folder, rename_durably
 from ..training.recorded_models import HELD_OUT_LOSSES
 from ..training.training_plan import budget_of
 from .arms import arm_rows
@@ -111,6 +111,7 @@ def publish_cell(store: Store, job: Job) -> None:
         measured["passes"] = seen / rows if seen and rows else None
         if request["keep_model"] and model.exists():
             (trial.folder / "models").mkdir(exist_ok=True)
+            flush_folder(model)  # it may have been copied here
             rename_durably(model, trial.model_folder(cell))
         if not model.exists():  # moved there now, or before a crash
             model = trial.model_folder(cell)

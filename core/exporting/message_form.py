@@ -49,5 +49,5 @@ def _names(source: str) -> frozenset[str]:
     environment = Environment(extensions=["jinja2.ext.loopcontrols"])
     try:
         return names_read(environment, _GENERATION.sub("", source))
-    except (TemplateSyntaxError, RecursionError):
+    except (TemplateSyntaxError, RecursionError, ValueError):  # ValueError: a number of thousands of digits
         return frozenset()

@@ -46,7 +46,7 @@ from ..data import settings
 from ..data.errors import JsonInvalid, NotFound, UserError
 from ..data.examples import Example
 from ..data.version import COMMAND
-from ..system.atomic_files import write_durably, write_whole
+from ..system.atomic_files import flush_folder, write_durably, write_whole
 from ..system.permission import require_change
 from ..system.untrusted_json import checked, read_json_object
 from ..system.workspace_files import make_private_folder
@@ -242,6 +242,7 @@ def create_job(
     for name, table in (tables or {}).items():
         pq.write_table(table, folder / f"{name}.parquet")
     request = {**request, "job": folder.name}
+    flush_folder(folder)
     write_durably(folder / "job.json", [json.dumps(request, ensure_ascii=False, indent=1).encode()])
     return Job(folder)
 

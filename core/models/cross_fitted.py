@@ -17,6 +17,7 @@ from ..system.atomic_files import published_folder
 from ..system.workspace_files import make_private_folder
 from .folder_check import read_json
 from .folds_file import FOLDS_FILE, read_folds, write_folds
+from .provenance import FILES, damages, listed_files
 from .resolving import (
     FOLD_MODEL,
     PROVENANCE,
@@ -95,6 +96,8 @@ def cross_fitted(name: str, workspace: Path, base: ModelSpec) -> CrossFitted:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"The reference {name!r} is damaged: {folder / PROVENANCE} cannot be read.") from error
+    for sentence in damages(folder, read_json(folder / PROVENANCE), (FOLDS_FILE,)):
+        raise FoldsUnusable(f"The folds of the reference {name!r} are damaged: {sentence} Train it again.")
     return CrossFitted(name, models, read_folds(folder / FOLDS_FILE))
 
 
@@ -127,6 +130,7 @@ def add_cross_fitted(
             "base": base.label,
             "base_weights_hash": base.weights_hash,
             "cross_fitted": {"models": listed},
+            FILES: listed_files(unfinished),
         }
         (unfinished / PROVENANCE).write_text(json.dumps(provenance, ensure_ascii=False, indent=1), encoding="utf-8")
     return cross_fitted(name, workspace, base)

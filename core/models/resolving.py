@@ -18,8 +18,9 @@ from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_f
 from .config_facts import OFFSET_POSITIONS
 from .folder_check import TEMPLATES, check_adapter_folder, check_model_folder, read_json, weight_files
 from .known_hashes import content_hash
+from .provenance import PROVENANCE as PROVENANCE
+from .provenance import WEIGHTS
 
-PROVENANCE = "provenance.json"
 DEMO_BASE = "demo/base"
 """Name of the tiny base model that comes with the program, available from any working directory."""
 
@@ -61,7 +62,15 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
             f"{name}/fold-0-seed-0."
         )
     check_model_folder(name, folder)
+    _check_weights(name, folder, workspace)
     return ModelSpec(name, str(folder), None, hash_of_weights(folder, workspace=workspace))
+
+
+def weights_digest(folder: Path, workspace: Path | None = None) -> str:
+    """Hex digest of the files in a model's or an adapter's own folder that make its losses."""
+    adapter = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    own = adapter if adapter[0].exists() else [folder / "config.json", *weight_files(folder)]
+    return hash_files(_file_hashes(own, workspace))
 
 
 def hash_of_weights(folder: Path, adapter: str | None = None, workspace: Path | None = None) -> str:
@@ -206,6 +215,7 @@ def _download(name: str, only_cached: bool = False) -> Path:
 
 def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec | None) -> ModelSpec:
     config = check_adapter_folder(name, folder)
+    _check_weights(name, folder, workspace)
     named = str(config.get("base_model_name_or_path") or "")
     if base is None and not named:
         raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Give the base too.")
@@ -238,6 +248,16 @@ def _base_of_adapter(name: str, named: str, workspace: Path) -> Path:
             f"The adapter {name!r} was trained on {named[:200]!r}, which is not on this machine. Name the base "
             "yourself."
         ) from error
+
+
+def _check_weights(name: str, folder: Path, workspace: Path) -> None:
+    """Raise `ModelUnusable` for a reference that was trained here unless it has the weights that were trained."""
+    trained = read_json(folder / PROVENANCE).get(WEIGHTS)
+    if trained is not None and weights_digest(folder, workspace) != trained:
+        raise ModelUnusable(
+            f"The weights of the reference {name!r} are not those that were trained: files in {folder} are damaged, or "
+            "were replaced. Put them back, or train it again under another name."
+        )
 
 
 def _file_hashes(paths: list[Path], workspace: Path | None = None) -> FileHashes:

@@ -3,6 +3,7 @@
 from ..jobs.job import Job
 from ..models.earlier_losses import unsound_roles
 from ..models.resolving import ModelSpec
+from ..system.atomic_files import sync_folder
 from .noise_files import noise_file
 
 _LOOKED_AT = "earlier-shards-checked"
@@ -28,5 +29,7 @@ def drop_unsound_shards(job: Job, at_work: bool = False) -> list[str]:
         noise_file(job, role).unlink(missing_ok=True)
         dropped += [role] if shards else []
     if not may_write:
+        if (shards_folder := job.folder / "shards").is_dir():
+            sync_folder(shards_folder)  # what was removed must not come back beside the mark
         (job.folder / _LOOKED_AT).touch()
     return dropped

@@ -1,8 +1,9 @@
 """The change record: the number of changes in the store, kept beside the database, because DuckDB opens silently if its
 WAL is missing.
 
-It is written after each change without flushing: after a power cut it may count fewer changes than the database has,
-never more. So a database with fewer changes than the record has lost some.
+It is written after each change, and flushed only when it is made: after a power cut it may count fewer changes than the
+database has, never more. So a database with fewer changes than the record has lost some. A database that counts changes
+has had a record since; if that is lost, and the WAL too, nothing tells whether the last changes are there.
 """
 
 import json
@@ -12,14 +13,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.errors import StoreUnusable
+from ..data.errors import JsonInvalid, StoreUnusable
 from ..data.version import COMMAND
+from ..system.atomic_files import sync_folder
+from ..system.untrusted_json import read_json_object
 from .files import database_path, log_path
 
 log = logging.getLogger(__name__)
 
 _SIZE = 128
 """Size of the record: written in place in one call, so that a kill cannot leave half of it."""
+_FIRST_VERSION = 3
+"""The store version from which on there is a record."""
 _CLOCK_SLACK_SECONDS = 120.0
 
 
@@ -41,9 +46,9 @@ def record_path(workspace: Path) -> Path:
 def read_record(workspace: Path) -> ChangeRecord | None:
     """The workspace's record; None if there is no readable one, as in a workspace of an older version."""
     try:
-        fields = json.loads(record_path(workspace).read_text(encoding="ascii"))
+        fields = read_json_object(record_path(workspace))
         return ChangeRecord(int(fields["changes"]), bool(fields["closed"]), float(fields["written_at"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, JsonInvalid, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
@@ -51,12 +56,18 @@ def write_record(workspace: Path, changes: int, closed: bool) -> bool:
     """Overwrite the record in place; returns whether that was possible. If the disk is full, the older record stays,
     which only counts fewer changes, unless the database was replaced."""
     text = json.dumps({"changes": changes, "closed": closed, "written_at": time.time()}).ljust(_SIZE - 1) + "\n"
+    is_new = not record_path(workspace).exists()
     try:
         descriptor = os.open(record_path(workspace), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(descriptor, text.encode("ascii"), 0)
+            os.ftruncate(descriptor, _SIZE)  # a longer one was not ours
+            if is_new:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if is_new:
+            sync_folder(workspace)
     except OSError as error:
         log.warning("The record %s cannot be written (%s).", record_path(workspace), error.strerror)
         return False
@@ -88,6 +99,29 @@ def check_there(workspace: Path, record: ChangeRecord) -> None:
         f"The store {path} is missing; it had {record.changes:,} changes. No new store was created; put the "
         f"file back, restore a backup with: {COMMAND} restore FILE, or start with an empty store with: "
         f"{COMMAND} check --accept-loss"
+    )
+
+
+def check_without_record(workspace: Path, version: int) -> str | None:
+    """For a database without a readable record, and the store version in it (-1: there is none): a sentence if its WAL
+    is there, None if it never had a record. Raises `StoreUnusable` if the WAL, or the database itself, is lost too:
+    then nothing tells what is missing."""
+    path, record = database_path(workspace), record_path(workspace)
+    log = log_path(path)
+    has_log = log.exists() and log.stat().st_size > 0
+    if version < _FIRST_VERSION and not (version < 0 and (has_log or record.exists())):
+        return None
+    how = "cannot be read" if record.exists() else "is missing"
+    if version > 0 and has_log:
+        return (
+            f"The record {record.name} of the store's changes {how}, so it is not known whether the last changes are "
+            "all there. Compare the store with what you did last, or restore a backup."
+        )
+    also = f"its log (WAL) {log.name} is not there either" if version > 0 else "the database itself is empty or missing"
+    raise StoreUnusable(
+        f"The store {path} may have lost its last changes: its record {record.name} {how}, and {also}. Nothing was "
+        f"changed; put the files back, or restore a backup with: {COMMAND} restore FILE. To go on with what is left, "
+        f"or if you copied the database of a store that was closed, run: {COMMAND} check --accept-loss"
     )
 
 

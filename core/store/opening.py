@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 
 from ..system.ownership import not_writable
-from .change_record import check_there, check_whole, clock_notice, read_record, write_record
-from .connection import changes_on_disk, count_changes, fetch_all
+from .change_record import check_there, check_whole, check_without_record, clock_notice, read_record, write_record
+from .connection import changes_on_disk, count_changes, fetch_all, version_on_disk
 from .copying import finish_replacement
 from .files import database_path, log_path
 from .migrations import open_database
@@ -41,6 +41,10 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
         # Opening for writing would merge what is left of a damaged WAL into the file and discard the rest.
         if path.exists() and not (record.closed and from_file):
             check_whole(workspace, changes_on_disk(path), record)
+    unknown = None
+    if record is None and not accept_loss:
+        has_content = path.exists() and path.stat().st_size > 0
+        unknown = check_without_record(workspace, version_on_disk(path) if has_content else -1)
     connection, migrated = open_database(workspace)
     changes = count_changes(connection)
     if record:
@@ -51,7 +55,7 @@ def open_whole(workspace: Path, accept_loss: bool = False) -> OpenedStore:
             raise
     write_record(workspace, changes, closed=False)
     lacking = missing_by_set(connection)
-    notices: list[str | None] = [restored, clock_notice(record) if record else None]
+    notices: list[str | None] = [restored, unknown, clock_notice(record) if record else None]
     notices += migrated
     notices += [_lacks_losses(label, count) for label, count in lacking]
     return OpenedStore(connection, changes, from_file, bool(lacking), tuple(filter(None, notices)))

@@ -56,12 +56,13 @@ def replaced_durably(path: Path) -> Iterator[Path]:
 @contextmanager
 def published_folder(path: Path) -> Iterator[Path]:
     """A new temporary folder that is renamed to `path` when the context ends, replacing an existing folder; if the
-    context raises, it is removed. The caller flushes the files in it."""
+    context raises, it is removed. All that is in it is flushed to disk first."""
     temporary = temporary_path(path)
     old = temporary.with_suffix(".old")
     try:
         temporary.mkdir(mode=0o700 if is_in_workspace(path) else 0o777)
         yield temporary
+        flush_folder(temporary)
         with sole_publisher(path.parent):
             put_back_folders(path.parent, path.name)
             if path.exists():
@@ -147,6 +148,16 @@ def rename_durably(finished: Path, path: Path) -> None:
 def flush_file(path: Path) -> None:
     """Flush a closed file's bytes to disk."""
     _flush(path)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush all files beneath a folder to disk, and then the folders: before it is renamed or marked as whole, so that
+    after a crash of the machine the name or the mark is never there without them."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for path in (Path(place, name) for name in names):
+            if path.is_file():
+                _flush(path)
+        _flush(Path(place))
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..system.atomic_files import flush_file, sync_folder
+from ..system.atomic_files import flush_folder, sync_folder
 
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints, in the folder of what the model in work needs."""
@@ -13,10 +13,7 @@ written. Checkpoints of earlier versions lack it and do not count: their passes 
 
 def flush_checkpoint(checkpoint: Path) -> None:
     """Flush what the Trainer wrote of a checkpoint to disk, before it is marked as whole."""
-    for path in checkpoint.rglob("*"):
-        if path.is_file():
-            flush_file(path)
-    sync_folder(checkpoint)
+    flush_folder(checkpoint)
     sync_folder(checkpoint.parent)
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from ..data.errors import JobIncomplete, JsonInvalid, NameTaken
 from ..jobs.job import Job
 from ..models.folder_check import read_json
-from ..models.resolving import PROVENANCE
+from ..models.provenance import FILES, PROVENANCE, damages, listed_files
 from ..store import Store
-from ..system.atomic_files import rename_durably, write_durably
-from ..system.file_hash import file_sha256
+from ..system.atomic_files import flush_folder, rename_durably, write_durably
 from ..system.paths import is_folder_name
 from ..system.workspace_files import make_private_folder
 
@@ -30,9 +29,15 @@ def publish_reference(store: Store, job: Job) -> None:
             f"A reference named {target.name!r} was made while this one was trained. This one stays in {source}: "
             "name that folder as the reference."
         )
-    provenance = json.loads((source / PROVENANCE).read_text(encoding="utf-8"))
+    provenance = read_json(source / PROVENANCE)
+    for sentence in damages(source, provenance):
+        raise JobIncomplete(
+            f"The model of the job {job.job_id} is not whole here. {sentence} Copy {source} again from where it was "
+            "trained, or remove the job's folder and train again."
+        )
     provenance["identity"] = job.request["identity"]
-    provenance["files"] = _digests(source)
+    provenance.setdefault(FILES, listed_files(source))  # workers of earlier versions did not list them
+    flush_folder(source)  # it may have been copied here
     write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     make_private_folder(target.parent)
     rename_durably(source, target)
@@ -52,9 +57,3 @@ def _target(store: Store, job: Job) -> Path:
     if not isinstance(name, str) or not is_folder_name(name):
         raise JsonInvalid(f"The job {job.job_id} names a reference {str(name)[:60]!r}, which cannot be a name.")
     return store.workspace / "models" / name
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of a reference's files by their path in its folder, for `python -m core check`; not its provenance."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / PROVENANCE)
-    return {str(path.relative_to(folder)): file_sha256(path) for path in files}

@@ -20,10 +20,12 @@ from ..engine.loss_engine import LossEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
+from ..models.folder_check import read_json
 from ..models.folds_file import FOLDS_FILE
-from ..models.resolving import PROVENANCE, ModelSpec
+from ..models.provenance import FILES, PROVENANCE, WEIGHTS, damages, listed_files
+from ..models.resolving import ModelSpec, weights_digest
 from ..models.unchanged_files import unchanged_model
-from ..system.atomic_files import rename_durably, write_durably
+from ..system.atomic_files import flush_folder, rename_durably, write_durably
 from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
@@ -71,11 +73,12 @@ def _train_members(job: Job) -> dict[str, Any]:
 
 
 def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
-    """Train one model, unless it is there; returns its provenance."""
-    done = member.folder / PROVENANCE
-    if not done.exists():
+    """Train one model, unless it is there and whole; returns its provenance."""
+    provenance = read_json(member.folder / PROVENANCE)
+    if not provenance or any(damages(member.folder, provenance)):
         _train(job, data, member, place)
-    return dict(json.loads(done.read_text(encoding="utf-8")))
+        provenance = read_json(member.folder / PROVENANCE)
+    return provenance
 
 
 def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> None:
@@ -162,7 +165,10 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
             shutil.copyfile(member.work / name, unfinished / name)
     if member.fold is None and (job.folder / FOLDS_FILE).exists():
         shutil.copyfile(job.folder / FOLDS_FILE, unfinished / FOLDS_FILE)
-    provenance = _provenance(job, member.label) | member.to_fields() | measured
+    provenance = _provenance(job, member.label) | member.to_fields() | measured | {FILES: listed_files(unfinished)}
+    if request.get("keep_model", True):
+        provenance[WEIGHTS] = weights_digest(unfinished)
+    flush_folder(unfinished)
     write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(member.folder, ignore_errors=True)
     rename_durably(unfinished, member.folder)
@@ -181,7 +187,9 @@ def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> No
         "steps": sum(report["steps"] for report in reports),
         "elapsed_seconds": sum(report["elapsed_seconds"] for report in reports),
         "trained_examples": max(report["trained_examples"] for report in reports),
+        FILES: listed_files(folder),
     }
+    flush_folder(folder)
     write_durably(folder / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
     shutil.rmtree(job.folder / "model", ignore_errors=True)
     rename_durably(folder, job.folder / "model")

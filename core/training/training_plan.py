@@ -12,8 +12,10 @@ from ..data.folds import LARGEST_SHARE, fold_count
 from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
+from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
-from ..models.resolving import PROVENANCE, resolve_model
+from ..models.provenance import PROVENANCE, damages
+from ..models.resolving import resolve_model
 from ..models.vocabulary import vocabulary_notice
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import count_rows, resolve_encoding
@@ -133,12 +135,18 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
 
 
 def trained_already(store: Store, request: TrainRequest) -> bool:
-    """Whether the reference with that name was trained with exactly this request and data."""
-    path = store.workspace / "models" / request.name / PROVENANCE
-    if not path.exists():
+    """Whether the reference with that name was trained with exactly this request and data. Raises `ModelUnusable` if it
+    was, and its files are damaged."""
+    folder = store.workspace / "models" / request.name
+    provenance = read_json(folder / PROVENANCE)
+    if not provenance or provenance.get("identity") != train_fields(store, request)["identity"]:
         return False
-    known = json.loads(path.read_text(encoding="utf-8")).get("identity")
-    return bool(known == train_fields(store, request)["identity"])
+    for sentence in damages(folder, provenance):
+        raise ModelUnusable(
+            f"The reference {request.name!r} is damaged. {sentence} Train it again under another name, or remove its "
+            "folder first."
+        )
+    return True
 
 
 def check_numbers(fields: Mapping[str, Any]) -> None:

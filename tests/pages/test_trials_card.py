@@ -14,6 +14,7 @@ from core.exporting import exports_folder
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.cross_fitted_rows import JudgedRow, add_judged_run, write_model
 from tests.trial_files import plan_of, write_trial
 from tests.trial_workspace import trial_request
 from ui.shell.session import open_session
@@ -178,3 +179,24 @@ def test_other_scores_and_orders_have_no_evidence(workspace: Path) -> None:
     longest = Arm("top", "selection", Selection("first", order="longest", amount=Amount("ratio", 0.1)))
     written(workspace, plan_of("first", arms=(longest, Arm("random-by-domain", "random-by-domain"))))
     assert "No trial has compared this selection with random yet." in text_of(opened("select"))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "rate", "tokens"),
+    [
+        ({"learning_rate": 5.0, "batch_tokens": 512}, 5.0, 512),
+        ({"learning_rate": 1e300, "batch_tokens": -1}, 2e-4, 4096),
+        ({"learning_rate": "high", "batch_tokens": [1]}, 2e-4, 4096),
+    ],
+)
+def test_the_form_opens_whatever_the_reference_records(
+    page_workspace: Path, tmp_path: Path, recorded: dict[str, object], rate: float, tokens: int
+) -> None:
+    rows = [JudgedRow("chat", 100.0, (90.0 - n,)) for n in range(20)]
+    models = {f"fold-{fold}-seed-0": write_model(tmp_path / f"m{fold}", method="lora", **recorded) for fold in (0, 1)}
+    with Store.open(page_workspace, "a test") as store:
+        add_judged_run(store, rows, models=models)
+        save_selection(store, "top", Selection("cross", amount=Amount("ratio", 0.1)))
+    page = opened()
+    assert page.number_input(key="trial_rate_lora").value == rate
+    assert page.number_input(key="trial_batch").value == tokens

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ...data.errors import StoreUnusable, UserError
+from ...data.errors import ModelUnusable, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
 from ...jobs.job import Job, all_jobs, readable_jobs
 from ...jobs.results import check_whole
 from ...jobs.shards import read_shard
-from ...models.resolving import PROVENANCE
+from ...models.folder_check import read_json
+from ...models.provenance import PROVENANCE, damages
 from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
-from ...system.file_hash import file_sha256
+from ...system.file_hash import difference
 from ..job_kinds import JOB_KINDS, JobKind
 
 _BATCH_EXAMPLES = 5_000
@@ -210,20 +211,17 @@ def _references(store: Store) -> Iterator[str]:
             yield f"{folder} is an incomplete reference: it has no {PROVENANCE}. Remove it, and train it again."
             continue
         try:
-            files = dict(json.loads(path.read_text(encoding="utf-8")).get("files", {}))
-        except (ValueError, TypeError):
+            provenance = read_json(path)
+        except ModelUnusable:
             yield f"{path} cannot be read. Train the reference again under another name."
             continue
-        for name, digest in files.items():
-            yield from _differs(folder / name, digest, "Train the reference again under another name.")
+        for sentence in damages(folder, provenance):
+            yield f"{sentence} Train the reference again under another name."
 
 
 def _differs(path: Path, digest: str, advice: str) -> Iterator[str]:
-    if not path.is_file():
-        yield f"{path} is gone. {advice}"
-        return
-    if file_sha256(path) != digest:
-        yield f"{path} has changed since it was written (its SHA-256 differs). {advice}"
+    if sentence := difference(path, digest):
+        yield f"{sentence} {advice}"
 
 
 def _jobs(store: Store) -> Iterator[str]:

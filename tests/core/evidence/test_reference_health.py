@@ -85,3 +85,20 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     (folder / "passes.jsonl").write_text('{"step": "x"}\n', encoding="utf-8")
     with pytest.raises(ModelUnusable, match=r"passes\.jsonl cannot be read"):
         health_of([model(folder)])
+
+
+@pytest.mark.parametrize(
+    ("provenance", "warned"),
+    [
+        ({"epochs": 2.0}, True),
+        ({"epochs": 2.0, "order": "new in every epoch"}, False),
+        ({"epochs": 1.0}, False),
+        ({"epochs": 2.0, "budget": {"unit": "input", "tokens": 1, "steps": 1}}, False),
+        ({"epochs": "2"}, False),
+    ],
+)
+def test_a_reference_whose_passes_had_one_order_is_named(
+    tmp_path: Path, provenance: dict[str, object], warned: bool
+) -> None:
+    health = health_of([model(write_model(tmp_path / "m", steps=50, **provenance))])
+    assert any("in the same order" in warning for warning in health_warnings(health)) == warned

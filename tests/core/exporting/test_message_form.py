@@ -35,7 +35,8 @@ def test_the_form_is_the_one_that_the_encoder_finds_by_trying(path: Path, monkey
 
 
 def test_a_template_that_is_not_at_hand_or_none_has_the_usual_form() -> None:
-    assert message_form("") == message_form("{% for %}") == USUAL_FORM
+    for source in ("", "{% for %}", "{{ " + "9" * 5000 + " }}", "{{ " + "(" * 5000 + " }}"):
+        assert message_form(source) == USUAL_FORM
 
 
 def test_a_template_of_role_and_content_knows_neither_thoughts_nor_calls() -> None:

@@ -26,6 +26,7 @@ from core.scoring.earlier_shards import drop_unsound_shards
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.scoring_job import score
 from core.store import STORE_VERSION, Store
+from core.store.change_record import write_record
 from core.workspace.maintenance.checking import check_workspace
 from core.workspace.maintenance.kept_shards import notices_of
 from core.workspace.supervisor import ingest_finished_jobs
@@ -57,6 +58,7 @@ class EarlierWorkspace:
         self._database.execute(VERSION_3.read_text(encoding="utf-8"))
         self._database.execute("INSERT INTO store_version VALUES (3)")
         self._database.execute("INSERT INTO store_change VALUES (0)")
+        write_record(folder, 0, closed=False)
         self._database.execute("INSERT INTO dataset VALUES (1, 'numbers', now())")
         self._database.execute("INSERT INTO source VALUES (1, 1, 'n', 'jsonl', 'h', '{}', 3, 0, now())")
         for number, example in enumerate(EXAMPLES):

@@ -8,6 +8,7 @@ import pytest
 
 from core.data.errors import StoreUnusable
 from core.store import STORE_VERSION, Store
+from core.store.change_record import write_record
 
 STORES = Path(__file__).parents[1].joinpath("stores")
 ROW = "00000000-0000-0000-0000-00000000000"
@@ -47,6 +48,8 @@ def old_workspace(tmp_path: Path, version: int) -> Path:
                 INSERT INTO run VALUES (1, 'planets-tuned', 1, '{}', now());
                 INSERT INTO run_loss VALUES (1, 'base', 1), (1, 'reference', 2);
             """)
+    if version >= 3:
+        write_record(workspace, 0, closed=True)
     return workspace
 
 

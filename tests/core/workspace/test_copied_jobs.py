@@ -311,7 +311,7 @@ def test_an_earlier_outcome_without_its_model_is_waited_for(store: Store, traini
     assert not job.is_settled
 
 
-@pytest.mark.parametrize("point", ["rename_durably", "_digests"])
+@pytest.mark.parametrize("point", ["rename_durably", "listed_files"])
 def test_publishing_goes_on_after_a_crash(
     store: Store,  # noqa: F811
     training: TrainRequest,  # noqa: F811
