@@ -14,6 +14,7 @@ from typing import TextIO
 from .data.errors import JobCancelled, JobFailed, UserError
 from .jobs.job import Job
 from .jobs.results import counted_results
+from .models.known_hashes import use_workspace_of
 from .system.disk_errors import translate_disk_errors
 from .system.worker_log import in_short, log_for_people
 from .workspace.job_kinds import JOB_KINDS, unknown_kind_sentence
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0]).resolve()
     log_for_people(log)
+    use_workspace_of(folder)
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         (folder / "cancel").touch()

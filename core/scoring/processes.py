@@ -18,6 +18,7 @@ from pathlib import Path
 from ..data.errors import JobCancelled, JobFailed, JsonInvalid, UserError
 from ..jobs.job import Job
 from ..models.devices import process_environment
+from ..models.known_hashes import use_workspace_of
 from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
 from ..system.untrusted_json import checked, read_json_object
@@ -120,6 +121,7 @@ def main(arguments: list[str]) -> int:
     """Run one of a job's processes; exits 0 when all is done, 1 when cancelled, failed or orphaned."""
     parent = os.getppid()
     log_for_people(log)
+    use_workspace_of(Path(arguments[0]))
     from .process import BaseNotKept, ScoringProcess
 
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.models.known_hashes import FILE, content_hash
+from core.models import known_hashes
+from core.models.known_hashes import FILE, content_hash, use_workspace_of
+from core.system.workspace_files import LOCK
 
 LONG_AGO = 1_000_000_000
 
@@ -67,3 +69,35 @@ def test_a_damaged_record_only_costs_hashing_again(
     (tmp_path / FILE).write_text(content)
     assert content_hash(weights, tmp_path) == true_hash(weights)
     assert str(weights) in json.loads((tmp_path / FILE).read_text())
+
+
+def test_a_worker_looks_hashes_up_in_the_workspace_of_its_job_and_writes_into_no_other_folder(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(weights, monkeypatch)
+    monkeypatch.setattr(known_hashes, "_workers_workspace", None)
+    workspace, elsewhere = tmp_path / "workspace", tmp_path / "elsewhere"
+    for folder in (workspace, elsewhere):
+        (folder / "jobs" / "one").mkdir(parents=True)
+    (workspace / LOCK).touch()
+    content_hash(weights, workspace)
+    spoil(workspace)
+    use_workspace_of(workspace / "jobs" / "one")
+    assert content_hash(weights) == bytes(32)
+    use_workspace_of(elsewhere / "jobs" / "one")
+    assert content_hash(weights) == true_hash(weights)
+    assert not (elsewhere / FILE).exists()
+
+
+def test_a_process_without_a_workspace_reads_an_unchanged_file_once(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(weights, monkeypatch)
+    read: list[Path] = []
+    hashed = known_hashes._hashed
+    monkeypatch.setattr(known_hashes, "_hashed", lambda path: read.append(path) or hashed(path))
+    assert content_hash(weights) == content_hash(weights) == true_hash(weights)
+    assert len(read) == 1
+    with open(weights, "r+b") as file:
+        file.write(b"b")
+    assert content_hash(weights) == true_hash(weights)
