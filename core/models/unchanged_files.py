@@ -32,7 +32,11 @@ class UnchangedModel:
         states = _states(self._spec, self._tokenizer is not None)
         if states == self._checked:
             return states
-        if hash_of_weights(Path(self._spec.path), self._spec.adapter) != self._spec.weights_hash:
+        try:
+            found = hash_of_weights(Path(self._spec.path), self._spec.adapter)
+        except OSError as error:
+            raise _changed(self._spec, "weights") from error
+        if found != self._spec.weights_hash:
             raise _changed(self._spec, "weights")
         if self._tokenizer is not None and tokenizer_fingerprint(self._spec) != self._tokenizer:
             raise _changed(self._spec, _TOKENIZER)

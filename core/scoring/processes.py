@@ -148,7 +148,9 @@ def main(arguments: list[str]) -> int:
         return 1
     except UserError as error:
         log.info("process %s: %s", number, error)
-        _path(job, number).with_suffix(".failure").write_text(str(error), encoding="utf-8")
+        failure = _path(job, number).with_suffix(".failure")
+        failure.parent.mkdir(exist_ok=True)
+        failure.write_text(str(error), encoding="utf-8")
         return 1
 
 

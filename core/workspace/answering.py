@@ -10,6 +10,7 @@ from ..data.errors import RequestRefused, WorkspaceLocked
 from ..evidence.selection_evidence import evidence_fields
 from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
+from ..store.change_record import write_record
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
 from ..system.steady_thread import SteadyThread
@@ -45,7 +46,9 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
 
 
 def _snapshot(store: Store, _: Fields, folder: Path) -> Fields:
-    return {"changes": store.copy_to(database_path(folder))}
+    changes = store.copy_to(database_path(folder))
+    write_record(folder, changes, closed=True)
+    return {"changes": changes}
 
 
 def _backup(store: Store, fields: Fields, _: Path) -> Fields:

@@ -15,6 +15,7 @@ from ..near_duplicates.jobs import ingest_near_duplicates
 from ..near_duplicates.search import RESULT
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
+from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
 from ..training.publish import is_being_published, publish_reference
 
 
@@ -56,7 +57,7 @@ _MODEL = ("model/**/*",)
 
 
 def _resumed_training(job: Job) -> str:
-    if any(job.folder.glob("checkpoints/*/complete")):
+    if any(job.folder.glob(f"{CHECKPOINTS}/*/{CHECKPOINT_COMPLETE}")):
         return "Resume continues from the last checkpoint; Discard deletes it."
     return "There is no checkpoint yet; Resume restarts the training."
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -311,7 +312,9 @@ def test_processes_that_all_fail_end_the_job_with_their_sentence(
     tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOBASS_SCORING_PROCESSES", "2")
-    job = make_job(tmp_path, tiny_base, tmp_path / "nowhere", missing={"reference": EXAMPLES})
+    reference = shutil.copytree(tiny_base, tmp_path / "removed")
+    job = make_job(tmp_path, tiny_base, reference, missing={"reference": EXAMPLES})
+    shutil.rmtree(reference)
     command = [sys.executable, "-m", "core.worker", str(job.folder)]
     assert subprocess.run(command, cwd=command_line.ROOT, check=False, capture_output=True).returncode == 1
-    assert "The model 'reference' cannot be loaded" in (job.outcome or {})["message"]
+    assert "The weights of the model 'reference' changed" in (job.outcome or {})["message"]

@@ -18,6 +18,7 @@ from core.selection import saved_selection_names
 from core.store import Store
 from core.system import asking
 from core.system.asking import answer_requests
+from core.training.checkpoints import CHECKPOINT_COMPLETE
 from core.workspace.answering import Answering, perform
 from core.workspace.maintenance.checking import check_workspace
 from tests import command_line
@@ -52,7 +53,7 @@ def held_job(workspace: Path, *command: object) -> Iterator[Job]:
 
     def begun() -> Job | None:
         job = all_jobs(workspace)[-1]
-        under_way = job.shards or any(job.folder.glob("checkpoints/*/complete"))
+        under_way = job.shards or any(job.folder.glob(f"checkpoints/*/{CHECKPOINT_COMPLETE}"))
         return job if job.job_id not in known and under_way else None
 
     try:

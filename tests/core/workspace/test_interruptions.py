@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.jobs.job import Job, all_jobs
+from core.training.checkpoints import CHECKPOINT_COMPLETE
 from tests import command_line
 from tests.waiting import wait_for
 
@@ -144,7 +145,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(
     command = command_line.start(workspace, *train, "taught")
     job = wait_for(lambda: next(iter(all_jobs(workspace)), None), "the job's folder")
     assert job is not None
-    wait_for(lambda: any(job.folder.glob("checkpoints/*/complete")), "the first whole checkpoint")
+    wait_for(lambda: any(job.folder.glob(f"checkpoints/*/{CHECKPOINT_COMPLETE}")), "the first whole checkpoint")
     _kill_worker(job)
     command.communicate()
     command_line.result(workspace, *train, "taught")
