@@ -51,7 +51,7 @@ def zip_members(path: Path) -> list[str]:
     if twice := next((name for name, count in Counter(data).items() if count > 1), None):
         # By name only the last of them can be read.
         raise SourceUnreadable(
-            f"{path.name} holds more than one file named {plain_text(twice, 60)!r}. Unpack it and import the data files."
+            f"{path.name} holds more than one file named {plain_text(twice, 60)!r}. Unpack it and import the files."
         )
     return data
 

@@ -79,7 +79,7 @@ def test_a_zip_with_two_files_of_one_name_is_refused_because_only_the_last_can_b
     path = zipped(tmp_path / "a.zip", a_dot_jsonl=LINES)
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("a.jsonl", LINES)
-    with pytest.raises(SourceUnreadable, match="more than one file named 'a.jsonl'"):
+    with pytest.raises(SourceUnreadable, match=r"more than one file named 'a\.jsonl'"):
         files_at(path, tmp_path / "out")
 
 
