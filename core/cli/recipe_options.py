@@ -58,11 +58,21 @@ class RecipeOptions:
             collapse_duplicates=not self.keep_duplicates,
             filter=RowFilter(search=TextSearch(self.search, self.search_kind) or ANY_TEXT),
             seed=self.seed,
-            weights=dict(_of_domain("--weight", given) for given in self.weights),
+            weights=self._weights(),
             near_duplicates=self.near_duplicates,
             picks=tuple(picks),
             length_bands=self.length_bands,
         )
+
+    def _weights(self) -> dict[str, float]:
+        """--weight DOMAIN=W by domain."""
+        found: dict[str, float] = {}
+        for given in self.weights:
+            domain, weight = _of_domain("--weight", given)
+            if domain in found:
+                raise typer.BadParameter(f"--weight {given!r} is a second weight of the same domain. Give one.")
+            found[domain] = weight
+        return found
 
     def _amounts(self) -> tuple[Amount, dict[str, Amount]]:
         """--ratio R, --ratio DOMAIN=R, --rows and --tokens as amounts."""
@@ -75,6 +85,8 @@ class RecipeOptions:
         for given in self.ratios:
             domain, equals, value = given.rpartition("=")
             amount = Amount("ratio", _number("--ratio", given, value))
+            if domain in by_domain or (not equals and overall is not None):
+                raise typer.BadParameter(f"--ratio {given!r} is a second ratio of the same rows. Give one.")
             if equals:
                 by_domain[domain] = amount
             else:

@@ -14,8 +14,11 @@ from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
 
+_BESIDE_A_MANIFEST = {"name", "from_manifest", "workspace", "as_json"}
+
 
 def select(
+    context: typer.Context,
     name: Annotated[str, typer.Option(help="Name of the selection; an existing one is overwritten.")],
     run: Annotated[str | None, typer.Option(help="Run to select from.")] = None,
     ratio: Annotated[
@@ -76,6 +79,7 @@ def select(
     """Save a selection: the rows that a recipe selects."""
     with report_user_errors():
         if from_manifest:
+            _refuse_recipe_options(context)
             selection = selection_from_manifest(from_manifest)
         else:
             selection = RecipeOptions(
@@ -92,3 +96,13 @@ def select(
         if "profile" in fields:  # an owner of an earlier version sends none
             sentence += f"\n{profile_sentence(fields['profile'])}"
         print_result(fields, as_json, sentence)
+
+
+def _refuse_recipe_options(context: typer.Context) -> None:
+    """Raise `typer.BadParameter` if an option was given that the manifest's recipe would leave unused."""
+    for option in context.params.keys() - _BESIDE_A_MANIFEST:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name != "DEFAULT":
+            raise typer.BadParameter(
+                f"--from-manifest has the whole recipe, so --{option.replace('_', '-')} has no effect. Leave it out."
+            )

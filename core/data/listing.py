@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 
 MOST_NAMED = 20
 """A sentence names no more; thousands of domains would fill a terminal."""
+_LONGEST_NAME = 200
 
 
 def listed(names: Iterable[str], most: int = MOST_NAMED) -> str:
-    """ "a, b and 3 more": at most `most` names, in their order."""
+    """ "a, b and 3 more": at most `most` names, in their order, each cut at 200 characters."""
     found = list(names)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
+    short = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..." for name in found[:most]]
+    return ", ".join(short) + more
 
 
 def first_sentences(sentences: Sequence[str], what: str, most: int = MOST_NAMED) -> list[str]:

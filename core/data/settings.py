@@ -10,11 +10,14 @@ from .unicode_text import is_unicode
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: the environment variable `LOBASS_<NAME>` overrides `default` and has the same type."""
+    """One setting: the environment variable `LOBASS_<NAME>` overrides `default` and has the same type. Numbers are from
+    `least` to `most`: a value beyond them would make wrong numbers, or end the work in an unexpected error."""
 
     name: str
     default: int | float | str
     help: str
+    least: float = 0
+    most: float = 10**15
 
     @property
     def variable(self) -> str:
@@ -22,9 +25,16 @@ class Setting:
         return f"LOBASS_{self.name.upper()}"
 
 
+_MOST_SECONDS = 10**7  # four months; the system's timers take no more than some ten years
+
 SETTINGS = (
     Setting("workspace", "workspace", "Folder for the store, jobs, trained references and exports."),
-    Setting("max_line_bytes", 16 * 2**20, "Longest JSONL line, JSON or CSV record; longer ones are skipped [bytes]."),
+    Setting(
+        "max_line_bytes",
+        16 * 2**20,
+        "Longest JSONL line, JSON or CSV record; longer ones are skipped [bytes].",
+        least=1,
+    ),
     Setting(
         "max_unpacked_bytes",
         32 * 2**30,
@@ -32,28 +42,55 @@ SETTINGS = (
     ),
     Setting("max_json_depth", 64, "Deepest nesting of a record; deeper ones are skipped [levels]."),
     Setting("max_upload_megabytes", 200, "Largest upload on the Data page; import larger files by server path [MB]."),
-    Setting("max_length", 2048, "Default maximum length; longer examples are truncated [tokens]."),
-    Setting("cpu_batch_tokens", 2048, "Batch size for scoring on a CPU [tokens]."),
-    Setting("cuda_batch_tokens", 32768, "Batch size for scoring on a GPU; halved when memory runs out [tokens]."),
-    Setting("scoring_processes", 0, "Processes per scoring job; 0 means one per GPU, or one on a CPU."),
-    Setting("encoding_processes", -1, "Tokenising processes per scoring process; -1 means 1 on a GPU, else 0."),
+    Setting("max_length", 2048, "Default maximum length; longer examples are truncated [tokens].", least=2),
+    Setting("cpu_batch_tokens", 2048, "Batch size for scoring on a CPU [tokens].", least=1),
+    Setting(
+        "cuda_batch_tokens", 32768, "Batch size for scoring on a GPU; halved when memory runs out [tokens].", least=1
+    ),
+    Setting("scoring_processes", 0, "Processes per scoring job; 0 means one per GPU, or one on a CPU.", most=1024),
+    Setting(
+        "encoding_processes",
+        -1,
+        "Tokenising processes per scoring process; -1 means 1 on a GPU, else 0.",
+        least=-1,
+        most=1024,
+    ),
     Setting("executor", "local", "What runs jobs; local: processes of this machine."),
-    Setting("shard_seconds", 2.0, "Longest time before a worker writes finished losses to disk [seconds]."),
+    Setting(
+        "shard_seconds",
+        2.0,
+        "Longest time before a worker writes finished losses to disk [seconds].",
+        most=_MOST_SECONDS,
+    ),
     Setting("low_base_loss", 0.05, "Rows with a smaller base loss are flagged low_base_loss [nats per token]."),
     Setting("short_response", 10, "Rows with fewer scored tokens are flagged short_response [tokens]."),
     Setting("repeated_share", 0.2, "Least share of repeated 4-word sequences in a repetitive response."),
     Setting("copied_share", 0.5, "Least share of 4-word sequences from the prompt in a copies_prompt response."),
-    Setting("template_seconds", 2.0, "Timeout of a chat template for one conversation [seconds]."),
-    Setting("template_megabytes", 512, "Memory limit of a chat template for one conversation [MB]."),
-    Setting("tokenizer_seconds", 60.0, "Timeout of a tokenizer for a batch, plus 1 s per 20,000 characters [seconds]."),
+    Setting("template_seconds", 2.0, "Timeout of a chat template for one conversation [seconds].", most=_MOST_SECONDS),
+    Setting(
+        "template_megabytes", 512, "Memory limit of a chat template for one conversation [MB].", least=1, most=10**6
+    ),
+    Setting(
+        "tokenizer_seconds",
+        60.0,
+        "Timeout of a tokenizer for a batch, plus 1 s per 20,000 characters [seconds].",
+        most=_MOST_SECONDS,
+    ),
     Setting("allowed_folders", ".", "Folders from which dashboard users may open files, besides the workspace."),
     Setting("fewest_training_steps", 20, "References trained in fewer steps are called too little trained to rank by."),
-    Setting("demo_epochs", 3.0, "Epochs for training the demo's reference."),
-    Setting("probe_seconds", 20.0, "How long a trial's probe trains before the cost is shown [seconds]."),
-    Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds]."),
+    Setting("demo_epochs", 3.0, "Epochs for training the demo's reference.", least=0.001),
+    Setting(
+        "probe_seconds", 20.0, "How long a trial's probe trains before the cost is shown [seconds].", most=_MOST_SECONDS
+    ),
+    Setting("token_worker_idle_seconds", 300.0, "Idle timeout of the token worker [seconds].", most=_MOST_SECONDS),
     Setting("store_memory", "4GB", "Memory limit of the store; beyond it, the store spills to disk."),
-    Setting("store_threads", 0, "Threads of the store; 0 means one per core."),
-    Setting("query_seconds", 30.0, "Longest time of a query that a page waits for; 0 means no limit [seconds]."),
+    Setting("store_threads", 0, "Threads of the store; 0 means one per core.", most=1024),
+    Setting(
+        "query_seconds",
+        30.0,
+        "Longest time of a query that a page waits for; 0 means no limit [seconds].",
+        most=_MOST_SECONDS,
+    ),
     Setting("allow_open", 0, "1 allows serving the dashboard to other machines without a login."),
     Setting("download_megabytes", 50, "Largest export that can be downloaded in the browser [MB]."),
 )
@@ -68,13 +105,19 @@ def _value(name: str) -> int | float | str:
     if not is_unicode(raw):
         raise SettingInvalid(f"{setting.variable} is {raw[:80]!r}, which is not valid UTF-8. Set it to another value.")
     try:
-        return type(setting.default)(raw)
+        value = type(setting.default)(raw)
     except ValueError:
         kind = "whole number" if isinstance(setting.default, int) else "number"
         raise SettingInvalid(
             f"{setting.variable} is {raw[:80]!r}, which is not a {kind}. Set it to a {kind} such as {setting.default}, "
             "or unset it."
         ) from None
+    if not isinstance(value, str) and not setting.least <= value <= setting.most:
+        raise SettingInvalid(
+            f"{setting.variable} is {raw[:80]!r}. Set it to a number from {setting.least:,} to {setting.most:,}, or "
+            "unset it."
+        )
+    return value
 
 
 def check_settings() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,13 @@ def zip_members(path: Path) -> list[str]:
     names = [info.filename for info in infos if not info.is_dir()]
     if "[Content_Types].xml" in names:
         raise SourceUnreadable(f"{path.name} is an office document. Save its table as CSV.")
-    return [name for name in names if "__MACOSX" not in name.split("/")]
+    data = [name for name in names if "__MACOSX" not in name.split("/")]
+    if twice := next((name for name, count in Counter(data).items() if count > 1), None):
+        # By name only the last of them can be read.
+        raise SourceUnreadable(
+            f"{path.name} holds more than one file named {plain_text(twice, 60)!r}. Unpack it and import the files."
+        )
+    return data
 
 
 def unpack(path: Path, members: list[str], folder: Path) -> list[Path]:

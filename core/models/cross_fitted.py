@@ -87,15 +87,26 @@ def is_cross_fitted(name: str, workspace: Path) -> bool:
 
 
 def cross_fitted(name: str, workspace: Path, base: ModelSpec) -> CrossFitted:
-    """The cross-fitted reference of that name. Raises `ModelUnusable` or `FoldsUnusable` if it is damaged."""
+    """The cross-fitted reference of that name.
+
+    Raises `ModelUnusable` or `FoldsUnusable` if it is damaged, or a model that was trained elsewhere is another one
+    now: models that changed places would judge the rows that they saw.
+    """
     folder = workspace / "models" / name
     try:
+        listed = read_json(folder / PROVENANCE)["cross_fitted"]["models"]
         models = tuple(
             FoldModel(int(one["fold"]), int(one["seed"]), resolve_model(_name_of(name, one["model"]), workspace, base))
-            for one in read_json(folder / PROVENANCE)["cross_fitted"]["models"]
+            for one in listed
         )
+        changed = [one["model"] for one, model in zip(listed, models, strict=True) if _is_another(one, model.spec)]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"The reference {name!r} is damaged: {folder / PROVENANCE} cannot be read.") from error
+    if changed:
+        raise ModelUnusable(
+            f"The model {changed[0]!r} of the reference {name!r} is not the one that was named by add-reference. Put "
+            "its files back, or name the models again under a new name."
+        )
     for sentence in damages(folder, read_json(folder / PROVENANCE), (FOLDS_FILE,)):
         raise FoldsUnusable(f"The folds of the reference {name!r} are damaged: {sentence} Train it again.")
     return CrossFitted(name, models, read_folds(folder / FOLDS_FILE))
@@ -115,11 +126,22 @@ def add_cross_fitted(
             f"{len(models)} models were given for {count} folds. Give one for each fold, in the order of the folds; "
             "several seeds one after another."
         )
-    for place, model in enumerate(models):
-        _check_unseen(resolve_model(model, workspace, base), folds, place % count)
+    specs = [resolve_model(model, workspace, base) for model in models]
+    for place, spec in enumerate(specs):
+        _check_unseen(spec, folds, place % count)
+    if len({spec.weights_hash for spec in specs}) < len(specs):
+        raise FoldsUnusable(
+            "Two of the models are the same, so one of them has seen the rows of its fold, or two seeds are one. Give "
+            "a model of its own for each fold and seed."
+        )
     listed = [
-        {"model": lasting_name(model, workspace), "fold": place % count, "seed": place // count}
-        for place, model in enumerate(models)
+        {
+            "model": lasting_name(model, workspace),
+            "fold": place % count,
+            "seed": place // count,
+            "weights_hash": spec.weights_hash,
+        }
+        for place, (model, spec) in enumerate(zip(models, specs, strict=True))
     ]
     folder = workspace / "models" / name
     make_private_folder(folder.parent)
@@ -144,6 +166,12 @@ def combined_key(kind: str, fingerprints: list[str]) -> str:
 
 def _name_of(reference: str, model: str) -> str:
     return f"{reference}/{model}" if FOLD_MODEL.fullmatch(model) else model
+
+
+def _is_another(listed: dict[str, Any], model: ModelSpec) -> bool:
+    """Whether a model is not the one that was listed; only models that were trained elsewhere have a hash there,
+    and none that versions up to 0.8.0 listed."""
+    return bool(listed.get("weights_hash", model.weights_hash) != model.weights_hash)
 
 
 def _check_unseen(model: ModelSpec, folds: pd.DataFrame, fold: int) -> None:

@@ -138,6 +138,11 @@ def test_a_selection_is_exported_and_its_manifest_selects_the_same_file(scored: 
     exported = command_line.result(scored, "export", "--selection", "best", "--output", tmp_path / "a.jsonl")
     assert exported["rows"] == 9
     command_line.result(scored, "select", "--name", "again", "--from-manifest", f"{tmp_path}/a.jsonl.manifest.json")
+    more = command_line.run(
+        scored, "select", "--name", "more", "--from-manifest", f"{tmp_path}/a.jsonl.manifest.json", "--ratio", "0.9"
+    )
+    assert more.returncode == 2
+    assert "so --ratio has no effect" in " ".join(more.stderr.split())
     again = command_line.result(scored, "export", "--selection", "again", "--output", tmp_path / "b.jsonl")
     assert again["sha256"] == exported["sha256"]
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()

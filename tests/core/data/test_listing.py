@@ -22,6 +22,10 @@ def status_of(domains: dict[str, int]) -> str:
     return status_text({"workspace": "here", "datasets": [dataset], **fields})
 
 
+def test_a_name_as_long_as_a_book_does_not_fill_a_terminal() -> None:
+    assert listed(["a", "b" * 1_000_000]) == f"a, {'b' * 200}..."
+
+
 def test_status_names_the_largest_domains_of_thousands() -> None:
     found = status_of(MANY)
     assert len(found) < 1_000

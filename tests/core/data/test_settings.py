@@ -32,12 +32,25 @@ def test_what_is_no_number_is_said_with_what_to_do(setting: Setting, monkeypatch
         check_settings()
 
 
-@pytest.mark.parametrize(("variable", "value"), [("STORE_MEMORY", "lots"), ("STORE_THREADS", "-1")])
-def test_what_duckdb_does_not_take_is_no_fault_of_the_store(
-    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"LOBASS_{variable}", value)
-    with pytest.raises(SettingInvalid, match=rf"cannot be opened with its settings .* Correct LOBASS_.*{variable}"):
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
+def test_a_number_that_nothing_can_mean_is_refused(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = ["-5", "10000000000000000", *([] if isinstance(setting.default, int) else ["nan", "inf", "-inf", "1e400"])]
+    for value in wrong:
+        monkeypatch.setenv(setting.variable, value)
+        with pytest.raises(SettingInvalid, match=rf"^{setting.variable} is '{value}'\. Set it to a number from "):
+            check_settings()
+
+
+def test_the_smallest_and_the_largest_numbers_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in NUMBERS:
+        for value in (setting.least, setting.most):
+            monkeypatch.setenv(setting.variable, str(value))
+            check_settings()
+
+
+def test_what_duckdb_does_not_take_is_no_fault_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOBASS_STORE_MEMORY", "lots")
+    with pytest.raises(SettingInvalid, match=r"cannot be opened with its settings .* Correct LOBASS_STORE_MEMORY"):
         Store.open(tmp_path / "workspace", "a test")
 
 

@@ -75,6 +75,14 @@ def test_a_zip_that_cannot_be_used_says_why(
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_a_zip_with_two_files_of_one_name_is_refused_because_only_the_last_can_be_read(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", a_dot_jsonl=LINES)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("a.jsonl", LINES)
+    with pytest.raises(SourceUnreadable, match=r"more than one file named 'a\.jsonl'"):
+        files_at(path, tmp_path / "out")
+
+
 def test_a_damaged_zip_is_one_sentence(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", a_dot_jsonl=LINES * 100)
     whole = path.read_bytes()
