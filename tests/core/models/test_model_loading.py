@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from core.data.errors import ModelUnusable
 from core.encoding.encode import encode_examples
 from core.engine.response_loss import response_losses
 from core.models.loading import load_model, load_tokenizer
-from core.models.resolving import ModelSpec, resolve_model
+from core.models.resolving import ModelSpec, hash_of_weights, resolve_model
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, save_model_folder
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
@@ -150,7 +151,7 @@ def test_pickled_weights_are_not_loaded_even_by_one_who_skips_resolving(folder: 
     assert load_model(spec, "float32", "cpu") is not None  # the safetensors beside it
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelUnusable, match=r"cannot be loaded \("):
-        load_model(spec, "float32", "cpu")
+        load_model(replace(spec, weights_hash=hash_of_weights(folder)), "float32", "cpu")
 
 
 # Tokenizers
