@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 import orjson
 
 from .errors import JsonInvalid, UserError
+from .listing import listed
 
 _Value = TypeVar("_Value")
 _MOST_SHOWN = 80
@@ -109,7 +110,7 @@ def _place(value: Any, path: tuple[str | int, ...], field: str) -> tuple[str, An
 
 
 def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(_plain(str(name)[:_MOST_SHOWN]) for name in names)
+    return listed(_plain(str(name)[:_MOST_SHOWN]) for name in names)
 
 
 def shown(value: Any) -> str:

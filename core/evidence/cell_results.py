@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import JsonInvalid, TrialInvalid
-from ..system.untrusted_json import checked, read_json_object
+from ..data.json_types import checked
+from ..system.untrusted_json import read_json_object
 from .trial import Cell, TrialPlan, cells
 from .trial_statistics import Floats, Integers
 

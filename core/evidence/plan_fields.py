@@ -1,7 +1,6 @@
 """Checks of a trial plan's fields, which may come from JSON and hold anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -54,18 +53,6 @@ def check_date(given: Any) -> None:
             datetime.fromisoformat(given)
     except (TypeError, ValueError) as error:
         raise TrialInvalid(f"The trial was created at {shown(given)}, which is not a date. Give ISO 8601.") from error
-
-
-def known_fields(what: str, given: Any, of: type, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of a JSON object for the dataclass `of`. Raises `TrialInvalid` for unknown or missing ones."""
-    if not isinstance(given, Mapping):
-        raise TrialInvalid(f"The {what} is {shown(given)}. Give a JSON object.")
-    known = [part.name for part in fields(of)]
-    if wrong := [str(name) for name in given if name not in known]:
-        raise TrialInvalid(f"The {what} has unknown fields: {', '.join(wrong)}. It may have: {', '.join(known)}.")
-    if missing := [name for name in needed if name not in given]:
-        raise TrialInvalid(f"The {what} lacks: {', '.join(missing)}. Add it.")
-    return dict(given)
 
 
 def listed(what: str, given: Any) -> list[Any]:

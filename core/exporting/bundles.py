@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
 from ..data.json_types import shown
+from ..data.unicode_text import is_unicode
 from ..selection import Selection, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
@@ -166,12 +167,10 @@ def _check_place(store: Store, selection: Selection, destination: Path) -> None:
 
 def _check_name(model: str) -> None:
     """Raise `ExportFailed` for a model whose name cannot be written into a config."""
-    try:
-        model.encode()
-    except UnicodeEncodeError as error:
+    if not is_unicode(model):
         raise ExportFailed(
             f"The name of the base {shown(model)} is not valid Unicode, so no trainer could read it. Rename its folder."
-        ) from error
+        )
 
 
 def _is_zip(destination: Path) -> bool:

@@ -45,10 +45,11 @@ import pyarrow.parquet as pq
 from ..data import settings
 from ..data.errors import JsonInvalid, NotFound, UserError
 from ..data.examples import Example
+from ..data.json_types import checked
 from ..data.version import COMMAND
 from ..system.atomic_files import flush_folder, write_durably, write_whole
 from ..system.permission import require_change
-from ..system.untrusted_json import checked, read_json_object
+from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import make_private_folder
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor

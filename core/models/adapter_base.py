@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .config_facts import INPUT_EMBEDDINGS
-from .folder_check import read_json, weight_files
+from .folder_check import ADAPTER_WEIGHTS, read_json, weight_files
 from .weight_files import tensor_shapes
 
 _QUANTIZED = re.compile(
@@ -52,7 +52,7 @@ def shape_conflict(adapter: Path, base: Path) -> str | None:
         shapes.update(tensor_shapes(path))
     layers = _Layers(shapes)
     parts: dict[str, Shapes] = {}
-    for name, shape in tensor_shapes(adapter / "adapter_model.safetensors").items():
+    for name, shape in tensor_shapes(adapter / ADAPTER_WEIGHTS).items():
         if (found := _MODULE.fullmatch(name)) and len(shape) == 2:
             parts.setdefault(found[1], {})[found[2]] = shape
     for module, pair in parts.items():

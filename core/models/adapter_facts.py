@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ModelUnusable
-from .folder_check import read_json
+from .folder_check import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json
 from .resolving import ModelSpec
 from .weight_files import tensor_shapes
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TAKEN_FROM_BASE = ("pissa", "olora")
 """Initialisations that peft subtracts from the base's weights on every load, the same each time."""
 _NOT_REPEATABLE = ("pissa_niter_", "corda", "loftq", "lora_ga")

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from ..data import settings
 from ..data.errors import ModelUnusable
 from ..system.time_limit import time_limit
-from .adapter_facts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, tokenizer_size, wanted_rows
-from .folder_check import read_json
+from .adapter_facts import tokenizer_size, wanted_rows
+from .folder_check import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json
 from .resolving import ModelSpec
 from .unloadable import UNLOADABLE, first_line, refuse_gaps
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .folder_check import read_json
+from .folder_check import ADAPTER_WEIGHTS, read_json
 from .weight_files import tensor_shapes
 
 _TEXT_PARTS = ("text_config", "thinker_config", "llm_config", "language_config", "lm_config", "decoder")
@@ -63,7 +63,7 @@ def embedding_rows(folder: Path, adapter: Path | None = None) -> int | None:
 
     An adapter's own embedding, with added tokens, takes precedence.
     """
-    for name, shape in tensor_shapes(adapter / "adapter_model.safetensors").items() if adapter else ():
+    for name, shape in tensor_shapes(adapter / ADAPTER_WEIGHTS).items() if adapter else ():
         parts = name.split(".")
         if len(shape) == 2 and parts[-1] == "weight" and set(parts[-3:-1]) & set(INPUT_EMBEDDINGS):
             return shape[0]

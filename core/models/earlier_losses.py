@@ -12,8 +12,6 @@ from pathlib import Path
 
 from ..data.errors import ModelUnusable
 from .adapter_facts import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
     awaits_tokens,
     brought_weights,
     is_repeatable,
@@ -22,7 +20,7 @@ from .adapter_facts import (
     weights_change,
 )
 from .cache_key import hash_adapted_weights
-from .folder_check import weight_files
+from .folder_check import ADAPTER_CONFIG, ADAPTER_WEIGHTS, weight_files
 from .known_hashes import content_hash
 from .resolving import ModelSpec
 from .weight_files import tensor_content

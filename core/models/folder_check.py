@@ -17,6 +17,7 @@ from ..system.untrusted_json import read_bounded
 from .kinds import refused_folder, refused_kind
 from .weight_files import tensor_shapes
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
 _READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
 TEMPLATES = "additional_chat_templates"
@@ -54,6 +55,13 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
+def loss_files(folder: Path, is_adapter: bool = False) -> list[Path]:
+    """The files in a model's own folder, or an adapter's, that make its losses, in the order of their hash."""
+    if is_adapter:
+        return [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS]
+    return [folder / "config.json", *weight_files(folder)]
+
+
 def check_model_folder(name: str, folder: Path) -> None:
     """Raise `ModelUnusable` for a folder that is not a model or is unsafe to load."""
     if sentence := refused_folder(name, folder):
@@ -84,8 +92,8 @@ def check_model_folder(name: str, folder: Path) -> None:
 def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
     """The config of a LoRA adapter's folder. Raises `ModelUnusable` if it is not one, or is unsafe to load."""
     check_files(name, folder)
-    config = read_json(folder / "adapter_config.json")
-    weights = folder / "adapter_model.safetensors"
+    config = read_json(folder / ADAPTER_CONFIG)
+    weights = folder / ADAPTER_WEIGHTS
     if config.get("peft_type") != "LORA":
         raise ModelUnusable(
             f"The adapter {name!r} has type {config.get('peft_type')}; only LORA is supported. Merge it into its base."

@@ -16,7 +16,7 @@ from ..system.program import DEMO
 from .adapter_base import base_notice, shape_conflict
 from .cache_key import TOKENIZER_FILES, FileHashes, hash_adapted_weights, hash_files, hash_weights, model_key
 from .config_facts import OFFSET_POSITIONS
-from .folder_check import TEMPLATES, check_adapter_folder, check_model_folder, read_json, weight_files
+from .folder_check import ADAPTER_CONFIG, TEMPLATES, check_adapter_folder, check_model_folder, loss_files, read_json
 from .known_hashes import content_hash
 from .provenance import PROVENANCE as PROVENANCE
 from .provenance import WEIGHTS
@@ -54,7 +54,7 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     is unsafe to load.
     """
     folder = _folder_of(name, workspace)
-    if (folder / "adapter_config.json").exists():
+    if (folder / ADAPTER_CONFIG).exists():
         return _resolve_adapter(name, folder, workspace, base)
     if "cross_fitted" in read_json(folder / PROVENANCE):
         raise ModelUnusable(
@@ -68,15 +68,14 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
 
 def weights_digest(folder: Path, workspace: Path | None = None) -> str:
     """Hex digest of the files in a model's or an adapter's own folder that make its losses."""
-    adapter = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
-    own = adapter if adapter[0].exists() else [folder / "config.json", *weight_files(folder)]
-    return hash_files(_file_hashes(own, workspace))
+    is_adapter = (folder / ADAPTER_CONFIG).exists()
+    return hash_files(_file_hashes(loss_files(folder, is_adapter), workspace))
 
 
 def hash_of_weights(folder: Path, adapter: str | None = None, workspace: Path | None = None) -> str:
     """The hash of the weights in a model's folder, with an adapter's folder those that it makes of them. Hashes of
     large files are looked up in the workspace, if one is given."""
-    files = _file_hashes([folder / "config.json", *weight_files(folder)], workspace)
+    files = _file_hashes(loss_files(folder), workspace)
     has_offset_positions = read_json(folder / "config.json").get("model_type") in OFFSET_POSITIONS
     base = hash_weights(files, has_offset_positions)
     return hash_with_adapter(base, Path(adapter), workspace) if adapter else base
@@ -84,8 +83,7 @@ def hash_of_weights(folder: Path, adapter: str | None = None, workspace: Path | 
 
 def hash_with_adapter(base_hash: str, adapter: Path, workspace: Path | None = None) -> str:
     """The hash of the weights that an adapter's folder makes of a base's."""
-    files = _file_hashes([adapter / "adapter_config.json", adapter / "adapter_model.safetensors"], workspace)
-    return hash_adapted_weights(base_hash, files)
+    return hash_adapted_weights(base_hash, _file_hashes(loss_files(adapter, is_adapter=True), workspace))
 
 
 def lasting_name(name: str, workspace: Path) -> str:
@@ -105,7 +103,7 @@ def adapter_notice(spec: ModelSpec, base: ModelSpec) -> str | None:
     """
     if spec.adapter is None or read_json(Path(spec.adapter) / PROVENANCE).get("base_weights_hash"):
         return None
-    named = read_json(Path(spec.adapter) / "adapter_config.json").get("base_model_name_or_path")
+    named = read_json(Path(spec.adapter) / ADAPTER_CONFIG).get("base_model_name_or_path")
     return base_notice(spec.label, str(named or ""), base.label, Path(base.path))
 
 
@@ -147,7 +145,7 @@ def check_allowed_model(name: str, workspace: Path, is_base: bool = True) -> Non
     if not name or not _is_path(name, workspace):
         return
     folder = allowed_path(name, workspace)
-    named = read_json(folder / "adapter_config.json").get("base_model_name_or_path") if is_base else None
+    named = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") if is_base else None
     if isinstance(named, str) and _is_path(named, workspace):
         allowed_path(named, workspace)
 
@@ -220,7 +218,7 @@ def _resolve_adapter(name: str, folder: Path, workspace: Path, base: ModelSpec |
     if base is None and not named:
         raise ModelUnusable(f"The adapter {name!r} does not say which base it was trained on. Give the base too.")
     base_folder = _base_of_adapter(name, named, workspace) if base is None else Path(base.adapter or base.path)
-    if (base_folder / "adapter_config.json").exists():
+    if (base_folder / ADAPTER_CONFIG).exists():
         raise ModelUnusable(
             f"The base of adapter {name!r} is an adapter itself. Merge that adapter into its base first."
         )

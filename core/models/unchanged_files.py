@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..data.errors import ModelChanged
 from .cache_key import TOKENIZER_FILES
-from .folder_check import weight_files
+from .folder_check import loss_files
 from .known_hashes import file_state
 from .resolving import ModelSpec, hash_of_weights, tokenizer_files, tokenizer_fingerprint
 
@@ -74,9 +74,9 @@ def unchanged_tokenizer(spec: ModelSpec, fingerprint: str | None) -> Iterator[No
 
 def _states(spec: ModelSpec, with_tokenizer: bool) -> FileStates:
     folder = Path(spec.path)
-    files = [folder / "config.json", *weight_files(folder)]
+    files = loss_files(folder)
     if spec.adapter:
-        files += [Path(spec.adapter, name) for name in ("adapter_config.json", "adapter_model.safetensors")]
+        files += loss_files(Path(spec.adapter), is_adapter=True)
     if with_tokenizer:
         files += [*(folder / name for name in TOKENIZER_FILES), *tokenizer_files(folder)]
     return tuple(_state(path) for path in files)

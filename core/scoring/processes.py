@@ -16,12 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data.errors import JobCancelled, JobFailed, JsonInvalid, UserError
+from ..data.json_types import checked
 from ..jobs.job import Job
 from ..models.devices import process_environment
 from ..models.known_hashes import use_workspace_of
 from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
-from ..system.untrusted_json import checked, read_json_object
+from ..system.untrusted_json import read_json_object
 from ..system.worker_log import log_for_people
 from .passes import Pass, are_apart, plan_passes, why_apart
 from .progress import ProcessTally, progress_of

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..data.errors import RequestRefused, UserError, WorkspaceLocked
+from ..data.json_types import checked
 from .atomic_files import write_whole
 from .ownership import is_held, is_locked
-from .untrusted_json import checked, read_json_object
+from .untrusted_json import read_json_object
 from .worker_log import in_short
 from .workspace_files import make_private_folder
 

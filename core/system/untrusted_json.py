@@ -11,18 +11,8 @@ from typing import Any
 import orjson
 
 from ..data.errors import JsonInvalid, PathRefused
-from ..data.json_types import checked
 from .paths import open_file
 
-__all__ = [
-    "check_parts",
-    "checked",
-    "parse_json",
-    "parse_json_object",
-    "read_bounded",
-    "read_json",
-    "read_json_object",
-]
 LARGEST = 64 * 2**20
 """The largest text that is parsed [bytes]."""
 MOST_PARTS = 500_000

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..evidence.trial_jobs import CELL, PROBE, is_cell_being_published, publish_cell
 from ..jobs.job import Job
+from ..jobs.results import check_whole
 from ..near_duplicates.jobs import ingest_near_duplicates
 from ..near_duplicates.search import RESULT
 from ..scoring.ingest import ingest_losses, save_run_of
@@ -136,6 +137,14 @@ JOB_KINDS = {
         ),
     )
 }
+
+
+def check_arrived(store: Store, job: Job, by_content: bool = True) -> None:
+    """Raise `JobIncomplete` if what an ended job made is not all here. Once `finish` has begun, the results may be
+    changed or moved, and are not looked for."""
+    kind, is_done = JOB_KINDS[job.kind], (job.outcome or {}).get("state") == "done"
+    if not (is_done and kind.has_begun_to_finish(store, job)):
+        check_whole(job, kind.results, by_content)
 
 
 def unknown_kind_sentence(job: Job) -> str:

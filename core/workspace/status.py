@@ -6,11 +6,10 @@ from typing import Any
 from ..data.errors import UserError
 from ..data.listing import MOST_NAMED, listed
 from ..jobs.job import Job, all_jobs
-from ..jobs.results import check_whole
 from ..models.resolving import trained_references
 from ..scoring.reference_kind import reference_kind, reference_label
 from ..store import Store
-from .job_kinds import JOB_KINDS
+from .job_kinds import JOB_KINDS, check_arrived
 
 
 def status_fields(store: Store) -> dict[str, Any]:
@@ -30,12 +29,10 @@ def _job_fields(store: Store, job: Job) -> dict[str, Any]:
     if problem := job.problem:
         return {"job": job.job_id, "kind": "unknown", "state": "unreadable", "progress": "", "problem": problem}
     fields = {"job": job.job_id, "kind": job.kind, "state": job.state, "progress": job.progress.sentence()}
-    kind = JOB_KINDS.get(job.kind)
-    if kind is None or job.is_settled or job.outcome is None:
+    if job.kind not in JOB_KINDS or job.is_settled or job.outcome is None:
         return fields
     try:
-        if not kind.has_begun_to_finish(store, job):
-            check_whole(job, kind.results, by_content=False)
+        check_arrived(store, job, by_content=False)
     except UserError as error:
         fields |= {"state": "incomplete", "problem": str(error)}
     return fields

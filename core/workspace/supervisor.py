@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.errors import JobCancelled, JobFailed, JobIncomplete, NameTaken, NotFound, UserError
 from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
-from ..jobs.results import RESULTS, check_whole
+from ..jobs.results import RESULTS
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..scoring.ingest import complete_runs, save_planned_run
 from ..scoring.planning import ScorePlan, ScoreRequest, create_score_job, plan_scoring
@@ -17,7 +17,7 @@ from ..store import Store
 from ..system.disk_errors import translate_disk_errors
 from ..training.training_plan import TrainRequest, create_train_job, train_fields, trained_already
 from .intake import Intake
-from .job_kinds import JOB_KINDS, unknown_kind_sentence
+from .job_kinds import JOB_KINDS, check_arrived, unknown_kind_sentence
 
 
 def intake_of(store: Store) -> Intake:
@@ -57,12 +57,10 @@ def ingest_finished_job(store: Store, job: Job) -> None:
         job.finish(outcome)
     if outcome is None:
         return
-    is_done = outcome["state"] == "done"
     try:
-        if not (is_done and kind.has_begun_to_finish(store, job)):
-            check_whole(job, kind.results)
-            kind.ingest(store, job)  # again: the rest may have arrived between the two
-        if is_done:
+        check_arrived(store, job)
+        kind.ingest(store, job)  # again: the rest may have arrived between the two
+        if outcome["state"] == "done":
             kind.finish(store, job)
             _follow_up(store, job)
     except (NotFound, NameTaken) as error:

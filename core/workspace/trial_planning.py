@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ..data.errors import TrialInvalid
+from ..data.json_types import checked_fields
 from ..data.training_methods import LEARNING_RATES
 from ..evidence import ARMS, Arm, TrialBudget, TrialPlan, TrialTraining, arm_rows, cells, trial_cost
 from ..evidence.held_out_rows import held_out_rows
-from ..evidence.plan_fields import known_fields, listed
 from ..evidence.trial import DEFAULT_SEEDS
 from ..evidence.trial_folder import Trial, save_trial
 from ..evidence.trial_jobs import budget_input_tokens, create_probe_job
@@ -65,8 +65,7 @@ class TrialRequest:
     @classmethod
     def from_fields(cls, given: Any) -> "TrialRequest":
         """Reverse of `to_fields`. Raises `TrialInvalid`."""
-        values = known_fields("request for a trial", given, cls, ("name", "run", "selections"))
-        return cls(**values | {name: tuple(listed(name, values[name])) for name in _LISTS if name in values})
+        return cls(**checked_fields(given, cls, "request for a trial", TrialInvalid))
 
 
 @dataclass(frozen=True)

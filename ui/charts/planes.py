@@ -154,11 +154,14 @@ def point_clouds(points: pd.DataFrame, colours: Mapping[str, str], x: str, y: st
 
 
 def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: str) -> go.Scattergl:
+    domains = part["domain"]
+    # One text for all points of a domain: thousands of equal ones would be sent.
+    text = shown(name) if domains.nunique() == 1 else [shown(str(domain)) for domain in domains]
     return go.Scattergl(
         x=part[x],
         y=part[y],
         customdata=part["row_number"],
-        text=[shown(str(domain)) for domain in part["domain"]],
+        text=text,
         mode="markers",
         name=shown(name, IN_LEGEND),
         marker={"color": colour, "size": 5, "opacity": 0.75},

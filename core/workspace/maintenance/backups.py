@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...data.errors import StoreUnusable, WorkspaceLocked, WriteFailed
+from ...data.unicode_text import is_unicode
 from ...data.version import COMMAND
 from ...store import Store, put_in_place
 from ...system.asking import asked, own_or_ask
@@ -40,12 +41,12 @@ def back_up(store: Store, path: Path) -> BackupReport:
 
 def _check_name(path: Path) -> None:
     """The database reads names as UTF-8, and writes beside the file under a longer name first."""
-    try:
-        if len(path.name.encode()) <= _LONGEST_NAME:
-            return
-        fault = f"is longer than {_LONGEST_NAME} bytes"
-    except UnicodeEncodeError:
+    if not is_unicode(path.name):
         fault = "is not valid UTF-8"
+    elif len(path.name.encode()) > _LONGEST_NAME:
+        fault = f"is longer than {_LONGEST_NAME} bytes"
+    else:
+        return
     raise WriteFailed(f"The name {path.name[:40]!a} of the backup {fault}. Choose another name.")
 
 

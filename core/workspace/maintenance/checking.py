@@ -14,7 +14,6 @@ from ...data.errors import ModelUnusable, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
 from ...jobs.job import Job, all_jobs, readable_jobs
-from ...jobs.results import check_whole
 from ...jobs.shards import read_shard
 from ...models.folder_check import read_json
 from ...models.provenance import PROVENANCE, damages
@@ -22,7 +21,7 @@ from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.scored_table import scored_table
 from ...system.file_hash import difference
-from ..job_kinds import JOB_KINDS, JobKind
+from ..job_kinds import JOB_KINDS, check_arrived
 
 _BATCH_EXAMPLES = 5_000
 _RELATIVE_DIFFERENCE = 1e-9
@@ -231,9 +230,8 @@ def _jobs(store: Store) -> Iterator[str]:
             continue
         models = _models_of_shards(job)
         reads: list[Callable[[], object]] = [partial(read_shard, path, models.get(path, "")) for path in job.shards]
-        kind = JOB_KINDS.get(job.kind)
-        if kind and job.outcome and not job.is_settled:
-            reads.append(partial(_check_results, store, job, kind))
+        if job.kind in JOB_KINDS and job.outcome and not job.is_settled:
+            reads.append(partial(check_arrived, store, job))
         reads += [partial(read_noise, job, path.stem.removeprefix("noise-")) for path in job.folder.glob("noise-*.txt")]
         for read in reads:
             try:
@@ -251,11 +249,6 @@ def _models_of_shards(job: Job) -> dict[Path, str]:
     models = description.get("model_fingerprints") if isinstance(description, dict) else None
     named = models.items() if isinstance(models, dict) else ()
     return {path: str(model) for role, model in named for path in job.shards_of(role)}
-
-
-def _check_results(store: Store, job: Job, kind: JobKind) -> None:
-    if not kind.has_begun_to_finish(store, job):
-        check_whole(job, kind.results)
 
 
 def _leftovers(store: Store) -> Iterator[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.data.errors import JsonInvalid, SettingInvalid
-from core.system.untrusted_json import LARGEST, checked, parse_json, parse_json_object, read_json, read_json_object
+from core.data.json_types import checked
+from core.system.untrusted_json import LARGEST, parse_json, parse_json_object, read_json, read_json_object
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from core.data.errors import JobFailed, JobIncomplete, JsonInvalid
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import Job
-from core.jobs.results import check_whole, counted_results
+from core.jobs.results import counted_results
 from core.jobs.shards import read_shard, write_shard
 from core.models.resolving import PROVENANCE
 from core.near_duplicates.jobs import create_near_duplicate_job
@@ -23,7 +23,7 @@ from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, near_duplicate_sets
 from core.training.publish import publish_reference
 from core.training.training_plan import TrainRequest, create_train_job
-from core.workspace.job_kinds import JOB_KINDS
+from core.workspace.job_kinds import JOB_KINDS, check_arrived
 from core.workspace.maintenance.checking import check_workspace
 from core.workspace.maintenance.kept_shards import notices_of
 from core.workspace.running import wait_for as wait_for_job
@@ -118,12 +118,12 @@ def test_what_arrives_while_a_job_is_looked_at_is_taken_in(
     job, there = elsewhere
     arrive(job, there, "outcome.json")
 
-    def arrives_first(job: Job, patterns: tuple[str, ...]) -> None:
+    def arrives_first(store: Store, job: Job) -> None:
         for name in made(there):
             arrive(job, there, name)
-        check_whole(job, patterns)
+        check_arrived(store, job)
 
-    monkeypatch.setattr("core.workspace.supervisor.check_whole", arrives_first)
+    monkeypatch.setattr("core.workspace.supervisor.check_arrived", arrives_first)
     ingest_finished_job(store, job)
     assert job.is_settled
     assert scored_rows(store) == ROWS
