@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from core.data.errors import ModelChanged, StoreUnusable, UserError
-from core.data.examples import DatasetRow
 from core.jobs.job import Job
 from core.jobs.shards import read_shard
 from core.models.loading import load_model, load_tokenizer
@@ -27,7 +26,8 @@ from core.training.training_plan import TrainRequest, create_train_job
 from core.workspace.maintenance.checking import check_workspace
 from core.workspace.maintenance.kept_shards import notices_of
 from core.workspace.supervisor import ingest_finished_jobs
-from tests.tiny_models import example, save_model_folder
+from tests.counted_rows import counted_rows
+from tests.tiny_models import save_model_folder
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + eos_token }}{% endfor %}"
 
@@ -47,12 +47,7 @@ def models(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    rows = [
-        DatasetRow(number, "counts", example(("user", f"Count {number}"), ("assistant", "one two " * number)), b"{}")
-        for number in range(1, 13)
-    ]
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        opened.add_source("counts", "counts", "jsonl", "counts", {}, rows)
+    with counted_rows(tmp_path / "workspace") as opened:
         yield opened
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from core.data.errors import FoldsUnusable, JobIncomplete, ModelUnusable
-from core.data.examples import DatasetRow
 from core.jobs.job import Job
 from core.models.cross_fitted import cross_fitted
 from core.models.provenance import PROVENANCE
@@ -18,20 +17,15 @@ from core.training.publish import publish_reference
 from core.training.train import train_reference
 from core.training.training_plan import TrainRequest, create_train_job, trained_already
 from core.workspace.maintenance.checking import check_workspace
+from tests.counted_rows import counted_rows
 from tests.disk_order import disk_order
-from tests.tiny_models import example
 
 ADAPTER = "adapter_model.safetensors"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    rows = [
-        DatasetRow(number, "counts", example(("user", f"Count {number}"), ("assistant", "one two " * number)), b"{}")
-        for number in range(1, 13)
-    ]
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        opened.add_source("counts", "counts", "jsonl", "counts", {}, rows)
+    with counted_rows(tmp_path / "workspace") as opened:
         yield opened
 
 
