@@ -97,7 +97,7 @@ def test_requirements_are_pinned_exactly_and_imported() -> None:
         path.read_text(encoding="utf-8") for folder in ("core", "ui", "pages") for path in (ROOT / folder).rglob("*.py")
     )
     # transformers' Trainer needs accelerate and imports it itself.
-    modules = {"PyYAML": "yaml"}
+    modules = {"pyyaml": "yaml"}
     unused = [
         name
         for name in (modules.get(found, found) for found in (re.split(r"\[|==", pin)[0] for pin in pins))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from core.system.paths import file_stem
 from tests.browser.dashboard import Dashboard
 from tests.fakes import ScoredRecord, build_scored_store
 
@@ -98,7 +99,8 @@ def test_hand_picks_reach_the_exported_file(
     downloading.value.save_as(tmp_path / "by-hand.jsonl")
     answers = [json.loads(line)["answer"] for line in (tmp_path / "by-hand.jsonl").read_text().splitlines()]
     assert answers == ["chat 1", "chat 39", "math 0", "math 1"]
-    manifest = json.loads(next((served.workspace / "exports").glob("by-hand.jsonl.manifest.json")).read_text())
+    stem = file_stem("by hand", "export")
+    manifest = json.loads((served.workspace / "exports" / f"{stem}.jsonl.manifest.json").read_text())
     assert [(pick["keep"], pick["note"]) for pick in manifest["recipe"]["picks"]] == [(False, ""), (True, "a rare one")]
 
 

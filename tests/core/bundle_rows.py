@@ -9,8 +9,10 @@ import pyarrow as pa
 
 from core.data.examples import DatasetRow, Example, Message, ToolCall
 from core.jobs.shards import SHARD_SCHEMA
+from core.models.resolving import tokenizer_fingerprint
 from core.selection import Amount, Selection
 from core.store import Store
+from tests.tiny_models import spec_of
 
 WEATHER = '[{"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {}}}}}]'
 ALL = Selection("talks", amount=Amount("ratio", 1.0), collapse_duplicates=False)
@@ -143,7 +145,7 @@ def talk_store(
         "encoding": {
             "template": template,
             "max_length": max_length,
-            "tokenizer_fingerprint": "tiny",
+            "tokenizer_fingerprint": tokenizer_fingerprint(spec_of(model)) if model and model.exists() else "tiny",
             **encoding,
         },
         "models": {"base": {"label": path, "path": path, "adapter": None}},

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.examples import DatasetRow, Example, Message
 from core.jobs.job import create_job
 from core.store import Store
+from core.training.checkpoints import CHECKPOINT_COMPLETE
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from ui.shell.session import close_sessions
 
@@ -146,7 +147,7 @@ def test_an_interrupted_job_says_what_resuming_goes_on_from(
     if checkpoint:
         folder = job.folder / "checkpoints" / "checkpoint-20"
         folder.mkdir(parents=True)
-        (folder / "complete").touch()
+        (folder / CHECKPOINT_COMPLETE).touch()
     assert f"The worker stopped before it finished. {sentence}" in text_of(opened("score", ROWS))
 
 

@@ -50,9 +50,10 @@ class People:
 def people(tmp_path: Path) -> Iterator[People]:
     with Store.open(tmp_path / "workspace", "a test") as store, ThreadPoolExecutor(8) as pool:
         found = People(store, pool)
+        before = page_queries._find_asker
         find_askers_with(found.asker)
         yield found
-        find_askers_with(page_queries._nobody)
+        find_askers_with(before)
 
 
 def test_a_query_over_time_is_stopped_and_others_run_on(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
