@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.filters import RowFilter
 from core.selection import Amount, Selection, save_selection, saved_selection
 from tests.fakes import ScoredRecord, build_scored_store
+from tests.pages.amount_sliders import domain_sliders
 from ui.charts import DOMAINS_DRAWN
 from ui.kit.filter_bar import filter_chips
 from ui.select.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
@@ -60,8 +61,7 @@ def saved_as(page: AppTest, name: str) -> Selection:
 
 def with_slider(page: AppTest) -> list[str]:
     """The domains that have a slider."""
-    start = "recipe_domain_ratio_"
-    return [str(slider.key).removeprefix(start) for slider in page.slider if str(slider.key).startswith(start)]
+    return list(domain_sliders(page))
 
 
 def captions(page: AppTest) -> str:
@@ -75,7 +75,7 @@ def test_select_draws_sliders_of_the_largest_domains_and_of_those_that_are_added
     assert f"{len(DOMAINS) - LARGEST} of 70 domains are not shown" in captions(page)
     page = healthy(page.multiselect(key="recipe_shown").set_value([SMALLEST]).run())
     assert with_slider(page)[-1] == SMALLEST
-    page = healthy(page.slider(key=f"recipe_domain_ratio_{SMALLEST}").set_value(50.0).run())
+    page = healthy(domain_sliders(page)[SMALLEST].set_value(50.0).run())
     assert SMALLEST in with_slider(page)  # it has its own amount now
     assert SMALLEST not in page.multiselect(key="recipe_shown").options
     assert saved_as(page, "half").domain_amounts == {SMALLEST: Amount("ratio", 0.5)}
@@ -85,7 +85,7 @@ def test_amounts_of_domains_without_a_slider_still_apply() -> None:
     page = loaded("every domain")
     assert len(with_slider(page)) == MOST_OF_A_KIND
     assert "30 of 70 domains are not shown, 30 of them with their own" in captions(page)
-    page = healthy(page.slider(key=f"recipe_domain_ratio_{DOMAINS[-1]}").set_value(0.0).run())
+    page = healthy(domain_sliders(page)[DOMAINS[-1]].set_value(0.0).run())
     recipe = saved_as(page, "all but one")
     assert recipe.domain_amounts == {domain: Amount("ratio", float(domain != DOMAINS[-1])) for domain in DOMAINS}
 

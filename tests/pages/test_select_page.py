@@ -21,6 +21,7 @@ from core.selection import (
 from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
+from tests.pages.amount_sliders import domain_sliders
 from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "select_page.py"
@@ -125,7 +126,7 @@ def test_the_profile_of_the_selection_stands_beside_the_data_and_follows_the_sli
     assert found["Tokens"] == ("5.8%", "5.8% of rows")
     assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "data 0.0%")
     assert "2nd reference" not in found
-    page = healthy(page.slider(key="recipe_domain_ratio_math").set_value(50.0).run())
+    page = healthy(domain_sliders(page)["math"].set_value(50.0).run())
     assert profile(page)["Median length"] == ("20 tokens", "data 10 tokens")
 
 
@@ -140,7 +141,7 @@ def test_length_bands_are_part_of_the_recipe_and_take_the_cut_away(select: Calla
 
 def test_a_preset_moves_every_domain(select: Callable[[], AppTest]) -> None:
     page = healthy(select().button(key="recipe_preset_16.7").click().run())
-    assert page.slider(key="recipe_domain_ratio_math").value == 16.7
+    assert domain_sliders(page)["math"].value == 16.7
     assert metrics(page)[0] == f"{17 + 9}"
     assert "not a guarantee" in str(page.button(key="recipe_preset_16.7").help)
 
@@ -148,7 +149,7 @@ def test_a_preset_moves_every_domain(select: Callable[[], AppTest]) -> None:
 def test_moving_a_domains_slider_changes_that_domain_only_until_it_follows_again(
     select: Callable[[], AppTest],
 ) -> None:
-    page = healthy(select().slider(key="recipe_domain_ratio_math").set_value(50.0).run())
+    page = healthy(domain_sliders(select())["math"].set_value(50.0).run())
     assert "27 of 54 rows" in text_of(page)
     assert "6 of 100 rows" in text_of(page)
     page = healthy(page.slider(key="recipe_all_ratio").set_value(10.0).run())
@@ -158,16 +159,27 @@ def test_moving_a_domains_slider_changes_that_domain_only_until_it_follows_again
     assert "5 of 54 rows" in text_of(page)
 
 
+def test_a_message_sent_before_the_new_sliders_arrived_is_no_move_of_them(select: Callable[[], AppTest]) -> None:
+    page = select()
+    late = page._tree.get_widget_states()  # what the browser holds until it has the next drawing
+    page = healthy(page.slider(key="recipe_all_ratio").set_value(10.0).run())
+    for state in late.widgets:
+        if "recipe_all_ratio" in state.id:
+            state.double_array_value.data[:] = [20.0]
+    page = healthy(page._run(late))
+    assert [slider.value for slider in page.slider] == [20.0, 20.0, 20.0]
+
+
 def test_a_total_of_tokens_is_split_over_the_domains(select: Callable[[], AppTest]) -> None:
     page = healthy(select().segmented_control(key="recipe_unit").set_value("tokens").run())
     page = healthy(page.slider(key="recipe_all_tokens").set_value(208).run())
-    assert [page.slider(key=f"recipe_domain_tokens_{domain}").value for domain in ("chat", "math")] == [100, 108]
+    assert [domain_sliders(page)[domain].value for domain in ("chat", "math")] == [100, 108]
     assert "10 of 100 rows, 100 of 1,000 tokens" in text_of(page)
     assert "5 of 54 rows, 100 of 1,080 tokens" in text_of(page)
 
 
 def test_asking_for_more_than_there_is_says_what_was_done(select: Callable[[], AppTest]) -> None:
-    page = healthy(select().slider(key="recipe_domain_ratio_math").set_value(100.0).run())
+    page = healthy(domain_sliders(select())["math"].set_value(100.0).run())
     assert "54 rows requested, 51 eligible" in page.warning[0].value
 
 
@@ -223,7 +235,7 @@ def test_rows_inside_and_outside_the_cut_are_shown(select: Callable[[], AppTest]
 
 
 def test_a_recipe_is_saved_as_the_controls_stand(select: Callable[[], AppTest]) -> None:
-    page = healthy(select().slider(key="recipe_domain_ratio_math").set_value(16.7).run())
+    page = healthy(domain_sliders(select())["math"].set_value(16.7).run())
     page.text_input(key="selection_name").set_value("mine")
     healthy(save(page))
     assert "Saved as 'mine'" in text_of(page).replace("\\", "")

@@ -21,6 +21,7 @@ UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
+_DRAWN = "recipe_drawn_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +125,19 @@ def _domain_sliders(
     with domain_list(len(shown)):
         for domain in shown:
             kind = chosen.amount.kind
-            amount = own.get(domain, chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted))
-            key = _amount_key(amount.kind, domain)
+            follows = chosen.amount if kind == "ratio" else Amount(kind, parts[domain].wanted)
+            amount = own.get(domain, follows)
+            # Another key for each value that it follows: what the browser sends before it knows of the new value is
+            # then not of this slider, and not taken for a move of it.
+            key = f"recipe_domain_{amount.kind}_{_on_slider(follows):g}_{domain}"
             st.session_state[key] = _on_slider(amount)
+            st.session_state[f"{_DRAWN}{domain}"] = key
             slider, readout_place = st.columns([3, 2], vertical_alignment="center")
             most = dict(zip(UNITS, (0, *totals[domain]), strict=True))[amount.kind]
             meaning = "Follows the slider above until you move this one."
             with slider:
                 label = f"{escaped(domain)} ({UNITS[amount.kind].lower()})"
-                _amount_slider(label, amount.kind, key, most, meaning, _own_amount(domain, amount.kind))
+                _amount_slider(label, amount.kind, key, most, meaning, _own_amount(domain, amount.kind, key))
             readouts[domain] = Readout(readout_place.empty())
     elsewhere = [domain for domain in own if domain not in totals]
     if elsewhere:
@@ -157,12 +162,13 @@ def _amount_slider(
             "step": 1,
             "format": "localized",
         }
-    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **_PERSIST)
+    kept = {} if on_change else _PERSIST  # a domain's amount is in `_OWN`
+    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **kept)
     return _from_slider(kind, value)
 
 
-def _amount_key(kind: str, domain: str | None = None) -> str:
-    return f"recipe_all_{kind}" if domain is None else f"recipe_domain_{kind}_{domain}"
+def _amount_key(kind: str) -> str:
+    return f"recipe_all_{kind}"
 
 
 def _on_slider(amount: Amount) -> float | int:
@@ -173,9 +179,11 @@ def _from_slider(kind: str, value: float) -> Amount:
     return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
 
 
-def _own_amount(domain: str, kind: str) -> Callable[[], None]:
+def _own_amount(domain: str, kind: str, key: str) -> Callable[[], None]:
     def keep() -> None:
-        amount = _from_slider(kind, st.session_state[_amount_key(kind, domain)])
+        if st.session_state.get(f"{_DRAWN}{domain}") != key:
+            return
+        amount = _from_slider(kind, st.session_state[key])
         st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: amount}
 
     return keep
