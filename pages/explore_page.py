@@ -17,6 +17,7 @@ from ui.explore.near_duplicates_view import show_near_duplicates
 from ui.explore.row_dialog import open_row, take_step
 from ui.explore.rows_table import show_rows
 from ui.explore.trust_view import show_trust
+from ui.kit.draft_state import restore_draft
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.kit.filter_state import chosen_filter, set_filter
 from ui.kit.guide import show_guide
@@ -24,6 +25,7 @@ from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
 from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
+from ui.select.recipe_form import put_recipe
 from ui.shell.session import Session, open_session
 
 _DOMAINS_LISTED = 6
@@ -39,6 +41,7 @@ def explore() -> None:
         run = run_picker(session)
         if run is None:
             return
+        restore_draft(session, run, put_recipe)
         show_reference_badge(session.store, run)
     known = session.store.run(run)
     with right:

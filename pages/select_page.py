@@ -18,6 +18,7 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
+from ui.kit.draft_state import keep_draft, restore_draft, show_draft
 from ui.kit.evidence_line import show_evidence_line
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
@@ -25,7 +26,7 @@ from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, open_linked_tab, run_picker, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
-from ui.select.recipe_form import put_into_form, recipe_form
+from ui.select.recipe_form import put_into_form, put_recipe, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
 from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
@@ -70,6 +71,7 @@ def show_choice(session: Session) -> None:
         show_error(failure)
     if name is None:
         return
+    restore_draft(session, name, put_recipe)
     show_reference_badge(session.store, name)
     st.html(_STICKY_RESULT)
     show_recipe(session, name)
@@ -85,14 +87,18 @@ def show_recipe(session: Session, name: str) -> None:
         with controls:
             above_amounts = st.container()
             selection, readouts, below_amounts = recipe_form(session.store, run)
+        keep_draft(session, selection)
         with above_amounts:
             show_trial_curve(session.workspace, selection, sum(rows for rows, _ in run.totals.values()))
+        draft = right.container()
         result = right.container(key="result", border=True)
         try:
             summary = select_summary(session.store, selection, run)
         except UserError as error:
             with result:
                 show_error(error)
+            with draft:
+                show_draft(session, name, put_recipe)
             return
         fill_readouts(readouts, summary)
         with below_amounts:
@@ -102,6 +108,8 @@ def show_recipe(session: Session, name: str) -> None:
             show_evidence_line(session.workspace, selection)
             save_form(session.store, selection, summary)
         show_views(session, run, selection, summary)
+        with draft:
+            show_draft(session, name, put_recipe)
     except UserError as error:
         show_error(error)
 

@@ -5,6 +5,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 
 from .comparison import compared_rows, overlap
 from .decisions import KEPT
+from .draft_state import DraftState
 from .explanation import row_outcome
 from .profile import SelectionProfile, profile_sentence, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
@@ -17,6 +18,7 @@ __all__ = [
     "ORDERS",
     "SCOPES",
     "Amount",
+    "DraftState",
     "Pick",
     "ScoredRun",
     "Selection",

@@ -17,7 +17,7 @@ from ..system.ownership import not_writable
 from ..system.workspace_files import LOCK
 from .files import database_path, log_path
 
-STORE_VERSION = 6
+STORE_VERSION = 7
 SCRATCH = "scratch"
 """Name of the in-memory database attached beside the file."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")

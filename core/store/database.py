@@ -9,7 +9,7 @@ time, so nothing here does.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
@@ -171,21 +171,33 @@ class Database:
         Raises `WriteFailed` if the disk is full, `StoreUnusable` if this process no longer owns the workspace.
         """
         require_change()
+        return self._in_writer(self._counted(change), counted=True).result()
 
+    def write_behind(self, change: Callable[[duckdb.DuckDBPyConnection], None]) -> "Future[None]":
+        """Like `write`, without waiting: the change may come after a long import. For tables that are only read with
+        `arrow` and `batches`: cached results are kept."""
+        require_change()
+        return self._in_writer(self._counted(change), counted=True, forget=False)
+
+    def write_scratch(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
+        """Like `write`, for a change of the scratch database only: DuckDB allows writes to one database per
+        transaction."""
+        return self._in_writer(change).result()
+
+    def _counted(
+        self, change: Callable[[duckdb.DuckDBPyConnection], _Result]
+    ) -> Callable[[duckdb.DuckDBPyConnection], _Result]:
         def with_count(connection: duckdb.DuckDBPyConnection) -> _Result:
             self._check_owned()
             result = change(connection)
             fetch_all(connection, "UPDATE store_change SET changes = changes + 1")
             return result
 
-        return self._in_writer(with_count, counted=True)
+        return with_count
 
-    def write_scratch(self, change: Callable[[duckdb.DuckDBPyConnection], _Result]) -> _Result:
-        """Like `write`, for a change of the scratch database only: DuckDB allows writes to one database per
-        transaction."""
-        return self._in_writer(change)
-
-    def _in_writer(self, change: Callable[[duckdb.DuckDBPyConnection], _Result], counted: bool = False) -> _Result:
+    def _in_writer(
+        self, change: Callable[[duckdb.DuckDBPyConnection], _Result], counted: bool = False, forget: bool = True
+    ) -> "Future[_Result]":
         def transaction() -> _Result:
             fetch_all(self._connection, "BEGIN")
             try:
@@ -200,11 +212,12 @@ class Database:
                     raise plain from error
                 raise
             finally:
-                self._results.forget()
+                if forget:
+                    self._results.forget()
                 if counted:
                     self._record_changes()
 
-        return self._writer.submit(transaction).result()
+        return self._writer.submit(transaction)
 
     def _record_changes(self) -> None:
         """Read the count back from the database: a commit that reported failure may have succeeded."""

@@ -45,6 +45,12 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE loss ADD COLUMN end_token_count INTEGER",
         "CREATE TABLE text_measure (example_id UUID NOT NULL, repeated_share FLOAT, copied_share FLOAT)",
     ),
+    6: (
+        "CREATE TABLE draft (person VARCHAR NOT NULL, run_id INTEGER NOT NULL, first_step BIGINT NOT NULL, "
+        "step BIGINT NOT NULL, last_step BIGINT NOT NULL, changed_at TIMESTAMPTZ NOT NULL)",
+        "CREATE TABLE draft_part (person VARCHAR NOT NULL, run_id INTEGER NOT NULL, part VARCHAR NOT NULL, "
+        "step BIGINT NOT NULL, content VARCHAR NOT NULL)",
+    ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""
 

@@ -107,6 +107,23 @@ CREATE TABLE selection (
     created_at TIMESTAMPTZ NOT NULL
 );
 
+CREATE TABLE draft (                      -- a person's unsaved selection of a run: core.store.drafts
+    person VARCHAR NOT NULL,              -- e-mail; '' without a login
+    run_id INTEGER NOT NULL,
+    first_step BIGINT NOT NULL,           -- the oldest state that can be gone back to
+    step BIGINT NOT NULL,                 -- the current state
+    last_step BIGINT NOT NULL,            -- above `step` where changes were undone
+    changed_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE draft_part (                 -- a part of a draft's states, from this step until the part's next row
+    person VARCHAR NOT NULL,
+    run_id INTEGER NOT NULL,
+    part VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    content VARCHAR NOT NULL              -- JSON: core.selection.DraftState
+);
+
 CREATE TABLE trained_example (            -- what a reference that was trained here has seen
     model_fingerprint VARCHAR NOT NULL,
     example_id UUID NOT NULL

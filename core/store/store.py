@@ -142,7 +142,8 @@ class Store(Database):
                 ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
                 fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
             runs = "SELECT run_id FROM run WHERE dataset_id = ?"
-            fetch_all(connection, f"DELETE FROM run_loss WHERE run_id IN ({runs})", [dataset_id])
+            for table in ("run_loss", "draft", "draft_part"):
+                fetch_all(connection, f"DELETE FROM {table} WHERE run_id IN ({runs})", [dataset_id])
             for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
                 fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.make_rows import make_workspace
-from bench.people import Seen
+from bench.people import Seen, words_of
 from bench.people_by_protocol import ProtocolPerson
 from tests.browser.dashboard import Dashboard
 
@@ -46,4 +46,5 @@ def test_what_one_session_types_no_other_sees_and_it_stands_there_on_return(serv
         seen, seen_by_last = thread.submit(asyncio.run, _at_once(served.address)).result()
     assert (seen.mixed, seen.broken, seen.unfinished) == ([], [], [])
     assert len(seen.actions) == 3 * (1 + len(ROUND) + 2)
-    assert seen_by_last.mixed == ["person 3 found '' on select, not 'to'"]
+    # Without a login all are one person, and who comes anew finds the draft that was changed last.
+    assert seen_by_last.mixed in [[f"person 3 found {words_of(number)!r} on select, not 'to'"] for number in range(3)]

@@ -22,6 +22,7 @@ from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
+from ui.shell.access import Role, Visitor
 from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "select_page.py"
@@ -448,7 +449,8 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
         from core.selection import scored_run
         from ui.select.recipe_filters import put_filter_into_form
         from ui.select.recipe_form import recipe_form
-        from ui.shell.session import open_session
+        from ui.shell.access import Role, Visitor
+from ui.shell.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))
         st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))
@@ -550,8 +552,9 @@ def test_all_picks_are_removed_and_brought_back(select: Callable[[], AppTest]) -
     assert saved_as(page, "picked").picks == (Pick(example_of(1), False),)
 
 
-def test_one_visitors_picks_are_not_anothers(select: Callable[[], AppTest]) -> None:
+def test_one_persons_picks_are_not_anothers(select: Callable[[], AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
     picked(select(), 1, "Never select")
+    monkeypatch.setattr("ui.kit.draft_state.visitor", lambda: Visitor(Role.RUN, "anne@example.org"))
     assert saved_as(select(), "other").picks == ()
 
 

@@ -27,6 +27,11 @@ def picks_of(dataset: str) -> tuple[Pick, ...]:
     return found.get(dataset, ())
 
 
+def has_picks(dataset: str) -> bool:
+    """Whether this session has set the picks of a dataset, even to none."""
+    return dataset in remembered("picks", {})
+
+
 def put_picks(dataset: str, picks: Sequence[Pick]) -> None:
     """Replace a dataset's picks, as loading a recipe does. The previous picks can be restored."""
     before = picks_of(dataset)
@@ -35,6 +40,11 @@ def put_picks(dataset: str, picks: Sequence[Pick]) -> None:
     else:
         forget("picks_aside")
     _set_picks(dataset, picks)
+
+
+def forget_replaced_picks() -> None:
+    """Do not offer to restore picks that were replaced: undo does."""
+    forget("picks_aside")
 
 
 def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -> None:

@@ -14,6 +14,7 @@ from core.data.scores import DEFAULT_SCORE, SCORES
 from core.selection import ScoredRun
 from core.store import Store
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from ui.kit.draft_state import form_was_set
 from ui.kit.filter_bar import show_chip_buttons
 from ui.kit.filter_controls import FilterControls
 
@@ -71,6 +72,7 @@ def put_filter_into_form(row_filter: RowFilter, score: str) -> None:
     """
     ranked_by = str(st.session_state.get("recipe_score", DEFAULT_SCORE))
     _put_filter(row_filter, ranked_by)
+    form_was_set()
     note = "Explore filters applied."
     if score != ranked_by:
         note += f" Rows are still ranked by {SCORES[ranked_by].label}, not by {SCORES[score].label} as on Explore."

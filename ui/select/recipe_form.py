@@ -9,6 +9,7 @@ from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
+from ui.kit.draft_state import form_was_set
 from ui.kit.hand_picks import picks_of, put_picks
 from ui.select.amount_form import Readout, amount_form, put_amounts
 from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
@@ -49,13 +50,20 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
 
 
 def put_into_form(store: Store, selection: Selection) -> None:
-    """Set the controls and the hand picks to a recipe. Call before they are drawn, in a button's callback.
+    """Set the run, the controls and the hand picks to a saved recipe. Call before they are drawn, in a button's
+    callback.
 
     Raises `NotFound` if its run does not exist.
     """
     dataset = str(store.run(selection.run)["dataset"])
+    st.session_state["run_picker"] = st.query_params["run"] = selection.run
+    form_was_set(selection.run)
+    put_recipe(dataset, selection)
+
+
+def put_recipe(dataset: str, selection: Selection) -> None:
+    """Set the controls and the dataset's hand picks to a recipe. Call before they are drawn."""
     state = st.session_state
-    state["run_picker"] = st.query_params["run"] = selection.run
     state["recipe_score"], state["recipe_order"] = selection.score, selection.order
     state["recipe_scope"], state["recipe_seed"] = selection.scope, selection.seed
     state["recipe_length_bands"] = selection.length_bands

@@ -12,6 +12,7 @@ from core.data import settings
 from core.data.errors import UserError
 from core.scoring.tokens.losses import TokenScorer
 from core.store import Store
+from core.store.drafts import Drafts
 from core.store.page_queries import find_askers_with
 from core.system.permission import check_changes_with, on_own_account
 from core.workspace.answering import Answering
@@ -30,6 +31,7 @@ class Session:
     workspace: Path
     store: Store
     tokens: TokenScorer
+    drafts: Drafts
 
 
 check_changes_with(require_run)
@@ -76,7 +78,7 @@ atexit.register(close_sessions)
 
 def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
     store = Store.open(workspace, "the dashboard")
-    session = Session(workspace, store, TokenScorer(store))
+    session = Session(workspace, store, TokenScorer(store), Drafts(store))
     # This process owns the store now, so uploads found there belong to a server that has ended.
     remove_leftovers(workspace)
     supervisor = Supervisor(session.store, make_room=session.tokens.release)
