@@ -1,4 +1,4 @@
-"""A draft's state: the recipe as a form holds it and the filter of the charts, to and from the parts that are stored."""
+"""A draft's state: the recipe that a form holds and the filter of the charts, to and from the parts that are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -449,8 +449,7 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
         from core.selection import scored_run
         from ui.select.recipe_filters import put_filter_into_form
         from ui.select.recipe_form import recipe_form
-        from ui.shell.access import Role, Visitor
-from ui.shell.session import open_session
+        from ui.shell.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))
         st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))

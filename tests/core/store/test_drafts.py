@@ -129,7 +129,8 @@ def test_the_newest_draft_of_a_dataset_is_the_one_that_was_changed_last(drafts: 
     drafts.save(BERT, "other", state(5))
     assert drafts.saved(BERT, "other", 60)
     found = reread(drafts, store).newest(ANNE, dataset)
-    assert found is not None and found.state == state(3)
+    assert found is not None
+    assert found.state == state(3)
 
 
 def test_drafts_go_with_their_dataset_and_a_later_run_of_that_name_has_none(tmp_path: Path) -> None:
