@@ -19,10 +19,10 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Dashboard]:
     """A dashboard on the run "planets": 40 rows of chat, then 40 of math, the best of each first."""
-    workspace = tmp_path_factory.mktemp("selecting") / "workspace"
+    workspace = tmp_path / "workspace"
     build_scored_store(workspace, ROWS).close()
     dashboard = Dashboard(workspace)
     dashboard.start()

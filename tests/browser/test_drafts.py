@@ -1,0 +1,68 @@
+"""A selection's draft in a real browser: reload, a second tab, and a server that is killed bring it back."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.dashboard import Dashboard
+from tests.fakes import ScoredRecord, build_scored_store
+
+pytestmark = pytest.mark.browser
+ROWS = [ScoredRecord("chat", 1.0, number / 50, 10, f"chat {number}") for number in range(40)]
+PICKED = "Selected by hand: 1 of these rows."
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Dashboard]:
+    """A dashboard on the run "planets": 40 rows."""
+    build_scored_store(tmp_path / "workspace", ROWS).close()
+    dashboard = Dashboard(tmp_path / "workspace")
+    dashboard.start()
+    yield dashboard
+    dashboard.stop()
+
+
+def bands(page: Page) -> Locator:
+    """A field of the recipe."""
+    return page.get_by_role("spinbutton", name="Length bands")
+
+
+def set_bands(page: Page, number: str) -> None:
+    bands(page).fill(number)
+    bands(page).press("Enter")
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def test_a_draft_survives_a_reload_a_second_tab_and_a_killed_server(
+    served: Dashboard, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/select?shown=Hand+picks")
+    page.get_by_role("spinbutton", name="Open row").fill("1")
+    page.get_by_role("spinbutton", name="Open row").press("Enter")
+    page.get_by_role("radio", name="Always select").click()
+    expect(page.get_by_text(PICKED)).to_be_visible()
+    set_bands(page, "3")
+    set_bands(page, "5")
+    page.reload()
+    expect(bands(page)).to_have_value("5")
+    expect(page.get_by_text(PICKED)).to_be_visible()
+
+    second = page.context.new_page()
+    second.goto(f"{served.address}/select?shown=Hand+picks")
+    expect(bands(second)).to_have_value("5")
+    second.get_by_role("button", name="Undo").click()
+    expect(bands(second)).to_have_value("3")
+    second.locator("body").press("Shift+Z")
+    expect(bands(second)).to_have_value("5")
+    second.locator("body").press("z")
+    expect(bands(second)).to_have_value("3")
+    expect(second.get_by_text("Draft saved.")).to_be_visible()
+
+    served.kill()
+    served.start()
+    third = open_page(f"{served.address}/select?shown=Hand+picks")
+    expect(bands(third)).to_have_value("3")
+    expect(third.get_by_role("button", name="Redo")).to_be_enabled()
+    expect(third.get_by_text(PICKED)).to_be_visible()
