@@ -92,7 +92,7 @@ def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(
 
 def test_one_cut_of_all_domains_moves_their_lines_together(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/select?shown=Score+distribution")
-    page.get_by_text("Within each domain", exact=True).first.click()
+    page.get_by_role("combobox", name="Scope").click()
     page.get_by_role("option", name="Across all domains").click()
     lines = page.get_by_role("slider", name="Cut-off of all domains")
     expect(lines).to_have_count(2)

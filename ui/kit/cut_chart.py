@@ -90,9 +90,11 @@ def _binned(counted: Histogram, at: Mapping[str, float], colours: Mapping[str, s
 
 def _event(given: Any, domains: Mapping[str, str]) -> tuple[str, float, int] | None:
     """Domain, score and number of a release; None for what this chart does not send."""
-    if not isinstance(given, Mapping) or given.get("domain") not in domains:
+    if not isinstance(given, Mapping):
         return None
-    score, number = given.get("score"), given.get("turn")
+    domain, score, number = (given.get(name) for name in ("domain", "score", "turn"))
+    if not isinstance(domain, str) or domain not in domains:
+        return None
     if isinstance(score, int | float) and math.isfinite(score) and isinstance(number, int):
-        return str(given["domain"]), float(score), number
+        return domain, float(score), number
     return None
