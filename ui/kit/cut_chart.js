@@ -221,6 +221,8 @@ function makeChart(root) {
     set(row.cut, { tabindex: 0, role: "slider", "aria-orientation": "horizontal" });
     row.cut.setAttribute("aria-label", data.linked ? "Cut-off of all domains" : `Cut-off of ${row.domain.name}`);
     let offset = 0, before = 0;
+    // Browsers do not apply touch-action to parts of an SVG: without this, a drag scrolls the page.
+    row.cut.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     row.cut.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       row.cut.setPointerCapture(event.pointerId);
