@@ -45,12 +45,21 @@ def change_or_show_error(change: Callable[[], object]) -> None:
         st.rerun()
 
 
-def link_to_page(page: str, label: str) -> None:
-    """Link to `pages/<page>_page.py`; plain text if this page was opened without the app's navigation."""
+def link_to_page(page: str, label: str, query: dict[str, str] | None = None) -> None:
+    """Link to `pages/<page>_page.py`, with these query parameters; plain text if this page was opened without the app's
+    navigation."""
     try:
-        st.page_link(f"pages/{page}_page.py", label=label)
+        st.page_link(f"pages/{page}_page.py", label=label, query_params=query)
     except StreamlitAPIException:
         st.text(f"{label}: open the {page.capitalize()} page.")
+
+
+def go_to_page(page: str) -> None:
+    """Open `pages/<page>_page.py`; draws this page again if it was opened without the app's navigation."""
+    try:
+        st.switch_page(f"pages/{page}_page.py")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def run_picker(session: Session, place: DeltaGenerator | None = None) -> str | None:
