@@ -28,7 +28,7 @@ def test_an_empty_workspace_shows_what_the_tool_does_and_where_to_begin(home: Ca
     assert "learn from" in page.subheader[0].value
     assert "976 different rows of the demo's 1,000" in text_of(page)
     assert len(page.get("plotly_chart")) == 1
-    assert [item.label for item in page.button] == ["Open the demo", "Import my data"]
+    assert [item.label for item in page.button] == ["Open the demo", "Import my data", "Quick look at a sample"]
 
 
 def test_the_demo_opens_at_once(home: Callable[[], AppTest]) -> None:
@@ -54,6 +54,16 @@ def test_a_selection_without_a_trial_asks_for_one(home: Callable[[], AppTest], p
     page = home()
     assert "Selection half. No trial has compared this selection" in text_of(page)
     assert "Next: Plan a trial" in text_of(page)
+
+
+def test_a_large_dataset_that_is_not_scored_offers_a_sample(home: Callable[[], AppTest], page_workspace: Path) -> None:
+    with Store.open(page_workspace, "a test") as store:
+        demo.import_demo(store)
+    page = home()
+    assert "**demo**: 1,000 rows in 3 domains" in text_of(page)
+    page = healthy(button(page, "Quick look at 500 rows").click().run())
+    assert "**demo-sample**: 500 rows in 3 domains" in text_of(page)
+    assert page.session_state["kept_dataset"] == "demo-sample"
 
 
 def test_names_from_data_never_reach_markdown(home: Callable[[], AppTest], page_workspace: Path) -> None:

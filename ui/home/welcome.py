@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import UserError
+from core.store.sampling import SAMPLE_ROWS
 from core.workspace.shipped_demo import open_shipped_demo, shipped_points
 from ui.charts import domain_colours
 from ui.charts.planes import loss_points_figure
@@ -20,6 +21,11 @@ _PURPOSE = (
 _READING = (
     "Each point is one row of the demo: its loss under the base model (across) and under models fine-tuned on other "
     "rows (up). The further below the diagonal, the more fine-tuning taught of it. On the diagonal: nothing."
+)
+
+_SAMPLE_HELP = (
+    f"For large data: import it first. Home then offers {SAMPLE_ROWS:,} of its rows, the same share of each domain, as "
+    "a dataset of its own, which is scored in minutes."
 )
 
 
@@ -51,6 +57,8 @@ def _show_ways_to_begin(session: Session) -> None:
             else:
                 go_to_page("explore")
         if st.button("Import my data", key="import_data", help="JSON, JSONL, CSV, Parquet or Arrow files."):
+            go_to_page("data")
+        if st.button("Quick look at a sample", key="look_at_sample", help=_SAMPLE_HELP):
             go_to_page("data")
 
 

@@ -16,7 +16,7 @@ _MODULES = (
     "ui.kit.job_view",
     "ui.kit.widgets",
 )
-"""The imports of the Home page, which is opened first, and of Data. They include the slow imports of the other pages."""
+"""The imports of the pages that are opened first, Home and Data. They include the slow imports of the others."""
 
 
 def import_ahead() -> threading.Thread:
