@@ -18,8 +18,8 @@ from ui.data.dataset_view import show_dataset
 from ui.data.demo_view import offer_demo, show_demo_result
 from ui.data.import_report import keep_import_report, show_last_import
 from ui.data.source_form import FileGroup, group_files, show_preview, source_form
-from ui.kit.guide import show_guide
 from ui.kit.job_view import show_active_jobs, show_last_failure
+from ui.kit.status_line import show_status_line
 from ui.kit.widgets import show_error
 from ui.shell.access import may_run
 from ui.shell.session import Session, open_session, remember, remembered
@@ -30,8 +30,7 @@ _UPLOAD, _PATH, _HUB = "Upload", "Path on this server", "Hugging Face Hub"
 
 def main(session: Session) -> None:
     """The page."""
-    st.header("Data")
-    show_guide(session, "data")
+    show_status_line(session, "data")
     datasets = dataset_overview(session.store)
     show_last_failure(session)
     show_active_jobs(session)

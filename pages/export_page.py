@@ -13,8 +13,8 @@ from ui.export.bundle_form import bundle_form
 from ui.export.controls_form import controls_form
 from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
 from ui.kit.evidence_line import show_evidence_line
-from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
+from ui.kit.status_line import show_status_line
 from ui.kit.widgets import link_to_page, show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
@@ -25,9 +25,8 @@ FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
 def export() -> None:
     """The whole page."""
-    st.header("Export")
     session = open_session()
-    show_guide(session, "export")
+    show_status_line(session, "export")
     names = saved_selection_names(session.store)
     if not names:
         st.info("No saved selection yet. Make a selection and save it under a name.")
