@@ -17,6 +17,7 @@ from .controls import (
     controls_folder,
     export_controls,
 )
+from .download_zip import download_zip
 from .exporter import ExportReport, export_rows, export_selection, exports_folder
 from .hub_push import HubTarget, PushReport, check_target, push_export, push_objection
 from .manifest import selection_from_manifest
@@ -43,6 +44,7 @@ __all__ = [
     "control_selection",
     "control_selections",
     "controls_folder",
+    "download_zip",
     "export_bundle",
     "export_controls",
     "export_rows",
