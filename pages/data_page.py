@@ -45,13 +45,11 @@ def _show_datasets(session: Session, datasets: list[dict[str, Any]]) -> None:
         chosen = show_dataset_list(session.store, datasets)
         if may_run():
             _import_button()
+            show_demo_result(session, names)
             show_removed(session)
     with right:
-        if may_run():
-            show_demo_result(session, names)
         show_last_import()
         if may_run() and remembered("importing", False):
-            st.subheader("Import files")
             show_import_form(session, datasets)
         else:
             _show_chosen(session, chosen, [name for name in names if name != chosen["name"]])

@@ -53,15 +53,14 @@ def dataset_row(store: Store, dataset: str, row_number: int) -> dict[str, Any]:
     dataset_id = store.dataset_id(dataset)
     found = store.rows(
         """
-        SELECT row_number, domain, example_id, conversation, source.name, line FROM dataset_row
-        JOIN source USING (source_id) JOIN example USING (example_id)
+        SELECT row_number, domain, example_id, source.name, line FROM dataset_row JOIN source USING (source_id)
         WHERE dataset_row.dataset_id = ? AND row_number = ?
         """,
         [dataset_id, row_number],
     )
     if not found:
         raise NotFound(f"The dataset {dataset!r} has no row {row_number:,}. Choose a row from the table.")
-    number, domain, example_id, conversation, source, line = found[0]
+    number, domain, example_id, source, line = found[0]
     others = store.rows(
         """
         SELECT row_number FROM dataset_row WHERE dataset_id = ? AND example_id = ? AND row_number <> ?
@@ -73,9 +72,15 @@ def dataset_row(store: Store, dataset: str, row_number: int) -> dict[str, Any]:
         "row_number": number,
         "domain": domain,
         "example_id": example_id,
-        "example": Example.from_json(conversation),
+        "example": Example.from_json(_conversation(store, example_id)),
         "source": source,
         "line": line,
         "duplicates": [int(other) for (other,) in others[:_DUPLICATES_SHOWN]],
         "duplicate_count": len(others),
     }
+
+
+def _conversation(store: Store, example_id: object) -> str:
+    """First where the text lies, then the text there: a join reads the column of texts whole."""
+    place = store.rows("SELECT rowid FROM example WHERE example_id = ?", [example_id])[0][0]
+    return str(store.rows("SELECT conversation FROM example WHERE rowid = ?", [place])[0][0])

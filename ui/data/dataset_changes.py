@@ -1,6 +1,7 @@
 """Renaming, merging and removing a dataset, and undoing it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -55,7 +56,7 @@ def show_undo(session: Session) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.text(sentence, width="stretch")
         if st.button("Undo", key="undo_dataset", type="primary"):
-            change_or_show_error(lambda: (undo(), forget(_UNDOABLE)))
+            change_or_show_error(lambda: _undo(undo))
         if st.button("Close", key="close_undo"):
             forget(_UNDOABLE)
             st.rerun()
@@ -75,11 +76,16 @@ def show_removed(session: Session) -> None:
             )
             with st.container(horizontal=True):
                 if st.button("Restore", key=f"restore_{item.dataset_id}"):
-                    change_or_show_error(lambda item=item: _restore(session, item))
+                    change_or_show_error(partial(_restore, session, item))
                 with st.popover("Delete for good"):
                     st.text("This cannot be undone. Losses are kept.")
                     if st.button("Delete", key=f"purge_{item.dataset_id}"):
-                        change_or_show_error(lambda item=item: _purge(session, item))
+                        change_or_show_error(partial(_purge, session, item))
+
+
+def _undo(undo: Callable[[], object]) -> None:
+    undo()
+    forget(_UNDOABLE)
 
 
 def _used_by(session: Session, name: str) -> str:

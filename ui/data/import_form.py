@@ -50,11 +50,12 @@ def _listed(file: DataFile) -> ListedFile:
     """`list_file`, read again only if the file has changed."""
     status = os.stat(file.path) if file.path.exists() else None
     state = (file, status and (status.st_size, status.st_mtime_ns))
-    known = remembered("listed_files", {})
-    before, found = known.get(str(file.path), (None, None))
-    if before != state or found is None:
-        found = list_file(file)
-        remember("listed_files", {**known, str(file.path): (state, found)})
+    known: dict[str, tuple[object, ListedFile]] = remembered("listed_files", {})
+    before = known.get(str(file.path))
+    if before and before[0] == state:
+        return before[1]
+    found = list_file(file)
+    remember("listed_files", {**known, str(file.path): (state, found)})
     return found
 
 

@@ -12,7 +12,7 @@ from core.importing.listed_files import ListedFile
 from core.importing.row_reading import named_domain
 from core.importing.source_options import AUTO
 
-_PAIRS = "Has preference pairs: each is skipped, unless chosen is mapped to the answer."
+_PAIRS = "Preference pairs are skipped, unless chosen is mapped to the answer."
 _SHOWN_FILES = 8
 
 
@@ -38,6 +38,7 @@ def import_table(
         lines,
         hide_index=True,
         key=key,
+        placeholder="",
         height="content" if len(lines) <= _SHOWN_FILES else 320,
         disabled=["File", "Format", "Records", "Problems"],
         column_config={
