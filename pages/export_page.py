@@ -15,8 +15,8 @@ from ui.export.file_form import file_form
 from ui.export.hub_form import hub_form
 from ui.export.wanted_export import WantedExport
 from ui.kit.evidence_line import show_evidence_line
-from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
+from ui.kit.status_line import show_status_line
 from ui.kit.widgets import link_to_page, show_error
 from ui.plain_text import escaped
 from ui.shell.session import Session, open_session, remember, remembered
@@ -26,9 +26,8 @@ FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
 def export() -> None:
     """The whole page."""
-    st.header("Export")
     session = open_session()
-    show_guide(session, "export")
+    show_status_line(session, "export")
     names = saved_selection_names(session.store)
     if not names:
         st.info("No saved selection yet. Make a selection and save it under a name.")

@@ -120,7 +120,7 @@ def test_a_selection_that_keeps_nothing_cannot_be_exported(export: Callable[...,
     nothing = RowFilter(ranges=(Range("token_count", 1000, None),))
     page = export(Selection("planets", filter=nothing))
     assert "is empty" in page.info[0].value
-    assert [button.key for button in page.button] == ["dismiss_guide"]
+    assert [button.key for button in page.button] == []
 
 
 def test_a_name_cannot_lead_out_of_the_exports_folder(export: Callable[..., AppTest], page_workspace: Path) -> None:
