@@ -3,6 +3,9 @@ versions without those of end-of-turn tokens."""
 
 from ..data.reader import Reader
 
+REASON = "coalesce(reason, CASE WHEN not_scored THEN 'not scored yet' END)"
+"""SQL of why a row of a scored table has no scored token or no loss; NULL if it has."""
+
 
 def unscored_sentences(store: Reader, table: str) -> list[str]:
     """A sentence for each reason why rows of a scored table have no scored token, the most frequent first; one on
@@ -11,8 +14,8 @@ def unscored_sentences(store: Reader, table: str) -> list[str]:
         f"{rows:,} of {total:,} rows have no score: {reason}"
         for reason, rows, total in store.rows(
             f"""
-            SELECT rtrim(reason, '.') || '.', count(*) AS rows, (SELECT count(*) FROM {table})
-            FROM {table} WHERE reason IS NOT NULL GROUP BY ALL ORDER BY rows DESC, 1
+            SELECT rtrim({REASON}, '.') || '.', count(*) AS rows, (SELECT count(*) FROM {table})
+            FROM {table} WHERE {REASON} IS NOT NULL GROUP BY ALL ORDER BY rows DESC, 1
             """
         )
     ]
