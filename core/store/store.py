@@ -297,9 +297,9 @@ class Store(Database):
         with self._cursor() as cursor:
             known = fetch_first(cursor, "SELECT run_id, description FROM run WHERE name = ?", [name])
             is_same = known and (description is None or json.loads(known[1]) == json.loads(json.dumps(description)))
-            if known and is_same and loss_sets.items() <= self.loss_sets(known[0]).items():
-                if is_current(cursor, known[0]):
-                    return
+            has_sets = known and loss_sets.items() <= self.loss_sets(known[0]).items()
+            if known and is_same and has_sets and is_current(cursor, known[0]):
+                return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
             found = fetch_first(connection, "SELECT run_id FROM run WHERE name = ?", [name])
