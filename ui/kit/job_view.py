@@ -117,7 +117,7 @@ def _show_job(session: Session, job: Job) -> None:
         st.progress(overall_share(job))
         st.text(progress.sentence())
         if job.kind == "score":
-            _open_button(session, job, st.columns([1, 3])[0])
+            _open_button(session, job, st.columns([1, 3])[0], job.job_id)
         if job.request.get("then"):
             st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
         _show_curve(job)
@@ -159,7 +159,7 @@ def _show_details(session: Session, job: Job) -> None:
         st.text(f"{duration(outcome['elapsed_seconds'])}{rate}")
     if job.kind == "score" and outcome.get("state") in ("cancelled", "failed"):
         left, right, _ = st.columns([1, 1, 2])
-        _open_button(session, job, left)
+        _open_button(session, job, left, f"settled_{job.job_id}")
         if right.button("Score the rest", key=f"rest_{job.job_id}", width="stretch", disabled=not may_run(),
                         help="Computes the losses that are missing, for the same run."):  # fmt: skip
             change_or_show_error(lambda: score_rest(session.store, job))
@@ -167,10 +167,11 @@ def _show_details(session: Session, job: Job) -> None:
     _show_log(job)
 
 
-def _open_button(session: Session, job: Job, place: DeltaGenerator) -> None:
-    """Opens the run of a scoring job over what is scored so far; `show_opened_run` says so above the page."""
+def _open_button(session: Session, job: Job, place: DeltaGenerator, key: str) -> None:
+    """Opens the run of a scoring job over what is scored so far; `show_opened_run` says so above the page. A job
+    that ends while the page is drawn is on it twice, so each has its `key`."""
     meaning = "Saves the run over the rows scored so far. The others are listed as not scored yet."
-    if not place.button("Open what is scored", f"open_{job.job_id}", meaning, width="stretch", disabled=not may_run()):
+    if not place.button("Open what is scored", f"open_{key}", meaning, width="stretch", disabled=not may_run()):
         return
     try:
         opened = open_partial_run(session.store, job)
