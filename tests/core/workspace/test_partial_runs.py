@@ -6,7 +6,7 @@ import pytest
 
 from core.data.errors import JobFailed, NoUsableRows
 from core.exploring.browsing import example
-from core.exploring.unscored import unscored_sentences
+from core.exploring.unscored import partial_runs, unscored_sentences
 from core.jobs.example_chunks import ExampleFile
 from core.jobs.job import Job, create_job
 from core.scoring.ingest import PARTIAL
@@ -41,6 +41,7 @@ def test_a_cancelled_run_opens_over_what_is_scored(store: Store, cancelled: Job)
     assert opened.sentence == f"Run {opened.run}: {SCORED} of {ROWS} rows scored."
     run = store.run(opened.run)
     assert run["description"][PARTIAL] is True
+    assert partial_runs(store) == {opened.run: f"{SCORED} of {ROWS} rows scored"}
     (row,) = store.rows(f"SELECT row_number FROM {run['table']} WHERE not_scored")
     assert example(store, run["table"], row[0])["reason"] == "not scored yet"
     assert f"1 of {ROWS} rows have no score: not scored yet." in unscored_sentences(store, run["table"])
@@ -58,6 +59,7 @@ def test_scoring_the_rest_computes_only_that_and_completes_the_run(store: Store,
     assert [len(ExampleFile(rest.folder / f"{role}.parquet")) for role in ("base", "reference")] == [1, 1]
     found = store.run(run)
     assert PARTIAL not in found["description"]
+    assert partial_runs(store) == {}
     assert store.rows(f"SELECT count(*), count_if(not_scored) FROM {found['table']}") == [(ROWS, 0)]
     assert score_rest(store, cancelled) is None
 
