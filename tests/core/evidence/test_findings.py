@@ -10,6 +10,7 @@ import pytest
 import core
 from core.data.errors import NotFound
 from core.data.filters import EVERYTHING
+from core.evidence.end_of_turn import end_of_turn
 from core.evidence.findings import evidence_of
 from core.evidence.verdicts import Standing, length_verdict
 from core.exploring.length_bias import length_bias
@@ -57,7 +58,7 @@ def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real:
     assert found.own is not None
     assert found.own.ranks["rows"].iloc[0] == both
     assert found.seeds is found.order is None
-    questions = ["Is it memory?", "Is it length?", "Is it stable?", "Does it beat random?"]
+    questions = ["Is it memory?", "Is it length or the end token?", "Is it stable?", "Does it beat random?"]
     assert [verdict.question for verdict in found.verdicts] == questions
 
 
@@ -136,7 +137,8 @@ def test_the_length_verdict_says_which_rows_the_top_has_more_of(
 ) -> None:
     gains = [5.0 + slope * n if slope else 5.0 + (n * 7) % 10 for n in range(-4, 5)]
     rows = [ScoredRow("chat", 100.0, 100.0 - gain, tokens=10 + n) for n, gain in enumerate(gains)]
-    found = length_verdict(length_bias(store, add_scored_run(store, rows), EVERYTHING))
+    table = add_scored_run(store, rows)
+    found = length_verdict(length_bias(store, table, EVERYTHING), end_of_turn(store, table))
     assert found.standing is standing
     assert words in found.answer
 
