@@ -1,16 +1,22 @@
 """The Evidence page, run by Streamlit's own test harness against a real store."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.exploring.compared_runs import other_runs
+from core.jobs.job import all_jobs
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.cross_fitted import NAME
 from tests.cross_fitted_rows import JudgedRow, add_judged_run, example_of, write_model
 from tests.two_runs import TwiceScored, import_rows, score_rows
+from tests.waiting import wait_for
 from ui.evidence.evidence_view import DETAILS
+from ui.shell.session import open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "evidence_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
@@ -131,7 +137,9 @@ def test_an_in_sample_run_shows_what_its_top_was_trained_on(page_workspace: Path
         store.save_run("again", "data", store.run("first")["loss_sets"], {})
     page = healthy(opened(run="again"))
     assert table_with(page, "Top 10% trained on")["Top 10% trained on"].tolist() == pytest.approx([1.0, 1.0])
-    assert "The reference was trained on 25% of the rows, and on 100% of the top 10%." in text_of(page)
+    assert "The reference was trained on 25% of the rows with a score, and on 100% of the top 10% of them." in text_of(
+        page
+    )
 
 
 def test_a_run_with_nothing_recorded_says_which_commands_bring_it(page_workspace: Path) -> None:
@@ -151,3 +159,21 @@ def test_another_run_of_the_dataset_is_compared_with(page_workspace: Path) -> No
             score_rows(store, rows, reference, reference)
     page = healthy(opened("Stability", run="one"))
     assert table_with(page, "Other run: two")["Other run: two"].tolist() == pytest.approx([-1.0, -1.0])
+
+
+def test_one_click_trains_a_second_reference_and_scores_with_it(page_workspace: Path, cross_fitted: Path) -> None:
+    shutil.copytree(cross_fitted / "workspace", page_workspace)
+    page = healthy(opened("Stability", run=NAME))
+    assert "Not measured: there is no second reference" in text_of(page)
+    assert "another seed (1), then scores the dataset as run crossed-seed-1" in text_of(page)
+    healthy(page.button(key="second_reference_brief").click().run())
+    first, second = (job.request for job in all_jobs(page_workspace) if job.kind == "train")
+    for name in ("method", "epochs", "learning_rate", "batch_tokens", "encoding", "folds_file"):
+        assert second[name] == first[name]
+    assert [one["seed"] for one in second["members"]] == [1, 1]
+    assert [step["kind"] for step in second["then"]] == ["score"]
+    session = open_session()
+    wait_for(lambda: "crossed-seed-1" in other_runs(session.store, NAME), "the run scored with the second reference")
+    page = healthy(opened("Stability", run=NAME))
+    assert "Other run: crossed-seed-1" in table_with(page, "Other run: crossed-seed-1")
+    assert "second_reference" not in [button.key for button in page.button]

@@ -47,13 +47,16 @@ def _show_trained_top(top: pd.DataFrame) -> None:
     columns = ["domain", "rows", "trained_share", "top", "trained_top_share"]
     numbers = top.assign(domain=top["domain"].mask(top["overall"], ALL_DOMAINS))[columns]
     best = f"Top {TOP_SHARE:.0%}"
-    labels = dict(zip(columns, ("Domain", "Rows", "Trained on", f"{best} (rows)", f"{best} trained on"), strict=True))
-    formats = {"Rows": COUNT, f"{best} (rows)": COUNT, "Trained on": SHARE, f"{best} trained on": SHARE}
+    names = ("Domain", "Rows with a score", "Trained on", f"{best} (rows)", f"{best} trained on")
+    labels = dict(zip(columns, names, strict=True))
+    formats = {names[1]: COUNT, names[2]: SHARE, names[3]: COUNT, names[4]: SHARE}
     st.markdown("##### Rows that the reference was trained on")
     shown = numbers.rename(columns=labels)
     st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
-    st.caption(f"Top: the {TOP_SHARE:.0%} of the rows with the highest learnability. If it holds more trained rows "
-               "than the data, memory decides part of the ranking.")  # fmt: skip
+    st.caption(
+        f"Trained on: share of the rows with a score. Top: the {TOP_SHARE:.0%} of them with the highest learnability. "
+        "If it holds more trained rows than the data, memory decides part of the ranking."
+    )
 
 
 def _show_passes(found: Evidence, colours: Mapping[str, str]) -> None:

@@ -44,6 +44,8 @@ def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real:
         found = evidence_of(store, NAME)
         table = store.run(NAME)["table"]
         both, rows = store.rows(f"SELECT count(own_learnability), count(learnability) FROM {table}")[0]
+        gains = "sum(base_end_nll_sum - reference_end_nll_sum), sum(base_nll_sum - reference_nll_sum)"
+        end_gain, gain = store.rows(f"SELECT {gains} FROM {table} WHERE learnability_without_end IS NOT NULL")[0]
     assert found.kind.kind == "cross_fitted"
     assert found.memory["domain"].tolist() == ["", "even", "odd"]
     assert 0 < found.memory["rows"].iloc[0] == both < rows
@@ -55,6 +57,8 @@ def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real:
     assert set(found.health.by_pass["models"]) == {2}
     bases = found.health.by_pass.query("place == 0 and rows == 'held_out'")
     assert bases["lowest"].tolist() == pytest.approx(bases["highest"].tolist(), rel=1e-4)
+    assert found.end_of_turn["rows"].iloc[0] == rows
+    assert found.end_of_turn["end_share"].iloc[0] == pytest.approx(end_gain / gain)
     assert found.own is not None
     assert found.own.ranks["rows"].iloc[0] == both
     assert found.seeds is found.order is None
