@@ -173,7 +173,7 @@ def test_one_click_trains_a_second_reference_and_scores_with_it(page_workspace: 
     assert [one["seed"] for one in second["members"]] == [1, 1]
     assert [step["kind"] for step in second["then"]] == ["score"]
     session = open_session()
-    wait_for(lambda: "crossed-seed-1" in other_runs(session.store, NAME), "the run scored with the second reference")
+    wait_for(lambda: "crossed-seed-1" in other_runs(session.store, NAME), "a run with the second reference", 300)
     page = healthy(opened("Stability", run=NAME))
     assert "Other run: crossed-seed-1" in table_with(page, "Other run: crossed-seed-1")
     assert "second_reference" not in [button.key for button in page.button]

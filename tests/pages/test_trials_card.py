@@ -46,7 +46,7 @@ def opened(page: str = "evidence") -> AppTest:
     for chart in ("trial_forest", "trial_curve", "amount_trial"):
         found.session_state[f"{chart}_numbers"] = True  # the numbers lie open
     if page == "evidence":
-        found.query_params["details"] = "Beats random"
+        found.query_params["details"] = "Trial"
     return healthy(found.run())
 
 
@@ -129,7 +129,7 @@ def test_a_trial_in_progress_says_how_far_it_is_and_can_be_stopped(
     assert running_trial(workspace, "tenth") is None
     mark_stopped(workspace, "tenth", "The disk is full.")
     page = AppTest.from_file(str(PAGES / "evidence_page.py"), default_timeout=120)
-    page.query_params["details"] = "Beats random"
+    page.query_params["details"] = "Trial"
     page.run()
     assert "The disk is full." in text_of(page)
     assert "Continue" in labels(page)

@@ -22,7 +22,7 @@ from ui.plain_text import escaped
 from ui.shell.entrance import require_login
 from ui.shell.session import Session
 
-MEMORY, LENGTH, STABILITY, TRIAL = DETAILS = ("Memory", "Length", "Stability", "Beats random")
+MEMORY, LENGTH, STABILITY, TRIAL = DETAILS = ("Memory", "Length", "Stability", "Trial")
 """One for each verdict."""
 
 
