@@ -5,8 +5,8 @@ import streamlit as st
 from core.data.errors import UserError
 from ui.compare.compare_view import show_comparison
 from ui.evidence.evidence_view import show_evidence
-from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import open_linked_tab, run_picker, show_error
+from ui.kit.status_line import show_run_line
+from ui.kit.widgets import open_linked_tab, show_error
 from ui.shell.session import Session, open_session
 
 VIEWS = {"Verdicts": show_evidence, "Compare runs": show_comparison}
@@ -14,11 +14,9 @@ VIEWS = {"Verdicts": show_evidence, "Compare runs": show_comparison}
 
 def evidence(session: Session) -> None:
     """The whole page."""
-    st.header("Evidence")
-    run = run_picker(session)
+    run = show_run_line(session, "evidence")
     if run is None:
         return
-    show_reference_badge(session.store, run)
     open_linked_tab("evidence", VIEWS)
     tabs = st.tabs(list(VIEWS), key="evidence", on_change="rerun", bind="query-params")
     for tab, show in zip(tabs, VIEWS.values(), strict=True):
