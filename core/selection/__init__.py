@@ -4,6 +4,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
 from .comparison import compared_rows, overlap
+from .cuts import amount_at_cut
 from .decisions import KEPT
 from .draft_state import DraftState
 from .explanation import row_outcome
@@ -24,6 +25,7 @@ __all__ = [
     "Selection",
     "SelectionProfile",
     "Summary",
+    "amount_at_cut",
     "compared_rows",
     "kept_rows",
     "matched_control",

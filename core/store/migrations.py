@@ -46,6 +46,10 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE text_measure (example_id UUID NOT NULL, repeated_share FLOAT, copied_share FLOAT)",
     ),
     6: (
+        "CREATE TABLE removed_dataset (dataset_id INTEGER NOT NULL, name VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT "
+        "NULL, removed_at TIMESTAMPTZ NOT NULL, merged_into INTEGER, merged_sources INTEGER[] NOT NULL)",
+        "CREATE TABLE removed_run (run_id INTEGER NOT NULL, name VARCHAR NOT NULL, dataset_id INTEGER NOT NULL, "
+        "description VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT NULL)",
         "CREATE TABLE draft (person VARCHAR NOT NULL, run_id INTEGER NOT NULL, first_step BIGINT NOT NULL, "
         "step BIGINT NOT NULL, last_step BIGINT NOT NULL, changed_at TIMESTAMPTZ NOT NULL)",
         "CREATE TABLE draft_part (person VARCHAR NOT NULL, run_id INTEGER NOT NULL, part VARCHAR NOT NULL, "

@@ -1,7 +1,9 @@
 """The Select page, run by Streamlit's own test harness against a real store."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -123,12 +125,12 @@ def test_the_profile_of_the_selection_stands_beside_the_data_and_follows_the_sli
 ) -> None:
     page = select()
     found = profile(page)
-    assert found["Median length"] == ("10 tokens", "data 10 tokens")
+    assert found["Median length"] == ("10 tokens", "all rows 10 tokens")
     assert found["Tokens"] == ("5.8%", "5.8% of rows")
-    assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "data 0.0%")
+    assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "all rows 0.0%")
     assert "2nd reference" not in found
     page = healthy(domain_sliders(page)["math"].set_value(50.0).run())
-    assert profile(page)["Median length"] == ("20 tokens", "data 10 tokens")
+    assert profile(page)["Median length"] == ("20 tokens", "all rows 10 tokens")
 
 
 def test_length_bands_are_part_of_the_recipe_and_take_the_cut_away(select: Callable[[], AppTest]) -> None:
@@ -208,6 +210,26 @@ def test_pooled_there_is_one_slider_and_one_cut(select: Callable[[], AppTest]) -
     page = healthy(select().selectbox(key="recipe_scope").set_value("pooled").run())
     assert [slider.key for slider in page.slider] == ["recipe_all_ratio"]
     assert page.dataframe[0].value["Learnability at the cut-off"].nunique() == 1
+
+
+def cut_chart(page: AppTest) -> Any:
+    """What the cut chart gets to draw."""
+    return json.loads(page.get("bidi_component")[0].proto.json)
+
+
+def test_the_cut_of_each_domain_can_be_dragged_unless_weights_decide_it(select: Callable[[], AppTest]) -> None:
+    page = opened(select(), "Score distribution")
+    drawn = cut_chart(page)
+    assert [(domain["name"], round(domain["cut"], 4)) for domain in drawn["domains"]] == [
+        ("chat", 0.95),
+        ("math", 0.96),
+    ]
+    assert (drawn["order"], drawn["linked"], drawn["fixed"]) == ("highest", False, False)
+    page = healthy(page.segmented_control(key="recipe_way").set_value("mixture").run())
+    assert cut_chart(page)["fixed"]
+    assert "The domain weights decide where it stands." in text_of(page)
+    page = healthy(page.selectbox(key="recipe_scope").set_value("pooled").run())
+    assert cut_chart(page)["linked"]
 
 
 def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], AppTest]) -> None:
