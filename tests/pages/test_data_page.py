@@ -476,7 +476,7 @@ def test_of_eight_files_the_good_ones_are_imported_and_each_problem_is_said(data
     }  # fmt: skip
     assert "damaged or truncated" in table.loc["broken.jsonl.gz", "Problems"]
     assert table.loc["twice.jsonl", "Problems"] == "Same content as good 0.jsonl."
-    assert "preference pairs" in table.loc["pairs.jsonl", "Problems"]
+    assert "Preference pairs are skipped" in table.loc["pairs.jsonl", "Problems"]
     assert table.loc["pairs.jsonl", "Records"] == 2
     assert "6 of 8 files included. Creates a new dataset." in text_of(page)
     page = press_import(page)
