@@ -12,16 +12,15 @@ from ui.data.dataset_view import show_dataset_line, show_domains, show_files
 from ui.data.demo_view import offer_demo, show_demo_result
 from ui.data.import_form import show_import_form
 from ui.data.import_report import show_last_import
-from ui.kit.guide import show_guide
 from ui.kit.job_view import show_active_jobs, show_last_failure
+from ui.kit.status_line import show_status_line
 from ui.shell.access import may_run
 from ui.shell.session import Session, open_session, remember, remembered
 
 
 def main(session: Session) -> None:
     """The page."""
-    st.header("Data")
-    show_guide(session, "data")
+    show_status_line(session, "data")
     datasets = dataset_overview(session.store)
     show_last_failure(session)
     show_active_jobs(session)

@@ -19,9 +19,8 @@ from ui.explore.rows_table import show_rows
 from ui.explore.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.kit.filter_state import chosen_filter, set_filter
-from ui.kit.guide import show_guide
-from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
+from ui.kit.status_line import show_run_line
+from ui.kit.widgets import open_linked_tab, score_picker, show_error
 from ui.plain_text import escaped
 from ui.select.recipe_filters import put_filter_into_form
 from ui.shell.session import Session, open_session
@@ -31,19 +30,15 @@ _DOMAINS_LISTED = 6
 
 def explore() -> None:
     """The whole page."""
-    st.header("Explore")
     session = open_session()
-    show_guide(session, "explore")
-    left, right = st.columns(2)
-    with left:
-        run = run_picker(session)
-        if run is None:
-            return
-        show_reference_badge(session.store, run)
+    run = show_run_line(session, "explore")
+    if run is None:
+        return
     known = session.store.run(run)
-    with right:
+    left, right = st.columns([1, 3], vertical_alignment="bottom")
+    with left:
         score = score_picker(known["loss_sets"])
-    st.caption(f"{score.label} = {score.formula} [{score.unit}]. High: {score.higher_means}.")
+    right.caption(f"{score.label} = {score.formula} [{score.unit}]. High: {score.higher_means}.")
     table = str(known["table"])
     row_filter = chosen_filter(session.store)
     counts = domain_counts(session.store, table, row_filter)

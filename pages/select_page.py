@@ -19,16 +19,16 @@ from core.selection import (
 from core.selection.budgets import POOL
 from core.store import Store
 from ui.kit.evidence_line import show_evidence_line
-from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
-from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import link_to_page, open_linked_tab, run_picker, show_error
+from ui.kit.status_line import show_run_line
+from ui.kit.widgets import link_to_page, open_linked_tab, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
+from ui.select.cut_drag import show_cut_drag
 from ui.select.recipe_form import put_into_form, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
-from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
+from ui.select.selection_views import show_cut, show_domains, show_profile
 from ui.select.trial_curve import show_trial_curve
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
@@ -44,14 +44,13 @@ _STICKY_RESULT = (
 
 def select() -> None:
     """The whole page."""
-    st.header("Select")
     session = open_session()
-    show_guide(session, "select")
+    name = show_run_line(session, "select")
     open_linked_tab("tab", TABS)
     choose, saved = st.tabs(TABS, key="tab", on_change="rerun", bind="query-params")
     if choose.open:  # a closed tab runs no query
         with choose:
-            show_choice(session)
+            show_choice(session, name)
     if saved.open:
         with saved:
             names = show_saved_selections(session, lambda name: load(session.store, name))
@@ -59,18 +58,14 @@ def select() -> None:
                 show_comparison(session.store, names)
 
 
-def show_choice(session: Session) -> None:
-    """The run, the recipe form, and the resulting selection."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container():
-            name = run_picker(session)
-        if name is not None:
-            load_form(session.store)
+def show_choice(session: Session, name: str | None) -> None:
+    """The recipe form and the resulting selection, of the run of that name."""
+    if name is not None:
+        load_form(session.store)
     if failure := st.session_state.pop("load_failure", None):
         show_error(failure)
     if name is None:
         return
-    show_reference_badge(session.store, name)
     st.html(_STICKY_RESULT)
     show_recipe(session, name)
 
@@ -140,7 +135,7 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
     """Details of the selection in tabs; a closed tab runs no query."""
     views: dict[str, Callable[[], None]] = {
         "By domain": lambda: show_domains(selection, summary),
-        "Score distribution": lambda: show_distribution(session.store, run, selection, summary),
+        "Score distribution": lambda: show_cut_drag(session.store, run, selection, summary),
         "Rows at the cut-off": lambda: show_cut(session, run, selection),
         "Hand picks": lambda: show_hand_picks(session, run, selection.score),
     }
@@ -154,7 +149,7 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
 
 
 def load_form(store: Store) -> None:
-    """Load a saved recipe into the controls. Drawn first, because it also sets the run."""
+    """Load a saved recipe into the controls and the run."""
     names = saved_selection_names(store)
     if not names:
         return
