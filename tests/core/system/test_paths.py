@@ -411,7 +411,8 @@ def test_a_pattern_means_the_files_of_allowed_folders_that_match(
     for pattern, why in (
         (f"{other}/*.jsonl", "outside the allowed folders"),
         (f"{tmp_path}/*/x.jsonl", "outside the allowed folders"),
-        (f"{mine}/*/../../other/*.jsonl", "has .. or"),
+        (f"{mine}/*/../../other/*.jsonl", "outside the allowed folders"),
+        (f"{mine}/*/../a/x*.jsonl", "has .. or"),
         (f"{mine}/**/x.jsonl", "has .. or"),
         (f"{mine}/*/y.jsonl", "No file matches"),
     ):
