@@ -514,6 +514,14 @@ def test_the_next_files_go_to_the_dataset_at_hand(data: Callable[[], AppTest]) -
     assert page.session_state["kept_dataset"] == "more"
 
 
+def test_the_next_files_do_not_go_to_the_demo(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+    opened = Store.open(page_workspace, "a test")
+    add_scored_records(opened, [ScoredRecord("chat", 2.0, 1.0)], run="demo", dataset="demo")
+    opened.close()
+    page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
+    assert text_input(page, "Add to dataset").value == "space"
+
+
 def test_a_pattern_takes_the_files_that_match_it(data: Callable[[], AppTest], tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl", "c.txt"):
         (tmp_path / name).write_bytes(jsonl(*ROWS) + name.encode())
