@@ -91,7 +91,7 @@ def test_near_duplicates_score_close_to_their_originals(rows: pd.DataFrame) -> N
 
 
 def test_the_shipped_losses_are_those_that_a_run_gives(rows: pd.DataFrame) -> None:
-    """Another processor rounds otherwise, and training carries that on: the rankings agree, the base's losses nearly."""
+    """Another processor rounds otherwise and training carries it on: base losses nearly agree, and the rankings do."""
     shipped = shipped_points().set_index("row_number")
     computed = rows.loc[shipped.index]
     assert shipped["base_loss"].to_numpy() == pytest.approx(computed["base_loss"].to_numpy(), rel=1e-3)
