@@ -24,10 +24,11 @@ from ui.kit.status_line import show_run_line
 from ui.kit.widgets import link_to_page, open_linked_tab, show_error
 from ui.plain_text import escaped
 from ui.select.amount_form import Readout
+from ui.select.cut_drag import show_cut_drag
 from ui.select.recipe_form import put_into_form, recipe_form
 from ui.select.saved_selections import chosen_name, show_saved_selections
 from ui.select.selection_comparison import show_comparison
-from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
+from ui.select.selection_views import show_cut, show_domains, show_profile
 from ui.select.trial_curve import show_trial_curve
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
@@ -134,7 +135,7 @@ def show_views(session: Session, run: ScoredRun, selection: Selection, summary: 
     """Details of the selection in tabs; a closed tab runs no query."""
     views: dict[str, Callable[[], None]] = {
         "By domain": lambda: show_domains(selection, summary),
-        "Score distribution": lambda: show_distribution(session.store, run, selection, summary),
+        "Score distribution": lambda: show_cut_drag(session.store, run, selection, summary),
         "Rows at the cut-off": lambda: show_cut(session, run, selection),
         "Hand picks": lambda: show_hand_picks(session, run, selection.score),
     }

@@ -4,6 +4,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
 from .comparison import compared_rows, overlap
+from .cuts import amount_at_cut
 from .decisions import KEPT
 from .explanation import row_outcome
 from .profile import SelectionProfile, profile_sentence, selection_profile
@@ -22,6 +23,7 @@ __all__ = [
     "Selection",
     "SelectionProfile",
     "Summary",
+    "amount_at_cut",
     "compared_rows",
     "kept_rows",
     "matched_control",

@@ -52,9 +52,11 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     assert settled > before
 
     go_to(page, "Export")
-    page.get_by_role("button", name="Write export").click()
+    with page.expect_download() as at_once:
+        page.get_by_role("button", name="Export and download").click()
+    assert at_once.value.suggested_filename.endswith(".jsonl.all.zip")
     with page.expect_download() as downloading:
-        page.get_by_role("button", name=re.compile("Download")).first.click()
+        page.get_by_role("button", name="Download file").click()
     downloaded = tmp_path / "downloaded.jsonl"
     downloading.value.save_as(downloaded)
     lines = downloaded.read_bytes().splitlines()

@@ -31,11 +31,8 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
     with st.container(border=True):
         if scored:
             st.text("The demo is scored. See how learnability is distributed, and whether choosing by it beats random.")
-            explore, evidence = st.columns(2)
-            with explore:
-                link_to_page("explore", "Explore the demo")
-            with evidence:
-                link_to_page("evidence", "See the evidence")
+            link_to_page("explore", "Explore the demo")
+            link_to_page("evidence", "See the evidence")
         else:
             st.text("The demo was stopped before it was scored.")
             _demo_button(session, "Continue the demo")

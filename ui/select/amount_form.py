@@ -19,6 +19,8 @@ PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
+_DECIMALS = 12
+"""Of a share: enough for a cut-off between two of a billion rows, too few for the errors of 100 times a float."""
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 _DRAWN = "recipe_drawn_"
@@ -63,6 +65,14 @@ def put_amounts(selection: Selection) -> None:
     state[_amount_key(selection.amount.kind)] = _on_slider(selection.amount)
     state[_OWN] = dict(selection.domain_amounts)
     put_weights(selection.weights)
+
+
+def put_amount(domain: str | None, amount: Amount) -> None:
+    """Set a domain's own amount, or the one amount of all domains (None). Call before the controls are drawn."""
+    if domain is None:
+        st.session_state[_amount_key(amount.kind)] = _on_slider(amount)
+    else:
+        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: amount}
 
 
 def _budget_kind() -> str:
@@ -172,11 +182,11 @@ def _amount_key(kind: str) -> str:
 
 
 def _on_slider(amount: Amount) -> float | int:
-    return round(amount.value * 100, 4) if amount.kind == "ratio" else int(amount.value)
+    return round(amount.value * 100, _DECIMALS - 2) if amount.kind == "ratio" else int(amount.value)
 
 
 def _from_slider(kind: str, value: float) -> Amount:
-    return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
+    return Amount("ratio", round(value / 100, _DECIMALS)) if kind == "ratio" else Amount(kind, int(value))
 
 
 def _own_amount(domain: str, kind: str, key: str) -> Callable[[], None]:

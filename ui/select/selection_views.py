@@ -6,10 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.scores import FLAGS, SCORES
-from core.exploring.distributions import histogram
-from core.selection import KEPT, ORDERS, ScoredRun, Selection, SelectionProfile, Summary, near_the_cut
-from core.store import Store
-from ui.charts import DOMAINS_DRAWN, domain_colours, histogram_figure
+from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, near_the_cut
+from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.kit.chart_frame import show_chart
 from ui.kit.hand_picks import show_pickable_row
@@ -100,25 +98,6 @@ def _cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
         cut = summary.pools[0].cut_value
         return {} if cut is None else dict.fromkeys(summary.domains["domain"], cut)
     return {pool.pool: pool.cut_value for pool in summary.pools if pool.cut_value is not None}
-
-
-def show_distribution(store: Store, run: ScoredRun, selection: Selection, summary: Summary) -> None:
-    """The score histogram of the rows that pass the filters, with the cut-off."""
-    largest = summary.domains.nlargest(DOMAINS_DRAWN, "rows")["domain"].tolist()
-    row_filter = store.searched(selection.filter)
-    counted = histogram(store, run.table, selection.score, row_filter, domains=largest)
-    colours = {d: c for d, c in domain_colours(summary.domains["domain"].tolist()).items() if d in largest}
-    cuts = _cut_values(selection, summary)
-    figure = histogram_figure(counted, colours, one_above_another=True, cuts=cuts)
-    direction = "left" if selection.order == "lowest" else "right"
-    note = f"Dashed line: cut-off. Rows to its {direction} are selected." if cuts else ""
-    if selection.length_bands > 1:
-        note = f"There is no cut-off: rows are ranked {_WITHIN_BANDS}."
-    elif not selection.has_score_cut:
-        note = f"There is no cut-off, because the order '{ORDERS[selection.order].label}' does not use the score."
-    if len(colours) < len(summary.domains):
-        note += f" The chart shows the {len(colours)} largest of {len(summary.domains):,} domains."
-    show_chart(figure, counted.bins, "select_histogram", "cut", note=note.strip())
 
 
 def show_cut(session: Session, run: ScoredRun, selection: Selection) -> None:

@@ -16,8 +16,8 @@ ACCESS = {"look": ["eye@example.org"], "run": ["Hand@Example.org", "kim@example.
 SECRETS = {"auth": {"client_id": "dashboard"}, "access": ACCESS}
 CHANGING = {
     "Cancel", "Delete", "Duplicate", "Find near-duplicates", "Discard", "Import", "Remove",
-    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference", "Write bundle",
-    "Write controls", "Write export",
+    "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference",
+    "Export and download", "Push",
 }  # fmt: skip
 VIEWS = [
     ("home", {}),
