@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from bench.synthetic_text import COMMON_WORDS
 
-PAGES = ("data", "score", "explore", "compare", "select", "export")
+PAGES = ("data", "score", "explore", "select", "evidence", "export")
 SEARCHES = {"explore": "Search", "select": "Search"}
 """Pages that keep a draft of what is looked for, and the name of its field."""
 LONGEST_SECONDS = 60.0

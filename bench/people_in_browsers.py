@@ -62,7 +62,7 @@ class BrowserPerson(Person):
         """A tab, a slider, the order of the rows."""
         ways: dict[str, list[tuple[str, Callable[[], Awaitable[None]]]]] = {
             "explore": [("tab", self._open_tab), ("order of rows", self._turn_rows_round)],
-            "compare": [("tab", self._open_tab)],
+            "evidence": [("tab", self._open_tab)],
             "select": [("tab", self._open_tab), ("slider", self._move_slider)],
         }
         return ways.get(self.page, [])

@@ -140,7 +140,8 @@ def test_two_runs_are_compared_and_the_link_opens_cold(
     served: Dashboard, scored: Store, open_page: Callable[[str], Page]
 ) -> None:
     page = open_page(f"{served.address}/compare?run=one+way&with=other+way&score=base_loss")
-    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    expect(page.get_by_role("tab", name="Compare runs", selected=True)).to_be_visible()
+    assert "/evidence?" in page.url
     # Base and reference changed places, so one run's base loss is the other's reference loss.
     known = scored.frame("SELECT base_loss, reference_loss FROM scored_1")
     spearman = known["base_loss"].corr(known["reference_loss"], method="spearman")

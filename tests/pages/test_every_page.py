@@ -20,9 +20,9 @@ VIEWS = [
     ("data", {}),
     ("score", {}),
     *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
-    *(("compare", {"comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
+    *(("evidence", {"evidence": "Compare runs", "comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
     *(("select", {"tab": tab}) for tab in ("New selection", "Saved selections")),
-    ("evidence", {}),
+    *(("evidence", {"details": details}) for details in ("Stability", "Trial")),
     ("export", {}),
 ]
 

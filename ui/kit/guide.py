@@ -37,19 +37,15 @@ STEPS = {
         "page. Open a row to see its tokens and which selections include it.",
         "select",
     ),
-    "compare": Step(
-        "Choose a second run of the same dataset. The tabs show how far both rank the rows alike, and which rows "
-        "change places most.",
-        "evidence",
-    ),
     "select": Step(
         "Choose how much of each domain to select, highest score first. Counts next to the controls update as you "
         "change them, and every row that is not selected has a reason. Save the selection under a name.",
         "export",
     ),
     "evidence": Step(
-        "How far to trust this run's learnability before selecting by it: is it memory, is it length, is it stable, "
-        "and does a selection by it beat random rows of the same size?",
+        "How far to trust this run's learnability before selecting by it: is it memory, is it length or the end "
+        "token, is it stable, and does a selection by it beat random rows of the same size? Compare runs shows how far "
+        "two runs of one dataset rank the rows alike, and which rows change places most.",
         "export",
     ),
     "export": Step(
