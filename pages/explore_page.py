@@ -10,20 +10,20 @@ from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score, scores_of
 from core.exploring.distributions import domain_counts
 from ui.charts import domain_colours
-from ui.explore.distribution_view import show_distribution
-from ui.explore.drawn_domains import drawn_domains
-from ui.explore.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
-from ui.explore.near_duplicates_view import show_near_duplicates
-from ui.explore.row_dialog import open_row, take_step
-from ui.explore.rows_table import show_rows
-from ui.explore.trust_view import show_trust
+from ui.curate.distribution_view import show_distribution
+from ui.curate.drawn_domains import drawn_domains
+from ui.curate.linked_charts import LinkedView, show_linked_histogram, show_linked_length, show_linked_plane
+from ui.curate.near_duplicates_view import show_near_duplicates
+from ui.curate.recipe_filters import put_filter_into_form
+from ui.curate.row_dialog import open_row, take_step
+from ui.curate.rows_table import show_rows
+from ui.curate.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar, show_no_rows
 from ui.kit.filter_state import chosen_filter, set_filter
 from ui.kit.guide import show_guide
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import open_linked_tab, run_picker, score_picker, show_error
 from ui.plain_text import escaped
-from ui.select.recipe_filters import put_filter_into_form
 from ui.shell.session import Session, open_session
 
 _DOMAINS_LISTED = 6

@@ -18,18 +18,18 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
+from ui.curate.amount_form import Readout
+from ui.curate.recipe_form import put_into_form, recipe_form
+from ui.curate.saved_selections import chosen_name, show_saved_selections
+from ui.curate.selection_comparison import show_comparison
+from ui.curate.selection_views import show_cut, show_distribution, show_domains, show_profile
+from ui.curate.trial_curve import show_trial_curve
 from ui.kit.evidence_line import show_evidence_line
 from ui.kit.guide import show_guide
 from ui.kit.hand_picks import show_hand_picks
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import link_to_page, open_linked_tab, run_picker, show_error
 from ui.plain_text import escaped
-from ui.select.amount_form import Readout
-from ui.select.recipe_form import put_into_form, recipe_form
-from ui.select.saved_selections import chosen_name, show_saved_selections
-from ui.select.selection_comparison import show_comparison
-from ui.select.selection_views import show_cut, show_distribution, show_domains, show_profile
-from ui.select.trial_curve import show_trial_curve
 from ui.shell.access import may_run
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session

@@ -11,8 +11,8 @@ from core.selection import Amount, Selection, save_selection, saved_selection
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
 from ui.charts import DOMAINS_DRAWN
+from ui.curate.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
 from ui.kit.filter_bar import filter_chips
-from ui.select.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
 from ui.shell.session import open_session
 
 PAGES = Path(__file__).parents[2] / "pages"

@@ -446,8 +446,8 @@ def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(work
 
         from core.data.filters import Range, RowFilter
         from core.selection import scored_run
-        from ui.select.recipe_filters import put_filter_into_form
-        from ui.select.recipe_form import recipe_form
+        from ui.curate.recipe_filters import put_filter_into_form
+        from ui.curate.recipe_form import recipe_form
         from ui.shell.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))

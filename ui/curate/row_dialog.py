@@ -6,8 +6,8 @@ from core.data.errors import UserError
 from core.exploring.browsing import example
 from core.selection import row_outcome, saved_selection, selections_of_run
 from core.store import Store
-from ui.explore.rows_table import close_row
-from ui.explore.token_view import show_token_view
+from ui.curate.rows_table import close_row
+from ui.curate.token_view import show_token_view
 from ui.kit.hand_picks import pick_buttons
 from ui.kit.widgets import example_card, show_error
 from ui.plain_text import escaped

@@ -9,9 +9,9 @@ from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
+from ui.curate.amount_form import Readout, amount_form, put_amounts
+from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
 from ui.kit.hand_picks import picks_of, put_picks
-from ui.select.amount_form import Readout, amount_form, put_amounts
-from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
 
 _PERSIST: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}

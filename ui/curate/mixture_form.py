@@ -12,8 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.data.errors import SelectionInvalid
 from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
+from ui.curate.shown_domains import domain_list, shown_domains
 from ui.plain_text import escaped
-from ui.select.shown_domains import domain_list, shown_domains
 
 _PERSIST: Any = {"persist_state": "session"}
 _WEIGHTS, _GIVEN, _OWN = "recipe_weights", "recipe_weights_given", "recipe_weights_own"

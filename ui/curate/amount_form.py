@@ -11,9 +11,9 @@ from core.data.listing import listed
 from core.exploring.rank_changes import PAPER_SHARES
 from core.selection import Amount, Selection
 from core.selection.budgets import POOL, budgets
+from ui.curate.mixture_form import mixture_form, put_weights
+from ui.curate.shown_domains import domain_list, shown_domains
 from ui.plain_text import escaped
-from ui.select.mixture_form import mixture_form, put_weights
-from ui.select.shown_domains import domain_list, shown_domains
 
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
