@@ -6,6 +6,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 from .comparison import compared_rows, overlap
 from .decisions import KEPT
 from .explanation import row_outcome
+from .outcome_rows import kept_condition, outcomes_of
 from .profile import SelectionProfile, profile_sentence, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
@@ -23,9 +24,11 @@ __all__ = [
     "SelectionProfile",
     "Summary",
     "compared_rows",
+    "kept_condition",
     "kept_rows",
     "matched_control",
     "near_the_cut",
+    "outcomes_of",
     "overlap",
     "profile_sentence",
     "row_decisions",
