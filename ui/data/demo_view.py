@@ -21,7 +21,7 @@ def offer_demo(session: Session) -> None:
 
 
 def show_demo_result(session: Session, datasets: list[str]) -> None:
-    """Link to Explore once the demo is scored, or offer to continue it if it was stopped.
+    """Link to Curate once the demo is scored, or offer to continue it if it was stopped.
 
     Shows nothing while a job runs, or if there are other datasets.
     """
@@ -33,7 +33,7 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
             st.text("The demo is scored. See how learnability is distributed, and whether choosing by it beats random.")
             explore, evidence = st.columns(2)
             with explore:
-                link_to_page("explore", "Explore the demo")
+                link_to_page("curate", "Explore the demo")
             with evidence:
                 link_to_page("evidence", "See the evidence")
         else:

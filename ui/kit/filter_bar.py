@@ -1,4 +1,4 @@
-"""The filter bar of the Explore page: its controls, and a chip for every condition."""
+"""The filter bar of the Curate page: its controls, and a chip for every condition."""
 
 from collections.abc import Callable
 from dataclasses import replace

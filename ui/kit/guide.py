@@ -36,19 +36,14 @@ STEPS = {
             "Choose a base model and a reference model: the same model after fine-tuning on this data. No reference? "
             "Train one here. Each row's loss is computed once per model and cached. If you cancel scoring, computed "
             "losses are kept; if you cancel training, nothing is kept.",
-            "explore",
+            "curate",
         ),
         Step(
-            "explore",
-            "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: it removed almost all of "
-            "it; near 0: already known, or not learned; below 0: the loss increased. Drag on any chart to filter the "
-            "page. Open a row to see its tokens and which selections include it.",
-            "select",
-        ),
-        Step(
-            "select",
-            "Choose how much of each domain to select, highest score first. Counts next to the controls update as you "
-            "change them, and every row that is not selected has a reason. Save the selection under a name.",
+            "curate",
+            "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: almost all of it; near "
+            "0: already known, or not learned; below 0: the loss increased. Choose on the left how much of each domain "
+            "to select, highest score first. Drag on any chart to filter the page; open a row to read it. Save the "
+            "selection under a name.",
             "export",
         ),
         Step(
