@@ -34,8 +34,8 @@ from ui.shell.session import Session, open_session, take_rerun
 
 _DOMAINS_LISTED = 6
 _SAVED = "Saved selections"
+# Tabs of the earlier page Select, which links may name, and where their content is.
 _EARLIER_TABS = {"New selection": "Overview", _SAVED: _SAVED}
-"""Tabs of the earlier page Select, which links may name, and where their content is."""
 
 
 def curate() -> None:

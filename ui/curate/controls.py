@@ -27,6 +27,7 @@ from ui.shell.session import Session, rerun_page
 
 # The controls scroll inside themselves, and the totals stay above them.
 _STYLE = """<style>
+.stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; }
 .stColumn:has(> * > * > .st-key-controls) { position: sticky; top: 4.25rem; align-self: flex-start; }
 .st-key-controls { max-height: calc(100vh - 5rem); overflow-y: auto; overflow-x: hidden; padding-right: 0.5rem; }
 .st-key-controls > :has(> .st-key-result) { position: sticky; top: 0; z-index: 3; }

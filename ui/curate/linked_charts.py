@@ -100,6 +100,7 @@ def show_linked_plane(
             reference_from=plane.cells["reference_bin"] * plane.bin_width,
         )
         numbers = cells[["domain", "base_from", "reference_from", "rows"]]
+    figure.for_each_annotation(lambda label: label.update(text=label.text.partition(":")[0]))  # two would overlap
     figure.update_layout(height=_HEIGHT, uirevision="cuts")
     show_chart(
         figure, numbers, key="linked_plane", file_name="loss-plane", selectable=True,
