@@ -103,7 +103,7 @@ def test_a_run_trained_on_other_rows_is_out_of_sample(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_explore_draws_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+def test_curate_draws_scores_of_the_new_roles(workspace: Path, score: str) -> None:
     page = opened("curate", run="crossed", score=score)
     for view in ("Overview", "Length", "Trust", "Near-duplicates", "Distribution"):
         page.session_state["view"] = view
@@ -116,7 +116,7 @@ def test_explore_draws_scores_of_the_new_roles(workspace: Path, score: str) -> N
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_explore_filters_and_sorts_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+def test_curate_filters_and_sorts_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
     page = healthy(opened("curate", run="crossed", score=score))
     page.selectbox(key="sort").set_value(score)
     page.selectbox(key="page_size").set_value(50)
@@ -142,12 +142,14 @@ def test_compare_takes_scores_that_both_runs_have(workspace: Path, score: str) -
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_select_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+def test_curate_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
     page = opened("curate", run="crossed")
     page.selectbox(key="recipe_score").set_value(score)
-    for view in ("By domain", "Score distribution", "Rows at the cut-off", "Hand picks"):
-        page.session_state["shown"] = view
+    for part in ("Kept", "At the cut", "Dropped", "Picks"):
+        page.session_state["shown"] = part
         page = healthy(page.run())
+    page.session_state["view"] = "By domain"
+    page = healthy(page.run())
     (selected,) = [metric.value for metric in page.metric if metric.label == "Rows selected"]
     assert int(selected) > 0
 

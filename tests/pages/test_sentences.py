@@ -115,7 +115,7 @@ def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(ope
     assert [option.content for option in unit.proto.options] == ["Share of rows", "Rows", "Scored tokens"]
     assert "the prompts, which are not counted here" in unit.proto.help
     assert "costs" not in unit.proto.help
-    assert [metric.label for metric in page.metric][-2:] == ["Scored tokens selected", "Scored tokens not selected"]
+    assert [metric.label for metric in page.metric][:2] == ["Rows selected", "Scored tokens selected"]
     # 6 x 10 of chat, and 10 to 17 of math.
     assert "**168** of 168 scored tokens" in text_of(opened("curate"))
 

@@ -144,7 +144,7 @@ def _search_label(search: NearDuplicateSet) -> str:
 def _link_to_search(sentence: str) -> None:
     st.caption(sentence)
     st.button(
-        "Find near-duplicates", key="recipe_find_near", type="tertiary", icon=":material/arrow_forward:",
+        "Go to near-duplicates", key="recipe_find_near", type="tertiary", icon=":material/arrow_forward:",
         help="Opens the tab Near-duplicates.", on_click=_open_near_duplicates,
     )  # fmt: skip
 
