@@ -33,6 +33,7 @@ from ui.compare.comparison_tables import (
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_controls import FLAG_HELP
 from ui.kit.reference_badge import show_reference_badge
+from ui.kit.status_line import show_run_line
 from ui.kit.tables import ALL_DOMAINS
 from ui.kit.widgets import (
     example_card,
@@ -40,7 +41,6 @@ from ui.kit.widgets import (
     linked_number,
     linked_selectbox,
     open_linked_tab,
-    run_picker,
     score_picker,
     show_error,
 )
@@ -73,19 +73,16 @@ class View:
 
 def compare() -> None:
     """The whole page."""
-    st.header("Compare")
     session = open_session()
-    left, middle, right = st.columns(3)
-    with left:
-        name = run_picker(session)
-        if name is None:
-            return
-        show_reference_badge(session.store, name)
+    name = show_run_line(session, "compare")
+    if name is None:
+        return
     others = other_runs(session.store, name)
     if not others:
         show_no_other_run(session, name)
         return
-    with middle:
+    left, right = st.columns(2)
+    with left:
         other = other_run_picker(name, others)
         show_reference_badge(session.store, other)
     runs = [session.store.run(each) for each in (name, other)]

@@ -12,7 +12,7 @@ from core.data.scores import Score
 from core.exploring.distributions import domain_counts
 from core.selection import ScoredRun, Selection, Summary, scored_run, selection_profile
 from ui.charts import domain_colours
-from ui.curate.controls import load, load_form, show_controls
+from ui.curate.controls import load, show_controls
 from ui.curate.distribution_view import show_distribution
 from ui.curate.drawn_domains import drawn_domains
 from ui.curate.linked_charts import LinkedView, show_linked_length
@@ -25,9 +25,8 @@ from ui.curate.selection_views import show_cuts, show_domains, show_profile
 from ui.curate.trust_view import show_trust
 from ui.kit.filter_bar import show_chips, show_filter_bar
 from ui.kit.filter_state import chosen_filter, set_filter
-from ui.kit.guide import show_guide
-from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import ignored_in_link, open_linked_tab, run_picker, score_picker, show_error
+from ui.kit.status_line import show_run_line
+from ui.kit.widgets import ignored_in_link, open_linked_tab, score_picker, show_error
 from ui.plain_text import escaped
 from ui.shell.entrance import require_login
 from ui.shell.session import Session, open_session, take_rerun
@@ -40,27 +39,17 @@ _EARLIER_TABS = {"New selection": "Overview", _SAVED: _SAVED}
 
 def curate() -> None:
     """The whole page."""
-    st.header("Curate")
     take_rerun(whole_page=True)
     session = open_session()
-    show_guide(session, "curate")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        with st.container(width=260):
-            name = run_picker(session)
-        if name is None:
-            return
-        known = session.store.run(name)
-        with st.container(width=260):
-            score = score_picker(known["loss_sets"])
-        load_form(session.store)
-        show_reference_badge(session.store, name)
+    name = show_run_line(session, "curate")
     if failure := st.session_state.pop("load_failure", None):
         show_error(failure)
-    show_instrument(session, name, score)
+    if name is not None:
+        show_instrument(session, name)
 
 
 @st.fragment
-def show_instrument(session: Session, name: str, score: Score) -> None:
+def show_instrument(session: Session, name: str) -> None:
     """The controls and what they change. A fragment, so that moving a slider reruns only this part."""
     take_rerun()
     require_login()
@@ -70,7 +59,7 @@ def show_instrument(session: Session, name: str, score: Score) -> None:
         with left:
             chosen = show_controls(session, run)
         with right:
-            show_right(session, run, score, chosen)
+            show_right(session, run, chosen)
     except QueryStopped as error:
         show_error(error)
         st.button("Remove all filters", key="remove_slow_filters", on_click=set_filter, args=(EVERYTHING,))
@@ -78,13 +67,17 @@ def show_instrument(session: Session, name: str, score: Score) -> None:
         show_error(error)
 
 
-def show_right(session: Session, run: ScoredRun, score: Score, chosen: tuple[Selection, Summary] | None) -> None:
+def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summary] | None) -> None:
     """The filters, the figures of the selection, the charts and the rows."""
     store = session.store
+    picker, filters = st.columns([2, 7], gap="small", vertical_alignment="bottom")
+    with picker:
+        score = score_picker(run.roles)
     row_filter = chosen_filter(store)
     counts = domain_counts(store, run.table, row_filter)
     domains = [str(name) for name in counts["domain"]]
-    show_filter_bar(row_filter, domains, score)
+    with filters:
+        show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     if chosen:
         show_profile(selection_profile(store, chosen[0], run))

@@ -12,19 +12,17 @@ from ui.evidence.memory_view import show_memory
 from ui.evidence.report_button import show_report_button
 from ui.evidence.stability_view import show_stability
 from ui.evidence.trials_view import show_trials
-from ui.kit.reference_badge import show_reference_badge
-from ui.kit.widgets import run_picker, show_error
+from ui.kit.status_line import show_run_line
+from ui.kit.widgets import show_error
 from ui.shell.session import open_session
 
 
 def evidence() -> None:
     """The whole page."""
-    st.header("Evidence")
     session = open_session()
-    run = run_picker(session)
+    run = show_run_line(session, "evidence")
     if run is None:
         return
-    show_reference_badge(session.store, run)
     st.caption("How far to trust this run's learnability before selecting by it. All figures are of all of its rows.")
     counts = domain_counts(session.store, str(session.store.run(run)["table"]), EVERYTHING)
     every_colour = domain_colours([str(name) for name in counts["domain"]])

@@ -16,8 +16,8 @@ from core.models.resolving import DEMO_BASE, check_allowed_model, trained_refere
 from core.scoring.planning import ScoreRequest
 from core.workspace.status import dataset_overview, run_overview
 from core.workspace.supervisor import begin_scoring, begin_training
-from ui.kit.guide import show_guide
 from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
+from ui.kit.status_line import show_status_line
 from ui.kit.tables import COUNT
 from ui.kit.widgets import link_to_page, show_error
 from ui.score.estimate_view import begin_estimate, show_estimate
@@ -33,8 +33,7 @@ _TEMPLATE_HELP = (
 
 def main(session: Session) -> None:
     """The page."""
-    st.header("Score")
-    show_guide(session, "score")
+    show_status_line(session, "score")
     datasets = dataset_overview(session.store)
     if not datasets:
         st.info("No data yet. Import a dataset first.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..data import settings
+from ..evidence.export_sentences import export_sentences
 from ..evidence.selection_evidence import evidence_fields
 from ..exporting import (
     CONTROLS,
@@ -13,16 +14,22 @@ from ..exporting import (
     TRAINERS,
     BundleReport,
     ExportReport,
+    HubTarget,
+    check_target,
     controls_folder,
     export_bundle,
     export_controls,
     export_selection,
     finding_line,
     format_for,
+    mixed_sentence,
+    push_export,
+    record_schemas,
 )
 from ..exporting.mask_comparison import READ_BY, compare_with_trainer
 from ..exporting.mask_report import mask_fields, mask_text
-from ..selection import saved_selection
+from ..selection import Selection, saved_selection
+from ..store import Store
 from ..workspace.loss_table import write_losses
 from .options import AsJson, SpreadsheetGuard, Workspace, number
 from .terminal import print_result, readable_store, report_user_errors, say
@@ -68,19 +75,36 @@ def export(
             "many scored tokens, into FILE.controls.",
         ),
     ] = 0,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Also push the files and a dataset card to this dataset on the Hub."),
+    ] = None,
+    public: Annotated[bool, typer.Option(help="Push to a public dataset; without it, only to a private one.")] = False,
+    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch to push to [main].")] = None,
+    pull_request: Annotated[bool, typer.Option(help="Push as a pull request.")] = False,
+    licence: Annotated[
+        str | None, typer.Option(metavar="ID", help="Licence for the card, as the Hub writes it: apache-2.0, other.")
+    ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the selected rows, unchanged or for a trainer, and a manifest to reproduce the file."""
     if bundle and (file_format or with_scores or spreadsheet_guard):
         raise typer.BadParameter("--bundle excludes --format, --with-scores and --spreadsheet-guard.")
+    if push is None and (public or revision or pull_request or licence):
+        raise typer.BadParameter("--public, --revision, --pull-request and --licence belong to --push.")
+    target = HubTarget(push, public, revision or "", pull_request, licence or "") if push is not None else None
     with report_user_errors(), readable_store(workspace, "export") as store:
+        if target:
+            check_target(target)
         recipe = saved_selection(store, selection)
         report: ExportReport | BundleReport
         evidence = evidence_fields(settings.workspace_path(workspace), recipe)
         if bundle:
             report = export_bundle(store, recipe, output, bundle, selection, evidence)
         else:
+            if mixed := mixed_sentence(record_schemas(store, recipe)):
+                say(mixed)
             report = export_selection(
                 store, recipe, output, file_format, with_scores, spreadsheet_guard, selection, evidence
             )
@@ -100,7 +124,11 @@ def export(
             beside = export_controls(store, recipe, folder, form, controls, bundle=bundle, name=selection)
             files = [control.to_fields() for control in beside.controls]
             fields["controls"] = {"index": str(beside.index_path), "files": files}
-        print_result(fields, as_json, f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})")
+        sentence = f"{report.rows:,} rows written to {report.path} (sha256 {report.sha256})"
+        if target:
+            fields["push"] = _push(store, recipe, settings.workspace_path(workspace), report, target)
+            sentence += f"\nPushed to {fields['push']['url']}"
+        print_result(fields, as_json, sentence)
 
 
 def masks(
@@ -117,6 +145,16 @@ def masks(
     with report_user_errors(), readable_store(workspace, "masks") as store:
         report = compare_with_trainer(store, saved_selection(store, selection), bundle, rows, python)
         print_result(mask_fields(report), as_json, mask_text(TRAINERS[bundle].label, report))
+
+
+def _push(
+    store: Store, recipe: Selection, workspace: Path, report: ExportReport | BundleReport, target: HubTarget
+) -> dict[str, Any]:
+    """Push what was written, step by step on stderr; returns JSON fields."""
+    pushed = push_export(report, target, export_sentences(store, workspace, recipe), say)
+    for notice in pushed.notices:
+        say(notice)
+    return pushed.to_fields()
 
 
 def _bundle_fields(report: BundleReport) -> dict[str, Any]:

@@ -30,13 +30,15 @@ def demo_command(workspace: Workspace = None, as_json: AsJson = False) -> None:
         job = begin_training(store, demo.train_request())
         if job:
             wait_for(store, job)
-        report = score_dataset(store, demo.score_request(), wait_for, say)
-        summary = save_selection(store, demo.SELECTION, demo.RECIPE, replace_existing=True)
+        run = demo.run_name(store)
+        report = score_dataset(store, demo.score_request(run), wait_for, say)
+        name, recipe = demo.recipe(run)
+        summary = save_selection(store, name, recipe, replace_existing=True)
         sentence = (
-            f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {demo.SELECTION}. "
+            f"{report['examples']:,} examples scored, {summary.kept_rows:,} kept in the selection {name}. "
             f"Look at them with: {COMMAND} serve"
         )
-        print_result({**report, "selection": demo.SELECTION, "kept": summary.kept_rows}, as_json, sentence)
+        print_result({**report, "selection": name, "kept": summary.kept_rows}, as_json, sentence)
 
 
 def train(

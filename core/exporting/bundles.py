@@ -35,7 +35,7 @@ SCORES_FILE = "scores.jsonl"
 """Scores of the rows, by line of the data. A separate file, because loaders can fail on unknown columns."""
 MANIFEST_FILE = "manifest.json"
 README_FILE = "README.txt"
-_PIECE_BYTES = 2**18
+PIECE_BYTES = 2**18
 _OLDEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -133,7 +133,7 @@ def _parts(
             aside.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             lines.append(line + b"\n")
             size += len(line)
-            if size >= _PIECE_BYTES:
+            if size >= PIECE_BYTES:
                 yield b"".join(lines)
                 lines, size = [], 0
         yield b"".join(lines)
@@ -142,7 +142,7 @@ def _parts(
 
     def scores() -> Iterator[bytes]:
         aside.seek(0)
-        while piece := aside.read(_PIECE_BYTES):
+        while piece := aside.read(PIECE_BYTES):
             yield piece
 
     texts = trainer_named(found.trainer).files(found.plan) | {README_FILE: readme(found)}
@@ -245,16 +245,17 @@ def _write_zip(
         with zipfile.ZipFile(cast(BinaryIO, file), "w") as archive:
             # All files are in one top folder, so that unpacking is tidy.
             top = plain_name(destination.stem, "bundle")
-            files = [_write_entry(archive, top, name, part()) for name, part in parts.items()]
+            files = [write_entry(archive, top, name, part()) for name, part in parts.items()]
             fields["output"] = _output(found, files)
-            _write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])
+            write_entry(archive, top, MANIFEST_FILE, [json_file(fields)])
         file.finish()
         fields["output"] |= {"file": destination.name, "bytes": file.byte_count, "sha256": file.sha256}
         publish(file, beside, fields)
         return file.sha256, file.byte_count
 
 
-def _write_entry(archive: zipfile.ZipFile, folder: str, name: str, pieces: Iterable[bytes]) -> dict[str, Any]:
+def write_entry(archive: zipfile.ZipFile, folder: str, name: str, pieces: Iterable[bytes]) -> dict[str, Any]:
+    """Write one file of a zip; equal content gives equal bytes. Returns its name, size [bytes] and SHA-256."""
     entry = zipfile.ZipInfo(f"{folder}/{name}", _OLDEST_ZIP_TIME)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16

@@ -21,7 +21,7 @@ class Detection:
 
     `container` is one of `core.importing.reading.CONTAINERS`; `format` a name in `core.importing.formats.FORMATS`, or
     None if none fits; `columns` the file's own field names; `note` a sentence about the parts of the file that are not
-    read, if there are any.
+    read, if there are any. `has_pairs`: some of the first records are preference pairs.
     """
 
     container: str
@@ -29,6 +29,7 @@ class Detection:
     columns: tuple[str, ...]
     why: str
     note: str = ""
+    has_pairs: bool = False
 
 
 def detect_format(path: Path, options: SourceOptions | None = None) -> Detection:
@@ -42,7 +43,8 @@ def detect_format(path: Path, options: SourceOptions | None = None) -> Detection
     columns = tuple(dict.fromkeys(name for fields in records for name in fields))
     renamed = [options.remapped(fields, forgiving=container in TABLES) for fields in records]
     name, why = _choose(options, renamed, columns)
-    return Detection(container, name, columns, why, layout_note(path, container, options.split))
+    has_pairs = any(is_preference_pair(fields) for fields in renamed)
+    return Detection(container, name, columns, why, layout_note(path, container, options.split), has_pairs)
 
 
 def _first_records(path: Path, container: str, split: str | None) -> Iterator[SourceRecord]:

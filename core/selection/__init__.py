@@ -4,6 +4,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
 from .comparison import compared_rows, overlap
+from .cuts import amount_at_cut
 from .decisions import KEPT
 from .explanation import row_outcome
 from .outcome_rows import kept_condition, outcomes_of
@@ -23,6 +24,7 @@ __all__ = [
     "Selection",
     "SelectionProfile",
     "Summary",
+    "amount_at_cut",
     "compared_rows",
     "kept_condition",
     "kept_rows",

@@ -12,6 +12,7 @@ from .recipe import Amount, Selection
 
 POOL = ""
 """The one pool of the pooled scope; in scope "domain" every domain is a pool of that name."""
+_MOST_DECIMALS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,7 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
         raise SelectionInvalid(
             f"There is no domain {listed(map(repr, unknown))}. The run's domains are: {listed(sorted(totals))}."
         )
-    named = frozenset(selection.filter.domains)
-    allowed = {domain: total for domain, total in totals.items() if not named or domain in named}
+    allowed = allowed_totals(selection, totals)
     if selection.scope == "pooled":
         rows = sum(rows for rows, _ in allowed.values())
         return {POOL: _budget(selection.amount, rows)}
@@ -47,6 +47,21 @@ def budgets(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict
         if domain in allowed:
             found[domain] = _budget(amount, totals[domain][0])
     return found
+
+
+def allowed_totals(selection: Selection, totals: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """The (rows, tokens) of the domains that the filter does not exclude."""
+    named = frozenset(selection.filter.domains)
+    return {domain: total for domain, total in totals.items() if not named or domain in named}
+
+
+def ratio_of_rows(count: int, rows: int) -> Amount:
+    """The ratio with the fewest decimals whose budget, of so many `rows`, is exactly `count` rows."""
+    for decimals in range(3, _MOST_DECIMALS):
+        amount = Amount("ratio", round(count / rows, decimals) if rows else 0.0)
+        if _budget(amount, rows).wanted == count:
+            return amount
+    raise SelectionInvalid(f"No share of {rows:,} rows is {count:,} rows. Give a number of rows.")
 
 
 def _budget(amount: Amount, rows: int) -> Budget:

@@ -17,9 +17,11 @@ from ..system.ownership import not_writable
 from ..system.workspace_files import LOCK
 from .files import database_path, log_path
 
-STORE_VERSION = 6
+STORE_VERSION = 7
 SCRATCH = "scratch"
 """Name of the in-memory database attached beside the file."""
+_RESTORABLE = ("dataset", "run")
+"""Tables with a second one, `removed_...`, for what can be restored."""
 _NOT_WRITABLE = ("Permission denied", "Read-only file system")
 _HEADER_BYTES = 3 * 4096
 """DuckDB's file begins with three headers of this total size; blocks follow."""
@@ -188,6 +190,8 @@ def fetch_first(
 
 
 def next_id(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """The next free id of a table, from 1; only for the writer."""
-    row = fetch_first(connection, f"SELECT coalesce(max({table}_id), 0) + 1 FROM {table}")
+    """The next free id of a table, from 1; only for the writer. What can be restored keeps its id."""
+    column = f"{table}_id"
+    removed = f" UNION ALL SELECT {column} FROM removed_{table}" if table in _RESTORABLE else ""
+    row = fetch_first(connection, f"SELECT coalesce(max({column}), 0) + 1 FROM (SELECT {column} FROM {table}{removed})")
     return int(row[0]) if row else 1

@@ -45,6 +45,12 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE loss ADD COLUMN end_token_count INTEGER",
         "CREATE TABLE text_measure (example_id UUID NOT NULL, repeated_share FLOAT, copied_share FLOAT)",
     ),
+    6: (
+        "CREATE TABLE removed_dataset (dataset_id INTEGER NOT NULL, name VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT "
+        "NULL, removed_at TIMESTAMPTZ NOT NULL, merged_into INTEGER, merged_sources INTEGER[] NOT NULL)",
+        "CREATE TABLE removed_run (run_id INTEGER NOT NULL, name VARCHAR NOT NULL, dataset_id INTEGER NOT NULL, "
+        "description VARCHAR NOT NULL, created_at TIMESTAMPTZ NOT NULL)",
+    ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""
 

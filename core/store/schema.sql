@@ -11,6 +11,15 @@ CREATE TABLE dataset (
     created_at TIMESTAMPTZ NOT NULL
 );
 
+CREATE TABLE removed_dataset (            -- a dataset that was removed and can be restored; its rows stay where they are
+    dataset_id INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    removed_at TIMESTAMPTZ NOT NULL,
+    merged_into INTEGER,                  -- the dataset that got a copy of its rows; NULL: it was only removed
+    merged_sources INTEGER[] NOT NULL     -- the source_ids of that copy
+);
+
 CREATE TABLE source (                     -- one imported file
     source_id INTEGER NOT NULL,
     dataset_id INTEGER NOT NULL,
@@ -91,6 +100,14 @@ CREATE TABLE run (                        -- a dataset and the losses that it is
     name VARCHAR NOT NULL,
     dataset_id INTEGER NOT NULL,
     description VARCHAR NOT NULL,         -- JSON: models, encoding, versions
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE removed_run (                -- the runs of removed datasets; their run_loss and scored tables stay
+    run_id INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    dataset_id INTEGER NOT NULL,
+    description VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL
 );
 

@@ -43,7 +43,7 @@ class Store(Database):
         loss is computed."""
         store = super().open(workspace, owner, accept_loss)
         try:
-            store._complete_scored_tables()
+            store.complete_scored_tables()
         except BaseException:
             store.close()
             raise
@@ -132,21 +132,10 @@ class Store(Database):
         return self.write(change)
 
     def remove_dataset(self, dataset: str) -> None:
-        """Remove a dataset, its runs and its rows. Losses stay: they are keyed by content and cost GPU time."""
+        """Delete a dataset, its runs and its rows for good. Losses stay: they are keyed by content and cost GPU time.
+        `set_dataset_aside` removes one that can be restored."""
         dataset_id = self.dataset_id(dataset)
-
-        def change(connection: duckdb.DuckDBPyConnection) -> None:
-            for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
-                fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
-            for part, whole in (("rejection", "source"), ("near_duplicate", "near_duplicate_set")):
-                ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
-                fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
-            runs = "SELECT run_id FROM run WHERE dataset_id = ?"
-            fetch_all(connection, f"DELETE FROM run_loss WHERE run_id IN ({runs})", [dataset_id])
-            for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
-                fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
-
-        self.write(change)
+        self.write(lambda connection: delete_dataset(connection, dataset_id))
 
     # Losses
 
@@ -315,7 +304,7 @@ class Store(Database):
 
         self.write(change)
 
-    def _complete_scored_tables(self) -> None:
+    def complete_scored_tables(self) -> None:
         """Rebuild scored tables that lack a column; missing tables are left for `check` to report."""
         columns: dict[str, list[str]] = dict(
             self.rows(
@@ -376,6 +365,19 @@ class Store(Database):
             "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
         }
+
+
+def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
+    """Delete a dataset, its runs and its rows; only for the writer."""
+    for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
+        fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
+    for part, whole in (("rejection", "source"), ("near_duplicate", "near_duplicate_set")):
+        ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
+        fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
+    runs = "SELECT run_id FROM run WHERE dataset_id = ?"
+    fetch_all(connection, f"DELETE FROM run_loss WHERE run_id IN ({runs})", [dataset_id])
+    for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
+        fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
 
 def _follows(known: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,8 @@ _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")  # bytes: 4,096 on Linux, 1,024 
 _LONGEST_NAME = 255
 _LONGEST_STEM = 120  # bytes of a file name taken from a name: extensions and temporary names need room too
 _SHOWN = 80
+_WILDCARDS = frozenset("*?[")
+_MOST_MATCHES = 200
 _FOLDER_NAME = re.compile(r"\w[\w. -]{0,58}\w|\w")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -82,6 +85,29 @@ def allowed_path(text: str, workspace: Path) -> Path:
         f"{text[:_SHOWN]!r} is outside the allowed folders ({listed}). Move it there, or ask the operator of "
         "this dashboard to add its folder to LOBASS_ALLOWED_FOLDERS."
     )
+
+
+def allowed_matches(text: str, workspace: Path) -> list[Path]:
+    """The files that a dashboard user's pattern (`*`, `?`, `[...]` in file or folder names) means, sorted, links
+    followed. Raises `PathRefused` for a pattern that matches no file, too many, or one outside the allowed folders."""
+    pattern = named_path(text)
+    parts = pattern.parts
+    first = next(place for place, part in enumerate(parts) if set(part) & _WILDCARDS)
+    rest = parts[first:]
+    if any(part == ".." or "**" in part for part in rest):
+        raise PathRefused(f"{text[:_SHOWN]!r} has .. or ** in its pattern. Use * within the name of a file or folder.")
+    folder = allowed_path(str(Path(*parts[:first])), workspace)
+    found = list(islice((path for path in folder.glob(str(Path(*rest))) if path.is_file()), _MOST_MATCHES + 1))
+    if not found:
+        raise PathRefused(f"No file matches {text[:_SHOWN]!r}. Check the folder and the pattern.")
+    if len(found) > _MOST_MATCHES:
+        raise PathRefused(f"{text[:_SHOWN]!r} matches more than {_MOST_MATCHES:,} files. Use a narrower pattern.")
+    return [allowed_path(str(path), workspace) for path in sorted(found)]
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text has wildcards and is not the name of a file that has such characters."""
+    return bool(set(text) & _WILDCARDS) and not named_path(text).exists()
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import NoUsableRows, PathRefused, SourceUnreadable, UserError
+from ..data.errors import SourceUnreadable, UserError
 from ..importing import DataFile, ImportReport, SourceOptions, data_files, import_file
 from ..importing.formats import FIELD_NAMES, FORMATS
+from ..importing.listed_files import OF_ONE_FILE
 from ..store import Store
-
-OF_ONE_FILE = (SourceUnreadable, NoUsableRows, PathRefused)
-"""Errors that say something of one file. Others, as a full disk, would meet the next file too."""
 
 
 @dataclass(frozen=True, slots=True)

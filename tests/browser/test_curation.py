@@ -73,9 +73,8 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     page.get_by_role("radio", name="A bundle for a trainer").click()
     page.get_by_role("combobox", name=re.compile("Trainer")).click()
     page.get_by_role("option", name=re.compile("TRL")).click()
-    page.get_by_role("button", name="Write bundle").click()
     with page.expect_download() as downloading:
-        page.get_by_role("button", name=re.compile("^Download")).first.click()
+        page.get_by_role("button", name="Export and download").click()
     with zipfile.ZipFile(downloading.value.path()) as archive:
         archive.extractall(tmp_path / "unpacked")
     (manifest,) = (tmp_path / "unpacked").rglob("manifest.json")

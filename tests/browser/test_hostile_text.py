@@ -260,11 +260,11 @@ def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) 
     for view in ("Score distribution", "Rows at the cut-off", "Hand picks", "Saved selections"):
         watched.open_tab(view)
     watched.open("export")
-    watched.page.get_by_role("button", name="Write export").click()
+    watched.page.get_by_role("button", name="Export and download").click()
     expect(watched.page.get_by_text("bytes written")).to_be_visible()
     watched.look("export, written")
     watched.page.get_by_role("radio", name="A bundle for a trainer").click()
-    expect(watched.page.get_by_role("button", name="Write bundle")).to_be_visible()
+    expect(watched.page.get_by_role("button", name="Export and download")).to_be_visible()
     watched.look("bundle")
 
 

@@ -90,7 +90,7 @@ def test_who_may_run_finds_the_controls_and_can_log_out(
     page = log_in("Hand@Example.org")
     expect(page.get_by_text("Hand@Example.org can view and run")).to_be_visible()
     page.goto(f"{guarded.address}/export")
-    write = page.get_by_role("button", name="Write export")
+    write = page.get_by_role("button", name="Export and download")
     expect(write).to_be_enabled()
     write.click()
     expect(page.get_by_text("bytes written")).to_be_visible()
@@ -112,7 +112,7 @@ def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         assert page.get_by_test_id("stException").count() == 0
         if name == "Export":
-            expect(page.get_by_role("button", name="Write export")).to_be_disabled()
+            expect(page.get_by_role("button", name="Export and download")).to_be_disabled()
         if name == "Select":
             expect(page.get_by_role("button", name="Save selection")).to_be_disabled()
     expect(page.get_by_text("need the role 'run'")).to_be_visible()

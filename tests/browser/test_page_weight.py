@@ -1,8 +1,6 @@
 """No view sends the browser more than 2 MB, however many rows there are: pages bin and page in SQL."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -10,6 +8,7 @@ from playwright.sync_api import Browser
 from bench.make_rows import RUNS, make_workspace
 from bench.page_weight import LIMIT_BYTES, Weight, weigh_pages
 from tests.browser.dashboard import Dashboard
+from ui.shell.navigation import PAGES
 
 pytestmark = pytest.mark.browser
 ROWS = 20_000  # rows sent one by one would be far beyond the limit, and are quick to make
@@ -39,8 +38,7 @@ def test_no_view_ends_in_an_error(weights: list[Weight]) -> None:
 
 def test_every_page_was_weighed_and_showed_something(weights: list[Weight]) -> None:
     opened = {weight.view: weight for weight in weights if weight.action == "opened"}
-    app = Path(__file__).parents[2].joinpath("app.py").read_text(encoding="utf-8")
-    assert opened.keys() == set(re.findall(r'"pages/\w+\.py".*url_path="(\w+)"', app)) != set()
+    assert opened.keys() == set(PAGES)
     assert all(weight.websocket_bytes > 1_000 for weight in opened.values())
     moved = [weight for weight in weights if weight.action == "slider moved"]
     assert moved

@@ -94,7 +94,8 @@ def test_hand_picks_reach_the_exported_file(
     expect(page.get_by_text("Saved as")).to_be_visible()
     page.get_by_role("link", name="Export").first.click()
     expect(page.get_by_role("heading", name="Export")).to_be_visible()
-    page.get_by_role("button", name="Write export").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Export and download").click()
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download file").click()
     downloading.value.save_as(tmp_path / "by-hand.jsonl")

@@ -26,7 +26,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     dashboard.stop()
     dashboard.environment = {"LOBASS_DEMO_EPOCHS": "0.2"}  # tests/test_demo.py runs it whole
     dashboard.start()
-    page = open_page(dashboard.address)
+    page = open_page(f"{dashboard.address}/data")
     page.get_by_role("button", name="Run the demo").click()
     expect(page.get_by_text(re.compile("Training model 1 of 2: .* steps"))).to_be_visible(timeout=120_000)
     page.get_by_role("link", name="Explore the demo").click(timeout=DEMO_SECONDS * 1000)
@@ -52,9 +52,11 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     assert settled > before
 
     go_to(page, "Export")
-    page.get_by_role("button", name="Write export").click()
+    with page.expect_download() as at_once:
+        page.get_by_role("button", name="Export and download").click()
+    assert at_once.value.suggested_filename.endswith(".jsonl.all.zip")
     with page.expect_download() as downloading:
-        page.get_by_role("button", name=re.compile("Download")).first.click()
+        page.get_by_role("button", name="Download file").click()
     downloaded = tmp_path / "downloaded.jsonl"
     downloading.value.save_as(downloaded)
     lines = downloaded.read_bytes().splitlines()

@@ -193,12 +193,10 @@ def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -
     )
 
 
-def test_the_guide_goes_once_it_is_dismissed(explore: Callable[..., AppTest]) -> None:
+def test_the_guide_is_in_the_line_under_the_navigation(explore: Callable[..., AppTest]) -> None:
     page = explore()
-    assert "**3 of 4**" in text_of(page)
-    page.button(key="dismiss_guide").click().run()
-    assert "of 4**" not in text_of(healthy(page))
-    assert "of 4**" not in text_of(explore())
+    assert "Learnability is the share of a row's base loss" in text_of(page)
+    assert [heading.value for heading in page.header] == ["Curate"]
 
 
 def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> None:

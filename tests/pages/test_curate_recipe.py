@@ -1,7 +1,9 @@
 """The Curate page: its recipe, picks and saved selections, run by Streamlit's own test harness against a real store."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -219,6 +221,26 @@ def test_pooled_there_is_one_slider_and_one_cut(select: Callable[[], AppTest]) -
     page = healthy(select().selectbox(key="recipe_scope").set_value("pooled").run())
     assert [slider.key for slider in page.slider] == ["recipe_all_ratio"]
     assert of_domains(page)[0]["Learnability at the cut-off"].nunique() == 1
+
+
+def cut_chart(page: AppTest) -> Any:
+    """What the cut chart gets to draw."""
+    return json.loads(page.get("bidi_component")[0].proto.json)
+
+
+def test_the_cut_of_each_domain_can_be_dragged_unless_weights_decide_it(select: Callable[[], AppTest]) -> None:
+    page = opened(select(), "Score distribution")
+    drawn = cut_chart(page)
+    assert [(domain["name"], round(domain["cut"], 4)) for domain in drawn["domains"]] == [
+        ("chat", 0.95),
+        ("math", 0.96),
+    ]
+    assert (drawn["order"], drawn["linked"], drawn["fixed"]) == ("highest", False, False)
+    page = healthy(page.segmented_control(key="recipe_way").set_value("mixture").run())
+    assert cut_chart(page)["fixed"]
+    assert "The domain weights decide where it stands." in text_of(page)
+    page = healthy(page.selectbox(key="recipe_scope").set_value("pooled").run())
+    assert cut_chart(page)["linked"]
 
 
 def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], AppTest]) -> None:

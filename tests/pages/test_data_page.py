@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
@@ -60,18 +61,37 @@ def text_input(page: AppTest, label: str) -> TextInput:
     return next(item for item in page.text_input if item.label == label)
 
 
+def open_import(page: AppTest) -> AppTest:
+    """The page with the import form, which is open by itself in an empty workspace."""
+    closed = [item for item in page.button if item.label == "Import files"]
+    return closed[0].click().run() if closed else page
+
+
 def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    page = open_import(page)
     page.file_uploader[0].set_value([(name, content, "application/octet-stream") for name, content in files])
     return page.run()
 
 
 def from_path(page: AppTest, path: Path) -> AppTest:
-    page = page.segmented_control(key="file_place").set_value("Path on this server").run()
+    page = open_import(page).segmented_control(key="file_place").set_value("Path on this server").run()
     return text_input(page, "Path").set_value(str(path)).run()
 
 
 def press_import(page: AppTest) -> AppTest:
     return button(page, "Import").click().run()
+
+
+def table_with(page: AppTest, column: str) -> pd.DataFrame:
+    return next(table.value for table in page.dataframe if column in table.value)
+
+
+def edit(page: AppTest, line: int, **values: object) -> AppTest:
+    """The page after an edit of a line of the table of files."""
+    page.session_state[page.data_editor[0].key] = {
+        "edited_rows": {line: values}, "added_rows": [], "deleted_rows": []
+    }  # fmt: skip
+    return page.run()
 
 
 def store() -> Store:
@@ -132,11 +152,11 @@ def test_a_file_is_read_where_it_lies_and_stays_there(data: Callable[[], AppTest
 
 
 def test_a_wrong_path_is_one_sentence(data: Callable[[], AppTest], tmp_path: Path) -> None:
-    page = from_path(data(), tmp_path / "not_*here*.jsonl")
+    page = from_path(data(), tmp_path / "not__here__.jsonl")
     assert not page.exception
     assert len(page.error) == 1
-    assert "not_*here*.jsonl. Check the path." in text_of(page)
-    assert "not_*here*" not in page.error[0].value
+    assert "not__here__.jsonl. Check the path." in text_of(page)
+    assert "not__here__" not in page.error[0].value
 
 
 def test_a_file_outside_the_folders_that_are_allowed_is_refused(
@@ -262,8 +282,8 @@ def test_files_that_cannot_be_read_keep_no_other_from_being_imported(data: Calla
     )
     assert not page.exception
     assert [element.value.partition(" ")[0].replace("\\", "") for element in page.error] == ["picture.png"]
-    assert "Options for one.jsonl" in text_of(page)
-    assert [item.value for item in page.selectbox if item.label == "Format"] == ["auto", "auto"]
+    assert selectbox(page, "Options for").options == ["one.jsonl", "two.csv"]
+    assert table_with(page, "Include")["Include"].tolist() == [False, True, True]
     page = press_import(page)
     assert "one.jsonl: 3 rows added to one" in text_of(page)
     assert "two.csv: 1 rows added to one" in text_of(page)
@@ -290,7 +310,12 @@ def test_importing_the_same_file_again_says_that_nothing_was_added(data: Callabl
     press_import(upload(data(), ("space.jsonl", jsonl(*ROWS))))
     page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
     assert "Adds to the existing dataset of 3 rows." in text_of(page)
-    page = healthy(press_import(page))
+    table = table_with(page, "Include")
+    assert table["Problems"].tolist() == ["Already imported into space (as space.jsonl)."]
+    assert table["Include"].tolist() == [False]
+    assert "No file is included" in text_of(page)
+    assert button(page, "Import").disabled
+    page = healthy(press_import(edit(page, 0, Include=True)))
     assert "space.jsonl was already imported into space with the same options. Nothing was added" in text_of(page)
     assert store().rows("SELECT count(*) FROM dataset_row") == [(3,)]
 
@@ -339,20 +364,163 @@ def test_renaming_a_domain_keeps_its_losses(page_workspace: Path, data: Callable
     build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0), ScoredRecord("math", 2.0, 0.5)]).close()
     page = selectbox(data(), "Domain").set_value("math").run()
     page = text_input(page, "New name").set_value("numbers").run()
-    page = healthy(button(page, "Rename").click().run())
+    page = healthy(button(page, "Rename domain").click().run())
     table = store().run("planets")["table"]
     assert store().rows(f"SELECT domain, learnability FROM {table} ORDER BY 1") == [("chat", 0.5), ("numbers", 0.75)]
-    assert page.dataframe[0].value["Domain"].tolist() == ["chat", "numbers"]
+    assert table_with(page, "Share")["Domain"].tolist() == ["chat", "numbers"]
 
 
-def test_removing_a_dataset_asks_first_and_keeps_losses(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+def test_removing_a_dataset_says_what_goes_and_can_be_undone(page_workspace: Path, data: Callable[[], AppTest]) -> None:
     build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0)]).close()
     page = data()
-    assert button(page, "Remove").disabled
-    page = page.checkbox[0].check().run()
-    page = healthy(button(page, "Remove").click().run())
+    assert "Removes 1 rows. With it go, until it is restored: 1 run (planets), no selection." in text_of(page)
+    page = healthy(button(page, "Remove dataset").click().run())
+    assert "space was removed." in text_of(page)
     assert button(page, "Run the demo")
     assert store().rows("SELECT count(*) FROM loss") == [(2,)]
+    page = healthy(button(page, "Undo").click().run())
+    assert page.radio[0].value == "space"
+    assert store().run("planets")["dataset"] == "space"
+
+
+def test_a_removed_dataset_can_be_restored_later_or_deleted_for_good(
+    page_workspace: Path, data: Callable[[], AppTest]
+) -> None:
+    build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0)]).close()
+    button(data(), "Remove dataset").click().run()
+    page = healthy(button(data(), "Restore").click().run())
+    assert store().run("planets")["dataset"] == "space"
+    page = button(page, "Remove dataset").click().run()
+    healthy(button(page, "Delete").click().run())
+    assert store().rows("SELECT count(*) FROM dataset_row") == [(0,)]
+    assert not [item for item in data().button if item.label == "Restore"]
+
+
+def test_a_dataset_is_renamed_and_stays_chosen(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+    build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0)]).close()
+    page = text_input(data(), "Name").set_value("cosmos").run()
+    page = healthy(button(page, "Rename dataset").click().run())
+    assert (page.radio[0].value, store().run("planets")["dataset"]) == ("cosmos", "cosmos")
+    healthy(button(page, "Undo").click().run())
+    assert store().run("planets")["dataset"] == "space"
+
+
+def test_a_name_that_is_taken_is_one_sentence(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+    opened = build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0)])
+    add_scored_records(opened, [ScoredRecord("chat", 2.0, 1.0)], run="ships", dataset="sea", source="sea.jsonl")
+    opened.close()
+    page = text_input(data(), "Name").set_value("space").run()
+    page = button(page, "Rename dataset").click().run()
+    assert [error.value.replace("\\", "") for error in page.error] == [
+        "A dataset named 'space' exists already. Choose another name, or rename that one first."
+    ]
+
+
+def test_datasets_are_merged_and_the_merge_is_undone(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+    opened = build_scored_store(page_workspace, [ScoredRecord("chat", 2.0, 1.0)])
+    add_scored_records(opened, [ScoredRecord("fish", 2.0, 1.0)], run="ships", dataset="sea", source="sea.jsonl")
+    opened.close()
+    page = data()
+    assert page.radio[0].value == "sea"
+    assert "The 1 rows of sea are added to space." in text_of(page)
+    page = healthy(button(page, "Merge datasets").click().run())
+    assert page.radio[0].options == ["space"]
+    assert table_with(page, "Share")["Domain"].tolist() == ["chat", "fish"]
+    page = healthy(button(page, "Undo").click().run())
+    assert page.radio[0].value == "sea"
+    assert store().rows("SELECT count(*) FROM dataset_row") == [(2,)]
+
+
+def test_rows_are_searched_and_read_before_scoring(data: Callable[[], AppTest]) -> None:
+    page = healthy(press_import(upload(data(), ("space.jsonl", jsonl(*ROWS)))))
+    assert table_with(page, "prompt")["response"].tolist() == ["Io", "Europa", "Mars"]
+    assert "Rows 1 to 3; 3 rows." in text_of(page)
+    assert [code.value for code in page.code] == ["Name a moon of Jupiter.", "Io"]
+    page = healthy(text_input(page, "Search").set_value("another").run())
+    assert table_with(page, "prompt")["row_number"].tolist() == [2]
+    assert "Rows 1 to 1; 1 of 3 rows match." in text_of(page)
+    page = healthy(text_input(page, "Search").set_value("nowhere").run())
+    assert "None of the 3 rows matches" in text_of(page)
+    page = healthy(button(page, "Clear the search").click().run())
+    assert "Rows 1 to 3; 3 rows." in text_of(page)
+    page = healthy(page.multiselect[0].set_value(["planets"]).run())
+    assert table_with(page, "prompt")["response"].tolist() == ["Mars"]
+
+
+def test_a_bad_pattern_is_a_sentence_and_stays_in_its_box(data: Callable[[], AppTest]) -> None:
+    page = press_import(upload(data(), ("space.jsonl", jsonl(*ROWS))))
+    page = selectbox(page, "Match").set_value("regex").run()
+    page = text_input(page, "Search").set_value("(moon").run()
+    assert not page.exception
+    assert "The pattern '(moon' is invalid" in text_of(page)
+    assert text_input(page, "Search").value == "(moon"
+
+
+def test_a_long_dataset_is_paged(data: Callable[[], AppTest]) -> None:
+    rows = [{"instruction": f"Count to {number}.", "output": "Done"} for number in range(60)]
+    page = healthy(press_import(upload(data(), ("count.jsonl", jsonl(*rows)))))
+    assert "Rows 1 to 25; 60 rows." in text_of(page)
+    page = healthy(page.pagination[0].set_value(3).run())
+    assert "Rows 51 to 60; 60 rows." in text_of(page)
+    assert page.code[0].value == "Count to 50."
+
+
+def test_of_eight_files_the_good_ones_are_imported_and_each_problem_is_said(data: Callable[[], AppTest]) -> None:
+    good = [(f"good {n}.jsonl", jsonl({"instruction": f"Say {n}.", "output": f"{n}"})) for n in range(5)]
+    pairs = jsonl(*[{"prompt": f"Moon {n}?", "chosen": "Io", "rejected": "Mars"} for n in range(2)])
+    files = [*good, ("broken.jsonl.gz", gzip.compress(jsonl(*ROWS))[:-12]), ("twice.jsonl", good[0][1])]
+    page = upload(data(), *files, ("pairs.jsonl", pairs))
+    table = table_with(page, "Include").set_index("File")
+    assert table["Include"].to_dict() == {
+        **{name: True for name, _ in good}, "broken.jsonl.gz": False, "twice.jsonl": False, "pairs.jsonl": True
+    }  # fmt: skip
+    assert "damaged or truncated" in table.loc["broken.jsonl.gz", "Problems"]
+    assert table.loc["twice.jsonl", "Problems"] == "Same content as good 0.jsonl."
+    assert "preference pairs" in table.loc["pairs.jsonl", "Problems"]
+    assert table.loc["pairs.jsonl", "Records"] == 2
+    assert "6 of 8 files included. Creates a new dataset." in text_of(page)
+    page = press_import(page)
+    assert not page.exception
+    assert "1 of 6 files was not imported." in text_of(page)
+    assert "it is for preference training (DPO)" in text_of(page)
+    assert store().rows("SELECT count(*), count(DISTINCT source_id) FROM dataset_row") == [(5, 5)]
+
+
+def test_a_domain_written_in_the_table_is_that_of_the_whole_file(data: Callable[[], AppTest]) -> None:
+    page = upload(data(), ("one.jsonl", jsonl(*ROWS)), ("two.json", b'[{"question": "Sun?", "answer": "Yes"}]'))
+    assert table_with(page, "Include")["Domain"].tolist() == ["(from field domain)", "two"]
+    healthy(press_import(edit(page, 0, Domain="astronomy")))
+    assert store().rows("SELECT DISTINCT domain FROM dataset_row ORDER BY 1") == [("astronomy",), ("two",)]
+
+
+def test_options_of_files_that_are_not_shown_are_kept(data: Callable[[], AppTest]) -> None:
+    page = upload(data(), ("one.jsonl", jsonl(*ROWS)), ("two.json", b'[{"question": "Sun?", "answer": "Yes"}]'))
+    page = selectbox(page, "Domain comes from").set_value("The file name").run()
+    options = selectbox(page, "Options for")
+    page = healthy(options.select_index(1).run())
+    assert table_with(page, "Include")["Domain"].tolist() == ["one", "two"]
+    healthy(press_import(page))
+    assert store().rows("SELECT DISTINCT domain FROM dataset_row ORDER BY 1") == [("one",), ("two",)]
+
+
+def test_the_next_files_go_to_the_dataset_at_hand(data: Callable[[], AppTest]) -> None:
+    page = press_import(upload(data(), ("space.jsonl", jsonl(*ROWS))))
+    assert page.radio[0].value == "space"
+    page = upload(page, ("more.csv", b"question,answer\nSun?,Yes\n"))
+    assert text_input(page, "Add to dataset").value == "space"
+    page = text_input(page, "Add to dataset").set_value("more").run()
+    page = healthy(press_import(page))
+    assert page.radio[0].value == "more"
+    assert page.session_state["kept_dataset"] == "more"
+
+
+def test_a_pattern_takes_the_files_that_match_it(data: Callable[[], AppTest], tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.jsonl", "c.txt"):
+        (tmp_path / name).write_bytes(jsonl(*ROWS) + name.encode())
+    page = from_path(data(), tmp_path / "*.jsonl")
+    assert table_with(page, "Include")["File"].tolist() == ["a.jsonl", "b.jsonl"]
+    page = from_path(data(), tmp_path / "*.parquet")
+    assert "No file matches" in text_of(page)
 
 
 def test_text_of_files_is_never_markdown(data: Callable[[], AppTest]) -> None:
@@ -363,7 +531,7 @@ def test_text_of_files_is_never_markdown(data: Callable[[], AppTest]) -> None:
     labels = [item.label for kind in (page.expander, page.button, page.checkbox) for item in kind]
     shown = [element.value for kind in (page.markdown, page.caption) for element in kind]
     assert all("![x]" not in text and ":red[" not in text for text in labels + shown)
-    assert HOSTILE in page.dataframe[0].value["Domain"].tolist()
+    assert HOSTILE in table_with(page, "Share")["Domain"].tolist()
 
 
 def test_a_demo_that_was_stopped_can_be_gone_on_with(page_workspace: Path, data: Callable[[], AppTest]) -> None:

@@ -130,7 +130,7 @@ def running_job(workspace: Path) -> Job:
 def test_an_empty_workspace_says_what_to_do_next(page_workspace: Path) -> None:
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
     assert "Import a dataset first" in text_of(page)
-    assert [button.key for button in page.button] == ["dismiss_guide"]
+    assert [button.key for button in page.button] == []
 
 
 def test_without_a_reference_training_one_is_offered_first(score: Callable[[], AppTest]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -20,6 +19,8 @@ PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
+_DECIMALS = 12
+"""Of a share: enough for a cut-off between two of a billion rows, too few for the errors of 100 times a float."""
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 _DRAWN = "recipe_drawn_"
@@ -66,6 +67,14 @@ def put_amounts(selection: Selection) -> None:
     put_weights(selection.weights)
 
 
+def put_amount(domain: str | None, amount: Amount) -> None:
+    """Set a domain's own amount, or the one amount of all domains (None). Call before the controls are drawn."""
+    if domain is None:
+        st.session_state[_amount_key(amount.kind)] = _on_slider(amount)
+    else:
+        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: amount}
+
+
 def _budget_kind() -> str:
     st.session_state.setdefault("recipe_way", "share")
     chosen = st.segmented_control(
@@ -101,7 +110,7 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], budget_kind: str, sco
     if not of_all:
         label = f"All domains ({units[kind].lower()})"
     with st.container(gap=None):
-        amount = _amount_controls(label, kind, key, whole.get(kind, 0), meaning, partial(_put_all, kind))
+        amount = _amount_controls(label, kind, key, whole.get(kind, 0), meaning)
         readout = Readout(st.empty())
     st.session_state[_SHOWN] = (amount, whole)
     if kind == "ratio":
@@ -138,7 +147,7 @@ def _domain_sliders(
             with st.container(gap=None):
                 _amount_controls(
                     escaped(domain), amount.kind, key, most, "Follows the amount above until you move this one.",
-                    partial(_put_own, domain, amount.kind), _own_amount(domain, amount.kind, key),
+                    domain, _own_amount(domain, amount.kind, key),
                 )  # fmt: skip
                 readouts[domain] = Readout(st.empty())
     elsewhere = [domain for domain in own if domain not in totals]
@@ -158,10 +167,10 @@ def _amount_controls(
     key: str,
     most: int,
     meaning: str,
-    put: Callable[[float], None],
+    domain: str | None = None,
     on_change: Callable[[], None] | None = None,
 ) -> Amount:
-    """A slider, and beside it a field with its value; a number typed there is given to `put`."""
+    """A slider, and beside it a field to type the amount; of a domain, or of all (None)."""
     # Either rejects a value outside its range, which can come from a loaded recipe or another run.
     reach: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 0.1}
     formats = ("%.1f %%", "%.4g")
@@ -173,8 +182,7 @@ def _amount_controls(
     chosen = slider.slider(
         label, key=key, on_change=on_change or "rerun", help=meaning, format=formats[0], **reach, **kept
     )
-    whose = "own" if on_change else "all"
-    number, typed = _field_beside(f"{whose}_{kind}_{label}", chosen, put)
+    number, typed = _field_beside(domain, kind, chosen)
     field.number_input(
         f"{label}: number", key=number, on_change=typed, label_visibility="collapsed", format=formats[1],
         help="The slider's value, to type.", **reach,
@@ -182,23 +190,24 @@ def _amount_controls(
     return _from_slider(kind, chosen)
 
 
-def _field_beside(name: str, value: float, put: Callable[[float], None]) -> tuple[str, Callable[[], None]]:
+def _field_beside(domain: str | None, kind: str, value: float) -> tuple[str, Callable[[], None]]:
     """The key of the field beside a slider, set to its value, and the callback of a number typed there.
 
     Another key whenever the slider was moved: the number that the browser sends before it knows of the move is then
     not of this field, and not taken for typed.
     """
-    shown: dict[str, tuple[float, int]] = st.session_state.setdefault(_FIELDS, {})
-    before, turn = shown.get(name, (value, 0))
+    fields: dict[str, tuple[float, int]] = st.session_state.setdefault(_FIELDS, {})
+    name = f"{kind}_all" if domain is None else f"{kind}_of_{domain}"
+    before, turn = fields.get(name, (value, 0))
     turn += before != value
-    shown[name] = (value, turn)
+    fields[name] = (value, turn)
     key = f"recipe_number_{turn}_{name}"
     st.session_state[key] = value
 
     def typed() -> None:
-        if st.session_state[_FIELDS].get(name, (value, -1))[1] == turn:
-            st.session_state[_FIELDS][name] = (st.session_state[key], turn)
-            put(st.session_state[key])
+        if fields.get(name, (value, -1))[1] == turn:
+            fields[name] = (st.session_state[key], turn)
+            put_amount(domain, _from_slider(kind, st.session_state[key]))
 
     return key, typed
 
@@ -208,27 +217,19 @@ def _amount_key(kind: str) -> str:
 
 
 def _on_slider(amount: Amount) -> float | int:
-    return round(amount.value * 100, 4) if amount.kind == "ratio" else int(amount.value)
+    return round(amount.value * 100, _DECIMALS - 2) if amount.kind == "ratio" else int(amount.value)
 
 
 def _from_slider(kind: str, value: float) -> Amount:
-    return Amount("ratio", round(value / 100, 6)) if kind == "ratio" else Amount(kind, int(value))
+    return Amount("ratio", round(value / 100, _DECIMALS)) if kind == "ratio" else Amount(kind, int(value))
 
 
 def _own_amount(domain: str, kind: str, key: str) -> Callable[[], None]:
     def keep() -> None:
         if st.session_state.get(f"{_DRAWN}{domain}") == key:
-            _put_own(domain, kind, st.session_state[key])
+            put_amount(domain, _from_slider(kind, st.session_state[key]))
 
     return keep
-
-
-def _put_own(domain: str, kind: str, value: float) -> None:
-    st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: _from_slider(kind, value)}
-
-
-def _put_all(kind: str, value: float) -> None:
-    st.session_state[_amount_key(kind)] = value
 
 
 def _change_unit() -> None:
@@ -238,7 +239,8 @@ def _change_unit() -> None:
     if shown := st.session_state.get(_SHOWN):
         amount, whole = shown
         share = amount.value if amount.kind == "ratio" else amount.value / max(whole[amount.kind], 1)
-        _put_all(kind, min(round(100 * share, 1), 100.0) if kind == "ratio" else round(share * whole[kind]))
+        value = min(round(share, 3), 1.0) if kind == "ratio" else round(share * whole[kind])
+        put_amount(None, Amount(kind, value))
 
 
 def _follow_all() -> None:
@@ -246,4 +248,4 @@ def _follow_all() -> None:
 
 
 def _use_preset(per_cent: float) -> None:
-    _put_all("ratio", per_cent)
+    put_amount(None, _from_slider("ratio", per_cent))

@@ -27,9 +27,8 @@ from ui.shell.session import Session, rerun_page
 
 # The controls scroll inside themselves, and the totals stay above them.
 _STYLE = """<style>
-.stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; }
-.stColumn:has(> * > * > .st-key-controls) { position: sticky; top: 4.25rem; align-self: flex-start; }
-.st-key-controls { max-height: calc(100vh - 5rem); overflow-y: auto; overflow-x: hidden; padding-right: 0.5rem; }
+.stColumn:has(> * > * > .st-key-controls) { position: sticky; top: 3.5rem; align-self: flex-start; }
+.st-key-controls { max-height: calc(100vh - 4.25rem); overflow-y: auto; overflow-x: hidden; padding-right: 0.5rem; }
 .st-key-controls > :has(> .st-key-result) { position: sticky; top: 0; z-index: 3; }
 .st-key-result { background: var(--st-background-color, Canvas); padding-bottom: 0.25rem; }
 .st-key-result [data-testid="stMetricValue"] { font-size: 1.35rem; }
@@ -50,6 +49,7 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
         except UserError as error:
             with result:
                 show_error(error)
+            load_form(session.store)
             return None
         fill_readouts(readouts, selection, summary)
         with result:
@@ -58,6 +58,7 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
             st.warning(escaped(notice))
         show_evidence_line(session.workspace, selection)
         save_form(session.store, selection, summary)
+        load_form(session.store)
     return selection, summary
 
 
@@ -92,9 +93,10 @@ def load_form(store: Store) -> None:
     names = saved_selection_names(store)
     if not names:
         return
-    with st.container(width=260):
+    picker, button = st.columns([3, 2], vertical_alignment="bottom", gap="small")
+    with picker:
         name = chosen_name("Saved selection", names, "saved_selection", "A saved selection to load into the form.")
-    st.button(
+    button.button(
         "Load", key="load_selection", on_click=load, args=(store, name),
         help="Sets all controls of the selection and the hand picks to this selection.",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Linked charts: a brush on one filters the others, the table and the counts. Everything is computed in SQL on all
 rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,15 +59,15 @@ class LinkedView:
         )
 
 
-def show_linked_histogram(view: LinkedView, cuts: Mapping[str, float], note: str) -> None:
-    """The score's histogram, a plot for each domain, with the cut-offs by domain; a drag along x sets a range."""
+def show_linked_histogram(view: LinkedView, note: str) -> None:
+    """The score's histogram, a plot for each domain; a drag along x sets a range."""
     column = view.score.name
     counted = histogram(view.store, view.table, column, view.filter_without(column), domains=list(view.colours))
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
     figure = histogram_figure(
-        counted, view.colours, one_above_another=True, cuts=cuts, brushable=True, brush=view.brushed_span(counted)
+        counted, view.colours, one_above_another=True, brushable=True, brush=view.brushed_span(counted)
     )
     figure.update_layout(height=_HEIGHT, uirevision="cuts")
     show_chart(

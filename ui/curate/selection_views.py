@@ -1,17 +1,18 @@
 """Views of a selection: its profile, its domains, and the linked charts with its cut-offs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from core.data.scores import FLAGS, SCORES
-from core.selection import KEPT, ORDERS, ScoredRun, Selection, SelectionProfile, Summary, outcomes_of
+from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, outcomes_of
 from core.store import Store
 from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.charts.palette import LINE
 from ui.charts.planes import Cuts
+from ui.curate.cut_drag import show_cut_drag
 from ui.curate.linked_charts import LinkedView, show_linked_histogram, show_linked_plane
 from ui.kit.chart_frame import show_chart
 from ui.kit.tables import CLOSE_VALUE, COUNT
@@ -104,20 +105,24 @@ def cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
 
 
 def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[Selection, Summary] | None) -> None:
-    """The histogram by domain with the cut-offs drawn in, beside the loss plane. `chosen`: the selection and what it
+    """The histogram by domain with the cut-offs to drag, beside the loss plane. `chosen`: the selection and what it
     keeps; None if its controls make none."""
     left, right = st.columns(2, gap="small")
     if chosen is None:
         with left:
-            show_linked_histogram(view, {}, "")
+            show_linked_histogram(view, "")
         with right:
             show_linked_plane(view, None, None)
         return
     selection, summary = chosen
     cuts = cut_values(selection, summary)
     with left:
-        drawn = cuts if selection.score == view.score.name else {}
-        show_linked_histogram(view, drawn, _cut_note(selection, view, drawn))
+        if selection.score == view.score.name:
+            show_cut_drag(session.store, run, selection, summary, view.row_filter, view.colours)
+        else:
+            ranked, shown = SCORES[selection.score].label, view.score.label
+            note = f"Cut-offs are not drawn: rows are ranked by {ranked}, and this chart shows {shown}."
+            show_linked_histogram(view, note)
     with right:
         one = {cuts[name]: LINE for name in cuts} if selection.scope == "pooled" else {}
         by_domain = [(cuts[name], colour) for name, colour in view.colours.items() if name in cuts]
@@ -128,17 +133,3 @@ def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[
 def _are_kept(store: Store, run: ScoredRun, selection: Selection, row_numbers: Sequence[int]) -> list[bool]:
     found = outcomes_of(store, selection, run, row_numbers)
     return [found[number].is_kept for number in row_numbers]
-
-
-def _cut_note(selection: Selection, view: LinkedView, drawn: Mapping[str, float]) -> str:
-    """Where the cut-off is, or why none is drawn."""
-    if selection.length_bands > 1:
-        return f"There is no cut-off: rows are ranked {_WITHIN_BANDS}."
-    if not selection.has_score_cut:
-        return f"There is no cut-off, because the order '{ORDERS[selection.order].label}' does not use the score."
-    if selection.score != view.score.name:
-        return f"No cut-off is drawn: rows are ranked by {SCORES[selection.score].label}, and this is another score."
-    if not drawn:
-        return ""
-    direction = "left" if selection.order == "lowest" else "right"
-    return f"Dashed line: cut-off. Rows to its {direction} are selected, if they pass the guards."

@@ -1,4 +1,4 @@
-"""One dataset on the page: its domains, its files, and the skipped records with their reasons."""
+"""One dataset on the page: a line of counts, its domains, its files, and the skipped records with their reasons."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.importing.records import REASONS
-from ui.kit.tables import COUNT, SHARE
+from ui.kit.tables import COUNT, SHARE, table_height
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
@@ -15,30 +15,43 @@ from ui.shell.session import Session
 _SHOWN_REJECTIONS = 200
 
 
-def show_dataset(session: Session, dataset: dict[str, Any], expanded: bool) -> None:
-    """Show a dataset as returned by `core.workspace.status.dataset_overview`."""
+def show_dataset_line(dataset: dict[str, Any]) -> None:
+    """One line on a dataset as returned by `core.workspace.status.dataset_overview`."""
     duplicates = dataset["rows"] - dataset["unique_examples"]
-    unique = f"{dataset['unique_examples']:,} unique ({duplicates:,} exact duplicates)"
-    title = f"{dataset['rows']:,} rows, {unique}, {dataset['rejected']:,} skipped"
-    with st.expander(f"{escaped(dataset['name'])}: {title}", expanded=expanded):
-        domains = pd.DataFrame(
-            [(name, count, count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
-            columns=["Domain", "Rows", "Share"],
-        )
-        left, right = st.columns(2)
-        left.dataframe(domains, hide_index=True, column_config={"Rows": COUNT, "Share": SHARE})
-        with right:
-            _show_sources(session, dataset["name"])
-        _show_rejections(session, dataset["name"])
-        if may_run():
-            _edit(session, dataset)
+    st.markdown(
+        f"**{escaped(dataset['name'])}**: {dataset['rows']:,} rows, {dataset['unique_examples']:,} unique "
+        f"({duplicates:,} exact duplicates), {dataset['rejected']:,} skipped records",
+        width="stretch",
+    )
+
+
+def show_domains(session: Session, dataset: dict[str, Any]) -> None:
+    """The domains of a dataset; a domain can be renamed."""
+    domains = pd.DataFrame(
+        [(name, count, count / max(1, dataset["rows"])) for name, count in dataset["domains"].items()],
+        columns=["Domain", "Rows", "Share"],
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    left.dataframe(
+        domains, hide_index=True, height=table_height(domains), column_config={"Rows": COUNT, "Share": SHARE}
+    )
+    if may_run():
+        with right.container(border=True):
+            _rename_domain(session, dataset)
+
+
+def show_files(session: Session, name: str) -> None:
+    """The files of a dataset, and the records that were skipped with their reasons."""
+    _show_sources(session, name)
+    _show_rejections(session, name)
 
 
 def _show_sources(session: Session, name: str) -> None:
     st.dataframe(
         session.store.frame(
             """
-            SELECT source.name AS "File", format AS "Format", row_count AS "Rows", rejected_count AS "Skipped"
+            SELECT source.name AS "File", format AS "Format", row_count AS "Rows", rejected_count AS "Skipped",
+                strftime(imported_at, '%Y-%m-%d %H:%M') AS "Imported (UTC)"
             FROM source JOIN dataset USING (dataset_id) WHERE dataset.name = ? ORDER BY source_id
             """,
             [name],
@@ -79,25 +92,11 @@ def _show_rejections(session: Session, name: str) -> None:
     )
 
 
-def _edit(session: Session, dataset: dict[str, Any]) -> None:
+def _rename_domain(session: Session, dataset: dict[str, Any]) -> None:
     name = dataset["name"]
-    rename, remove, _ = st.columns([1, 1, 2])
-    with rename.popover("Rename a domain", width="stretch"):
-        old = st.selectbox(
-            "Domain", list(dataset["domains"]), key=f"old_domain_{name}",
-            help="The domain to rename.",
-        )  # fmt: skip
-        new = st.text_input(
-            "New name",
-            key=f"new_domain_{name}",
-            help="If this domain exists, the two are merged. Losses are kept.",
-        ).strip()
-        if st.button("Rename", key=f"rename_{name}", disabled=not new or new == old):
-            change_or_show_error(lambda: session.store.relabel_domain(name, old, new))
-    with remove.popover("Remove this dataset", width="stretch"):
-        sure = st.checkbox(
-            "Delete its rows and runs (losses stay cached)", key=f"sure_{name}",
-            help="If you import the same rows again, they do not need to be scored again.",
-        )  # fmt: skip
-        if st.button("Remove", key=f"remove_{name}", disabled=not sure):
-            change_or_show_error(lambda: session.store.remove_dataset(name))
+    old = st.selectbox("Domain", list(dataset["domains"]), key=f"old_domain_{name}", help="The domain to rename.")
+    new = st.text_input(
+        "New name", key=f"new_domain_{name}", help="If this domain exists, the two are merged. Losses are kept."
+    ).strip()  # fmt: skip
+    if st.button("Rename domain", key=f"rename_{name}", disabled=not new or new == old):
+        change_or_show_error(lambda: session.store.relabel_domain(name, old, new))

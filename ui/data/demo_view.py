@@ -21,7 +21,7 @@ def offer_demo(session: Session) -> None:
 
 
 def show_demo_result(session: Session, datasets: list[str]) -> None:
-    """Link to Curate once the demo is scored, or offer to continue it if it was stopped.
+    """Link to Explore once the demo is scored, or offer to continue it if it was stopped.
 
     Shows nothing while a job runs, or if there are other datasets.
     """
@@ -31,11 +31,8 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
     with st.container(border=True):
         if scored:
             st.text("The demo is scored. See how learnability is distributed, and whether choosing by it beats random.")
-            explore, evidence = st.columns(2)
-            with explore:
-                link_to_page("curate", "Explore the demo")
-            with evidence:
-                link_to_page("evidence", "See the evidence")
+            link_to_page("curate", "Explore the demo")
+            link_to_page("evidence", "See the evidence")
         else:
             st.text("The demo was stopped before it was scored.")
             _demo_button(session, "Continue the demo")

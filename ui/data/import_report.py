@@ -20,10 +20,13 @@ def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -
 def show_last_import() -> None:
     """Rows, domains and skipped records of each file."""
     reports, problems = remembered("last_import", ([], []))
-    for problem in problems:
-        show_error(problem)
     if not reports:
         return
+    if problems:
+        files = len(reports) + len(problems)
+        st.warning(f"{len(problems):,} of {files:,} files {'was' if len(problems) == 1 else 'were'} not imported.")
+    for problem in problems:
+        show_error(problem)
     with st.container(border=True):
         for report in reports:
             _show_report(report)

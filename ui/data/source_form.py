@@ -1,52 +1,57 @@
 """The import form: format, domain and columns of the files, with what was detected and a preview."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from core.data.errors import UserError
 from core.data.examples import DatasetRow, Rejected
 from core.importing import DataFile, Detection, DomainRule, SourceOptions, detect_format, options_for, preview
 from core.importing.fields import FormatField
 from core.importing.formats import FORMATS, format_named
+from core.importing.listed_files import OF_ONE_FILE, ListedFile
 from core.importing.records import REASONS
 from core.importing.source_options import known_name
-from core.workspace.import_batch import OF_ONE_FILE
 from ui.kit.widgets import conversation, show_error
 from ui.plain_text import escaped
 
 _FROM_FIELD, _ONE_NAME, _FILE_NAME = "A field of each record", "One name for all rows", "The file name"
 _PREVIEWED = 3
+_DETECTIONS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FileGroup:
-    """Files of the same format with the same columns."""
+    """Files of the same format with the same columns: they share their options."""
 
     files: list[DataFile]
     detected: Detection
 
+    @property
+    def key(self) -> str:
+        """The start of the keys of its widgets."""
+        return str(self.files[0].path)
 
-def group_files(files: list[DataFile]) -> tuple[list[FileGroup], list[UserError]]:
-    """The files grouped by format and columns, and an error for each file that cannot be read."""
+
+def group_files(listed: Iterable[ListedFile]) -> list[FileGroup]:
+    """The files that can be read, grouped by format and columns."""
     groups: dict[tuple[str | None, tuple[str, ...]], FileGroup] = {}
-    errors: list[UserError] = []
-    for file in files:
-        try:
-            detected = detect_format(file.path, SourceOptions(split=file.split))
-        except OF_ONE_FILE as error:
-            errors.append(error)
-            continue
-        groups.setdefault((detected.format, detected.columns), FileGroup([], detected)).files.append(file)
-    return list(groups.values()), errors
+    for item in listed:
+        if item.detected:
+            key = (item.detected.format, item.detected.columns)
+            groups.setdefault(key, FileGroup([], item.detected)).files.append(item.file)
+    return list(groups.values())
 
 
-def source_form(group: FileGroup, is_only: bool) -> SourceOptions:
+def default_options(detected: Detection) -> SourceOptions:
+    """The options of files for which nothing was chosen."""
+    return SourceOptions(domain=DomainRule(field="domain") if "domain" in detected.columns else DomainRule())
+
+
+def source_form(group: FileGroup) -> SourceOptions:
     """Draw the form for a group of files; returns the chosen options."""
-    if not is_only:
-        names = [file.name for file in group.files]
-        st.text(f"Options for {', '.join(names[:3])}" + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""))
-    detected, key = group.detected, str(group.files[0].path)
+    detected, key = group.detected, group.key
     left, middle, right = st.columns(3)
     names = ["auto", *(item.name for item in FORMATS)]
     source_format = left.selectbox(
@@ -55,21 +60,33 @@ def source_form(group: FileGroup, is_only: bool) -> SourceOptions:
         format_func=lambda name: f"auto ({detected.format or 'not recognised'})" if name == "auto" else name,
         help="\n".join(f"- {escaped(item.name)}: {escaped(item.summary)}" for item in FORMATS),
         key=f"format_{key}",
+        persist_state="page",
     )
-    has_domain = "domain" in detected.columns
-    rule = middle.selectbox(
-        "Domain comes from", [_FILE_NAME, _FROM_FIELD, _ONE_NAME], index=int(has_domain), key=f"domain_rule_{key}"
-    )
-    domain = DomainRule()
-    if rule == _FROM_FIELD:
-        columns = list(detected.columns)
-        chosen = right.selectbox("Field", columns, columns.index("domain") if has_domain else 0, key=f"field_{key}")
-        domain = DomainRule(field=chosen)
-    elif rule == _ONE_NAME:
-        domain = DomainRule(name=right.text_input("Domain", "general", key=f"domain_{key}").strip() or None)
+    domain = _domain_rule(detected, key, middle, right)
     options = SourceOptions(source_format, domain, _mapped_columns(detected, source_format, key))
     _show_detection(group.files, options)
     return options
+
+
+def _domain_rule(detected: Detection, key: str, middle: DeltaGenerator, right: DeltaGenerator) -> DomainRule:
+    has_domain = "domain" in detected.columns
+    rule = middle.selectbox(
+        "Domain comes from", [_FILE_NAME, _FROM_FIELD, _ONE_NAME], index=int(has_domain), key=f"domain_rule_{key}",
+        help="A domain that is written in the table of files comes first.", persist_state="page",
+    )  # fmt: skip
+    if rule == _FROM_FIELD:
+        columns = list(detected.columns)
+        chosen = right.selectbox(
+            "Field", columns, columns.index("domain") if has_domain else 0, key=f"field_{key}",
+            help="The field that holds each row's domain.", persist_state="page",
+        )  # fmt: skip
+        return DomainRule(field=chosen)
+    if rule == _ONE_NAME:
+        name = right.text_input(
+            "Domain", "general", key=f"domain_{key}", help="The domain of all rows.", persist_state="page"
+        )
+        return DomainRule(name=name.strip() or None)
+    return DomainRule()
 
 
 def _mapped_columns(detected: Detection, chosen: str, key: str) -> dict[str, str]:
@@ -89,6 +106,8 @@ def _mapped_columns(detected: Detection, chosen: str, key: str) -> dict[str, str
                 choices.index(found[item.name]),
                 format_func=lambda name: name or "(none)",
                 key=f"column_{item.name}_{source_format.name}_{key}",
+                help="The file's column for this field.",
+                persist_state="page",
             )
             if column != found[item.name]:
                 mapped |= _mapping(item, column)
@@ -107,7 +126,7 @@ def _column_of(item: FormatField, detected: Detection) -> str:
 
 
 def _show_detection(files: list[DataFile], options: SourceOptions) -> None:
-    for file in files:
+    for file in files[:_DETECTIONS_SHOWN]:
         found = detect_format(file.path, options_for(file, options))
         if found.format:
             note = f" {found.note}" if found.note else ""
@@ -117,6 +136,8 @@ def _show_detection(files: list[DataFile], options: SourceOptions) -> None:
                 f"{file.name} is read as {found.container}, but its columns are not recognised: {found.why}. "
                 "Choose a format above, then map the columns."
             )
+    if len(files) > _DETECTIONS_SHOWN:
+        st.text(f"These options are also for {len(files) - _DETECTIONS_SHOWN:,} more files with the same columns.")
 
 
 def show_preview(file: DataFile, options: SourceOptions) -> None:

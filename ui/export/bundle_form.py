@@ -2,10 +2,10 @@
 
 import json
 import shlex
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.data.version import COMMAND
 from core.evidence.selection_evidence import evidence_fields
@@ -21,47 +21,47 @@ from core.exporting import (
 )
 from core.selection import Selection, Summary
 from core.store import Store
-from ui.export.export_report import PREVIEW_ROWS, show_files, show_records
+from ui.export.export_report import PREVIEW_ROWS, show_records
+from ui.export.wanted_export import WantedExport
 from ui.plain_text import escaped
-from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
 PACKINGS = {"zip": "Zip file", "folder": "Folder"}
 
 
-def bundle_form(session: Session, name: str, selection: Selection, summary: Summary, stem: str) -> tuple[str, Path]:
-    """Draw the form and the report of the last bundle; returns the trainer and the bundle's path.
-
-    `stem` is the selection's name, made usable as a file name.
-    """
-    left, right = st.columns([2, 3])
-    with left:
+def bundle_form(
+    session: Session,
+    name: str,
+    selection: Selection,
+    summary: Summary,
+    stem: str,
+    options: DeltaGenerator,
+    preview: DeltaGenerator,
+) -> WantedExport:
+    """Draw the form; returns the export that it describes. `stem`: the selection's name as a file name."""
+    with options:
         trainer, packing = _choices()
     found = _preflight(session.store, selection, summary, trainer)
-    with right:
+    with preview:
+        show_preflight(found)
         _preview(session.store, selection, found)
-    show_preflight(found)
     suffix = ".zip" if packing == "zip" else ""
     destination = exports_folder(session.workspace) / f"{stem}-{trainer}{suffix}"
-    replaces = " (overwrites the existing bundle)" if destination.exists() else ""
-    st.caption(f"Output{replaces}, including a manifest:")
-    st.code(str(destination), language=None)
-    closed = not found.written_rows or not may_run()
-    if st.button("Write bundle", type="primary", key="write_bundle", disabled=closed):
-        with st.spinner("Writing..."):
-            evidence = evidence_fields(session.workspace, selection)
-            written = export_bundle(session.store, selection, destination, trainer, name, evidence)
-        remember("bundle_report", written)
-    report: BundleReport | None = remembered("bundle_report")
-    if report and report.path == destination and report.path.exists():
-        st.success(f"{report.rows:,} rows, {report.byte_count:,} bytes written.")
-        st.caption("Train: run this in the bundle's folder")
-        st.code(TRAINERS[trainer].command, language=None)
-        if TRAINERS[trainer].record is not None:
-            st.caption("Check that the trainer trains on the scored tokens: run this on this server")
-            st.code(f"{COMMAND} masks --selection {shlex.quote(name)} --bundle {trainer}", language=None)
-        show_files(report.path, report.manifest_path, report.sha256, report.byte_count)
-    return trainer, destination
+
+    def write() -> BundleReport:
+        evidence = evidence_fields(session.workspace, selection)
+        return export_bundle(session.store, selection, destination, trainer, name, evidence)
+
+    return WantedExport(destination, write, "jsonl", trainer, bool(found.written_rows))
+
+
+def show_commands(trainer: str, name: str) -> None:
+    """How to train on a written bundle of the selection `name`, and how to check it."""
+    st.caption("Train: run this in the bundle's folder")
+    st.code(TRAINERS[trainer].command, language=None, wrap_lines=True)
+    if TRAINERS[trainer].record is not None:
+        st.caption("Check that the trainer trains on the scored tokens: run this on this server")
+        st.code(f"{COMMAND} masks --selection {shlex.quote(name)} --bundle {trainer}", language=None, wrap_lines=True)
 
 
 def show_preflight(found: Preflight) -> None:
@@ -96,7 +96,6 @@ def show_preflight(found: Preflight) -> None:
             column_config={
                 "Outcome": st.column_config.TextColumn(width=80),
                 "Rows": st.column_config.NumberColumn(format="localized", width=80),
-                "Reason": st.column_config.TextColumn(width=880),
             },
         )
     for notice in found.notices:

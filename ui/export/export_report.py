@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.data import settings
+from core.exporting import BundleReport, ExportReport
 from ui.shell.page_queries import for_downloader
 
 PREVIEW_ROWS = 3
@@ -20,24 +21,25 @@ def show_records(records: Iterable[bytes]) -> None:
         st.code(cut, language=None, wrap_lines=True)
 
 
-def show_files(path: Path, manifest: Path, sha256: str, byte_count: int) -> None:
-    """Paths, digest, and downloads of a file and its manifest. A folder has no download."""
-    st.caption("Folder and manifest" if path.is_dir() else "File and manifest")
-    st.code(f"{path}\n{manifest}", language=None)
-    st.caption("SHA-256 of train.jsonl in the folder" if path.is_dir() else "SHA-256 of the file")
-    st.code(sha256, language=None)
+def show_downloads(report: ExportReport | BundleReport) -> None:
+    """Downloads of the single file, if it is not too large, and of its manifest. A folder has none of its own."""
+    if report.path.is_file() and report.byte_count <= settings.integer("download_megabytes") * 1_000_000:
+        download("Download file", report.path, "download_data")
+    download("Download manifest", report.manifest_path, "download_manifest")
+
+
+def show_places(report: ExportReport | BundleReport) -> None:
+    """Path of the manifest, the digest, and why there may be no download."""
     limit = settings.integer("download_megabytes")
-    with st.container(horizontal=True):
-        if path.is_file() and byte_count <= limit * 1_000_000:
-            _download("Download file", path, "download_data")
-        _download("Download manifest", manifest, "download_manifest")
-    if path.is_dir():
-        st.text("A folder cannot be downloaded here. Write a zip file, or copy the folder from the path above.")
-    elif byte_count > limit * 1_000_000:
+    if report.byte_count > limit * 1_000_000:
         st.text(f"The file is larger than {limit:,} MB, so it cannot be downloaded here. Copy it from the path above.")
+    with st.expander("Manifest and SHA-256"):
+        st.code(str(report.manifest_path), language=None, wrap_lines=True)
+        st.caption("SHA-256 of train.jsonl in the folder" if report.path.is_dir() else "SHA-256 of the file")
+        st.code(report.sha256, language=None, wrap_lines=True)
 
 
-def _download(label: str, path: Path, key: str) -> None:
+def download(label: str, path: Path, key: str) -> None:
     """A download button for a file."""
     st.download_button(
         label,

@@ -72,11 +72,17 @@ def show_chart(
             st.plotly_chart(figure, key=f"{key}_chart", config=config, alt=_description(figure))
         if note:
             st.caption(note)
-        numbers_of_chart = st.expander("Chart data", key=f"{key}_numbers", on_change="rerun")
-        if numbers_of_chart.open:  # a closed expander sends no data
-            with numbers_of_chart:
-                _show_numbers(numbers, key, file_name)
+        show_numbers(numbers, key, file_name)
     return event
+
+
+def show_numbers(numbers: pd.DataFrame, key: str, file_name: str, *, picture: bool = True) -> None:
+    """The data of a chart, in an expander, to read or download. `picture`: the chart can be saved as one, in a format
+    chosen here."""
+    numbers_of_chart = st.expander("Chart data", key=f"{key}_numbers", on_change="rerun")
+    if numbers_of_chart.open:  # a closed expander sends no data
+        with numbers_of_chart:
+            _show_numbers(numbers, key, file_name, picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ def _picture(key: str) -> str:
     return chosen if chosen in PICTURES else PICTURES[0]
 
 
-def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
+def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str, picture: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.download_button(
             "Download CSV",
@@ -167,16 +173,17 @@ def _show_numbers(numbers: pd.DataFrame, key: str, file_name: str) -> None:
             icon=":material/download:",
             help="The table below as a file. Values are binned or counted over all rows.",
         )
-        st.segmented_control(
-            "Picture format",
-            PICTURES,
-            default=_picture(key),
-            required=True,
-            key=f"{key}_picture",
-            on_change=lambda: remember("picture", st.session_state[f"{key}_picture"]),
-            help="Format of the camera button, which appears when you hover over the chart. PNG for slides and chats; "
-            "SVG scales without loss and can be edited.",
-        )
+        if picture:
+            st.segmented_control(
+                "Picture format",
+                PICTURES,
+                default=_picture(key),
+                required=True,
+                key=f"{key}_picture",
+                on_change=lambda: remember("picture", st.session_state[f"{key}_picture"]),
+                help="Format of the camera button, which appears when you hover over the chart. PNG for slides and "
+                "chats; SVG scales without loss and can be edited.",
+            )
     labels = {str(name): _label(str(name)) for name in numbers.columns}
     # Text columns have no format; None would hide them.
     formats = {labels[str(name)]: kind for name in numbers.columns if (kind := _format(str(name), numbers[name]))}

@@ -50,6 +50,16 @@ def show_active_jobs(session: Session) -> None:
     live()
 
 
+def job_line(job: Job) -> str:
+    """An active job in a few words: what it is, and the time left or what it waits for."""
+    progress = job.progress
+    if job.state == "interrupted":
+        return f"{_title(job)}: interrupted"
+    if progress.seconds_left is not None:
+        return f"{_title(job)}: {duration(progress.seconds_left)} left"
+    return f"{_title(job)}: {progress.phase}"
+
+
 def show_finished_jobs(session: Session) -> None:
     """The latest finished jobs, each with its outcome and log."""
     finished = _settled_jobs(session)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 
 from core.data.errors import SelectionInvalid, UserError
@@ -25,6 +26,7 @@ ROLE_LABELS = {
     "tool": "Tool",
 }
 _NUMBER = re.compile(r"[0-9]{1,15}(\.0)?")
+_IN_LINE_WIDTH = 240  # pixels
 _TALL_TEXT = 1_500  # characters; a longer turn gets a scrolling box
 
 
@@ -43,18 +45,28 @@ def change_or_show_error(change: Callable[[], object]) -> None:
         st.rerun()
 
 
-def link_to_page(page: str, label: str) -> None:
-    """Link to `pages/<page>_page.py`; plain text if this page was opened without the app's navigation."""
+def link_to_page(page: str, label: str, query: dict[str, str] | None = None) -> None:
+    """Link to `pages/<page>_page.py`, with these query parameters; plain text if this page was opened without the app's
+    navigation."""
     try:
-        st.page_link(f"pages/{page}_page.py", label=label)
+        st.page_link(f"pages/{page}_page.py", label=label, query_params=query)
     except StreamlitAPIException:
         st.text(f"{label}: open the {page.capitalize()} page.")
 
 
-def run_picker(session: Session) -> str | None:
+def go_to_page(page: str) -> None:
+    """Open `pages/<page>_page.py`; draws this page again if it was opened without the app's navigation."""
+    try:
+        st.switch_page(f"pages/{page}_page.py")
+    except StreamlitAPIException:
+        st.rerun()
+
+
+def run_picker(session: Session, place: DeltaGenerator | None = None) -> str | None:
     """The chosen run (newest first), kept in the `run` query parameter and across pages.
 
-    If there is no run, shows what to do next and returns None.
+    With `place` the picker stands there, without a visible label. If there is no run, shows what to do next and
+    returns None.
     """
     names = [
         str(name)
@@ -65,8 +77,12 @@ def run_picker(session: Session) -> str | None:
         return None
     asked = st.query_params.get("run")
     if asked is not None and asked not in names:
-        st.warning(escaped(f"There is no run named '{asked}'. Showing another run; choose one below."))
-    return linked_selectbox("Run", names, "run", help="A dataset scored with one base and one reference model.")
+        st.warning(escaped(f"There is no run named '{asked}'. Showing another run; choose one with the picker."))
+    meaning = "A dataset scored with one base and one reference model."
+    if place is None:
+        return linked_selectbox("Run", names, "run", help=meaning)
+    with place:
+        return linked_selectbox("Run", names, "run", lambda name: f"Run {name}", meaning, in_line=True)
 
 
 def score_picker(roles: Collection[str]) -> Score:
@@ -101,9 +117,14 @@ def open_linked_tab(key: str, labels: Collection[str], renamed: Mapping[str, str
 
 
 def linked_selectbox(
-    label: str, options: list[str], parameter: str, label_of: Callable[[str], str] = str, help: str | None = None
+    label: str,
+    options: list[str],
+    parameter: str,
+    label_of: Callable[[str], str] = str,
+    help: str | None = None,
+    in_line: bool = False,
 ) -> str:
-    """A select box whose choice is always in the URL and kept across pages.
+    """A select box whose choice is always in the URL and kept across pages. `in_line`: narrow, its label not visible.
 
     Streamlit's bound widgets omit their default from the URL and use labels, so a link would change its meaning when
     a newer run is added or a label is reworded.
@@ -111,7 +132,13 @@ def linked_selectbox(
     asked = st.query_params.get(parameter)
     first = next(option for option in (asked, remembered(parameter), options[0]) if option in options)
     key = f"{parameter}_picker"
-    chosen = str(st.selectbox(label, options, options.index(first), format_func=label_of, key=key, help=help))
+    visibility: Literal["visible", "collapsed"] = "collapsed" if in_line else "visible"
+    width: int | Literal["stretch"] = _IN_LINE_WIDTH if in_line else "stretch"
+    picked = st.selectbox(
+        label, options, options.index(first), format_func=label_of, key=key, help=help, label_visibility=visibility,
+        width=width,
+    )  # fmt: skip
+    chosen = str(picked)
     remember(parameter, chosen)
     if asked != chosen:
         st.query_params[parameter] = chosen

@@ -7,14 +7,16 @@ import threading
 _MODULES = (
     "ui.shell.session",
     "core.importing",
+    "ui.home.run_cards",
+    "ui.home.welcome",
+    "ui.kit.status_line",
     "ui.data.dataset_view",
     "ui.data.demo_view",
-    "ui.kit.guide",
     "ui.data.import_report",
     "ui.kit.job_view",
     "ui.kit.widgets",
 )
-"""The imports of the Data page, which is opened first. They include the slow imports of the other pages."""
+"""The imports of the pages that are opened first, Home and Data. They include the slow imports of the others."""
 
 
 def import_ahead() -> threading.Thread:

@@ -85,23 +85,26 @@ def _ledger(store: Store) -> Iterator[str]:
             yield f"{label}: its losses add up to {held_nats!r} nats, those ingested from shards to {nats!r}."
 
 
+_DATASETS = "(SELECT dataset_id FROM dataset UNION ALL SELECT dataset_id FROM removed_dataset) d"
+_RUNS = "(SELECT run_id FROM run UNION ALL SELECT run_id FROM removed_run) r"
+"""Those that are there and those that can be restored."""
 _ORPHANS = {
     "losses without a loss set": "SELECT count(*) FROM loss ANTI JOIN loss_set USING (loss_set_id)",
     "losses without an example": "SELECT count(*) FROM loss ANTI JOIN example USING (example_id)",
     "duplicate losses": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM loss "
     "GROUP BY loss_set_id, example_id HAVING n > 1)",
     "duplicate examples": "SELECT count(*) - count(DISTINCT example_id) FROM example",
-    "rows without a dataset": "SELECT count(*) FROM dataset_row ANTI JOIN dataset USING (dataset_id)",
+    "rows without a dataset": f"SELECT count(*) FROM dataset_row ANTI JOIN {_DATASETS} USING (dataset_id)",
     "rows without an example": "SELECT count(*) FROM dataset_row ANTI JOIN example USING (example_id)",
     "rows without a source": "SELECT count(*) FROM dataset_row ANTI JOIN source USING (source_id)",
     "duplicate row numbers": "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM dataset_row "
     "GROUP BY dataset_id, row_number HAVING n > 1)",
     "rejections without a source": "SELECT count(*) FROM rejection ANTI JOIN source USING (source_id)",
-    "sources without a dataset": "SELECT count(*) FROM source ANTI JOIN dataset USING (dataset_id)",
+    "sources without a dataset": f"SELECT count(*) FROM source ANTI JOIN {_DATASETS} USING (dataset_id)",
     "runs without a dataset": "SELECT count(*) FROM run ANTI JOIN dataset USING (dataset_id)",
     "runs without losses": "SELECT count(*) FROM run ANTI JOIN run_loss USING (run_id)",
     "runs without a loss set": "SELECT count(DISTINCT run_id) FROM run_loss ANTI JOIN loss_set USING (loss_set_id)",
-    "loss sets of no run": "SELECT count(*) FROM run_loss ANTI JOIN run USING (run_id)",
+    "loss sets of no run": f"SELECT count(*) FROM run_loss ANTI JOIN {_RUNS} USING (run_id)",
     "near-duplicate groups without a search": "SELECT count(*) FROM near_duplicate "
     "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",
     "token losses without a loss set": "SELECT count(*) FROM token_loss ANTI JOIN loss_set USING (loss_set_id)",
@@ -143,7 +146,8 @@ def _scored_tables(store: Store) -> Iterator[str]:
             yield f"The scored table of {name!r} has {scored:,} rows, its dataset {rows:,}. Score the dataset again."
         elif differing:
             yield f"The scored table of {name!r} has other losses than the store in {differing:,} rows. Score it again."
-    for table in sorted(tables):
+    restorable = {scored_table(run_id) for (run_id,) in store.rows("SELECT run_id FROM removed_run")}
+    for table in sorted(tables - restorable):
         yield f"The scored table {table} belongs to no run."
 
 
@@ -163,7 +167,7 @@ def _differing(store: Store, table: str, loss_sets: Mapping[str, int]) -> int:
 
 
 def _selections(store: Store) -> Iterator[str]:
-    runs = {name for (name,) in store.rows("SELECT name FROM run")}
+    runs = {name for (name,) in store.rows("SELECT name FROM run UNION SELECT name FROM removed_run")}
     for name, recipe in store.rows("SELECT name, recipe FROM selection ORDER BY name"):
         run = json.loads(recipe).get("run")
         if run not in runs:

@@ -1,0 +1,66 @@
+"""The line under the navigation: the page's name, the run at hand, the active job, and the guide."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.training.recorded_models import overall_share
+from ui.kit.guide import show_guide
+from ui.kit.job_view import active_jobs, job_line
+from ui.kit.reference_badge import show_reference_badge
+from ui.kit.widgets import run_picker
+from ui.plain_text import escaped
+from ui.shell.session import Session
+
+_JOB_SECONDS = 2.0
+_JOB_WIDTH = 260  # pixels
+
+
+def show_status_line(session: Session, page: str) -> None:
+    """The line of a page that needs no run."""
+    _end(session, page, _begin(page))
+
+
+def show_run_line(session: Session, page: str) -> str | None:
+    """The line of a page that shows one run, with its picker; returns the run.
+
+    If there is no run, the page says what to do next and this returns None.
+    """
+    line = _begin(page)
+    run = run_picker(session, line)
+    if run is not None:
+        with line:
+            st.caption(f"Dataset {escaped(str(session.store.run(run)['dataset']))}", width="content")
+            show_reference_badge(session.store, run)
+    _end(session, page, line)
+    return run
+
+
+def _begin(page: str) -> DeltaGenerator:
+    line = st.container(key="status_line", horizontal=True, vertical_alignment="center", gap="small")
+    line.header(page.capitalize(), anchor=False, width="content")
+    return line
+
+
+def _end(session: Session, page: str, line: DeltaGenerator) -> None:
+    with line:
+        st.space("stretch")
+        _show_job(session)
+        show_guide(page)
+
+
+def _show_job(session: Session) -> None:
+    """The job at work, or else the oldest active one, and how many others there are; nothing without jobs."""
+    jobs = [job.job_id for job in active_jobs(session)]
+    if not jobs:
+        return
+
+    @st.fragment(run_every=_JOB_SECONDS)
+    def live() -> None:
+        now = active_jobs(session)
+        if [job.job_id for job in now] != jobs:
+            st.rerun()
+        others = f" (and {len(now) - 1:,} more)" if len(now) > 1 else ""
+        job = next((job for job in reversed(now) if job.state == "running"), now[-1])
+        st.progress(overall_share(job), text=escaped(job_line(job) + others), width=_JOB_WIDTH)
+
+    live()
