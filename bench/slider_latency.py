@@ -66,8 +66,8 @@ class SliderLatency:
 
 
 def slider_latency(page: Page, address: str, moves: int = 40) -> SliderLatency:
-    """Open Select and move its first slider so many times, there and back, one after the other."""
-    page.goto(f"{address}/select")
+    """Open Curate and move its first slider so many times, there and back, one after the other."""
+    page.goto(f"{address}/curate")
     page.locator(".st-key-result").get_by_test_id("stMetric").first.wait_for(timeout=120_000)
     page.wait_for_load_state("networkidle")
     slider = page.get_by_role("slider").first
@@ -89,7 +89,7 @@ def percentile(values: tuple[float, ...] | list[float], share: float) -> float:
 
 
 def measure(workspace: Path, moves: int = 40) -> SliderLatency:
-    """Serve the workspace and measure its Select page."""
+    """Serve the workspace and measure its Curate page."""
     dashboard = Dashboard(workspace.resolve())
     dashboard.start()
     try:

@@ -58,17 +58,17 @@ def drag(page: Page, cut: Locator, sideways: int) -> None:
 
 
 def expect_selected(page: Page, rows: int) -> None:
-    expect(page.get_by_text(re.compile(rf"^{rows} of 200 rows, {rows * 10:,} of 2,000 tokens$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^{rows} of 200 rows, {rows * 10:,} of 2,000 tokens; cut"))).to_be_visible()
 
 
 def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(
     served: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
-    page = open_page(f"{served.address}/select?shown=Score+distribution")
+    page = open_page(f"{served.address}/curate")
     cut, other = line(page, "chat"), line(page, "<img src=x>")
     expect(cut).to_be_visible()
     untouched = score_of(other)
-    drag(page, cut, -300)
+    drag(page, cut, -80)
     dragged = score_of(cut)
     rows = rows_beyond(served.workspace, "chat", dragged, tmp_path)
     expect_selected(page, rows)
@@ -91,7 +91,7 @@ def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(
 
 
 def test_one_cut_of_all_domains_moves_their_lines_together(served: Dashboard, open_page: Callable[[str], Page]) -> None:
-    page = open_page(f"{served.address}/select?shown=Score+distribution")
+    page = open_page(f"{served.address}/curate")
     page.get_by_role("combobox", name="Scope").click()
     page.get_by_role("option", name="Across all domains").click()
     lines = page.get_by_role("slider", name="Cut-off of all domains")

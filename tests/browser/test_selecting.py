@@ -37,7 +37,7 @@ def weight(page: Page, domain: str) -> Locator:
 
 def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/select")
-    page.get_by_role("radio", name="Total budget with domain weights").click()
+    page.get_by_role("radio", name="Total by weights").click()
     expect(weight(page, "chat")).to_have_value("50")
     weight(page, "math").fill("80")
     weight(page, "math").press("Enter")

@@ -229,7 +229,7 @@ def cut_chart(page: AppTest) -> Any:
 
 
 def test_the_cut_of_each_domain_can_be_dragged_unless_weights_decide_it(select: Callable[[], AppTest]) -> None:
-    page = opened(select(), "Score distribution")
+    page = opened(select(), "Overview")
     drawn = cut_chart(page)
     assert [(domain["name"], round(domain["cut"], 4)) for domain in drawn["domains"]] == [
         ("chat", 0.95),

@@ -156,7 +156,7 @@ def test_several_shares_give_a_curve_on_both_pages(workspace: Path) -> None:
     assert set(curve["Arm"]) == {"top", "random-by-domain", "longest"}
     assert "top at 6 %: better than random" in text_of(page)
     select = opened("curate")
-    assert "the line marks the share chosen below" in text_of(select)
+    assert "the line marks the share chosen above" in text_of(select)
     assert set(table_with(select, "Share of rows")["Arm"]) == {"top", "random-by-domain"}
 
 

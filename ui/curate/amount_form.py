@@ -18,7 +18,7 @@ from ui.plain_text import escaped
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
-BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
+BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total by weights"}
 _DECIMALS = 12
 """Of a share: enough for a cut-off between two of a billion rows, too few for the errors of 100 times a float."""
 _PERSIST: Any = {"persist_state": "session"}
@@ -78,9 +78,9 @@ def put_amount(domain: str | None, amount: Amount) -> None:
 def _budget_kind() -> str:
     st.session_state.setdefault("recipe_way", "share")
     chosen = st.segmented_control(
-        "Budget by", list(BUDGET_KINDS), format_func=BUDGET_KINDS.__getitem__, key="recipe_way", required=True,
-        help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total budget with domain "
-        "weights: one total, divided among the domains by weights.", **_PERSIST,
+        "Budget", list(BUDGET_KINDS), format_func=BUDGET_KINDS.__getitem__, key="recipe_way", required=True,
+        help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total by weights: "
+        "one total, divided among the domains by weights.", **_PERSIST,
     )  # fmt: skip
     return str(chosen)
 

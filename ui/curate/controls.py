@@ -31,6 +31,7 @@ _STYLE = """<style>
 .st-key-controls { max-height: calc(100vh - 4.25rem); overflow-y: auto; overflow-x: hidden; padding-right: 0.5rem; }
 .st-key-controls > :has(> .st-key-result) { position: sticky; top: 0; z-index: 3; }
 .st-key-result { background: var(--st-background-color, Canvas); padding-bottom: 0.25rem; }
+.st-key-row_steps button { padding: 0.2rem 0.5rem; }
 .st-key-result [data-testid="stMetricValue"] { font-size: 1.35rem; }
 </style>"""
 
@@ -40,11 +41,8 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
     st.html(_STYLE)
     with st.container(key="controls", gap="small"):
         result = st.container(key="result", gap="small")
-        curve = st.container()
         try:
             selection, readouts = recipe_form(session.store, run)
-            with curve:
-                show_trial_curve(session.workspace, selection, sum(rows for rows, _ in run.totals.values()))
             summary = select_summary(session.store, selection, run)
         except UserError as error:
             with result:
@@ -56,6 +54,7 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
             show_totals(summary)
         for notice in summary.notices:
             st.warning(escaped(notice))
+        show_trial_curve(session.workspace, selection, sum(rows for rows, _ in run.totals.values()))
         show_evidence_line(session.workspace, selection)
         save_form(session.store, selection, summary)
         load_form(session.store)

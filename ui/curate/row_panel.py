@@ -24,7 +24,7 @@ def show_row_panel(session: Session, run: ScoredRun, selection: Selection | None
     opened = st.session_state.get("example")
     with st.container(key="row_panel", border=True, height=_PANEL_HEIGHT):
         if opened is None:
-            _step_buttons(session, run, None, on_page)
+            _step_buttons(run, None, on_page)
             st.caption("Select a row, or press J, to read it here.")
             return
         try:
@@ -38,7 +38,7 @@ def _show_row(
 ) -> None:
     found = example(session.store, run.table, row_number)
     example_id = str(found["example_id"])
-    _step_buttons(session, run, (row_number, example_id), on_page)
+    _step_buttons(run, (row_number, example_id), on_page)
     if selection is not None:
         outcome = outcomes_of(session.store, selection, run, [row_number])[row_number]
         icon = ":material/check_circle:" if outcome.is_kept else ":material/cancel:"
@@ -55,32 +55,36 @@ def _show_row(
             _show_outcomes(session.store, run.name, row_number)
 
 
-def _step_buttons(session: Session, run: ScoredRun, opened: tuple[int, str] | None, on_page: list[int]) -> None:
+def _step_buttons(run: ScoredRun, opened: tuple[int, str] | None, on_page: list[int]) -> None:
     """Buttons with keys: to the previous and next row of the current table page, and to keep or drop the open row.
     `opened`: its row number and example_id."""
-    place = on_page.index(opened[0]) if opened and opened[0] in on_page else None
-    previous = None if place in (None, 0) else place - 1
-    following = 0 if place is None else place + 1
-    with st.container(horizontal=True, gap="small"):
-        for label, key, shortcut, other in (
-            ("Previous", "row_previous", "K", previous),
-            ("Next", "row_next", "J", following if following < len(on_page) else None),
-        ):
+    number, example_id = opened or (None, "")
+    with st.container(horizontal=True, gap="xsmall", key="row_steps"):
+        for label, key, shortcut, step in (("Back", "row_previous", "K", -1), ("Next", "row_next", "J", 1)):
             st.button(
-                label, key=key, shortcut=shortcut, disabled=other is None, on_click=_open,
-                args=(None if other is None else on_page[other],), help="On this page of the table.",
+                label, key=key, shortcut=shortcut, disabled=_beside(number, on_page, step) is None, on_click=_open,
+                args=(on_page, step), help="On this page of the table.",
             )  # fmt: skip
         for label, key, shortcut, keep in (("Keep", "row_keep", "P", True), ("Drop", "row_drop", "X", False)):
+            # A key of each row: a press that comes late is for the row that was seen.
             st.button(
-                label, key=key, shortcut=shortcut, disabled=opened is None, on_click=set_pick,
-                args=(run.dataset, opened[1] if opened else "", keep),
+                label, key=f"{key}_{number}", shortcut=shortcut, disabled=opened is None, on_click=set_pick,
+                args=(run.dataset, example_id, keep),
                 help="A hand pick: it overrides filters and amounts. 'No pick' below takes it back.",
             )  # fmt: skip
 
 
-def _open(row_number: int | None) -> None:
-    st.session_state["example"] = row_number
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+def _beside(number: int | None, on_page: list[int], step: int) -> int | None:
+    """The row so many places from one; the page's first row after one that is not on the page."""
+    place = on_page.index(number) + step if number in on_page else min(step, 0)
+    return on_page[place] if 0 <= place < len(on_page) else None
+
+
+def _open(on_page: list[int], step: int) -> None:
+    other = _beside(st.session_state.get("example"), on_page, step)
+    if other is not None:
+        st.session_state["example"] = other
+        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _show_outcomes(store: Store, run: str, row_number: int) -> None:

@@ -53,7 +53,7 @@ def show_rows(session: Session, run: ScoredRun, view: LinkedView, selection: Sel
         if part == "All" and not view.rows:
             show_no_rows(view.row_filter, removable=True)
             return
-        table, panel = st.columns([3, 2], gap="small")
+        table, panel = st.columns([4, 3], gap="small")
         with table:
             on_page = _show_part(session, run, view, selection, part)
         with panel:

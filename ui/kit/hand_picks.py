@@ -45,13 +45,12 @@ def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -
         keep = next(keep for keep, label in CHOICES.items() if label == st.session_state[choice_key])
         set_pick(dataset, str(example_id), keep, st.session_state.get(note_key) or "")
 
-    choice, note = st.columns([2, 3], vertical_alignment="bottom")
-    choice.segmented_control(
+    st.segmented_control(
         f"Pick row {row_number:,}", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
         help="Overrides filters, duplicate removal and amounts for this conversation and its exact copies. Applies to "
         "the selection on this page and is saved with it.",
     )  # fmt: skip
-    note.text_input(
+    st.text_input(
         "Note", key=note_key, on_change=choose, disabled=made is None, max_chars=300,
         placeholder="Reason" if made else "First choose 'Always select' or 'Never select'",
         help="Saved with the pick in the recipe and in the export manifest.",
