@@ -72,7 +72,7 @@ def _press_right(page: Page) -> None:
 
 
 def _search(page: Page) -> None:
-    box = page.get_by_role("textbox").first
+    box = page.get_by_role("textbox", name="Search")
     box.fill("otherwise")
     box.press("Enter")
 

@@ -30,7 +30,7 @@ _STYLE = """<style>
 .stColumn:has(> * > * > .st-key-controls) { position: sticky; top: 3.5rem; align-self: flex-start; }
 .st-key-controls { max-height: calc(100vh - 4.25rem); overflow-y: auto; overflow-x: hidden; padding-right: 0.5rem; }
 .st-key-controls > :has(> .st-key-result) { position: sticky; top: 0; z-index: 3; }
-.st-key-result { background: var(--st-background-color, Canvas); padding-bottom: 0.25rem; }
+.st-key-result { background: light-dark(#ffffff, #171614); padding-bottom: 0.25rem; }
 .st-key-row_steps button { padding: 0.2rem 0.5rem; }
 .st-key-result [data-testid="stMetricValue"] { font-size: 1.35rem; }
 </style>"""
