@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from bench.synthetic_text import COMMON_WORDS
 
-PAGES = ("data", "score", "curate", "compare", "export")
+PAGES = ("data", "score", "curate", "evidence", "export")
 SEARCHES = {"curate": "Search"}
 """Pages that keep a draft of what is looked for, and the name of its field."""
 LONGEST_SECONDS = 60.0

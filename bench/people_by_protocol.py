@@ -18,7 +18,7 @@ from bench.people import Person, Seen
 
 VIEWS = {
     "curate": ("view", ("Overview", "Distribution", "Trust", "Near-duplicates")),
-    "compare": ("comparison", ("Agreement", "Top rows", "Movers")),
+    "evidence": ("evidence", ("Verdicts", "Compare runs")),
 }
 """Tabs by page: the parameter of the address that names the open one, and their names."""
 _WHOLE_RUN = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERROR)

@@ -66,7 +66,7 @@ class BrowserPerson(Person):
                 ("order of rows", self._turn_rows_round),
                 ("slider", self._move_slider),
             ],
-            "compare": [("tab", self._open_tab)],
+            "evidence": [("tab", self._open_tab)],
         }
         return ways.get(self.page, [])
 

@@ -14,6 +14,7 @@ from ..data.filters import EVERYTHING
 from ..exploring.length_bias import length_bias
 from ..scoring.reference_kind import CROSS_FITTED, ReferenceKind, reference_kind
 from ..store import Store
+from .end_of_turn import end_of_turn
 from .memory import memory_by_domain, memory_sentences, trained_in_top
 from .order_effect import OrderEffect, order_effect
 from .reference_health import Health, fall_sentences, health_of, health_warnings
@@ -28,6 +29,7 @@ from .verdicts import (
     memory_verdict,
     stability_sentences,
     stability_verdict,
+    trial_details,
     trial_verdict,
 )
 
@@ -44,6 +46,7 @@ class Evidence:
     trained_top: pd.DataFrame
     health: Health
     length: pd.DataFrame
+    end_of_turn: pd.DataFrame
     seeds: Agreement | None
     own: Agreement | None
     other_runs: list[Agreement]
@@ -57,10 +60,15 @@ class Evidence:
         """Memory, length, stability, trials: one each."""
         return [
             memory_verdict(self.kind, self.memory, self.trained_top, self.health),
-            length_verdict(self.length),
+            length_verdict(self.length, self.end_of_turn),
             stability_verdict(self.seeds, self.other_runs),
             trial_verdict(self.trial, self.run),
         ]
+
+    @property
+    def stability_unknown(self) -> bool:
+        """Whether there is no second reference to compare with."""
+        return self.seeds is None and not self.other_runs
 
     @property
     def stability_details(self) -> list[str]:
@@ -76,7 +84,7 @@ class Evidence:
 
     def sentences(self) -> list[str]:
         """The verdicts, each followed by what it rests on."""
-        details = [self.memory_details, [], self.stability_details, []]
+        details = [self.memory_details, [], self.stability_details, trial_details(self.trial)]
         found = []
         for verdict, more in zip(self.verdicts, details, strict=True):
             found += [f"{verdict.question} {verdict.answer}", *(f"  {sentence}" for sentence in more)]
@@ -99,6 +107,7 @@ class Evidence:
                 "by_pass": _records(self.health.by_pass),
             },
             "length": _records(self.length),
+            "end_of_turn": _records(self.end_of_turn),
             "stability": {
                 "seeds": _agreement_fields(self.seeds),
                 "own_against_cross_fitted": _agreement_fields(self.own),
@@ -127,6 +136,7 @@ def evidence_of(store: Store, run: str, workspace: Path | None = None) -> Eviden
         trained_top=trained_in_top(store, table).iloc[: 0 if kind.kind == CROSS_FITTED else None],
         health=health_of(models),
         length=length_bias(store, table, EVERYTHING),
+        end_of_turn=end_of_turn(store, table),
         seeds=seed_agreement(store, known),
         own=own_agreement(store, known),
         other_runs=run_agreements(store, known),

@@ -72,7 +72,8 @@ def in_sample_sentence(top: pd.DataFrame) -> str | None:
     if overall.empty or not 0 < (trained := float(overall["trained_share"].iloc[0])) < 1:
         return None
     in_top = float(overall["trained_top_share"].iloc[0])
-    return f"The reference was trained on {trained:.0%} of the rows, and on {in_top:.0%} of the top {TOP_SHARE:.0%}."
+    which = f"{trained:.0%} of the rows with a score"
+    return f"The reference was trained on {which}, and on {in_top:.0%} of the top {TOP_SHARE:.0%} of them."
 
 
 def _in_top(store: Reader, table: str, share: float, by_domain: bool) -> pd.DataFrame:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from ..data.version import COMMAND
 from ..scoring.reference_kind import CROSS_FITTED, IN_SAMPLE, OUT_OF_SAMPLE, ReferenceKind
+from .end_of_turn import end_sentence
 from .memory import in_sample_sentence
 from .reference_health import Health, moved
-from .result_fields import TrialResults
+from .result_fields import ArmResult, TrialResults
 from .result_sentences import named_arm
 from .stability import Agreement
 from .trial_statistics import BETTER
@@ -63,20 +64,26 @@ def memory_verdict(kind: ReferenceKind, memory: pd.DataFrame, trained_top: pd.Da
     return Verdict(question, Standing.FINE, f"To a smaller part: {measured}.")
 
 
-def length_verdict(found: pd.DataFrame) -> Verdict:
-    """Is it length?"""
-    question = "Is it length?"
+def length_verdict(found: pd.DataFrame, end: pd.DataFrame) -> Verdict:
+    """Is it length or the end token? From `length_bias` and `end_of_turn`."""
+    question = "Is it length or the end token?"
+    said = end_sentence(end)
+    more = f" {said}" if said else ""
+    by_end = bool((end.loc[end["overall"], "end_share"] > _MUCH).any())
     within = found[~found["overall"]]["spearman_learnability"].dropna()
     if within.empty:
-        return Verdict(question, Standing.UNKNOWN, "No domain has rows of different lengths and scores.")
+        answer = "No domain has rows of different lengths and scores."
+        return Verdict(question, Standing.CAUTION if by_end else Standing.UNKNOWN, f"{answer}{more}")
     low, high = float(within.min()), float(within.max())
     figures = f"{low:+.2f}" if len(within) == 1 else f"{low:+.2f} to {high:+.2f}"
     measured = f"Spearman of learnability with response length is {figures} within domains"
     strongest = max((low, high), key=abs)
     if abs(strongest) < _STRONG:
-        return Verdict(question, Standing.FINE, f"Hardly: {measured}.")
+        how, standing = ("Mostly the end token", Standing.CAUTION) if by_end else ("Hardly", Standing.FINE)
+        return Verdict(question, standing, f"{how}: {measured}.{more}")
     which = "short" if strongest < 0 else "long"
-    return Verdict(question, Standing.CAUTION, f"Partly: {measured}, so the top has more {which} rows than the data.")
+    answer = f"Partly: {measured}, so the top has more {which} rows than the data.{more}"
+    return Verdict(question, Standing.CAUTION, answer)
 
 
 def stability_verdict(seeds: Agreement | None, other_runs: Sequence[Agreement]) -> Verdict:
@@ -123,13 +130,37 @@ def trial_verdict(newest: TrialResults | None, run: str) -> Verdict:
         )
         return Verdict(question, Standing.UNKNOWN, answer)
     selections = [arm for arm in newest.arms if arm.kind == "selection"]
-    said = [f"{named_arm(arm.arm, arm.ratio)}: {arm.sentence}." for arm in selections[:_NAMED]]
-    more = f" {len(selections) - _NAMED:,} more below." if len(selections) > _NAMED else ""
     verdicts = {arm.verdict for arm in selections}
     standing = Standing.UNKNOWN if None in verdicts else Standing.CAUTION
     if verdicts == {BETTER}:
         standing = Standing.FINE
-    return Verdict(question, standing, f"Trial {newest.trial!r}. {' '.join(said)}{more}")
+    if len(selections) == 1:
+        return Verdict(question, standing, f"Trial {newest.trial!r}. {_arm_sentence(selections[0])}")
+    return Verdict(question, standing, f"Trial {newest.trial!r}: {_counted(selections)}")
+
+
+def trial_details(newest: TrialResults | None) -> list[str]:
+    """What the verdict on several selections counts: a sentence for each."""
+    selections = [arm for arm in newest.arms if arm.kind == "selection"] if newest else []
+    return [_arm_sentence(arm) for arm in selections] if len(selections) > 1 else []
+
+
+def _arm_sentence(arm: ArmResult) -> str:
+    return f"{named_arm(arm.arm, arm.ratio)}: {arm.sentence}."
+
+
+def _counted(selections: Sequence[ArmResult]) -> str:
+    """How many selections have which verdict, and the one with the lowest loss, with its interval."""
+    verdicts = [arm.verdict or "without a verdict" for arm in selections]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    said = f"of {len(selections):,} selections, {counts}."
+    measured = {named_arm(arm.arm, arm.ratio): found for arm in selections if (found := arm.difference)}
+    if not measured:
+        return said
+    best = min(measured, key=lambda name: measured[name].value)
+    found = measured[best]
+    interval = f"[{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{said} Lowest loss: {best}, {found.value:+.3f} nats per token from random {interval}."
 
 
 def _unmeasured_memory(kind: ReferenceKind, top: str | None) -> tuple[Standing, str]:

@@ -58,7 +58,9 @@ def drag(page: Page, cut: Locator, sideways: int) -> None:
 
 
 def expect_selected(page: Page, rows: int) -> None:
-    expect(page.get_by_text(re.compile(rf"^{rows} of 200 rows, {rows * 10:,} of 2,000 tokens(; cut .*)?$"))).to_be_visible()
+    expect(
+        page.get_by_text(re.compile(rf"^{rows} of 200 rows, {rows * 10:,} of 2,000 tokens(; cut .*)?$"))
+    ).to_be_visible()
 
 
 def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(

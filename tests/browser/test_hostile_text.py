@@ -188,7 +188,7 @@ LOOK = """elsewhere => {
         huge: brief(all('svg text, svg tspan, p, span').filter(
             element => element.innerHTML && parseFloat(getComputedStyle(element).fontSize) > 60)).join(),
         too_wide: main.scrollWidth > main.clientWidth + 1 ? `${main.scrollWidth} of ${main.clientWidth}` : '',
-        title: /^(LoBaSS|Data|Score|Explore|Compare|Select|Export)/.test(document.title) ? '' : document.title,
+        title: /^(LoBaSS|Data|Score|Explore|Select|Evidence|Export)/.test(document.title) ? '' : document.title,
     };
 }"""
 
@@ -253,7 +253,7 @@ def test_rows_show_hostile_data_as_text(watched: Watched) -> None:
 
 
 def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) -> None:
-    watched.open("compare", run=RUN, **{"with": OTHER_RUN})
+    watched.open("evidence", run=RUN, evidence="Compare runs", **{"with": OTHER_RUN})
     watched.open_tab("Top rows")
     watched.open_tab("Movers")
     for part in ("At the cut", "Dropped", "Picks"):
@@ -271,7 +271,7 @@ def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) 
 
 def test_names_in_an_address_are_shown_as_text(watched: Watched) -> None:
     watched.open("curate", run=f"no run {''.join(HOSTILE)}"[:4_000])
-    watched.open("compare", run=RUN, **{"with": f"no run {''.join(HOSTILE)}"[:4_000]})
+    watched.open("evidence", run=RUN, evidence="Compare runs", **{"with": f"no run {''.join(HOSTILE)}"[:4_000]})
 
 
 def test_nothing_ran_and_nobody_else_was_asked(watched: Watched) -> None:

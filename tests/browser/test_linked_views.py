@@ -86,15 +86,17 @@ def drag(page: Page, chart: str, start: tuple[float, float], end: tuple[float, f
 def test_brushes_add_up_and_agree_with_sql_and_a_reload_keeps_them(
     served: Dashboard, scored: Store, open_page: Callable[[str], Page]
 ) -> None:
-    page = open_page(f"{served.address}/explore?run=one+way")
+    page = open_page(f"{served.address}/explore?run=one+way&view=Distribution")
     expect(page.get_by_text(f"{ROWS} of {ROWS} rows")).to_be_visible()
 
-    drag(page, "linked_histogram", (0.3, 0.5), (0.8, 0.5))
+    drag(page, "distribution", (0.3, 0.5), (0.8, 0.5))
     page.wait_for_url(re.compile("filter="))
     once = passing(scored, page.url)
     assert 0 < len(once) < ROWS
     expect(page.get_by_text(f"{len(once)} of {ROWS} rows")).to_be_visible()
 
+    page.get_by_role("tab", name="Overview").click()
+    page.wait_for_url(lambda address: "view=" not in address)
     before = page.url
     drag(page, "linked_plane", (0.5, 0.98), (0.92, 0.02))
     page.wait_for_url(lambda address: address != before)
@@ -142,7 +144,8 @@ def test_two_runs_are_compared_and_the_link_opens_cold(
     served: Dashboard, scored: Store, open_page: Callable[[str], Page]
 ) -> None:
     page = open_page(f"{served.address}/compare?run=one+way&with=other+way&score=base_loss")
-    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    expect(page.get_by_role("tab", name="Compare runs", selected=True)).to_be_visible()
+    assert "/evidence?" in page.url
     # Base and reference changed places, so one run's base loss is the other's reference loss.
     known = scored.frame("SELECT base_loss, reference_loss FROM scored_1")
     spearman = known["base_loss"].corr(known["reference_loss"], method="spearman")

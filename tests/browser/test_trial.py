@@ -23,7 +23,7 @@ def test_a_trial_is_planned_started_and_gives_its_verdict_though_the_server_is_k
     build_trial_workspace(dashboard.workspace, tiny_base, tiny_reference)
     dashboard.environment = {"LOBASS_PROBE_SECONDS": "1", "OMP_NUM_THREADS": "1"}
     dashboard.start()
-    page = open_page(f"{dashboard.address}/evidence?run=first")
+    page = open_page(f"{dashboard.address}/evidence?run=first&details=Trial")
     page.get_by_label("Name", exact=True).fill("by hand")
     _choose_only(page, "Selections", "half")
     _choose_only(page, "Other arms", "Random by domain")
@@ -41,7 +41,7 @@ def test_a_trial_is_planned_started_and_gives_its_verdict_though_the_server_is_k
     dashboard.kill()
 
     dashboard.start()
-    page = open_page(f"{dashboard.address}/evidence?run=first")
+    page = open_page(f"{dashboard.address}/evidence?run=first&details=Trial")
     expect(page.get_by_text(re.compile("Model [0-9]+ of 12"))).to_be_visible(timeout=120_000)
     wait_for(lambda: not load_trial(dashboard.workspace, "by hand").missing(), "the last model", TRIAL_SECONDS)
     verdict = re.compile("half: (better than|worse than|not distinguishable from) random, for this base, budget and")

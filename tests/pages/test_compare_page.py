@@ -1,4 +1,4 @@
-"""The Compare page, run by Streamlit's own test harness against a real store."""
+"""Compare runs on the Evidence page, run by Streamlit's own test harness against a real store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.store import Store
 from tests.two_runs import TwiceScored, import_rows, score_rows
 
-PAGE = Path(__file__).parents[2] / "pages" / "compare_page.py"
+PAGE = Path(__file__).parents[2] / "pages" / "evidence_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
 ROWS = [
     *(TwiceScored("chat", 20.0, 20.0 - number, 18.0 - number, f"chat {number}") for number in range(12)),
@@ -23,7 +23,7 @@ ROWS = [
 def opened(**parameters: str | list[str]) -> AppTest:
     page = AppTest.from_file(str(PAGE), default_timeout=30)
     page.session_state["overlap_numbers"] = page.session_state["scores_numbers"] = True  # the numbers lie open
-    for name, value in parameters.items():
+    for name, value in {"evidence": "Compare runs", **parameters}.items():
         page.query_params[name] = value
     return page.run()
 

@@ -135,12 +135,12 @@ def test_the_profile_of_the_selection_stands_beside_the_data_and_follows_the_sli
 ) -> None:
     page = select()
     found = profile(page)
-    assert found["Median length"] == ("10 tokens", "data 10 tokens")
+    assert found["Median length"] == ("10 tokens", "all rows 10 tokens")
     assert found["Tokens"] == ("5.8%", "5.8% of rows")
-    assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "data 0.0%")
+    assert found["Short"] == found["Repetitive"] == found["Trained on"] == ("0.0%", "all rows 0.0%")
     assert "2nd reference" not in found
     page = healthy(domain_sliders(page)["math"].set_value(50.0).run())
-    assert profile(page)["Median length"] == ("20 tokens", "data 10 tokens")
+    assert profile(page)["Median length"] == ("20 tokens", "all rows 10 tokens")
 
 
 def test_length_bands_are_part_of_the_recipe_and_take_the_cut_away(select: Callable[[], AppTest]) -> None:

@@ -22,8 +22,8 @@ VIEWS = [
     *(("curate", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
     *(("curate", {"view": view}) for view in ("By domain", "Saved selections")),
     *(("curate", {"shown": part}) for part in ("Kept", "At the cut", "Picks")),
-    *(("compare", {"comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
-    ("evidence", {}),
+    *(("evidence", {"evidence": "Compare runs", "comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
+    *(("evidence", {"details": details}) for details in ("Stability", "Trial")),
     ("export", {}),
 ]
 

@@ -16,6 +16,7 @@ PAGES = Path(__file__).parents[2] / "pages"
 PARAMETERS = {
     "curate": ("run", "score", "view", "filter", "near", "example", "tab", "shown"),
     "compare": ("run", "with", "score", "comparison", "domain", "without_flag", "row"),
+    "evidence": ("run", "evidence", "details"),
 }
 
 TABS_OF = {
@@ -62,6 +63,8 @@ def test_every_page_opens_on_hostile_parameters(workspace: None, page: str, para
 
 
 def opened(page: str, parameters: dict[str, str]) -> AppTest:
+    if page == "compare":  # a view of the Evidence page
+        page, parameters = "evidence", {"evidence": "Compare runs", **parameters}
     app = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
     for name, value in parameters.items():
         app.query_params[name] = value

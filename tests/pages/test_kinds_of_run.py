@@ -62,6 +62,8 @@ def workspace(page_workspace: Path) -> Path:
 
 
 def opened(page: str, **parameters: str) -> AppTest:
+    if page == "compare":  # a view of the Evidence page
+        page, parameters = "evidence", {"evidence": "Compare runs", **parameters}
     found = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
     for name, value in parameters.items():
         found.query_params[name] = value

@@ -45,6 +45,8 @@ def opened(page: str = "evidence") -> AppTest:
     found = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=120)
     for chart in ("trial_forest", "trial_curve", "amount_trial"):
         found.session_state[f"{chart}_numbers"] = True  # the numbers lie open
+    if page == "evidence":
+        found.query_params["details"] = "Trial"
     return healthy(found.run())
 
 
@@ -126,7 +128,9 @@ def test_a_trial_in_progress_says_how_far_it_is_and_can_be_stopped(
     healthy(page.button(key="stop_trial_tenth").click().run())
     assert running_trial(workspace, "tenth") is None
     mark_stopped(workspace, "tenth", "The disk is full.")
-    page = AppTest.from_file(str(PAGES / "evidence_page.py"), default_timeout=120).run()
+    page = AppTest.from_file(str(PAGES / "evidence_page.py"), default_timeout=120)
+    page.query_params["details"] = "Trial"
+    page.run()
     assert "The disk is full." in text_of(page)
     assert "Continue" in labels(page)
 

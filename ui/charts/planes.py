@@ -194,16 +194,16 @@ def _opacity(part: pd.DataFrame) -> float | list[float]:
 def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
     """Lines of equal score at the cuts: through the origin for a share of the base loss, along the diagonal for a
     difference, along an axis for one of the losses."""
-    ends = {
-        "learnability": lambda value: ((0.0, 0.0), (high, high * (1 - value))),
-        "loss_difference": lambda value: ((value, 0.0), (high + value, high)),
-        "base_loss": lambda value: ((value, 0.0), (value, high)),
-        "reference_loss": lambda value: ((0.0, value), (high, value)),
-    }.get(cuts.score)
-    if ends is None:
-        return
     for value, colour in cuts.lines:
-        (x0, y0), (x1, y1) = ends(value)
+        ends = {
+            "learnability": (0.0, 0.0, high, high * (1 - value)),
+            "loss_difference": (value, 0.0, high + value, high),
+            "base_loss": (value, 0.0, value, high),
+            "reference_loss": (0.0, value, high, value),
+        }
+        if cuts.score not in ends:
+            return
+        x0, y0, x1, y1 = ends[cuts.score]
         line = {"color": colour, "width": 1.5, "dash": "dash"}
         figure.add_shape(type="line", x0=x0, y0=y0, x1=x1, y1=y1, line=line, name="cut")
 

@@ -1,1 +1,1 @@
-"""Components of the Compare page."""
+"""Comparison of two runs, a view of the Evidence page."""

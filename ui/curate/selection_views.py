@@ -37,7 +37,7 @@ def show_profile(profile: SelectionProfile) -> None:
     st.html(_PROFILE_STYLE)
     with st.container(key="profile", horizontal=True, gap="small"):
         _figure(
-            "Median length", _tokens(profile.median_tokens), f"data {_tokens(profile.data_median_tokens)}",
+            "Median length", _tokens(profile.median_tokens), f"all rows {_tokens(profile.data_median_tokens)}",
             "Scored tokens of a response: median of the selected rows, and of all rows with scored tokens.",
         )  # fmt: skip
         _figure(
@@ -48,7 +48,7 @@ def show_profile(profile: SelectionProfile) -> None:
             meaning = f"Share of the selected rows, and of all rows, flagged {flag}: {FLAGS[flag]}."
             if flag == "trained_on":
                 meaning += " 0 % where the reference was trained elsewhere, because its rows are not known."
-            _figure(_PROFILE_LABELS[flag], _share(found.share), f"data {_share(found.data_share)}", meaning)
+            _figure(_PROFILE_LABELS[flag], _share(found.share), f"all rows {_share(found.data_share)}", meaning)
         if second := profile.second_reference:
             _figure(
                 "2nd reference", _share(second.share), f"{second.rows:,} rows in both",

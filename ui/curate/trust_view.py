@@ -118,6 +118,7 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
     meaning = st.column_config.TextColumn(width=600)
     st.dataframe(table, hide_index=True, height="content", column_config={**formats, "Meaning": meaning})
     st.caption(
+        f"Rows and shares are of the {rows:,} rows that pass the filter; a row may have several flags. "
         f"{WITH_QUALITY_FLAG}: {round(share * rows):,} of {rows:,} rows ({share:.2%}). A quality flag means that a "
         "loss is missing, truncated or too small to compare. The other flags do not affect how well it was measured."
     )

@@ -7,29 +7,24 @@ import streamlit as st
 
 from core.evidence.findings import Evidence
 from core.evidence.memory import TOP_SHARE, memory_sentences
-from core.evidence.reference_health import fall_sentences, health_warnings
-from core.evidence.verdicts import Verdict
+from core.evidence.reference_health import fall_sentences
 from ui.charts.evidence_charts import learnability_gap_figure, losses_by_pass_figure
-from ui.evidence.verdict_card import show_sentences, verdict_card
+from ui.evidence.verdict_strip import show_sentences
 from ui.kit.chart_frame import show_chart
 from ui.kit.tables import ALL_DOMAINS, COUNT, SHARE, VALUE, table_height
-from ui.plain_text import escaped
 
 
-def show_memory(found: Evidence, verdict: Verdict, colours: Mapping[str, str]) -> None:
-    """The card."""
-    with verdict_card(verdict):
-        for warning in health_warnings(found.health):
-            st.warning(escaped(warning))
-        left, right = st.columns(2, gap="medium")
-        with left:
-            if not found.memory.empty:
-                _show_gap(found.memory, colours)
-            elif not found.trained_top.empty:
-                _show_trained_top(found.trained_top)
-        with right:
-            if not found.health.by_pass.empty:
-                _show_passes(found, colours)
+def show_memory(found: Evidence, colours: Mapping[str, str]) -> None:
+    """What the verdict rests on."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if not found.memory.empty:
+            _show_gap(found.memory, colours)
+        elif not found.trained_top.empty:
+            _show_trained_top(found.trained_top)
+    with right:
+        if not found.health.by_pass.empty:
+            _show_passes(found, colours)
 
 
 def _show_gap(memory: pd.DataFrame, colours: Mapping[str, str]) -> None:
@@ -52,13 +47,16 @@ def _show_trained_top(top: pd.DataFrame) -> None:
     columns = ["domain", "rows", "trained_share", "top", "trained_top_share"]
     numbers = top.assign(domain=top["domain"].mask(top["overall"], ALL_DOMAINS))[columns]
     best = f"Top {TOP_SHARE:.0%}"
-    labels = dict(zip(columns, ("Domain", "Rows", "Trained on", f"{best} (rows)", f"{best} trained on"), strict=True))
-    formats = {"Rows": COUNT, f"{best} (rows)": COUNT, "Trained on": SHARE, f"{best} trained on": SHARE}
+    names = ("Domain", "Rows with a score", "Trained on", f"{best} (rows)", f"{best} trained on")
+    labels = dict(zip(columns, names, strict=True))
+    formats = {names[1]: COUNT, names[2]: SHARE, names[3]: COUNT, names[4]: SHARE}
     st.markdown("##### Rows that the reference was trained on")
     shown = numbers.rename(columns=labels)
     st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
-    st.caption(f"Top: the {TOP_SHARE:.0%} of the rows with the highest learnability. If it holds more trained rows "
-               "than the data, memory decides part of the ranking.")  # fmt: skip
+    st.caption(
+        f"Trained on: share of the rows with a score. Top: the {TOP_SHARE:.0%} of them with the highest learnability. "
+        "If it holds more trained rows than the data, memory decides part of the ranking."
+    )
 
 
 def _show_passes(found: Evidence, colours: Mapping[str, str]) -> None:

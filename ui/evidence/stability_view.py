@@ -5,30 +5,32 @@ import streamlit as st
 
 from core.evidence.findings import Evidence
 from core.evidence.stability import Agreement
-from core.evidence.verdicts import Verdict
 from ui.charts.evidence_charts import agreement_figure
-from ui.evidence.verdict_card import show_sentences, verdict_card
+from ui.evidence.verdict_strip import show_sentences
 from ui.kit.chart_frame import show_chart
+from ui.kit.second_reference import show_second_reference
 from ui.kit.tables import ALL_DOMAINS, COUNT, VALUE, table_height
+from ui.shell.session import Session
 
 _WITHIN = "All domains, ranked within each"
 
 
-def show_stability(found: Evidence, verdict: Verdict) -> None:
-    """The card."""
+def show_stability(session: Session, found: Evidence) -> None:
+    """What the verdict rests on, or the button that trains a second reference."""
+    if found.stability_unknown:
+        show_second_reference(session, found.run)
     named = {"Two seeds": found.seeds, "Own and cross-fitted": found.own}
     agreements = {label: agreement for label, agreement in named.items() if agreement is not None}
     agreements |= {f"Other run: {other.label}": other for other in found.other_runs}
-    with verdict_card(verdict):
-        if agreements:
-            left, right = st.columns(2, gap="medium")
-            with left:
-                _show_overlap(agreements)
-            with right:
-                _show_ranks(agreements)
-                if not found.spread.empty:
-                    _show_spread(found.spread)
-        show_sentences([found.order.sentence()] if found.order else [])
+    if agreements:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _show_overlap(agreements)
+        with right:
+            _show_ranks(agreements)
+            if not found.spread.empty:
+                _show_spread(found.spread)
+    show_sentences([found.order.sentence()] if found.order else [])
 
 
 def _show_overlap(agreements: dict[str, Agreement]) -> None:

@@ -9,7 +9,7 @@ from core.evidence import METRICS, TrialResults
 from core.evidence.result_fields import Comparison
 from core.evidence.trial_folder import Trial
 from ui.charts.trial_charts import arms_table, curve_table, forest_figure, ratio_curve_figure
-from ui.evidence.verdict_card import show_sentences
+from ui.evidence.verdict_strip import show_sentences
 from ui.kit.chart_frame import show_chart
 from ui.kit.tables import COUNT
 from ui.shell.entrance import require_login
@@ -28,10 +28,11 @@ def show_results(trial: Trial) -> None:
         st.caption("No arm has a model beside one of random yet.")
         show_sentences(results.sentences)
         return
+    charts = st.container()  # above the choices, so that they are in sight
     scope, part, metric = _choices(compared)
     judged = (scope, part, metric) == (*_OVERALL, results.metric)
     table = arms_table(results, scope, part, metric, judged)
-    places = st.columns([3, 2], gap="medium") if len(trial.plan.ratios) > 1 else [st.container()]
+    places = charts.columns([3, 2], gap="medium") if len(trial.plan.ratios) > 1 else [charts]
     with places[0]:
         drawn = table.dropna(subset=["difference"])
         where = f"{_slice_label((scope, part))}; {METRICS[metric].label.lower()}"

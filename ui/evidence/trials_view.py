@@ -7,37 +7,34 @@ from core.evidence import cells
 from core.evidence.selection_evidence import trials_of_run
 from core.evidence.trial_folder import Trial
 from core.evidence.trial_state import read_request, requested_trials
-from core.evidence.verdicts import Verdict
 from core.workspace.trial_planning import TrialRequest
 from ui.evidence.trial_form import show_trial_form
 from ui.evidence.trial_progress import show_planning, show_progress
 from ui.evidence.trial_results_view import show_results
-from ui.evidence.verdict_card import verdict_card
 from ui.kit.widgets import show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session
 
 
-def show_trials(session: Session, run: str, verdict: Verdict) -> None:
-    """The card."""
+def show_trials(session: Session, run: str) -> None:
+    """What the verdict rests on."""
     trials = trials_of_run(session.workspace, run)
     requests = _requests(session, run)
-    with verdict_card(verdict):
-        for name in requests:
-            show_planning(session, name)
-        if trials:
-            trial = _chosen(trials)
-            _show_frame(trial)
-            show_progress(session, trial)
-            if len(trial.missing()) < _planned(trial):
-                try:
-                    show_results(trial)
-                except UserError as error:
-                    show_error(error)
-        if may_run():
-            with st.expander("Plan a trial", expanded=not trials and not requests, key="plan_trial"):
-                show_trial_form(session, run, {*requests, *(trial.name for trial in trials)})
+    for name in requests:
+        show_planning(session, name)
+    if trials:
+        trial = _chosen(trials)
+        show_progress(session, trial)
+        if len(trial.missing()) < _planned(trial):
+            try:
+                show_results(trial)
+            except UserError as error:
+                show_error(error)
+        _show_frame(trial)
+    if may_run():
+        with st.expander("Plan a trial", expanded=not trials and not requests, key="plan_trial"):
+            show_trial_form(session, run, {*requests, *(trial.name for trial in trials)})
 
 
 def _requests(session: Session, run: str) -> list[str]:
@@ -55,7 +52,9 @@ def _requests(session: Session, run: str) -> list[str]:
 
 
 def _chosen(trials: list[Trial]) -> Trial:
-    """The trial to show, the newest first; each has its state in the list."""
+    """The trial to show, the newest first; each has its state in the list, if there are several."""
+    if len(trials) == 1:
+        return trials[0]
     names = {trial.name: trial for trial in trials}
     if st.session_state.get("trial") not in names:
         st.session_state["trial"] = trials[0].name
@@ -87,7 +86,8 @@ def _show_frame(trial: Trial) -> None:
     ratios = ", ".join(f"{100 * ratio:g} %" for ratio in plan.ratios if ratio is not None)
     st.caption(
         escaped(
-            f"Fixed {plan.created_at[:16].replace('T', ' ')} UTC: {', '.join(arm.name for arm in plan.arms)}"
+            f"Trial {trial.name}, fixed {plan.created_at[:16].replace('T', ' ')} UTC: "
+            f"{', '.join(arm.name for arm in plan.arms)}"
             f"{f' at {ratios}' if ratios else ''}; {budget} a model; {len(trial.held_out):,} held-out rows; "
             f"{plan.training.method}, learning rate {plan.training.learning_rate:g}; fingerprint "
             f"{plan.fingerprint[:8]}."

@@ -38,14 +38,10 @@ STEPS = {
         "row to read it, and see why it is selected or not. Save the selection under a name.",
         "export",
     ),
-    "compare": Step(
-        "Choose a second run of the same dataset. The tabs show how far both rank the rows alike, and which rows "
-        "change places most.",
-        "evidence",
-    ),
     "evidence": Step(
-        "How far to trust this run's learnability before selecting by it: is it memory, is it length, is it stable, "
-        "and does a selection by it beat random rows of the same size?",
+        "How far to trust this run's learnability before selecting by it: is it memory, is it length or the end "
+        "token, is it stable, and does a selection by it beat random rows of the same size? Compare runs shows how far "
+        "two runs of one dataset rank the rows alike, and which rows change places most.",
         "export",
     ),
     "export": Step(

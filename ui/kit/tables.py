@@ -42,7 +42,8 @@ def show_summary(found: pd.DataFrame, score: Score) -> None:
         **dict.fromkeys((*means, "Median", "Quartile 1", "Quartile 3", "Minimum", "Maximum"), VALUE),
     }
     st.dataframe(shown, hide_index=True, height=table_height(shown), column_config=formats)
-    note = f"{WITH_QUALITY_FLAG}: rows with any of {', '.join(QUALITY_FLAGS)}. See the Trust tab for each flag."
+    flags = ", ".join(QUALITY_FLAGS)
+    note = f"{WITH_QUALITY_FLAG}: share of the counted rows with any of {flags}. See the Trust tab for each flag."
     if score.name == "learnability":
         note = (
             "Row-weighted mean: every row counts the same. Token-weighted mean: 1 − sum of reference NLL / sum of base "

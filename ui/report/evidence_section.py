@@ -55,8 +55,8 @@ def _memory(found: Evidence, colours: Mapping[str, str]) -> list[Html]:
         ]
     elif not found.trained_top.empty:
         best = f"top {TOP_SHARE:.0%}"
-        columns = {"domain": "Domain", "rows": "Rows", "trained_share": "Trained on", "top": f"Rows in the {best}",
-                   "trained_top_share": f"Trained on, of the {best}"}  # fmt: skip
+        columns = {"domain": "Domain", "rows": "Rows with a score", "trained_share": "Trained on",
+                   "top": f"Rows in the {best}", "trained_top_share": f"Trained on, of the {best}"}  # fmt: skip
         parts.append(table(named_domains(found.trained_top), columns))
     if not found.health.by_pass.empty:
         by_pass = named_domains(found.health.by_pass)
@@ -72,13 +72,22 @@ def _memory(found: Evidence, colours: Mapping[str, str]) -> list[Html]:
 
 def _length(found: Evidence, colours: Mapping[str, str]) -> list[Html]:
     if found.length.empty:
-        return []
+        return _end_of_turn(found.end_of_turn)
     labels = {f"spearman_{name}": SCORES[name].label for name in LENGTH_SCORES}
     columns = {"domain": "Domain", "rows": "Rows", **labels}
     return [
         figure_html(length_figure(found.length, list(colours))),
         table(named_domains(found.length), columns, length_sentence(found.length)),
+        *_end_of_turn(found.end_of_turn),
     ]
+
+
+def _end_of_turn(end: pd.DataFrame) -> list[Html]:
+    if end.empty:
+        return []
+    columns = {"domain": "Domain", "rows": "Rows", "end_share": "End-of-turn token: share of the gain",
+               "spearman": "Spearman without it"}  # fmt: skip
+    return [table(named_domains(end), columns, "Rows: those with learnability with and without the token.")]
 
 
 def _stability(found: Evidence) -> list[Html]:

@@ -7,10 +7,12 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 HOME = "home"
-PAGES = ("home", "data", "score", "curate", "compare", "evidence", "export")
+PAGES = ("home", "data", "score", "curate", "evidence", "export")
 """In the order of the navigation. Each is `pages/<name>_page.py`; the first is also the root address."""
-OLD = {"start": "home", "explore": "curate", "select": "curate"}
+OLD = {"start": "home", "compare": "evidence", "explore": "curate", "select": "curate"}
 """Addresses of earlier versions, and the page that each leads to, with its query parameters."""
+_VIEWS = {"compare": {"evidence": "Compare runs"}}
+"""Query parameters that open the view which was a page of its own."""
 
 
 def navigation() -> Page:
@@ -23,14 +25,20 @@ def navigation() -> Page:
     }
     # Streamlit serves its default page at the root alone, so the page's own address leads there as an old one does.
     old = [
-        st.Page(_leading_to(pages[page]), title=page.capitalize(), url_path=address, visibility="hidden")
+        st.Page(
+            _leading_to(pages[page], _VIEWS.get(address, {})),
+            title=page.capitalize(),
+            url_path=address,
+            visibility="hidden",
+        )
         for address, page in {HOME: HOME, **OLD}.items()
     ]
     return st.navigation([*pages.values(), *old], position="top")
 
 
-def _leading_to(page: Page) -> Callable[[], None]:
+def _leading_to(page: Page, view: dict[str, str]) -> Callable[[], None]:
     def lead_on() -> NoReturn:
-        st.switch_page(page, query_params={name: st.query_params.get_all(name) for name in st.query_params})
+        given = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(page, query_params={**given, **view})
 
     return lead_on

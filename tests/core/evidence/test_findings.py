@@ -10,6 +10,7 @@ import pytest
 import core
 from core.data.errors import NotFound
 from core.data.filters import EVERYTHING
+from core.evidence.end_of_turn import end_of_turn
 from core.evidence.findings import evidence_of
 from core.evidence.verdicts import Standing, length_verdict
 from core.exploring.length_bias import length_bias
@@ -43,6 +44,8 @@ def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real:
         found = evidence_of(store, NAME)
         table = store.run(NAME)["table"]
         both, rows = store.rows(f"SELECT count(own_learnability), count(learnability) FROM {table}")[0]
+        gains = "sum(base_end_nll_sum - reference_end_nll_sum), sum(base_nll_sum - reference_nll_sum)"
+        end_gain, gain = store.rows(f"SELECT {gains} FROM {table} WHERE learnability_without_end IS NOT NULL")[0]
     assert found.kind.kind == "cross_fitted"
     assert found.memory["domain"].tolist() == ["", "even", "odd"]
     assert 0 < found.memory["rows"].iloc[0] == both < rows
@@ -54,10 +57,12 @@ def test_a_real_cross_fitted_run_shows_memory_and_the_health_of_its_models(real:
     assert set(found.health.by_pass["models"]) == {2}
     bases = found.health.by_pass.query("place == 0 and rows == 'held_out'")
     assert bases["lowest"].tolist() == pytest.approx(bases["highest"].tolist(), rel=1e-4)
+    assert found.end_of_turn["rows"].iloc[0] == rows
+    assert found.end_of_turn["end_share"].iloc[0] == pytest.approx(end_gain / gain)
     assert found.own is not None
     assert found.own.ranks["rows"].iloc[0] == both
     assert found.seeds is found.order is None
-    questions = ["Is it memory?", "Is it length?", "Is it stable?", "Does it beat random?"]
+    questions = ["Is it memory?", "Is it length or the end token?", "Is it stable?", "Does it beat random?"]
     assert [verdict.question for verdict in found.verdicts] == questions
 
 
@@ -136,7 +141,8 @@ def test_the_length_verdict_says_which_rows_the_top_has_more_of(
 ) -> None:
     gains = [5.0 + slope * n if slope else 5.0 + (n * 7) % 10 for n in range(-4, 5)]
     rows = [ScoredRow("chat", 100.0, 100.0 - gain, tokens=10 + n) for n, gain in enumerate(gains)]
-    found = length_verdict(length_bias(store, add_scored_run(store, rows), EVERYTHING))
+    table = add_scored_run(store, rows)
+    found = length_verdict(length_bias(store, table, EVERYTHING), end_of_turn(store, table))
     assert found.standing is standing
     assert words in found.answer
 

@@ -70,7 +70,9 @@ def test_the_top_of_an_in_sample_run_is_set_beside_all_rows(store: Store) -> Non
     assert found["trained_share"].tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert found["top"].tolist() == [4, 2, 2]
     assert found["trained_top_share"].tolist() == pytest.approx([1.0, 1.0, 1.0])
-    assert in_sample_sentence(found) == "The reference was trained on 10% of the rows, and on 100% of the top 10%."
+    assert in_sample_sentence(found) == (
+        "The reference was trained on 10% of the rows with a score, and on 100% of the top 10% of them."
+    )
 
 
 def test_a_top_says_nothing_where_all_or_no_rows_were_trained_on(store: Store) -> None:

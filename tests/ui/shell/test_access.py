@@ -17,7 +17,7 @@ SECRETS = {"auth": {"client_id": "dashboard"}, "access": ACCESS}
 CHANGING = {
     "Cancel", "Delete", "Duplicate", "Find near-duplicates", "Discard", "Import", "Remove",
     "Rename", "Resume", "Run the demo", "Save selection", "Start scoring", "Train reference",
-    "Export and download", "Push",
+    "Export and download", "Push", "Train a second reference",
 }  # fmt: skip
 VIEWS = [
     ("home", {}),
@@ -25,7 +25,7 @@ VIEWS = [
     ("score", {}),
     ("curate", {"view": "Near-duplicates"}),
     ("curate", {"view": "Saved selections"}),
-    ("compare", {}),
+    ("evidence", {"evidence": "Compare runs"}),
     ("export", {}),
 ]
 
@@ -127,7 +127,7 @@ def test_who_may_only_look_finds_every_page_and_no_control_that_changes_anything
     assert changing(app) == []
     assert not app.get("file_uploader")
     as_runner = opened(page, SECRETS, claims("hand@example.org"), parameters)
-    if page not in ("home", "compare"):  # where nobody changes anything
+    if page not in ("home", "evidence"):  # where nobody changes anything
         assert changing(as_runner) or as_runner.get("file_uploader")
 
 
@@ -147,7 +147,7 @@ def test_a_control_that_is_pressed_all_the_same_changes_nothing(workspace: Path)
     assert not list((workspace / "exports").iterdir())
 
 
-@pytest.mark.parametrize("page", ["data", "score", "curate", "compare", "export"])
+@pytest.mark.parametrize("page", ["data", "score", "curate", "evidence", "export"])
 def test_every_page_by_itself_lets_no_stranger_in(workspace: Path, page: str) -> None:
     """Streamlit can be made to run a page's file without app.py, so each page asks who looks."""
     app = opened(page, SECRETS, claims("stranger@example.org"))
