@@ -200,7 +200,7 @@ def show_opened_run() -> None:
     if opened:
         forget("opened_run")  # said once
         st.success(escaped(opened.sentence))
-        link_to_page("explore", "Explore this run")
+        link_to_page("curate", "Explore this run")
 
 
 def _show_log(job: Job) -> None:
