@@ -6,28 +6,31 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import UserError
-from core.data.settings import integer
-from core.encoding.template_choice import AUTO, CHOICES, check_allowed_template
-from core.encoding.templates import REPLIES
-from core.jobs.job import readable_jobs
+from core.encoding.template_choice import check_allowed_template
 from core.models.cross_fitted import is_cross_fitted
 from core.models.devices import DEVICES, DTYPES
-from core.models.resolving import DEMO_BASE, check_allowed_model, trained_references
+from core.models.resolving import check_allowed_model, trained_encoding, trained_references
 from core.scoring.planning import ScoreRequest
+from core.training.training_plan import TrainRequest
 from core.workspace.status import dataset_overview, run_overview
 from core.workspace.supervisor import begin_scoring, begin_training
-from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices
+from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices, show_opened_run
 from ui.kit.status_line import show_status_line
 from ui.kit.tables import COUNT
 from ui.kit.widgets import link_to_page, show_error
+from ui.score.base_step import base_step
+from ui.score.encoding_form import encoding_form
 from ui.score.estimate_view import begin_estimate, show_estimate
-from ui.score.reference_form import OWN_HELP, OWN_LABEL, reference_form
+from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, KINDS, OWN_HELP, OWN_LABEL, reference_form
+from ui.score.training_estimate_view import begin_estimate as begin_training_estimate
+from ui.score.training_estimate_view import show_estimate as show_training_estimate
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, open_session, remember, remembered
 
-_EXISTING, _TRAIN = "Use an existing model", "Train one here"
-_TEMPLATE_HELP = (
-    "auto chooses a template; 'Estimate time' shows which one. To use a chat template from a file, type its path."
+EXISTING = "Use an existing model"
+_REFERENCE_HELP = (
+    "The base model after fine-tuning on this data. The loss that fine-tuning removed from a row is what the base can "
+    "learn from it."
 )
 
 
@@ -44,106 +47,82 @@ def main(session: Session) -> None:
         "data. Learnability is the share of the base loss that fine-tuning removed."
     )
     show_last_failure(session)
+    show_opened_run()
     show_active_jobs(session)
     if may_run():
-        _show_forms(session, [dataset["name"] for dataset in datasets])
+        _show_steps(session, [dataset["name"] for dataset in datasets])
     _show_runs(session)
     show_finished_jobs(session)
 
 
-def _show_forms(session: Session, datasets: list[str]) -> None:
-    """The forms for training and scoring."""
-    common = _shared_choices(session, datasets)
-    references = trained_references(session.workspace)
-    how = st.segmented_control(
-        "Reference",
-        [_EXISTING, _TRAIN],
-        default=_EXISTING if references else _TRAIN,
-        required=True,
-        help="The base model after fine-tuning on this data. The loss that fine-tuning removed from a row is what the "
-        "base can learn from it. No reference? Train one here.",
-    )
-    if how == _TRAIN:
-        _train_section(session, common)
-    else:
-        _score_section(session, common, references)
-
-
-def _shared_choices(session: Session, names: list[str]) -> dict[str, Any]:
-    """The fields that training and scoring share."""
-    left, right = st.columns(2)
-    dataset = left.selectbox(
-        "Dataset", names, _place(names, remembered("dataset")), help="A dataset imported on the Data page."
-    )
-    known = _known_bases(session)
-    base = right.selectbox(
-        "Base model",
-        known,
-        _place(known, remembered("base")),
-        accept_new_options=True,
-        help="A Hugging Face id (owner/name) or a folder on this server. Type to enter a new one.",
-    )
-    remember("dataset", dataset)
-    remember("base", base)
-    with st.expander("Chat template and length"):
-        left, right = st.columns(2)
-        template = left.selectbox(
-            "Template",
-            list(CHOICES),
-            format_func=lambda name: f"{name}: {CHOICES[name]}" if name in CHOICES else name,
-            accept_new_options=True,
-            help=_TEMPLATE_HELP,
+def _show_steps(session: Session, datasets: list[str]) -> None:
+    """Base, reference, and what it takes, in this order."""
+    with st.container(border=True):
+        st.subheader("1. Base")
+        dataset, base = base_step(session, datasets)
+    with st.container(border=True):
+        st.subheader("2. Reference")
+        references = trained_references(session.workspace)
+        how = st.segmented_control(
+            "Reference",
+            [CROSS_FITTED, EXISTING, IN_SAMPLE],
+            default=EXISTING if references else CROSS_FITTED,
+            required=True,
+            label_visibility="collapsed",
+            help=_REFERENCE_HELP,
         )
-        replies = left.selectbox(
-            "Scored replies",
-            list(REPLIES),
-            format_func=lambda name: f"{name}: {REPLIES[name]}",
-            help="Which assistant replies are scored. Replies marked in the data as not to be trained on are never "
-            "scored.",
-        )
-        max_length = right.number_input(
-            "Maximum length (tokens)",
-            min_value=2,
-            value=integer("max_length"),
-            step=256,
-            help="Longer rows are truncated to this length and flagged. Limited by the model's context window.",
-        )
-    return {
-        "dataset": dataset,
-        "base": (base or "").strip(),
-        "template": template or AUTO,
-        "replies": replies,
-        "max_length": int(max_length),
-    }
-
-
-def _place(options: list[str], wanted: str | None) -> int:
-    return options.index(wanted) if wanted in options else 0
-
-
-def _known_bases(session: Session) -> list[str]:
-    """Suggested base models: the last one chosen, those of jobs and runs (newest first), and the demo's."""
-    requests = [job.request for job in reversed(readable_jobs(session.workspace))]
-    of_jobs = [request["base"]["label"] for request in requests if "base" in request]
-    of_runs = [run["base"] for run in run_overview(session.store)]
-    return list(dict.fromkeys(base for base in [remembered("base"), *of_jobs, *of_runs, DEMO_BASE] if base))
+        st.caption(KINDS.get(how, _REFERENCE_HELP))
+        common = {"dataset": dataset, "base": base}
+        if how == EXISTING:
+            score = _existing_reference(session, common, references)
+            train = None
+        else:
+            score, train = None, _new_reference(how, common)
+    with st.container(border=True):
+        st.subheader("3. Estimate")
+        if score:
+            _score_section(session, score)
+        elif train:
+            _train_section(session, train)
+        else:
+            st.text("Choose a reference first.")
 
 
 # Training
 
 
-def _train_section(session: Session, common: dict[str, Any]) -> None:
+def _new_reference(how: str, common: dict[str, Any]) -> TrainRequest | None:
     try:
-        request = reference_form(common)
-        if request is None:
-            return
-        check_allowed_model(request.base, session.workspace)
-        check_allowed_template(request.template, session.workspace)
-        with st.spinner("Reading the base model..."):
-            job = begin_training(session.store, request)
+        return reference_form(how, common | encoding_form("", {}))
     except UserError as error:
         show_error(error)
-        return
+        return None
+
+
+def _train_section(session: Session, request: TrainRequest) -> None:
+    shown = st.container()
+    check, start, _ = st.columns([1, 1, 2])
+    is_check = check.button("Estimate time and memory", width="stretch")
+    is_start = start.button("Train reference", type="primary", width="stretch")
+    with shown:
+        try:
+            if is_check or is_start:
+                check_allowed_model(request.base, session.workspace)
+                check_allowed_template(request.template, session.workspace)
+            if is_check:
+                with st.spinner("Reading the base model..."):
+                    begin_training_estimate(session, request)
+            if is_start:
+                _train(session, request)
+        except UserError as error:
+            show_error(error)
+            return
+        show_training_estimate(session, request)
+
+
+def _train(session: Session, request: TrainRequest) -> None:
+    with st.spinner("Reading the base model..."):
+        job = begin_training(session.store, request)
     if job:
         st.rerun()
     st.info("This reference already exists with these settings. Nothing was trained.")
@@ -152,7 +131,7 @@ def _train_section(session: Session, common: dict[str, Any]) -> None:
 # Scoring
 
 
-def _score_section(session: Session, common: dict[str, Any], references: list[str]) -> None:
+def _existing_reference(session: Session, common: dict[str, Any], references: list[str]) -> ScoreRequest | None:
     left, right = st.columns(2)
     known = list(dict.fromkeys(name for name in [remembered("reference"), *references] if name))
     reference = left.selectbox(
@@ -168,35 +147,40 @@ def _score_section(session: Session, common: dict[str, Any], references: list[st
         "Run name", placeholder="If empty: dataset and reference",
         help="The scores are listed under this name on the other pages.",
     ).strip()  # fmt: skip
+    name = (reference or "").strip()
+    fields = encoding_form(name, trained_encoding(name, session.workspace))
     with st.expander("Device and precision"):
         left, right = st.columns(2)
         device = left.selectbox("Device", DEVICES, help="auto: the GPU if there is one, else the CPU.")
         dtype = right.selectbox("Precision", DTYPES, help="auto: bfloat16 on a GPU, float32 on a CPU.")
-    if not reference:
-        st.text("Choose a reference, or train one here.")
-        return
-    reference = reference.strip()
-    own = is_cross_fitted(reference, session.workspace) and st.checkbox(
+    if not name:
+        return None
+    own = is_cross_fitted(name, session.workspace) and st.checkbox(
         OWN_LABEL, value=True, key="score_own", help=OWN_HELP
     )
-    request = ScoreRequest(**common, reference=reference, run=run or None, device=device, dtype=dtype, own=own)
+    return ScoreRequest(**common, **fields, reference=name, run=run or None, device=device, dtype=dtype, own=own)
+
+
+def _score_section(session: Session, request: ScoreRequest) -> None:
+    shown = st.container()
     check, start, _ = st.columns([1, 1, 2])
     is_check = check.button("Estimate time", width="stretch")
     is_start = start.button("Start scoring", type="primary", width="stretch")
-    try:
-        if is_check or is_start:
-            check_allowed_model(request.base, session.workspace)
-            check_allowed_model(request.reference, session.workspace, is_base=False)
-            check_allowed_template(request.template, session.workspace)
-        if is_check:
-            with st.spinner("Reading the models..."):
-                begin_estimate(session, request)
-        if is_start:
-            _start(session, request)
-    except UserError as error:
-        show_error(error)
-        return
-    show_estimate(session, request)
+    with shown:
+        try:
+            if is_check or is_start:
+                check_allowed_model(request.base, session.workspace)
+                check_allowed_model(request.reference, session.workspace, is_base=False)
+                check_allowed_template(request.template, session.workspace)
+            if is_check:
+                with st.spinner("Reading the models..."):
+                    begin_estimate(session, request)
+            if is_start:
+                _start(session, request)
+        except UserError as error:
+            show_error(error)
+            return
+        show_estimate(session, request)
 
 
 def _start(session: Session, request: ScoreRequest) -> None:

@@ -8,6 +8,7 @@ from . import (
     data_commands,
     evidence_commands,
     export_commands,
+    job_commands,
     report_commands,
     scoring_commands,
     selection_commands,
@@ -44,6 +45,7 @@ app.command("select")(selection_commands.select)
 app.command("export")(export_commands.export)
 app.command("masks")(export_commands.masks)
 app.command("status")(workspace_commands.status)
+app.add_typer(job_commands.jobs_app, name="jobs")
 app.command("check")(workspace_commands.check)
 app.command(
     "backup", help=f"Copy the store into one file, also while it is in use: {CONTENTS}. Not in it: {LEFT_OUT}."

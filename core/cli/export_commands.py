@@ -83,7 +83,13 @@ def export(
     revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch to push to [main].")] = None,
     pull_request: Annotated[bool, typer.Option(help="Push as a pull request.")] = False,
     licence: Annotated[
-        str | None, typer.Option(metavar="ID", help="Licence for the card, as the Hub writes it: apache-2.0, other.")
+        str | None,
+        typer.Option(
+            "--licence",
+            "--license",
+            metavar="ID",
+            help="Licence for the card, as the Hub writes it: apache-2.0, other.",
+        ),
     ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""What an export's readers are told about the evidence: the run's four verdicts and the trial of the selection."""
+"""What an export's readers are told about the evidence: the run's verdicts, and the trial of the selection."""
 
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from .selection_evidence import NO_TRIAL, selection_evidence
 
 
 def export_sentences(store: Store, workspace: Path, selection: Selection) -> list[str]:
-    """The sentences, with their intervals where something was measured. None of those that cannot be read, so that
-    they hinder no export."""
+    """One sentence or two for each question, with intervals where something was measured. Nothing if a trial's files
+    do not fit, so that they hinder no export."""
     try:
-        verdicts = evidence_of(store, selection.run, workspace).verdicts
-        own = selection_evidence(workspace, selection)
+        *of_the_run, beats_random = evidence_of(store, selection.run, workspace).verdicts
+        trial = selection_evidence(workspace, selection)
     except UserError:
         return []
-    return [*(f"{verdict.question} {verdict.answer}" for verdict in verdicts), own.sentence if own else NO_TRIAL]
+    found = [f"{verdict.question} {verdict.answer}" for verdict in of_the_run]
+    return [*found, f"{beats_random.question} {trial.sentence if trial else NO_TRIAL}"]

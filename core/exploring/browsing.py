@@ -10,6 +10,7 @@ from ..data.filters import Query, RowFilter
 from ..data.reader import Reader
 from ..data.scores import FLAGS, SCORES
 from ..data.snippets import snippet_ctes
+from .unscored import REASON
 
 SORT_COLUMNS = ("row_number", "domain", "token_count", *SCORES)
 _DUPLICATES_SHOWN = 20
@@ -79,7 +80,8 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
     )  # fmt: skip
     found = store.rows(
         f"""
-        SELECT {", ".join(f"t.{column}" for column in (*columns, *SCORES, *FLAGS))}, conversation, source.name, line
+        SELECT {", ".join(f"t.{column}" for column in (*columns, *SCORES, *FLAGS))}, conversation, source.name, line,
+            {REASON}
         FROM {table} t
         JOIN run ON run.run_id = ? JOIN dataset_row r ON r.dataset_id = run.dataset_id AND r.row_number = t.row_number
         JOIN source USING (source_id) JOIN example e ON e.example_id = t.example_id
@@ -89,11 +91,12 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
     )
     if not found:
         raise NotFound(f"This run has no row {row_number:,}. Choose a row from the table.")
-    *values, conversation, source, line = found[0]
+    *values, conversation, source, line, reason = found[0]
     named = dict(zip((*columns, *SCORES, *FLAGS), values, strict=True))
     others = _duplicates(store, table, named["example_id"], row_number)
     return {
         **{column: named[column] for column in columns},
+        "reason": reason,
         "example": Example.from_json(conversation),
         "source": source,
         "line": line,

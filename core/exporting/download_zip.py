@@ -56,9 +56,7 @@ def _copy_entries(archive: zipfile.ZipFile, top: str, bundle: Path) -> None:
     with zipfile.ZipFile(bundle) as source:
         for entry in source.infolist():
             with source.open(entry) as stream:
-                write_entry(
-                    archive, top, entry.filename.partition("/")[2], iter(lambda s=stream: s.read(PIECE_BYTES), b"")
-                )
+                write_entry(archive, top, entry.filename.partition("/")[2], _parts(stream))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

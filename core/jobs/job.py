@@ -3,6 +3,7 @@
     job.json            the request, never changed
     *.parquet           its examples: example_id, conversation, domain
     starting.json       local executor: the process id of a worker that has not locked the job yet
+    waiting.json        its place in the queue, until its worker starts
     worker.lock         locked while a worker runs
     worker.log          the log for people
     progress.json       the latest progress, replaced regularly
@@ -33,7 +34,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,7 @@ from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
 from .job_progress import Progress
 from .shards import shards
 
+WAITING = "waiting.json"
 _STATES = ("done", "failed", "cancelled")
 
 
@@ -144,7 +146,8 @@ class Job:
 
     @property
     def state(self) -> str:
-        """running, done, failed, cancelled, or interrupted (its worker died; start a worker to resume)."""
+        """running, done, failed, cancelled, waiting (in the queue), or interrupted (its worker died; start it again to
+        resume)."""
         outcome = self.outcome
         if outcome:
             return str(outcome["state"])
@@ -152,7 +155,9 @@ class Job:
         if self.is_alive:
             return "running"
         outcome = self.outcome
-        return str(outcome["state"]) if outcome else "interrupted"
+        if outcome:
+            return str(outcome["state"])
+        return "waiting" if (self.folder / WAITING).exists() else "interrupted"
 
     @property
     def log_text(self) -> str:
@@ -260,11 +265,12 @@ def read_examples_file(job: Job, name: str) -> tuple[list[str], list[Example], l
 
 
 def start_worker(job: Job) -> None:
-    """Have the job's executor start a worker on it; the worker outlives this process."""
+    """Have the job's executor start a worker on it at once; the worker outlives this process."""
     require_change()
     (job.folder / "cancel").unlink(missing_ok=True)
     (job.folder / "outcome.json").unlink(missing_ok=True)
     job.executor.start(job.folder)
+    (job.folder / WAITING).unlink(missing_ok=True)  # only now: until a worker is there, it waits
 
 
 def all_jobs(workspace: Path) -> list[Job]:
@@ -291,16 +297,3 @@ def unfinished(jobs: Iterable[Job], identity: dict[str, Any]) -> Job | None:
         job for job in jobs if not job.is_settled and job.problem is None and identity.items() <= job.request.items()
     ]
     return matching[-1] if matching else None
-
-
-def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[], Job]) -> Job:
-    """The unfinished job of that identity, with a worker started if none is running, or a new job from `create`.
-
-    A job that is done but not yet ingested is not started again.
-    """
-    job = unfinished(all_jobs(workspace), identity)
-    if job is None or job.state in ("failed", "cancelled"):
-        job = create()
-    if job.state not in ("running", "done"):
-        start_worker(job)
-    return job

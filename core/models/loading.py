@@ -3,6 +3,7 @@
 Like `core.engine` and `core.training`, it imports torch; only workers need it.
 """
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,13 @@ def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.n
             f"The weights {unsound} of model {spec.label!r} have NaN or infinity. Fetch it again, or choose another."
         )
     return module
+
+
+def peak_memory(device: str) -> int:
+    """The most memory that this process has needed so far [bytes]: of the GPU, or of the machine for a CPU."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_reserved())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _is_finite(weights: torch.Tensor) -> bool:

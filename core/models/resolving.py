@@ -112,6 +112,14 @@ def trained_references(workspace: Path) -> list[str]:
     return sorted(path.parent.name for path in (workspace / "models").glob(f"*/{PROVENANCE}"))
 
 
+def trained_encoding(name: str, workspace: Path) -> dict[str, Any]:
+    """The encoding that a reference of the workspace was trained with, as JSON fields (`EncodingSpec`); empty if its
+    provenance does not say."""
+    folder = _trained_folder(name, workspace)
+    found = read_json(folder / PROVENANCE).get("encoding") if folder else None
+    return found if isinstance(found, dict) else {}
+
+
 def trained_examples(spec: ModelSpec) -> list[str]:
     """Ids of the examples that a reference was trained on here; empty if its provenance does not say."""
     order = read_json(Path(spec.adapter or spec.path) / PROVENANCE).get("data_order")
@@ -170,6 +178,17 @@ def _folder_of(name: str, workspace: Path) -> Path:
             f"No model {name[:200]!r}: it is neither a folder nor a valid Hugging Face id (owner/name). {names}"
         )
     return _download(name)
+
+
+def folder_on_machine(name: str, workspace: Path) -> Path | None:
+    """The folder of a model, also of one that was downloaded before; None for a Hub id that was not. Nothing is
+    downloaded. Raises `ModelUnusable` for a name that is neither."""
+    if name and (not is_hub_id(name) or _folder_here(name, workspace)):
+        return _folder_of(name, workspace)
+    try:
+        return _download(name, only_cached=True)
+    except ModelUnusable:
+        return None
 
 
 def _folder_here(name: str, workspace: Path) -> Path | None:

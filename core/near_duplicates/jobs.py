@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import JobIncomplete, NoUsableRows, SelectionInvalid
-from ..jobs.job import Job, all_jobs, create_job, join_or_start, unfinished
+from ..jobs.job import Job, all_jobs, create_job, unfinished
+from ..jobs.queue import join_or_start
 from ..store import Store
 from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
 from ..store.store import DATASET_KEY

@@ -22,7 +22,7 @@ from ..engine.response_loss import NOISE_ROWS, smaller_budget
 from ..jobs.job import Job, read_examples_file
 from ..jobs.job_progress import Progress
 from ..models.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
-from ..models.loading import load_model, load_tokenizer
+from ..models.loading import load_model, load_tokenizer, peak_memory
 from ..models.resolving import ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
 from ..system.process_facts import process_age
@@ -39,7 +39,8 @@ def estimate(job: Job) -> dict[str, Any]:
     each model; `examples.parquet` has a sample of these. Returns tokens [for both models], seconds [from the start of
     the worker, loading and encoding included], tokens_per_second [while scoring], unscorable (share of rows with
     nothing to score), truncated (share), cut_by_template (share of rows whose replies the template shortens), left_out
-    (mean share of the reply omitted in these rows), notices (sentences), and `shown`.
+    (mean share of the reply omitted in these rows), notices (sentences), device, memory_bytes (the most that a process
+    needed so far), and `shown`.
     """
     request = job.request
     job.report(Progress("Reading a sample of the examples"))
@@ -76,6 +77,8 @@ def estimate(job: Job) -> dict[str, Any]:
         "truncated": sum(item.truncated for item in encoded) / max(1, len(encoded)),
         "cut_by_template": len(cut) / max(1, len(encoded)),
         "left_out": sum(cut) / len(cut) if cut else 0.0,
+        "device": device,
+        "memory_bytes": peak_memory(device) if scoring else 0,
         "notices": [FOLDED_SYSTEM] if any(item.folded_system for item in encoded) else [],
         "reasons": sorted({item.reason for item in encoded if item.reason is not None}),
         "shown": [

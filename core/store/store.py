@@ -284,8 +284,10 @@ class Store(Database):
         dataset_id = self.dataset_id(dataset)
         self.check_run_name(name, dataset, loss_sets, description)
         with self._cursor() as cursor:
-            known = fetch_first(cursor, "SELECT run_id FROM run WHERE name = ?", [name])
-            if known and loss_sets.items() <= self.loss_sets(known[0]).items() and is_current(cursor, known[0]):
+            known = fetch_first(cursor, "SELECT run_id, description FROM run WHERE name = ?", [name])
+            is_same = known and (description is None or json.loads(known[1]) == json.loads(json.dumps(description)))
+            has_sets = known and loss_sets.items() <= self.loss_sets(known[0]).items()
+            if known and is_same and has_sets and is_current(cursor, known[0]):
                 return
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:

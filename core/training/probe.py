@@ -12,6 +12,7 @@ from ..engine.response_loss import ResponseScorer
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import batch_budget, resolve_device
+from ..models.loading import peak_memory
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import TrainingData, members_of
@@ -39,8 +40,8 @@ class _StopAfter(TrainerCallback):  # type: ignore[misc]
 
 def probe(job: Job) -> dict[str, Any]:
     """Train and score samples for some seconds each. Returns training_rate and scoring_rate [input tokens per second],
-    input_tokens and scored_tokens [mean per training row], held_out_tokens [mean input tokens per held-out row], and
-    loading_seconds, from the start of a job to its first step."""
+    input_tokens and scored_tokens [mean per training row], held_out_tokens [mean input tokens per held-out row],
+    loading_seconds, from the start of a job to its first step, device, and memory_bytes (`peak_memory`)."""
     check_numbers(job.request)
     began = time.monotonic()
     job.report(Progress("Reading a sample of the examples"))
@@ -69,6 +70,8 @@ def probe(job: Job) -> dict[str, Any]:
         "input_tokens": _mean([len(item.input_ids) for item in encoded]),
         "scored_tokens": _mean([item.token_count for item in encoded]),
         "held_out_tokens": _mean([len(row.encoded.input_ids) for row in data.apart]),
+        "device": device,
+        "memory_bytes": peak_memory(device),
     }
 
 

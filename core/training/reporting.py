@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .checkpoints import CHECKPOINT_COMPLETE, flush_checkpoint
 from .loss_curve import LossWindow
 
 log = logging.getLogger("worker")
+_RECENT_STEPS = 200
 
 
 class TrainingReporter(TrainerCallback):  # type: ignore[misc]
@@ -22,21 +24,35 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
         self._job, self._window = job, window
         self._done, self._models = done, models
         self._every = max(1, steps // 60)
-        self._began = time.monotonic()
-        self._first_step = self._first_tokens = 0
+        self._began = self._step_began = time.monotonic()
+        self._first_tokens = 0
+        self._step_seconds: deque[float] = deque(maxlen=_RECENT_STEPS)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._began, self._first_step = time.monotonic(), state.global_step
+        self._began = time.monotonic()
         self._window.go_on(state.global_step, _checkpoint(args, state) / CHECKPOINT_COMPLETE)
         self._first_tokens = self._window.total_tokens
         if state.global_step:
             log.info("going on from step %s of %s", state.global_step, state.max_steps)
+        self._report(state, 0.0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._step_began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        step, elapsed = state.global_step, time.monotonic() - self._began
-        if step % self._every == 0 or step == state.max_steps:
+        step, now = state.global_step, time.monotonic()
+        self._step_seconds.append(now - self._step_began)
+        if step == 1 or step % self._every == 0 or step == state.max_steps:
             self._window.record(step)
-        ran = step - self._first_step
+        self._report(state, now - self._began)
+        if self._job.is_cancelled:
+            control.should_training_stop = True
+
+    def _report(self, state: Any, elapsed: float) -> None:
+        """The time left is that of recent steps alone; the first one, which warms up, counts only while there is no
+        other."""
+        step = state.global_step
+        measured = list(self._step_seconds)[1:] or list(self._step_seconds)
         left = state.max_steps * (self._models - self._done) - step
         phase = "Training the reference" if self._models == 1 else f"Training model {self._done + 1} of {self._models}"
         self._job.report(
@@ -46,12 +62,10 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
                 state.max_steps,
                 "steps",
                 (self._window.total_tokens - self._first_tokens) / elapsed if elapsed else None,
-                left * elapsed / ran if ran else None,
+                left * sum(measured) / len(measured) if measured else None,
                 elapsed,
             )
         )
-        if self._job.is_cancelled:
-            control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint = _checkpoint(args, state)

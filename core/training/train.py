@@ -37,6 +37,8 @@ from .training_data import Member, TrainingData, members_of
 from .training_plan import check_numbers
 
 log = logging.getLogger("worker")
+_EVALUATING = "Evaluating on held-out rows"
+_EVALUATING_FIRST = "Evaluating the base on held-out rows, before the first step"
 _SUMMED = ("steps", "input_tokens", "scored_tokens", "seen_examples")
 
 
@@ -107,7 +109,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         held_out,
         trainer.passes,
         bool(request.get("early_stop")),
-        lambda: job.report(Progress("Evaluating on held-out rows")),
+        lambda: job.report(Progress(_EVALUATING if trainer.state.global_step else _EVALUATING_FIRST)),
     )
     if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
@@ -138,10 +140,10 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
 
 def _cancelled(place: tuple[int, int]) -> str:
     done, total = place
-    if total == 1:
-        return "Training was cancelled: no reference was made, and training again begins anew."
+    where = f" in model {done + 1} of {total}" if total > 1 else ""
     return (
-        f"Training was cancelled in model {done + 1} of {total}: no reference was made, and training again begins anew."
+        f"Training was cancelled{where}: no reference was made and its checkpoints are deleted. Training again starts "
+        "from the beginning. Data, earlier references and computed losses are kept."
     )
 
 

@@ -8,6 +8,8 @@ from typing import Self
 
 from ..data.errors import RequestRefused, WorkspaceLocked
 from ..evidence.selection_evidence import evidence_fields
+from ..jobs.job import find_job
+from ..jobs.queue import cancel, move_up, queue
 from ..selection import Selection, save_selection, selection_profile
 from ..store import Store
 from ..store.change_record import write_record
@@ -15,7 +17,8 @@ from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
 from ..system.steady_thread import SteadyThread
 from .maintenance.backups import back_up
-from .status import status_fields
+from .partial_runs import partial_fields
+from .status import job_overview, status_fields
 
 _POLL_SECONDS = 0.2
 
@@ -55,11 +58,34 @@ def _backup(store: Store, fields: Fields, _: Path) -> Fields:
     return asdict(back_up(store, Path(fields["path"])))
 
 
+def _jobs(store: Store, _: Fields, __: Path) -> Fields:
+    return {"workspace": str(store.workspace), "jobs": job_overview(store)}
+
+
+def _move_job(store: Store, fields: Fields, _: Path) -> Fields:
+    move_up(find_job(store.workspace, fields["job"]), fields["first"])
+    return {"queue": [job.job_id for job in queue(store.workspace)]}
+
+
+def _cancel_job(store: Store, fields: Fields, _: Path) -> Fields:
+    job = find_job(store.workspace, fields["job"])
+    cancel(job)
+    return {"job": job.job_id, "state": job.state}
+
+
+def _open_job(store: Store, fields: Fields, _: Path) -> Fields:
+    return partial_fields(store, find_job(store.workspace, fields["job"]))
+
+
 _WORK: dict[str, Callable[[Store, Fields, Path], Fields]] = {
     "status": _status,
     "select": _select,
     "snapshot": _snapshot,
     "backup": _backup,
+    "jobs": _jobs,
+    "move job": _move_job,
+    "cancel job": _cancel_job,
+    "open job": _open_job,
 }
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ..data.errors import ExportFailed
 from ..exporting.exporter import check_folder
-from ..jobs.job import Job, all_jobs, start_worker, unfinished
+from ..jobs.job import Job, all_jobs, unfinished
+from ..jobs.queue import start_or_wait
 from ..models.resolving import resolve_model
 from ..scoring.evaluating import (
     Evaluation,
@@ -70,7 +71,7 @@ def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
     if not missing.num_rows:
         return None
     job = create_evaluation_job(store, evaluation, missing)
-    start_worker(job)
+    start_or_wait(job)
     return job
 
 

@@ -81,7 +81,8 @@ JOB_KINDS = {
             "train",
             lambda request: f"Training reference {request['name']} on dataset {request['dataset']}",
             "training.train:train_reference",
-            "Stops and keeps nothing; training again starts from the beginning. Closing this page does not stop it.",
+            "Stops after the current step and makes no reference; its checkpoints are deleted. Data, earlier "
+            "references and computed losses are kept. Closing this page does not stop it.",
             _resumed_training,
             finish=publish_reference,
             has_begun_to_finish=is_being_published,
@@ -118,7 +119,7 @@ JOB_KINDS = {
         ),
         JobKind(
             PROBE,
-            lambda request: f"Estimating the time of a trial on dataset {request['dataset']}",
+            lambda request: f"Estimating the time of training on dataset {request['dataset']}",
             "training.probe:probe",
             "Stops and keeps nothing.",
             lambda job: "Resume restarts the estimate.",

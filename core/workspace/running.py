@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exploring.unscored import unscored_sentences
-from ..jobs.job import Job
+from ..jobs.job import Job, all_jobs
+from ..jobs.queue import cancel, start_next
 from ..near_duplicates.jobs import begin_near_duplicates
 from ..scoring.planning import ScoreRequest
 from ..scoring.reference_kind import reference_kind
@@ -28,7 +29,7 @@ def wait_for(store: Store, job: Job, show: Callable[[Job], None], say: Say) -> d
         _poll(store, job, show)
     except KeyboardInterrupt:
         say("Stopping after the current batch; press Ctrl-C again to leave the worker running.")
-        job.cancel()
+        cancel(job)
         _poll(store, job, show)
     ingest_finished_job(store, job)
     return check_outcome(job)
@@ -97,7 +98,9 @@ def group_near_duplicates(store: Store, dataset: str, threshold: float, wait: Wa
 
 
 def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
-    while job.state == "running":
+    while job.state in ("running", "waiting"):
         ingest_finished_job(store, job)
         show(job)
+        if job.state == "waiting":
+            start_next(all_jobs(store.workspace))
         time.sleep(_POLL_SECONDS)

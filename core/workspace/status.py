@@ -6,6 +6,7 @@ from typing import Any
 from ..data.errors import UserError
 from ..data.listing import MOST_NAMED, listed
 from ..jobs.job import Job, all_jobs
+from ..jobs.queue import ordinal, queue
 from ..models.resolving import trained_references
 from ..scoring.reference_kind import reference_kind, reference_label
 from ..store import Store
@@ -19,9 +20,16 @@ def status_fields(store: Store) -> dict[str, Any]:
         "datasets": dataset_overview(store),
         "models": trained_references(store.workspace),
         "runs": run_overview(store),
-        "jobs": [_job_fields(store, job) for job in all_jobs(store.workspace)],
+        "jobs": job_overview(store),
         "selections": selection_overview(store),
     }
+
+
+def job_overview(store: Store) -> list[dict[str, Any]]:
+    """Jobs, oldest first: job, kind, state, progress (a sentence); `place` in the queue, from 1, of those that wait."""
+    jobs = all_jobs(store.workspace)
+    places = {job.job_id: {"place": place} for place, job in enumerate(queue(store.workspace), 1)}
+    return [_job_fields(store, job) | places.get(job.job_id, {}) for job in jobs]
 
 
 def _job_fields(store: Store, job: Job) -> dict[str, Any]:
@@ -115,11 +123,18 @@ def status_text(fields: dict[str, Any]) -> str:
             f"run {run['name']}: {run['scored']:,} of {run['rows']:,} rows scored, {run['base']} to "
             f"{run['reference']}. {run['reference_kind']['sentence']}"
         )
-    lines += [
-        f"job {job['job']}: {job['state']}" + (f". {job['problem']}" if "problem" in job else "")
-        for job in fields["jobs"]
-    ]
+    lines += job_lines(fields["jobs"])
     lines += [
         f"selection {item['name']}: {item['kept']:,} rows, {item['tokens']:,} tokens" for item in fields["selections"]
     ]
     return "\n".join(lines)
+
+
+def job_lines(jobs: list[dict[str, Any]]) -> list[str]:
+    """A line for each job of `job_overview`, for people."""
+    return [
+        f"job {job['job']}: {job['state']}"
+        + (f", {ordinal(job['place'])} in the queue" if "place" in job else "")
+        + (f". {job['problem']}" if "problem" in job else "")
+        for job in jobs
+    ]

@@ -7,7 +7,8 @@ step can be repeated after a crash without changing anything twice.
 from typing import Any
 
 from ..data.errors import JobCancelled, JobFailed, JobIncomplete, NameTaken, NotFound, UserError
-from ..jobs.job import Job, all_jobs, join_or_start, start_worker, unfinished
+from ..jobs.job import Job, all_jobs, unfinished
+from ..jobs.queue import join_or_start, start_or_wait
 from ..jobs.results import RESULTS
 from ..scoring.earlier_shards import drop_unsound_shards
 from ..scoring.ingest import complete_runs, save_planned_run
@@ -89,13 +90,14 @@ def begin_scoring(
         _start_next(store, then)
         return plan, None
     job = create_score_job(store, plan, then)
-    start_worker(job)
+    start_or_wait(job)
     return plan, job
 
 
 def runs_else_ingest(store: Store, job: Job) -> bool:
-    """Whether a job that computes losses runs; if not, its losses are ingested and it is ended, if all are here."""
-    if job.state == "running":
+    """Whether a job that computes losses runs or waits; if not, its losses are ingested and it is ended, if all are
+    here."""
+    if job.state in ("running", "waiting"):
         return True
     try:
         ingest_finished_job(store, job)
@@ -117,9 +119,9 @@ def begin_training(store: Store, request: TrainRequest) -> Job | None:
 
 
 def resume(job: Job) -> None:
-    """Start an interrupted job's worker again; it continues from what is finished."""
+    """Start an interrupted job again, in its turn; it continues from what is finished."""
     if job.state == "interrupted":
-        start_worker(job)
+        start_or_wait(job)
 
 
 def abandon(store: Store, job: Job) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ..data.errors import UserError
 from ..jobs.job import Job
+from ..jobs.queue import start_next
 from ..store import Store
 from ..system.steady_thread import SteadyThread
 from .maintenance.kept_shards import notices_of
@@ -15,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor(SteadyThread):
-    """Takes in finished jobs and calls `advance_trials` every half second while the dashboard runs, and `make_room`
-    when a job starts to run, because it may need all the memory of a GPU."""
+    """Takes in finished jobs, starts the next one of the queue and calls `advance_trials` every half second while the
+    dashboard runs, and `make_room` when a job starts to run, because it may need all the memory of a GPU."""
 
     does = "takes in finished jobs"
 
@@ -46,7 +47,7 @@ class Supervisor(SteadyThread):
         unexpected: list[Exception] = []
         if self._found is None:
             self._look_around()
-        for step in (self._look_for_begun_jobs, self._intake.take_in, self._advance):
+        for step in (self._look_for_begun_jobs, self._intake.take_in, self._start_next, self._advance):
             try:
                 step()
             except (UserError, OSError) as error:
@@ -61,6 +62,9 @@ class Supervisor(SteadyThread):
         self._failing = tuple(failing)
         if unexpected:
             raise unexpected[0]
+
+    def _start_next(self) -> None:
+        start_next(self._intake.open_jobs())
 
     def _advance(self) -> None:
         advance_trials(self._store)

@@ -22,7 +22,8 @@ from ..evidence.trial_state import (
     save_request,
     save_running,
 )
-from ..jobs.job import Job, find_job, start_worker
+from ..jobs.job import Job, find_job
+from ..jobs.queue import cancel, start_or_wait
 from ..store import Store
 from ..system.permission import require_change
 from .supervisor import abandon, check_outcome
@@ -59,8 +60,8 @@ def stop_trial(store: Store, name: str) -> None:
         running = running_trial(store.workspace, name)
         mark_stopped(store.workspace, name)
         job = _job_of(store, running) if running else None
-        if job and job.state == "running":
-            job.cancel()
+        if job and job.state in ("running", "waiting"):
+            cancel(job)
 
 
 def discard_trial(store: Store, name: str) -> None:
@@ -146,7 +147,7 @@ def _keep_alive(store: Store, running: Running, job: Job) -> None:
             f"The worker of job {job.job_id} died {running.starts} times (see {job.folder / 'worker.log'}). Start the "
             "trial again to go on from its finished models."
         )
-    start_worker(job)
+    start_or_wait(job)
     save_running(store.workspace, Running(running.name, running.since, job.job_id, running.starts + 1))
 
 

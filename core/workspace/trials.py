@@ -10,7 +10,8 @@ from ..evidence import ARMS, Arm, Cell, cells
 from ..evidence.trial_folder import Trial, change_plan, load_trial
 from ..evidence.trial_jobs import CELL, base_of, cell_identity, create_cell_job
 from ..evidence.trial_state import mark_stopped, running_trial
-from ..jobs.job import Job, join_or_start
+from ..jobs.job import Job
+from ..jobs.queue import join_or_start
 from ..scoring.evaluating import Evaluation, evaluated_losses, plan_evaluation
 from ..store import Store
 from .evaluation import begin_evaluation

@@ -43,7 +43,8 @@ def _target(closed: bool) -> HubTarget:
         disabled=closed,
         persist_state="session",
         help=f"A dataset on {escaped(hub_endpoint())}. It is created if it does not exist. An existing card keeps its "
-        "fields and text; recipe, counts, evidence and licence are added between two marks.",
+        "fields and text; recipe, counts, evidence and licence are added between two marks. The manifest is pushed, "
+        "with names of models and files and notes of hand picks.",
     )
     place = right.segmented_control(
         "Visibility",

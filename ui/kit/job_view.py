@@ -5,27 +5,32 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from core.data.errors import JsonInvalid
+from core.data.errors import JsonInvalid, UserError
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
+from core.jobs.queue import cancel, move_up, waiting_jobs
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
 from core.workspace.job_kinds import JOB_KINDS
+from core.workspace.partial_runs import OpenedRun, open_partial_run, score_rest
 from core.workspace.supervisor import abandon, resume
 from ui.charts import DOMAINS_DRAWN, domain_colours
 from ui.charts.training_chart import passes_figure, training_curve_figure
-from ui.kit.widgets import change_or_show_error
+from ui.kit.widgets import change_or_show_error, link_to_page, show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
-from ui.shell.session import Session, remember, remembered
+from ui.shell.session import Session, forget, remember, remembered
 
 _RECENT = 8
 _LOG_LINES = 8  # a longer log scrolls in a box
 
 
 def active_jobs(session: Session) -> list[Job]:
-    """Unfinished jobs (running or interrupted), newest first."""
-    return [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and _is_listed(job)]
+    """Unfinished jobs: those that run or were interrupted, newest first, then the queue in its order."""
+    jobs = [job for job in reversed(all_jobs(session.workspace)) if not job.is_settled and _is_listed(job)]
+    waiting = waiting_jobs(jobs)
+    return [job for job in jobs if job not in waiting] + waiting
 
 
 def _settled_jobs(session: Session) -> list[Job]:
@@ -68,7 +73,7 @@ def show_finished_jobs(session: Session) -> None:
     st.subheader("Finished jobs")
     for job in finished[:_RECENT]:
         with st.expander(escaped(f"{_title(job)}: {_ending(job)}")):
-            _show_details(job)
+            _show_details(session, job)
     if len(finished) > _RECENT:
         st.caption(f"{len(finished) - _RECENT:,} older jobs are in the 'jobs' folder of the workspace.")
 
@@ -100,6 +105,10 @@ def _show_job(session: Session, job: Job) -> None:
     progress, state, closed = job.progress, job.state, not may_run()
     kind = JOB_KINDS.get(job.kind)
     with st.container(border=True):
+        if state == "waiting":
+            head, buttons = st.columns([3, 2], vertical_alignment="center")
+            _show_waiting(job, head, buttons.container(horizontal=True, horizontal_alignment="right"))
+            return
         head, first, second = st.columns([6, 1, 1], vertical_alignment="center")
         head.text(_title(job))
         if state == "interrupted":
@@ -111,17 +120,32 @@ def _show_job(session: Session, job: Job) -> None:
         elif state == "running" and not job.is_cancelled:
             key = f"cancel_{job.job_id}"
             meaning = kind.if_cancelled if kind else None
-            second.button("Cancel", key=key, width="stretch", on_click=job.cancel, disabled=closed, help=meaning)
+            second.button("Cancel", key, meaning, cancel, args=[job], width="stretch", disabled=closed)
         elif state == "running":
             st.text("Stopping after the current batch...")
         show_notices(job.request.get("description", {}))
         st.progress(overall_share(job))
         st.text(progress.sentence())
+        if job.kind == "score":
+            _open_button(session, job, st.columns([1, 3])[0], job.job_id)
         if job.request.get("then"):
             st.caption(f"Then: {escaped(', '.join(_step(step) for step in job.request['then']))}")
         _show_curve(job)
         with st.expander("Log"):
             _show_log(job)
+
+
+def _show_waiting(job: Job, head: DeltaGenerator, buttons: DeltaGenerator) -> None:
+    """A job of the queue: its place, and buttons that move it up or cancel it."""
+    closed = not may_run()
+    head.text(f"{_title(job)}\n{job.progress.sentence()}")
+    with buttons:
+        if st.button("Move up", key=f"up_{job.job_id}", disabled=closed):
+            change_or_show_error(lambda: move_up(job))
+        if st.button("To the front", key=f"front_{job.job_id}", disabled=closed):
+            change_or_show_error(lambda: move_up(job, to_front=True))
+        if st.button("Cancel", key=f"cancel_{job.job_id}", disabled=closed, help="Removes it from the queue."):
+            change_or_show_error(lambda: cancel(job))
 
 
 def show_notices(description: dict[str, Any]) -> None:
@@ -130,7 +154,7 @@ def show_notices(description: dict[str, Any]) -> None:
         st.warning(escaped(str(notice)))
 
 
-def _show_details(job: Job) -> None:
+def _show_details(session: Session, job: Job) -> None:
     if job.problem:
         st.warning(escaped(job.problem))
         return
@@ -143,8 +167,39 @@ def _show_details(job: Job) -> None:
         pace = outcome.get("tokens_per_second")
         rate = f", {outcome['tokens']:,} tokens at {pace:,.0f} tokens per second" if pace else ""
         st.text(f"{duration(outcome['elapsed_seconds'])}{rate}")
+    if job.kind == "score" and outcome.get("state") in ("cancelled", "failed"):
+        left, right, _ = st.columns([1, 1, 2])
+        _open_button(session, job, left, f"settled_{job.job_id}")
+        if right.button("Score the rest", key=f"rest_{job.job_id}", width="stretch", disabled=not may_run(),
+                        help="Computes the losses that are missing, for the same run."):  # fmt: skip
+            change_or_show_error(lambda: score_rest(session.store, job))
     _show_curve(job)
     _show_log(job)
+
+
+def _open_button(session: Session, job: Job, place: DeltaGenerator, key: str) -> None:
+    """Opens the run of a scoring job over what is scored so far; `show_opened_run` says so above the page. A job
+    that ends while the page is drawn is on it twice, so each has its `key`."""
+    meaning = "Saves the run over the rows scored so far. The others are listed as not scored yet."
+    if not place.button("Open what is scored", f"open_{key}", meaning, width="stretch", disabled=not may_run()):
+        return
+    try:
+        opened = open_partial_run(session.store, job)
+    except UserError as error:
+        show_error(error)
+        return
+    remember("opened_run", opened)
+    remember("run", opened.run)
+    st.rerun()
+
+
+def show_opened_run() -> None:
+    """What was opened of a job that has not finished, with a link to it."""
+    opened: OpenedRun | None = remembered("opened_run")
+    if opened:
+        forget("opened_run")  # said once
+        st.success(escaped(opened.sentence))
+        link_to_page("explore", "Explore this run")
 
 
 def _show_log(job: Job) -> None:

@@ -15,6 +15,7 @@ from core.data.examples import Example
 from core.data.json_types import shown
 from core.data.loss_roles import missing_roles_sentence
 from core.data.scores import FLAGS, SCORES, Score, scores_of
+from core.exploring.unscored import partial_runs
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
 
@@ -78,11 +79,15 @@ def run_picker(session: Session, place: DeltaGenerator | None = None) -> str | N
     asked = st.query_params.get("run")
     if asked is not None and asked not in names:
         st.warning(escaped(f"There is no run named '{asked}'. Showing another run; choose one with the picker."))
-    meaning = "A dataset scored with one base and one reference model."
+    meaning, partial = "A dataset scored with one base and one reference model.", partial_runs(session.store)
+
+    def label(name: str) -> str:
+        return f"{name} ({partial[name]})" if name in partial else name
+
     if place is None:
-        return linked_selectbox("Run", names, "run", help=meaning)
+        return linked_selectbox("Run", names, "run", label, meaning)
     with place:
-        return linked_selectbox("Run", names, "run", lambda name: f"Run {name}", meaning, in_line=True)
+        return linked_selectbox("Run", names, "run", lambda name: f"Run {label(name)}", meaning, in_line=True)
 
 
 def score_picker(roles: Collection[str]) -> Score:

@@ -9,6 +9,7 @@ import streamlit as st
 from core.data.errors import JsonInvalid, NotFound
 from core.jobs.job import Job, find_job, start_worker
 from core.jobs.job_progress import duration
+from core.models.base_check import size_text
 from core.scoring.planning import ScorePlan, ScoreRequest, create_estimate_job, plan_scoring
 from ui.kit.tables import COUNT
 from ui.kit.token_flow import STYLE, TEMPLATE_CAPTION, DrawnToken, token_flow, unscored_style
@@ -43,6 +44,7 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
     """Show the estimate for this request, or its progress. Nothing if the last estimate was for another request."""
     kept: _Estimate | None = remembered("estimate")
     if kept is None or kept.request != request:
+        st.caption("Not estimated with these settings yet. The estimate scores a sample and keeps nothing.")
         return
     with st.container(border=True):
         st.text(kept.summary)
@@ -74,7 +76,8 @@ def _counts(plan: ScorePlan) -> pd.DataFrame:
     )
 
 
-def _follow(job: Job) -> None:
+def wait_for_estimate(job: Job) -> bool:
+    """Show an estimate's progress while it runs; whether it has ended with an outcome."""
     if job.state == "running":
 
         @st.fragment(run_every=0.5)
@@ -84,23 +87,38 @@ def _follow(job: Job) -> None:
             st.text(job.progress.sentence())
 
         wait()
-        return
-    outcome = job.outcome
-    if outcome is None:
+        return False
+    if job.outcome is None:
         st.text("The estimate stopped before it finished. Run it again.")
-    elif outcome["state"] != "done":
+    return job.outcome is not None
+
+
+def gpu_hours(hours: float, device: str) -> str:
+    """Hours of a GPU as text."""
+    return f"{hours:,.2f}" if device == "cuda" else "none (CPU)"
+
+
+def _follow(job: Job) -> None:
+    outcome = job.outcome if wait_for_estimate(job) else None
+    if outcome is None:
+        return
+    if outcome["state"] != "done":
         st.error(escaped(str(outcome["message"])))
     else:
         _show_outcome(outcome)
 
 
 def _show_outcome(outcome: dict[str, Any]) -> None:
-    tokens, seconds, pace = st.columns(3)
-    rate = outcome["tokens_per_second"]
-    tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
+    seconds, memory, tokens, hours = st.columns(4)
+    rate, device = outcome["tokens_per_second"], str(outcome.get("device", "cpu"))
     time = duration(outcome["seconds"]) if outcome["seconds"] >= 1 else "under 1 s"
     seconds.metric("Estimated time", time if rate else "not measured")
-    pace.metric("Speed", f"{rate:,.0f} tokens/s" if rate else "not measured")
+    needed = outcome.get("memory_bytes")
+    memory.metric("GPU memory" if device == "cuda" else "Memory", size_text(needed) if needed else "not measured")
+    tokens.metric("Tokens to run", f"{outcome['tokens']:,}")
+    hours.metric("GPU-hours", gpu_hours(outcome["seconds"] / 3600, device))
+    if rate:
+        st.caption(f"Measured on a sample: {rate:,.0f} tokens per second.")
     for share, what in ((outcome["truncated"], "would be truncated"), (outcome["unscorable"], "have nothing to score")):
         if share:
             st.text(f"{share:.1%} of the sampled rows {what}.")

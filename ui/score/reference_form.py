@@ -11,11 +11,12 @@ from core.data.folds import LARGEST_SHARE
 from core.data.training_methods import LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from core.training.training_plan import MOST_MODELS, TrainRequest
 
-CROSS_FITTED, IN_SAMPLE = "Cross-fitted", "In-sample, as in the paper"
+CROSS_FITTED, IN_SAMPLE = "Cross-fitted (recommended)", "Trained on all rows"
 KINDS = {
     CROSS_FITTED: "Each row is judged by models that were not trained on it or on its near-duplicates. With 2 folds: "
     "two models on half of the rows each, as much training as one model.",
-    IN_SAMPLE: "One model, trained on the rows that it then judges. Part of a row's learnability is memory of it.",
+    IN_SAMPLE: "As in the paper: one model, trained on the rows that it then judges. Part of a row's learnability is "
+    "memory of it.",
 }
 OWN_LABEL = "Also score by the models that saw the row"
 OWN_HELP = (
@@ -39,23 +40,21 @@ class ReferenceKindChoice:
         return self.folds > 1
 
 
-def reference_form(common: dict[str, Any]) -> TrainRequest | None:
-    """Draw the form; returns the request when its button is pressed. `common`: fields shared with scoring.
+def reference_form(kind: str, common: dict[str, Any]) -> TrainRequest:
+    """Draw the form for a kind of reference (`KINDS`); returns the request as it stands. `common`: fields shared with
+    scoring.
 
     Raises a `UserError` for a field that cannot be read.
     """
-    choice = _kind_of_reference()
+    choice = _choice(kind)
     for sentence in cost_sentences(choice):
         st.caption(sentence)
-    with st.form("train", enter_to_submit=False):
-        fields = _training_fields(common["dataset"], choice)
-        left, right = st.columns([2, 1], vertical_alignment="center")
-        score_after = left.checkbox(
-            "Score the dataset after training", value=True, help="Scoring starts automatically when training is done."
-        )
-        own = choice.is_cross_fitted and left.checkbox(OWN_LABEL, value=True, key="train_own", help=OWN_HELP)
-        if not right.form_submit_button("Train reference", type="primary", width="stretch"):
-            return None
+    fields = _training_fields(common["dataset"], choice)
+    left, right = st.columns(2)
+    score_after = left.checkbox(
+        "Score the dataset after training", value=True, help="Scoring starts automatically when training is done."
+    )
+    own = choice.is_cross_fitted and right.checkbox(OWN_LABEL, value=True, key="train_own", help=OWN_HELP)
     step = {"kind": "score", **common, "reference": fields["name"], **({"own": True} if own else {})}
     rate = _rate(fields.pop("learning_rate"))
     return TrainRequest(
@@ -92,15 +91,8 @@ def reference_name(dataset: str) -> str:
     return re.sub(r"[^\w.-]+", "-", dataset)[:45].strip("-.") + "-reference"
 
 
-def _kind_of_reference() -> ReferenceKindChoice:
-    """The controls that decide the cost; outside the form, so that the cost follows them."""
-    kind = st.radio(
-        "Kind of reference",
-        list(KINDS),
-        captions=list(KINDS.values()),
-        key="reference_kind",
-        help="Cross-fitted references tell learning from memory at the same cost of training.",
-    )
+def _choice(kind: str) -> ReferenceKindChoice:
+    """The controls that decide the cost."""
     first, second, third = st.columns(3)
     share = third.number_input(
         "Held-out share (%)", 0, round(100 * LARGEST_SHARE), 10 if kind == CROSS_FITTED else 0, 5,

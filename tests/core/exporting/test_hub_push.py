@@ -82,7 +82,7 @@ def test_the_card_has_recipe_counts_evidence_and_licence(hub: FakeHub, workspace
     assert fields["configs"][0]["data_files"] == [{"split": "train", "path": "train.jsonl"}]
     assert "5 of the 10 rows of the dataset space (50 of 100 scored tokens)" in card
     assert "| chat | 5 | 2 | 50 | 20 |" in card
-    assert "Does it beat random? No trial has been run" in card
+    assert "Does it beat random? No trial has compared this selection" in card
     assert '"value": 0.5' in card
     assert card.count("<!-- lobass:end -->") == 1  # the domain's name does not end our part
 

@@ -201,7 +201,7 @@ def test_scoring_again_computes_what_has_not_arrived_and_what_arrives_later_is_k
     base, reference = (name for name in made(there) if name.startswith("shards/"))
     for name in ("outcome.json", "noise-base.txt", base):
         arrive(job, there, name)
-    monkeypatch.setattr("core.workspace.supervisor.start_worker", lambda job: None)
+    monkeypatch.setattr("core.workspace.supervisor.start_or_wait", lambda job: None)
     plan, again = begin_scoring(store, request_)
     assert plan.computed == {"base": 0, "reference": ROWS}
     assert again is not None
