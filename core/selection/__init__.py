@@ -8,6 +8,7 @@ from .cuts import amount_at_cut
 from .decisions import KEPT
 from .draft_state import DraftState
 from .explanation import row_outcome
+from .outcome_rows import kept_condition, outcomes_of
 from .profile import SelectionProfile, profile_sentence, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
@@ -27,9 +28,11 @@ __all__ = [
     "Summary",
     "amount_at_cut",
     "compared_rows",
+    "kept_condition",
     "kept_rows",
     "matched_control",
     "near_the_cut",
+    "outcomes_of",
     "overlap",
     "profile_sentence",
     "row_decisions",

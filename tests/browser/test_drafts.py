@@ -38,7 +38,7 @@ def set_bands(page: Page, number: str) -> None:
 def test_a_draft_survives_a_reload_a_second_tab_and_a_killed_server(
     served: Dashboard, open_page: Callable[[str], Page]
 ) -> None:
-    page = open_page(f"{served.address}/select?shown=Hand+picks")
+    page = open_page(f"{served.address}/curate?shown=Hand+picks")
     page.get_by_role("spinbutton", name="Open row").fill("1")
     page.get_by_role("spinbutton", name="Open row").press("Enter")
     page.get_by_role("radio", name="Always select").click()
@@ -50,7 +50,7 @@ def test_a_draft_survives_a_reload_a_second_tab_and_a_killed_server(
     expect(page.get_by_text(PICKED)).to_be_visible()
 
     second = page.context.new_page()
-    second.goto(f"{served.address}/select?shown=Hand+picks")
+    second.goto(f"{served.address}/curate?shown=Hand+picks")
     expect(bands(second)).to_have_value("5")
     second.get_by_role("button", name="Undo").click()
     expect(bands(second)).to_have_value("3")
@@ -62,7 +62,7 @@ def test_a_draft_survives_a_reload_a_second_tab_and_a_killed_server(
 
     served.kill()
     served.start()
-    third = open_page(f"{served.address}/select?shown=Hand+picks")
+    third = open_page(f"{served.address}/curate?shown=Hand+picks")
     expect(bands(third)).to_have_value("3")
     expect(third.get_by_role("button", name="Redo")).to_be_enabled()
     expect(third.get_by_text(PICKED)).to_be_visible()

@@ -54,7 +54,7 @@ def healthy(page: AppTest) -> AppTest:
 
 def select(**parameters: str) -> AppTest:
     """The page with the form, in a browser session of its own."""
-    page = AppTest.from_file(str(PAGES / "select_page.py"), default_timeout=60)
+    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60)
     for name, value in parameters.items():
         page.query_params[name] = value
     return healthy(page.run())
@@ -88,9 +88,9 @@ def example_of(row: int) -> str:
 
 def picked(page: AppTest, row: int) -> AppTest:
     """Pick a row to be kept."""
-    page.session_state["shown"] = "Hand picks"
+    page.session_state["shown"] = "Picks"
     page = healthy(page.run())
-    page = healthy(page.number_input(key="pick_row").set_value(row).run())
+    page = healthy(page.number_input(key="example").set_value(row).run())
     return healthy(page.segmented_control(key=f"pick_{example_of(row)}").set_value("Always select").run())
 
 
@@ -207,7 +207,7 @@ def test_each_person_has_a_draft_and_who_may_only_look_writes_none(
 
 def explore(**parameters: str) -> AppTest:
     """The page with the charts, in a browser session of its own."""
-    page = AppTest.from_file(str(PAGES / "explore_page.py"), default_timeout=60)
+    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60)
     for name, value in parameters.items():
         page.query_params[name] = value
     return healthy(page.run())
@@ -246,7 +246,7 @@ def test_a_draft_of_another_version_is_said_and_the_page_works() -> None:
     with_share(select(), 20.0)
     store().write(lambda connection: connection.execute("UPDATE draft_part SET content = '{\"odd\": 1}'"))
     open_session().drafts._entries.clear()
-    page = AppTest.from_file(str(PAGES / "select_page.py"), default_timeout=60).run()
+    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60).run()
     assert not page.exception
     assert "draft" in page.error[0].value
     page = page.slider(key="recipe_all_ratio").set_value(30.0).run()
