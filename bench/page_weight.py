@@ -72,16 +72,16 @@ def _press_right(page: Page) -> None:
 
 
 def _search(page: Page) -> None:
-    box = page.get_by_role("textbox").first
+    box = page.get_by_role("textbox", name="Search")
     box.fill("otherwise")
     box.press("Enter")
 
 
-def _brush(chart: int) -> Callable[[Page], None]:
-    """Drag over the middle of the page's chart of that number, from 0."""
+def _brush(chart: str) -> Callable[[Page], None]:
+    """Drag over the middle of the chart of that key."""
 
     def drag(page: Page) -> None:
-        area = page.locator(".nsewdrag").nth(chart)
+        area = page.locator(f".st-key-{chart} .nsewdrag").first
         area.scroll_into_view_if_needed()
         box = area.bounding_box()
         assert box is not None
@@ -104,15 +104,15 @@ def _open_row(page: Page) -> None:
 
 
 INTERACTIONS = (
-    Interaction("select", "New selection", "slider moved", _press_right),
-    Interaction("explore", "Distribution", "density", _choose("Density")),
-    Interaction("explore", "Distribution", "ECDF", _choose("ECDF")),
-    Interaction("explore", "Distribution", "ridgeline", _choose("Ridgeline")),
-    Interaction("explore", "Overview", "histogram brushed", _brush(0)),
-    Interaction("explore", "Overview", "plane brushed", _brush(1)),
+    Interaction("curate", "Overview", "slider moved", _press_right),
+    Interaction("curate", "Distribution", "density", _choose("Density")),
+    Interaction("curate", "Distribution", "ECDF", _choose("ECDF")),
+    Interaction("curate", "Distribution", "ridgeline", _choose("Ridgeline")),
+    Interaction("curate", "Distribution", "histogram brushed", _brush("distribution")),
+    Interaction("curate", "Overview", "plane brushed", _brush("linked_plane")),
     # Filters stay, so what looks at all rows comes before them; the row lies over the page, so it comes last.
-    Interaction("explore", "Overview", "searched", _search),
-    Interaction("explore", "Overview", "row opened", _open_row),
+    Interaction("curate", "Overview", "searched", _search),
+    Interaction("curate", "Overview", "row opened", _open_row),
 )
 """What is tried on the pages, besides opening all their tabs. A line here adds one."""
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from bench.synthetic_text import COMMON_WORDS
 
-PAGES = ("data", "score", "explore", "select", "evidence", "export")
-SEARCHES = {"explore": "Search", "select": "Search"}
+PAGES = ("data", "score", "curate", "evidence", "export")
+SEARCHES = {"curate": "Search"}
 """Pages that keep a draft of what is looked for, and the name of its field."""
 LONGEST_SECONDS = 60.0
 """An action that takes longer counts as one that did not end."""

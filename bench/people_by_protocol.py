@@ -17,7 +17,7 @@ from websockets.typing import Origin, Subprotocol
 from bench.people import Person, Seen
 
 VIEWS = {
-    "explore": ("view", ("Overview", "Distribution", "Trust", "Near-duplicates")),
+    "curate": ("view", ("Overview", "Distribution", "Trust", "Near-duplicates")),
     "evidence": ("evidence", ("Verdicts", "Compare runs")),
 }
 """Tabs by page: the parameter of the address that names the open one, and their names."""
@@ -76,9 +76,8 @@ class ProtocolPerson(Person):
 
     def ways_on_page(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """A slider, or a link to one of the page's tabs."""
-        if self.page == "select":
-            return [("slider", self._move_slider)]
-        return [("tab", self._open_view)] if self.page in VIEWS else []
+        tabs = [("tab", self._open_view)] if self.page in VIEWS else []
+        return [("slider", self._move_slider), *tabs] if self.page == "curate" else tabs
 
     async def _move_slider(self) -> None:
         widget, fragment = next(found for found in self._widgets.values() if "recipe_all_ratio" in found[0].id)

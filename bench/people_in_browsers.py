@@ -61,9 +61,12 @@ class BrowserPerson(Person):
     def ways_on_page(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """A tab, a slider, the order of the rows."""
         ways: dict[str, list[tuple[str, Callable[[], Awaitable[None]]]]] = {
-            "explore": [("tab", self._open_tab), ("order of rows", self._turn_rows_round)],
+            "curate": [
+                ("tab", self._open_tab),
+                ("order of rows", self._turn_rows_round),
+                ("slider", self._move_slider),
+            ],
             "evidence": [("tab", self._open_tab)],
-            "select": [("tab", self._open_tab), ("slider", self._move_slider)],
         }
         return ways.get(self.page, [])
 

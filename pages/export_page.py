@@ -31,7 +31,7 @@ def export() -> None:
     names = saved_selection_names(session.store)
     if not names:
         st.info("No saved selection yet. Make a selection and save it under a name.")
-        link_to_page("select", "Make a selection")
+        link_to_page("curate", "Make a selection")
         return
     options, preview = st.columns([2, 3], gap="large")
     with options:
@@ -67,7 +67,7 @@ def chosen_selection(session: Session, names: list[str]) -> tuple[str, Selection
             names,
             key="export_selection",
             persist_state="session",
-            help="The rows to export. Selections are saved on the Select page.",
+            help="The rows to export. Selections are saved on the Curate page.",
         )
     )
     selection = saved_selection(session.store, name)
@@ -75,7 +75,7 @@ def chosen_selection(session: Session, names: list[str]) -> tuple[str, Selection
     show_selection(selection, summary)
     if not summary.kept_rows:
         st.info("This selection is empty, so there is nothing to export. Increase its amount or relax its filters.")
-        link_to_page("select", "Change the selection")
+        link_to_page("curate", "Change the selection")
     return name, selection, summary
 
 

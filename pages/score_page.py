@@ -211,7 +211,7 @@ def _show_runs(session: Session) -> None:
     )
     table["Kind of reference"] = kinds
     st.dataframe(table, hide_index=True, column_config={"Rows": COUNT, "Scored": COUNT})
-    link_to_page("explore", "Explore a run")
+    link_to_page("curate", "Explore a run")
 
 
 main(open_session())

@@ -20,13 +20,24 @@ which is much faster."""
 _SPARE = 10  # extra rows, because a share is rounded
 # A flag that is usually on all rows or on none would hide the others in a list.
 _LISTED_FLAGS = [flag for flag in FLAGS if flag != "trained_on"]
+FLAGGED = " OR ".join(_LISTED_FLAGS)
+"""SQL condition of rows with any of the flags that a page of rows lists."""
+MOST_AT_ONCE = 10_000
+"""At most so many conversations are picked by hand in one go: their ids are part of the recipe."""
 _FLAGS_SQL = "concat_ws(', ', " + ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in _LISTED_FLAGS) + ")"
 
 
 def examples_page(
-    store: Reader, table: str, row_filter: RowFilter, sort: str, descending: bool, page: int, page_size: int
+    store: Reader,
+    table: str,
+    row_filter: RowFilter,
+    sort: str,
+    descending: bool,
+    page: int,
+    page_size: int,
+    within: Query = ("true", []),
 ) -> tuple[pd.DataFrame, int]:
-    """One page (from 1) of the rows that pass the filter, and how many pass in all.
+    """One page (from 1) of the rows that pass the filter and the SQL condition `within`, and how many pass in all.
 
     Columns: row_number, domain, token_count, every score, flags (names but trained_on, comma-separated), prompt and
     response (snippets). Rows without a value come last; ties are ordered by example_id, then row number, so no row is
@@ -34,7 +45,7 @@ def examples_page(
     """
     if sort not in SORT_COLUMNS:
         raise SelectionInvalid(f"Cannot sort by {sort!r}. Must be one of: {', '.join(SORT_COLUMNS)}.")
-    condition, values = row_filter.where()
+    condition, values = _narrowed(row_filter, within)
     counted = f"SELECT count(*), count({sort}) FROM {table} WHERE {condition}"
     total, with_value = (int(count) for count in store.rows(counted, values)[0])
     order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, example_id, row_number"
@@ -56,6 +67,23 @@ def examples_page(
         values,
     )
     return frame, total
+
+
+def conversations(store: Reader, table: str, row_filter: RowFilter, within: Query = ("true", [])) -> list[str]:
+    """The example_ids of the rows that pass the filter and the SQL condition `within`, each once, in the order of their
+    first rows: at most `MOST_AT_ONCE` and one more, which says that there are more."""
+    condition, values = _narrowed(row_filter, within)
+    found = store.rows(
+        f"SELECT example_id::VARCHAR FROM {table} WHERE {condition} GROUP BY example_id ORDER BY min(row_number) "
+        f"LIMIT {MOST_AT_ONCE + 1}",
+        values,
+    )
+    return [str(example_id) for (example_id,) in found]
+
+
+def _narrowed(row_filter: RowFilter, within: Query) -> Query:
+    condition, values = row_filter.where()
+    return f"({condition}) AND ({within[0]})", [*values, *within[1]]
 
 
 def _first_share(store: Reader, table: str, chosen: Query, sort: str, descending: bool, share: float) -> Query:

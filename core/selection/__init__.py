@@ -7,6 +7,7 @@ from .comparison import compared_rows, overlap
 from .cuts import amount_at_cut
 from .decisions import KEPT
 from .explanation import row_outcome
+from .outcome_rows import kept_condition, outcomes_of
 from .profile import SelectionProfile, profile_sentence, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
@@ -25,9 +26,11 @@ __all__ = [
     "Summary",
     "amount_at_cut",
     "compared_rows",
+    "kept_condition",
     "kept_rows",
     "matched_control",
     "near_the_cut",
+    "outcomes_of",
     "overlap",
     "profile_sentence",
     "row_decisions",

@@ -94,6 +94,18 @@ def left_out(selection: Selection, table: str) -> Query:
     return sql, values
 
 
+def objections(selection: Selection, table: str, row_numbers: Sequence[int]) -> Query:
+    """The objections to some rows: row_number, domain, value (the recipe's score) and outcome (NULL where there is
+    none, which leaves being a near-duplicate)."""
+    objection, reasons, values = _objection(selection, table)
+    sql = f"""
+        SELECT row_number, domain, {selection.score}, {reasons} FROM (
+            SELECT *, {objection} AS objection FROM {table} WHERE row_number IN (SELECT unnest(?::BIGINT[]))
+        )
+    """
+    return sql, [*values, list(row_numbers)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Eligible:
     """SQL of the tables `judged` (every row with value, picked and objection), `scored` (rows without an objection) and

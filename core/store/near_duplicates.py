@@ -115,7 +115,7 @@ def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
     if not found:
         raise NotFound(
             f"The dataset {dataset!r} has no near-duplicate search at threshold {threshold:g} yet. "
-            "Find them on the Explore page under Near duplicates, or with: "
+            "Find them on the Curate page under Near-duplicates, or with: "
             f"{COMMAND} near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g}"
         )
     return int(found[0][0])

@@ -57,7 +57,7 @@ def test_streamlit_run_beyond_loopback_shows_one_sentence_and_opens_nothing(
     dashboard.workspace = tmp_path / "untouched"
     dashboard.command, dashboard.environment = (*AS_STREAMLIT, *arguments), environment
     dashboard.start()
-    for path in ("", "/explore_page"):
+    for path in ("", "/curate_page"):
         page = open_page(dashboard.address + path)
         expect(page.get_by_text("without a login")).to_be_visible()
         assert page.get_by_test_id("stMain").get_by_role("button").count() == 0

@@ -37,7 +37,7 @@ def served(tmp_path: Path, tiny_base: Path, tiny_reference: Path) -> Iterator[Da
 
 def worst_row(page: Page, address: str) -> int:
     """Number of the row with the lowest score, as the table shows it."""
-    page.goto(f"{address}/explore?run=tiny")
+    page.goto(f"{address}/curate?run=tiny")
     page.get_by_role("radio", name="Lowest first").click()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     cell = page.get_by_test_id("glide-cell-1-0").first
@@ -56,16 +56,13 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     number = page.get_by_role("spinbutton", name="Open row")
     number.fill(str(row))
     number.press("Enter")
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_role("radio", name="Always select").click()
-    note = dialog.get_by_role("textbox", name="Note")
+    panel = page.locator(".st-key-row_panel")
+    panel.get_by_role("radio", name="Always select").click()
+    note = panel.get_by_role("textbox", name="Note")
     expect(note).to_be_enabled()
     note.fill("rare and right")
     note.press("Enter")
-    page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-
-    go_to(page, "Select")
+    expect(page.get_by_text("Selected by hand: 1 of these rows")).to_be_visible()
     name = page.get_by_role("textbox", name="Name")
     name.fill("picked")
     name.press("Enter")

@@ -222,7 +222,7 @@ def test_data_and_score_show_hostile_names_as_text(watched: Watched) -> None:
 
 
 def test_explore_shows_hostile_names_as_text(watched: Watched) -> None:
-    watched.open("explore", run=RUN)
+    watched.open("curate", run=RUN)
     for view in ("Length", "Trust", "Near-duplicates", "Distribution"):
         watched.open_tab(view)
         if view == "Near-duplicates":
@@ -237,27 +237,28 @@ def test_explore_shows_hostile_names_as_text(watched: Watched) -> None:
         kind.click()
         watched.look(f"distribution {kind.inner_text()}")
     search = {"query": HOSTILE[1], "kind": "phrase", "place": "either"}
-    watched.open("explore", run=RUN, filter=json.dumps({"search": search, "domains": list(HOSTILE[:8])}))
+    watched.open("curate", run=RUN, filter=json.dumps({"search": search, "domains": list(HOSTILE[:8])}))
 
 
 def test_rows_show_hostile_data_as_text(watched: Watched) -> None:
-    watched.open("explore", run=RUN, example="2")
-    dialog = watched.page.get_by_role("dialog")
-    expect(dialog.get_by_text("Row 2", exact=True)).to_be_visible()
-    dialog.get_by_role("button", name="Show tokens").click()
+    watched.open("curate", run=RUN, example="2")
+    panel = watched.page.locator(".st-key-row_panel")
+    expect(panel.get_by_text("Row 2", exact=True)).to_be_visible()
+    panel.get_by_role("button", name="Show tokens").click()
     expect(watched.page.locator(".lobass-tokens")).to_be_visible(timeout=120_000)
     watched.look("tokens")
     for number in (8, 12, 16):
-        watched.open("explore", run=RUN, example=str(number))
-        expect(watched.page.get_by_role("dialog").get_by_text(f"Row {number}", exact=True)).to_be_visible()
+        watched.open("curate", run=RUN, example=str(number))
+        expect(watched.page.locator(".st-key-row_panel").get_by_text(f"Row {number}", exact=True)).to_be_visible()
 
 
 def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) -> None:
     watched.open("evidence", run=RUN, evidence="Compare runs", **{"with": OTHER_RUN})
     watched.open_tab("Top rows")
     watched.open_tab("Movers")
-    watched.open("select", run=RUN)
-    for view in ("Score distribution", "Rows at the cut-off", "Hand picks", "Saved selections"):
+    for part in ("At the cut", "Dropped", "Picks"):
+        watched.open("curate", run=RUN, shown=part)
+    for view in ("By domain", "Saved selections"):
         watched.open_tab(view)
     watched.open("export")
     watched.page.get_by_role("button", name="Export and download").click()
@@ -269,7 +270,7 @@ def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) 
 
 
 def test_names_in_an_address_are_shown_as_text(watched: Watched) -> None:
-    watched.open("explore", run=f"no run {''.join(HOSTILE)}"[:4_000])
+    watched.open("curate", run=f"no run {''.join(HOSTILE)}"[:4_000])
     watched.open("evidence", run=RUN, evidence="Compare runs", **{"with": f"no run {''.join(HOSTILE)}"[:4_000]})
 
 

@@ -106,14 +106,14 @@ def test_who_may_run_finds_the_controls_and_can_log_out(
 def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard, log_in: Callable[..., Page]) -> None:
     page = log_in("eye@example.org")
     expect(page.get_by_text("eye@example.org can view", exact=True)).to_be_visible()
-    for name in ("Score", "Explore", "Select", "Evidence", "Export", "Data"):
+    for name in ("Score", "Curate", "Evidence", "Export", "Data"):
         page.goto(f"{guarded.address}/{name.lower()}")
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         assert page.get_by_test_id("stException").count() == 0
         if name == "Export":
             expect(page.get_by_role("button", name="Export and download")).to_be_disabled()
-        if name == "Select":
+        if name == "Curate":
             expect(page.get_by_role("button", name="Save selection")).to_be_disabled()
     expect(page.get_by_text("need the role 'run'")).to_be_visible()
     assert page.get_by_text("Import files").count() == 0

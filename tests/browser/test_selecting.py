@@ -1,4 +1,5 @@
-"""Selecting, in a real browser: a mixture with a lock, hand picks as far as the export, and a filter from Explore."""
+"""Selecting, in a real browser: a mixture with a lock, hand picks as far as the export, keys, and a filter of the
+charts."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def weight(page: Page, domain: str) -> Locator:
 
 def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/select")
-    page.get_by_role("radio", name="Total budget with domain weights").click()
+    page.get_by_role("radio", name="Total by weights").click()
     expect(weight(page, "chat")).to_have_value("50")
     weight(page, "math").fill("80")
     weight(page, "math").press("Enter")
@@ -57,7 +58,7 @@ def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
     page.set_viewport_size({"width": 1440, "height": 600})
     kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected")
     expect(kept).to_be_in_viewport()
-    page.get_by_text("Rank by").first.scroll_into_view_if_needed()
+    page.get_by_role("button", name="Save selection").scroll_into_view_if_needed()
     expect(kept).to_be_in_viewport()
 
 
@@ -105,15 +106,31 @@ def test_hand_picks_reach_the_exported_file(
     assert [(pick["keep"], pick["note"]) for pick in manifest["recipe"]["picks"]] == [(False, ""), (True, "a rare one")]
 
 
-def test_a_filter_of_explore_becomes_the_rows_that_may_be_kept(
+def test_a_filter_of_the_charts_becomes_the_rows_that_may_be_kept(
     served: Dashboard, open_page: Callable[[str], Page]
 ) -> None:
     page = open_page(f"{served.address}/explore")
     page.get_by_role("textbox", name="Search").fill("math 7")
     page.get_by_role("textbox", name="Search").press("Enter")
     page.get_by_role("button", name="Use as selection filter").click()
-    expect(page.get_by_role("heading", name="Select", exact=True)).to_be_visible()
-    expect(page.get_by_role("textbox", name="Search")).to_have_value("math 7")
-    expect(page.get_by_text("Explore filters applied.")).to_be_visible()
+    expect(page.get_by_text("Only rows with: All words: math 7.")).to_be_visible()
+    expect(page.get_by_text("The page's filters apply to the selection.")).to_be_visible()
     expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
     expect(page.get_by_text("chat: no row passes the filters (2 rows requested).")).to_be_visible()
+
+
+def test_keys_walk_the_rows_and_pick_them(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+    page = open_page(f"{served.address}/curate")
+    panel = page.locator(".st-key-row_panel")
+    expect(panel.get_by_text("Select a row, or press J")).to_be_visible()
+    page.keyboard.press("j")
+    expect(panel.get_by_text("chat 0", exact=True)).to_be_visible()
+    page.keyboard.press("j")
+    expect(panel.get_by_text("chat 1", exact=True)).to_be_visible(timeout=15_000)
+    page.keyboard.press("x")
+    expect(panel.get_by_text("left out by hand")).to_be_visible()
+    page.keyboard.press("p")
+    expect(panel.get_by_text("Selected by hand.")).to_be_visible()
+    page.keyboard.press("k")
+    expect(panel.get_by_text("chat 0", exact=True)).to_be_visible()
+    expect(page.get_by_text("Selected by hand: 1 of these rows")).to_be_visible()

@@ -12,7 +12,7 @@ from bench.people import Seen
 from bench.people_by_protocol import ProtocolPerson
 from tests.browser.dashboard import Dashboard
 
-ROUND = ("select", "explore", "data", "select", "explore")
+ROUND = ("curate", "data", "curate", "data", "curate")
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ async def _at_once(address: str) -> tuple[Seen, Seen]:
     await asyncio.gather(*(person.begin() for person in (*people, last)))
     for page in ROUND:
         await asyncio.gather(*(person.visit(page) for person in people))
-    last.written.add("select")
-    await last.visit("select")
+    last.written.add("curate")
+    await last.visit("curate")
     for person in (*people, last):
         await person.leave()
     return seen, seen_by_last
@@ -46,4 +46,4 @@ def test_what_one_session_types_no_other_sees_and_it_stands_there_on_return(serv
         seen, seen_by_last = thread.submit(asyncio.run, _at_once(served.address)).result()
     assert (seen.mixed, seen.broken, seen.unfinished) == ([], [], [])
     assert len(seen.actions) == 3 * (1 + len(ROUND) + 2)
-    assert seen_by_last.mixed == ["person 3 found '' on select, not 'to'"]
+    assert seen_by_last.mixed == ["person 3 found '' on curate, not 'to'"]

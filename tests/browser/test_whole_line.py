@@ -31,12 +31,11 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
     expect(page.get_by_text(re.compile("Training model 1 of 2: .* steps"))).to_be_visible(timeout=120_000)
     page.get_by_role("link", name="Explore the demo").click(timeout=DEMO_SECONDS * 1000)
 
-    expect(page.get_by_role("heading", name="Explore")).to_be_visible()
+    expect(page.get_by_role("heading", name="Curate")).to_be_visible()
     expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
     expect(page.get_by_text("Learnability by domain")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
-    go_to(page, "Select")
     kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected").get_by_test_id("stMetricValue")
     expect(kept).to_be_visible()
     before = int(kept.inner_text().replace(",", ""))

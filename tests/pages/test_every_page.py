@@ -19,9 +19,10 @@ CONTROLS = (
 VIEWS = [
     ("data", {}),
     ("score", {}),
-    *(("explore", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
+    *(("curate", {"view": view}) for view in ("Overview", "Distribution", "Length", "Trust", "Near-duplicates")),
+    *(("curate", {"view": view}) for view in ("By domain", "Saved selections")),
+    *(("curate", {"shown": part}) for part in ("Kept", "At the cut", "Picks")),
     *(("evidence", {"evidence": "Compare runs", "comparison": view}) for view in ("Agreement", "Top rows", "Movers")),
-    *(("select", {"tab": tab}) for tab in ("New selection", "Saved selections")),
     *(("evidence", {"details": details}) for details in ("Stability", "Trial")),
     ("export", {}),
 ]

@@ -14,10 +14,9 @@ from ui.shell.session import close_sessions
 
 PAGES = Path(__file__).parents[2] / "pages"
 PARAMETERS = {
-    "explore": ("run", "score", "view", "filter", "near", "example"),
+    "curate": ("run", "score", "view", "filter", "near", "example", "tab", "shown"),
     "compare": ("run", "with", "score", "comparison", "domain", "without_flag", "row"),
     "evidence": ("run", "evidence", "details"),
-    "select": ("run", "tab", "shown"),
 }
 
 TABS_OF = {
@@ -42,10 +41,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES.keys())
-def test_explore_opens_on_a_hostile_filter(workspace: None, value: object) -> None:
+def test_curate_opens_on_a_hostile_filter(workspace: None, value: object) -> None:
     text = as_link(value).encode("utf-8", "replace").decode()  # as an address arrives
     for given in (text, f'{{"ranges": {text}}}', f'{{"search": {{"query": {text}, "kind": "regex"}}}}'):
-        page = opened("explore", {"filter": given})
+        page = opened("curate", {"filter": given})
         assert not page.exception
         assert page.error or page.query_params.get("filter") or value in ([], {}, "")  # these filter nothing
 

@@ -82,7 +82,7 @@ def text_of(page: AppTest) -> str:
 
 
 @pytest.mark.parametrize(("run", "badge"), BADGES.items())
-@pytest.mark.parametrize("page", ["explore", "compare", "select", "export", "evidence"])
+@pytest.mark.parametrize("page", ["curate", "compare", "export", "evidence"])
 def test_every_page_that_shows_a_run_says_its_kind(workspace: Path, page: str, run: str, badge: str) -> None:
     if page == "export":
         found = AppTest.from_file(str(PAGES / "export_page.py"), default_timeout=60)
@@ -100,13 +100,13 @@ def test_a_run_trained_on_other_rows_is_out_of_sample(workspace: Path) -> None:
         (elsewhere,) = store.rows("SELECT uuid()::VARCHAR")[0]
         store.record_training("base weights", [elsewhere])
         store.save_run("other", "space", store.run("other")["loss_sets"], {})
-    page = healthy(opened("explore", run="other"))
+    page = healthy(opened("curate", run="other"))
     assert "Out of sample: the reference was trained on none of these rows" in text_of(page)
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_explore_draws_scores_of_the_new_roles(workspace: Path, score: str) -> None:
-    page = opened("explore", run="crossed", score=score)
+def test_curate_draws_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+    page = opened("curate", run="crossed", score=score)
     for view in ("Overview", "Length", "Trust", "Near-duplicates", "Distribution"):
         page.session_state["view"] = view
         page = healthy(page.run())
@@ -118,8 +118,8 @@ def test_explore_draws_scores_of_the_new_roles(workspace: Path, score: str) -> N
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_explore_filters_and_sorts_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
-    page = healthy(opened("explore", run="crossed", score=score))
+def test_curate_filters_and_sorts_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+    page = healthy(opened("curate", run="crossed", score=score))
     page.selectbox(key="sort").set_value(score)
     page.selectbox(key="page_size").set_value(50)
     page = healthy(page.run())
@@ -144,12 +144,14 @@ def test_compare_takes_scores_that_both_runs_have(workspace: Path, score: str) -
 
 
 @pytest.mark.parametrize("score", NEW_SCORES)
-def test_select_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
-    page = opened("select", run="crossed")
+def test_curate_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) -> None:
+    page = opened("curate", run="crossed")
     page.selectbox(key="recipe_score").set_value(score)
-    for view in ("By domain", "Score distribution", "Rows at the cut-off", "Hand picks"):
-        page.session_state["shown"] = view
+    for part in ("Kept", "At the cut", "Dropped", "Picks"):
+        page.session_state["shown"] = part
         page = healthy(page.run())
+    page.session_state["view"] = "By domain"
+    page = healthy(page.run())
     (selected,) = [metric.value for metric in page.metric if metric.label == "Rows selected"]
     assert int(selected) > 0
 
@@ -161,14 +163,14 @@ def test_select_ranks_by_scores_of_the_new_roles(workspace: Path, score: str) ->
 def test_a_score_that_a_run_lacks_is_not_offered_and_a_link_to_it_says_what_brings_it(
     workspace: Path, score: str, command: str
 ) -> None:
-    page = healthy(opened("explore", run="planets", score=score))
+    page = healthy(opened("curate", run="planets", score=score))
     (warning,) = page.warning
     assert f"{command}. Showing Learnability instead." in warning.value.replace("\\", "")
     offered = {"score": page.selectbox(key="score_picker").options, "sort": page.selectbox(key="sort").options}
     assert not [label for labels in offered.values() for label in labels if "seen in training" in label]
-    page = healthy(opened("select", run="planets"))
+    page = healthy(opened("curate", run="planets"))
     assert "Memory gap" not in page.selectbox(key="recipe_score").options
-    page = AppTest.from_file(str(PAGES / "select_page.py"), default_timeout=60)
+    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60)
     page.session_state["recipe_score"] = score  # as a loaded recipe leaves it
     page.query_params["run"] = "planets"
     page = page.run()

@@ -11,8 +11,8 @@ from core.selection import Amount, Selection, save_selection, saved_selection
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
 from ui.charts import DOMAINS_DRAWN
+from ui.curate.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
 from ui.kit.filter_bar import filter_chips
-from ui.select.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
 from ui.shell.session import open_session
 
 PAGES = Path(__file__).parents[2] / "pages"
@@ -48,7 +48,7 @@ def healthy(page: AppTest) -> AppTest:
 
 def loaded(name: str) -> AppTest:
     """The Select page with a saved recipe in its controls."""
-    page = opened("select")
+    page = opened("curate")
     page = healthy(page.selectbox(key="saved_selection").set_value(name).run())
     return healthy(page.button(key="load_selection").click().run())
 
@@ -69,7 +69,7 @@ def captions(page: AppTest) -> str:
 
 
 def test_select_draws_sliders_of_the_largest_domains_and_of_those_that_are_added() -> None:
-    page = opened("select")
+    page = opened("curate")
     assert len(with_slider(page)) == LARGEST
     assert SMALLEST not in with_slider(page)
     assert f"{len(DOMAINS) - LARGEST} of 70 domains are not shown" in captions(page)
@@ -107,18 +107,20 @@ def drawn(page: AppTest, title: str = "Learnability by domain") -> list[str]:
     return [trace["name"] for trace in chart["data"] if "name" in trace]  # a brush has none
 
 
-def test_explore_draws_the_largest_domains_or_those_that_are_chosen() -> None:
-    page = opened("explore")
+def test_curate_draws_the_largest_domains_or_those_that_are_chosen() -> None:
+    page = opened("curate")
+    assert drawn(page, "Base loss against")[DOMAINS_DRAWN:] == ["62 other domains"]
+    page.session_state["view"] = "Distribution"
+    page = healthy(page.run())
     assert len(drawn(page)) == DOMAINS_DRAWN
     assert f"Charts show the {DOMAINS_DRAWN} largest of 70 domains" in captions(page)
-    assert drawn(page, "Base loss against")[DOMAINS_DRAWN:] == ["62 other domains"]
     page = healthy(page.multiselect(key="drawn_domains").set_value([SMALLEST]).run())
     assert drawn(page) == [SMALLEST]
     assert "Charts show 1 of 70 domains" in captions(page)
 
 
 def test_a_filter_that_names_all_domains_names_none_and_a_long_one_is_no_link() -> None:
-    page = opened("explore")
+    page = opened("curate")
     page = healthy(page.multiselect(key="filter_domains").set_value(DOMAINS[:3]).run())
     assert DOMAINS[2] in str(page.query_params["filter"])
     page = healthy(page.multiselect(key="filter_domains").set_value(DOMAINS).run())
@@ -128,7 +130,7 @@ def test_a_filter_that_names_all_domains_names_none_and_a_long_one_is_no_link() 
 
 def test_a_filter_that_is_too_long_for_a_link_stays_in_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.kit.filter_state._LONGEST_LINK", 300)
-    page = opened("explore")
+    page = opened("curate")
     page = healthy(page.multiselect(key="filter_domains").set_value(DOMAINS[:60]).run())
     assert "filter" not in page.query_params
     assert len(healthy(page.run()).multiselect(key="filter_domains").value) == 60
@@ -142,6 +144,6 @@ def test_many_domains_are_one_chip() -> None:
 
 def test_a_few_domains_all_have_a_control(page_workspace: Path) -> None:
     assert len(DOMAINS) > ALL_SHOWN
-    page = opened("select")
+    page = opened("curate")
     page = healthy(page.multiselect(key="recipe_domains").set_value(DOMAINS[:ALL_SHOWN]).run())
     assert with_slider(page) == DOMAINS[:ALL_SHOWN]

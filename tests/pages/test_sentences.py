@@ -68,10 +68,10 @@ def test_the_share_of_rows_with_a_quality_flag_is_one_figure_wherever_it_is_show
     opened: Callable[..., AppTest], cut_off: int, share: str
 ) -> None:
     rows = [ScoredRow("code", 9.0, 4.0, truncated=True) for _ in range(cut_off)] + ROWS[: 14 - cut_off]
-    summary = table_with(opened("explore", rows, view="Distribution"), "With a quality flag")
+    summary = table_with(opened("curate", rows, view="Distribution"), "With a quality flag")
     assert summary["With a quality flag"].tolist()[0] == pytest.approx(cut_off / 14)
     assert "Flagged" not in summary
-    trust = opened("explore", view="Trust")
+    trust = opened("curate", view="Trust")
     assert f"With a quality flag: {share}" in text_of(trust)
     flags = table_with(trust, "Meaning").set_index("Flag")
     assert flags.loc["duplicate", ["Rows", "Quality flag"]].tolist() == [5, "no"]
@@ -89,7 +89,7 @@ def test_the_trust_panel_says_of_length_what_its_figures_say(opened: Callable[..
     tokens, base = np.array([10, 20, 40, 80]), np.array([50.0, 95.0, 180.0, 340.0])
     reference = base - np.array([20.0, 30.0, 45.0, 50.0])
     rows = [ScoredRow("chat", *line[1:], int(line[0])) for line in zip(tokens, base, reference, strict=True)]
-    page = opened("explore", rows, view="Trust")
+    page = opened("curate", rows, view="Trust")
     found = table_with(page, "Implicit reward (sum)").set_index("Domain").loc["chat"]
     for column, score in (
         ("Implicit reward (sum)", base - reference),
@@ -110,14 +110,14 @@ def test_the_trust_panel_says_of_length_what_its_figures_say(opened: Callable[..
 
 
 def test_tokens_are_called_scored_and_are_not_said_to_be_what_training_costs(opened: Callable[..., AppTest]) -> None:
-    page = opened("select", ROWS)
+    page = opened("curate", ROWS)
     unit = page.segmented_control(key="recipe_unit")
     assert [option.content for option in unit.proto.options] == ["Share of rows", "Rows", "Scored tokens"]
     assert "the prompts, which are not counted here" in unit.proto.help
     assert "costs" not in unit.proto.help
-    assert [metric.label for metric in page.metric][-2:] == ["Scored tokens selected", "Scored tokens not selected"]
+    assert [metric.label for metric in page.metric][:2] == ["Rows selected", "Scored tokens selected"]
     # 6 x 10 of chat, and 10 to 17 of math.
-    assert "**168** of 168 scored tokens" in text_of(opened("explore"))
+    assert "**168** of 168 scored tokens" in text_of(opened("curate"))
 
 
 # What is kept of a job
@@ -210,7 +210,7 @@ def test_the_search_takes_and_refuses_the_patterns_that_its_help_says(
     opened: Callable[..., AppTest], pattern: str, rows: int | None
 ) -> None:
     texts = [("Say it", "once"), ("Tell", "first\nsecond")]
-    page = opened("explore", [ScoredRow("chat", 10.0, 5.0, 10, *text) for text in texts])
+    page = opened("curate", [ScoredRow("chat", 10.0, 5.0, 10, *text) for text in texts])
     kind = page.selectbox(key="filter_search_kind")
     assert "(RE2: no look-around or back-references); case is ignored; . matches line breaks too" in kind.proto.help
     kind.set_value("regex").run()
@@ -229,7 +229,7 @@ def test_the_search_takes_and_refuses_the_patterns_that_its_help_says(
 def test_a_filter_that_matches_nothing_offers_to_remove_it_and_not_to_score(
     opened: Callable[..., AppTest], view: str
 ) -> None:
-    page = opened("explore", ROWS, view=view, filter='{"search":{"query":"nowhere in them","kind":"phrase"}}')
+    page = opened("curate", ROWS, view=view, filter='{"search":{"query":"nowhere in them","kind":"phrase"}}')
     assert {info.value for info in page.info} == {"No row passes these filters. Remove a filter above."}
     assert "Score" not in text_of(page).partition("Remove a filter above")[2]
     page.button(key="remove_filters").click().run()
@@ -247,7 +247,7 @@ def test_only_rows_that_were_never_scored_are_said_to_want_scoring(
         loss_sets = dict(store.rows("SELECT role, loss_set_id FROM run_loss"))
         store.save_run("grown", "data", loss_sets, {})
     of_later, of_broken = ('{"domains":["' + name + '"]}' for name in ("later", "broken"))
-    page = opened("explore", run="grown", filter=of_later)
+    page = opened("curate", run="grown", filter=of_later)
     assert "None of these rows has both losses. Not scored yet: 1. Score the dataset again." in text_of(page)
-    page = opened("explore", run="grown", filter=of_broken)
+    page = opened("curate", run="grown", filter=of_broken)
     assert "None of these rows has both losses, although all were scored." in text_of(page)

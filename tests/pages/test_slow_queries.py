@@ -11,7 +11,7 @@ from core.store import Store, page_queries
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from ui.shell.session import close_sessions
 
-PAGE = Path(__file__).parents[2] / "pages" / "explore_page.py"
+PAGE = Path(__file__).parents[2] / "pages" / "curate_page.py"
 LASSO = ["base_loss", "reference_loss", [[0, 0], [4, 0], [4, 4]]]
 SLOW = "A query of this page was stopped after 1e-09 seconds."
 

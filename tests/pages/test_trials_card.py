@@ -159,16 +159,16 @@ def test_several_shares_give_a_curve_on_both_pages(workspace: Path) -> None:
     curve = table_with(page, "Share of rows")
     assert set(curve["Arm"]) == {"top", "random-by-domain", "longest"}
     assert "top at 6 %: better than random" in text_of(page)
-    select = opened("select")
-    assert "the line marks the share chosen below" in text_of(select)
+    select = opened("curate")
+    assert "the line marks the share chosen above" in text_of(select)
     assert set(table_with(select, "Share of rows")["Arm"]) == {"top", "random-by-domain"}
 
 
 def test_select_and_export_say_what_a_trial_found_and_the_manifest_keeps_it(workspace: Path) -> None:
-    assert "No trial has compared this selection with random yet." in text_of(opened("select"))
+    assert "No trial has compared this selection with random yet." in text_of(opened("curate"))
     opened_session = open_session()
     write_trial(opened_session.store, plan_of("first"), BETTER)
-    page = opened("select")
+    page = opened("curate")
     assert "Trial 'tenth' compared a recipe of the same score and order (top): better than random" in text_of(page)
     page = healthy(page.slider(key="recipe_all_ratio").set_value(10.0).run())
     assert "Trial 'tenth' compared this recipe (top): better than random" in text_of(page)
@@ -183,7 +183,7 @@ def test_select_and_export_say_what_a_trial_found_and_the_manifest_keeps_it(work
 def test_other_scores_and_orders_have_no_evidence(workspace: Path) -> None:
     longest = Arm("top", "selection", Selection("first", order="longest", amount=Amount("ratio", 0.1)))
     written(workspace, plan_of("first", arms=(longest, Arm("random-by-domain", "random-by-domain"))))
-    assert "No trial has compared this selection with random yet." in text_of(opened("select"))
+    assert "No trial has compared this selection with random yet." in text_of(opened("curate"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,6 +20,15 @@ QUADRANTS = {
 }
 _DENSITY = [[0.0, "rgba(51, 136, 204, 0.22)"], [0.5, "rgba(51, 136, 204, 0.6)"], [1.0, "rgba(51, 136, 204, 1)"]]
 _FEW = 10
+_SOLID, _FAINT = 0.8, 0.22
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Cut-offs of a selection: the score that it ranks by, and (value, colour) of each line."""
+
+    score: str
+    lines: tuple[tuple[float, str], ...]
 
 
 def loss_plane_figure(
@@ -27,10 +37,12 @@ def loss_plane_figure(
     brushable: bool = False,
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
+    cuts: Cuts | None = None,
 ) -> go.Figure:
     """Density of rows over base loss and reference loss, with a logarithmic colour scale.
 
     `brushable`: a drag selects a box or lasso; `box` ((x0, x1), (y0, y1)) and `lasso` are the current selection.
+    `cuts`: drawn as lines, where the score is one of the two losses.
     """
     cells = plane.cells.groupby(["base_bin", "reference_bin"])[["rows"]].sum().reset_index()
     width = plane.bin_width
@@ -39,6 +51,8 @@ def loss_plane_figure(
     figure = go.Figure(density_map(cells, "base_bin", "reference_bin", edges, edges, hover))
     beyond = f"{plane.outside:,} of {plane.rows:,} rows have a loss above {plane.high:.2f} and are not drawn"
     _layout_plane(figure, plane.high, plane.base_median, plane.reference_median, beyond if plane.outside else "")
+    if cuts:
+        _add_cuts(figure, cuts, plane.high)
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -51,13 +65,17 @@ def loss_points_figure(
     brushable: bool = False,
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
+    cuts: Cuts | None = None,
 ) -> go.Figure:
-    """The same chart with one point per row, coloured by domain; `customdata` is the row number."""
+    """The same chart with one point per row, coloured by domain; `customdata` is the row number. Rows that a column
+    `is_kept` of the points is false for are faint."""
     hover = "base %{x:.3f}, reference %{y:.3f}"
     figure = go.Figure(point_clouds(points, colours, "base_loss", "reference_loss", hover))
     high = float(points[["base_loss", "reference_loss"]].max().max() or 1.0) * 1.03
     medians = points[["base_loss", "reference_loss"]].median()
     _layout_plane(figure, high, float(medians["base_loss"]), float(medians["reference_loss"]), "")
+    if cuts:
+        _add_cuts(figure, cuts, high)
     if brushable:
         brush_area(figure, box, lasso)
     return figure
@@ -164,9 +182,30 @@ def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: st
         text=text,
         mode="markers",
         name=shown(name, IN_LEGEND),
-        marker={"color": colour, "size": 5, "opacity": 0.75},
+        marker={"color": colour, "size": 5, "opacity": _opacity(part)},
         hovertemplate=f"row %{{customdata:,}}, %{{text}}<br>{hover}<extra></extra>",
     )
+
+
+def _opacity(part: pd.DataFrame) -> float | list[float]:
+    return [_SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else _SOLID
+
+
+def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
+    """Lines of equal score at the cuts: through the origin for a share of the base loss, along the diagonal for a
+    difference, along an axis for one of the losses."""
+    for value, colour in cuts.lines:
+        ends = {
+            "learnability": (0.0, 0.0, high, high * (1 - value)),
+            "loss_difference": (value, 0.0, high + value, high),
+            "base_loss": (value, 0.0, value, high),
+            "reference_loss": (0.0, value, high, value),
+        }
+        if cuts.score not in ends:
+            return
+        x0, y0, x1, y1 = ends[cuts.score]
+        line = {"color": colour, "width": 1.5, "dash": "dash"}
+        figure.add_shape(type="line", x0=x0, y0=y0, x1=x1, y1=y1, line=line, name="cut")
 
 
 def _layout_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:

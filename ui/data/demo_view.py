@@ -31,7 +31,7 @@ def show_demo_result(session: Session, datasets: list[str]) -> None:
     with st.container(border=True):
         if scored:
             st.text("The demo is scored. See how learnability is distributed, and whether choosing by it beats random.")
-            link_to_page("explore", "Explore the demo")
+            link_to_page("curate", "Explore the demo")
             link_to_page("evidence", "See the evidence")
         else:
             st.text("The demo was stopped before it was scored.")

@@ -34,7 +34,7 @@ def show_trial_form(session: Session, run: str, taken: Collection[str]) -> None:
     names = [str(name) for name in saved.loc[saved["run"] == run, "name"]] if len(saved) else []
     if not names:
         st.info("A trial compares saved selections of this run with random rows. Save one first.")
-        link_to_page("select", "Make a selection")
+        link_to_page("curate", "Make a selection")
         return
     st.caption(
         "Each arm is trained from the base with the same budget, and evaluated on rows that no arm is trained on. A "

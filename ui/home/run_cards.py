@@ -10,7 +10,7 @@ from ui.shell.session import Session
 _IN_A_ROW = 3  # cards, at most
 _NEXT = {
     NextStep.SCORE: ("score", "Score its rows"),
-    NextStep.SELECT: ("select", "Choose what to keep"),
+    NextStep.SELECT: ("curate", "Choose what to keep"),
     NextStep.TRIAL: ("evidence", "Plan a trial"),
     NextStep.EXPORT: ("export", "Export the selection"),
 }
@@ -43,7 +43,7 @@ def _show_card(run: RunSummary) -> None:
     st.markdown(escaped(f"Selection {run.selection}. {run.evidence}" if run.selection else run.evidence))
     with st.container(horizontal=True, vertical_alignment="bottom", height="stretch"):
         page, label = _NEXT[run.next_step]
-        link = {"run": run.name} if page in ("select", "evidence") else None
+        link = {"run": run.name} if page in ("curate", "evidence") else None
         link_to_page(page, f"Next: {label}", link)
         if run.scored:
-            link_to_page("explore", "Explore", {"run": run.name})
+            link_to_page("curate", "Explore", {"run": run.name})

@@ -55,7 +55,7 @@ def _show_ways_to_begin(session: Session) -> None:
             except UserError as error:
                 show_error(error)
             else:
-                go_to_page("explore")
+                go_to_page("curate")
         if st.button("Import my data", key="import_data", help="JSON, JSONL, CSV, Parquet or Arrow files."):
             go_to_page("data")
         if st.button("Quick look at a sample", key="look_at_sample", help=_SAMPLE_HELP):

@@ -1,4 +1,4 @@
-"""The filter bar of the Explore page: its controls, and a chip for every condition."""
+"""The filter bar of the Curate page: its controls, and a chip for every condition."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,10 +29,10 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
     in_run = set(domains)
     known = tuple(domain for domain in row_filter.domains if domain in in_run)
     controls.put(replace(row_filter, domains=known), score.name)
-    domain, words, kind, place, more = st.columns([3, 3, 2, 2, 2], vertical_alignment="bottom")
+    domain, words, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     controls.domains(domain, domains)
-    controls.search(words, kind, place)
     popover = more.popover("More filters", key="more", width="stretch")
+    controls.search(words, *popover.columns(2))
     controls.excluded_flags(popover)
     controls.required_flags(popover)
     low, high = popover.columns(2)

@@ -1,4 +1,4 @@
-"""The Explore page's filter, kept in the browser session and in the URL, so that a link reopens the same view."""
+"""The Curate page's filter, kept in the browser session and in the URL, so that a link reopens the same view."""
 
 import json
 from collections.abc import Iterator

@@ -29,17 +29,13 @@ STEPS = {
         "Choose a base model and a reference model: the same model after fine-tuning on this data. No reference? "
         "Train one here. Each row's loss is computed once per model and cached. If you cancel scoring, computed "
         "losses are kept; if you cancel training, nothing is kept.",
-        "explore",
+        "curate",
     ),
-    "explore": Step(
+    "curate": Step(
         "Learnability is the share of a row's base loss that fine-tuning removed. Near 1: it removed almost all of "
-        "it; near 0: already known, or not learned; below 0: the loss increased. Drag on any chart to filter the "
-        "page. Open a row to see its tokens and which selections include it.",
-        "select",
-    ),
-    "select": Step(
-        "Choose how much of each domain to select, highest score first. Counts next to the controls update as you "
-        "change them, and every row that is not selected has a reason. Save the selection under a name.",
+        "it; near 0: already known, or not learned; below 0: the loss increased. Choose on the left how much of each "
+        "domain to select, highest score first, or drag a cut-off. Drag on the other charts to filter the page. Open a "
+        "row to read it, and see why it is selected or not. Save the selection under a name.",
         "export",
     ),
     "evidence": Step(

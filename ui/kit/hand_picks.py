@@ -7,18 +7,14 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import NotFound
 from core.data.scores import SCORES
-from core.exploring.browsing import example
 from core.selection import Pick, ScoredRun
 from core.selection.hand_picks import pick_table
 from ui.kit.tables import CLOSE_VALUE, open_by_number, show_selectable
-from ui.kit.widgets import example_card, show_error
-from ui.shell.session import Session, forget, remember, remembered
+from ui.shell.session import Session, forget, remember, remembered, rerun_page
 
 CHOICES = {True: "Always select", None: "No pick", False: "Never select"}
 PICKS_A_PAGE = 50
-_ROW = "pick_row"
 
 
 def picks_of(dataset: str) -> tuple[Pick, ...]:
@@ -47,59 +43,39 @@ def pick_buttons(session: Session, run: str, example_id: str, row_number: int) -
 
     def choose() -> None:
         keep = next(keep for keep, label in CHOICES.items() if label == st.session_state[choice_key])
-        _set_pick(dataset, str(example_id), keep, st.session_state.get(note_key) or "")
+        set_pick(dataset, str(example_id), keep, st.session_state.get(note_key) or "")
 
-    choice, note = st.columns([2, 3], vertical_alignment="bottom")
-    choice.segmented_control(
+    st.segmented_control(
         f"Pick row {row_number:,}", list(CHOICES.values()), key=choice_key, required=True, on_change=choose,
         help="Overrides filters, duplicate removal and amounts for this conversation and its exact copies. Applies to "
-        "the selection on the Select page and is saved with it.",
+        "the selection on this page and is saved with it.",
     )  # fmt: skip
-    note.text_input(
+    st.text_input(
         "Note", key=note_key, on_change=choose, disabled=made is None, max_chars=300,
         placeholder="Reason" if made else "First choose 'Always select' or 'Never select'",
         help="Saved with the pick in the recipe and in the export manifest.",
     )  # fmt: skip
 
 
-def show_hand_picks(session: Session, run: ScoredRun, score: str) -> None:
-    """A table of the picks of the run's dataset, a field to open a row by number, and the open row."""
+def show_hand_picks(session: Session, run: ScoredRun, score: str) -> list[int]:
+    """A table of the picks of the run's dataset; selecting one opens its row. Removing or restoring them.
+    Returns the row numbers on the page."""
     picks = picks_of(run.dataset)
     _offer_aside(run.dataset)
+    numbers: list[int] = []
     if picks:
-        _show_table(session, run, score, picks)
+        numbers = _show_table(session, run, score, picks)
     else:
-        st.caption(
-            "No hand picks yet. Open a row here by its number, under 'Rows at the cut-off' or on Explore, and choose "
-            "'Always select' or 'Never select'."
-        )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        opened = st.number_input(
-            "Open row", min_value=1, value=None, step=1, key=_ROW, width=160, placeholder="Number",
-            help="Row number in the dataset, to pick the row or change its pick.",
+        st.caption("No hand picks yet. Open a row and press P to keep it or X to drop it.")
+    if picks:
+        st.button(
+            "Remove all picks", key="picks_remove", on_click=put_picks, args=(run.dataset, ()),
+            help="You can restore them until they are replaced again.",
         )  # fmt: skip
-        if picks:
-            st.button(
-                "Remove all picks", key="picks_remove", on_click=put_picks, args=(run.dataset, ()),
-                help="You can restore them until they are replaced again.",
-            )  # fmt: skip
-    if opened is not None:
-        show_pickable_row(session, run, int(opened))
+    return numbers
 
 
-def show_pickable_row(session: Session, run: ScoredRun, row_number: int) -> None:
-    """One row with its pick controls."""
-    try:
-        found = example(session.store, run.table, row_number)
-    except NotFound as error:
-        show_error(error)
-        return
-    with st.container(border=True):
-        pick_buttons(session, run.name, str(found["example_id"]), row_number)
-        example_card(found)
-
-
-def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pick]) -> None:
+def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pick]) -> list[int]:
     pages = math.ceil(len(picks) / PICKS_A_PAGE)
     above = st.container()
     page = st.pagination(pages, key=f"picks_page_{pages}") if pages > 1 else 1
@@ -113,10 +89,11 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
     labels |= {"prompt": "Prompt"}
     with above:
         show_selectable(
-            frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number(_ROW),
+            frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number("example"),
             column_config={SCORES[score].label: CLOSE_VALUE},
         )  # fmt: skip
         st.caption("Select a row to open it and change its pick or note.")
+    return [number for number in numbers if number is not None]
 
 
 def _offer_aside(dataset: str) -> None:
@@ -140,8 +117,12 @@ def _restore(dataset: str) -> None:
     forget("picks_aside")
 
 
-def _set_pick(dataset: str, example_id: str, keep: bool | None, note: str) -> None:
+def set_pick(dataset: str, example_id: str, keep: bool | None, note: str | None = None) -> None:
+    """Callback: pick a conversation, change its pick, or take it back (`keep` None). A `note` of None leaves the note
+    as it is."""
     picks = picks_of(dataset)
+    if note is None:
+        note = next((pick.note for pick in picks if pick.example_id == example_id), "")
     if keep is None:
         _set_picks(dataset, [pick for pick in picks if pick.example_id != example_id])
     elif any(pick.example_id == example_id for pick in picks):
@@ -151,5 +132,31 @@ def _set_pick(dataset: str, example_id: str, keep: bool | None, note: str) -> No
         _set_picks(dataset, [*picks, Pick(example_id, keep, note)])
 
 
+def pick_all(dataset: str, example_ids: Sequence[str], keep: bool) -> None:
+    """Callback: pick many conversations at once; the picks before can be restored."""
+    named = set(example_ids)
+    before = picks_of(dataset)
+    others = [pick for pick in before if pick.example_id not in named]
+    notes = {pick.example_id: pick.note for pick in before}
+    remember("picks_before_bulk", (dataset, before))
+    _set_picks(dataset, [*others, *(Pick(each, keep, notes.get(each, "")) for each in example_ids)])
+
+
+def offer_undo_of_bulk(dataset: str) -> None:
+    """Offer to take back the last picking of many rows."""
+    of_dataset, before = remembered("picks_before_bulk", (None, ()))
+    if of_dataset == dataset:
+        st.button(
+            "Undo bulk pick", key="picks_undo_bulk", type="tertiary", icon=":material/undo:", on_click=_undo_bulk,
+            args=(dataset, before), help="Restores the hand picks as they were before the last bulk pick.",
+        )  # fmt: skip
+
+
+def _undo_bulk(dataset: str, before: Sequence[Pick]) -> None:
+    forget("picks_before_bulk")
+    _set_picks(dataset, before)
+
+
 def _set_picks(dataset: str, picks: Sequence[Pick]) -> None:
     remember("picks", {**remembered("picks", {}), dataset: tuple(picks)})
+    rerun_page()

@@ -57,9 +57,9 @@ def show_active_jobs(session: Session) -> None:
 
 def job_line(job: Job) -> str:
     """An active job in a few words: what it is, and the time left or what it waits for."""
-    progress = job.progress
-    if job.state == "interrupted":
-        return f"{_title(job)}: interrupted"
+    progress, state = job.progress, job.state
+    if state in ("interrupted", "waiting"):
+        return f"{_title(job)}: {state}"
     if progress.seconds_left is not None:
         return f"{_title(job)}: {duration(progress.seconds_left)} left"
     return f"{_title(job)}: {progress.phase}"
@@ -200,7 +200,7 @@ def show_opened_run() -> None:
     if opened:
         forget("opened_run")  # said once
         st.success(escaped(opened.sentence))
-        link_to_page("explore", "Explore this run")
+        link_to_page("curate", "Explore this run")
 
 
 def _show_log(job: Job) -> None:

@@ -49,7 +49,7 @@ def _end(session: Session, page: str, line: DeltaGenerator) -> None:
 
 
 def _show_job(session: Session) -> None:
-    """The job at work, or else the oldest active one, and how many others there are; nothing without jobs."""
+    """The job at work, or else the first active one, and how many others there are; nothing without jobs."""
     jobs = [job.job_id for job in active_jobs(session)]
     if not jobs:
         return
@@ -60,7 +60,7 @@ def _show_job(session: Session) -> None:
         if [job.job_id for job in now] != jobs:
             st.rerun()
         others = f" (and {len(now) - 1:,} more)" if len(now) > 1 else ""
-        job = next((job for job in reversed(now) if job.state == "running"), now[-1])
+        job = next((job for job in now if job.state == "running"), now[0])
         st.progress(overall_share(job), text=escaped(job_line(job) + others), width=_JOB_WIDTH)
 
     live()

@@ -184,7 +184,7 @@ def example_card(found: dict[str, Any]) -> None:
         with turns:
             conversation(found["example"])
         with numbers:
-            _numbers(found)
+            row_numbers_card(found)
 
 
 def conversation(example: Example, height: int | None = None) -> None:
@@ -201,7 +201,8 @@ def conversation(example: Example, height: int | None = None) -> None:
             st.code(example.tools, language=None, wrap_lines=True)
 
 
-def _numbers(found: dict[str, Any]) -> None:
+def row_numbers_card(found: dict[str, Any]) -> None:
+    """The numbers, flags and source of one row from `core.exploring.browsing.example`."""
     st.text(f"Row {found['row_number']:,}, domain {found['domain']}")
     st.text(f"{found['source']}, line {found['line']:,}; {found['token_count']:,} scored tokens")
     lines = [(score.label, found["scores"][name], score.unit) for name, score in SCORES.items()]

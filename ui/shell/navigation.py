@@ -7,9 +7,9 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 HOME = "home"
-PAGES = ("home", "data", "score", "explore", "select", "evidence", "export")
+PAGES = ("home", "data", "score", "curate", "evidence", "export")
 """In the order of the navigation. Each is `pages/<name>_page.py`; the first is also the root address."""
-OLD = {"start": "home", "compare": "evidence"}
+OLD = {"start": "home", "compare": "evidence", "explore": "curate", "select": "curate"}
 """Addresses of earlier versions, and the page that each leads to, with its query parameters."""
 _VIEWS = {"compare": {"evidence": "Compare runs"}}
 """Query parameters that open the view which was a page of its own."""

@@ -99,3 +99,14 @@ def remembered(key: str, default: Any = None) -> Any:
 def forget(key: str) -> None:
     """Delete a kept value."""
     st.session_state.pop(f"kept_{key}", None)
+
+
+def rerun_page() -> None:
+    """For callbacks in a fragment: what changed is shown outside of it too, so that the whole page has to run."""
+    st.session_state["rerun_page"] = True
+
+
+def take_rerun(whole_page: bool = False) -> None:
+    """Call first in a fragment, and with `whole_page` first on its page, which takes the request of `rerun_page`."""
+    if st.session_state.pop("rerun_page", False) and not whole_page:
+        st.rerun()

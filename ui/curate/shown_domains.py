@@ -1,4 +1,4 @@
-"""Which domains have controls on the Select page: all of a few, else the largest ones and those that a person adds."""
+"""Which domains have controls on the Curate page: all of a few, else the largest ones and those that a person adds."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which domains the charts of Explore draw: the largest ones, unless a person chooses others."""
+"""Which domains the charts of Curate draw: the largest ones, unless a person chooses others."""
 
 import pandas as pd
 import streamlit as st

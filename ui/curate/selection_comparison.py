@@ -11,9 +11,9 @@ from core.data.scores import SCORES
 from core.exploring.browsing import example
 from core.selection import Selection, compared_rows, overlap, saved_selection
 from core.store import Store
+from ui.curate.saved_selections import chosen_name
 from ui.kit.tables import ALL_DOMAINS, CLOSE_VALUE, COUNT, SHARE, open_by_number, show_selectable
 from ui.kit.widgets import example_card, show_error
-from ui.select.saved_selections import chosen_name
 
 PARTS = {"only_first": "Only in A", "only_second": "Only in B", "both": "In both"}
 ROWS_A_PAGE = 25

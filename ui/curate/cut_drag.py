@@ -1,28 +1,38 @@
 """The score distribution with its cut-offs, which can be dragged: a dragged cut-off sets an amount."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import streamlit as st
 
 from core.data.errors import UserError
+from core.data.filters import RowFilter
 from core.exploring.distributions import histogram
 from core.selection import ORDERS, Amount, ScoredRun, Selection, Summary, amount_at_cut
 from core.selection.budgets import POOL
 from core.store import Store
-from ui.charts import axis_title, domain_colours
+from ui.charts import axis_title
+from ui.curate.amount_form import put_amount
 from ui.kit.chart_frame import show_numbers
 from ui.kit.cut_chart import MOST_DOMAINS, Cuts, cut_chart
-from ui.select.amount_form import put_amount
 from ui.shell.session import remember, remembered
 
 _DRAGGED = "cut_dragged"
 
 
-def show_cut_drag(store: Store, run: ScoredRun, selection: Selection, summary: Summary, key: str = "cut_chart") -> None:
-    """The score histogram of the rows that pass the filters, by domain, with each cut-off as a line to drag."""
-    largest = summary.domains.nlargest(MOST_DOMAINS, "rows")["domain"].tolist()
-    counted = histogram(store, run.table, selection.score, store.searched(selection.filter), domains=largest)
-    colours = {d: c for d, c in domain_colours(summary.domains["domain"].tolist()).items() if d in largest}
+def show_cut_drag(
+    store: Store,
+    run: ScoredRun,
+    selection: Selection,
+    summary: Summary,
+    row_filter: RowFilter,
+    colours: Mapping[str, str],
+    key: str = "cut_chart",
+) -> None:
+    """The score histogram of the rows that pass the filter, of each domain that has a colour, with each cut-off as a
+    line to drag."""
+    colours = dict(list(colours.items())[:MOST_DOMAINS])
+    counted = histogram(store, run.table, selection.score, row_filter, domains=list(colours))
     pooled = selection.scope == "pooled"
 
     def set_amount(domain: str, score: float) -> None:
@@ -42,10 +52,7 @@ def show_cut_drag(store: Store, run: ScoredRun, selection: Selection, summary: S
         else:
             cuts = Cuts({}, fixed=True)
         cut_chart(counted, cuts, colours, axis_title(selection.score), key, set_amount)
-        note = cut_note(selection)
-        if len(colours) < len(summary.domains):
-            note += f" The chart shows the {len(colours)} largest of {len(summary.domains):,} domains."
-        st.caption(note)
+        st.caption(cut_note(selection))
         show_numbers(counted.bins, key, "cut", picture=False)
 
 
@@ -61,7 +68,7 @@ def cut_note(selection: Selection) -> str:
     moves = "all domains" if selection.scope == "pooled" else "its domain"
     return (
         f"Drag a line, or focus it and use the arrow keys, to set the amount of {moves}. Rows to its {side} are "
-        "selected. Bars: rows that pass the filters; each domain has its own height scale."
+        "selected. Bars: rows that pass the filters above; each domain has its own height scale."
     )
 
 

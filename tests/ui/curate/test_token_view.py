@@ -11,7 +11,7 @@ from core.scoring.tokens.losses import TokenLosses
 from core.store import Store
 from tests.core.scored_models import score_examples
 from tests.tiny_models import example
-from ui.explore.token_view import drawn_tokens, summary, token_table
+from ui.curate.token_view import drawn_tokens, summary, token_table
 from ui.kit.token_flow import STYLE, DrawnToken, difference_style, legend, loss_style, token_flow, token_name, visible
 
 HOSTILE = '<img src="http://example.invalid/x.png" onerror="x()">&lt;![a](b)'
@@ -156,7 +156,7 @@ def view(workspace: Path) -> AppTest:
 def token_page() -> None:
     import streamlit as st
 
-    from ui.explore.token_view import show_token_view
+    from ui.curate.token_view import show_token_view
     from ui.shell.session import open_session
 
     show_token_view(open_session(), "tiny", int(st.query_params.get("row", "1")))
@@ -202,7 +202,7 @@ def test_a_run_without_models_says_so_and_offers_to_try_again(page_workspace: Pa
 
 def long_page() -> None:
     from core.scoring.tokens.losses import TokenLosses
-    from ui.explore.token_view import show_losses
+    from ui.curate.token_view import show_losses
 
     scored = tuple(place == 4_010 for place in range(4_050))
     losses = tuple(1.0 if counts else None for counts in scored)

@@ -27,7 +27,8 @@ def show_trial_curve(workspace: Path, selection: Selection, rows: int) -> None:
     figure = ratio_curve_figure(
         curve, [*selections, results.baseline], results.baseline, _share(selection.amount, rows), small=True
     )
-    note = f"Trial {trial.name}, {len(trial.held_out):,} held-out rows; the line marks the share chosen below."
+    figure.update_layout(height=150, showlegend=False, margin={"t": 36}, xaxis_title=None)
+    note = f"Trial {trial.name}, {len(trial.held_out):,} held-out rows; the line marks the share chosen above."
     numbers = curve.rename(columns={"ratio": "share_of_rows"})
     show_chart(figure, numbers, "amount_trial", "held-out-loss-by-share", note=note)
 

@@ -1,9 +1,10 @@
-"""The Explore page, run by Streamlit's own test harness against a real store."""
+"""The Curate page: its filters, views and rows, run by Streamlit's own test harness against a real store."""
 
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +14,7 @@ from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from ui.shell.session import close_sessions, open_session
 
-PAGE = Path(__file__).parents[2] / "pages" / "explore_page.py"
+PAGE = Path(__file__).parents[2] / "pages" / "curate_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
 ROWS = [
     *(ScoredRow("chat", 20.0, 20.0 - number, 10 + number, "Tell me", f"chat {number}") for number in range(12)),
@@ -52,6 +53,11 @@ def text_of(page: AppTest) -> str:
     return "\n".join(element.value for elements in kinds for element in elements)
 
 
+def cut_chart(page: AppTest) -> Any:
+    """What the chart of the cut-offs gets to draw."""
+    return json.loads(page.get("bidi_component")[0].proto.json)
+
+
 def healthy(page: AppTest) -> AppTest:
     assert not page.exception
     assert not page.error
@@ -74,7 +80,8 @@ def test_the_page_opens_on_linked_charts_and_the_rows(explore: Callable[..., App
     page = healthy(explore())
     assert "**22** of 22 rows" in text_of(page)
     titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
-    assert titles == ["Learnability by domain", "Base loss against reference loss"]
+    assert titles == ["Base loss against reference loss"]
+    assert [domain["name"] for domain in cut_chart(page)["domains"]] == [HOSTILE, "chat", "math"]
     assert page.dataframe[0].value["learnability"].is_monotonic_decreasing
     assert page.query_params["run"] == "first"
 
@@ -185,6 +192,9 @@ def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -
     explore()
     save_selection(open_session().store, "best", Selection("first", amount=Amount("rows", 4)))
     page = healthy(explore(run="first", example="1"))
+    assert "Not selected (below the cut): rank 12 of 12 eligible rows in chat" in text_of(page).replace("\\", "")
+    page.session_state["row_in_saved"] = True
+    page = healthy(page.run())
     assert re.search(
         r"best.*Not selected .below the cut.: rank 12 of 12 eligible rows in chat", text_of(page).replace("\\", "")
     )
@@ -193,7 +203,7 @@ def test_an_open_row_says_why_it_is_in_or_out(explore: Callable[..., AppTest]) -
 def test_the_guide_is_in_the_line_under_the_navigation(explore: Callable[..., AppTest]) -> None:
     page = explore()
     assert "Learnability is the share of a row's base loss" in text_of(page)
-    assert [heading.value for heading in page.header] == ["Explore"]
+    assert [heading.value for heading in page.header] == ["Curate"]
 
 
 def test_a_link_to_an_example_opens_it_cold(explore: Callable[..., AppTest]) -> None:
@@ -237,3 +247,89 @@ def test_of_many_domains_the_largest_are_drawn_and_all_are_in_the_tables(workspa
     healthy(page.run())
     assert "Charts show the 8 largest of 20 domains" in text_of(page)
     assert len(next(table.value for table in page.dataframe if "Row-weighted mean" in table.value)) == 21
+
+
+# The rows, and the one beside them
+
+
+def shown(page: AppTest, part: str) -> AppTest:
+    return healthy(page.segmented_control(key="shown").set_value(part).run())
+
+
+def rows_of(page: AppTest) -> list[int]:
+    """Row numbers of the table."""
+    tables = [table.value for table in page.dataframe if "row_number" in table.value]
+    return [int(number) for table in tables for number in table["row_number"]]
+
+
+def test_the_rows_are_those_of_the_chosen_outcome(explore: Callable[..., AppTest]) -> None:
+    page = shown(explore(run="first"), "Kept")
+    assert rows_of(page) == [12, 20]  # 6 % of chat's 12 rows are one, and of math's 9 too
+    page = shown(page, "Dropped")
+    assert "Rows 1 to 10 of 20." in text_of(page)
+    assert set(next(table.value for table in page.dataframe if "reason" in table.value)["reason"]) == {"below the cut"}
+    page = shown(page, "Flagged")
+    assert all(next(table.value for table in page.dataframe if "row_number" in table.value)["flags"])
+    assert "No hand picks yet" in text_of(shown(page, "Picks"))
+
+
+def test_the_open_row_is_walked_and_picked_beside_the_list(explore: Callable[..., AppTest]) -> None:
+    page = explore(run="first")
+    first, second = rows_of(page)[:2]
+    page = healthy(page.button(key="row_next").click().run())
+    assert page.session_state["example"] == first
+    page = healthy(page.button(key="row_next").click().run())
+    assert page.session_state["example"] == second
+    assert page.button(key="row_next").proto.shortcut.lower() == "j"
+    page = healthy(page.button(key=f"row_keep_{second}").click().run())
+    assert "Selected by hand: 1 of these rows" in text_of(page)
+    assert "Selected by hand." in text_of(page).replace("\\", "")
+    page = healthy(page.button(key=f"row_drop_{second}").click().run())
+    assert "Selected by hand" not in text_of(page)
+    assert "left out by hand" in text_of(page)
+    page = healthy(page.button(key="row_previous").click().run())
+    assert page.session_state["example"] == first
+
+
+def test_all_rows_of_a_filter_are_dropped_at_once_and_brought_back(explore: Callable[..., AppTest]) -> None:
+    page = explore(run="first", filter='{"domains":["math"]}')
+    page.session_state["bulk"] = True
+    page = healthy(page.run())
+    page = healthy(page.button(key="bulk_drop").click().run())
+    assert page.button(key="bulk_drop").label == "Drop all 9"
+    assert rows_of(shown(page, "Kept")) == []
+    page = shown(page, "Dropped")
+    assert set(next(table.value for table in page.dataframe if "reason" in table.value)["reason"]) == {
+        "left out by hand"
+    }
+    page = healthy(page.button(key="picks_undo_bulk").click().run())
+    assert "No hand picks yet" in text_of(shown(page, "Picks"))
+
+
+def test_more_rows_than_can_be_picked_at_once_are_refused(
+    explore: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.exploring.browsing.MOST_AT_ONCE", 20)
+    monkeypatch.setattr("ui.curate.rows_view.MOST_AT_ONCE", 20)
+    page = explore(run="first")
+    page.session_state["bulk"] = True
+    page = healthy(page.run())
+    assert "The table has more than 20 conversations." in text_of(page)
+    assert not [button for button in page.button if button.key == "bulk_keep"]
+
+
+def test_the_cut_is_drawn_in_both_charts_and_follows_the_slider(explore: Callable[..., AppTest]) -> None:
+    def lines(page: AppTest) -> tuple[list[float], list[float]]:
+        (plane,) = (json.loads(chart.proto.spec) for chart in page.get("plotly_chart"))
+        drawn = [shape["y1"] for shape in plane["layout"]["shapes"] if shape["line"].get("dash") == "dash"]
+        return [domain["cut"] for domain in cut_chart(page)["domains"] if domain["cut"] is not None], drawn
+
+    page = explore(run="first")
+    before = lines(page)
+    assert [len(found) for found in before] == [2, 2]
+    page = healthy(page.slider(key="recipe_all_ratio").set_value(40.0).run())
+    after = lines(page)
+    assert [len(found) for found in after] == [2, 2]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    page = healthy(page.selectbox(key="score_picker").set_value("base_loss").run())
+    assert "Cut-offs are not drawn: rows are ranked by Learnability" in text_of(page)

@@ -80,7 +80,7 @@ def _chosen_selection(store: Store, run: str) -> tuple[str, list[Any]] | None:
     """The rows of the saved selection chosen on the page; None if there is none."""
     names = selections_of_run(store, run)
     if not names:
-        st.caption("Save a selection of this run on the Select page to see here how many flagged rows it includes.")
+        st.caption("Save a selection of this run on the left to see here how many flagged rows it includes.")
         return None
     name = st.selectbox(
         "Saved selection", names, key="trust_selection", width=320,
@@ -123,7 +123,7 @@ def _show_flags(effects: pd.DataFrame, totals: pd.DataFrame, with_selection: boo
         "loss is missing, truncated or too small to compare. The other flags do not affect how well it was measured."
     )
     if with_selection:
-        st.caption("To exclude rows with a flag, use 'Exclude flags' in the filters of the Select page.")
+        st.caption("To exclude rows with a flag, use 'Exclude flags' in the guards on the left.")
     with st.expander("Flags by domain"):
         pivot = effects.pivot(index="domain", columns="flag", values="rows").reindex(columns=present)
         shown = pivot.fillna(0).astype(int).reset_index().rename(columns={"domain": "Domain"})

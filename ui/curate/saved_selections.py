@@ -1,4 +1,4 @@
-"""Saved selections on the Select page: the list, and rename, duplicate, load, and delete with undo."""
+"""Saved selections on the Curate page: the list, and rename, duplicate, load, and delete with undo."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def show_saved_selections(session: Session, load: Callable[[str], None]) -> list
     found = saved_selections(session.store)
     _show_last_action(session.store)
     if found.empty:
-        st.info("No saved selection yet. Make one under 'New selection' and save it.")
+        st.info("No saved selection yet. Choose amounts on the left and save one under a name.")
         return []
     names = [str(name) for name in found["name"]]
     _show_table(found)

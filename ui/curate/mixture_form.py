@@ -12,8 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.data.errors import SelectionInvalid
 from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
+from ui.curate.shown_domains import domain_list, shown_domains
 from ui.plain_text import escaped
-from ui.select.shown_domains import domain_list, shown_domains
 
 _PERSIST: Any = {"persist_state": "session"}
 _WEIGHTS, _GIVEN, _OWN = "recipe_weights", "recipe_weights_given", "recipe_weights_own"
@@ -32,7 +32,7 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
     shown = shown_domains(sizes, st.session_state.get(_OWN, ()), "recipe_weights_shown", rest)
     with domain_list(len(shown)):
         for domain in shown:
-            field, lock, readout_place = st.columns([2, 1, 3], vertical_alignment="bottom")
+            field, lock = st.columns([3, 2], vertical_alignment="bottom", gap="small")
             st.session_state[f"{_WEIGHT}{domain}"] = weights[domain]
             field.number_input(
                 f"{escaped(domain)} (%)", min_value=0.0, step=1.0, format="%.4g", key=f"{_WEIGHT}{domain}",
@@ -43,7 +43,7 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
                 "Lock", key=f"{_LOCK}{domain}", help="The buttons above do not change a locked weight.",
                 on_change=_keep_shown, args=(domain,), **_PERSIST,
             )  # fmt: skip
-            places[domain] = readout_place.empty()
+            places[domain] = st.empty()
     with above:
         _buttons(sizes)
         relative = _show_sum(weights)
@@ -109,7 +109,7 @@ def _show_sum(weights: Mapping[str, float]) -> bool:
     if round(whole, 2) == WHOLE:
         st.caption("The weights add up to **100 %**.")
         return False
-    note = "Each effective weight is shown on the right." if whole else "Nothing can be selected."
+    note = "Each effective weight is shown below it." if whole else "Nothing can be selected."
     st.caption(f"The weights add up to **{whole:,.4g} %**, not 100 %, so they are relative. {note}")
     return bool(whole)
 

@@ -1,10 +1,11 @@
-"""The Select page, run by Streamlit's own test harness against a real store."""
+"""The Curate page: its recipe, picks and saved selections, run by Streamlit's own test harness against a real store."""
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -26,7 +27,7 @@ from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
 from ui.shell.session import open_session
 
-PAGE = Path(__file__).parents[2] / "pages" / "select_page.py"
+PAGE = Path(__file__).parents[2] / "pages" / "curate_page.py"
 HOSTILE = "![x](http://example.invalid/x.png)"
 ROWS = [
     *(ScoredRecord("chat", 2.0, number / 50, 10, f"chat {number}") for number in range(100)),
@@ -54,12 +55,12 @@ def healthy(page: AppTest) -> AppTest:
 
 
 def metrics(page: AppTest) -> list[str]:
-    """The four figures of the result."""
+    """Selected rows and scored tokens."""
     return [metric.value for metric in page.metric if "selected" in metric.label]
 
 
 def profile(page: AppTest) -> dict[str, tuple[str, str]]:
-    """The figures below the amounts, by label: of the selection, and of the data."""
+    """The figures above the charts, by label: of the selection, and of the data."""
     return {metric.label: (metric.value, metric.delta) for metric in page.metric if "selected" not in metric.label}
 
 
@@ -79,15 +80,24 @@ def choice(page: AppTest, key: str, value: str) -> AppTest:
     return healthy(page.segmented_control(key=key).set_value(value).run())
 
 
+def shown(page: AppTest, part: str) -> AppTest:
+    """Show a part of the rows."""
+    return choice(page, "shown", part)
+
+
 def opened(page: AppTest, view: str) -> AppTest:
-    """Open one of the tabs below the controls."""
-    page.session_state["shown"] = view
+    """Open one of the tabs on the right."""
+    page.session_state["view"] = view
     return healthy(page.run())
 
 
 def saved_tab(page: AppTest) -> AppTest:
-    page.session_state["tab"] = "Saved selections"
-    return healthy(page.run())
+    return opened(page, "Saved selections")
+
+
+def of_domains(page: AppTest) -> list[pd.DataFrame]:
+    """The tables of the tab By domain: the numbers of each domain, and the reasons."""
+    return [frame.value for frame in opened(page, "By domain").dataframe if "Domain" in frame.value]
 
 
 def saved_as(page: AppTest, name: str) -> Selection:
@@ -114,7 +124,8 @@ def test_an_empty_workspace_says_what_to_do_next(page_workspace: Path) -> None:
 def test_the_page_starts_at_six_per_cent_with_every_count_on_it(select: Callable[[], AppTest]) -> None:
     page = select()
     # 6 % of chat's 100 rows and of math's 54 (3.24): 6 rows of 10 tokens and 3 of 20.
-    assert metrics(page) == ["9", "145", "120", "1,960"]
+    assert metrics(page) == ["9", "120"]
+    assert "Not selected: 145 rows, 1,960 scored tokens." in text_of(page)
     assert "6 of 100 rows, 60 of 1,000 tokens" in text_of(page)
     assert "3 of 54 rows, 60 of 1,080 tokens" in text_of(page)
 
@@ -135,8 +146,8 @@ def test_the_profile_of_the_selection_stands_beside_the_data_and_follows_the_sli
 def test_length_bands_are_part_of_the_recipe_and_take_the_cut_away(select: Callable[[], AppTest]) -> None:
     page = healthy(select().number_input(key="recipe_length_bands").set_value(4).run())
     assert metrics(page)[0] == "9"
-    assert "within length bands" in page.dataframe[0].value["Note"].tolist()
-    page = opened(page, "Score distribution")
+    assert "within length bands" in of_domains(page)[0]["Note"].tolist()
+    page = opened(page, "Overview")
     assert "There is no cut-off: rows are ranked within length bands." in text_of(page)
     assert saved_as(page, "banded").length_bands == 4
 
@@ -170,6 +181,7 @@ def test_a_message_sent_before_the_new_sliders_arrived_is_no_move_of_them(select
             state.double_array_value.data[:] = [20.0]
     page = healthy(page._run(late))
     assert [slider.value for slider in page.slider] == [20.0, 20.0, 20.0]
+    assert [field.value for field in page.number_input if str(field.key).startswith("recipe_number")] == [20.0] * 3
 
 
 def test_a_total_of_tokens_is_split_over_the_domains(select: Callable[[], AppTest]) -> None:
@@ -192,7 +204,7 @@ def test_filters_narrow_what_can_be_kept(select: Callable[[], AppTest]) -> None:
     page.number_input(key="recipe_short").set_value(15)
     page = healthy(page.run())
     assert metrics(page)[0] == "50"
-    reasons = page.dataframe[1].value
+    reasons = of_domains(page)[1]
     assert set(reasons["Reason"]) == {"filtered: token_count", "flag: truncated"}
 
 
@@ -208,7 +220,7 @@ def test_duplicates_can_be_kept(select: Callable[[], AppTest]) -> None:
 def test_pooled_there_is_one_slider_and_one_cut(select: Callable[[], AppTest]) -> None:
     page = healthy(select().selectbox(key="recipe_scope").set_value("pooled").run())
     assert [slider.key for slider in page.slider] == ["recipe_all_ratio"]
-    assert page.dataframe[0].value["Learnability at the cut-off"].nunique() == 1
+    assert of_domains(page)[0]["Learnability at the cut-off"].nunique() == 1
 
 
 def cut_chart(page: AppTest) -> Any:
@@ -217,7 +229,7 @@ def cut_chart(page: AppTest) -> Any:
 
 
 def test_the_cut_of_each_domain_can_be_dragged_unless_weights_decide_it(select: Callable[[], AppTest]) -> None:
-    page = opened(select(), "Score distribution")
+    page = opened(select(), "Overview")
     drawn = cut_chart(page)
     assert [(domain["name"], round(domain["cut"], 4)) for domain in drawn["domains"]] == [
         ("chat", 0.95),
@@ -233,27 +245,27 @@ def test_the_cut_of_each_domain_can_be_dragged_unless_weights_decide_it(select: 
 
 def test_a_random_control_asks_for_a_seed_and_draws_no_cut(select: Callable[[], AppTest]) -> None:
     page = healthy(select().selectbox(key="recipe_order").set_value("random").run())
-    page = opened(page.number_input(key="recipe_seed").set_value(3).run(), "Score distribution")
+    page = healthy(page.number_input(key="recipe_seed").set_value(3).run())
     assert "There is no cut-off" in text_of(page)
 
 
 @pytest.mark.parametrize(
     ("earlier", "present"),
-    [("Score and cut", "Score distribution"), ("Just inside and outside", "Rows at the cut-off")],
+    [("Score and cut", "All"), ("Just inside and outside", "At the cut"), ("Hand picks", "Picks")],
 )
-def test_a_link_with_a_tabs_earlier_label_opens_that_tab(
+def test_a_link_to_a_tab_of_the_earlier_page_shows_what_it_showed(
     select: Callable[[], AppTest], earlier: str, present: str
 ) -> None:
-    page = select()
-    del page.session_state["shown"]
+    select()
+    page = AppTest.from_file(str(PAGE), default_timeout=30)
     page.query_params["shown"] = earlier
-    assert next(tab for tab in healthy(page.run()).tabs if tab.label == present).children
+    assert healthy(page.run()).segmented_control(key="shown").value == present
 
 
 def test_rows_inside_and_outside_the_cut_are_shown(select: Callable[[], AppTest]) -> None:
-    page = healthy(opened(select(), "Rows at the cut-off").selectbox(key="cut_domain").set_value("chat").run())
-    shown = [frame.value["response"].tolist() for frame in page.dataframe if "response" in frame.value]
-    assert shown == [[f"chat {n}" for n in (1, 2, 3, 4, 5)], [f"chat {n}" for n in (6, 7, 8, 9, 10)]]
+    page = healthy(shown(select(), "At the cut").selectbox(key="cut_domain").set_value("chat").run())
+    sides = [frame.value["response"].tolist() for frame in page.dataframe if "response" in frame.value]
+    assert sides == [[f"chat {n}" for n in (1, 2, 3, 4, 5)], [f"chat {n}" for n in (6, 7, 8, 9, 10)]]
 
 
 def test_a_recipe_is_saved_as_the_controls_stand(select: Callable[[], AppTest]) -> None:
@@ -289,7 +301,7 @@ def test_a_loaded_recipe_keeps_what_it_kept_when_saved(select: Callable[[], AppT
     save_selection(store(), "odd", recipe)
     page = healthy(select().button(key="load_selection").click().run())
     expected = select_summary(store(), recipe)
-    assert metrics(page)[:3] == [f"{expected.kept_rows:,}", f"{expected.dropped_rows:,}", f"{expected.kept_tokens:,}"]
+    assert metrics(page) == [f"{expected.kept_rows:,}", f"{expected.kept_tokens:,}"]
     page.text_input(key="selection_name").set_value("again")
     healthy(save(page))
     assert saved_selection(store(), "again") == recipe
@@ -462,14 +474,14 @@ def test_everything_that_a_loaded_filter_has_is_visible(select: Callable[[], App
     assert saved_as(page, "open").filter == RowFilter()
 
 
-def test_a_filter_of_explore_arrives_in_the_controls_and_leaves_the_ranking(workspace: Path) -> None:
+def test_a_filter_of_the_charts_arrives_in_the_controls_and_leaves_the_ranking(workspace: Path) -> None:
     def page_of_a_filter() -> None:
         import streamlit as st
 
         from core.data.filters import Range, RowFilter
         from core.selection import scored_run
-        from ui.select.recipe_filters import put_filter_into_form
-        from ui.select.recipe_form import recipe_form
+        from ui.curate.recipe_filters import put_filter_into_form
+        from ui.curate.recipe_form import recipe_form
         from ui.shell.session import open_session
 
         brushed = RowFilter(("math",), (Range("base_loss", 0.5),))
@@ -515,7 +527,7 @@ def test_a_recipe_that_wants_a_search_which_is_not_there_says_how_to_make_it(sel
 
 def picked(page: AppTest, row: int, choose: str) -> AppTest:
     """Open a row among the hand picks, and pick it."""
-    page = healthy(opened(page, "Hand picks").number_input(key="pick_row").set_value(row).run())
+    page = healthy(shown(page, "Picks").number_input(key="example").set_value(row).run())
     return choice(page, f"pick_{example_of(row)}", choose)
 
 
@@ -539,17 +551,16 @@ def test_a_pick_is_changed_and_taken_back(select: Callable[[], AppTest]) -> None
 
 def test_picks_survive_the_other_tab_and_a_rows_number_that_is_not_there_is_said(select: Callable[[], AppTest]) -> None:
     page = saved_tab(picked(select(), 1, "Never select"))
-    page.session_state["tab"] = "New selection"
-    page = healthy(page.run())
+    page = opened(page, "Overview")
     assert saved_as(page, "without").picks == (Pick(example_of(1), False),)
-    page = opened(page, "Hand picks").number_input(key="pick_row").set_value(9999).run()
+    page = shown(page, "Picks").number_input(key="example").set_value(9999).run()
     assert not page.exception
     assert "has no row 9,999" in page.error[0].value.replace("\\", "")
 
 
 def test_a_row_beside_the_cut_can_be_picked(select: Callable[[], AppTest]) -> None:
-    page = opened(select(), "Rows at the cut-off")
-    page = healthy(page.number_input(key="cut_row").set_value(7).run())
+    page = shown(select(), "At the cut")
+    page = healthy(page.number_input(key="example").set_value(7).run())
     page = choice(page, f"pick_{example_of(7)}", "Always select")
     assert "Selected by hand: 1 of these rows" in text_of(page)
 
@@ -558,7 +569,7 @@ def test_a_loaded_recipe_brings_its_picks_and_puts_the_others_aside(select: Call
     select()
     save_selection(store(), "theirs", Selection("planets", picks=(Pick(example_of(5), False),)))
     page = picked(select(), 1, "Never select")
-    page = opened(healthy(page.button(key="load_selection").click().run()), "Hand picks")
+    page = shown(healthy(page.button(key="load_selection").click().run()), "Picks")
     assert saved_as(page, "loaded").picks == (Pick(example_of(5), False),)
     assert "Replaced picks: 1." in text_of(page)
     page = healthy(page.button(key="picks_restore").click().run())
@@ -643,7 +654,6 @@ def test_two_saved_selections_are_compared_by_rows(select: Callable[[], AppTest]
 def test_moving_a_slider_asks_the_store_nothing_twice(
     select: Callable[[], AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = select()
     asked: list[str] = []
     for name in ("rows", "frame"):
         ask = getattr(Store, name)
@@ -655,9 +665,13 @@ def test_moving_a_slider_asks_the_store_nothing_twice(
             return ask(store, sql, parameters)
 
         monkeypatch.setattr(Store, name, noted)
+    page = select()
+    opening = {sql for sql in asked if "FROM scored_1" in sql}
+    asked.clear()
     healthy(page.slider(key="recipe_all_ratio").set_value(20.0).run())
     large = [sql for sql in asked if "FROM scored_1" in sql]
-    assert len(large) == len(set(large)) == 3  # the domains' sizes, the kind of reference, and the profile of all rows
+    assert len(large) == len(set(large))
+    assert set(large) <= opening  # of which the store holds the answers
 
 
 def test_text_of_the_dataset_is_never_markdown(page_workspace: Path) -> None:

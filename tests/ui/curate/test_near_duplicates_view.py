@@ -29,7 +29,7 @@ ROWS = [
 
 def page() -> None:
     from core.data.errors import UserError
-    from ui.explore.near_duplicates_view import show_near_duplicates
+    from ui.curate.near_duplicates_view import show_near_duplicates
     from ui.kit.widgets import show_error
     from ui.shell.session import open_session
 

@@ -17,7 +17,7 @@ from core.exploring.near_duplicate_groups import (
 from core.jobs.job import Job, find_job
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
-from ui.explore.near_duplicate_group import in_sentence, show_group
+from ui.curate.near_duplicate_group import in_sentence, show_group
 from ui.kit.job_view import show_job
 from ui.kit.tables import open_by_number, show_selectable
 from ui.kit.widgets import ignored_in_link, linked_number, show_error

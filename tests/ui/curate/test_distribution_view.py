@@ -21,8 +21,8 @@ def page() -> None:
     from core.data.scores import SCORES
     from core.exploring.distributions import domain_counts
     from ui.charts import domain_colours
-    from ui.explore.distribution_view import show_distribution
-    from ui.explore.linked_charts import LinkedView
+    from ui.curate.distribution_view import show_distribution
+    from ui.curate.linked_charts import LinkedView
     from ui.kit.filter_state import chosen_filter
     from ui.shell.session import open_session
 

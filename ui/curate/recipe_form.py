@@ -3,29 +3,26 @@
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.data.scores import SCORES, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
+from ui.curate.amount_form import Readout, amount_form, put_amounts
+from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
 from ui.kit.hand_picks import picks_of, put_picks
-from ui.select.amount_form import Readout, amount_form, put_amounts
-from ui.select.recipe_filters import Eligible, eligible_form, put_eligible
 
 _PERSIST: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
-def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout], DeltaGenerator]:
-    """Draw the controls; returns the recipe with this session's hand picks, a readout for each amount, and a place
-    below the amounts for the profile of the selection.
+def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Readout]]:
+    """Draw the controls; returns the recipe with this session's hand picks, and a readout for each amount.
 
     Raises `SelectionInvalid` for an invalid recipe, after all controls are drawn.
     """
     # The amounts are shown first but depend on the controls below them.
-    how_much, profile, ranking = (st.container() for _ in range(3))
-    which = st.container(border=True)
+    how_much, ranking, which = st.container(), st.expander("Ranking"), st.container(gap="small")
     with ranking:
         score, order, scope, seed, length_bands = _ranking(run)
     with which:
@@ -45,7 +42,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
     with how_much:
-        return *amount_form(plain, allowed), profile
+        return amount_form(plain, allowed)
 
 
 def put_into_form(store: Store, selection: Selection) -> None:
@@ -67,8 +64,7 @@ def put_into_form(store: Store, selection: Selection) -> None:
 
 def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     """Score, order, scope, seed and length bands."""
-    st.markdown("#### Ranking")
-    first, second, third, fourth = st.columns([3, 3, 3, 2])
+    (first, second), (third, fourth) = st.columns(2), st.columns(2)
     # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
     names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
     scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)

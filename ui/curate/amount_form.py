@@ -11,19 +11,20 @@ from core.data.listing import listed
 from core.exploring.rank_changes import PAPER_SHARES
 from core.selection import Amount, Selection
 from core.selection.budgets import POOL, budgets
+from ui.curate.mixture_form import mixture_form, put_weights
+from ui.curate.shown_domains import domain_list, shown_domains
 from ui.plain_text import escaped
-from ui.select.mixture_form import mixture_form, put_weights
-from ui.select.shown_domains import domain_list, shown_domains
 
 PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
-BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total budget with domain weights"}
+BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total by weights"}
 _DECIMALS = 12
 """Of a share: enough for a cut-off between two of a billion rows, too few for the errors of 100 times a float."""
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 _DRAWN = "recipe_drawn_"
+_FIELDS, _SHOWN = "recipe_fields", "recipe_shown_amount"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,6 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
 
     Raises `SelectionInvalid` for an invalid amount, after everything is drawn.
     """
-    st.markdown("#### Amount")
     budget_kind = _budget_kind() if plain.scope == "domain" else "share"
     amount, readout = _amount_for_all(totals, budget_kind, plain.scope)
     chosen, readouts = replace(plain, amount=amount), {POOL: readout}
@@ -78,9 +78,9 @@ def put_amount(domain: str | None, amount: Amount) -> None:
 def _budget_kind() -> str:
     st.session_state.setdefault("recipe_way", "share")
     chosen = st.segmented_control(
-        "Budget by", list(BUDGET_KINDS), format_func=BUDGET_KINDS.__getitem__, key="recipe_way", required=True,
-        help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total budget with domain "
-        "weights: one total, divided among the domains by weights.", **_PERSIST,
+        "Budget", list(BUDGET_KINDS), format_func=BUDGET_KINDS.__getitem__, key="recipe_way", required=True,
+        help="Share of each domain: the same share of every domain, such as 6 % of its rows. Total by weights: "
+        "one total, divided among the domains by weights.", **_PERSIST,
     )  # fmt: skip
     return str(chosen)
 
@@ -91,35 +91,36 @@ def _amount_for_all(totals: Mapping[str, tuple[int, int]], budget_kind: str, sco
     of_all = budget_kind == "mixture" or scope == "pooled"
     units = {**UNITS, "ratio": "Share of all rows" if of_all else UNITS["ratio"]}
     unit = st.segmented_control(
-        "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_follow_all,
+        "Unit", list(units), format_func=units.__getitem__, key="recipe_unit", required=True, on_change=_change_unit,
         help="Rows are examples. Scored tokens are the response tokens, which training learns from. Training also "
-        "reads the prompts, which are not counted here.",
+        "reads the prompts, which are not counted here. The amount stays the same share of the data when the unit "
+        "changes.",
         **_PERSIST,
     )  # fmt: skip
     kind = str(unit)
-    whole = [sum(total[place] for total in totals.values()) for place in (0, 1)]
-    most = {"ratio": 0, "rows": whole[0], "tokens": whole[1]}[kind]
-    starts = {"ratio": 6.0, "rows": round(0.06 * whole[0]), "tokens": round(0.06 * whole[1])}
-    st.session_state.setdefault(_amount_key(kind), starts[kind])
-    slider, presets = st.columns([3, 2], vertical_alignment="bottom")
+    whole = {"rows": sum(rows for rows, _ in totals.values()), "tokens": sum(tokens for _, tokens in totals.values())}
+    key = _amount_key(kind)
+    st.session_state.setdefault(key, 6.0 if kind == "ratio" else round(0.06 * whole[kind]))
     meaning = "A total, divided among the domains in proportion to their size."
     if of_all:
         meaning = "The total to select."
     elif kind == "ratio":
         meaning = "The share of rows to select from every domain, except domains whose own slider below was moved."
-    with slider:
-        label = f"Total ({'share of rows' if kind == 'ratio' else units[kind].lower()})"
-        if not of_all:
-            label = f"All domains ({units[kind].lower()})"
-        amount = _amount_slider(label, kind, _amount_key(kind), most, meaning)
+    label = f"Total ({'share of rows' if kind == 'ratio' else units[kind].lower()})"
+    if not of_all:
+        label = f"All domains ({units[kind].lower()})"
+    with st.container(gap=None):
+        amount = _amount_controls(label, kind, key, whole.get(kind, 0), meaning)
+        readout = Readout(st.empty())
+    st.session_state[_SHOWN] = (amount, whole)
     if kind == "ratio":
-        with presets.container(horizontal=True):
+        with st.container(horizontal=True, gap="small"):
             for preset in PRESETS:
                 st.button(
                     f"{preset:g} %", key=f"recipe_preset_{preset:g}", on_click=_use_preset, args=(preset,),
                     help="A share reported in the paper: a starting point, not a guarantee for other data or models.",
                 )  # fmt: skip
-    return amount, Readout(st.empty())
+    return amount, readout
 
 
 def _domain_sliders(
@@ -129,7 +130,7 @@ def _domain_sliders(
     own: dict[str, Amount] = st.session_state.setdefault(_OWN, {})
     parts = budgets(chosen, totals)
     sizes = {domain: rows for domain, (rows, _) in totals.items()}
-    rest = "Domains without an amount of their own follow the slider above."
+    rest = "Domains without an amount of their own follow the amount above."
     readouts: dict[str, Readout] = {}
     shown = shown_domains(sizes, own, "recipe_shown", rest)
     with domain_list(len(shown)):
@@ -142,13 +143,13 @@ def _domain_sliders(
             key = f"recipe_domain_{amount.kind}_{_on_slider(follows):g}_{domain}"
             st.session_state[key] = _on_slider(amount)
             st.session_state[f"{_DRAWN}{domain}"] = key
-            slider, readout_place = st.columns([3, 2], vertical_alignment="center")
             most = dict(zip(UNITS, (0, *totals[domain]), strict=True))[amount.kind]
-            meaning = "Follows the slider above until you move this one."
-            with slider:
-                label = f"{escaped(domain)} ({UNITS[amount.kind].lower()})"
-                _amount_slider(label, amount.kind, key, most, meaning, _own_amount(domain, amount.kind, key))
-            readouts[domain] = Readout(readout_place.empty())
+            with st.container(gap=None):
+                _amount_controls(
+                    escaped(domain), amount.kind, key, most, "Follows the amount above until you move this one.",
+                    domain, _own_amount(domain, amount.kind, key),
+                )  # fmt: skip
+                readouts[domain] = Readout(st.empty())
     elsewhere = [domain for domain in own if domain not in totals]
     if elsewhere:
         st.text(f"Amounts ignored, because these domains are not in the data: {listed(elsewhere)}.")
@@ -160,21 +161,55 @@ def _domain_sliders(
     return {domain: own[domain] for domain in totals if domain in own}, readouts
 
 
-def _amount_slider(
-    label: str, kind: str, key: str, most: int, meaning: str, on_change: Callable[[], None] | None = None
+def _amount_controls(
+    label: str,
+    kind: str,
+    key: str,
+    most: int,
+    meaning: str,
+    domain: str | None = None,
+    on_change: Callable[[], None] | None = None,
 ) -> Amount:
-    # A slider rejects a value outside its range, which can come from a loaded recipe or another run.
-    reach: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 0.1, "format": "%.1f %%"}
+    """A slider, and beside it a field to type the amount; of a domain, or of all (None)."""
+    # Either rejects a value outside its range, which can come from a loaded recipe or another run.
+    reach: dict[str, Any] = {"min_value": 0.0, "max_value": 100.0, "step": 0.1}
+    formats = ("%.1f %%", "%.4g")
     if kind != "ratio":
-        reach = {
-            "min_value": 0,
-            "max_value": max(most, int(st.session_state[key]), 1),
-            "step": 1,
-            "format": "localized",
-        }
+        reach = {"min_value": 0, "max_value": max(most, int(st.session_state[key]), 1), "step": 1}
+        formats = ("localized", "%d")
     kept = {} if on_change else _PERSIST  # a domain's amount is in `_OWN`
-    value = st.slider(label, key=key, on_change=on_change or "rerun", help=meaning, **reach, **kept)
-    return _from_slider(kind, value)
+    slider, field = st.columns([5, 2], vertical_alignment="bottom", gap="small")
+    chosen = slider.slider(
+        label, key=key, on_change=on_change or "rerun", help=meaning, format=formats[0], **reach, **kept
+    )
+    number, typed = _field_beside(domain, kind, chosen)
+    field.number_input(
+        f"{label}: number", key=number, on_change=typed, label_visibility="collapsed", format=formats[1],
+        help="The slider's value, to type.", **reach,
+    )  # fmt: skip
+    return _from_slider(kind, chosen)
+
+
+def _field_beside(domain: str | None, kind: str, value: float) -> tuple[str, Callable[[], None]]:
+    """The key of the field beside a slider, set to its value, and the callback of a number typed there.
+
+    Another key whenever the slider was moved: the number that the browser sends before it knows of the move is then
+    not of this field, and not taken for typed.
+    """
+    fields: dict[str, tuple[float, int]] = st.session_state.setdefault(_FIELDS, {})
+    name = f"{kind}_all" if domain is None else f"{kind}_of_{domain}"
+    before, turn = fields.get(name, (value, 0))
+    turn += before != value
+    fields[name] = (value, turn)
+    key = f"recipe_number_{turn}_{name}"
+    st.session_state[key] = value
+
+    def typed() -> None:
+        if fields.get(name, (value, -1))[1] == turn:
+            fields[name] = (st.session_state[key], turn)
+            put_amount(domain, _from_slider(kind, st.session_state[key]))
+
+    return key, typed
 
 
 def _amount_key(kind: str) -> str:
@@ -191,12 +226,21 @@ def _from_slider(kind: str, value: float) -> Amount:
 
 def _own_amount(domain: str, kind: str, key: str) -> Callable[[], None]:
     def keep() -> None:
-        if st.session_state.get(f"{_DRAWN}{domain}") != key:
-            return
-        amount = _from_slider(kind, st.session_state[key])
-        st.session_state[_OWN] = st.session_state.get(_OWN, {}) | {domain: amount}
+        if st.session_state.get(f"{_DRAWN}{domain}") == key:
+            put_amount(domain, _from_slider(kind, st.session_state[key]))
 
     return keep
+
+
+def _change_unit() -> None:
+    """Callback: the same amount in the new unit."""
+    _follow_all()
+    kind = st.session_state["recipe_unit"]
+    if shown := st.session_state.get(_SHOWN):
+        amount, whole = shown
+        share = amount.value if amount.kind == "ratio" else amount.value / max(whole[amount.kind], 1)
+        value = min(round(share, 3), 1.0) if kind == "ratio" else round(share * whole[kind])
+        put_amount(None, Amount(kind, value))
 
 
 def _follow_all() -> None:
@@ -204,4 +248,4 @@ def _follow_all() -> None:
 
 
 def _use_preset(per_cent: float) -> None:
-    st.session_state[_amount_key("ratio")] = per_cent
+    put_amount(None, _from_slider("ratio", per_cent))

@@ -1,6 +1,7 @@
 """Linked charts: a brush on one filters the others, the table and the counts. Everything is computed in SQL on all
 rows."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,25 +21,27 @@ from ui.charts import (
     loss_plane_figure,
     loss_points_figure,
 )
+from ui.charts.planes import Cuts
 from ui.kit.brushes import Corner, Span
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane, brush_range
 from ui.kit.widgets import link_to_page
 
-_HEIGHT = 460  # pixels; equal, because the charts are side by side
+_HEIGHT = 370  # pixels; equal, because the charts are side by side
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedView:
-    """The input of the linked charts: a run's scored table, the filter, the score, and the colours of the domains
-    that are drawn."""
+    """The input of the linked charts: a run's scored table, the filter, the score, the colours of the domains that are
+    drawn, and how many rows pass the filter."""
 
     store: Store
     table: str
     row_filter: RowFilter
     score: Score
     colours: dict[str, str]
+    rows: int
 
     def filter_without(self, *columns: str) -> RowFilter:
         """The filter for a chart of these columns: all conditions except brushes on the chart itself, so that the
@@ -56,23 +59,28 @@ class LinkedView:
         )
 
 
-def show_linked_histogram(view: LinkedView) -> None:
-    """The score's histogram by domain; a drag along x sets a range."""
+def show_linked_histogram(view: LinkedView, note: str) -> None:
+    """The score's histogram, a plot for each domain; a drag along x sets a range."""
     column = view.score.name
     counted = histogram(view.store, view.table, column, view.filter_without(column), domains=list(view.colours))
     if counted.bins.empty:
         show_no_rows(view.row_filter)
         return
-    figure = histogram_figure(counted, view.colours, brushable=True, brush=view.brushed_span(counted))
-    figure.update_layout(height=_HEIGHT)
+    figure = histogram_figure(
+        counted, view.colours, one_above_another=True, brushable=True, brush=view.brushed_span(counted)
+    )
+    figure.update_layout(height=_HEIGHT, uirevision="cuts")
     show_chart(
         figure, counted.bins, key="linked_histogram", file_name=f"{column}-histogram", selectable=True,
-        on_brush=partial(brush_range, column),
+        on_brush=partial(brush_range, column), note=note,
     )  # fmt: skip
 
 
-def show_linked_plane(view: LinkedView) -> None:
-    """Base loss against reference loss; a box or lasso filters rows. Points for few rows, a density for many."""
+def show_linked_plane(
+    view: LinkedView, cuts: Cuts | None, are_kept: Callable[[Sequence[int]], Sequence[bool]] | None
+) -> None:
+    """Base loss against reference loss; a box or lasso filters rows. Points for few rows, a density for many.
+    `are_kept`: whether rows of these numbers are selected; points of those that are not are faint."""
     x, y = "base_loss", "reference_loss"
     row_filter = view.filter_without(x, y)
     plane = loss_plane(view.store, view.table, row_filter)
@@ -83,21 +91,23 @@ def show_linked_plane(view: LinkedView) -> None:
     numbers: pd.DataFrame
     if plane.rows <= POINTS_LIMIT:
         numbers = loss_points(view.store, view.table, row_filter)
-        figure = loss_points_figure(numbers, view.colours, brushable=True, box=box, lasso=lasso)
+        points = numbers.assign(is_kept=are_kept(numbers["row_number"].tolist())) if are_kept else numbers
+        figure = loss_points_figure(points, view.colours, brushable=True, box=box, lasso=lasso, cuts=cuts)
     else:
-        figure = loss_plane_figure(plane, brushable=True, box=box, lasso=lasso)
+        figure = loss_plane_figure(plane, brushable=True, box=box, lasso=lasso, cuts=cuts)
         cells = plane.cells.assign(
             base_from=plane.cells["base_bin"] * plane.bin_width,
             reference_from=plane.cells["reference_bin"] * plane.bin_width,
         )
         numbers = cells[["domain", "base_from", "reference_from", "rows"]]
-    figure.update_layout(height=_HEIGHT)
+    figure.for_each_annotation(lambda label: label.update(text=label.text.partition(":")[0]))  # two would overlap
+    figure.update_layout(height=_HEIGHT, uirevision="cuts")
     show_chart(
         figure, numbers, key="linked_plane", file_name="loss-plane", selectable=True,
         on_brush=partial(brush_plane, x, y),
-        note="On the diagonal, fine-tuning changed nothing; further below it, it removed more loss. Dotted lines: "
-        f"median base loss ({plane.base_median:.3g}) and median reference loss ({plane.reference_median:.3g}). If the "
-        "base loss is small, even a small gain gives a high learnability, so check the losses too.",
+        note=f"Below the diagonal, fine-tuning removed loss. Dotted: medians ({plane.base_median:.3g} and "
+        f"{plane.reference_median:.3g}). Where the base loss is small, even a small gain is a high learnability."
+        + (" Faint: not selected." if are_kept and plane.rows <= POINTS_LIMIT else ""),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from core.exploring.density import smoothed
 from core.exploring.distributions import FINE_BINS, POSITIVE_COLUMNS, histogram, summary, with_shares
 from ui.charts import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
-from ui.explore.linked_charts import LinkedView
+from ui.curate.linked_charts import LinkedView
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_range

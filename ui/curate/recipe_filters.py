@@ -1,4 +1,4 @@
-"""The filter controls of a recipe: filters and duplicate removal; a filter can also be set from another page.
+"""The filter controls of a recipe: filters and duplicate removal; the page's own filter can be put into them.
 
 Conditions without a control (lassos, ranges on other scores, required flags) are shown as chips below.
 """
@@ -14,8 +14,9 @@ from core.data.scores import DEFAULT_SCORE, SCORES
 from core.selection import ScoredRun
 from core.store import Store
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
-from ui.kit.filter_bar import show_chip_buttons
+from ui.kit.filter_bar import filter_chips, show_chip_buttons
 from ui.kit.filter_controls import FilterControls
+from ui.plain_text import escaped
 
 _KEEP: Any = {"persist_state": "session"}
 _CONTROLS = FilterControls("recipe", _KEEP)
@@ -36,24 +37,25 @@ class Eligible:
 
 def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
     """Draw the controls. `score` is the score that the recipe ranks by."""
-    if note := st.session_state.pop(_NOTE, None):
-        st.info(note)
-    title, clear = st.columns([4, 1], vertical_alignment="center")
-    title.markdown("#### Filters")
-    _follow_score(score)
-    _domains_and_flags(run)
-    lowest, highest, shortest, longest = st.columns(4)
-    _CONTROLS.score_limits(lowest, highest, score, "Rows without this score are always excluded.")
-    _CONTROLS.length_limits(shortest, longest)
-    _CONTROLS.search(*st.columns([5, 3, 4]))
-    collapse, near = _duplicates(store, run)
-    _chips(st.session_state.get(_CARRIED, EVERYTHING))
-    row_filter = _shown_filter(score)
-    if row_filter != EVERYTHING:
-        clear.button(
-            "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
-            help="Removes all filters. The duplicate settings do not change.",
-        )  # fmt: skip
+    note = st.session_state.pop(_NOTE, None)
+    guards, chips = st.expander("Guards: filters and duplicates"), st.container(gap="small")
+    with guards:
+        _follow_score(score)
+        _domains_and_flags(run)
+        _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
+        _CONTROLS.length_limits(*st.columns(2))
+        _CONTROLS.search(st.container(), *st.columns(2))
+        collapse, near = _duplicates(store, run)
+    with chips:
+        if note:
+            st.info(note)
+        row_filter = _shown_filter(score)
+        _chips(row_filter, st.session_state.get(_CARRIED, EVERYTHING))
+        if row_filter != EVERYTHING:
+            st.button(
+                "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
+                help="Removes all filters of the selection. The duplicate settings do not change.",
+            )  # fmt: skip
     return Eligible(row_filter, collapse, near)
 
 
@@ -65,15 +67,15 @@ def put_eligible(eligible: Eligible, score: str) -> None:
 
 
 def put_filter_into_form(row_filter: RowFilter, score: str) -> None:
-    """Set the controls to a filter from a page that showed `score`. Call in a button's callback.
+    """Set the controls to the filter of charts that show `score`. Call in a button's callback.
 
     The ranking does not change: a user may filter by base loss and rank by learnability.
     """
     ranked_by = str(st.session_state.get("recipe_score", DEFAULT_SCORE))
     _put_filter(row_filter, ranked_by)
-    note = "Explore filters applied."
+    note = "The page's filters apply to the selection."
     if score != ranked_by:
-        note += f" Rows are still ranked by {SCORES[ranked_by].label}, not by {SCORES[score].label} as on Explore."
+        note += f" Rows are still ranked by {SCORES[ranked_by].label}, not by {SCORES[score].label} as in the charts."
     st.session_state[_NOTE] = note
 
 
@@ -120,7 +122,7 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
         "Remove near-duplicates", list(known), format_func=known.__getitem__, key="recipe_near",
         disabled=not collapse, **_KEEP,
         help="Of each group of near-identical rows, only the row that ranks highest can be selected. The options are "
-        "the searches made on Explore, tab Near-duplicates. Exact duplicates must be removed too.",
+        "the searches made in the tab Near-duplicates. Exact duplicates must be removed too.",
     )  # fmt: skip
     if _STALE in known[threshold]:
         with near:
@@ -141,15 +143,22 @@ def _search_label(search: NearDuplicateSet) -> str:
 
 def _link_to_search(sentence: str) -> None:
     st.caption(sentence)
-    if st.button(
-        "Find near-duplicates", key="recipe_find_near", type="tertiary", icon=":material/arrow_forward:",
-        help="Opens the tab Near-duplicates of the Explore page.",
-    ):  # fmt: skip
-        st.switch_page("pages/explore_page.py", query_params={"view": "Near-duplicates"})
+    st.button(
+        "Go to near-duplicates", key="recipe_find_near", type="tertiary", icon=":material/arrow_forward:",
+        help="Opens the tab Near-duplicates.", on_click=_open_near_duplicates,
+    )  # fmt: skip
 
 
-def _chips(carried: RowFilter) -> None:
-    """A removable chip for each condition without a control."""
+def _open_near_duplicates() -> None:
+    st.session_state["view"] = "Near-duplicates"
+
+
+def _chips(row_filter: RowFilter, carried: RowFilter) -> None:
+    """What the controls filter, in words, and a removable chip for each condition without a control."""
+    ranges = tuple(bounds for bounds in row_filter.ranges if bounds not in carried.ranges)
+    shown = [label for label, _ in filter_chips(replace(row_filter, ranges=ranges, regions=(), with_flags=()))]
+    if shown:
+        st.caption(f"Only rows with: {escaped(', '.join(shown))}.")
     if carried == EVERYTHING:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -1,17 +1,21 @@
-"""Views of a selection: profile, domains, score distribution with the cut-off, and the rows at the cut-off."""
+"""Views of a selection: its profile, its domains, and the linked charts with its cut-offs."""
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from core.data.scores import FLAGS, SCORES
-from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, near_the_cut
+from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, outcomes_of
+from core.store import Store
 from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
+from ui.charts.palette import LINE
+from ui.charts.planes import Cuts
+from ui.curate.cut_drag import show_cut_drag
+from ui.curate.linked_charts import LinkedView, show_linked_histogram, show_linked_plane
 from ui.kit.chart_frame import show_chart
-from ui.kit.hand_picks import show_pickable_row
-from ui.kit.tables import CLOSE_VALUE, COUNT, open_by_number, show_selectable
+from ui.kit.tables import CLOSE_VALUE, COUNT
 from ui.plain_text import escaped
 from ui.shell.session import Session
 
@@ -23,7 +27,7 @@ _PROFILE_LABELS = {
     "trained_on": "Trained on",
 }
 _PROFILE_STYLE = """<style>
-.st-key-profile [data-testid="stMetricValue"] { font-size: 1.15rem; }
+.st-key-profile [data-testid="stMetricValue"] { font-size: 1.05rem; }
 .st-key-profile [data-testid="stMetricDelta"] { font-size: 0.8rem; }
 </style>"""
 
@@ -71,7 +75,7 @@ def show_domains(selection: Selection, summary: Summary) -> None:
     note = f"The chart shows the {MOST_DOMAINS} largest domains." if len(shares) > MOST_DOMAINS else ""
     figure = mixture_figure(shares, domain_colours(shares["domain"].tolist()))
     show_chart(figure, shares, "mixture", "mixture", note=note)
-    cuts, capped = _cut_values(selection, summary), {pool.pool for pool in summary.pools if pool.capped}
+    cuts, capped = cut_values(selection, summary), {pool.pool for pool in summary.pools if pool.capped}
     without_cut = _WITHIN_BANDS if selection.length_bands > 1 else ""
     shown = summary.domains.assign(
         cut=summary.domains["domain"].map(cuts).astype(float),
@@ -92,7 +96,7 @@ def show_domains(selection: Selection, summary: Summary) -> None:
         st.dataframe(dropped.rename(columns=names), hide_index=True, column_config=counts)
 
 
-def _cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
+def cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
     """The score at the cut-off by domain (the same for all if pooled). Empty if the order does not use the score."""
     if selection.scope == "pooled":
         cut = summary.pools[0].cut_value
@@ -100,44 +104,32 @@ def _cut_values(selection: Selection, summary: Summary) -> dict[str, float]:
     return {pool.pool: pool.cut_value for pool in summary.pools if pool.cut_value is not None}
 
 
-def show_cut(session: Session, run: ScoredRun, selection: Selection) -> None:
-    """The rows on both sides of the cut-off, to read and to pick by hand."""
-    keep: Any = {"persist_state": "session"}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        domain = st.selectbox(
-            "Domain", list(run.totals), key="cut_domain", help="Shows the rows of this domain.", width=320, **keep
-        )
-        count = st.selectbox(
-            "Rows on each side", (3, 5, 10, 25), index=1, key="cut_count", width=160,
-            help="Number of last selected rows and of first rows not selected.", **keep,
-        )  # fmt: skip
-        opened = st.number_input(
-            "Open row", min_value=1, value=None, step=1, key="cut_row", width=160, placeholder="Number",
-            help="Row number. Shows the full row with its pick controls.",
-        )  # fmt: skip
-    found = near_the_cut(session.store, selection, str(domain), int(count), run)
-    for title, part in (
-        ("Last rows selected", found[found["outcome"] == KEPT]),
-        ("First rows not selected", found[found["outcome"] != KEPT]),
-    ):
-        st.caption(title)
-        if part.empty:
-            st.text("No rows.")
-            continue
-        _show_rows(part.drop(columns="outcome"), SCORES[selection.score].label)
-    st.caption("Select a row to open it and pick it by hand.")
-    if opened is not None:
-        show_pickable_row(session, run, int(opened))
+def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[Selection, Summary] | None) -> None:
+    """The histogram by domain with the cut-offs to drag, beside the loss plane. `chosen`: the selection and what it
+    keeps; None if its controls make none."""
+    left, right = st.columns(2, gap="small")
+    if chosen is None:
+        with left:
+            show_linked_histogram(view, "")
+        with right:
+            show_linked_plane(view, None, None)
+        return
+    selection, summary = chosen
+    cuts = cut_values(selection, summary)
+    with left:
+        if selection.score == view.score.name:
+            show_cut_drag(session.store, run, selection, summary, view.row_filter, view.colours)
+        else:
+            ranked, shown = SCORES[selection.score].label, view.score.label
+            note = f"Cut-offs are not drawn: rows are ranked by {ranked}, and this chart shows {shown}."
+            show_linked_histogram(view, note)
+    with right:
+        one = {cuts[name]: LINE for name in cuts} if selection.scope == "pooled" else {}
+        by_domain = [(cuts[name], colour) for name, colour in view.colours.items() if name in cuts]
+        lines = tuple(one.items()) or tuple(by_domain)
+        show_linked_plane(view, Cuts(selection.score, lines), partial(_are_kept, session.store, run, selection))
 
 
-def _show_rows(rows: pd.DataFrame, label: str) -> None:
-    """A table of rows near the cut-off. Selecting a row opens it."""
-    names = {"rank": "Rank", "row_number": "Row", "value": label, "token_count": "Tokens"}
-    formats: dict[str, Any] = dict.fromkeys(("rank", "row_number", "token_count"), "localized")
-    formats |= dict.fromkeys(("value", "base_loss", "reference_loss"), "%.4f")
-    config: dict[str, Any] = {
-        name: st.column_config.NumberColumn(names.get(name, name.replace("_", " ").capitalize()), format=shown)
-        for name, shown in formats.items()
-    }
-    config |= {name: name.capitalize() for name in ("prompt", "response")}
-    show_selectable(rows, rows["row_number"].tolist(), "cut", open_by_number("cut_row"), column_config=config)
+def _are_kept(store: Store, run: ScoredRun, selection: Selection, row_numbers: Sequence[int]) -> list[bool]:
+    found = outcomes_of(store, selection, run, row_numbers)
+    return [found[number].is_kept for number in row_numbers]
