@@ -55,14 +55,15 @@ def show_active_jobs(session: Session) -> None:
     live()
 
 
-def job_line(job: Job) -> str:
-    """An active job in a few words: what it is, and the time left or what it waits for."""
+def job_line(job: Job, others: int) -> str:
+    """An active job in a line whose end may be cut: the time left or what it waits for, how many other jobs there are,
+    and what it is."""
     progress, state = job.progress, job.state
-    if state in ("interrupted", "waiting"):
-        return f"{_title(job)}: {state}"
-    if progress.seconds_left is not None:
-        return f"{_title(job)}: {duration(progress.seconds_left)} left"
-    return f"{_title(job)}: {progress.phase}"
+    status = state.capitalize() if state in ("interrupted", "waiting") else progress.phase.removesuffix("...")
+    if state == "running" and progress.seconds_left is not None:
+        status = f"{duration(progress.seconds_left)} left"
+    more = f" (and {others:,} more)" if others else ""
+    return f"{status}{more}: {_title(job)}"
 
 
 def show_finished_jobs(session: Session) -> None:
