@@ -58,10 +58,10 @@ def main(session: Session) -> None:
 def _show_steps(session: Session, datasets: list[str]) -> None:
     """Base, reference, and what it takes, in this order."""
     with st.container(border=True):
-        st.subheader("1. Base")
+        st.markdown("##### 1. Base")
         dataset, base = base_step(session, datasets)
     with st.container(border=True):
-        st.subheader("2. Reference")
+        st.markdown("##### 2. Reference")
         references = trained_references(session.workspace)
         how = st.segmented_control(
             "Reference",
@@ -79,7 +79,7 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
         else:
             score, train = None, _new_reference(how, common)
     with st.container(border=True):
-        st.subheader("3. Estimate")
+        st.markdown("##### 3. Estimate")
         if score:
             _score_section(session, score)
         elif train:

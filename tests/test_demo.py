@@ -7,6 +7,7 @@ import pytest
 
 from core.store import Store
 from core.workspace import demo
+from core.workspace.shipped_demo import shipped_points
 from tests import command_line
 
 DOMAINS = ("chat", "code", "math")
@@ -87,6 +88,14 @@ def test_near_duplicates_score_close_to_their_originals(rows: pd.DataFrame) -> N
     apart = (near["learnability"].to_numpy() - originals["learnability"].to_numpy()).__abs__()
     spread = rows["learnability"].quantile(0.75) - rows["learnability"].quantile(0.25)
     assert pd.Series(apart).median() < spread / 2
+
+
+def test_the_shipped_losses_are_those_that_a_run_gives(rows: pd.DataFrame) -> None:
+    """Another processor rounds otherwise and training carries it on: base losses nearly agree, and the rankings do."""
+    shipped = shipped_points().set_index("row_number")
+    computed = rows.loc[shipped.index]
+    assert shipped["base_loss"].to_numpy() == pytest.approx(computed["base_loss"].to_numpy(), rel=1e-3)
+    assert shipped["reference_loss"].corr(computed["reference_loss"], method="spearman") > 0.95
 
 
 def test_fine_tuning_helps_most_rows(rows: pd.DataFrame) -> None:

@@ -73,6 +73,11 @@ def queue(workspace: Path) -> list[Job]:
     return waiting_jobs(_unsettled(workspace))
 
 
+def is_next(job: Job) -> bool:
+    """Whether a waiting job is the first of the queue."""
+    return _place(job)[0] <= 1
+
+
 def ordinal(number: int) -> str:
     """A place as text: "1st", "12th"."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

@@ -8,6 +8,9 @@ from ..data.reader import Reader
 
 CROSS_FITTED, IN_SAMPLE, OUT_OF_SAMPLE, UNKNOWN = "cross_fitted", "in_sample", "out_of_sample", "unknown"
 
+SHIPPED = "shipped"
+"""Marks the description of a run whose losses came with the program, without the models of its reference."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceKind:

@@ -90,8 +90,9 @@ def allowed_path(text: str, workspace: Path) -> Path:
 def allowed_matches(text: str, workspace: Path) -> list[Path]:
     """The files that a dashboard user's pattern (`*`, `?`, `[...]` in file or folder names) means, sorted, links
     followed. Raises `PathRefused` for a pattern that matches no file, too many, or one outside the allowed folders."""
-    pattern = named_path(text)
-    parts = pattern.parts
+    if (named := allowed_path(text, workspace)).exists():  # a name may have such characters
+        return [named]
+    parts = named_path(text).parts
     first = next(place for place, part in enumerate(parts) if set(part) & _WILDCARDS)
     rest = parts[first:]
     if any(part == ".." or "**" in part for part in rest):
@@ -106,8 +107,8 @@ def allowed_matches(text: str, workspace: Path) -> list[Path]:
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text has wildcards and is not the name of a file that has such characters."""
-    return bool(set(text) & _WILDCARDS) and not named_path(text).exists()
+    """Whether a text has wildcards."""
+    return bool(set(text) & _WILDCARDS)
 
 
 def open_file(path: Path) -> BinaryIO:

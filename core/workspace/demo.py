@@ -11,6 +11,7 @@ from ..importing import DomainRule, SourceOptions, import_source
 from ..jobs.job import Job
 from ..models.resolving import DEMO_BASE
 from ..scoring.planning import ScoreRequest
+from ..scoring.reference_kind import SHIPPED
 from ..selection import Amount, Selection
 from ..store import Store
 from ..system.atomic_files import published_folder
@@ -25,8 +26,6 @@ TRIAL = DEMO / "trial"
 NAME = "demo"
 REFERENCE = "demo-reference"
 SELECTION = "demo-top-16.7"
-SHIPPED = "shipped"
-"""Marks the description of a run whose losses came with the program (`core.workspace.shipped_demo`)."""
 MAX_LENGTH = 512
 """Tokens kept of an example: the base was pretrained on rows of this length and knows no position beyond."""
 RECIPE = Selection(run=NAME, amount=Amount("ratio", 0.167))

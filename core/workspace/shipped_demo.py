@@ -11,10 +11,11 @@ from ..data.errors import ModelUnusable
 from ..jobs.shards import SHARD_SCHEMA
 from ..models.resolving import DEMO_BASE, resolve_model
 from ..scoring.cross_fitting import fill_combined_sets
+from ..scoring.reference_kind import SHIPPED
 from ..selection import save_selection
 from ..store import Store
 from ..system.program import DEMO
-from .demo import NAME, RECIPE, SELECTION, SHIPPED, import_demo
+from .demo import NAME, RECIPE, SELECTION, import_demo
 
 RESULT = DEMO / "result"
 LOSSES = RESULT / "losses.parquet"

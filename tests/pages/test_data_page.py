@@ -476,7 +476,7 @@ def test_of_eight_files_the_good_ones_are_imported_and_each_problem_is_said(data
     }  # fmt: skip
     assert "damaged or truncated" in table.loc["broken.jsonl.gz", "Problems"]
     assert table.loc["twice.jsonl", "Problems"] == "Same content as good 0.jsonl."
-    assert "preference pairs" in table.loc["pairs.jsonl", "Problems"]
+    assert "Preference pairs are skipped" in table.loc["pairs.jsonl", "Problems"]
     assert table.loc["pairs.jsonl", "Records"] == 2
     assert "6 of 8 files included. Creates a new dataset." in text_of(page)
     page = press_import(page)
@@ -512,6 +512,14 @@ def test_the_next_files_go_to_the_dataset_at_hand(data: Callable[[], AppTest]) -
     page = healthy(press_import(page))
     assert page.radio[0].value == "more"
     assert page.session_state["kept_dataset"] == "more"
+
+
+def test_the_next_files_do_not_go_to_the_demo(page_workspace: Path, data: Callable[[], AppTest]) -> None:
+    opened = Store.open(page_workspace, "a test")
+    add_scored_records(opened, [ScoredRecord("chat", 2.0, 1.0)], run="demo", dataset="demo")
+    opened.close()
+    page = upload(data(), ("space.jsonl", jsonl(*ROWS)))
+    assert text_input(page, "Add to dataset").value == "space"
 
 
 def test_a_pattern_takes_the_files_that_match_it(data: Callable[[], AppTest], tmp_path: Path) -> None:

@@ -84,4 +84,4 @@ def test_the_line_names_the_job_at_work_and_counts_the_others(
         create_job(page_workspace, {**request, "run": name}, {})
     (progress,) = home().get("progress")
     said = progress.proto.text.replace("\\", "")
-    assert said in {f"Scoring run {name} on dataset numbers: interrupted (and 1 more)" for name in ("one", "two")}
+    assert said in {f"Interrupted (and 1 more): Scoring run {name} on dataset numbers" for name in ("one", "two")}

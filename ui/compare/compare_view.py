@@ -2,6 +2,7 @@
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.data.filters import RowFilter
 from core.data.scores import FLAGS
@@ -28,16 +29,17 @@ def show_comparison(session: Session, name: str) -> None:
     if not others:
         show_no_other_run(session, name)
         return
-    left, right = st.columns(2)
-    with left:
+    with_run, of_score, of_domains, of_flags = st.columns(4)
+    with with_run:
         other = other_run_picker(name, others)
-        show_reference_badge(session.store, other)
     runs = [session.store.run(each) for each in (name, other)]
-    with right:
+    with of_score:
         score = score_picker(runs[0]["loss_sets"].keys() & runs[1]["loss_sets"].keys())
     first, second = (compared_run(run) for run in runs)
-    show_compared_runs(first, second)
-    pair = RunPair(first.table, second.table, score.name, choose_rows(session.store, first, second))
+    chosen = choose_rows(session.store, first, second, (of_domains, of_flags))
+    with st.container(gap="xsmall"):
+        show_compared_runs(first, second, session.store)
+    pair = RunPair(first.table, second.table, score.name, chosen)
     counts = compared_counts(session.store, pair)
     count = show_readout(counts)
     if not count:
@@ -84,24 +86,28 @@ def other_run_picker(name: str, others: list[str]) -> str:
     return linked_selectbox("Compare with", others, "with", help="Another run of the same dataset.")
 
 
-def show_compared_runs(first: ComparedRun, second: ComparedRun) -> None:
-    """Both runs as text, and warnings about other differences than the models."""
-    lines = [f"**{what_differs(first, second)}.**"]
+def show_compared_runs(first: ComparedRun, second: ComparedRun, store: Store) -> None:
+    """Both runs as text, the second reference's kind, and warnings about other differences than the models."""
+    st.markdown(f"**{what_differs(first, second)}.**")
     for letter, run in (("A", first), ("B", second)):
         floor = "not measured" if run.noise_floor is None else f"{run.noise_floor:.1e} nats per token"
         words = f"base {run.base}, reference {run.reference}; {run.encoding_words}; {run.dtype}, noise floor {floor}"
-        lines.append(f"**{letter}** {escaped(f'{run.name}: {words}')}")
-    st.markdown("  \n".join(lines))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"**{letter}** {escaped(f'{run.name}: {words}')}", width="content")
+            if run is second:  # the first one's is in the line above
+                show_reference_badge(store, run.name)
     for sentence in cautions(first, second):
         st.warning(escaped(sentence))
 
 
-def choose_rows(store: Store, first: ComparedRun, second: ComparedRun) -> RowFilter:
-    """The filter for all numbers on the page, applied to both runs."""
+def choose_rows(
+    store: Store, first: ComparedRun, second: ComparedRun, places: tuple[DeltaGenerator, DeltaGenerator]
+) -> RowFilter:
+    """The filter for all numbers of the view, applied to both runs; `places` of its two controls."""
     domains = store.rows(
         f"SELECT domain FROM {first.table} UNION SELECT domain FROM {second.table} ORDER BY domain"
     )  # fmt: skip
-    left, right = st.columns(2)
+    left, right = places
     chosen = left.multiselect(
         "Domains", [row[0] for row in domains], key="domain", placeholder="Any", bind="query-params",
         max_selections=MOST_IN_LINK, select_all=False, persist_state="session",

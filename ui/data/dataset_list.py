@@ -33,8 +33,11 @@ def show_dataset_list(store: Store, datasets: list[dict[str, Any]]) -> dict[str,
     names = list(by_name)
     imported = dict(
         store.rows(
-            "SELECT dataset.name, strftime(max(imported_at), '%-d %b %Y') FROM source JOIN dataset USING (dataset_id) "
-            "GROUP BY ALL"
+            """
+            SELECT dataset.name, if(year(max(imported_at)) = year(now()), strftime(max(imported_at), '%-d %b'),
+                strftime(max(imported_at), '%-d %b %Y'))
+            FROM source JOIN dataset USING (dataset_id) GROUP BY dataset.name
+            """
         )
     )
     with st.container(height=560 if len(names) > _MOST_IN_SIGHT else "content", border=False):

@@ -51,9 +51,9 @@ def _show(store: Store, dataset: dict[str, Any]) -> None:
             frame, numbers, "data_rows", open_by_number(_OPEN_ROW), height=440,
             column_config={
                 "row_number": st.column_config.NumberColumn("Row", format="localized", width=60),
-                "domain": st.column_config.TextColumn("Domain", width=90),
-                "prompt": st.column_config.TextColumn("Prompt", width=190),
-                "response": st.column_config.TextColumn("Response", width=190),
+                "domain": st.column_config.TextColumn("Domain", width=80),
+                "prompt": st.column_config.TextColumn("Prompt", width=150),
+                "response": st.column_config.TextColumn("Response", width=150),
             },
         )  # fmt: skip
         first = (page - 1) * _PAGE_ROWS + 1

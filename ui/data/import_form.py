@@ -10,6 +10,7 @@ import streamlit as st
 from core.data.errors import UserError
 from core.importing import DataFile, ImportReport, SourceOptions, import_file
 from core.importing.listed_files import OF_ONE_FILE, ListedFile, known_copies, list_file
+from core.workspace import demo
 from ui.data.chosen_files import chosen_files, import_round
 from ui.data.dataset_list import choose_dataset, chosen_dataset
 from ui.data.import_report import keep_import_report
@@ -97,7 +98,9 @@ def _target_form(
 ) -> None:
     first = (included[0].listed if included else listed[0]).file
     name, action = st.columns([3, 1], vertical_alignment="bottom")
-    stem = chosen_dataset([item["name"] for item in datasets]) or first.name.split("/")[0].split(".")[0]
+    at_hand = chosen_dataset([item["name"] for item in datasets])
+    is_own = at_hand != demo.NAME  # a person's files do not belong to the demo
+    stem = at_hand if at_hand and is_own else first.name.split("/")[0].split(".")[0]
     dataset = name.text_input(
         "Add to dataset", stem, key=f"dataset_{import_round()}_{listed[0].file.path}",
         help="The dataset that the rows go into. A new name creates a new dataset.",

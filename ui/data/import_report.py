@@ -6,10 +6,12 @@ from core.data.errors import UserError
 from core.importing import ImportReport
 from core.importing.records import REASONS
 from core.workspace.import_batch import origin_text
-from ui.kit.widgets import link_to_page, show_error
+from ui.kit.widgets import link_to_page
+from ui.plain_text import escaped
 from ui.shell.session import forget, remember, remembered
 
 _NAMED_DOMAINS = 20
+_FEW_FILES = 2
 
 
 def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -> None:
@@ -18,23 +20,35 @@ def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -
 
 
 def show_last_import() -> None:
-    """Rows, domains and skipped records of each file."""
+    """Rows, domains and skipped records of each file, and why other files were not imported."""
     reports, problems = remembered("last_import", ([], []))
     if not reports:
         return
-    if problems:
-        files = len(reports) + len(problems)
-        st.warning(f"{len(problems):,} of {files:,} files {'was' if len(problems) == 1 else 'were'} not imported.")
-    for problem in problems:
-        show_error(problem)
     with st.container(border=True):
-        for report in reports:
-            _show_report(report)
+        if problems:
+            _show_problems(problems, len(reports) + len(problems))
+        if len(reports) > _FEW_FILES:
+            rows, skipped = sum(report.rows for report in reports), sum(report.rejected for report in reports)
+            files = f"{rows:,} rows from {len(reports):,} files, {skipped:,} records skipped"
+            with st.expander(f"{files}. Details by file"):
+                _show_reports(reports)
+        else:
+            _show_reports(reports)
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Close"):
                 forget("last_import")
                 st.rerun()
             link_to_page("score", "Next: score it")
+
+
+def _show_problems(problems: list[UserError], files: int) -> None:
+    count = f"{len(problems):,} of {files:,} files {'was' if len(problems) == 1 else 'were'} not imported."
+    st.warning("\n".join([count, "", *(f"- {escaped(str(problem))}" for problem in problems)]))
+
+
+def _show_reports(reports: list[ImportReport]) -> None:
+    for report in reports:
+        _show_report(report)
 
 
 def _show_report(report: ImportReport) -> None:

@@ -42,7 +42,7 @@ def import_table(
         height="content" if len(lines) <= _SHOWN_FILES else 320,
         disabled=["File", "Format", "Records", "Problems"],
         column_config={
-            "Include": st.column_config.CheckboxColumn(width=70, help="Only these files are imported."),
+            "Include": st.column_config.CheckboxColumn(width=95, help="Only these files are imported."),
             "Domain": st.column_config.TextColumn(help="Write a name here to give all rows of the file this domain."),
             "Records": st.column_config.NumberColumn(
                 format="localized", width=90, help="Empty: not known before the import. Some may be skipped."

@@ -16,7 +16,6 @@ _ICONS = {
 }
 _STYLE = """<style>
 .st-key-verdicts h4 { font-size: 1.1rem; padding: 0 0 0.25rem; }
-.st-key-verdicts [data-testid="stAlert"] { font-size: 0.9rem; }
 .st-key-verdicts [data-testid="stAlert"] p { font-size: 0.9rem; line-height: 1.4; }
 .st-key-verdicts [data-testid="stAlertContainer"] { padding: 0.6rem 0.75rem; max-height: 13rem; overflow-y: auto; }
 </style>"""

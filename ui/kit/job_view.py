@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.data.errors import JsonInvalid, UserError
 from core.jobs.job import Job, all_jobs
 from core.jobs.job_progress import duration
-from core.jobs.queue import cancel, move_up, waiting_jobs
+from core.jobs.queue import cancel, is_next, move_up, waiting_jobs
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
 from core.workspace.job_kinds import JOB_KINDS
 from core.workspace.partial_runs import OpenedRun, open_partial_run, score_rest
@@ -55,14 +55,15 @@ def show_active_jobs(session: Session) -> None:
     live()
 
 
-def job_line(job: Job) -> str:
-    """An active job in a few words: what it is, and the time left or what it waits for."""
-    progress = job.progress
-    if job.state == "interrupted":
-        return f"{_title(job)}: interrupted"
-    if progress.seconds_left is not None:
-        return f"{_title(job)}: {duration(progress.seconds_left)} left"
-    return f"{_title(job)}: {progress.phase}"
+def job_line(job: Job, others: int) -> str:
+    """An active job in a line whose end may be cut: the time left or what it waits for, how many other jobs there are,
+    and what it is."""
+    progress, state = job.progress, job.state
+    status = state.capitalize() if state in ("interrupted", "waiting") else progress.phase.removesuffix("...")
+    if state == "running" and progress.seconds_left is not None:
+        status = f"{duration(progress.seconds_left)} left"
+    more = f" (and {others:,} more)" if others else ""
+    return f"{status}{more}: {_title(job)}"
 
 
 def show_finished_jobs(session: Session) -> None:
@@ -138,11 +139,12 @@ def _show_job(session: Session, job: Job) -> None:
 def _show_waiting(job: Job, head: DeltaGenerator, buttons: DeltaGenerator) -> None:
     """A job of the queue: its place, and buttons that move it up or cancel it."""
     closed = not may_run()
+    first = closed or is_next(job)
     head.text(f"{_title(job)}\n{job.progress.sentence()}")
     with buttons:
-        if st.button("Move up", key=f"up_{job.job_id}", disabled=closed):
+        if st.button("Move up", key=f"up_{job.job_id}", disabled=first):
             change_or_show_error(lambda: move_up(job))
-        if st.button("To the front", key=f"front_{job.job_id}", disabled=closed):
+        if st.button("To the front", key=f"front_{job.job_id}", disabled=first):
             change_or_show_error(lambda: move_up(job, to_front=True))
         if st.button("Cancel", key=f"cancel_{job.job_id}", disabled=closed, help="Removes it from the queue."):
             change_or_show_error(lambda: cancel(job))

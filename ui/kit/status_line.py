@@ -12,7 +12,7 @@ from ui.plain_text import escaped
 from ui.shell.session import Session
 
 _JOB_SECONDS = 2.0
-_JOB_WIDTH = 260  # pixels
+_JOB_WIDTH = 300  # pixels
 
 
 def show_status_line(session: Session, page: str) -> None:
@@ -49,7 +49,7 @@ def _end(session: Session, page: str, line: DeltaGenerator) -> None:
 
 
 def _show_job(session: Session) -> None:
-    """The job at work, or else the oldest active one, and how many others there are; nothing without jobs."""
+    """The job at work, or else the first active one, and how many others there are; nothing without jobs."""
     jobs = [job.job_id for job in active_jobs(session)]
     if not jobs:
         return
@@ -59,8 +59,8 @@ def _show_job(session: Session) -> None:
         now = active_jobs(session)
         if [job.job_id for job in now] != jobs:
             st.rerun()
-        others = f" (and {len(now) - 1:,} more)" if len(now) > 1 else ""
-        job = next((job for job in reversed(now) if job.state == "running"), now[-1])
-        st.progress(overall_share(job), text=escaped(job_line(job) + others), width=_JOB_WIDTH)
+        job = next((job for job in now if job.state == "running"), now[0])
+        st.progress(overall_share(job), text=escaped(job_line(job, len(now) - 1)))
 
-    live()
+    with st.container(width=_JOB_WIDTH):
+        live()

@@ -9,12 +9,18 @@ from typing import Any
 
 from ...data.errors import NotFound, NothingScored, TokensUnavailable
 from ...data.loss_roles import missing_roles_sentence
+from ...data.version import COMMAND
 from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.token_cache import cached_tokens, save_tokens
 from ..planning import ROLES
+from ..reference_kind import SHIPPED
 from .token_process import TokenProcess
 
+_NOT_SHIPPED = (
+    f"The fine-tuned models of this demo are not part of the program, so tokens have no losses here. Train them with: "
+    f"{COMMAND} demo"
+)
 _AGREEMENT = {"float32": 1e-4, "bfloat16": 0.02}
 """Tolerance between a sum over tokens and the row's NLL sum, as a share of it: the row was computed in a batch, perhaps
 on another device."""
@@ -159,6 +165,9 @@ class _Row:
         if "models" not in self.description:
             raise TokensUnavailable("This run does not record where its models are. Score the dataset again.")
         models = self.description["models"]
+        if SHIPPED in self.description and not Path(models[self.judge]["path"]).is_dir():
+            # Its name is of the form of a Hub id: nothing may be asked for it there.
+            raise TokensUnavailable(_NOT_SHIPPED)
         base = _where_it_is(ModelSpec(**models["base"]), workspace, None)
         reference = _where_it_is(ModelSpec(**models[self.judge]), workspace, base)
         return {

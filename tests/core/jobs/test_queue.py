@@ -8,7 +8,7 @@ import pytest
 from core.data.errors import NotFound
 from core.jobs.executors import DEFAULT_EXECUTOR, EXECUTORS
 from core.jobs.job import WAITING, Job, create_job
-from core.jobs.queue import cancel, move_up, ordinal, queue, start_next, start_or_wait
+from core.jobs.queue import cancel, is_next, move_up, ordinal, queue, start_next, start_or_wait
 
 
 class NotedStarts:
@@ -49,6 +49,7 @@ def test_jobs_wait_for_the_one_that_runs_and_start_in_their_order(tmp_path: Path
         start_or_wait(job)
     assert [job.state for job in (first, second, third)] == ["running", "waiting", "waiting"]
     assert queue(tmp_path) == [second, third]
+    assert [is_next(job) for job in (second, third)] == [True, False]
     assert third.progress.sentence() == "Waiting, 2nd in the queue"
     start_next([first, second, third])
     assert executor.started == [first.job_id]

@@ -18,7 +18,16 @@ from core.jobs.job import find_job
 from core.models.resolving import check_allowed_model, resolve_model
 from core.store import Store
 from core.system.durable_file import DurableFile
-from core.system.paths import allowed_folders, allowed_path, file_stem, is_hub_id, open_file, plain_name
+from core.system.paths import (
+    allowed_folders,
+    allowed_matches,
+    allowed_path,
+    file_stem,
+    is_hub_id,
+    is_pattern,
+    open_file,
+    plain_name,
+)
 from core.training.training_plan import TrainRequest, train_fields
 from tests import command_line
 from tests.core.bundle_rows import ALL, example, talk_store
@@ -387,3 +396,40 @@ def test_a_command_says_in_a_sentence_where_it_cannot_write(tmp_path: Path) -> N
     done = command_line.run(tmp_path / "workspace", "losses", "--run", "talks", "--output", tmp_path / "null.csv")
     assert done.returncode == 1
     assert "cannot be written (the existing path is not a regular file)" in " ".join(done.stderr.split())
+
+
+def test_a_pattern_means_the_files_of_allowed_folders_that_match(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine / "a", mine / "b", other):
+        folder.mkdir(parents=True)
+        (folder / "x.jsonl").write_bytes(b"{}")
+    monkeypatch.setenv("LOBASS_ALLOWED_FOLDERS", str(mine))
+    assert is_pattern(f"{mine}/*/x.jsonl")
+    assert allowed_matches(f"{mine}/*/x.jsonl", tmp_path / "workspace") == [mine / "a/x.jsonl", mine / "b/x.jsonl"]
+    for pattern, why in (
+        (f"{other}/*.jsonl", "outside the allowed folders"),
+        (f"{tmp_path}/*/x.jsonl", "outside the allowed folders"),
+        (f"{mine}/*/../../other/*.jsonl", "outside the allowed folders"),
+        (f"{mine}/*/../a/x*.jsonl", "has .. or"),
+        (f"{mine}/**/x.jsonl", "has .. or"),
+        (f"{mine}/*/y.jsonl", "No file matches"),
+    ):
+        with pytest.raises(PathRefused, match=why):
+            allowed_matches(pattern, tmp_path / "workspace")
+    (mine / "a" / "link.jsonl").symlink_to(other / "x.jsonl")
+    with pytest.raises(PathRefused, match="outside the allowed folders"):
+        allowed_matches(f"{mine}/a/*.jsonl", tmp_path / "workspace")
+    monkeypatch.setattr("core.system.paths._MOST_MATCHES", 1)
+    with pytest.raises(PathRefused, match="more than 1 files"):
+        allowed_matches(f"{mine}/*/x.jsonl", tmp_path / "workspace")
+
+
+def test_a_file_with_wildcards_in_its_name_is_itself(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    for name in ("a[1].jsonl", "a1.jsonl"):
+        (workspace / name).write_bytes(b"{}")
+    assert allowed_matches(str(workspace / "a[1].jsonl"), workspace) == [workspace / "a[1].jsonl"]
+    assert allowed_matches(str(workspace / "a[1-2].jsonl"), workspace) == [workspace / "a1.jsonl"]

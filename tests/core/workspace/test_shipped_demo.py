@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from core.data.errors import TokensUnavailable
 from core.jobs.job import all_jobs
+from core.scoring.tokens.losses import TokenScorer
 from core.selection import saved_selection_names
 from core.store import Store
 from core.workspace import demo
@@ -50,6 +52,14 @@ def test_the_points_of_the_first_page_are_the_rows_of_the_run(opened: Store) -> 
 
 def test_a_demo_that_is_trained_here_gets_a_run_of_its_own(opened: Store) -> None:
     assert demo.run_name(opened) != demo.NAME
+    opened.close()
+
+
+def test_losses_of_tokens_say_what_they_lack_and_ask_no_hub_for_it(opened: Store) -> None:
+    tokens = TokenScorer(opened)
+    with pytest.raises(TokensUnavailable, match="not part of the program"):
+        tokens.token_losses(demo.NAME, 1)
+    assert tokens.process_id is None
     opened.close()
 
 
