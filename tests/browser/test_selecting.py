@@ -1,8 +1,10 @@
-"""Selecting, in a real browser: a mixture with a lock, hand picks as far as the export, and a filter of the charts."""
+"""Selecting, in a real browser: a mixture with a lock, hand picks as far as the export, keys, and a filter of the
+charts."""
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -116,3 +118,20 @@ def test_a_filter_of_the_charts_becomes_the_rows_that_may_be_kept(
     expect(page.get_by_text("The page's filters apply to the selection.")).to_be_visible()
     expect(page.get_by_text("math: 3 rows wanted")).to_have_count(0)
     expect(page.get_by_text("chat: no row passes the filters (2 rows requested).")).to_be_visible()
+
+
+def test_keys_walk_the_rows_and_pick_them(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+    def press(key: str) -> None:
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        page.keyboard.press(key)
+
+    chat = quote('{"domains":["chat"]}')
+    page = open_page(f"{served.address}/curate?filter={chat}&example=1")
+    panel = page.locator(".st-key-row_panel")
+    expect(panel.get_by_text("chat 0", exact=True)).to_be_visible()
+    for key, said in (
+        ("j", "chat 1"), ("x", "left out by hand"), ("p", "Selected by hand."), ("k", "chat 0"),
+    ):  # fmt: skip
+        press(key)
+        expect(panel.get_by_text(said).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Selected by hand: 1 of these rows")).to_be_visible()
