@@ -117,7 +117,7 @@ def test_who_may_look_opens_every_page_and_can_change_nothing(guarded: Dashboard
             expect(page.get_by_role("button", name="Save selection")).to_be_disabled()
     expect(page.get_by_text("need the role 'run'")).to_be_visible()
     assert page.get_by_text("Import files").count() == 0
-    assert page.get_by_text("Remove this dataset").count() == 0
+    assert page.get_by_role("button", name="Remove").count() == 0
 
 
 @pytest.mark.parametrize(

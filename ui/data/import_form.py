@@ -99,8 +99,8 @@ def _target_form(
     first = (included[0].listed if included else listed[0]).file
     name, action = st.columns([3, 1], vertical_alignment="bottom")
     at_hand = chosen_dataset([item["name"] for item in datasets])
-    is_own = at_hand is not None and at_hand != demo.NAME  # a person's files do not belong to the demo
-    stem = at_hand if is_own else first.name.split("/")[0].split(".")[0]
+    is_own = at_hand != demo.NAME  # a person's files do not belong to the demo
+    stem = at_hand if at_hand and is_own else first.name.split("/")[0].split(".")[0]
     dataset = name.text_input(
         "Add to dataset", stem, key=f"dataset_{import_round()}_{listed[0].file.path}",
         help="The dataset that the rows go into. A new name creates a new dataset.",
