@@ -105,6 +105,7 @@ def cancel(job: Job) -> None:
             return
         require_change()
         job.finish({"state": "cancelled", "message": _CANCELLED})
+        job.report(Progress("Cancelled"))
         (job.folder / WAITING).unlink(missing_ok=True)
         _write_places(queue(job.folder.parent.parent))
 

@@ -42,7 +42,7 @@ def check_base(name: str, workspace: Path) -> BaseCheck:
         if (folder / ADAPTER_CONFIG).exists():
             return BaseCheck(True, "An adapter: it is scored on the base that it names, and cannot be trained further.")
         check_model_folder(name, folder)
-        if not tokenizer_files(folder):
+        if not any("template" not in path.name for path in tokenizer_files(folder)):
             raise ModelUnusable(f"The model {name!r} has no tokenizer in {folder}. Choose a folder that has one.")
         return _found(folder)
     except UserError as error:

@@ -45,5 +45,5 @@ def _show_card(run: RunSummary) -> None:
         page, label = _NEXT[run.next_step]
         link = {"run": run.name} if page in ("curate", "evidence") else None
         link_to_page(page, f"Next: {label}", link)
-        if run.scored:
-            link_to_page("curate", "Explore", {"run": run.name})
+        if run.scored and page != "curate":
+            link_to_page("curate", "Curate", {"run": run.name})
