@@ -1,5 +1,6 @@
 """A selection's draft in a real browser: reload, a second tab, and a server that is killed bring it back."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,45 +25,45 @@ def served(tmp_path: Path) -> Iterator[Dashboard]:
     dashboard.stop()
 
 
-def bands(page: Page) -> Locator:
-    """A field of the recipe."""
-    return page.get_by_role("spinbutton", name="Length bands")
+def share(page: Page) -> Locator:
+    """The share of rows of every domain [per cent]."""
+    return page.get_by_role("spinbutton", name="All domains (share of rows)")
 
 
-def set_bands(page: Page, number: str) -> None:
-    bands(page).fill(number)
-    bands(page).press("Enter")
+def set_share(page: Page, number: str) -> None:
+    share(page).fill(number)
+    share(page).press("Enter")
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def test_a_draft_survives_a_reload_a_second_tab_and_a_killed_server(
     served: Dashboard, open_page: Callable[[str], Page]
 ) -> None:
-    page = open_page(f"{served.address}/curate?shown=Hand+picks")
+    page = open_page(f"{served.address}/curate?shown=Picks")
     page.get_by_role("spinbutton", name="Open row").fill("1")
     page.get_by_role("spinbutton", name="Open row").press("Enter")
     page.get_by_role("radio", name="Always select").click()
     expect(page.get_by_text(PICKED)).to_be_visible()
-    set_bands(page, "3")
-    set_bands(page, "5")
+    set_share(page, "3")
+    set_share(page, "5")
     page.reload()
-    expect(bands(page)).to_have_value("5")
+    expect(share(page)).to_have_value(re.compile(r"^5(\.0)?$"))
     expect(page.get_by_text(PICKED)).to_be_visible()
 
     second = page.context.new_page()
-    second.goto(f"{served.address}/curate?shown=Hand+picks")
-    expect(bands(second)).to_have_value("5")
+    second.goto(f"{served.address}/curate?shown=Picks")
+    expect(share(second)).to_have_value(re.compile(r"^5(\.0)?$"))
     second.get_by_role("button", name="Undo").click()
-    expect(bands(second)).to_have_value("3")
+    expect(share(second)).to_have_value(re.compile(r"^3(\.0)?$"))
     second.locator("body").press("Shift+Z")
-    expect(bands(second)).to_have_value("5")
+    expect(share(second)).to_have_value(re.compile(r"^5(\.0)?$"))
     second.locator("body").press("z")
-    expect(bands(second)).to_have_value("3")
+    expect(share(second)).to_have_value(re.compile(r"^3(\.0)?$"))
     expect(second.get_by_text("Draft saved.")).to_be_visible()
 
     served.kill()
     served.start()
-    third = open_page(f"{served.address}/curate?shown=Hand+picks")
-    expect(bands(third)).to_have_value("3")
+    third = open_page(f"{served.address}/curate?shown=Picks")
+    expect(share(third)).to_have_value(re.compile(r"^3(\.0)?$"))
     expect(third.get_by_role("button", name="Redo")).to_be_enabled()
     expect(third.get_by_text(PICKED)).to_be_visible()
