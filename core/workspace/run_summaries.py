@@ -69,7 +69,8 @@ def _summary(store: Store, name: str, selection: str | None) -> RunSummary:
         with suppress(UserError):  # the Evidence page says what is wrong with a trial's files
             found = selection_evidence(store.workspace, saved_selection(store, selection))
         if found:
-            evidence = found.sentence.partition(";")[0].removesuffix(".") + "."
+            # The verdict and how its p was adjusted; without the second, the interval seems to deny the first.
+            evidence = "; ".join(found.sentence.removesuffix(".").split("; ")[:2]) + "."
     if not scored:
         step = NextStep.SCORE
     elif selection is None:

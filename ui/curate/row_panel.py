@@ -70,7 +70,7 @@ def _step_buttons(run: ScoredRun, opened: tuple[int, str] | None, on_page: list[
             st.button(
                 label, key=f"{key}_{number}", shortcut=shortcut, disabled=opened is None, on_click=set_pick,
                 args=(run.dataset, example_id, keep),
-                help="A hand pick: it overrides filters and amounts. 'No pick' below takes it back.",
+                help="A hand pick: it overrides filters and amounts. 'No pick' below removes it.",
             )  # fmt: skip
 
 
