@@ -5,8 +5,8 @@
 Serves a workspace of synthetic rows in a temporary folder while a worker scores them with the demo's base and an
 adapter. So many people have a real browser context of their own, the others talk to the server as a browser's page
 does. They come one after another; from then on each thinks between actions (`--think` seconds on average), goes round
-the pages, opens tabs, moves the slider, and now and then begins anew. They search Explore and Select for words that
-nobody else looks for, and see at every return whether these still stand there. An action lasts until the page is at
+the pages, opens tabs, moves the slider, and now and then begins anew. They search Curate for words that nobody else
+looks for, and see at every return whether these still stand there. An action lasts until the page is at
 rest in the browser, or sent to its end; browsers, server and worker share the machine. Prints one JSON object; exits
 with 1 if a draft was another's or lost, an error was shown, an action took more than a minute, or the job had ended.
 """
