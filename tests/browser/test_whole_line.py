@@ -33,7 +33,7 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
 
     expect(page.get_by_role("heading", name="Curate")).to_be_visible()
     expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
-    expect(page.get_by_text("Learnability by domain")).to_be_visible()
+    expect(page.get_by_text("Base loss against reference loss")).to_be_visible()
     expect(page.get_by_text("Rows 1 to 10 of 1,000")).to_be_visible()
 
     kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected").get_by_test_id("stMetricValue")

@@ -15,6 +15,7 @@ from core.data.errors import NameTaken, NotFound, TokenizerMismatch, TrialInvali
 from core.evidence.trial_folder import load_trial
 from core.evidence.trial_state import failure_of, requested_trials, running_trial, running_trials
 from core.jobs.job import Job, all_jobs
+from core.jobs.queue import start_next
 from core.store import Store
 from core.workspace.supervisor import ingest_finished_jobs
 from core.workspace.trial_supervision import advance_trials, discard_trial, request_trial, start_trial, stop_trial
@@ -72,6 +73,7 @@ def store(workspace: Path) -> Iterator[Store]:
 def advance(store: Store) -> bool:
     """One round of the supervisor; whether a trial is still advanced."""
     ingest_finished_jobs(store)
+    start_next(all_jobs(store.workspace))
     advance_trials(store)
     return bool(running_trials(store.workspace))
 
