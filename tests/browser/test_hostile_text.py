@@ -181,14 +181,14 @@ LOOK = """elsewhere => {
     const loading = 'img, iframe, object, embed, video, link, script, base, form, image';
     return {
         taken: window.taken,
-        links: links.length === 7 ? '' : `${links.length} links`,
+        links: links.length === 6 ? '' : `${links.length} links`,
         covered: document.querySelector('[role="dialog"]') ? '' : brief(links.filter(hidden)).join(),
         loads: brief(all(loading).filter(element => element.outerHTML.includes(elsewhere))).join(),
         runs: brief(all('[onload], [onerror], [href^="javascript:"]')).join(),
         huge: brief(all('svg text, svg tspan, p, span').filter(
             element => element.innerHTML && parseFloat(getComputedStyle(element).fontSize) > 60)).join(),
         too_wide: main.scrollWidth > main.clientWidth + 1 ? `${main.scrollWidth} of ${main.clientWidth}` : '',
-        title: /^(LoBaSS|Data|Score|Explore|Select|Evidence|Export)/.test(document.title) ? '' : document.title,
+        title: /^(LoBaSS|Home|Data|Score|Curate|Evidence|Export)/.test(document.title) ? '' : document.title,
     };
 }"""
 
