@@ -12,7 +12,10 @@ _STYLE = """<style>
 .st-key-status_line h2 { font-size: 1.2rem; padding: 0; }
 .st-key-status_line .stProgress p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .st-key-status_line .stCaptionContainer, .st-key-status_line .stMarkdown { margin-bottom: 0; }
-[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: light-dark(#63615f, #a9a7a4); }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
+  color: light-dark(#63615f, #a9a7a4) !important;
+  opacity: 1 !important;
+}
 .stPlotlyChart :is(.xtick, .ytick, .x2tick, .y2tick) text,
 .stPlotlyChart text:is(.annotation-text, .gtitle-subtitle, .xtitle, .ytitle, .x2title, .y2title) {
   fill: light-dark(#5b5f6e, #dcdcdc) !important;
