@@ -16,6 +16,7 @@ _STYLE = """<style>
   color: light-dark(#63615f, #a9a7a4) !important;
   opacity: 1 !important;
 }
+button:not(:disabled) kbd { color: light-dark(#63615f, #a9a7a4) !important; opacity: 1 !important; }
 .stPlotlyChart :is(.xtick, .ytick, .x2tick, .y2tick) text,
 .stPlotlyChart text:is(.annotation-text, .gtitle-subtitle, .xtitle, .ytitle, .x2title, .y2title) {
   fill: light-dark(#5b5f6e, #dcdcdc) !important;
