@@ -148,8 +148,10 @@ def _existing_reference(session: Session, common: dict[str, Any], references: li
         help="The scores are listed under this name on the other pages.",
     ).strip()  # fmt: skip
     name = (reference or "").strip()
-    fields = encoding_form(name, trained_encoding(name, session.workspace))
-    with st.expander("Device and precision"):
+    encoding, hardware = st.columns(2)
+    with encoding:
+        fields = encoding_form(name, trained_encoding(name, session.workspace))
+    with hardware, st.expander("Device and precision"):
         left, right = st.columns(2)
         device = left.selectbox("Device", DEVICES, help="auto: the GPU if there is one, else the CPU.")
         dtype = right.selectbox("Precision", DTYPES, help="auto: bfloat16 on a GPU, float32 on a CPU.")

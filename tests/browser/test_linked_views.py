@@ -136,7 +136,7 @@ def test_a_row_opens_with_its_tokens_and_its_text_stays_text(
     number = page.get_by_role("spinbutton", name="Open row")
     number.fill("")
     number.press("Enter")
-    expect(panel.get_by_text("Select a row, or press J")).to_be_visible()
+    expect(panel.get_by_text("Select a row to read it here.")).to_be_visible()
     page.wait_for_url(lambda address: "example=" not in address)
 
 

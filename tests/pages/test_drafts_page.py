@@ -20,6 +20,7 @@ ROWS = [
     *(ScoredRecord("chat", 2.0, number / 50, 10, f"chat {number}") for number in range(100)),
     *(ScoredRecord("math", 1.0, number / 50, 20, f"math {number}") for number in range(50)),
 ]
+_NOTES = ("Draft ", "Changes are saved", "Saving the draft", "View only")
 FILTER = '{"ranges":[["learnability",0.5,null]]}'
 
 
@@ -71,7 +72,7 @@ def steps(page: AppTest) -> tuple[bool, bool]:
 
 def note(page: AppTest) -> str:
     """What the page says of the draft."""
-    return next(each.value for each in page.caption if "draft" in each.value.lower() or "View only" in each.value)
+    return next(each.value for each in page.caption if each.value.startswith(_NOTES))
 
 
 def share(page: AppTest) -> float:

@@ -26,7 +26,7 @@ def home(page_workspace: Path) -> Callable[[], AppTest]:
 def test_an_empty_workspace_shows_what_the_tool_does_and_where_to_begin(home: Callable[[], AppTest]) -> None:
     page = home()
     assert "learn from" in page.subheader[0].value
-    assert "976 different rows of the demo's 1,000" in text_of(page)
+    assert "976 unique rows of the demo's 1,000" in text_of(page)
     assert len(page.get("plotly_chart")) == 1
     assert [item.label for item in page.button] == ["Open the demo", "Import my data", "Quick look at a sample"]
 

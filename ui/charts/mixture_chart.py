@@ -48,10 +48,10 @@ def mixture_figure(shares: pd.DataFrame, colours: Mapping[str, str]) -> go.Figur
             )  # fmt: skip
     # Built in one call: adding traces one by one makes plotly validate each, which delays the sliders.
     figure = go.Figure({"data": bars, "layout": _layout()})
-    height = 130 + 40 * max(2, len(drawn))
+    height = 144 + 40 * max(2, len(drawn))
     apply_layout(figure, "Domain mix", "Faint: share of the data. Strong: share of the selection.", height)
     figure.layout.showlegend = False
-    figure.layout.margin.t = 90
+    figure.layout.margin.t = 104
     return figure
 
 

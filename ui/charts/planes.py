@@ -168,7 +168,15 @@ def point_clouds(points: pd.DataFrame, colours: Mapping[str, str], x: str, y: st
     if len(others):
         names = others["domain"].unique()
         clouds.append((str(names[0]) if len(names) == 1 else f"{len(names):,} other domains", others))
-    return [_cloud(part, name, colours.get(name, PALETTE[-1]), x, y, hover) for name, part in clouds]
+    drawn = [_cloud(part, name, colours.get(name, PALETTE[-1]), x, y, hover) for name, part in clouds]
+    return [*drawn, *(_legend_entry(cloud) for cloud in drawn)] if "is_kept" in points else drawn
+
+
+def _legend_entry(cloud: go.Scattergl) -> go.Scattergl:
+    """A solid point in the legend for a cloud, whose own entry would be as faint as most of its points."""
+    cloud.update(showlegend=False, legendgroup=cloud.name)
+    marker = {"color": cloud.marker.color, "size": cloud.marker.size, "opacity": _SOLID}
+    return go.Scattergl(x=[None], y=[None], mode="markers", name=cloud.name, legendgroup=cloud.name, marker=marker)
 
 
 def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: str) -> go.Scattergl:

@@ -61,12 +61,12 @@ def forest_figure(arms: pd.DataFrame, baseline: str, where: str) -> go.Figure:
         zerolinecolor=LINE, zerolinewidth=2, tickformat="+~g",
     )  # fmt: skip
     figure.update_yaxes(
-        tickvals=heights, ticktext=[shown(str(name), 32) for name in arms["arm"]], showgrid=False, zeroline=False,
+        tickvals=heights, ticktext=[shown(str(name)) for name in arms["arm"]], showgrid=False, zeroline=False,
         range=[-0.6, len(arms) + 0.1], automargin=True,
     )  # fmt: skip
     for text, side, x in (("← better: lower loss", "left", 0.0), ("worse: higher loss →", "right", 1.0)):
         figure.add_annotation(text=text, x=x, xref="paper", xanchor=side, y=1.0, yref="paper", yanchor="top",
-                              showarrow=False, font={"color": _GREY})  # fmt: skip
+                              showarrow=False)  # fmt: skip
     return figure
 
 

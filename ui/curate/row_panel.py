@@ -25,7 +25,8 @@ def show_row_panel(session: Session, run: ScoredRun, selection: Selection | None
     with st.container(key="row_panel", border=True, height=_PANEL_HEIGHT):
         if opened is None:
             _step_buttons(run, None, on_page)
-            st.caption("Select a row, or press J, to read it here.")
+            # No key is named here: Streamlit draws texts before buttons, and a key works once its button is drawn.
+            st.caption("Select a row to read it here.")
             return
         try:
             _show_row(session, run, selection, int(opened), on_page)

@@ -17,7 +17,9 @@ def offer_demo(session: Session) -> None:
             "domains: it trains two small models, each on half of them, and scores every example with the base model "
             "and with the model that never saw it. It runs on this machine, takes a few minutes and needs no network."
         )
-        _demo_button(session, "Run the demo")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _demo_button(session, "Run the demo")
+            link_to_page("home", "Home opens its finished result at once")
 
 
 def show_demo_result(session: Session, datasets: list[str]) -> None:

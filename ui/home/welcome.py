@@ -43,7 +43,7 @@ def show_welcome(session: Session) -> None:
             _show_ways_to_begin(session)
         else:
             st.info("No data yet. A user with the role 'run' has to import some.")
-        st.caption(f"The chart shows the {len(points):,} different rows of the demo's 1,000; copies share a point.")
+        st.caption(f"The chart shows the {len(points):,} unique rows of the demo's 1,000; copies share a point.")
 
 
 def _show_ways_to_begin(session: Session) -> None:

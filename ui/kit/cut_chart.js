@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const BEYOND = Number.MAX_VALUE; // a cut outside the axis: all rows on one side of it
-const NAMES = 118, GUTTER = 16, TOP = 18, FOOT = 36, ANSWER_WITHIN = 20000;
+const LONGEST_NAME = 118, GUTTER = 12, TOP = 18, FOOT = 36, ANSWER_WITHIN = 20000;
 const charts = new WeakMap();
 
 export default function ({ parentElement, data, setTriggerValue }) {
@@ -30,12 +30,12 @@ function makeChart(root) {
   const svg = make("svg", root);
   const tip = Object.assign(document.createElement("div"), { className: "tip" });
   root.append(tip);
-  let data = null, send = null, rows = [], axis = null, built = "", turn = 0;
+  let data = null, send = null, rows = [], axis = null, built = "", turn = 0, names = 0;
 
   // --- positions and scores ---
   const low = () => data.edges[0];
   const high = () => data.edges[data.edges.length - 1];
-  const left = () => NAMES + GUTTER;
+  const left = () => names + GUTTER;
   const right = () => Math.max(left() + 50, root.clientWidth - GUTTER - 4);
   const pixel = () => (high() - low()) / (right() - left());
   const digits = () => Math.min(12, Math.max(0, Math.ceil(-Math.log10(pixel()))));
@@ -107,6 +107,8 @@ function makeChart(root) {
   const rowHeight = () => (rows.length <= 2 ? 112 : rows.length <= 4 ? 84 : rows.length <= 8 ? 56 : 44);
   function draw() {
     if (!data || !root.clientWidth) return;
+    const widths = rows.map((row) => row.name.getComputedTextLength());
+    names = Math.min(LONGEST_NAME, Math.ceil(Math.max(0, ...widths)) + 6);
     const each = rowHeight(), height = rows.length * each + FOOT;
     set(svg, { height, viewBox: `0 0 ${root.clientWidth} ${height}` });
     rows.forEach((row, number) => drawRow(row, number * each, each));
@@ -165,7 +167,7 @@ function makeChart(root) {
   }
   function drawAxis(y) {
     axis.replaceChildren();
-    const about = Math.max(2, Math.floor((right() - left()) / 90));
+    const about = Math.max(2, Math.floor((right() - left()) / 60));
     const rough = (high() - low()) / about, power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
     const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));

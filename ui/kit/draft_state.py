@@ -99,6 +99,14 @@ def show_draft(session: Session, run: str, put: PutRecipe) -> None:
         st.caption(_saved_note(session, run, found), width="content")
 
 
+def draft_line(session: Session, run: str) -> str | None:
+    """That a run has a draft, and how many changes it has; for pages that do not show it."""
+    found = session.drafts.draft(_person(), run)
+    if found is None or not found.undo_steps:
+        return None
+    return f"Draft selection: {found.undo_steps:,} change{'s' if found.undo_steps > 1 else ''}"
+
+
 _DONE = {"Undo": "undone", "Redo": "redone"}
 
 
@@ -138,7 +146,7 @@ def _saved_note(session: Session, run: str, found: Draft | None) -> str:
     if not may_run():
         return "View only: changes are not saved."
     if found is None:
-        return "Changes are saved as a draft."
+        return "Changes are saved."
     try:
         is_saved = session.drafts.saved(_person(), run, _WRITE_SECONDS)
     except UserError as error:

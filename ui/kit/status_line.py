@@ -1,9 +1,10 @@
-"""The line under the navigation: the page's name, the run at hand, the active job, and the guide."""
+"""The line under the navigation: the page's name, the run at hand, its draft, the active job, and the guide."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.training.recorded_models import overall_share
+from ui.kit.draft_state import draft_line
 from ui.kit.guide import show_guide
 from ui.kit.job_view import active_jobs, job_line
 from ui.kit.reference_badge import show_reference_badge
@@ -31,6 +32,8 @@ def show_run_line(session: Session, page: str) -> str | None:
         with line:
             st.caption(f"Dataset {escaped(str(session.store.run(run)['dataset']))}", width="content")
             show_reference_badge(session.store, run)
+            if page != "curate" and (draft := draft_line(session, run)):  # Curate shows it above its controls
+                st.caption(draft, width="content")
     _end(session, page, line)
     return run
 

@@ -50,7 +50,7 @@ def link_to_page(page: str, label: str, query: dict[str, str] | None = None) -> 
     """Link to `pages/<page>_page.py`, with these query parameters; plain text if this page was opened without the app's
     navigation."""
     try:
-        st.page_link(f"pages/{page}_page.py", label=label, query_params=query)
+        st.page_link(f"pages/{page}_page.py", label=label, icon=":material/arrow_forward:", query_params=query)
     except StreamlitAPIException:
         st.text(f"{label}: open the {page.capitalize()} page.")
 
