@@ -237,7 +237,8 @@ class _OpenPage:
         return bool(self.page.evaluate(drawn))
 
     def _error(self) -> str:
-        if urlsplit(self.page.url).path != f"/{self.name}":
+        own = "/" if self.name == "home" else f"/{self.name}"
+        if urlsplit(self.page.url).path != own:
             return f"The dashboard shows {self.page.url} instead of the page {self.name}."
         shown = self.page.get_by_test_id("stException")
         return shown.first.inner_text()[:300] if shown.count() else ""

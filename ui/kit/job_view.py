@@ -40,17 +40,20 @@ def _settled_jobs(session: Session) -> list[Job]:
 
 def show_active_jobs(session: Session) -> None:
     """Live view of the active jobs; the page reruns when one of them ends or starts."""
-    jobs = active_jobs(session)
-    if not jobs:
+    listed = active_jobs(session)
+    if not listed:
         return
+    names, unseen = [job.job_id for job in listed], [listed]
 
     @st.fragment(run_every=1.0)
     def live() -> None:
-        now = active_jobs(session)
-        if [job.job_id for job in now] != [job.job_id for job in jobs]:
-            st.rerun()
+        # Looked up again only when the fragment runs by itself, and compared last: a rerun loses the click that is
+        # being handled.
+        now = unseen.pop() if unseen else active_jobs(session)
         for job in now:
             show_job(session, job)
+        if [job.job_id for job in now] != names:
+            st.rerun()
 
     live()
 

@@ -53,14 +53,16 @@ def _end(session: Session, page: str, line: DeltaGenerator) -> None:
 
 def _show_job(session: Session) -> None:
     """The job at work, or else the first active one, and how many others there are; nothing without jobs."""
-    jobs = [job.job_id for job in active_jobs(session)]
-    if not jobs:
+    listed = active_jobs(session)
+    if not listed:
         return
+    names, unseen = [job.job_id for job in listed], [listed]
 
     @st.fragment(run_every=_JOB_SECONDS)
     def live() -> None:
-        now = active_jobs(session)
-        if [job.job_id for job in now] != jobs:
+        # Looked up again only when the fragment runs by itself: a rerun loses the click that the page is handling.
+        now = unseen.pop() if unseen else active_jobs(session)
+        if [job.job_id for job in now] != names:
             st.rerun()
         job = next((job for job in now if job.state == "running"), now[0])
         st.progress(overall_share(job), text=escaped(job_line(job, len(now) - 1)))
