@@ -45,6 +45,6 @@ def test_what_one_session_types_no_other_sees_and_it_stands_there_on_return(serv
     with ThreadPoolExecutor(1) as thread:
         seen, seen_by_last = thread.submit(asyncio.run, _at_once(served.address)).result()
     assert (seen.mixed, seen.broken, seen.unfinished) == ([], [], [])
-    assert len(seen.actions) == 3 * (1 + len(ROUND) + 2)
+    assert len(seen.actions) == 3 * (1 + len(ROUND) + 1)
     # Without a login all are one person, and who comes anew finds the draft that was changed last.
     assert seen_by_last.mixed in [[f"person 3 found {words_of(number)!r} on curate, not 'to'"] for number in range(3)]
