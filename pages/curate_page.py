@@ -68,11 +68,8 @@ def show_instrument(session: Session, name: str) -> None:
             keep_draft(session, chosen[0])
         with draft:
             show_draft(session, name, put_recipe)
-    except QueryStopped as error:
-        show_error(error)
-        st.button("Remove all filters", key="remove_slow_filters", on_click=set_filter, args=(EVERYTHING,))
     except UserError as error:
-        show_error(error)
+        show_problem(error)
 
 
 def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summary] | None) -> None:
@@ -174,7 +171,14 @@ def show_saved(session: Session) -> None:
         show_comparison(session.store, names)
 
 
+def show_problem(error: UserError) -> None:
+    """What is wrong, and a way out of filters that take too long."""
+    show_error(error)
+    if isinstance(error, QueryStopped):
+        st.button("Remove all filters", key="remove_slow_filters", on_click=set_filter, args=(EVERYTHING,))
+
+
 try:
     curate()
 except UserError as error:
-    show_error(error)
+    show_problem(error)

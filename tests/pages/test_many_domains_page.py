@@ -104,12 +104,14 @@ def drawn(page: AppTest, title: str = "Learnability by domain") -> list[str]:
     """What the chart of that title draws, by its legend."""
     charts = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
     (chart,) = [chart for chart in charts if chart["layout"]["title"]["text"].startswith(title)]
-    return [trace["name"] for trace in chart["data"] if "name" in trace]  # a brush has none
+    names = (trace["name"] for trace in chart["data"] if "name" in trace)  # a brush has none
+    return list(dict.fromkeys(names))  # points and their mark in the legend have one name
 
 
 def test_curate_draws_the_largest_domains_or_those_that_are_chosen() -> None:
     page = opened("curate")
-    assert drawn(page, "Base loss against")[DOMAINS_DRAWN:] == ["62 other domains"]
+    found = drawn(page, "Base loss against")
+    assert (len(found), "62 other domains" in found) == (DOMAINS_DRAWN + 1, True)
     page.session_state["view"] = "Distribution"
     page = healthy(page.run())
     assert len(drawn(page)) == DOMAINS_DRAWN

@@ -29,9 +29,10 @@ def page() -> None:
     store = open_session().store
     table = str(store.run("first")["table"])
     row_filter = chosen_filter(store)
-    domains = domain_counts(store, table, row_filter)["domain"].tolist()
+    counts = domain_counts(store, table, row_filter)
+    colours = domain_colours(counts["domain"].tolist())
     score = SCORES[st.session_state.get("score", "learnability")]
-    show_distribution(LinkedView(store, table, row_filter, score, domain_colours(domains)))
+    show_distribution(LinkedView(store, table, row_filter, score, colours, int(counts["rows"].sum())))
 
 
 @pytest.fixture
