@@ -1,5 +1,6 @@
 """Jobs on the pages: progress, loss curve, log, cancel and resume."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -40,22 +41,34 @@ def _settled_jobs(session: Session) -> list[Job]:
 
 def show_active_jobs(session: Session) -> None:
     """Live view of the active jobs; the page reruns when one of them ends or starts."""
-    listed = active_jobs(session)
+
+    def draw(jobs: list[Job]) -> None:
+        for job in jobs:
+            show_job(session, job)
+
+    watch_jobs(lambda: active_jobs(session), draw)
+
+
+def watch_jobs(find: Callable[[], list[Job]], draw: Callable[[list[Job]], None], seconds: float = 1.0) -> bool:
+    """Draw the jobs that `find` gives, anew every so many seconds; the page reruns when it gives others. Returns
+    whether there is any job; `draw` always gets at least one."""
+    listed = find()
     if not listed:
-        return
+        return False
     names, unseen = [job.job_id for job in listed], [listed]
 
-    @st.fragment(run_every=1.0)
+    @st.fragment(run_every=seconds)
     def live() -> None:
         # Looked up again only when the fragment runs by itself, and compared last: a rerun loses the click that is
         # being handled.
-        now = unseen.pop() if unseen else active_jobs(session)
-        for job in now:
-            show_job(session, job)
+        now = unseen.pop() if unseen else find()
+        if now:
+            draw(now)
         if [job.job_id for job in now] != names:
             st.rerun()
 
     live()
+    return True
 
 
 def job_line(job: Job, others: int) -> str:

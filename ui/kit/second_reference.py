@@ -7,7 +7,7 @@ from core.jobs.job import Job, readable_jobs
 from core.models.resolving import check_allowed_model
 from core.training.recorded_models import overall_share
 from core.workspace.second_reference import SecondReference, begin_second_reference, second_reference
-from ui.kit.job_view import active_jobs, show_job
+from ui.kit.job_view import active_jobs, show_job, watch_jobs
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
@@ -23,9 +23,7 @@ def show_second_reference(session: Session, run: str, brief: bool = False) -> No
         if not brief:
             st.caption(escaped(str(error)))
         return
-    jobs = _jobs(session, found)
-    if jobs:
-        _show_progress(session, found, jobs, brief)
+    if watch_jobs(lambda: _jobs(session, found), lambda jobs: _show_progress(session, jobs, brief)):
         return
     meaning = _meaning(found)
     if not brief:
@@ -51,22 +49,13 @@ def _begin(session: Session, run: str, found: SecondReference) -> None:
         begin_second_reference(session.store, run)
 
 
-def _show_progress(session: Session, found: SecondReference, jobs: list[Job], brief: bool) -> None:
-    """The unfinished jobs, drawn anew every second; the page runs again when one of them ends or starts."""
-
-    @st.fragment(run_every=1.0)
-    def live() -> None:
-        now = _jobs(session, found)
-        if [job.job_id for job in now] != [job.job_id for job in jobs]:
-            st.rerun()
-        for job in now:
-            if brief:
-                what = "Training a second reference" if job.kind == "train" else "Scoring with the second reference"
-                st.progress(overall_share(job), what)
-            else:
-                show_job(session, job)
-
-    live()
+def _show_progress(session: Session, jobs: list[Job], brief: bool) -> None:
+    for job in jobs:
+        if brief:
+            what = "Training a second reference" if job.kind == "train" else "Scoring with the second reference"
+            st.progress(overall_share(job), what)
+        else:
+            show_job(session, job)
 
 
 def _jobs(session: Session, found: SecondReference) -> list[Job]:

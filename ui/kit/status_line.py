@@ -3,10 +3,11 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.jobs.job import Job
 from core.training.recorded_models import overall_share
 from ui.kit.draft_state import draft_line
 from ui.kit.guide import show_guide
-from ui.kit.job_view import active_jobs, job_line
+from ui.kit.job_view import active_jobs, job_line, watch_jobs
 from ui.kit.reference_badge import show_reference_badge
 from ui.kit.widgets import run_picker
 from ui.plain_text import escaped
@@ -53,19 +54,10 @@ def _end(session: Session, page: str, line: DeltaGenerator) -> None:
 
 def _show_job(session: Session) -> None:
     """The job at work, or else the first active one, and how many others there are; nothing without jobs."""
-    listed = active_jobs(session)
-    if not listed:
-        return
-    names, unseen = [job.job_id for job in listed], [listed]
 
-    @st.fragment(run_every=_JOB_SECONDS)
-    def live() -> None:
-        # Looked up again only when the fragment runs by itself: a rerun loses the click that the page is handling.
-        now = unseen.pop() if unseen else active_jobs(session)
-        if [job.job_id for job in now] != names:
-            st.rerun()
-        job = next((job for job in now if job.state == "running"), now[0])
-        st.progress(overall_share(job), text=escaped(job_line(job, len(now) - 1)))
+    def draw(jobs: list[Job]) -> None:
+        job = next((job for job in jobs if job.state == "running"), jobs[0])
+        with st.container(width=_JOB_WIDTH):
+            st.progress(overall_share(job), text=escaped(job_line(job, len(jobs) - 1)))
 
-    with st.container(width=_JOB_WIDTH):
-        live()
+    watch_jobs(lambda: active_jobs(session), draw, _JOB_SECONDS)
