@@ -23,11 +23,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from bench.figures import keep_figures
 from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+from ui.shell.navigation import HOME, PAGES
 
-PAGES = tuple(
-    sorted(path.stem.removesuffix("_page") for path in Path(__file__).parents[1].joinpath("pages").glob("*_page.py"))
-)
-"""Names of all pages. The navigation would not tell: it folds away the links that do not fit."""
 LIMIT_BYTES = 2_000_000
 _QUIET_SECONDS = 0.25  # at rest means that nothing came for so long: widgets may answer, and so start another run
 _LONGEST_SECONDS = 300.0
@@ -237,7 +234,7 @@ class _OpenPage:
         return bool(self.page.evaluate(drawn))
 
     def _error(self) -> str:
-        own = "/" if self.name == "home" else f"/{self.name}"
+        own = "/" if self.name == HOME else f"/{self.name}"
         if urlsplit(self.page.url).path != own:
             return f"The dashboard shows {self.page.url} instead of the page {self.name}."
         shown = self.page.get_by_test_id("stException")

@@ -19,7 +19,7 @@ from ui.kit.reference_badge import show_reference_badge
 from ui.kit.status_line import show_status_line
 from ui.kit.widgets import link_to_page, show_error
 from ui.plain_text import escaped
-from ui.shell.session import Session, open_session, remember, remembered
+from ui.shell.session import Session, open_session, remember, remembered, remembered_for
 
 FORMS = {"file": "One file", "bundle": "A bundle for a trainer"}
 
@@ -105,11 +105,7 @@ def chosen_form(session: Session, name: str, selection: Selection, summary: Summ
 def _schemas(session: Session, selection: Selection, summary: Summary) -> dict[str, int]:
     """Selected rows by record format, cached until the selection or its size changes, because it reads every row."""
     asked = json.dumps([selection.to_fields(), summary.kept_rows, summary.kept_tokens], sort_keys=True)
-    kept: tuple[str, dict[str, int]] | None = remembered("record_schemas")
-    if kept is None or kept[0] != asked:
-        kept = (asked, record_schemas(session.store, selection))
-        remember("record_schemas", kept)
-    return kept[1]
+    return remembered_for("record_schemas", asked, lambda: record_schemas(session.store, selection))
 
 
 def show_selection(selection: Selection, summary: Summary) -> None:

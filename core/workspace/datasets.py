@@ -1,11 +1,11 @@
 """Changes of whole datasets: what depends on one, and renaming, merging and removing it once no job uses it."""
 
-import json
 from dataclasses import dataclass
 
 from ..data.errors import NameTaken
 from ..data.listing import listed
 from ..jobs.job import all_jobs
+from ..selection import selections_of_run
 from ..store import Store, merge_dataset, rename_dataset, set_dataset_aside
 from .job_kinds import JOB_KINDS
 
@@ -32,8 +32,7 @@ def dataset_use(store: Store, name: str) -> DatasetUse:
     """What depends on a dataset. Raises `NotFound`."""
     found = store.rows("SELECT name FROM run WHERE dataset_id = ? ORDER BY run_id", [store.dataset_id(name)])
     runs = tuple(run for (run,) in found)
-    saved = store.rows("SELECT name, recipe FROM selection ORDER BY name")
-    return DatasetUse(runs, tuple(selection for selection, recipe in saved if json.loads(recipe).get("run") in runs))
+    return DatasetUse(runs, tuple(sorted(name for run in runs for name in selections_of_run(store, run))))
 
 
 def rename(store: Store, name: str, new_name: str) -> None:

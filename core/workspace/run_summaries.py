@@ -7,7 +7,7 @@ from enum import StrEnum
 from ..data.errors import UserError
 from ..evidence.selection_evidence import NO_TRIAL, selection_evidence
 from ..scoring.reference_kind import reference_kind, reference_label
-from ..selection import saved_selection
+from ..selection import saved_selection, selections_of_run
 from ..store import Store
 
 NEWEST = 6
@@ -53,8 +53,8 @@ def newest_runs(store: Store) -> tuple[list[RunSummary], int]:
     One query a run reads its scores, and the store caches its result.
     """
     names = [str(name) for (name,) in store.rows("SELECT name FROM run ORDER BY created_at DESC, run_id DESC")]
-    selections = _newest_selections(store)
-    return [_summary(store, name, selections.get(name)) for name in names[:NEWEST]], len(names)
+    newest = ((name, next(iter(selections_of_run(store, name)), None)) for name in names[:NEWEST])
+    return [_summary(store, name, selection) for name, selection in newest], len(names)
 
 
 def _summary(store: Store, name: str, selection: str | None) -> RunSummary:
@@ -90,9 +90,3 @@ def _summary(store: Store, name: str, selection: str | None) -> RunSummary:
         evidence=evidence,
         next_step=step,
     )
-
-
-def _newest_selections(store: Store) -> dict[str, str]:
-    """The newest saved selection of each run."""
-    found = store.rows("SELECT recipe ->> '$.run', name FROM selection ORDER BY created_at, name")
-    return {str(run): str(name) for run, name in found}

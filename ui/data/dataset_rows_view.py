@@ -11,7 +11,7 @@ from core.exploring.dataset_rows import dataset_page, dataset_row
 from core.store import Store
 from ui.kit.filter_controls import FilterControls
 from ui.kit.tables import open_by_number, show_selectable
-from ui.kit.widgets import conversation, show_error
+from ui.kit.widgets import conversation, duplicates_text, show_error
 from ui.plain_text import escaped
 
 _PAGE_ROWS = 25
@@ -72,10 +72,8 @@ def _show_row(found: dict[str, Any]) -> None:
         st.markdown(f"**Row {found['row_number']:,}** · {escaped(found['domain'])}")
         conversation(found["example"])
         st.caption(escaped(f"{found['source']}, line {found['line']:,}"))
-        if found["duplicate_count"]:
-            shown = ", ".join(f"{number:,}" for number in found["duplicates"])
-            more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
-            st.caption(f"Exact duplicates: {found['duplicate_count']:,} other rows ({shown}{more})")
+        if duplicates := duplicates_text(found):
+            st.caption(duplicates)
 
 
 def _show_no_rows(dataset: dict[str, Any], row_filter: RowFilter, controls: FilterControls) -> None:

@@ -24,7 +24,7 @@ from core.store import Store
 from ui.export.export_report import PREVIEW_ROWS, show_records
 from ui.export.wanted_export import WantedExport
 from ui.plain_text import escaped
-from ui.shell.session import Session, remember, remembered
+from ui.shell.session import Session, remembered_for
 
 PACKINGS = {"zip": "Zip file", "folder": "Folder"}
 
@@ -131,11 +131,7 @@ def _choices() -> tuple[str, str]:
 def _preflight(store: Store, selection: Selection, summary: Summary, trainer: str) -> Preflight:
     """The preflight, cached until the selection or trainer changes, because it reads every selected row."""
     asked = json.dumps([selection.to_fields(), trainer, summary.kept_rows, summary.kept_tokens], sort_keys=True)
-    kept: tuple[str, Preflight] | None = remembered("preflight")
-    if kept is None or kept[0] != asked:
-        kept = (asked, preflight(store, selection, trainer))
-        remember("preflight", kept)
-    return kept[1]
+    return remembered_for("preflight", asked, lambda: preflight(store, selection, trainer))
 
 
 def _preview(store: Store, selection: Selection, found: Preflight) -> None:

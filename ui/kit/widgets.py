@@ -225,8 +225,15 @@ def row_numbers_card(found: dict[str, Any]) -> None:
         st.text(f"{flag}: {FLAGS[flag]}")
     if found["reason"]:
         st.text(f"No score: {found['reason']}")
-    if found["duplicate_count"]:
-        shown = ", ".join(f"{number:,}" for number in found["duplicates"])
-        more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
-        st.text(f"Exact duplicates: {found['duplicate_count']:,} other rows ({shown}{more})")
+    if duplicates := duplicates_text(found):
+        st.text(duplicates)
     st.text(f"example_id {found['example_id']}")
+
+
+def duplicates_text(found: dict[str, Any]) -> str:
+    """The other rows with the conversation of a row (`core.exploring`); "" if there are none."""
+    if not found["duplicate_count"]:
+        return ""
+    shown = ", ".join(f"{number:,}" for number in found["duplicates"])
+    more = ", ..." if found["duplicate_count"] > len(found["duplicates"]) else ""
+    return f"Exact duplicates: {found['duplicate_count']:,} other rows ({shown}{more})"

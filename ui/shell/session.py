@@ -2,9 +2,10 @@
 
 import atexit
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -22,6 +23,8 @@ from ui.shell.access import require_run
 from ui.shell.entrance import require_login
 from ui.shell.page_queries import page_asker
 from ui.shell.staged_files import remove_leftovers
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,15 @@ def remember(key: str, value: Any) -> None:
 def remembered(key: str, default: Any = None) -> Any:
     """A value kept with `remember`."""
     return st.session_state.get(f"kept_{key}", default)
+
+
+def remembered_for(key: str, asked: Any, make: Callable[[], _Value]) -> _Value:
+    """The value that `make` gave for what was `asked`, kept until something else is asked."""
+    kept: tuple[Any, _Value] | None = remembered(key)
+    if kept is None or kept[0] != asked:
+        kept = (asked, make())
+        remember(key, kept)
+    return kept[1]
 
 
 def forget(key: str) -> None:
