@@ -28,9 +28,10 @@ def file_of(folder: Path, name: str, content: bytes) -> DataFile:
         ("a.jsonl", LINES, 3),
         ("blank lines.jsonl", LINES + b"\n\n" + LINES, 6),
         ("a.json", json.dumps(ROWS).encode(), None),
-        ("a.jsonl.gz", gzip.compress(LINES), None),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0), None),
         ("a.csv", b"question,answer\nSun?,Yes\n", None),
     ],
+    ids=["jsonl", "blank lines", "json", "packed", "csv"],
 )
 def test_records_are_counted_where_that_is_quick(
     tmp_path: Path, name: str, content: bytes, records: int | None
