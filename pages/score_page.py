@@ -1,5 +1,6 @@
 """Score: choose a base and a reference (or train one), estimate the time, and follow the jobs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -88,6 +89,34 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
             st.text("Choose a reference first.")
 
 
+def _estimate_or_start(
+    labels: tuple[str, str, str],
+    check: Callable[[], None],
+    estimate: Callable[[], None],
+    start: Callable[[], None],
+    show: Callable[[], None],
+) -> None:
+    """The buttons that estimate and start; both `check` first. Above them the estimate, which `show` draws, or why the
+    request is refused. `labels`: of the two buttons, and of the wait for the estimate."""
+    shown = st.container()
+    left, middle, _ = st.columns([1, 1, 2])
+    is_estimate = left.button(labels[0], width="stretch")
+    is_start = middle.button(labels[1], type="primary", width="stretch")
+    with shown:
+        try:
+            if is_estimate or is_start:
+                check()
+            if is_estimate:
+                with st.spinner(labels[2]):
+                    estimate()
+            if is_start:
+                start()
+        except UserError as error:
+            show_error(error)
+            return
+        show()
+
+
 # Training
 
 
@@ -100,24 +129,17 @@ def _new_reference(how: str, common: dict[str, Any]) -> TrainRequest | None:
 
 
 def _train_section(session: Session, request: TrainRequest) -> None:
-    shown = st.container()
-    check, start, _ = st.columns([1, 1, 2])
-    is_check = check.button("Estimate time and memory", width="stretch")
-    is_start = start.button("Train reference", type="primary", width="stretch")
-    with shown:
-        try:
-            if is_check or is_start:
-                check_allowed_model(request.base, session.workspace)
-                check_allowed_template(request.template, session.workspace)
-            if is_check:
-                with st.spinner("Reading the base model..."):
-                    begin_training_estimate(session, request)
-            if is_start:
-                _train(session, request)
-        except UserError as error:
-            show_error(error)
-            return
-        show_training_estimate(session, request)
+    def check() -> None:
+        check_allowed_model(request.base, session.workspace)
+        check_allowed_template(request.template, session.workspace)
+
+    _estimate_or_start(
+        ("Estimate time and memory", "Train reference", "Reading the base model..."),
+        check,
+        lambda: begin_training_estimate(session, request),
+        lambda: _train(session, request),
+        lambda: show_training_estimate(session, request),
+    )
 
 
 def _train(session: Session, request: TrainRequest) -> None:
@@ -164,25 +186,18 @@ def _existing_reference(session: Session, common: dict[str, Any], references: li
 
 
 def _score_section(session: Session, request: ScoreRequest) -> None:
-    shown = st.container()
-    check, start, _ = st.columns([1, 1, 2])
-    is_check = check.button("Estimate time", width="stretch")
-    is_start = start.button("Start scoring", type="primary", width="stretch")
-    with shown:
-        try:
-            if is_check or is_start:
-                check_allowed_model(request.base, session.workspace)
-                check_allowed_model(request.reference, session.workspace, is_base=False)
-                check_allowed_template(request.template, session.workspace)
-            if is_check:
-                with st.spinner("Reading the models..."):
-                    begin_estimate(session, request)
-            if is_start:
-                _start(session, request)
-        except UserError as error:
-            show_error(error)
-            return
-        show_estimate(session, request)
+    def check() -> None:
+        check_allowed_model(request.base, session.workspace)
+        check_allowed_model(request.reference, session.workspace, is_base=False)
+        check_allowed_template(request.template, session.workspace)
+
+    _estimate_or_start(
+        ("Estimate time", "Start scoring", "Reading the models..."),
+        check,
+        lambda: begin_estimate(session, request),
+        lambda: _start(session, request),
+        lambda: show_estimate(session, request),
+    )
 
 
 def _start(session: Session, request: ScoreRequest) -> None:

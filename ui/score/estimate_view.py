@@ -1,5 +1,6 @@
 """The estimate for a scoring request: cached and missing losses, tokens, time, and which tokens are scored."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,7 @@ def show_estimate(session: Session, request: ScoreRequest) -> None:
         if kept.job_id is None:
             st.text("Nothing to compute: all losses are cached.")
             return
-        try:
-            _follow(find_job(session.workspace, kept.job_id))
-        except JsonInvalid as error:
-            show_error(error)
-        except NotFound:
-            st.text("This estimate is no longer in the workspace. Run it again.")
+        follow_estimate(session, kept.job_id, _show_outcome)
 
 
 def _summary(plan: ScorePlan) -> str:
@@ -76,7 +72,22 @@ def _counts(plan: ScorePlan) -> pd.DataFrame:
     )
 
 
-def wait_for_estimate(job: Job) -> bool:
+def follow_estimate(session: Session, job_id: str, show: Callable[[dict[str, Any]], None]) -> None:
+    """Show an estimate's progress while its job runs, then what it found by `show`, or why it found nothing."""
+    try:
+        job = find_job(session.workspace, job_id)
+        outcome = job.outcome if _wait_for(job) else None
+        if outcome is not None and outcome["state"] != "done":
+            st.error(escaped(str(outcome["message"])))
+        elif outcome is not None:
+            show(outcome)
+    except JsonInvalid as error:
+        show_error(error)
+    except NotFound:
+        st.text("This estimate is no longer in the workspace. Run it again.")
+
+
+def _wait_for(job: Job) -> bool:
     """Show an estimate's progress while it runs; whether it has ended with an outcome."""
     if job.state == "running":
 
@@ -96,16 +107,6 @@ def wait_for_estimate(job: Job) -> bool:
 def gpu_hours(hours: float, device: str) -> str:
     """Hours of a GPU as text."""
     return f"{hours:,.2f}" if device == "cuda" else "none (CPU)"
-
-
-def _follow(job: Job) -> None:
-    outcome = job.outcome if wait_for_estimate(job) else None
-    if outcome is None:
-        return
-    if outcome["state"] != "done":
-        st.error(escaped(str(outcome["message"])))
-    else:
-        _show_outcome(outcome)
 
 
 def _show_outcome(outcome: dict[str, Any]) -> None:

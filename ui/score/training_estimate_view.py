@@ -1,19 +1,17 @@
 """The estimate for training a reference: time, memory, steps and GPU-hours, measured on a sample."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
-from core.data.errors import JsonInvalid, NotFound
-from core.jobs.job import Job, find_job
 from core.jobs.job_progress import duration
 from core.models.base_check import size_text
 from core.scoring.planning import count_rows
 from core.training.training_plan import TrainRequest
 from core.workspace.training_estimate import begin_training_estimate, training_estimate
-from ui.kit.widgets import show_error
-from ui.plain_text import escaped
-from ui.score.estimate_view import gpu_hours, wait_for_estimate
+from ui.score.estimate_view import follow_estimate, gpu_hours
 from ui.shell.session import Session, remember, remembered
 
 
@@ -38,22 +36,10 @@ def show_estimate(session: Session, request: TrainRequest) -> None:
     if kept is None or kept.request != request:
         st.caption("Not estimated with these settings yet. The estimate trains on a sample and keeps nothing.")
         return
-    try:
-        job = find_job(session.workspace, kept.job_id)
-        if not wait_for_estimate(job):
-            return
-        _show_outcome(kept, job)
-    except JsonInvalid as error:
-        show_error(error)
-    except NotFound:
-        st.text("This estimate is no longer in the workspace. Run it again.")
+    follow_estimate(session, kept.job_id, partial(_show_outcome, kept))
 
 
-def _show_outcome(kept: _Estimate, job: Job) -> None:
-    outcome = job.outcome or {}
-    if outcome["state"] != "done":
-        st.error(escaped(str(outcome["message"])))
-        return
+def _show_outcome(kept: _Estimate, outcome: dict[str, Any]) -> None:
     own = any(step.get("own") for step in kept.request.then)
     found = training_estimate(kept.request, kept.rows, outcome, own)
     time, memory, steps, hours = st.columns(4)
