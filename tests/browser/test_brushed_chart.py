@@ -18,6 +18,7 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.browser
 
 ROWS = 400
+RUNS = ("first", "second", "third", "fourth", "fifth", "sixth")
 RANDOM = np.random.default_rng(11)
 BASE, SHARE = RANDOM.uniform(5, 50, ROWS), RANDOM.uniform(0.1, 0.9, ROWS)
 DRAWN = """chart => chart.layout && [
@@ -28,24 +29,33 @@ DRAWN = """chart => chart.layout && [
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Dashboard]:
-    """A dashboard on one scored run of `ROWS` rows in two domains."""
+    """A dashboard on `ROWS` scored rows in two domains, under each name of `RUNS`."""
     workspace = tmp_path_factory.mktemp("brushed") / "workspace"
     rows = [
         ScoredRow(("chat", "math")[number % 2], float(base), float(base * share), 10)
         for number, (base, share) in enumerate(zip(BASE, SHARE, strict=True))
     ]
     with Store.open(workspace, "a test") as store:
-        add_scored_run(store, rows)
+        add_scored_run(store, rows, RUNS[0])
+        roles = store.loss_sets(store.run(RUNS[0])["run_id"])
+        for run in RUNS[1:]:
+            store.save_run(run, "data", roles, {})
     dashboard = Dashboard(workspace)
     dashboard.start()
     yield dashboard
     dashboard.stop()
 
 
+@pytest.fixture(scope="module")
+def unseen_runs() -> Iterator[str]:
+    """Names of runs without a draft: a brush is kept with its run."""
+    return iter(RUNS)
+
+
 @pytest.fixture
-def distribution(served: Dashboard, open_page: Callable[[str], Page]) -> Page:
-    """The page that shows the distribution, drawn."""
-    page = open_page(f"{served.address}/explore?view=Distribution")
+def distribution(served: Dashboard, unseen_runs: Iterator[str], open_page: Callable[[str], Page]) -> Page:
+    """The page that shows the distribution of a run which no test saw before, drawn."""
+    page = open_page(f"{served.address}/explore?view=Distribution&run={next(unseen_runs)}")
     expect_rows(page, ROWS)
     expect(plot(page)).to_be_visible()
     return page
