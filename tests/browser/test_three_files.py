@@ -1,4 +1,4 @@
-"""A newcomer's walk in a real browser: from three files to a curated file and its evidence, with every click counted."""
+"""A newcomer goes from three files to a curated file and its evidence in a real browser; every click is counted."""
 
 import json
 import re
