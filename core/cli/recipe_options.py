@@ -7,6 +7,7 @@ import typer
 
 from ..data.errors import SelectionInvalid
 from ..data.filters import RowFilter
+from ..data.loss_roles import is_imported
 from ..data.scores import SCORES
 from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
 from ..selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
@@ -37,12 +38,13 @@ class RecipeOptions:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
         a recipe cannot say."""
         for option, given, known in (
-            ("--score", self.score, SCORES),
             ("--scope", self.scope, SCOPES),
             ("--control", self.order, ORDERS),
             ("--search-kind", self.search_kind, SEARCH_KINDS),
         ):
             _check_known(option, given, known)
+        if not is_imported(self.score):
+            _check_known("--score", self.score, SCORES)
         amount, by_domain = self._amounts()
         if self.run is None:
             raise SelectionInvalid("Name the run to select from with --run, or a manifest with --from-manifest.")

@@ -34,7 +34,7 @@ def select(
             help="Weight of a domain in the total. Can be repeated. Domains without a weight get no rows.",
         ),
     ] = None,
-    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}.")] = DEFAULT_SCORE,
+    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}, imported_NAME.")] = DEFAULT_SCORE,
     scope: Annotated[
         str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
     ] = "domain",

@@ -1,4 +1,4 @@
-"""The scores: one table of name, formula, direction, SQL and numpy.
+"""The scores: one table of name, formula, direction, SQL and numpy; and scores that were imported, by name.
 
 To add a score, add a `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
 its column when their workspace is next opened, without computing losses again.
@@ -6,17 +6,20 @@ SQL sees one row of a scored table: token_count [tokens] and, for each role of `
 <role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. end_token_count and <role>_end_nll_sum
 are the part of them on tokens that end a reply, NULL for losses that versions up to 0.7.0 computed. numpy sees arrays
 of the same names.
+The scores of a run are those of the table whose roles it has, and those imported for its dataset (`scores_of`). An
+imported score has its name and what follows from it; its origin is in the store.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
 from .json_types import shown
-from .loss_roles import LOSS_ROLES
+from .loss_roles import IMPORTED, LOSS_ROLES, is_imported
 
 Columns = Mapping[str, NDArray[np.float64]]
 
@@ -225,12 +228,33 @@ def needed_roles() -> list[str]:
 
 
 def scores_of(roles: Collection[str]) -> list[str]:
-    """Names of the scores that a run with losses of these roles has."""
-    return [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
+    """Names of the scores that a run with these roles has, its imported scores (which are among the roles) last."""
+    found = [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
+    return [*found, *(role for role in roles if is_imported(role))]
 
 
 def score_named(name: str) -> Score:
-    """The score of that name. Raises `SelectionInvalid`, which lists the valid names."""
-    if name not in SCORES:
-        raise SelectionInvalid(f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}.")
-    return SCORES[name]
+    """The score of that name: of the table, or imported. Raises `SelectionInvalid`, which lists the valid names."""
+    if name in SCORES:
+        return SCORES[name]
+    if is_imported(name):
+        return _imported(name)
+    raise SelectionInvalid(
+        f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}, or an imported one ({IMPORTED}NAME)."
+    )
+
+
+@cache
+def _imported(name: str) -> Score:
+    column = name.removeprefix(IMPORTED)
+    return Score(
+        name,
+        f"{column} (imported)",
+        f"the imported column {column}",
+        "",
+        "what its source says: it was computed elsewhere",
+        name,
+        lambda columns: columns[name],
+        roles=(name,),
+        is_ratio=False,
+    )

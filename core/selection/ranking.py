@@ -10,7 +10,7 @@ from itertools import accumulate
 
 import pandas as pd
 
-from ..data.loss_roles import require_roles
+from ..data.loss_roles import is_imported, require_roles
 from ..data.scores import score_named
 from ..store import Store, near_duplicate_set
 from .budgets import POOL, Budget
@@ -76,7 +76,7 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
     a search pattern that cannot be read or a score that needs losses which the run lacks.
     """
     score = score_named(selection.score)
-    if ORDERS[selection.order].by_score:
+    if ORDERS[selection.order].by_score or is_imported(selection.score):
         require_roles(score.label, score.roles, run.roles)
     selection = replace(selection, filter=store.searched(selection.filter))
     state: list[object] = store.table_state(run.table)

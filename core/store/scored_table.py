@@ -3,6 +3,9 @@
 Pages read this table and never compute its columns themselves.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import duckdb
 
 from ..data import settings
@@ -20,8 +23,9 @@ TRAINED_MODELS = f"""
 """Models of the run that may have been trained on its data."""
 
 
-def scored_table_sql(table: str) -> str:
-    """Statement that (re)builds a run's scored table; its only parameter is the run_id.
+def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Statement that (re)builds a run's scored table; its only parameter is the run_id. `imported`: ids of the
+    dataset's imported scores by name.
 
     One row per dataset row. Losses and scores are NULL if they are undefined, or if the run lacks a role that they
     need; a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same
@@ -42,12 +46,13 @@ def scored_table_sql(table: str) -> str:
         for role in roles
         if not LOSS_ROLES[role].is_partial
     )
-    joins = "\n".join(_joins(role) for role in roles)
+    joins = "\n".join(map(_joins, roles)) + "".join(map(_imported_join, imported.values()))
+    imports = "".join(f", import_{key:d}.value AS {name}" for name, key in imported.items())
     return f"""
         CREATE OR REPLACE TABLE {table} AS
         WITH joined AS (
             SELECT
-                row_number, r.example_id, domain,
+                r.row_number, r.example_id, domain,
                 coalesce({_each(roles, "token_count")}, 0) AS token_count,
                 coalesce({_each(roles, "end_token_count")}) AS end_token_count,
                 {sums}, {means},
@@ -60,12 +65,12 @@ def scored_table_sql(table: str) -> str:
                 coalesce({_each(roles, "reason")}) AS reason,
                 coalesce(base.token_count = 0, false) AS no_scored_token,
                 {not_scored} AS not_scored,
-                nullif(min(row_number) OVER (PARTITION BY r.example_id), row_number) AS duplicate_of,
+                nullif(min(r.row_number) OVER (PARTITION BY r.example_id), r.row_number) AS duplicate_of,
                 r.example_id IN (
                     SELECT example_id FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
                 ) AS trained_on,
                 coalesce(repeated_share >= {settings.number("repeated_share")}, false) AS repetitive,
-                coalesce(copied_share >= {settings.number("copied_share")}, false) AS copies_prompt
+                coalesce(copied_share >= {settings.number("copied_share")}, false) AS copies_prompt{imports}
             FROM run
             JOIN dataset_row r USING (dataset_id)
             LEFT JOIN text_measure ON text_measure.example_id = r.example_id
@@ -96,12 +101,34 @@ def _joins(role: str) -> str:
             LEFT JOIN loss {role} ON {role}.loss_set_id = {role}_set.loss_set_id AND {role}.example_id = r.example_id"""
 
 
+def _imported_join(imported_score_id: int) -> str:
+    """Joins the values of an imported score as `import_<id>`."""
+    name = f"import_{imported_score_id:d}"
+    return f"""
+            LEFT JOIN imported_value {name}
+                ON {name}.imported_score_id = {imported_score_id:d} AND {name}.row_number = r.row_number"""
+
+
+def imported_ids(connection: duckdb.DuckDBPyConnection, run_id: int) -> dict[str, int]:
+    """Ids of the scores imported for a run's dataset, by name."""
+    sql = (
+        "SELECT i.name, imported_score_id FROM imported_score i JOIN run USING (dataset_id) WHERE run_id = ? ORDER BY 2"
+    )
+    return dict(fetch_all(connection, sql, [run_id]))
+
+
 def scored_table(run_id: int) -> str:
     """Name of a run's scored table."""
     return f"scored_{int(run_id)}"
 
 
+def build_scored_tables(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
+    """(Re)build the scored tables of a dataset's runs; only for the writer."""
+    for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
+        build_scored_table(connection, run_id)
+
+
 def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """(Re)build a run's scored table; only for the writer."""
     measure_texts(connection)
-    fetch_all(connection, scored_table_sql(scored_table(run_id)), [run_id])
+    fetch_all(connection, scored_table_sql(scored_table(run_id), imported_ids(connection, run_id)), [run_id])

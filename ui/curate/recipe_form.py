@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.scores import SCORES, scores_of
+from core.data.scores import score_named, scores_of
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
@@ -74,12 +74,13 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     """Score, order, scope, seed and length bands."""
     (first, second), (third, fourth) = st.columns(2), st.columns(2)
     # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
-    names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
-    scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
+    loaded = st.session_state.get("recipe_score")
+    names = list(dict.fromkeys([*scores_of(run.roles), *([loaded] if loaded else [])]))
+    scores = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     score = first.selectbox(
         "Rank by",
         names,
-        format_func=lambda name: SCORES[name].label,
+        format_func=lambda name: score_named(name).label,
         key="recipe_score",
         help=scores,
         **_PERSIST,
@@ -104,7 +105,7 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
         seed = st.number_input(
             "Seed", step=1, key="recipe_seed", help="The same seed always draws the same rows.", width=160, **_PERSIST
         )
-    chosen = SCORES[score]
+    chosen = score_named(score)
     st.caption(
         f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
         f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."

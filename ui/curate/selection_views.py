@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from core.data.scores import FLAGS, SCORES
+from core.data.scores import FLAGS, score_named
 from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, outcomes_of
 from core.store import Store
 from ui.charts import domain_colours
@@ -82,7 +82,7 @@ def show_domains(selection: Selection, summary: Summary) -> None:
         note=["all eligible rows" if domain in capped else without_cut for domain in summary.domains["domain"]],
     )
     labels = {"domain": "Domain", "rows": "Rows", "kept_rows": "Rows selected", "tokens": "Tokens"}
-    labels |= {"kept_tokens": "Tokens selected", "cut": f"{SCORES[selection.score].label} at the cut-off"}
+    labels |= {"kept_tokens": "Tokens selected", "cut": f"{score_named(selection.score).label} at the cut-off"}
     labels |= {"note": "Note"}
     counts = dict.fromkeys(("Rows", "Rows selected", "Tokens", "Tokens selected"), COUNT)
     st.dataframe(
@@ -120,7 +120,7 @@ def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[
         if selection.score == view.score.name:
             show_cut_drag(session.store, run, selection, summary, view.row_filter, view.colours)
         else:
-            ranked, shown = SCORES[selection.score].label, view.score.label
+            ranked, shown = score_named(selection.score).label, view.score.label
             note = f"Cut-offs are not drawn: rows are ranked by {ranked}, and this chart shows {shown}."
             show_linked_histogram(view, note)
     with right:
