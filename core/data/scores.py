@@ -31,7 +31,9 @@ class Score:
     Where the score is undefined, `sql` gives NULL and `compute` gives NaN; elsewhere they are equal (tested).
     `higher_means` is the meaning of a high value, for people.
 
-    `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them.
+    `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them. `relative`: it depends on
+    the dataset's other rows, so it may change when rows are added; its SQL also sees the other scores and the columns
+    of `RELATIVE_TO`, and it has no numpy.
     `is_ratio`: also defined for a group of rows, from their sums. `never_negative`: can be drawn on a log axis.
     """
 
@@ -41,10 +43,27 @@ class Score:
     unit: str
     higher_means: str
     sql: str
-    compute: Callable[[Columns], NDArray[np.float64]]
+    compute: Callable[[Columns], NDArray[np.float64]] | None
     roles: tuple[str, ...] = ("base", "reference")
     is_ratio: bool = True
     never_negative: bool = False
+    relative: bool = False
+
+
+LENGTH_BANDS = 10
+RELATIVE_TO = {
+    "length_band": "tenth of the domain's rows by response length, equal lengths in one",
+    "lowest_base_losses": "the two lowest base losses of different responses to the row's prompt; NULL if it has one",
+}
+"""Columns that relative scores see."""
+
+
+def _rank_within(*groups: str) -> str:
+    """SQL of a row's learnability as the share of the group's other scored rows that have less of it."""
+    rows = ", ".join((*groups, "learnability IS NULL"))
+    return (
+        f"CASE WHEN learnability IS NOT NULL THEN percent_rank() OVER (PARTITION BY {rows} ORDER BY learnability) END"
+    )
 
 
 def _share_of_base(columns: Columns, nats: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,6 +178,53 @@ SCORES = {
             never_negative=True,
         ),
         Score(
+            "bits_per_token",
+            "Bits per token",
+            "base loss / ln 2",
+            "bits per token",
+            "the base model needs more bits to encode a token of the response",
+            "base_loss / ln(2)",
+            lambda columns: columns["base_loss"] / np.log(2),
+            roles=("base",),
+            never_negative=True,
+        ),
+        Score(
+            "grape_margin",
+            "Margin over other responses",
+            "lowest base loss of the other responses to the same prompt − base loss",
+            "nats per token",
+            "above 0: of several responses to one prompt, the base predicts this one best (GRAPE's choice)",
+            "if(base_loss > lowest_base_losses[1], lowest_base_losses[1], lowest_base_losses[2]) - base_loss",
+            None,
+            roles=("base",),
+            is_ratio=False,
+            relative=True,
+        ),
+        Score(
+            "learnability_quantile",
+            "Learnability quantile in the domain",
+            "share of the domain's other rows with a lower learnability",
+            "share of rows",
+            "it has more learnability than most rows of its domain, so domains can be ranked together",
+            _rank_within("domain"),
+            None,
+            is_ratio=False,
+            never_negative=True,
+            relative=True,
+        ),
+        Score(
+            "learnability_in_length_band",
+            "Learnability quantile at its length",
+            f"share of the other rows with a lower learnability in one of the domain's {LENGTH_BANDS} length bands",
+            "share of rows",
+            "it has more learnability than most rows of its domain that are about as long, so length counts less",
+            _rank_within("domain", "length_band"),
+            None,
+            is_ratio=False,
+            never_negative=True,
+            relative=True,
+        ),
+        Score(
             "own_learnability",
             "Learnability, seen in training",
             "(base loss − own loss) / base loss",
@@ -193,7 +259,8 @@ SCORES = {
     )
 }
 """Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
-form, for `loss_difference` and `implicit_reward`; the rest are the losses themselves, used as controls."""
+form, for `loss_difference` and `implicit_reward`; GRAPE (arXiv 2502.04194) for `grape_margin`, whose sign is its
+choice; the rest are the losses themselves, used as controls, and ranks of learnability."""
 
 DEFAULT_SCORE = "learnability"
 

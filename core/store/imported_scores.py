@@ -112,7 +112,7 @@ def imported_scores(store: Store, dataset: str) -> list[ImportedScore]:
         """,
         [store.dataset_id(dataset)],
     )
-    return [ImportedScore(*values, datetime.fromtimestamp(at / 1e6, UTC)) for *values, at in found]
+    return [ImportedScore(*(*values, datetime.fromtimestamp(at / 1e6, UTC))) for *values, at in found]
 
 
 def remove_imported_score(store: Store, dataset: str, name: str) -> None:

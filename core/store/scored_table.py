@@ -10,7 +10,7 @@ import duckdb
 
 from ..data import settings
 from ..data.loss_roles import LOSS_ROLES
-from ..data.scores import SCORES, needed_roles
+from ..data.scores import LENGTH_BANDS, RELATIVE_TO, SCORES, needed_roles
 from .connection import fetch_all
 from .text_measures import measure_texts
 
@@ -33,7 +33,9 @@ def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType(
     """
     roles = needed_roles()
     losses = [f"{role}_loss" for role in roles]
-    scores = ", ".join(f"{score.sql} AS {score.name}" for score in SCORES.values() if score.name not in losses)
+    computed = [score for score in SCORES.values() if score.name not in losses]
+    scores = ", ".join(f"{score.sql} AS {score.name}" for score in computed if not score.relative)
+    relative = ", ".join(f"{score.sql} AS {score.name}" for score in computed if score.relative)
     sums = ", ".join(
         f"if(isfinite({role}.{column}), {role}.{column}, NULL) AS {role}_{column}"
         for column in ("nll_sum", "end_nll_sum")
@@ -52,7 +54,7 @@ def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType(
         CREATE OR REPLACE TABLE {table} AS
         WITH joined AS (
             SELECT
-                r.row_number, r.example_id, domain,
+                r.row_number, r.example_id, domain, prompt_key,
                 coalesce({_each(roles, "token_count")}, 0) AS token_count,
                 coalesce({_each(roles, "end_token_count")}) AS end_token_count,
                 {sums}, {means},
@@ -76,14 +78,23 @@ def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType(
             LEFT JOIN text_measure ON text_measure.example_id = r.example_id
             {joins}
             WHERE run.run_id = $1
+        ), scored AS (
+            SELECT *, {scores}, (rank() OVER (PARTITION BY domain, token_count = 0 ORDER BY token_count) - 1)
+                * {LENGTH_BANDS} // count(*) OVER (PARTITION BY domain, token_count = 0) AS length_band
+            FROM joined
+        ), response AS (
+            SELECT DISTINCT prompt_key, example_id, base_loss FROM joined WHERE base_loss IS NOT NULL
+        ), answered AS (
+            SELECT prompt_key, min(base_loss, 2) AS lowest_base_losses FROM response GROUP BY ALL HAVING count(*) > 1
         )
         SELECT
-            *, {scores},
+            * EXCLUDE (prompt_key, {", ".join(RELATIVE_TO)}), {relative},
             coalesce(base_loss > 0 AND base_loss < {settings.number("low_base_loss")}, false) AS low_base_loss,
             coalesce(abs(base_loss - reference_loss) < noise_floor, false) AS unresolved,
             duplicate_of IS NOT NULL AS duplicate,
             token_count > 0 AND token_count < {settings.integer("short_response")} AS short_response
-        FROM joined ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
+        FROM scored LEFT JOIN answered USING (prompt_key)
+        ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
     """
 
 

@@ -46,10 +46,15 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "base_loss": 2.0,
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
+            "bits_per_token": 2.885390,
+            "grape_margin": NAN,  # its prompt has no other response
+            "learnability_quantile": 0.0,  # no other row
+            "learnability_in_length_band": 0.0,
             "own_learnability": 0.875,
             "memory_gap": 0.125,
             "learnability_spread": 0.05,
-        }
+        },
+        nan_ok=True,
     )
 
 
@@ -74,6 +79,8 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
         for name in (*sums, "base_loss", "reference_loss", "token_count", "end_token_count")
     }
     for name, score in SCORES.items():
+        if score.compute is None:
+            continue
         in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)
         np.testing.assert_allclose(in_sql, score.compute(columns), rtol=1e-12, err_msg=name)
         assert 0 < np.isfinite(in_sql).sum() < len(frame), name
@@ -95,7 +102,7 @@ def test_without_a_gain_there_is_no_share_of_it(tmp_path: Path) -> None:
 
 def test_losses_of_earlier_versions_have_only_the_scores_that_they_had(tmp_path: Path) -> None:
     row = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)]).iloc[0]
-    empty = {"learnability_without_end", "end_share_of_gain"}
+    empty = {"learnability_without_end", "end_share_of_gain", "grape_margin"}
     of_both_models = {name for name, score in SCORES.items() if {*score.roles} <= {"base", "reference"}}
     assert {name for name in of_both_models if pd.isna(row[name])} == empty
     assert pd.isna(row["base_end_nll_sum"])
@@ -183,3 +190,10 @@ def test_an_unknown_score_is_answered_with_those_there_are() -> None:
         SelectionInvalid, match=r"Unknown score 'beauty'. Must be one of: learnability, loss_difference"
     ):
         score_named("beauty")
+
+
+def test_only_relative_scores_have_no_numpy() -> None:
+    assert {name for name, score in SCORES.items() if score.compute is None} == {
+        name for name, score in SCORES.items() if score.relative
+    }
+    assert SCORES["grape_margin"].relative
