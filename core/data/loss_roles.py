@@ -44,6 +44,18 @@ LOSS_ROLES = {
             f"{COMMAND} train --folds 2 --seeds 2",
             is_partial=True,
         ),
+        LossRole(
+            "base_alone",
+            "losses of the responses without their prompts under the base model",
+            f"{COMMAND} promptless --run RUN",
+            is_partial=True,
+        ),
+        LossRole(
+            "reference_alone",
+            "losses of the responses without their prompts under the reference model",
+            f"{COMMAND} promptless --run RUN --reference",
+            is_partial=True,
+        ),
     )
 }
 """Every role that a score can name. A cross-fitted reference of several seeds also has one for each (`seed_role`)."""

@@ -189,6 +189,44 @@ SCORES = {
             never_negative=True,
         ),
         Score(
+            "ifd",
+            "IFD (loss ratio)",
+            "base loss / base loss of the response without its prompt",
+            "ratio",
+            "the prompt helps the base less to predict the response; above 1 it hinders (Cherry_LLM drops those rows)",
+            "base_loss / nullif(base_alone_loss, 0)",
+            lambda columns: np.divide(
+                columns["base_loss"],
+                columns["base_alone_loss"],
+                out=np.full_like(columns["base_loss"], np.nan),
+                where=columns["base_alone_loss"] > 0,
+            ),
+            roles=("base", "base_alone"),
+            never_negative=True,
+        ),
+        Score(
+            "ifd_perplexity",
+            "IFD (perplexity ratio)",
+            "exp(base loss − base loss of the response without its prompt)",
+            "ratio",
+            "the prompt helps the base less to predict the response (Superfiltering's form, which ranks otherwise)",
+            "exp(base_loss - base_alone_loss)",
+            lambda columns: np.exp(columns["base_loss"] - columns["base_alone_loss"]),
+            roles=("base", "base_alone"),
+            never_negative=True,
+        ),
+        Score(
+            "pvi_like",
+            "PVI-like",
+            "(reference NLL sum without the prompt − reference NLL sum) / ln 2",
+            "bits per response",
+            "the prompt tells the reference more of the response; PVI itself needs one more, trained without prompts",
+            "(reference_alone_nll_sum - reference_nll_sum) / ln(2)",
+            lambda columns: (columns["reference_alone_nll_sum"] - columns["reference_nll_sum"]) / np.log(2),
+            roles=("reference", "reference_alone"),
+            is_ratio=False,
+        ),
+        Score(
             "grape_margin",
             "Margin over other responses",
             "lowest base loss of the other responses to the same prompt − base loss",
@@ -260,7 +298,9 @@ SCORES = {
 }
 """Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
 form, for `loss_difference` and `implicit_reward`; GRAPE (arXiv 2502.04194) for `grape_margin`, whose sign is its
-choice; the rest are the losses themselves, used as controls, and ranks of learnability."""
+choice; Cherry_LLM (arXiv 2308.12032) and Superfiltering (arXiv 2402.00530) for `ifd` and `ifd_perplexity`;
+V-information (arXiv 2110.08420) for what `pvi_like` is like; the rest are the losses themselves, used as controls, and
+ranks of learnability."""
 
 DEFAULT_SCORE = "learnability"
 

@@ -21,20 +21,26 @@ def scored_frame(folder: Path, records: Sequence[ScoredRecord]) -> pd.DataFrame:
 
 
 def cross_fitted_frame(
-    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float]
+    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float], alone: list[float]
 ) -> pd.DataFrame:
-    """The scored table of the records, with losses of models trained on the row, and a spread over seeds."""
+    """The scored table of the records, with losses of models trained on the row, a spread over seeds, and losses
+    without the prompt (under the reference, 0.6 of those under the base)."""
     with build_scored_store(folder, records) as store:
         add_losses_of_role(store, "own", own)
         add_losses_of_role(store, "seed_spread", spread)
+        add_losses_of_role(store, "base_alone", alone)
+        add_losses_of_role(store, "reference_alone", [loss * 0.6 for loss in alone])
         return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
 
 
 def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
     # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
     # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats. The last token ends the turn, with 5 of the
-    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6.
-    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1])
+    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6. Without the prompt a token
+    # takes 2.5 nats under the base, and 1.5 under the reference.
+    frame = cross_fitted_frame(
+        tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1], [2.5]
+    )
     found = {name: float(frame[name].iloc[0]) for name in SCORES}
     assert found == pytest.approx(
         {
@@ -47,6 +53,9 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
             "bits_per_token": 2.885390,
+            "ifd": 0.8,  # 2 nats a token with the prompt, 2.5 without
+            "ifd_perplexity": 0.606531,  # exp(-0.5)
+            "pvi_like": 5.770780,  # (6 - 2) / ln 2
             "grape_margin": NAN,  # its prompt has no other response
             "learnability_quantile": 0.0,  # no other row
             "learnability_in_length_band": 0.0,
@@ -70,13 +79,11 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
             reference = special[number // 7 % len(special)]
         ends = None if number % 11 == 0 else (float(random.gamma(1.5)), float(random.gamma(1.5)))
         records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000)), end_losses=ends))
-    frame = cross_fitted_frame(
-        tmp_path, records, random.gamma(1.5, 1.0, 600).tolist(), random.uniform(0, 1, 600).tolist()
-    )
+    frame = cross_fitted_frame(tmp_path, records, *(random.gamma(1.5, 1.0, 600).tolist() for _ in range(3)))
     sums = [f"{role}_{column}" for role in needed_roles() for column in ("nll_sum", "end_nll_sum")]
     columns = {
         name: frame[name].to_numpy(dtype=float, na_value=np.nan)
-        for name in (*sums, "base_loss", "reference_loss", "token_count", "end_token_count")
+        for name in (*sums, *(f"{role}_loss" for role in needed_roles()), "token_count", "end_token_count")
     }
     for name, score in SCORES.items():
         if score.compute is None:
