@@ -33,6 +33,7 @@ class RecipeOptions:
     kept: Sequence[str]
     left_out: Sequence[str]
     length_bands: int
+    added: Sequence[str] = ()
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
@@ -64,6 +65,7 @@ class RecipeOptions:
             near_duplicates=self.near_duplicates,
             picks=tuple(picks),
             length_bands=self.length_bands,
+            added=dict(_of_domain("--add-score", given) for given in self.added),
         )
 
     def _weights(self) -> dict[str, float]:
@@ -106,7 +108,7 @@ def _check_known(option: str, given: str, known: Iterable[str]) -> None:
 def _of_domain(option: str, given: str) -> tuple[str, float]:
     domain, equals, value = given.rpartition("=")
     if not equals:
-        raise typer.BadParameter(f"{option} {given!r} is not DOMAIN=W.")
+        raise typer.BadParameter(f"{option} {given!r} is not {'SCORE' if option == '--add-score' else 'DOMAIN'}=W.")
     return domain, _number(option, given, value)
 
 

@@ -64,3 +64,22 @@ def test_curate_ranks_draws_and_filters_by_an_imported_score(scores_file: Path, 
 def test_a_link_to_a_score_that_was_not_imported_says_how_to_import_it(scores_file: Path) -> None:
     page = opened("curate", {"score": "imported_absent"})
     assert any("scores import FILE" in warning.value.replace("\\", "") for warning in page.warning)
+
+
+def test_a_second_score_is_added_by_a_weight_and_the_plane_of_both_is_drawn(
+    scores_file: Path, page_workspace: Path
+) -> None:
+    with Store.open(page_workspace, "a test") as store:
+        import_scores(store, "space", scores_file, "row")
+    page = opened("curate")
+    next(item for item in page.multiselect if item.label == "Add scores").select("imported_judge").run()
+    assert not page.exception
+    assert not page.error
+    weight = next(item for item in page.slider if item.label == "Weight of judge (imported)")
+    assert weight.value > 0
+    weight.set_value(0.0).run()
+    assert not page.exception
+    weight = next(item for item in page.slider if item.label == "Weight of judge (imported)")
+    weight.set_value(weight.max).run()
+    assert not page.exception
+    assert any("judge" in caption.value for caption in page.caption)

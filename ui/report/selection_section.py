@@ -42,7 +42,9 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
 def _recipe_facts(recipe: Selection) -> dict[str, str]:
     order = ORDERS[recipe.order]
     found = {
-        "Score": f"{score_named(recipe.score).label}: {score_named(recipe.score).formula}",
+        "Score": f"{recipe.value_label}: {score_named(recipe.score).formula}"
+        if not recipe.added
+        else recipe.value_label,
         "Order": f"{order.label} ({order.help})",
         "Ranked": SCOPES[recipe.scope],
         "Amount": _amount(recipe.amount),
