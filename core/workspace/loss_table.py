@@ -61,9 +61,9 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
     return count
 
 
-def loss_table(store: Store, run: str) -> pa.Table:
+def loss_table(store: Store, run: str, all_scores: bool = False) -> pa.Table:
     """The same columns as an Arrow table in memory. Raises `NotFound`."""
-    return store.arrow(_query(store, run))
+    return store.arrow(_query(store, run, all_scores))
 
 
 def _query(store: Store, run: str, all_scores: bool = False) -> str:
