@@ -29,8 +29,8 @@ class TwoScores:
 
 
 def two_scores(store: Reader, table: str, x: str, y: str, row_filter: RowFilter, kept: Query) -> TwoScores | None:
-    """Count the rows that pass the filter and have both scores; None if there is none. `kept`: a query for the
-    row_number of the selected rows."""
+    """Count the rows that pass the filter and have both scores; None if there is none. `kept`: a
+    condition that the selected rows meet (`core.selection.kept_condition`)."""
     condition, values = row_filter.where()
     both = f"({condition}) AND {x} IS NOT NULL AND {y} IS NOT NULL"
     count = int(store.rows(f"SELECT count(*) FROM {table} WHERE {both}", values)[0][0])
@@ -43,13 +43,12 @@ def two_scores(store: Reader, table: str, x: str, y: str, row_filter: RowFilter,
     limits = [limit for column in (x, y) for limit in (edges[column][0], edges[column][-1])]
     cells = store.frame(
         f"""
-        WITH kept AS (SELECT row_number FROM ({kept[0]}))
-        SELECT {bins}, count(*) AS rows, count_if(kept.row_number IS NOT NULL) AS kept
-        FROM (SELECT row_number, {x}, {y} FROM {table} WHERE {both}) LEFT JOIN kept USING (row_number)
+        SELECT {bins}, count(*) AS rows, count_if(is_kept) AS kept
+        FROM (SELECT {x}, {y}, ({kept[0]}) AS is_kept FROM {table} WHERE {both})
         WHERE {x} BETWEEN ? AND ? AND {y} BETWEEN ? AND ?
         GROUP BY x_bin, y_bin ORDER BY x_bin, y_bin
         """,
-        [*kept[1], *widths, *values, *limits],
+        [*widths, *kept[1], *values, *limits],
     )
     return TwoScores(x, y, edges[x], edges[y], cells, count, count - int(cells["rows"].sum()))
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.data.scores import FLAGS, score_named
 from core.exploring.score_plane import two_scores
-from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, kept_rows, outcomes_of
+from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, kept_condition, outcomes_of
 from core.store import Store
 from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
@@ -136,7 +136,8 @@ def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[
 def _show_planes(store: Store, run: ScoredRun, view: LinkedView, selection: Selection) -> None:
     """The score against each that is added to it, with the selected rows."""
     for name in selection.added:
-        plane = two_scores(store, run.table, selection.score, name, view.row_filter, kept_rows(store, selection))
+        with kept_condition(store, selection, run) as kept:
+            plane = two_scores(store, run.table, selection.score, name, view.row_filter, kept)
         if plane is not None:
             note = f"Ranked by {escaped(selection.value_label)}. A mark's size: the selected share of a cell's rows."
             figure = two_scores_figure(plane)

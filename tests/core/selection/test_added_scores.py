@@ -6,7 +6,7 @@ import pytest
 from core.data.errors import SelectionInvalid
 from core.data.filters import EVERYTHING
 from core.exploring.score_plane import spread_ratio, two_scores
-from core.selection import Amount, Selection, kept_rows, row_outcome, select_summary
+from core.selection import Amount, Selection, kept_condition, kept_rows, row_outcome, scored_run, select_summary
 from core.store import Store
 
 BOTH = Selection(
@@ -64,7 +64,8 @@ def test_a_score_of_missing_losses_cannot_be_added(scored_store: Store) -> None:
 
 
 def test_the_plane_of_both_counts_every_row_and_the_selected_ones(scored_store: Store) -> None:
-    plane = two_scores(scored_store, "scored_1", "learnability", "base_loss", EVERYTHING, kept_rows(scored_store, BOTH))
+    with kept_condition(scored_store, BOTH, scored_run(scored_store, "planets")) as kept:
+        plane = two_scores(scored_store, "scored_1", "learnability", "base_loss", EVERYTHING, kept)
     assert plane is not None
     assert (plane.rows, plane.outside, plane.cells["rows"].sum(), plane.cells["kept"].sum()) == (20, 0, 20, 6)
     rows = all_rows(scored_store)
