@@ -8,7 +8,7 @@ import hashlib
 import duckdb
 
 from .connection import fetch_all, fetch_first
-from .scored_table import RUN_LOSSES, TRAINED_MODELS, imported_ids, scored_table, scored_table_sql
+from .scored_table import RUN_LOSSES, TRAINED_MODELS, scored_table, table_statement
 
 _SOURCES = {
     "run": """
@@ -43,8 +43,7 @@ _SOURCES = {
 def scored_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
     """Digest of everything that a run's scored table is built from: its statement and its rows, in any order."""
     # The statement contains all formulas and the settings used in them.
-    sql = scored_table_sql(scored_table(run_id), imported_ids(connection, run_id))
-    digest = hashlib.blake2b(sql.encode(), digest_size=16)
+    digest = hashlib.blake2b(table_statement(connection, run_id).encode(), digest_size=16)
     for name, source in _SOURCES.items():
         found = fetch_first(connection, f"SELECT count(*), sum(of_row) FROM ({source})", [run_id])
         digest.update(f"{name} {found}".encode())

@@ -3,8 +3,7 @@
 Pages read this table and never compute its columns themselves.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
 
 import duckdb
 
@@ -23,16 +22,18 @@ TRAINED_MODELS = f"""
 """Models of the run that may have been trained on its data."""
 
 
-def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType({})) -> str:
-    """Statement that (re)builds a run's scored table; its only parameter is the run_id. `imported`: ids of the
-    dataset's imported scores by name.
+def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str, int]) -> str:
+    """Statement that (re)builds a run's scored table; its only parameter is the run_id. `present`: the roles that the
+    run has; a loss set that it lacks is not joined, which would read every loss. `imported`: ids of the dataset's
+    imported scores by name.
 
     One row per dataset row. Losses and scores are NULL if they are undefined, or if the run lacks a role that they
     need; a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same
     conversation, NULL on that row.
     """
-    roles = needed_roles()
-    losses = [f"{role}_loss" for role in roles]
+    needed = needed_roles()
+    roles = [role for role in needed if role in present] or ["base"]
+    losses = [f"{role}_loss" for role in needed]
     computed = [score for score in SCORES.values() if score.name not in losses]
     scores = ", ".join(f"{score.sql} AS {score.name}" for score in computed if not score.relative)
     relative = ", ".join(f"{score.sql} AS {score.name}" for score in computed if score.relative)
@@ -42,6 +43,12 @@ def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType(
         for role in roles
     )
     means = ", ".join(f"{role}_nll_sum / nullif({role}.token_count, 0) AS {role}_loss" for role in roles)
+    absent = "".join(
+        f", NULL::DOUBLE AS {role}_{column}"
+        for role in needed
+        if role not in roles
+        for column in ("nll_sum", "end_nll_sum", "loss")
+    )
     non_finite = " OR ".join(f"NOT isfinite({role}.nll_sum)" for role in roles)
     not_scored = " OR ".join(
         f"({role}_set.role IS NOT NULL AND {role}.example_id IS NULL)"
@@ -57,7 +64,7 @@ def scored_table_sql(table: str, imported: Mapping[str, int] = MappingProxyType(
                 r.row_number, r.example_id, domain, prompt_key,
                 coalesce({_each(roles, "token_count")}, 0) AS token_count,
                 coalesce({_each(roles, "end_token_count")}) AS end_token_count,
-                {sums}, {means},
+                {sums}, {means}{absent},
                 greatest({_each([f"{role}_set" for role in roles], "noise_floor")}) AS noise_floor,
                 coalesce(base.truncated, false) AS truncated,
                 coalesce(base.left_out > 0, false) AS cut_by_template,
@@ -120,6 +127,12 @@ def _imported_join(imported_score_id: int) -> str:
                 ON {name}.imported_score_id = {imported_score_id:d} AND {name}.row_number = r.row_number"""
 
 
+def table_statement(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
+    """`scored_table_sql` for a run as it is now."""
+    present = [role for (role,) in fetch_all(connection, "SELECT role FROM run_loss WHERE run_id = ?", [run_id])]
+    return scored_table_sql(scored_table(run_id), present, imported_ids(connection, run_id))
+
+
 def imported_ids(connection: duckdb.DuckDBPyConnection, run_id: int) -> dict[str, int]:
     """Ids of the scores imported for a run's dataset, by name."""
     sql = (
@@ -142,4 +155,4 @@ def build_scored_tables(connection: duckdb.DuckDBPyConnection, dataset_id: int) 
 def build_scored_table(connection: duckdb.DuckDBPyConnection, run_id: int) -> None:
     """(Re)build a run's scored table; only for the writer."""
     measure_texts(connection)
-    fetch_all(connection, scored_table_sql(scored_table(run_id), imported_ids(connection, run_id)), [run_id])
+    fetch_all(connection, table_statement(connection, run_id), [run_id])
