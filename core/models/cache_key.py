@@ -54,7 +54,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-_ADDED_LATER = {"chat_template": None, "day": None, "replies": "all"}
+_ADDED_LATER = {"chat_template": None, "day": None, "replies": "all", "prompt": "given"}
 """Parts of an encoding that are omitted while they have this value, so that older keys stay valid."""
 
 FileHashes = Iterable[tuple[str, bytes]]
@@ -97,6 +97,7 @@ def encoding_key(
     chat_template: str | None,
     day: str | None,
     replies: str,
+    prompt: str,
     tokenizer_fingerprint: str,
     max_length: int,
     version: int,
@@ -107,6 +108,7 @@ def encoding_key(
         "chat_template": chat_template,
         "day": day,
         "replies": replies,
+        "prompt": prompt,
         "tokenizer_fingerprint": tokenizer_fingerprint,
         "max_length": max_length,
         "version": version,
