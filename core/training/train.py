@@ -159,6 +159,9 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     if request.get("keep_model", True):
+        for config in getattr(trainer.model, "peft_config", {}).values():
+            # On a node of a cluster the base may lie elsewhere than where the reference will be used.
+            config.base_model_name_or_path = request.get("planned_base", request["base"]["path"])
         trainer.model.save_pretrained(unfinished, safe_serialization=True)
         if request["method"] == "full":
             tokenizer.save_pretrained(unfinished)
