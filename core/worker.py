@@ -86,9 +86,9 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
 
 def _computed(job: Job, kind: JobKind, lock: TextIO) -> dict[str, Any]:
     if job.executor_name == CLUSTER:
-        from .cluster.cluster_work import work_on_cluster
+        from .workspace.cluster.cluster_work import work_on_cluster
 
-        return work_on_cluster(job, kind.work)
+        return work_on_cluster(job, kind.work, kind.work_function)
     work = kind.work_function()
     return work(job, lock.fileno()) if kind.shares_lock else work(job)
 

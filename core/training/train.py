@@ -60,9 +60,10 @@ def _train_members(job: Job) -> dict[str, Any]:
     for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     data = TrainingData.of(job)
-    members = members_of(job)
+    only = job.request.get("only_model")  # on a cluster, each model has its own worker
+    members = [member for member in members_of(job) if only in (None, member.folder.name)]
     reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
-    if job.request.get("members"):
+    if job.request.get("members") and only is None:
         _assemble(job, data, reports)
     shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return {

@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..data import settings
-from ..data.errors import JobFailed
-from ..jobs.job import Job
+from ...data import settings
+from ...data.errors import JobFailed
+from ...jobs.job import Job
 from .model_staging import specs_of
 
 log = logging.getLogger("worker")

@@ -19,14 +19,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..data.errors import UserError
-from ..data.json_types import checked
-from ..jobs.example_chunks import CHUNK_BYTES, CHUNK_ROWS, write_examples_file
-from ..jobs.job import Job
-from ..jobs.job_progress import Progress
-from ..jobs.shards import read_shard
-from ..scoring.passes import Pass, are_apart, keep_apart
-from ..scoring.scoring_job import planned
+from ...data.errors import UserError
+from ...data.json_types import checked
+from ...jobs.example_chunks import CHUNK_BYTES, CHUNK_ROWS, write_examples_file
+from ...jobs.job import Job
+from ...jobs.job_progress import Progress
+from ...jobs.shards import read_shard
+from ...scoring.passes import Pass, are_apart, keep_apart
+from ...scoring.scoring_job import planned
 from .crew import Task
 from .job_files import FolderChanges, Piece, put_piece
 from .node_worker import News

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..data.errors import JobFailed
-from ..system.atomic_files import flush_file, rename_durably
+from ...data.errors import JobFailed
+from ...system.atomic_files import flush_file, rename_durably
 
 _PIECE_BYTES = 32 * 2**20
 _LEFT_BEHIND = {"worker.lock", "worker.log", "starting.json", "waiting.json", "cancel", "outcome.json", "notices.txt"}
 _LEFT_FOLDERS = {"encoded", "leases", "processes"}
+"""And all folders that end with .tmp: they are renamed when they are whole."""
 _Stamps = dict[str, tuple[int, int, int]]
 """Size, time of change [ns] and inode of files, by their path in the folder."""
 
@@ -90,7 +91,8 @@ def _stamps(folder: Path) -> _Stamps:
     found: _Stamps = {}
     for place, folders, names in os.walk(folder):
         inside = Path(place).relative_to(folder)
-        folders[:] = [name for name in folders if not (inside == Path() and name in _LEFT_FOLDERS)]
+        left = _LEFT_FOLDERS if inside == Path() else set()
+        folders[:] = [name for name in folders if name not in left and not name.endswith(".tmp")]
         for name in names:
             path = inside / name
             if name.startswith(".") or path.as_posix() in _LEFT_BEHIND:

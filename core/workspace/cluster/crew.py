@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..data.errors import JobCancelled, JobFailed
-from ..data.settings import SETTINGS
-from ..data.version import __version__
-from ..jobs.job import Job
-from ..jobs.job_progress import Progress
-from .connection import Room, option, room_of, workers_possible
+from ...data.errors import JobCancelled, JobFailed
+from ...data.settings import SETTINGS
+from ...data.version import __version__
+from ...jobs.job import Job
+from ...jobs.job_progress import Progress
 from .job_files import Piece
 from .model_staging import model_folders
 from .node_worker import Greeting, News, NodeWorker
+from .ray_connection import Room, option, room_of, workers_possible
 
 log = logging.getLogger("worker")
 _LOOK_SECONDS = 0.5

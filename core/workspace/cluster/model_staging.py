@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..models.folder_check import TEMPLATES
-from ..models.known_hashes import content_hash
+from ...models.folder_check import TEMPLATES
+from ...models.known_hashes import content_hash
 from .job_files import Piece, piece_of, put_piece
 
 _SPEC = {"label", "path", "adapter", "weights_hash"}

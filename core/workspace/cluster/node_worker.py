@@ -18,11 +18,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..data.errors import UserError
-from ..data.version import __version__
-from ..jobs.job import Job
-from ..system.ownership import acquire_lock, is_locked
-from ..system.worker_log import log_for_people
+from ...data.errors import UserError
+from ...data.version import __version__
+from ...jobs.job import Job
+from ...system.ownership import acquire_lock, is_locked
+from ...system.worker_log import log_for_people
 from .job_files import FolderChanges, Piece, put_piece
 from .model_staging import ModelFolder, folder_on_node, read_piece, stage, with_paths
 
@@ -116,7 +116,7 @@ class NodeWorker:
 
     def _call(self, work: str, job: Job) -> dict[str, Any]:
         module, _, name = work.partition(":")
-        function = getattr(import_module(f"..{module}", __package__), name)
+        function = getattr(import_module(f"...{module}", __package__), name)
         if name == "score":
             return dict(function(job, engines=self._engines, number=self._number))
         return dict(function(job))
