@@ -12,7 +12,7 @@ from .scoring_parts import ScoringParts
 from .whole_jobs import WholeJob
 
 _SCORING = "scoring.scoring_job:score"
-_STOPPED = "Cancelled while it ran on the cluster. What came back is kept."
+_STOPPED = "Cancelled while it ran on the cluster."
 
 
 def work_on_cluster(job: Job, work: str, function: Callable[[], Callable[..., dict[str, Any]]]) -> dict[str, Any]:

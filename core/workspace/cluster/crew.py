@@ -193,8 +193,8 @@ class Crew:
         return str(self._ray.get_runtime_context().get_node_id())
 
     def _bury(self, worker: _Worker, tasks: Tasks, error: Exception) -> None:
-        where = worker.greeting.where if worker.greeting else "a worker that was starting"
-        log.info("the worker on %s was lost; another one goes on with its work", where)
+        who = f"the worker on {worker.greeting.where}" if worker.greeting else "a worker that was starting"
+        log.info("%s was lost; another one goes on with its work", who)
         task = worker.task
         self._dismiss(worker)
         if not worker.ready:
@@ -207,7 +207,7 @@ class Crew:
             task.deaths += 1
             if task.deaths >= _MOST_DEATHS:
                 raise JobFailed(
-                    f"{task.title}: {task.deaths} workers died at it, the last one on {where}. Its memory may be too "
+                    f"{task.title}: {task.deaths} workers died at it, at last {who}. Its memory may be too "
                     f"small: give a worker more with LOBASS_RAY_CPUS or LOBASS_RAY_GPUS. What was finished is kept."
                 ) from error
             tasks.give_up(task)

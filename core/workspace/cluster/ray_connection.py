@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from ...jobs.job import Job
 from .model_staging import specs_of
 
 log = logging.getLogger("worker")
+_ANSWER_SECONDS = 10.0
 _GPU_CPUS = 2.0
 """Cores of a worker that has a GPU: one feeds it, one tokenises."""
 _SMALL_MODEL = 2**30
@@ -41,6 +43,7 @@ def connect(job: Job) -> Any:
             f"The address {address} is one of Ray's client, which cannot run this. Join the cluster from this machine "
             "(ray start --address HOST:6379 --num-cpus 0), and leave the address at auto."
         )
+    _check_answers(address)
     ray = import_module("ray")
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
@@ -48,14 +51,29 @@ def connect(job: Job) -> Any:
             address=address, namespace="lobass", log_to_driver=False, configure_logging=False, ignore_reinit_error=True
         )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise JobFailed(
-            f"No Ray cluster at {address!r} ({reason}). Start one (ray start --head), or name its address with "
-            "--ray-address."
-        ) from error
+        raise _unreachable(address, error) from error
     if on_stop is not None:
         signal.signal(signal.SIGTERM, on_stop)  # Ray puts its own in its place
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Raise `JobFailed` if nobody listens at the address: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:  # such as auto
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> JobFailed:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return JobFailed(
+        f"No Ray cluster at {address!r} ({reason}). Start one (ray start --head), or name its address with "
+        "--ray-address."
+    )
 
 
 def option(job: Job, name: str) -> int | float | str:

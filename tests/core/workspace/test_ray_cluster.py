@@ -24,6 +24,8 @@ from tests.waiting import wait_for
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
 ROWS = 500
+_LONGEST = 400.0
+"""Several processes import torch at once, on as many cores as the machine has left [seconds]."""
 _MEMORY = {"object_store_memory": 80 * 2**20}
 
 
@@ -71,7 +73,7 @@ def begin(store: Store, base: Path, reference: Path, settings: dict[str, str]) -
 
 def finished_losses(job: Job) -> dict[str, pa.Table]:
     """The losses of all shards of a job, once it is done, by model."""
-    wait_for(lambda: not job.is_alive, "the end of the job")
+    wait_for(lambda: not job.is_alive, "the end of the job", _LONGEST)
     assert job.state == "done", (job.outcome, job.log_text)
     shards = {role: [read_shard(path) for path in job.shards_of(role)] for role in ("base", "reference")}
     return {role: pa.concat_tables(found).sort_by("example_id").combine_chunks() for role, found in shards.items()}
@@ -111,12 +113,12 @@ def test_nothing_is_lost_or_twice_when_a_worker_and_a_node_die_and_a_node_joins(
     first, second = cluster.worker_nodes
     with store_with_rows(tmp_path / "workspace") as store:
         job = begin(store, tiny_base, tiny_reference, on(cluster))
-        wait_for(lambda: len(places_with_losses(job)) == 2, "losses of both nodes")
+        wait_for(lambda: len(places_with_losses(job)) == 2, "losses of both nodes", _LONGEST)
         (process,) = worker_processes(first)
         os.kill(process, signal.SIGKILL)
         cluster.remove_node(second, allow_graceful=False)
         cluster.add_node(num_cpus=1, **_MEMORY)
-        wait_for(lambda: len(places_with_losses(job)) == 3 or not job.is_alive, "losses of the new node")
+        wait_for(lambda: len(places_with_losses(job)) == 3 or not job.is_alive, "losses of the new node", _LONGEST)
         assert len(places_with_losses(job)) == 3
         for role, found in finished_losses(job).items():
             assert found.equals(local_losses[role])
@@ -131,7 +133,7 @@ def test_a_killed_process_is_started_again_and_goes_on(
 ) -> None:
     with store_with_rows(tmp_path / "workspace") as store:
         job = begin(store, tiny_base, tiny_reference, on(cluster))
-        wait_for(lambda: job.shards, "the first losses")
+        wait_for(lambda: job.shards, "the first losses", _LONGEST)
         os.kill(int(read_json_object(job.folder / "starting.json")["process"]), signal.SIGKILL)
         wait_for(lambda: job.state == "interrupted", "the end of the process")
         ingest_finished_jobs(store)
@@ -148,7 +150,7 @@ def trained_adapters(store: Store, base: Path, settings: dict[str, str]) -> dict
     with chosen(settings):
         job = begin_training(store, TrainRequest("data", str(base), "tuned", template="plain", folds=2))
     assert job is not None
-    wait_for(lambda: not job.is_alive, "the end of the training")
+    wait_for(lambda: not job.is_alive, "the end of the training", _LONGEST)
     assert job.state == "done", (job.outcome, job.log_text)
     ingest_finished_jobs(store)
     folder = store.workspace / "models" / "tuned"
