@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -61,7 +62,7 @@ class NodeWorker:
         log_for_people(log)
         self._lines = _Lines()
         log.addHandler(self._lines)
-        ROOT.mkdir(mode=0o700, exist_ok=True)
+        _make_root()
         _remove_left_over()
         self._folder = Path(tempfile.mkdtemp(dir=ROOT, prefix="work-"))
         self._lock: TextIO = acquire_lock(self._folder / _LOCK, "a worker of the cluster")
@@ -171,6 +172,14 @@ class _Lines(logging.Handler):
     def take(self) -> tuple[str, ...]:
         taken, self._kept = tuple(self._kept), []
         return taken
+
+
+def _make_root() -> None:
+    """Raise `PermissionError` if somebody else has made a folder of that name, in which models could be replaced."""
+    ROOT.mkdir(mode=0o700, exist_ok=True)
+    found = os.lstat(ROOT)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{ROOT} is not a private folder of this user. Remove it.")
 
 
 def _remove_left_over() -> None:
