@@ -123,7 +123,6 @@ def main() -> int:
     ratio = found["Curate"].shown_p95 / found["bare page"].shown_p95
     print(f"Curate over the bare page, p95: {ratio:.2f}" + (f"  over {LIMIT_RATIO:g}" if ratio > LIMIT_RATIO else ""))
     keep_figures(arguments.json, {name: asdict(times) for name, times in found.items()})
-    keep_figures(arguments.json, asdict(found))
     return 0
 
 

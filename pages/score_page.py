@@ -143,7 +143,7 @@ def _estimate_or_start(
 
 def _new_reference(how: str, common: dict[str, Any]) -> TrainRequest | None:
     try:
-        return reference_form(how, common | encoding_form("", {}))
+        return reference_form(how, common)
     except UserError as error:
         show_error(error)
         return None

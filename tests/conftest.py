@@ -20,6 +20,7 @@ LONGEST = (
     "tests/core/workspace/test_trials.py",
     "tests/browser/test_whole_line.py",
     "tests/browser/test_hostile_text.py",
+    "tests/browser/test_three_files.py",
     "tests/core/workspace/test_interruptions.py",
     "tests/core/models/test_adapters.py",
     "tests/core/scoring/test_scoring_worker.py",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -139,10 +140,10 @@ def density_map(
     most = max(float(cells["rows"].max()), 1.0) if len(cells) else 1.0
     ticks = [10**power for power in range(int(math.log10(most)) + 1)]
     return go.Heatmap(
-        x=list(x_edges),
-        y=list(y_edges),
-        z=[[None if math.isnan(rows) else math.log10(rows) for rows in line] for line in grid.to_numpy()],
-        customdata=grid.fillna(0).astype(int).to_numpy().tolist(),
+        x=np.asarray(x_edges),
+        y=np.asarray(y_edges),
+        z=np.log10(grid.to_numpy()),  # NaN where there is no row
+        customdata=grid.fillna(0).astype(int).to_numpy(),
         hovertemplate=hover or None,
         colorscale=_DENSITY,
         zmin=0,
@@ -202,6 +203,7 @@ def _opacity(part: pd.DataFrame) -> float | list[float]:
 def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
     """Lines of equal score at the cuts: through the origin for a share of the base loss, along the diagonal for a
     difference, along an axis for one of the losses."""
+    lines = []
     for value, colour in cuts.lines:
         ends = {
             "learnability": (0.0, 0.0, high, high * (1 - value)),
@@ -213,7 +215,8 @@ def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
             return
         x0, y0, x1, y1 = ends[cuts.score]
         line = {"color": colour, "width": 1.5, "dash": "dash"}
-        figure.add_shape(type="line", x0=x0, y0=y0, x1=x1, y1=y1, line=line, name="cut")
+        lines.append({"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, "name": "cut"})
+    figure.update_layout(shapes=[*figure.layout.shapes, *lines])
 
 
 def _layout_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:

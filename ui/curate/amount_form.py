@@ -19,12 +19,13 @@ PRESETS = tuple(round(100 * share, 1) for share in PAPER_SHARES)
 """Shares [per cent] that the paper reports: starting points, not recommendations."""
 UNITS = {"ratio": "Share of rows", "rows": "Rows", "tokens": "Scored tokens"}
 BUDGET_KINDS = {"share": "Share of each domain", "mixture": "Total by weights"}
+_FIELD_WIDTH = 104  # pixels
 _DECIMALS = 12
 """Of a share: enough for a cut-off between two of a billion rows, too few for the errors of 100 times a float."""
 _PERSIST: Any = {"persist_state": "session"}
 _OWN = "recipe_own"
 _DRAWN = "recipe_drawn_"
-_FIELDS, _SHOWN = "recipe_fields", "recipe_shown_amount"
+_FIELDS, _SHOWN, _DRAWN_RECIPE = "recipe_fields", "recipe_shown_amount", "recipe_drawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,25 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
 
     Raises `SelectionInvalid` for an invalid amount, after everything is drawn.
     """
+    selection, readouts = _draw_amounts(plain, totals)
+    st.session_state[_DRAWN_RECIPE] = selection
+    return selection, readouts
+
+
+def moved_recipe(run: str) -> Selection | None:
+    """The recipe that was drawn last for this run, with the amounts that its controls were just moved to; None if they
+    were not moved. Known before anything is drawn, so that its counts can be shown first."""
+    drawn: Selection | None = st.session_state.get(_DRAWN_RECIPE)
+    if drawn is None or drawn.run != run:
+        return None
+    kind = st.session_state["recipe_unit"]
+    amount = _from_slider(kind, st.session_state[_amount_key(kind)])
+    own = {} if drawn.weights or drawn.scope == "pooled" else st.session_state.get(_OWN, {})
+    moved = replace(drawn, amount=amount, domain_amounts=own)
+    return None if moved == drawn else moved
+
+
+def _draw_amounts(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tuple[Selection, dict[str, Readout]]:
     budget_kind = _budget_kind() if plain.scope == "domain" else "share"
     amount, readout = _amount_for_all(totals, budget_kind, plain.scope)
     chosen, readouts = replace(plain, amount=amount), {POOL: readout}
@@ -60,6 +80,7 @@ def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tupl
 def put_amounts(selection: Selection) -> None:
     """Set the controls to a recipe's amounts. Call before they are drawn."""
     state = st.session_state
+    state.pop(_DRAWN_RECIPE, None)
     state["recipe_way"] = "mixture" if selection.weights else "share"
     state["recipe_unit"] = selection.amount.kind
     state[_amount_key(selection.amount.kind)] = _on_slider(selection.amount)
@@ -178,15 +199,15 @@ def _amount_controls(
         reach = {"min_value": 0, "max_value": max(most, int(st.session_state[key]), 1), "step": 1}
         formats = ("localized", "%d")
     kept = {} if on_change else _PERSIST  # a domain's amount is in `_OWN`
-    slider, field = st.columns([5, 2], vertical_alignment="bottom", gap="small")
-    chosen = slider.slider(
-        label, key=key, on_change=on_change or "rerun", help=meaning, format=formats[0], **reach, **kept
-    )
-    number, typed = _field_beside(domain, kind, chosen)
-    field.number_input(
-        f"{label}: number", key=number, on_change=typed, label_visibility="collapsed", format=formats[1],
-        help="The slider's value, to type.", **reach,
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chosen = st.slider(
+            label, key=key, on_change=on_change or "rerun", help=meaning, format=formats[0], **reach, **kept
+        )
+        number, typed = _field_beside(domain, kind, chosen)
+        st.number_input(
+            f"{label}: number", key=number, on_change=typed, label_visibility="collapsed", format=formats[1],
+            help="The slider's value, to type.", width=_FIELD_WIDTH, **reach,
+        )  # fmt: skip
     return _from_slider(kind, chosen)
 
 

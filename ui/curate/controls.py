@@ -1,6 +1,7 @@
 """The left side of Curate, always in sight: what the recipe keeps, its amounts and guards, and its name."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.data.errors import UserError
 from core.selection import (
@@ -14,7 +15,7 @@ from core.selection import (
 )
 from core.selection.budgets import POOL
 from core.store import Store
-from ui.curate.amount_form import Readout
+from ui.curate.amount_form import Readout, moved_recipe
 from ui.curate.recipe_form import put_into_form, recipe_form
 from ui.curate.saved_selections import chosen_name
 from ui.curate.selection_views import cut_values
@@ -38,20 +39,24 @@ _STYLE = """<style>
 
 def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary] | None:
     """Draw the controls; returns the recipe and what it keeps, or None if they make none, which is said."""
+    moved = _moved_totals(session.store, run)
     st.html(_STYLE)
     with st.container(key="controls", gap="small"):
-        result = st.container(key="result", gap="small")
+        result = st.container(key="result")
+        if moved:
+            result = result.empty()
+            show_totals(moved[1], result)
         try:
             selection, readouts = recipe_form(session.store, run)
             summary = select_summary(session.store, selection, run)
         except UserError as error:
-            with result:
+            with result.container():
                 show_error(error)
             load_form(session.store)
             return None
+        if moved is None or selection != moved[0]:
+            show_totals(summary, result)
         fill_readouts(readouts, selection, summary)
-        with result:
-            show_totals(summary)
         for notice in summary.notices:
             st.warning(escaped(notice))
         show_trial_curve(session.workspace, selection, sum(rows for rows, _ in run.totals.values()))
@@ -59,6 +64,17 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
         save_form(session.store, selection, summary)
         load_form(session.store)
     return selection, summary
+
+
+def _moved_totals(store: Store, run: ScoredRun) -> tuple[Selection, Summary] | None:
+    """After a move of an amount: the recipe and what it keeps, to be shown before the page draws all else anew."""
+    moved = moved_recipe(run.name)
+    if moved is None:
+        return None
+    try:
+        return moved, select_summary(store, moved, run)
+    except UserError:
+        return None  # what is wrong is said once the controls are drawn
 
 
 def fill_readouts(readouts: dict[str, Readout], selection: Selection, summary: Summary) -> None:
@@ -73,9 +89,10 @@ def fill_readouts(readouts: dict[str, Readout], selection: Selection, summary: S
             readouts[name].place.caption(readouts[name].before + counts + at)
 
 
-def show_totals(summary: Summary) -> None:
-    """Rows and tokens selected of all, and what is not selected."""
-    rows, tokens = st.columns(2, gap="small")
+def show_totals(summary: Summary, place: DeltaGenerator) -> None:
+    """Rows and tokens selected of all, and what is not selected, in place of what was shown there."""
+    shown = place.container(gap="small")
+    rows, tokens = shown.columns(2, gap="small")
     for column, label, count, whole in (
         (rows, "Rows selected", summary.kept_rows, summary.rows),
         (tokens, "Scored tokens selected", summary.kept_tokens, summary.tokens),
@@ -84,7 +101,7 @@ def show_totals(summary: Summary) -> None:
             st.metric(label, f"{count:,}")
             st.caption(f"{count / whole:.1%} of {whole:,}" if whole else "of 0")
     by_hand = f" Selected by hand: {summary.picked_rows:,} of these rows." if summary.picked_rows else ""
-    st.caption(f"Not selected: {summary.dropped_rows:,} rows, {summary.dropped_tokens:,} scored tokens.{by_hand}")
+    shown.caption(f"Not selected: {summary.dropped_rows:,} rows, {summary.dropped_tokens:,} scored tokens.{by_hand}")
 
 
 def load_form(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Charts, read as the figure's data: what is drawn, in which colour, and that no text from data is markup."""
 
 import json
+import math
 from itertools import pairwise
 
 import pandas as pd
@@ -125,7 +126,7 @@ def test_the_loss_plane_names_its_quadrants_and_marks_no_change() -> None:
     assert (diagonal.x0, diagonal.y0, diagonal.x1, diagonal.y1) == (0, 0, 2.0, 2.0)
     assert figure.data[0].customdata[0][1] == 10
     assert figure.data[0].z[0][1] == pytest.approx(1.0)
-    assert figure.data[0].z[1][1] is None
+    assert math.isnan(figure.data[0].z[1][1])
     assert "3 of 13 rows have a loss above 2.00" in figure.layout.title.subtitle.text
 
 
