@@ -1,8 +1,11 @@
 """Jobs on a real Ray cluster on this machine: a head without cores, and nodes of one core each."""
 
 import os
+import secrets
+import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,16 @@ from core.data.settings import chosen
 from core.jobs.job import Job
 from core.jobs.queue import start_or_wait
 from core.jobs.shards import read_shard
+from core.models.resolving import hash_of_weights
 from core.scoring.planning import ScoreRequest
 from core.store import Store
 from core.system.untrusted_json import read_json_object
 from core.training.training_plan import TrainRequest
+from core.workspace.cluster.model_staging import model_folders
+from core.workspace.cluster.node_worker import ROOT, NodeWorker
 from core.workspace.supervisor import begin_scoring, begin_training, ingest_finished_jobs
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.tiny_models import spec_of
 from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -143,6 +150,25 @@ def test_a_killed_process_is_started_again_and_goes_on(
             assert found.equals(local_losses[role])
         ingest_finished_jobs(store)
         assert store.rows("SELECT count(base_loss), count(reference_loss) FROM scored_2") == [(ROWS, ROWS)]
+
+
+def test_a_model_that_a_node_lacks_is_copied_from_the_node_of_the_job(cluster: Any, tiny_base: Path) -> None:
+    import ray
+
+    (model,) = model_folders({"base": spec_of(tiny_base).to_fields()})
+    # As if the node had other files under that path.
+    model = replace(model, files=tuple((name, size + 1) for name, size in model.files), digest=secrets.token_hex(8))
+    copy = ROOT / "models" / model.digest
+    ray.init(address=cluster.address, namespace="lobass", log_to_driver=False)
+    try:
+        worker = ray.remote(NodeWorker).options(num_cpus=1).remote({})
+        assert ray.get(worker.greet.remote([model])).lacks == (model.digest,)
+        ray.get(worker.stage.remote([model], ray.get_runtime_context().get_node_id()))
+        assert ray.get(worker.greet.remote([model])).lacks == ()
+        assert hash_of_weights(copy) == hash_of_weights(tiny_base)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def trained_adapters(store: Store, base: Path, settings: dict[str, str]) -> dict[str, bytes]:
