@@ -162,6 +162,7 @@ class Crew:
         try:
             news: News = self._ray.get(next(worker.awaited))
         except StopIteration:
+            self._bury(worker, tasks, RuntimeError("its work ended without a result"))
             return
         for line in news.lines:
             log.info("%s: %s", worker.greeting.where, line)

@@ -72,6 +72,7 @@ class ScoringParts:
         self._job = job
         self._running: list[_Part] = []
         self._seconds: list[float] = []
+        self._deaths: dict[_Rows, int] = {}
         self._places: dict[str, _Place] = {}
         self._began = time.monotonic()
         self._apart = are_apart(job)
@@ -127,6 +128,7 @@ class ScoringParts:
         """What is missing of a part is given out again, unless a second worker has it."""
         assert isinstance(task, _Part)
         self._running.remove(task)
+        self._deaths[task.rows] = task.deaths
         if task.twin is not None:
             task.twin.twin = None
         else:
@@ -171,6 +173,7 @@ class ScoringParts:
     def _begin(self, rows: _Rows) -> _Part:
         title = f"rows {rows.start:,} to {rows.end:,} for {self._passes[rows.index].models}"
         part = _Part(title, "scoring.scoring_job:score", lambda: self._files(rows), rows=rows)
+        part.deaths = self._deaths.get(rows, 0)
         self._running.append(part)
         return part
 

@@ -47,12 +47,13 @@ def test_the_rest_of_a_slow_part_goes_to_another_worker_and_nothing_is_kept_twic
     parts = ScoringParts(job, workers=1)
     slow = parts.next()
     assert slow is not None
-    slow.began, number = time.monotonic(), 0
+    slow.began = time.monotonic() + 3600  # not at it for long, however slow this machine is
+    number = 0
     while (task := parts.next()) is not None:
         number += 1
         for news in done(task, job, tmp_path / f"quick-{number}"):
             parts.take(task, "quick", news)
-    slow.began -= 3600  # as if it had been at it for an hour
+    slow.began -= 7200
     twin = parts.next()
     assert twin is not None
     assert twin.title == slow.title
@@ -80,6 +81,16 @@ def test_what_a_dead_worker_had_sent_is_not_given_out_again(job: Job, tmp_path: 
     following = parts.next()
     assert following is not None
     assert following.title != task.title
+
+
+def test_it_is_remembered_how_often_a_worker_died_at_a_part(job: Job) -> None:
+    parts = ScoringParts(job, workers=1)
+    for deaths in range(3):
+        task = parts.next()
+        assert task is not None
+        assert (task.title, task.deaths) == ("rows 0 to 75 for the base model", deaths)
+        task.deaths += 1
+        parts.give_up(task)
 
 
 def test_parts_become_smaller_so_that_workers_end_together(job: Job) -> None:
