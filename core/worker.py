@@ -9,15 +9,16 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from .data.errors import JobCancelled, JobFailed, UserError
+from .jobs.executors import CLUSTER
 from .jobs.job import Job
 from .jobs.results import counted_results
 from .models.known_hashes import use_workspace_of
 from .system.disk_errors import translate_disk_errors
 from .system.worker_log import in_short, log_for_people
-from .workspace.job_kinds import JOB_KINDS, unknown_kind_sentence
+from .workspace.job_kinds import JOB_KINDS, JobKind, unknown_kind_sentence
 
 log = logging.getLogger("worker")
 
@@ -65,8 +66,7 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
             if job.kind not in JOB_KINDS:
                 raise JobFailed(unknown_kind_sentence(job))
             kind = JOB_KINDS[job.kind]
-            work = kind.work_function()
-            result = work(job, lock.fileno()) if kind.shares_lock else work(job)
+            result = _computed(job, kind, lock)
             job.finish({"state": "done", **result, **counted_results(job, kind.results)})
         log.info("done")
         return 0
@@ -82,6 +82,15 @@ def _run_to_outcome(job: Job, lock: TextIO) -> int:
         message = f"The worker stopped on an unexpected error ({in_short(error)}). See {job.folder.name}/worker.log."
         _end(job, "failed", message)
     return 1
+
+
+def _computed(job: Job, kind: JobKind, lock: TextIO) -> dict[str, Any]:
+    if job.executor_name == CLUSTER:
+        from .workspace.cluster.cluster_work import work_on_cluster
+
+        return work_on_cluster(job, kind.work, kind.work_function)
+    work = kind.work_function()
+    return work(job, lock.fileno()) if kind.shares_lock else work(job)
 
 
 def _end(job: Job, state: str, message: str) -> None:

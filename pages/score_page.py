@@ -6,8 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.data import settings
 from core.data.errors import UserError
 from core.encoding.template_choice import check_allowed_template
+from core.jobs.ray_executor import is_installed
 from core.models.cross_fitted import is_cross_fitted
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import check_allowed_model, trained_encoding, trained_references
@@ -81,12 +83,31 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
             score, train = None, _new_reference(how, common)
     with st.container(border=True):
         st.markdown("##### 3. Estimate")
-        if score:
-            _score_section(session, score)
-        elif train:
-            _train_section(session, train)
-        else:
-            st.text("Choose a reference first.")
+        with settings.chosen(_place()):
+            if score:
+                _score_section(session, score)
+            elif train:
+                _train_section(session, train)
+            else:
+                st.text("Choose a reference first.")
+
+
+def _place() -> dict[str, str | None]:
+    """Where it is to run, as settings: there is a choice only where Ray is installed."""
+    if not is_installed():
+        return {}
+    names = {"local": "This machine", "ray": "Ray cluster"}
+    usual = settings.text("executor")
+    chosen = st.segmented_control(
+        "Runs on",
+        list(names),
+        default=usual if usual in names else "local",
+        format_func=names.__getitem__,
+        required=True,
+        key="runs_on",
+        help=f"The cluster at LOBASS_RAY_ADDRESS ({settings.text('ray_address')}) divides the work among its nodes.",
+    )
+    return {"executor": chosen}
 
 
 def _estimate_or_start(

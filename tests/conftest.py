@@ -15,6 +15,7 @@ if SIDE_BY_SIDE:
 
 LONGEST = (
     "tests/test_demo.py",
+    "tests/core/workspace/test_ray_cluster.py",
     "tests/browser/test_trial.py",
     "tests/core/workspace/test_trials.py",
     "tests/browser/test_whole_line.py",

@@ -16,7 +16,7 @@ from ..scoring.planning import ScoreRequest
 from ..workspace.import_batch import HubChoice, import_batch, named_columns
 from ..workspace.inspecting import write_encoded
 from ..workspace.running import group_near_duplicates
-from .options import AsJson, MaxLength, Replies, Template, TemplateDate, Workspace, number
+from .options import AsJson, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
 from .terminal import owned_store, print_result, readable_store, report_user_errors, say, wait_for
 
 
@@ -97,6 +97,8 @@ def near_duplicates_command(
         float,
         number(min=LOWEST_THRESHOLD, max=1.0, help="Similarity threshold: share of text in common."),
     ] = DEFAULT_THRESHOLD,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,12 +1,15 @@
 """Options that several commands have."""
 
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..data import settings
 from ..encoding.template_choice import CHOICES
 from ..encoding.templates import REPLIES
+from ..jobs.executors import EXECUTORS
 from ..models.devices import DEVICES
 
 _LARGEST = 10**15
@@ -39,3 +42,34 @@ MaxLength = Annotated[
 ]
 SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: prefix cells that look like formulas with '; reversible.")]
 Device = Annotated[str, typer.Option(help=f"Device: {', '.join(DEVICES)}.")]
+
+
+def _chooses(name: str, among: Container[str] | None = None) -> Callable[[typer.Context, str | None], str | None]:
+    """What an option does that gives a setting its value for this command; `among`: the values there are."""
+
+    def choose(context: typer.Context, value: str | None) -> str | None:
+        if value is not None and among is not None and value not in among:
+            raise typer.BadParameter(f"{value!r} is not one of: {', '.join(EXECUTORS)}.")
+        context.with_resource(settings.chosen({name: value}))
+        return value
+
+    return choose
+
+
+RunsOn = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        callback=_chooses("executor", EXECUTORS),
+        help=f"What runs it: {', '.join(EXECUTORS)} [LOBASS_EXECUTOR].",
+    ),
+]
+"""It takes effect when it is read; commands need not look at it."""
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        callback=_chooses("ray_address"),
+        help="Ray cluster of the executor ray [LOBASS_RAY_ADDRESS].",
+    ),
+]

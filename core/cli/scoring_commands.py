@@ -17,7 +17,7 @@ from ..workspace.promptless import score_without_prompts
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
 from ..workspace.trained_elsewhere import add_reference, write_dataset_folds
-from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace, number
+from .options import AsJson, Device, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
 from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
 
 _USUAL_RATES = ", ".join(f"{rate:g} for {method}" for method, rate in LEARNING_RATES.items())
@@ -68,6 +68,8 @@ def train(
     early_stop: Annotated[bool, typer.Option(help="Stop when the loss on held-out rows rises.")] = False,
     selection: Annotated[str | None, typer.Option(help="Train on the rows of this selection only.")] = None,
     max_tokens: Annotated[int | None, number(min=1, help="Train on this many input tokens instead of epochs.")] = None,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -149,6 +151,8 @@ def score(
     own: Annotated[
         bool, typer.Option(help="Cross-fitted reference: also score each row by the models trained on it.")
     ] = False,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

@@ -18,7 +18,7 @@ from ..workspace.evaluation import check_evaluation_file, write_evaluation
 from ..workspace.evaluation import evaluate as evaluate_model
 from ..workspace.trial_planning import DEFAULT_ARMS, TrialRequest
 from ..workspace.trials import add_arm, plan_trial, run_trial
-from .options import AsJson, Device, MaxLength, Replies, Template, TemplateDate, Workspace, number
+from .options import AsJson, Device, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
 from .terminal import owned_store, print_result, report_user_errors, say, wait_for
 
 trial_app = typer.Typer(
@@ -54,6 +54,8 @@ def plan(
     metric: Annotated[str, typer.Option(help=f"Primary metric: {', '.join(METRICS)}.")] = "token_weighted",
     keep_models: Annotated[bool, typer.Option(help="Keep the trained models in the trial's folder.")] = False,
     device: Device = "auto",
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +71,13 @@ def plan(
 
 
 @trial_app.command("run")
-def run_command(name: Name, workspace: Workspace = None, as_json: AsJson = False) -> None:
+def run_command(
+    name: Name,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
     """Train and evaluate the models that a trial lacks; run again after an interruption, it goes on."""
     with report_user_errors(), owned_store(workspace, "trial run") as store:
         _print_results(run_trial(store, name, wait_for, say), as_json)
@@ -124,6 +132,8 @@ def evaluate(
     template_date: TemplateDate = None,
     max_length: MaxLength = None,
     device: Device = "auto",
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

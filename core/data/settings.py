@@ -1,8 +1,12 @@
 """All settings in one table; environment variables override the defaults."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from .errors import SettingInvalid
 from .unicode_text import is_unicode
@@ -55,7 +59,21 @@ SETTINGS = (
         least=-1,
         most=1024,
     ),
-    Setting("executor", "local", "What runs jobs; local: processes of this machine."),
+    Setting("executor", "local", "What runs jobs; local: processes of this machine, ray: a Ray cluster."),
+    Setting("ray_address", "auto", "Ray cluster of the executor ray: HOST:PORT, or auto for the one of this machine."),
+    Setting("ray_workers", 0, "Workers per job on a Ray cluster; 0 means as many as its nodes hold.", most=10_000),
+    Setting(
+        "ray_cpus",
+        0.0,
+        "Cores per worker on a Ray cluster; 0 means 2 beside a GPU, else those of the smallest node.",
+        most=10_000,
+    ),
+    Setting(
+        "ray_gpus",
+        0.0,
+        "GPUs per worker on a Ray cluster; 0 means one, or half of one for weights of up to 1 GiB.",
+        most=8,
+    ),
     Setting(
         "shard_seconds",
         2.0,
@@ -97,48 +115,67 @@ SETTINGS = (
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-def _value(name: str) -> int | float | str:
+_chosen: ContextVar[Mapping[str, str]] = ContextVar("chosen", default=MappingProxyType({}))
+
+
+@contextmanager
+def chosen(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Settings that hold in this context before the environment's, by name, as text; None chooses nothing."""
+    token = _chosen.set({**_chosen.get(), **{name: text for name, text in values.items() if text is not None}})
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def value(name: str) -> int | float | str:
+    """Value of a setting: the one chosen, else the environment's, else its default. Raises `SettingInvalid`."""
     setting = _BY_NAME[name]
-    raw = os.environ.get(setting.variable)
+    raw = _chosen.get().get(name, os.environ.get(setting.variable))
     if raw is None:
         return setting.default
     if not is_unicode(raw):
         raise SettingInvalid(f"{setting.variable} is {raw[:80]!r}, which is not valid UTF-8. Set it to another value.")
     try:
-        value = type(setting.default)(raw)
+        found = type(setting.default)(raw)
     except ValueError:
         kind = "whole number" if isinstance(setting.default, int) else "number"
         raise SettingInvalid(
             f"{setting.variable} is {raw[:80]!r}, which is not a {kind}. Set it to a {kind} such as {setting.default}, "
             "or unset it."
         ) from None
-    if not isinstance(value, str) and not setting.least <= value <= setting.most:
+    if not isinstance(found, str) and not setting.least <= found <= setting.most:
         raise SettingInvalid(
             f"{setting.variable} is {raw[:80]!r}. Set it to a number from {setting.least:,} to {setting.most:,}, or "
             "unset it."
         )
-    return value
+    return found
+
+
+def names_of(part: str) -> list[str]:
+    """Names of the settings that are of one part of the program only, which begin with its name."""
+    return [setting.name for setting in SETTINGS if setting.name.startswith(f"{part}_")]
 
 
 def check_settings() -> None:
     """Raise `SettingInvalid` for the first setting with an invalid environment variable."""
     for setting in SETTINGS:
-        _value(setting.name)
+        value(setting.name)
 
 
 def integer(name: str) -> int:
     """Value of a whole-number setting, in the unit its help names. Raises `SettingInvalid`."""
-    return int(_value(name))
+    return int(value(name))
 
 
 def number(name: str) -> float:
     """Value of a numeric setting, in the unit its help names. Raises `SettingInvalid`."""
-    return float(_value(name))
+    return float(value(name))
 
 
 def text(name: str) -> str:
     """Value of a text setting."""
-    return str(_value(name))
+    return str(value(name))
 
 
 def workspace_path(given: Path | None = None) -> Path:

@@ -21,7 +21,7 @@ Ids = NDArray[np.bytes_]
 
 EXAMPLES_SCHEMA = pa.schema([("example_id", pa.string()), ("conversation", pa.string()), ("domain", pa.string())])
 CHUNK_ROWS = 16384
-_CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 32 * 2**20
 _FIRST_GROUP_ROWS = 256
 _GROUP_ROWS = 2048
 _GROUP_BYTES = 4 * 2**20
@@ -102,12 +102,26 @@ class ExampleFile:
         while group < metadata.num_row_groups:
             first, start, size = group, row, 0
             limit = 1 if first == 0 else most_rows
-            while group < metadata.num_row_groups and row - start < limit and size < _CHUNK_BYTES:
+            while group < metadata.num_row_groups and row - start < limit and size < CHUNK_BYTES:
                 size += metadata.row_group(group).total_byte_size
                 row += metadata.row_group(group).num_rows
                 group += 1
             chunks.append(Chunk(first, group, start, row))
         return chunks
+
+    def table(self, start: int, end: int) -> pa.Table:
+        """The rows [start, end) with all columns."""
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        first, last = (int(np.searchsorted(ends, row, side="right")) for row in (start, end - 1))
+        groups = self._file.read_row_groups(range(first, last + 1), columns=EXAMPLES_SCHEMA.names)
+        return groups.slice(start - int(ends[first]) + sizes[first], end - start)
+
+    @property
+    def bytes_a_row(self) -> float:
+        """Mean size of a row [bytes]."""
+        groups = [self._file.metadata.row_group(group) for group in range(self._file.num_row_groups)]
+        return float(sum(group.total_byte_size for group in groups)) / max(1, len(self))
 
     def read(self, chunk: Chunk) -> Iterator[list[Example]]:
         """A chunk's examples, a row group at a time."""

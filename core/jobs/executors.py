@@ -3,8 +3,11 @@
 from ..data.errors import SettingInvalid
 from .executor import Executor
 from .local_executor import LocalExecutor
+from .ray_executor import RayExecutor
 
-EXECUTORS: dict[str, Executor] = {"local": LocalExecutor()}
+CLUSTER = "ray"
+"""The executor whose jobs are computed on a Ray cluster."""
+EXECUTORS: dict[str, Executor] = {"local": LocalExecutor(), CLUSTER: RayExecutor()}
 
 DEFAULT_EXECUTOR = "local"
 """What runs a job that names no executor."""

@@ -135,6 +135,12 @@ class Job:
         return str(self.request.get("executor", DEFAULT_EXECUTOR))
 
     @property
+    def executor_choice(self) -> dict[str, str]:
+        """The settings that choose its executor, as text, for another job to run like it."""
+        own = self.request.get("executor_settings", {})
+        return {"executor": self.executor_name, **{name: str(value) for name, value in own.items()}}
+
+    @property
     def executor(self) -> Executor:
         """The executor that runs its worker. Raises `SettingInvalid` if this program does not have it."""
         return executor_named(self.executor_name)
@@ -238,7 +244,9 @@ def create_job(
     executor = settings.text("executor")
     executor_named(executor)  # an unknown one is refused before anything is written
     if executor != DEFAULT_EXECUTOR:
-        request = {**request, "executor": executor}
+        # Kept with the job: whoever starts it again may have others.
+        own = {name: settings.value(name) for name in settings.names_of(executor)}
+        request = {**request, "executor": executor, "executor_settings": own}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = workspace / "jobs" / f"{stamp}-{request['kind']}-{secrets.token_hex(2)}"
     make_private_folder(folder.parent)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ _WAIT_SECONDS = 0.2
 class ScoringProcess:
     """A process of a job: alone, or one of `count` that share the job's chunks by leases.
 
-    `report` receives progress; `check` is called between batches and raises to stop.
+    `report` receives progress; `check` is called between batches and raises to stop; `engines` keeps those of the last
+    pass for the next process that is given it.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class ScoringProcess:
         number: int = 0,
         count: int = 1,
         check: Callable[[], None] = lambda: None,
+        engines: dict[Any, list[LossEngine]] | None = None,
     ) -> None:
         self._job, self._passes, self._device, self._report = job, passes, device, report
         self._number, self._count, self._also_check = number, count, check
+        self._engines = {} if engines is None else engines
         self._leases: dict[Chunk, Lease] = {}
         self._tally = ProcessTally()
         self._began = time.monotonic()
@@ -100,7 +104,7 @@ class ScoringProcess:
         ahead = encoding_processes(self._device)
         with EncoderProcesses(self._job, one.examples, ahead, lambda: self._check(one)) as encoders:
             try:
-                engines = self._load(one)
+                engines = self._loaded(one)
             except BaseException:
                 self._leases.popitem()[1].release()
                 raise
@@ -152,6 +156,14 @@ class ScoringProcess:
                 yield chunk
             else:
                 lease.release()
+
+    def _loaded(self, one: Pass) -> list[LossEngine]:
+        """The pass's engines, loaded unless they are those of the pass before; its other ones give way first."""
+        key = (tuple(side.spec for side in one.sides), self._job.request["dtype"], self._device)
+        if key not in self._engines:
+            self._engines.clear()
+            self._engines[key] = self._load(one)
+        return self._engines[key]
 
     def _load(self, one: Pass) -> list[LossEngine]:
         """Load the pass's models on shared weights."""

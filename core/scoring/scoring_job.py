@@ -20,12 +20,16 @@ from .progress import ProcessTally, progress_of
 
 log = logging.getLogger("worker")
 
+KeptEngines = dict[Any, Any]
+"""The engines of the models that a process has loaded, by what they were loaded for."""
 
-def score(job: Job, lock: int | None = None) -> dict[str, Any]:
+
+def score(job: Job, lock: int | None = None, engines: KeptEngines | None = None, number: int = 0) -> dict[str, Any]:
     """Compute the job's missing losses in one or several processes; returns tokens [of both models], seconds, and
     notices.
 
-    lock: descriptor of the job's lock, which all these processes hold.
+    lock: descriptor of the job's lock, which all these processes hold. engines: kept from job to job by a process that
+    scores many parts of one; `number` tells its shards from those of others.
     """
     began = time.monotonic()
     _check_keys(job.request)
@@ -35,16 +39,16 @@ def score(job: Job, lock: int | None = None) -> dict[str, Any]:
         log.info("%s: losses of an earlier version were dropped, because they may be wrong", role)
     # Rows that an earlier worker encoded may be of a tokenizer that was there only for a while.
     shutil.rmtree(job.folder / "encoded", ignore_errors=True)
-    passes = _planned(job)
+    passes = planned(job)
     tokens = 0
     if any(one.waiting_rows().any() for one in passes):
         # Resolved here, not when the job was created: another machine may run the job's folder.
         device = resolve_device(job.request["device"])
-        count = scoring_processes(device)
+        count = scoring_processes(device) if engines is None else 1
         if count > 1:
             tokens = score_by_processes(job, passes, device, count, lock)
         else:
-            tokens = _score_alone(job, passes, device)
+            tokens = _score_alone(job, passes, device, engines, number)
     elapsed = time.monotonic() - began
     job.clear()
     return {
@@ -66,7 +70,7 @@ def _check_keys(request: dict[str, Any]) -> None:
             )
 
 
-def _planned(job: Job) -> list[Pass]:
+def planned(job: Job) -> list[Pass]:
     """The job's passes; logs a line on each."""
     passes = plan_passes(job)
     if reason := why_apart(job):
@@ -79,7 +83,7 @@ def _planned(job: Job) -> list[Pass]:
     return passes
 
 
-def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
+def _score_alone(job: Job, passes: list[Pass], device: str, engines: KeptEngines | None = None, number: int = 0) -> int:
     from .process import BaseNotKept, ScoringProcess
 
     began_with = [
@@ -91,5 +95,5 @@ def _score_alone(job: Job, passes: list[Pass], device: str) -> int:
         job.report(progress_of(min(total, done + tally.rows), total, [tally]))
 
     with suppress(BaseNotKept):  # also frees the loaded models
-        return ScoringProcess(job, passes, device, report).run()
-    return _score_alone(job, _planned(job), device)
+        return ScoringProcess(job, passes, device, report, number, engines=engines).run()
+    return _score_alone(job, planned(job), device, engines, number)

@@ -60,9 +60,10 @@ def _train_members(job: Job) -> dict[str, Any]:
     for notice in job.request.get("description", {}).get("notices", ()):
         log.info("%s", notice)
     data = TrainingData.of(job)
-    members = members_of(job)
+    only = job.request.get("only_model")  # on a cluster, each model has its own worker
+    members = [member for member in members_of(job) if only in (None, member.folder.name)]
     reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
-    if job.request.get("members"):
+    if job.request.get("members") and only is None:
         _assemble(job, data, reports)
     shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return {
@@ -159,6 +160,9 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     if request.get("keep_model", True):
+        for config in getattr(trainer.model, "peft_config", {}).values():
+            # On a node of a cluster the base may lie elsewhere than where the reference will be used.
+            config.base_model_name_or_path = request.get("planned_base", request["base"]["path"])
         trainer.model.save_pretrained(unfinished, safe_serialization=True)
         if request["method"] == "full":
             tokenizer.save_pretrained(unfinished)

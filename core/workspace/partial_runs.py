@@ -12,7 +12,7 @@ from ..store import Store
 from ..store.store import DATASET_KEY
 from .supervisor import ingest_finished_job
 
-_MADE_NEW = ("executor", "job")
+_MADE_NEW = ("executor", "executor_settings", "job")
 _IDENTITY = ("kind", "dataset", DATASET_KEY, "loss_sets", "own")
 
 

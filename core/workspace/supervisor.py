@@ -6,6 +6,7 @@ step can be repeated after a crash without changing anything twice.
 
 from typing import Any
 
+from ..data import settings
 from ..data.errors import JobCancelled, JobFailed, JobIncomplete, NameTaken, NotFound, UserError
 from ..jobs.job import Job, all_jobs, unfinished
 from ..jobs.queue import join_or_start, start_or_wait
@@ -156,7 +157,8 @@ def _dropped(roles: list[str]) -> str:
 
 def _follow_up(store: Store, job: Job) -> None:
     try:
-        _start_next(store, tuple(job.request.get("then", ())))
+        with settings.chosen(job.executor_choice):  # where the first step ran
+            _start_next(store, tuple(job.request.get("then", ())))
     except UserError as error:
         job.finish({**(job.outcome or {}), "follow_up_failed": str(error)})
 

@@ -194,6 +194,22 @@ def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest]
     assert "no model had to run" in text_of(page)
 
 
+def test_a_job_goes_to_the_cluster_that_is_chosen_and_says_if_there_is_none(
+    score: Callable[[], AppTest], tiny_reference: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("LOBASS_RAY_ADDRESS", "127.0.0.1:1")
+    page = with_reference(score(), tiny_reference)
+    healthy(page.segmented_control(key="runs_on").set_value("ray").run())
+    healthy(button(page, "Start scoring").click().run())
+    (job,) = all_jobs(workspace)
+    assert job.request["executor"] == "ray"
+    assert job.request["executor_settings"]["ray_address"] == "127.0.0.1:1"
+    wait_for(lambda: job.outcome, "the end of the job")
+    assert job.outcome is not None
+    assert job.outcome["message"].startswith("No Ray cluster at '127.0.0.1:1' ([Errno 111] Connection refused).")
+
+
 def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     score: Callable[[], AppTest], tiny_base: Path
 ) -> None:

@@ -142,7 +142,7 @@ def _show_job(session: Session, job: Job) -> None:
             st.text("Stopping after the current batch...")
         show_notices(job.request.get("description", {}))
         st.progress(overall_share(job))
-        st.text(progress.sentence())
+        st.text("\n".join([progress.sentence(), *progress.notes]))
         if job.kind == "score":
             _open_button(session, job, st.columns([1, 3])[0], job.job_id)
         if job.request.get("then"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.data.errors import SettingInvalid
-from core.data.settings import SETTINGS, Setting, check_settings, integer, number
+from core.data.settings import SETTINGS, Setting, check_settings, chosen, integer, number, text
 from core.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,6 +20,15 @@ def test_the_environment_overrides_a_default(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LOBASS_MAX_LENGTH", "512")
     monkeypatch.setenv("LOBASS_SHARD_SECONDS", "0.5")
     assert (integer("max_length"), number("shard_seconds")) == (512, 0.5)
+
+
+def test_what_is_chosen_holds_in_its_context_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOBASS_RAY_WORKERS", "3")
+    with chosen({"ray_workers": "4", "executor": None}):
+        assert (integer("ray_workers"), text("executor")) == (4, "local")
+        with chosen({"executor": "ray"}):
+            assert (integer("ray_workers"), text("executor")) == (4, "ray")
+    assert (integer("ray_workers"), text("executor")) == (3, "local")
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)

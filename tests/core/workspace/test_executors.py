@@ -8,6 +8,7 @@ import pytest
 
 from core import worker
 from core.data.errors import SettingInvalid
+from core.data.settings import chosen
 from core.jobs.executors import EXECUTORS
 from core.jobs.job import all_jobs, create_job, start_worker
 from core.scoring.planning import ScoreRequest
@@ -66,6 +67,21 @@ def test_a_job_on_another_executor_is_scored_to_its_end(
         assert job.state == "done"
         assert store.rows("SELECT count(base_loss), count(reference_loss) FROM scored_2") == [(2, 2)]
         assert [one.is_settled for one in all_jobs(store.workspace)] == [True]
+
+
+def test_what_follows_a_job_runs_where_the_job_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOBASS_RAY_WORKERS", "3")
+    with chosen({"executor": "ray", "ray_address": "head:6379"}):
+        first = create_job(tmp_path / "workspace", {"kind": "score"}, {})
+    with chosen(first.executor_choice):
+        following = create_job(tmp_path / "workspace", {"kind": "score"}, {})
+    assert following.executor_name == "ray"
+    assert following.request["executor_settings"] == {
+        "ray_address": "head:6379",
+        "ray_workers": 3,
+        "ray_cpus": 0.0,
+        "ray_gpus": 0.0,
+    }
 
 
 def test_an_unknown_executor_is_refused_before_a_job_is_made(
