@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def float32_weights(causal: Any) -> list[tuple[torch.Tensor, int]] | None:
     return found or None
 
 
-def _is_plain(weight: Any) -> bool:
+def _is_plain(weight: Any) -> TypeGuard[torch.Tensor]:
     return (
         isinstance(weight, torch.Tensor)
         and weight.dtype == torch.float32
