@@ -167,7 +167,8 @@ class ScoringProcess:
         options = EngineOptions(choice=choice_of_job(self._job, model))
         engines = [LossEngine(model, options, side.spec.adapter is None) for side in one.sides]
         for side, engine in zip(one.sides, engines, strict=True):
-            log.info("%s: %s on %s in %s", side.role, side.spec.label, self._device, dtype)
+            quantized = f", quantized to {side.spec.quantization}" if side.spec.quantization else ""
+            log.info("%s: %s on %s in %s%s", side.role, side.spec.label, self._device, dtype, quantized)
             log.info("%s: %s", side.role, engine.path)
         if self._device == "cpu":
             log.info("engine: %s", engines[0].choice.sentence)
