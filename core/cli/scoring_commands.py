@@ -8,6 +8,7 @@ import typer
 from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..data.version import COMMAND
 from ..models.devices import DTYPES
+from ..models.quantizing import QUANTIZATIONS
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import ScoreRequest
 from ..selection import save_selection
@@ -153,13 +154,28 @@ def score(
     ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(help=f"Quantize both models' weights as they are loaded: {', '.join(QUANTIZATIONS)}."),
+    ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the losses that are not cached yet, under the base and the reference."""
     with report_user_errors(), owned_store(workspace, "score") as store:
         request = ScoreRequest(
-            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date, own
+            dataset,
+            base,
+            reference,
+            run,
+            template,
+            max_length,
+            device,
+            dtype,
+            replies,
+            template_date,
+            own,
+            quantization,
         )
         report = score_dataset(store, request, wait_for, say)
         computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))
