@@ -50,11 +50,8 @@ def main() -> None:
         for nodes in (1, 2) if number % 2 == 0 else (2, 1):
             found[nodes].append(_rates(nodes, arguments))
             second, cpu_second = found[nodes][-1]
-            print(
-                f"round {number + 1}, {nodes} nodes: {second:,.0f} losses a second, {cpu_second:,.0f} per CPU second of "
-                "the busiest worker",
-                flush=True,
-            )
+            by_cpu = f"{cpu_second:,.0f} per CPU second of the busiest worker"
+            print(f"round {number + 1}, {nodes} nodes: {second:,.0f} losses a second, {by_cpu}", flush=True)
     medians = {n: [statistics.median(one) for one in zip(*rates, strict=True)] for n, rates in found.items()}
     second, cpu_second = (two / one for one, two in zip(medians[1], medians[2], strict=True))
     print(f"two nodes against one: {second:.2f} times by the clock, {cpu_second:.2f} times by CPU seconds (medians)")
