@@ -38,8 +38,10 @@ from core.data.encoded import Encoded
 from core.data.examples import DatasetRow
 from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import EncodingSpec
+from core.engine.engine_choice import BLOCKS, ONEDNN, TORCH, EngineChoice
+from core.engine.kept_choice import choice_for, processor
 from core.engine.loss_engine import EngineOptions, LossEngine
-from core.engine.matrix_products import fast_products
+from core.engine.matrix_products import products_by
 from core.importing import SourceOptions, read_examples
 
 Losses = NDArray[np.float64]
@@ -95,20 +97,24 @@ def by_engine(options: EngineOptions) -> Callable[[Any, Sequence[Encoded]], Loss
     return score
 
 
-_PADDED = EngineOptions(packed=False, shared=False, tiled=False, fast_products=False)
+_PLAIN = EngineChoice(TORCH, TORCH)
+_PADDED = EngineOptions(packed=False, shared=False, tiled=False, choice=_PLAIN)
+ENGINE = "the engine (chosen by measuring)"
 WAYS: dict[str, Callable[[Any, Sequence[Encoded]], Losses]] = {
     "one by one, labels=": one_by_one,
     "padded by 8, all logits": padded_all_logits,
     "sorted, padded, head where scored": by_engine(_PADDED),
     "packed": by_engine(replace(_PADDED, packed=True)),
     "packed, tiled head": by_engine(replace(_PADDED, packed=True, tiled=True)),
-    "packed, chunked cross-entropy, prefix sharing": by_engine(EngineOptions(fast_products=False)),
-    "the engine (all that, oneDNN)": by_engine(EngineOptions()),
+    "packed, chunked cross-entropy, prefix sharing": by_engine(EngineOptions(choice=_PLAIN)),
+    "the engine with oneDNN and blocks": by_engine(EngineOptions(choice=EngineChoice(ONEDNN, BLOCKS))),
+    "the engine with torch's products and blocks": by_engine(EngineOptions(choice=EngineChoice(TORCH, BLOCKS))),
+    ENGINE: by_engine(EngineOptions()),
 }
 
 
 def product_rates(shapes: Shapes, seconds: float = 1.0) -> tuple[float, float]:
-    """Floating-point operations a CPU second of torch.mm, and of the engine's linear layer, at this size."""
+    """Floating-point operations a CPU second of torch.mm, and of oneDNN's linear layer, at this size."""
     states, weight = torch.randn(1024, shapes.width), torch.randn(shapes.inner, shapes.width)
     turned = weight.t()
 
@@ -121,7 +127,7 @@ def product_rates(shapes: Shapes, seconds: float = 1.0) -> tuple[float, float]:
         return 2.0 * count * states.numel() * shapes.inner / (time.process_time() - began)
 
     plain = rate(lambda: torch.mm(states, turned))
-    with torch.inference_mode(), fast_products(torch.device("cpu"), torch.float32):
+    with torch.inference_mode(), products_by(ONEDNN, torch.device("cpu"), torch.float32):
         return plain, rate(lambda: F.linear(states, weight))
 
 
@@ -234,6 +240,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         given += ["--max-length", str(arguments.max_length)]
         gigabytes |= {name: peak_of_process([*given, "--peak-of", name]) for name in names}
     return {
+        "processor": processor(),
+        "choice": choice_for(model).sentence,
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),
         "scored": sum(row.token_count for row in rows),
@@ -266,9 +274,10 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"{found['rows']:,} rows, {tokens:,} tokens, {found['scored']:,} scored; "
         f"weights {found['weights_gigabytes']:.2f} GB; "
-        f"matrix products {plain / 1e9:.0f} GFLOP/s (torch.mm), {fast / 1e9:.0f} (the engine's)",
+        f"matrix products {plain / 1e9:.0f} GFLOP/s (torch.mm), {fast / 1e9:.0f} (oneDNN)",
+        f"{found['processor']}; the engine: {found['choice']}",
         "",
-        "| way | tokens/CPU-s (range) | x first | of torch.mm | of the engine's | peak GB | worst nats/token off |",
+        "| way | tokens/CPU-s (range) | x first | of torch.mm | of oneDNN | peak GB | worst nats/token off |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, way in found["ways"].items():
@@ -281,7 +290,17 @@ def table(found: dict[str, Any]) -> str:
             f"| {first / median:.2f} | {rate / plain:.0%} | {rate / fast:.0%} | {peak} "
             f"| {way['worst_difference']:.1e} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_verdict(found["ways"])])
+
+
+def _verdict(ways: dict[str, Any]) -> list[str]:
+    """Whether the engine is at least as fast as every other way, medians compared."""
+    medians = {name: float(np.median(way["seconds"])) for name, way in ways.items()}
+    if ENGINE not in medians or len(medians) == 1:
+        return []
+    fastest = min(medians, key=lambda name: medians[name])
+    share = medians[fastest] / medians[ENGINE]
+    return ["", f"The engine runs at {share:.0%} of the fastest way's speed ({fastest})."]
 
 
 def main() -> None:

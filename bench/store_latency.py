@@ -58,7 +58,7 @@ def measure(rows: int, workspace: Path | None = None, repeats: int = REPEATS) ->
     before = os.getloadavg()[0]
     with Store.open(workspace, "bench.store_latency") as store:
         run = scored_run(store, str(store.rows("SELECT name FROM run ORDER BY run_id")[0][0]))
-        found = [_timed(query, ask, repeats) for query, ask in _questions(store, run).items()]
+        found = [timed(query, ask, repeats) for query, ask in _questions(store, run).items()]
     counted = sum(total for total, _ in run.totals.values())
     limit = next((limit for most, limit in LIMITS if counted <= most), None)
     load = [round(before, 2), round(os.getloadavg()[0], 2)]
@@ -120,7 +120,8 @@ def _questions(store: Store, run: ScoredRun) -> dict[str, Callable[[random.Rando
     }
 
 
-def _timed(query: str, ask: Callable[[random.Random], object], repeats: int) -> QueryLatency:
+def timed(query: str, ask: Callable[[random.Random], object], repeats: int) -> QueryLatency:
+    """Ask a question once and then so often again, each time with another draw."""
     draw = random.Random(query)
     times, processor = [], []
     for _ in range(repeats + 1):

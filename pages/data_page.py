@@ -12,6 +12,7 @@ from ui.data.dataset_view import show_dataset_line, show_domains, show_files
 from ui.data.demo_view import offer_demo, show_demo_result
 from ui.data.import_form import show_import_form
 from ui.data.import_report import show_last_import
+from ui.data.imported_scores_view import show_imported_scores
 from ui.kit.job_view import show_active_jobs, show_last_failure
 from ui.kit.status_line import show_status_line
 from ui.shell.access import may_run
@@ -67,13 +68,15 @@ def _show_chosen(session: Session, dataset: dict[str, Any], others: list[str]) -
         show_dataset_line(dataset)
         if may_run():
             show_dataset_actions(session, dataset, others)
-    rows, files, domains = st.tabs(["Rows", "Files and skipped records", "Domains"])
+    rows, files, domains, scores = st.tabs(["Rows", "Files and skipped records", "Domains", "Imported scores"])
     with rows:
         show_dataset_rows(session.store, dataset)
     with files:
         show_files(session, dataset["name"])
     with domains:
         show_domains(session, dataset)
+    with scores:
+        show_imported_scores(session, str(dataset["name"]))
 
 
 main(open_session())

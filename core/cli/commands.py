@@ -10,6 +10,7 @@ from . import (
     export_commands,
     job_commands,
     report_commands,
+    score_commands,
     scoring_commands,
     selection_commands,
     serving,
@@ -34,9 +35,11 @@ app.command("train")(scoring_commands.train)
 app.command("folds")(scoring_commands.folds_command)
 app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
+app.command("promptless")(scoring_commands.promptless)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("report")(report_commands.report)
+app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)

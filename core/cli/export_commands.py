@@ -39,12 +39,15 @@ def losses(
     run: Annotated[str, typer.Option(help="Run to write the losses of.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .jsonl file.")],
     spreadsheet_guard: SpreadsheetGuard = False,
+    all_scores: Annotated[
+        bool, typer.Option(help="Also all other scores of the run, imported ones too, and text_hash.")
+    ] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Write every row's losses, scores and flags."""
     with report_user_errors(), readable_store(workspace, "losses") as store:
-        count = write_losses(store, run, output, spreadsheet_guard)
+        count = write_losses(store, run, output, spreadsheet_guard, all_scores)
         print_result({"rows": count, "path": str(output)}, as_json, f"{count:,} rows written to {output}")
 
 

@@ -7,6 +7,7 @@ import typer
 
 from ..data.errors import SelectionInvalid
 from ..data.filters import RowFilter
+from ..data.loss_roles import is_imported
 from ..data.scores import SCORES
 from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
 from ..selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
@@ -32,17 +33,19 @@ class RecipeOptions:
     kept: Sequence[str]
     left_out: Sequence[str]
     length_bands: int
+    added: Sequence[str] = ()
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
         a recipe cannot say."""
         for option, given, known in (
-            ("--score", self.score, SCORES),
             ("--scope", self.scope, SCOPES),
             ("--control", self.order, ORDERS),
             ("--search-kind", self.search_kind, SEARCH_KINDS),
         ):
             _check_known(option, given, known)
+        if not is_imported(self.score):
+            _check_known("--score", self.score, SCORES)
         amount, by_domain = self._amounts()
         if self.run is None:
             raise SelectionInvalid("Name the run to select from with --run, or a manifest with --from-manifest.")
@@ -62,6 +65,7 @@ class RecipeOptions:
             near_duplicates=self.near_duplicates,
             picks=tuple(picks),
             length_bands=self.length_bands,
+            added=dict(_of_domain("--add-score", given) for given in self.added),
         )
 
     def _weights(self) -> dict[str, float]:
@@ -104,7 +108,7 @@ def _check_known(option: str, given: str, known: Iterable[str]) -> None:
 def _of_domain(option: str, given: str) -> tuple[str, float]:
     domain, equals, value = given.rpartition("=")
     if not equals:
-        raise typer.BadParameter(f"{option} {given!r} is not DOMAIN=W.")
+        raise typer.BadParameter(f"{option} {given!r} is not {'SCORE' if option == '--add-score' else 'DOMAIN'}=W.")
     return domain, _number(option, given, value)
 
 

@@ -8,11 +8,13 @@ import typer
 from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..data.version import COMMAND
 from ..models.devices import DTYPES
+from ..models.quantizing import QUANTIZATIONS
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import ScoreRequest
 from ..selection import save_selection
 from ..training.training_plan import TrainRequest
 from ..workspace import demo
+from ..workspace.promptless import score_without_prompts
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
 from ..workspace.trained_elsewhere import add_reference, write_dataset_folds
@@ -152,13 +154,28 @@ def score(
     ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(help=f"Quantize both models' weights as they are loaded: {', '.join(QUANTIZATIONS)}."),
+    ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the losses that are not cached yet, under the base and the reference."""
     with report_user_errors(), owned_store(workspace, "score") as store:
         request = ScoreRequest(
-            dataset, base, reference, run, template, max_length, device, dtype, replies, template_date, own
+            dataset,
+            base,
+            reference,
+            run,
+            template,
+            max_length,
+            device,
+            dtype,
+            replies,
+            template_date,
+            own,
+            quantization,
         )
         report = score_dataset(store, request, wait_for, say)
         computed, cached = (sum(report[part].values()) for part in ("computed", "cached"))
@@ -166,3 +183,20 @@ def score(
             f"Run {report['run']!r}: {report['examples']:,} examples, {computed:,} losses computed, {cached:,} cached."
         )
         print_result(report, as_json, sentence)
+
+
+def promptless(
+    run: Annotated[str, typer.Option(help="Run whose responses are scored without their prompts.")],
+    reference: Annotated[bool, typer.Option(help="Under the reference, for pvi_like [the base, for ifd].")] = False,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run's responses without their prompts: one more pass, for ifd and ifd_perplexity, or for pvi_like."""
+    with report_user_errors(), owned_store(workspace, "promptless") as store:
+        fields = score_without_prompts(store, run, wait_for, reference, device)
+        sentence = (
+            f"Run {run!r}: {fields['computed']:,} losses computed; {fields['rows']:,} rows have a loss without their "
+            f"prompt under the {fields['model']}."
+        )
+        print_result(fields, as_json, sentence)

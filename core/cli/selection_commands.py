@@ -34,7 +34,11 @@ def select(
             help="Weight of a domain in the total. Can be repeated. Domains without a weight get no rows.",
         ),
     ] = None,
-    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}.")] = DEFAULT_SCORE,
+    score: Annotated[str, typer.Option(help=f"Score to rank by: {', '.join(SCORES)}, imported_NAME.")] = DEFAULT_SCORE,
+    add_score: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SCORE=W", help="Add another score times a weight to the ranking. Can be repeated."),
+    ] = None,
     scope: Annotated[
         str, typer.Option(help=f"{' or '.join(SCOPES)}: rank within each domain, or all together.")
     ] = "domain",
@@ -85,7 +89,7 @@ def select(
             selection = RecipeOptions(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
-                length_bands,
+                length_bands, add_score or [],
             ).recipe()  # fmt: skip
     with report_user_errors():
         fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})

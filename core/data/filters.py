@@ -9,11 +9,12 @@ from typing import Any
 
 from .errors import SelectionInvalid
 from .json_types import checked, checked_fields, shown
+from .loss_roles import is_imported
 from .scores import FLAGS, SCORES
 from .text_search import ANY_TEXT, TextSearch
 
 RANGE_COLUMNS = (*SCORES, "token_count")
-"""Columns of the scored table that a range can be put on."""
+"""Columns of every scored table that a range can be put on; imported scores are others."""
 
 LIMITS = {
     "domains": 10_000,
@@ -46,8 +47,8 @@ class _Edge:
 
 
 def check_column(column: str) -> None:
-    """Raise `SelectionInvalid` unless the column is one of `RANGE_COLUMNS`."""
-    if column not in RANGE_COLUMNS:
+    """Raise `SelectionInvalid` unless the column is one of `RANGE_COLUMNS` or an imported score."""
+    if column not in RANGE_COLUMNS and not is_imported(column):
         raise SelectionInvalid(f"Unknown column {shown(column)}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
 
 

@@ -1,8 +1,10 @@
 """Loss roles: what the losses of a run stand for, and which job computes them.
 
 A run holds any number of loss sets, one for each role. A score names the roles that it needs (`scores.Score.roles`).
+An imported score needs itself: its name is among the roles of the runs of its dataset.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -42,6 +44,18 @@ LOSS_ROLES = {
             f"{COMMAND} train --folds 2 --seeds 2",
             is_partial=True,
         ),
+        LossRole(
+            "base_alone",
+            "losses of the responses without their prompts under the base model",
+            f"{COMMAND} promptless --run RUN",
+            is_partial=True,
+        ),
+        LossRole(
+            "reference_alone",
+            "losses of the responses without their prompts under the reference model",
+            f"{COMMAND} promptless --run RUN --reference",
+            is_partial=True,
+        ),
     )
 }
 """Every role that a score can name. A cross-fitted reference of several seeds also has one for each (`seed_role`)."""
@@ -52,11 +66,24 @@ def seed_role(seed: int) -> str:
     return f"reference_seed_{seed}"
 
 
+IMPORTED = "imported_"
+"""Beginning of the name of every imported score."""
+_IMPORTED_NAME = re.compile(rf"{IMPORTED}[a-z0-9_]{{1,40}}")
+IMPORT_COMMAND = f"{COMMAND} scores import FILE --run RUN"
+
+
+def is_imported(name: str) -> bool:
+    """Whether this is the name of an imported score, and so a column's name that is safe in SQL."""
+    return bool(_IMPORTED_NAME.fullmatch(name))
+
+
 def missing_roles_sentence(label: str, needed: Iterable[str], present: Collection[str]) -> str | None:
     """What a score of that label lacks in a run with the roles `present`, and which job brings it; None if nothing."""
     missing = [name for name in needed if name not in present]
     if not missing:
         return None
+    if any(is_imported(name) for name in missing):
+        return f"{label} is not in this run's dataset. Import it with: {IMPORT_COMMAND}"
     lacking = " and ".join(LOSS_ROLES[name].meaning for name in missing)
     commands = dict.fromkeys(LOSS_ROLES[name].command for name in missing)
     return f"{label} needs {lacking}, which this run lacks. Compute them with: {', then '.join(commands)}"

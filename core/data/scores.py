@@ -1,4 +1,4 @@
-"""The scores: one table of name, formula, direction, SQL and numpy.
+"""The scores: one table of name, formula, direction, SQL and numpy; and scores that were imported, by name.
 
 To add a score, add a `Score` here; the command line, the pages, exports and tests read this table. Existing runs get
 its column when their workspace is next opened, without computing losses again.
@@ -6,17 +6,20 @@ SQL sees one row of a scored table: token_count [tokens] and, for each role of `
 <role>_nll_sum [nats] and <role>_loss [nats per token], the sum over token_count. end_token_count and <role>_end_nll_sum
 are the part of them on tokens that end a reply, NULL for losses that versions up to 0.7.0 computed. numpy sees arrays
 of the same names.
+The scores of a run are those of the table whose roles it has, and those imported for its dataset (`scores_of`). An
+imported score has its name and what follows from it; its origin is in the store.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
 from .json_types import shown
-from .loss_roles import LOSS_ROLES
+from .loss_roles import IMPORTED, LOSS_ROLES, is_imported
 
 Columns = Mapping[str, NDArray[np.float64]]
 
@@ -28,7 +31,9 @@ class Score:
     Where the score is undefined, `sql` gives NULL and `compute` gives NaN; elsewhere they are equal (tested).
     `higher_means` is the meaning of a high value, for people.
 
-    `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them.
+    `roles`: the losses it needs (`loss_roles`); it is NULL in a run that lacks one of them. `relative`: it depends on
+    the dataset's other rows, so it may change when rows are added; its SQL also sees the other scores and the columns
+    of `RELATIVE_TO`, and it has no numpy.
     `is_ratio`: also defined for a group of rows, from their sums. `never_negative`: can be drawn on a log axis.
     """
 
@@ -38,10 +43,27 @@ class Score:
     unit: str
     higher_means: str
     sql: str
-    compute: Callable[[Columns], NDArray[np.float64]]
+    compute: Callable[[Columns], NDArray[np.float64]] | None
     roles: tuple[str, ...] = ("base", "reference")
     is_ratio: bool = True
     never_negative: bool = False
+    relative: bool = False
+
+
+LENGTH_BANDS = 10
+RELATIVE_TO = {
+    "length_band": "tenth of the domain's rows by response length, equal lengths in one",
+    "lowest_base_losses": "the two lowest base losses of different responses to the row's prompt; NULL if it has one",
+}
+"""Columns that relative scores see."""
+
+
+def _rank_within(*groups: str) -> str:
+    """SQL of a row's learnability as the share of the group's other scored rows that have less of it."""
+    rows = ", ".join((*groups, "learnability IS NULL"))
+    return (
+        f"CASE WHEN learnability IS NOT NULL THEN percent_rank() OVER (PARTITION BY {rows} ORDER BY learnability) END"
+    )
 
 
 def _share_of_base(columns: Columns, nats: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -156,6 +178,91 @@ SCORES = {
             never_negative=True,
         ),
         Score(
+            "bits_per_token",
+            "Bits per token",
+            "base loss / ln 2",
+            "bits per token",
+            "the base model needs more bits to encode a token of the response",
+            "base_loss / ln(2)",
+            lambda columns: columns["base_loss"] / np.log(2),
+            roles=("base",),
+            never_negative=True,
+        ),
+        Score(
+            "ifd",
+            "IFD (loss ratio)",
+            "base loss / base loss of the response without its prompt",
+            "ratio",
+            "the prompt helps the base less to predict the response; above 1 it hinders (Cherry_LLM drops those rows)",
+            "base_loss / nullif(base_alone_loss, 0)",
+            lambda columns: np.divide(
+                columns["base_loss"],
+                columns["base_alone_loss"],
+                out=np.full_like(columns["base_loss"], np.nan),
+                where=columns["base_alone_loss"] > 0,
+            ),
+            roles=("base", "base_alone"),
+            never_negative=True,
+        ),
+        Score(
+            "ifd_perplexity",
+            "IFD (perplexity ratio)",
+            "exp(base loss − base loss of the response without its prompt)",
+            "ratio",
+            "the prompt helps the base less to predict the response (Superfiltering's form, which ranks otherwise)",
+            "exp(base_loss - base_alone_loss)",
+            lambda columns: np.exp(columns["base_loss"] - columns["base_alone_loss"]),
+            roles=("base", "base_alone"),
+            never_negative=True,
+        ),
+        Score(
+            "pvi_like",
+            "PVI-like",
+            "(reference NLL sum without the prompt − reference NLL sum) / ln 2",
+            "bits per response",
+            "the prompt tells the reference more of the response; PVI itself needs one more, trained without prompts",
+            "(reference_alone_nll_sum - reference_nll_sum) / ln(2)",
+            lambda columns: (columns["reference_alone_nll_sum"] - columns["reference_nll_sum"]) / np.log(2),
+            roles=("reference", "reference_alone"),
+            is_ratio=False,
+        ),
+        Score(
+            "grape_margin",
+            "Margin over other responses",
+            "lowest base loss of the other responses to the same prompt − base loss",
+            "nats per token",
+            "above 0: of several responses to one prompt, the base predicts this one best (GRAPE's choice)",
+            "if(base_loss > lowest_base_losses[1], lowest_base_losses[1], lowest_base_losses[2]) - base_loss",
+            None,
+            roles=("base",),
+            is_ratio=False,
+            relative=True,
+        ),
+        Score(
+            "learnability_quantile",
+            "Learnability quantile in the domain",
+            "share of the domain's other rows with a lower learnability",
+            "share of rows",
+            "it has more learnability than most rows of its domain, so domains can be ranked together",
+            _rank_within("domain"),
+            None,
+            is_ratio=False,
+            never_negative=True,
+            relative=True,
+        ),
+        Score(
+            "learnability_in_length_band",
+            "Learnability quantile at its length",
+            f"share of the other rows with a lower learnability in one of the domain's {LENGTH_BANDS} length bands",
+            "share of rows",
+            "it has more learnability than most rows of its domain that are about as long, so length counts less",
+            _rank_within("domain", "length_band"),
+            None,
+            is_ratio=False,
+            never_negative=True,
+            relative=True,
+        ),
+        Score(
             "own_learnability",
             "Learnability, seen in training",
             "(base loss − own loss) / base loss",
@@ -190,7 +297,10 @@ SCORES = {
     )
 }
 """Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
-form, for `loss_difference` and `implicit_reward`; the rest are the losses themselves, used as controls."""
+form, for `loss_difference` and `implicit_reward`; GRAPE (arXiv 2502.04194) for `grape_margin`, whose sign is its
+choice; Cherry_LLM (arXiv 2308.12032) and Superfiltering (arXiv 2402.00530) for `ifd` and `ifd_perplexity`;
+V-information (arXiv 2110.08420) for what `pvi_like` is like; the rest are the losses themselves, used as controls, and
+ranks of learnability."""
 
 DEFAULT_SCORE = "learnability"
 
@@ -225,12 +335,33 @@ def needed_roles() -> list[str]:
 
 
 def scores_of(roles: Collection[str]) -> list[str]:
-    """Names of the scores that a run with losses of these roles has."""
-    return [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
+    """Names of the scores that a run with these roles has, its imported scores (which are among the roles) last."""
+    found = [score.name for score in SCORES.values() if all(role in roles for role in score.roles)]
+    return [*found, *(role for role in roles if is_imported(role))]
 
 
 def score_named(name: str) -> Score:
-    """The score of that name. Raises `SelectionInvalid`, which lists the valid names."""
-    if name not in SCORES:
-        raise SelectionInvalid(f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}.")
-    return SCORES[name]
+    """The score of that name: of the table, or imported. Raises `SelectionInvalid`, which lists the valid names."""
+    if name in SCORES:
+        return SCORES[name]
+    if is_imported(name):
+        return _imported(name)
+    raise SelectionInvalid(
+        f"Unknown score {shown(name)}. Must be one of: {', '.join(SCORES)}, or an imported one ({IMPORTED}NAME)."
+    )
+
+
+@cache
+def _imported(name: str) -> Score:
+    column = name.removeprefix(IMPORTED)
+    return Score(
+        name,
+        f"{column} (imported)",
+        f"the imported column {column}",
+        "",
+        "what its source says: it was computed elsewhere",
+        name,
+        lambda columns: columns[name],
+        roles=(name,),
+        is_ratio=False,
+    )

@@ -6,6 +6,7 @@ text for the response.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..data.encoded import NO_TURN, Encoded
 from ..data.errors import EncodingOutdated
 from ..data.examples import Example
 from ..models.cache_key import encoding_version
-from .encoding_spec import EncodingSpec
+from .encoding_spec import CUT, EncodingSpec
 from .rendering import Rendered, render_all
 from .tokenizing import tokenize
 
@@ -53,7 +54,8 @@ def encode_and_render(
             continue
         assert tokens is not None
         ids, offsets = tokens["input_ids"][position], tokens["offset_mapping"][position]
-        encoded.append((_encoded(ids, offsets, item, tokenizer, spec.max_length, with_turns), item))
+        whole = _encoded(ids, offsets, item, tokenizer, spec.max_length, with_turns)
+        encoded.append((_without_prompt(whole, tokenizer) if spec.prompt == CUT else whole, item))
         position += 1
     return encoded
 
@@ -107,6 +109,20 @@ def _encoded(
     reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
     is_end = is_end[:max_length] & scored
     return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns, is_end)
+
+
+def _without_prompt(whole: Encoded, tokenizer: Any) -> Encoded:
+    """The same scored tokens alone, behind one token that begins a text: BOS, else the end-of-text token, so that the
+    first of them is predicted too."""
+    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    added = [] if begin is None else [begin]
+    kept, unscored = whole.scored, [False] * len(added)
+    scored, is_end = (_mended(mask[kept], 0, unscored) for mask in (whole.scored, whole.is_end))
+    scored[:1] = False
+    turns = None if whole.turns is None else _mended(whole.turns[kept], 0, [NO_TURN] * len(added))
+    reason = whole.reason or (None if scored.any() else "response has no token")
+    ids = _mended(whole.input_ids[kept], 0, added)
+    return replace(whole, input_ids=ids, scored=scored, is_end=is_end & scored, turns=turns, reason=reason)
 
 
 def _token_bounds(offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

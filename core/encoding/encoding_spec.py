@@ -7,13 +7,17 @@ from typing import Any
 from ..models.cache_key import encoding_key, encoding_version, without_defaults
 from .templates import Template
 
+CUT = "cut"
+"""A prompt that is left out: the model reads only a beginning-of-text token and the replies."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodingSpec:
     """How text becomes tokens: everything that a loss depends on besides the model.
 
     `chat_template` is the template's text if it is not the tokenizer's own, `day` the date (ISO 8601) given to
-    templates that ask for one, `replies` which replies are scored (a name in `core.encoding.templates.REPLIES`).
+    templates that ask for one, `replies` which replies are scored (a name in `core.encoding.templates.REPLIES`),
+    `prompt` whether the model reads what is not scored: "given", or `CUT`.
     """
 
     template: str
@@ -23,6 +27,7 @@ class EncodingSpec:
     chat_template: str | None = None
     day: str | None = None
     replies: str = "all"
+    prompt: str = "given"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "version", self.version or encoding_version(self.template))

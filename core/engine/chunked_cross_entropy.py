@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .engine_choice import TILE_TOKENS
+
 _TILE_POSITIONS = 1024
-_TILE_TOKENS = 2048
-"""A tile of logits (at most 8 MB) and its weights fit in the CPU cache."""
+_TILE_TOKENS = TILE_TOKENS
 _GPU_TILE_POSITIONS = 8192
 _GPU_TILE_TOKENS = 8192
 """On a GPU: 268 MB, large enough to keep it busy, with rows short enough for its softmax to read once."""
@@ -29,7 +30,8 @@ class Head:
     """A language-model head that is a single matrix: logits = cap * tanh(scale * (states @ weight.T + bias) / cap).
 
     weight [vocabulary x width], bias [vocabulary] or None; a cap of None is no cap. wide: products of half precision
-    are returned in float32, not rounded; see `has_wide_products`.
+    are returned in float32, not rounded; see `has_wide_products`. tile_tokens: tokens of the vocabulary in a tile on a
+    CPU, if not as many as usual.
     """
 
     weight: torch.Tensor
@@ -37,6 +39,7 @@ class Head:
     scale: float
     cap: float | None
     wide: bool = False
+    tile_tokens: int | None = None
 
     def losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of each target [nats], float32, given the states [positions x width] that predict them."""
@@ -110,9 +113,8 @@ class Head:
         products = torch.mm(states, weight.t(), out_dtype=torch.float32)
         return products if bias is None else products.add_(bias)
 
-    @staticmethod
-    def _tile_tokens(states: torch.Tensor) -> int:
-        return _GPU_TILE_TOKENS if _on_gpu(states) else _TILE_TOKENS
+    def _tile_tokens(self, states: torch.Tensor) -> int:
+        return _GPU_TILE_TOKENS if _on_gpu(states) else self.tile_tokens or _TILE_TOKENS
 
 
 def _on_gpu(states: torch.Tensor) -> bool:

@@ -7,7 +7,7 @@ tested by comparing results on a few tokens, not looked up in a list.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from ..data.encoded import Encoded
 from ..data.errors import ModelUnusable
-from .matrix_products import fast_products
+from .engine_choice import BLOCKS, EngineChoice
+from .kept_choice import choice_for
+from .matrix_products import products_by
 from .model_parts import (
     awaits_tokens,
     check_windows,
@@ -41,13 +43,16 @@ _NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, Ind
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Optimisations that the engine may use if the model supports them. Tests and benchmarks disable some."""
+    """Optimisations that the engine may use if the model supports them. Tests and benchmarks disable some.
+
+    choice: what depends on the processor; None: measured, or kept from an earlier measurement.
+    """
 
     packed: bool = True
     shared: bool = True
     tiled: bool = True
-    fast_products: bool = True
     varlen: bool = True
+    choice: EngineChoice | None = None
 
 
 class LossEngine:
@@ -66,7 +71,8 @@ class LossEngine:
         self._device, self._dtype = parameter.device, parameter.dtype
         torch.set_float32_matmul_precision("highest")  # a container's environment may have set a lower precision
         self._varlen = options.varlen and has_varlen(self._device, self._dtype)
-        self._blocks = options.fast_products and has_blocks(self._device, self._dtype)
+        self.choice = options.choice or choice_for(self._causal)
+        self._blocks = self.choice.attention == BLOCKS and has_blocks(self._device, self._dtype)
         self._why_no_varlen = ""
         try:
             with self._side():
@@ -78,7 +84,7 @@ class LossEngine:
         """Find out which optimisations the model supports."""
         self.splits = self._split_agrees()
         self._length_limit = length_limit(self._causal) if self.splits else None
-        self._head = plain_head(self._causal) if self.splits and self._options.tiled else None
+        self._head = plain_head(self._causal, self.choice.tile_tokens) if self.splits and self._options.tiled else None
         self.packs, self._why_padded = self._packing_agrees()
         if self._varlen and not self.packs:  # try the other attention
             self._varlen, self._why_no_varlen = False, self._why_padded
@@ -159,8 +165,7 @@ class LossEngine:
 
     def _losses(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Row and loss [nats] of every scored token, in order of rows."""
-        products = fast_products(self._device, self._dtype) if self._options.fast_products else nullcontext()
-        with self._side(), products:
+        with self._side(), products_by(self.choice.products, self._device, self._dtype):
             alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
             if alone:
                 self._forget_lengths()

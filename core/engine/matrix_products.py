@@ -1,7 +1,7 @@
-"""Chooses the library for matrix products on a CPU, and tests whether a GPU can return them in float32.
+"""Runs matrix products on a CPU with either of torch's libraries, and tests whether a GPU can return them in float32.
 
-torch ships MKL and oneDNN. It uses MKL for float32 products, but MKL does not use AVX-512 on some processors that have
-it: oneDNN was twice as fast on an AMD EPYC (Zen 5), and is as exact.
+torch ships MKL and oneDNN, and uses MKL for float32 products. Both are as exact; which is faster depends on the
+processor: oneDNN was twice as fast on an AMD EPYC (Zen 5), and slower on Intel Xeons. `measured_choice` decides.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from .engine_choice import ONEDNN
 
-def fast_products(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Context manager: without gradients, linear layers on that device use the faster library.
 
-    Depends on the processor's features, not on timing, so that base and reference always use the same library.
-    """
-    if device.type == "cpu" and dtype == torch.float32 and _onednn_linear() is not None:
+def products_by(library: str, device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Context manager: without gradients, float32 linear layers on a CPU use that library, if torch has it."""
+    if library == ONEDNN and device.type == "cpu" and dtype == torch.float32 and has_onednn():
         return _OneDnnLinear()
     return nullcontext()
+
+
+def has_onednn() -> bool:
+    """Whether torch has oneDNN's linear layer here, with results that match torch's own."""
+    return _onednn_linear() is not None
 
 
 @cache

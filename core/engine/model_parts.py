@@ -60,13 +60,13 @@ def head_logits(causal: Any, hidden: torch.Tensor) -> torch.Tensor:
     return torch.tanh(logits / cap) * cap if cap else logits
 
 
-def plain_head(causal: Any) -> Head | None:
+def plain_head(causal: Any, tile_tokens: int) -> Head | None:
     """The head, if it is only one matrix; None otherwise (for example with an adapter on it)."""
     head = causal.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.layout != torch.strided:
         return None
     wide = has_wide_products(head.weight.device, head.weight.dtype)
-    return Head(head.weight, head.bias, *_scale_and_cap(causal), wide)
+    return Head(head.weight, head.bias, *_scale_and_cap(causal), wide, tile_tokens)
 
 
 def _scale_and_cap(causal: Any) -> tuple[float, float | None]:

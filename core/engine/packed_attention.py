@@ -4,7 +4,7 @@ Registered with transformers under `NAME`. No mask is registered for it, so tran
 
 Three implementations: segments of similar length bucketed together, with scaled dot products, on any device and
 precision; on a GPU in half precision, all segments in one call of torch's variable-length flash attention, without
-padding; on a CPU in float32, a segment's queries in blocks as matrix products, the fastest choice there.
+padding; on a CPU in float32, a segment's queries in blocks as matrix products, if `measured_choice` finds that faster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def has_blocks(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether blockwise attention is faster for this device and dtype."""
+    """Whether blockwise attention supports this device and dtype: it would be slow on others."""
     return device.type == "cpu" and dtype == torch.float32
 
 
@@ -119,7 +119,7 @@ def packed_attention(causal: Any) -> Iterator[None]:
             config._attn_implementation = attention
 
 
-def _attend(
+def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -222,7 +222,7 @@ def _attend_block(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, w
 
 
 def _products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """[heads x m x n] and [heads x k x n] -> [heads x m x k]; for one head by `F.linear`, see `fast_products`."""
+    """[heads x m x n] and [heads x k x n] -> [heads x m x k]; for one head by `F.linear`, see `products_by`."""
     if len(left) == 1:
         return F.linear(left[0], right[0].contiguous())[None]
     return torch.bmm(left, right.transpose(1, 2))
@@ -270,4 +270,4 @@ def _repeated(states: torch.Tensor, times: int) -> torch.Tensor:
     return states.repeat_interleave(times, dim=1)
 
 
-AttentionInterface.register(NAME, _attend)
+AttentionInterface.register(NAME, attend)

@@ -7,6 +7,7 @@ import pandas as pd
 from ..data.errors import NotFound, SelectionInvalid
 from ..data.examples import Example
 from ..data.filters import Query, RowFilter
+from ..data.loss_roles import is_imported
 from ..data.reader import Reader
 from ..data.scores import FLAGS, SCORES
 from ..data.snippets import snippet_ctes
@@ -43,7 +44,7 @@ def examples_page(
     response (snippets). Rows without a value come last; ties are ordered by example_id, then row number, so no row is
     on two pages. Raises `SelectionInvalid` for a column that cannot be sorted by.
     """
-    if sort not in SORT_COLUMNS:
+    if sort not in SORT_COLUMNS and not is_imported(sort):
         raise SelectionInvalid(f"Cannot sort by {sort!r}. Must be one of: {', '.join(SORT_COLUMNS)}.")
     condition, values = _narrowed(row_filter, within)
     counted = f"SELECT count(*), count({sort}) FROM {table} WHERE {condition}"
@@ -61,7 +62,8 @@ def examples_page(
         ),
         shown AS MATERIALIZED (SELECT * FROM {table} WHERE rowid IN (SELECT place FROM shown_place)),
         {snippet_ctes("shown")}
-        SELECT row_number, domain, token_count, {", ".join(SCORES)}, {_FLAGS_SQL} AS flags, prompt, response
+        SELECT row_number, domain, token_count, {", ".join(score_columns(store, table))}, {_FLAGS_SQL} AS flags,
+            prompt, response
         FROM shown JOIN beginning USING (example_id) ORDER BY {order}
         """,
         values,
@@ -106,9 +108,10 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
         "row_number", "domain", "example_id", "token_count", "base_nll_sum", "reference_nll_sum", "noise_floor",
         "reason",
     )  # fmt: skip
+    scores = score_columns(store, table)
     found = store.rows(
         f"""
-        SELECT {", ".join(f"t.{column}" for column in (*columns, *SCORES, *FLAGS))}, conversation, source.name, line,
+        SELECT {", ".join(f"t.{column}" for column in (*columns, *scores, *FLAGS))}, conversation, source.name, line,
             {REASON}
         FROM {table} t
         JOIN run ON run.run_id = ? JOIN dataset_row r ON r.dataset_id = run.dataset_id AND r.row_number = t.row_number
@@ -120,7 +123,7 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
     if not found:
         raise NotFound(f"This run has no row {row_number:,}. Choose a row from the table.")
     *values, conversation, source, line, reason = found[0]
-    named = dict(zip((*columns, *SCORES, *FLAGS), values, strict=True))
+    named = dict(zip((*columns, *scores, *FLAGS), values, strict=True))
     others = _duplicates(store, table, named["example_id"], row_number)
     return {
         **{column: named[column] for column in columns},
@@ -128,11 +131,17 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
         "example": Example.from_json(conversation),
         "source": source,
         "line": line,
-        "scores": {name: named[name] for name in SCORES},
+        "scores": {name: named[name] for name in scores},
         "flags": [flag for flag in FLAGS if named[flag]],
         "duplicates": others[:_DUPLICATES_SHOWN],
         "duplicate_count": len(others),
     }
+
+
+def score_columns(store: Reader, table: str) -> list[str]:
+    """Names of the scores that a scored table has as columns, those imported for its dataset last."""
+    sql = "SELECT i.name FROM imported_score i JOIN run USING (dataset_id) WHERE run_id = ? ORDER BY imported_score_id"
+    return [*SCORES, *(str(name) for (name,) in store.rows(sql, [_run_id(table)]))]
 
 
 def _duplicates(store: Reader, table: str, example_id: object, row_number: int) -> list[int]:

@@ -9,7 +9,7 @@ import pandas as pd
 from ..data.errors import SelectionInvalid
 from ..data.filters import Query, RowFilter, check_column
 from ..data.reader import Reader
-from ..data.scores import FLAGS, QUALITY_FLAGS, SCORES, needed_roles
+from ..data.scores import FLAGS, QUALITY_FLAGS, SCORES, needed_roles, score_named
 
 Bounds = tuple[float, float]
 _TAILS = (0.005, 0.995)
@@ -139,7 +139,7 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
     """
     check_column(column)
     condition, values = row_filter.where()
-    score = SCORES.get(column)
+    score = None if column == "token_count" else score_named(column)
     # The score's formula, applied to sums over rows that have the score.
     ratio = score.sql if score and score.is_ratio else "CAST(NULL AS DOUBLE)"
     columns = [f"{role}_{part}" for role in needed_roles() for part in ("nll_sum", "end_nll_sum")]

@@ -13,7 +13,7 @@ from ..data.errors import ExportFailed, JsonInvalid
 from ..data.examples import Example
 from ..data.json_types import shown
 from ..data.unicode_text import is_unicode
-from ..selection import Selection, select_summary
+from ..selection import Selection, scored_run, select_summary
 from ..store import Store
 from ..system.atomic_files import published_folder
 from ..system.durable_file import DurableFile
@@ -99,6 +99,7 @@ def bundle_records(
     trainer, plan = trainer_named(found.trainer), found.plan
     refused = found.rows - found.written_rows
     written = 0
+    scores = scored_run(store, selection.run).score_columns
     for row in selected_records(store, selection, None if limit is None else limit + refused, conversations=True):
         example = Example.from_json(row["conversation"])
         example = with_last_reply_alone(example) if plan.replies == "last" else example
@@ -115,7 +116,7 @@ def bundle_records(
                 record = trainer.first_record(record)
             line = json.dumps(record, ensure_ascii=False).encode()
         place = {"line": written, "row_number": row["row_number"], "example_id": row["example_id"]}
-        yield line, place | row_scores(row)
+        yield line, place | row_scores(row, scores)
 
 
 def _parts(

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..data.errors import ExportFailed
 from .record_sql import PlainRecords, RecordShape, record_shape
 from .record_text import FieldText, fits_double, fits_integer, name_taken, record_fields
-from .score_text import SCORE_COLUMNS
+from .score_text import score_types
 from .selected_chunks import FIRST_ROWS, SelectedRows
 
 
@@ -49,9 +49,10 @@ class Column:
 
 @dataclass(slots=True)
 class Survey:
-    """The union of records' fields, in the order in which they first appear, and the shapes that records have."""
+    """The union of records' fields, in the order in which they first appear, and the shapes that records have.
+    `scores`: names of those that are to be added; none: no column is."""
 
-    with_scores: bool
+    scores: tuple[str, ...]
     fields: dict[str, Column] = field(default_factory=dict)
     shapes: dict[RecordShape, None] = field(default_factory=dict)
 
@@ -71,7 +72,7 @@ class Survey:
         fields = list(record_fields(original))
         for name, value in fields:
             if name not in self.fields:
-                if self.with_scores and name in SCORE_COLUMNS:
+                if self.scores and name in score_types(self.scores):
                     raise name_taken(name)
                 self.fields[name] = Column(name, set())
             self.fields[name].add(value)
@@ -80,14 +81,14 @@ class Survey:
 
 def sampled(rows: SelectedRows, with_scores: bool) -> Survey:
     """A survey of the first rows: mostly all there is to know, and the rest tells itself by `UnseenField`."""
-    found = Survey(with_scores)
+    found = Survey(rows.scores if with_scores else ())
     _add(found, rows.first(FIRST_ROWS), PlainRecords((), ()))
     return found
 
 
 def surveyed(rows: SelectedRows, known: Survey) -> Survey:
     """A survey of all rows, going on from that of the first: records of its shapes have nothing new."""
-    found = Survey(known.with_scores, dict(known.fields), dict(known.shapes))
+    found = Survey(known.scores, dict(known.fields), dict(known.shapes))
     _add(found, rows, known.plain)
     return found
 

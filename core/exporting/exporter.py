@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ExportFailed
-from ..data.scores import FLAGS, SCORES
-from ..selection import Selection, Summary, kept_rows, select_summary
+from ..data.scores import FLAGS
+from ..selection import Selection, Summary, kept_rows, scored_run, select_summary
 from ..store import Store
 from ..system.atomic_files import sole_publisher
 from ..system.durable_file import DurableFile
@@ -118,9 +118,10 @@ def export_rows(
     """The selected records in dataset order, streamed; at most `limit` if given."""
     rows = SelectedRows.of(store, selection)
     rows = rows if limit is None else rows.first(limit)
-    for chunk in rows.chunks(", ".join(export_columns(with_scores)), with_scores=with_scores):
+    scores = rows.scores if with_scores else ()
+    for chunk in rows.chunks(", ".join(export_columns(scores)), with_scores=with_scores):
         for row in chunk.to_pylist():
-            yield export_row(row, with_scores)
+            yield export_row(row, scores)
 
 
 def selected_records(
@@ -129,17 +130,17 @@ def selected_records(
     """The selected rows in dataset order, streamed: row_number, example_id (text), original, rank, domain, and every
     score and flag; with `conversations`, also the conversation as canonical JSON."""
     sql, values = kept_rows(store, selection)
-    run = store.run(selection.run)
-    columns = ", ".join(f"s.{column}" for column in (*SCORES, "token_count", *FLAGS))
+    run = scored_run(store, selection.run)
+    columns = ", ".join(f"s.{column}" for column in (*run.score_columns, "token_count", *FLAGS))
     text, texts = ("conversation, ", "JOIN example e ON e.example_id = k.example_id") if conversations else ("", "")
     batches = store.batches(
         f"""
         SELECT k.row_number, k.example_id::VARCHAR AS example_id, original, {text}k.rank, s.domain, {columns}
         FROM ({sql}) k JOIN dataset_row r ON r.row_number = k.row_number AND r.dataset_id = ?
-        JOIN {run["table"]} s ON s.row_number = k.row_number {texts}
+        JOIN {run.table} s ON s.row_number = k.row_number {texts}
         ORDER BY k.row_number {"" if limit is None else f"LIMIT {limit:d}"}
         """,
-        [*values, store.dataset_id(run["dataset"])],
+        [*values, store.dataset_id(run.dataset)],
         _BATCH_ROWS,
     )
     for batch in batches:

@@ -13,7 +13,7 @@ from ..scoring.reference_kind import reference_kind
 from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
-from ..store import Store
+from ..store import Store, imported_scores
 from ..system.untrusted_json import read_json_object
 
 MANIFEST_VERSION = 1
@@ -54,7 +54,8 @@ def manifest(
         }
         | _models(store, run["run_id"]),
         "evidence": evidence,
-        "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])},
+        "dataset": {"name": run["dataset"], "sources": sources_of(store, run["dataset"])}
+        | {"imported_scores": [score.to_fields() for score in imported_scores(store, run["dataset"])]},
         "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     }
 

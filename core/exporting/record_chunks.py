@@ -1,20 +1,20 @@
 """Records on their way into a file, a chunk at a time: by SQL where it is exact, one by one where it is not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.scores import FLAGS, SCORES
+from ..data.scores import FLAGS
 from .columns import Survey
 from .record_text import on_one_line
 from .score_text import (
     PLAIN_DOMAIN,
-    SCORE_COLUMNS,
     SCORES_FIELD,
     row_scores,
     score_texts,
+    score_types,
     score_values,
     scores_json,
 )
@@ -35,20 +35,20 @@ def jsonl_pieces(rows: SelectedRows, with_scores: bool) -> Iterator[Any]:
     if not with_scores:
         yield from _lines(rows)
         return
-    record, fits = _record(with_scores)
+    record, fits = _record(rows.scores)
     line = f"{record} || {_LINE_END}"
     yield from _pieces(
-        rows, line, lambda row: on_one_line(row.with_scores()) + b"\n", with_scores, f"{_ONE_LINE} AND {fits} AS fits"
+        rows, line, lambda row: on_one_line(row.with_scores()) + b"\n", rows.scores, f"{_ONE_LINE} AND {fits} AS fits"
     )
 
 
 def json_pieces(rows: SelectedRows, with_scores: bool) -> Iterator[Any]:
     """One JSON array of the records' own texts, as pieces of bytes."""
-    record, fits = _record(with_scores)
+    record, fits = _record(rows.scores if with_scores else ())
     line = f"{_COMMA} || {record}"
     before = b"[\n"
     if with_scores:
-        pieces = _pieces(rows, line, lambda row: b",\n" + row.with_scores(), with_scores, f"{fits} AS fits")
+        pieces = _pieces(rows, line, lambda row: b",\n" + row.with_scores(), rows.scores, f"{fits} AS fits")
     else:
         pieces = map(_contents, rows.originals(line))
     for piece in pieces:
@@ -77,19 +77,19 @@ def csv_pieces(rows: SelectedRows, found: Survey, guard: bool) -> Iterator[Any]:
 
     # What of these is no text begins like no formula.
     cells = [quoted(plain.value(column.name), True) if guard else plain.quoted(column.name) for column in columns]
-    if found.with_scores:
-        cells += [quoted(text, guard and name == "domain") for name, text in score_texts().items()]
+    if found.scores:
+        cells += [quoted(text, guard and name == "domain") for name, text in score_texts(found.scores).items()]
     joined = " || ',' || ".join(cells)
     line = rf"encode({joined} || E'\n')" if plain.shapes else "NULL::BLOB"
     made = (plain.taken_apart, f"{plain.fits} AS fits")
-    yield csv_names(columns, found.with_scores, guard)
-    yield from _pieces(rows, line, lambda row: csv_line(row, columns, guard), found.with_scores, *made)
+    yield csv_names(columns, found.scores, guard)
+    yield from _pieces(rows, line, lambda row: csv_line(row, columns, guard), found.scores, *made)
 
 
 def write_parquet(sink: Any, rows: SelectedRows, found: Survey) -> None:
     """Parquet, in row groups of bounded size. Raises `UnseenField`."""
     fields = [(column.name, column.type) for column in found.columns]
-    schema = pa.schema([*fields, *(SCORE_COLUMNS.items() if found.with_scores else ())])
+    schema = pa.schema([*fields, *(score_types(found.scores).items() if found.scores else ())])
     group: list[pa.Table] = []
     with pq.ParquetWriter(sink, schema) as writer:
         for table in _tables(rows, found, schema):
@@ -101,14 +101,15 @@ def write_parquet(sink: Any, rows: SelectedRows, found: Survey) -> None:
             writer.write_table(pa.concat_tables(group))
 
 
-def export_row(row: dict[str, Any], with_scores: bool) -> ExportRow:
-    """A row as the store has it, on its way out."""
-    return ExportRow(row["original"], row_scores(row) if with_scores else {})
+def export_row(row: dict[str, Any], scores: Sequence[str]) -> ExportRow:
+    """A row as the store has it, on its way out, with these scores; without domain and flags either if there are
+    none."""
+    return ExportRow(row["original"], row_scores(row, scores) if scores else {})
 
 
-def export_columns(with_scores: bool) -> tuple[str, ...]:
+def export_columns(scores: Sequence[str]) -> tuple[str, ...]:
     """The columns of a row that `export_row` reads."""
-    return ("original", *(("rank", "domain", "token_count", *SCORES, *FLAGS) if with_scores else ()))
+    return ("original", *(("rank", "domain", "token_count", *scores, *FLAGS) if scores else ()))
 
 
 _INNER_FORMULA = "'" + INNER_FORMULA.replace("'", "''") + "'"
@@ -116,31 +117,31 @@ _GUARDED = r"'\1''\2'"
 _FORMULA_STARTS = ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
 
 
-def _record(with_scores: bool) -> tuple[str, str]:
+def _record(scores: Sequence[str]) -> tuple[str, str]:
     """SQL of a record's bytes, and whether they are all that should be written."""
-    if not with_scores:
+    if not scores:
         return "original", "true"
-    return f"""encode(left(text, -1) || ', "{SCORES_FIELD}": ' || {scores_json()} || '}}')""", _TAKES_SCORES
+    return f"""encode(left(text, -1) || ', "{SCORES_FIELD}": ' || {scores_json(scores)} || '}}')""", _TAKES_SCORES
 
 
 def _pieces(
-    rows: SelectedRows, line: str, one: Callable[[ExportRow], bytes], with_scores: bool, *made: str
+    rows: SelectedRows, line: str, one: Callable[[ExportRow], bytes], scores: Sequence[str], *made: str
 ) -> Iterator[Any]:
     """The bytes of all rows: those of `line` (SQL) where a row `fits`, else what `one` makes of it."""
-    columns = f"CASE WHEN fits THEN {line} END AS line, {_slow(with_scores)}"
-    for chunk in rows.chunks(columns, *made, with_scores=with_scores):
+    columns = f"CASE WHEN fits THEN {line} END AS line, {_slow(scores)}"
+    for chunk in rows.chunks(columns, *made, with_scores=bool(scores)):
         if not chunk["line"].null_count:
             yield from map(_contents, chunk["line"].chunks)
             continue
         lines, slow = chunk["line"].to_pylist(), chunk["slow"].to_pylist()
         yield b"".join(
-            found if row is None else one(export_row(row, with_scores)) for found, row in zip(lines, slow, strict=True)
+            found if row is None else one(export_row(row, scores)) for found, row in zip(lines, slow, strict=True)
         )
 
 
-def _slow(with_scores: bool) -> str:
+def _slow(scores: Sequence[str]) -> str:
     """SQL of a row that does not fit, whole; NULL of one that does."""
-    members = ", ".join(f"{column} := {column}" for column in export_columns(with_scores))
+    members = ", ".join(f"{column} := {column}" for column in export_columns(scores))
     return f"CASE WHEN NOT fits THEN struct_pack({members}) END AS slow"
 
 
@@ -169,14 +170,14 @@ def _tables(rows: SelectedRows, found: Survey, schema: Any) -> Iterator[pa.Table
         f"CASE WHEN fits THEN {_typed(plain.value(column.name), kind)} END AS column_{place}"
         for place, (column, kind) in enumerate(zip(columns, types, strict=True))
     ]
-    if found.with_scores:
-        cells += [f"{value} AS score_{name}" for name, value in score_values().items()]
+    if found.scores:
+        cells += [f"{value} AS score_{name}" for name, value in score_values(found.scores).items()]
     made = (plain.taken_apart, f"{plain.fits} AS fits")
-    for chunk in rows.chunks(", ".join([*cells, _slow(found.with_scores)]), *made, with_scores=found.with_scores):
+    for chunk in rows.chunks(", ".join([*cells, _slow(found.scores)]), *made, with_scores=bool(found.scores)):
         table = chunk.drop_columns(["slow"]).rename_columns(schema.names).cast(schema)
         slow = [(place, row) for place, row in enumerate(chunk["slow"].to_pylist()) if row]
         if slow:
-            values = [typed_fields(export_row(row, found.with_scores), columns, types) for _, row in slow]
+            values = [typed_fields(export_row(row, found.scores), columns, types) for _, row in slow]
             places = list(range(chunk.num_rows))
             for number, (place, _) in enumerate(slow):
                 places[place] = chunk.num_rows + number

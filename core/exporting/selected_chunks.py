@@ -3,13 +3,13 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from ..data.errors import ExportFailed
-from ..data.scores import FLAGS, SCORES
+from ..data.scores import FLAGS
 from ..selection import Selection
 from ..selection.budgets import budgets
 from ..selection.ranking import cut, ranking
@@ -29,12 +29,13 @@ _NUMBER = "selected_row_number"
 @dataclass(frozen=True, slots=True)
 class SelectedRows:
     """The kept rows of a recipe as they were when asked for: `numbers` has row_number and rank, in the dataset's
-    order; 16 bytes a row. `scored` is what scores are read from."""
+    order; 16 bytes a row. `scored` is what scores are read from, and `scores` their names."""
 
     store: Store
     dataset_id: int
     scored: str
     scored_state: list[object]
+    scores: tuple[str, ...]
     numbers: pa.Table
 
     @classmethod
@@ -49,7 +50,7 @@ class SelectedRows:
             )
             sql = f"SELECT row_number, rank FROM {ranked.table} WHERE {kept or 'false'} ORDER BY row_number"
             numbers = store.arrow(sql)
-        return cls(store, store.dataset_id(run.dataset), run.table, state, numbers)
+        return cls(store, store.dataset_id(run.dataset), run.table, state, run.score_columns, numbers)
 
     @property
     def count(self) -> int:
@@ -90,7 +91,7 @@ class SelectedRows:
                 break  # rows lie in another order, or have gone, which the chunks find out
             done += batch.num_rows
             yield batch["line"]
-        rest = SelectedRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(done))
+        rest = replace(self, numbers=self.numbers.slice(done))
         for chunk in rest.chunks(f"{column} AS line"):
             yield from chunk["line"].chunks
 
@@ -111,7 +112,7 @@ class SelectedRows:
 
     def first(self, count: int) -> "SelectedRows":
         """The same without what comes after the first `count` rows."""
-        return SelectedRows(self.store, self.dataset_id, self.scored, self.scored_state, self.numbers.slice(0, count))
+        return replace(self, numbers=self.numbers.slice(0, count))
 
     def _read(self, sql: str, numbers: pa.Table) -> pa.Table:
         first, last = (numbers["row_number"][place].as_py() for place in (0, -1))
@@ -125,7 +126,7 @@ class SelectedRows:
 
     def _sql(self, columns: str, made: tuple[str, ...], with_scores: bool) -> str:
         scored = f"JOIN {self.scored} s ON s.row_number = k.row_number" if with_scores else ""
-        scores = "".join(f", s.{column}" for column in (*SCORES, "token_count", "domain", *FLAGS))
+        scores = "".join(f", s.{column}" for column in (*self.scores, "token_count", "domain", *FLAGS))
         sql = f"""
             SELECT k.row_number, k.rank, r.original, TRY(decode(r.original)) AS text{scores if with_scores else ""}
             FROM kept k JOIN dataset_row r ON r.row_number = k.row_number {scored}

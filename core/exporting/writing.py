@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..data.errors import ExportFailed
 from .columns import Column, UnseenField, known_fields
 from .record_text import FieldText, with_field
-from .score_text import SCORE_COLUMNS, SCORES_FIELD
+from .score_text import SCORES_FIELD, score_types
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Characters that a spreadsheet reads as the start of a formula. Source: OWASP, CSV Injection."""
@@ -69,9 +69,9 @@ def format_for(destination: Path, name: str | None) -> tuple[Format, bool]:
     return EXPORT_FORMATS[chosen], compress
 
 
-def csv_names(columns: Sequence[Column], with_scores: bool, guard: bool) -> bytes:
-    """The header line of a CSV file."""
-    names = [*(column.name for column in columns), *(SCORE_COLUMNS if with_scores else ())]
+def csv_names(columns: Sequence[Column], scores: Sequence[str], guard: bool) -> bytes:
+    """The header line of a CSV file with these scores, if any."""
+    names = [*(column.name for column in columns), *(score_types(scores) if scores else ())]
     return _csv_line(guarded(name) if guard else name for name in names)
 
 
@@ -91,7 +91,7 @@ def typed_fields(row: ExportRow, columns: Sequence[Column], types: Sequence[Any]
             if column.type != kind:
                 raise UnseenField
     values = {column.name: _typed(fields.get(column.name), kind) for column, kind in zip(columns, types, strict=True)}
-    return values | dict(zip(SCORE_COLUMNS, row.scores.values(), strict=False))
+    return values | {f"{SCORES_FIELD}_{name}": value for name, value in row.scores.items()}
 
 
 def guarded(text: str) -> str:

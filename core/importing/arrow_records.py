@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,20 @@ def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
 
     Raises `SourceUnreadable` if it is not a Parquet file or unpacks to more than the setting max_unpacked_bytes.
     """
+    with _parquet(path) as parquet:
+        number = 1
+        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
+            yield from _batch_records(batch, number)
+            number += batch.num_rows
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
     with _seekable(path) as file:
         try:
             parquet = pq.ParquetFile(file)
             _check_parquet(parquet, path.name)
-            number = 1
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
-                yield from _batch_records(batch, number)
-                number += batch.num_rows
+            yield parquet
         except (pa.ArrowException, OSError) as error:
             if "too deeply nested" in str(error):
                 raise SourceUnreadable(
@@ -46,6 +52,18 @@ def parquet_records(path: Path) -> Iterator[SourceRecord | Rejected]:
             raise SourceUnreadable(
                 f"{path.name} is not a complete Parquet file ({plain_text(str(error), 100)}). Fetch it again."
             ) from error
+
+
+def parquet_names(path: Path) -> dict[str, pa.DataType]:
+    """The columns of a Parquet file and their types. Raises `SourceUnreadable`."""
+    with _parquet(path) as parquet:
+        return {field.name: field.type for field in parquet.schema_arrow}
+
+
+def parquet_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file, as they are. Raises `SourceUnreadable`."""
+    with _parquet(path) as parquet:
+        return parquet.read(list(names))
 
 
 def arrow_records(path: Path) -> Iterator[SourceRecord | Rejected]:

@@ -12,6 +12,7 @@
     apart.txt           score: exists if base and reference cannot share one set of weights
     earlier-shards-checked  exists if shards of an earlier version were checked
     noise-*.txt         score: numerical noise of a model's losses [nats per token]
+    engine.json         score: how the engine computes, chosen once for all models of the job
     encoded/ leases/    score, while it runs: tokens for the second model; which process has which chunk
     processes/*.json    score: progress of each process
     curve.jsonl         train: the loss by domain so far

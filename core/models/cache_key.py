@@ -15,8 +15,13 @@ ENGINE_RULE = 1
 # 1: head and log-softmax in float32, sums in float64.
 
 WEIGHTS_RULE = 1
-# How files become a model in a dtype. Quantization is not covered yet: quantized weights are refused.
+# How files become a model in a dtype. Weights that are stored quantized are refused.
 # 1: config.json and all *.safetensors, as transformers loads them.
+
+QUANTIZATION_RULE = {"nf4": 1, "int8": 1}
+# How weights are quantized as they are loaded, by kind.
+# nf4 1: bitsandbytes, blocks of 64, scales not quantized again, products in the compute dtype; the head stays as it is.
+# int8 1: bitsandbytes, a scale a row, products in the compute dtype; the head stays as it is.
 
 POSITIONS_RULE = 2
 # Position ids for families that count from the padding id on, such as RoBERTa.
@@ -54,7 +59,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-_ADDED_LATER = {"chat_template": None, "day": None, "replies": "all"}
+_ADDED_LATER = {"chat_template": None, "day": None, "replies": "all", "prompt": "given"}
 """Parts of an encoding that are omitted while they have this value, so that older keys stay valid."""
 
 FileHashes = Iterable[tuple[str, bytes]]
@@ -80,10 +85,14 @@ def hash_adapted_weights(base_weights_hash: str, adapter_files: FileHashes) -> s
     return _digest((base_weights_hash + hash_files(adapter_files)).encode())
 
 
-def model_key(weights: str, dtype: str, has_adapter: bool) -> str:
-    """Hex digest of a model: its weights (adapter included), its compute dtype, and the rules for both."""
+def model_key(weights: str, dtype: str, has_adapter: bool, quantization: str | None = None) -> str:
+    """Hex digest of a model: its weights (adapter included), its compute dtype, how it is quantized at load, and the
+    rules for these."""
     rules = [ENGINE_RULE, WEIGHTS_RULE, *([ADAPTER_RULE] if has_adapter else [])]
-    return _fields_digest({"weights": weights, "dtype": dtype, "engine": _version(*rules)})
+    fields = {"weights": weights, "dtype": dtype, "engine": _version(*rules)}
+    if quantization is not None:
+        fields["quantization"] = f"{quantization} {QUANTIZATION_RULE[quantization]}"
+    return _fields_digest(fields)
 
 
 def encoding_version(template: str) -> int:
@@ -97,6 +106,7 @@ def encoding_key(
     chat_template: str | None,
     day: str | None,
     replies: str,
+    prompt: str,
     tokenizer_fingerprint: str,
     max_length: int,
     version: int,
@@ -107,6 +117,7 @@ def encoding_key(
         "chat_template": chat_template,
         "day": day,
         "replies": replies,
+        "prompt": prompt,
         "tokenizer_fingerprint": tokenizer_fingerprint,
         "max_length": max_length,
         "version": version,

@@ -37,6 +37,11 @@ def use_workspace_of(job_folder: Path) -> None:
     _workers_workspace = workspace if (workspace / LOCK).exists() else None
 
 
+def workers_workspace() -> Path | None:
+    """The workspace that this worker's job lies in; None if it lies in none, or this is no worker."""
+    return _workers_workspace
+
+
 def content_hash(path: Path, workspace: Path | None = None) -> bytes:
     """BLAKE2b digest (32 bytes) of a file's content, cached in the `workspace` if one is given or a worker's job lies
     in one, else in this process.

@@ -18,6 +18,7 @@ from .adapter_loading import with_adapter
 from .base_probe import BaseProbe
 from .folder_check import read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
+from .quantized_loading import quantized_as, with_exact_products
 from .reading_direction import reads_to_the_right
 from .resolving import ModelSpec
 from .unchanged_files import unchanged, unchanged_tokenizer
@@ -63,12 +64,19 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
 
 def _loaded(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     if not spec.adapter:
-        return _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+        return _reading_left(_on_device(_base(spec, dtype, device), spec, device), spec)
     check_repeatable(spec)
     if not takes_from_base(Path(spec.adapter)):
-        return _reading_left(_on_device(_adapted(_base(spec, dtype), spec), spec, device), spec)
+        return _reading_left(_on_device(_adapted(_base(spec, dtype, device), spec), spec, device), spec)
+    if spec.quantization:
+        raise ModelUnusable(
+            f"The adapter {spec.label!r} takes a part out of its base's weights, which cannot be done to quantized "
+            "ones. Leave out --quantization."
+        )
     # What such an adapter subtracts depends on the base's precision: from a bfloat16 base it would differ.
-    return _reading_left(_on_device(_rounded(_adapted(_base(spec, "float32"), spec), dtype), spec, device), spec)
+    return _reading_left(
+        _on_device(_rounded(_adapted(_base(spec, "float32", device), spec), dtype), spec, device), spec
+    )
 
 
 def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.Module, bool]:
@@ -79,19 +87,20 @@ def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.M
     assert spec.adapter is not None
     check_repeatable(spec)
     with unchanged(spec):
-        base = _reading_left(_on_device(_base(spec, dtype), spec, device), spec)
+        base = _reading_left(_on_device(_base(spec, dtype, device), spec, device), spec)
         probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
         model = _on_device(_adapted(base, spec), spec, device)
         return model, probe.agrees(model)
 
 
-def _base(spec: ModelSpec, dtype: str) -> Any:
-    """The model without its adapter, as transformers loads it."""
+def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
+    """The model without its adapter, as transformers loads it: in main memory, or on the device if it is quantized."""
     try:
         with memory_limit(_memory_for(spec)):
             model, report = _auto_class(spec).from_pretrained(
                 spec.path,
                 dtype=DTYPES[dtype],
+                **(quantized_as(spec.quantization, DTYPES[dtype], device) if spec.quantization else {}),
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
@@ -108,7 +117,7 @@ def _base(spec: ModelSpec, dtype: str) -> Any:
             f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
         ) from error
     refuse_gaps(f"The model {spec.label!r}", report)
-    return model
+    return with_exact_products(model) if spec.quantization else model
 
 
 def _auto_class(spec: ModelSpec) -> Any:
@@ -157,7 +166,9 @@ def _rounded(model: Any, dtype: str) -> Any:
 def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
     """Move to the device in evaluation mode and check the weights there: a GPU reads them fastest."""
     try:
-        module.to(device).eval()
+        if not spec.quantization:  # quantized weights are loaded where they stay
+            module.to(device)
+        module.eval()
         unsound = next((name for name, parameter in module.named_parameters() if not _is_finite(parameter)), None)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelUnusable(

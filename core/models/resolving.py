@@ -31,20 +31,24 @@ _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A resolved model: its weights folder, an optional adapter, and a hash of their contents."""
+    """A resolved model: its weights folder, an optional adapter, and a hash of their contents.
+
+    quantization: how the base's weights are quantized as they are loaded (a key of QUANTIZATION_RULE), if they are.
+    """
 
     label: str
     path: str
     adapter: str | None
     weights_hash: str
+    quantization: str | None = None
 
     def fingerprint(self, dtype: str) -> str:
         """Hex digest of these weights computing in `dtype`; part of the cache key of every loss."""
-        return model_key(self.weights_hash, dtype, self.adapter is not None)
+        return model_key(self.weights_hash, dtype, self.adapter is not None, self.quantization)
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, for a job."""
-        return asdict(self)
+        """As JSON fields, for a job; earlier versions had no quantization, so it is left out where there is none."""
+        return {name: value for name, value in asdict(self).items() if name != "quantization" or value is not None}
 
 
 def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> ModelSpec:

@@ -55,6 +55,20 @@ def plan_evaluation(
     spec = resolve_model(model, store.workspace, base)
     check_repeatable(spec)
     compare_tokenizers(Path(base.path), Path(spec.path))
+    return evaluation_of(store, spec, base, dataset, encoding, example_ids, device, dtype)
+
+
+def evaluation_of(
+    store: Store,
+    spec: ModelSpec,
+    base: ModelSpec,
+    dataset: str,
+    encoding: EncodingSpec,
+    example_ids: Sequence[str],
+    device: str,
+    dtype: str,
+) -> Evaluation:
+    """The evaluation of a model that was resolved and checked already."""
     on = resolve_device(device)
     precision = resolve_dtype(dtype, on)
     loss_set = store.ensure_loss_set(spec.fingerprint(precision), encoding.fingerprint, spec.label)

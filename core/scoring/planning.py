@@ -17,6 +17,7 @@ from ..models.adapter_facts import check_repeatable
 from ..models.config_facts import window_length
 from ..models.cross_fitted import CrossFitted, cross_fitted, is_cross_fitted
 from ..models.devices import resolve_device, resolve_dtype
+from ..models.quantizing import check_quantization
 from ..models.resolving import (
     ModelSpec,
     adapter_notice,
@@ -63,6 +64,7 @@ class ScoreRequest:
     replies: str = "all"
     template_date: str | None = None
     own: bool = False
+    quantization: str | None = None
 
     @property
     def run_name(self) -> str:
@@ -139,6 +141,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
 
     Raises `NotFound`, `ModelUnusable`, `TokenizerMismatch`, `NameTaken` or `NoUsableRows`.
     """
+    check_quantization(request.quantization)
     row_count, unique_examples = count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     cross = None
@@ -148,6 +151,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     else:
         models = {"base": base, "reference": resolve_model(request.reference, store.workspace, base)}
     _check_own(request, cross)
+    models = {role: replace(spec, quantization=request.quantization) for role, spec in models.items()}
+    base = models["base"]
     for spec in models.values():
         check_repeatable(spec)
     references = [spec for role, spec in models.items() if role != "base"]
@@ -161,7 +166,7 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     }
     if cross:
         for model in cross.models:
-            store.record_training(model.spec.fingerprint(dtype), cross.trained_examples(model))
+            store.record_training(models[model.role].fingerprint(dtype), cross.trained_examples(model))
     computed = {
         role: store.missing_count(request.dataset, loss_set, unseen_only(cross, role, request.own))
         for role, loss_set in loss_sets.items()

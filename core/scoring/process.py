@@ -11,7 +11,7 @@ import numpy as np
 from ..data.encoded import Encoded
 from ..data.errors import JobCancelled
 from ..encoding.encoding_spec import EncodingSpec
-from ..engine.loss_engine import LossEngine
+from ..engine.loss_engine import EngineOptions, LossEngine
 from ..engine.response_loss import ResponseScorer, measure_noise
 from ..jobs.example_chunks import CHUNK_ROWS, Chunk, id_texts
 from ..jobs.job import Job
@@ -21,6 +21,7 @@ from ..models.resolving import ModelSpec
 from ..models.unchanged_files import unchanged_model
 from ..models.vocabulary import readable_ids, without_unreadable
 from .encoding_ahead import EncoderProcesses
+from .job_choice import choice_of_job
 from .leases import Lease, take_lease
 from .loss_shards import ShardWriter
 from .noise_files import noise_file, write_noise
@@ -175,10 +176,14 @@ class ScoringProcess:
                 raise BaseNotKept
         else:
             model = load_model(one.loaded, dtype, self._device)
-        engines = [LossEngine(model, without_adapter=side.spec.adapter is None) for side in one.sides]
+        options = EngineOptions(choice=choice_of_job(self._job, model))
+        engines = [LossEngine(model, options, side.spec.adapter is None) for side in one.sides]
         for side, engine in zip(one.sides, engines, strict=True):
-            log.info("%s: %s on %s in %s", side.role, side.spec.label, self._device, dtype)
+            quantized = f", quantized to {side.spec.quantization}" if side.spec.quantization else ""
+            log.info("%s: %s on %s in %s%s", side.role, side.spec.label, self._device, dtype, quantized)
             log.info("%s: %s", side.role, engine.path)
+        if self._device == "cpu":
+            log.info("engine: %s", engines[0].choice.sentence)
         if len(one.sides) > 1:
             log.info("both models share weights: every batch runs with the adapter and without")
         return engines

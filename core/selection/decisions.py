@@ -99,7 +99,7 @@ def objections(selection: Selection, table: str, row_numbers: Sequence[int]) -> 
     none, which leaves being a near-duplicate)."""
     objection, reasons, values = _objection(selection, table)
     sql = f"""
-        SELECT row_number, domain, {selection.score}, {reasons} FROM (
+        SELECT row_number, domain, {selection.value_sql}, {reasons} FROM (
             SELECT *, {objection} AS objection FROM {table} WHERE row_number IN (SELECT unnest(?::BIGINT[]))
         )
     """
@@ -135,7 +135,7 @@ def _eligible(selection: Selection, table: str, joined: Query, columns: str, nea
         ranking = ("picked DESC, " if picked_values else "") + f"share_above, {ranking}"
     sql = f"""
         judged AS (
-            SELECT *, {selection.score} AS value, {picked} AS picked, {objection} AS objection
+            SELECT *, {selection.value_sql} AS value, {picked} AS picked, {objection} AS objection
             FROM {table} JOIN {joined[0]}
         ),
         scored AS (
@@ -168,7 +168,7 @@ def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
     # The only objection to a row picked by hand is that it is an exact duplicate.
     picked, pick_values = _picked(selection, keep=True)
     unless = f"NOT {picked} AND " if pick_values else ""
-    object_to(f"{unless}{selection.score} IS NULL", pick_values, f"'no score: ' || {_NO_SCORE}")
+    object_to(f"{unless}{selection.value_sql} IS NULL", pick_values, f"'no score: ' || {_NO_SCORE}")
     for reason, (condition, parameters) in selection.filter.conditions():
         object_to(f"{unless}NOT ({condition})", pick_values + parameters, f"'{reason}'")
     if selection.collapse_duplicates:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..data.errors import NotFound
-from ..data.scores import FLAGS, SCORES
+from ..data.scores import FLAGS, score_named
 from ..store import Store
 from .decisions import BELOW_THE_CUT, KEPT
 from .recipe import Selection
@@ -42,7 +42,7 @@ class RowOutcome:
         if selection.length_bands > 1:
             cut = f", ranked within {selection.length_bands} length bands"
         elif selection.has_score_cut and self.cut_value is not None:
-            cut = f"; the last has {SCORES[selection.score].label.lower()} {self.cut_value:.4g}"
+            cut = f"; the last has {score_named(selection.score).label.lower()} {self.cut_value:.4g}"
         verdict = "Selected" if self.is_kept else f"Not selected ({BELOW_THE_CUT})"
         return (
             f"{verdict}: rank {self.rank:,} of {self.ranked:,} eligible rows {pool}; {self.kept:,} are selected{cut}."

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..data.scores import score_named
 from ..store import Store
 from .budgets import budgets
 from .decisions import RANKED_FLAGS
@@ -121,7 +120,7 @@ def _second_reference(
     store: Store, selection: Selection, run: ScoredRun, kept: tuple[str, list[Any]], rows: int
 ) -> SecondReference | None:
     """The last scored run with another reference and the same base, data and domains."""
-    roles = score_named(selection.score).roles
+    roles = selection.roles
     if not ORDERS[selection.order].by_score or "reference" not in roles:
         return None
     names = store.rows(

@@ -10,8 +10,7 @@ from itertools import accumulate
 
 import pandas as pd
 
-from ..data.loss_roles import require_roles
-from ..data.scores import score_named
+from ..data.loss_roles import is_imported, require_roles
 from ..store import Store, near_duplicate_set
 from .budgets import POOL, Budget
 from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, left_out, ranked_rows
@@ -75,9 +74,8 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
     Raises `NotFound` if the search for near duplicates that the recipe names is not there, and `SelectionInvalid` for
     a search pattern that cannot be read or a score that needs losses which the run lacks.
     """
-    score = score_named(selection.score)
-    if ORDERS[selection.order].by_score:
-        require_roles(score.label, score.roles, run.roles)
+    if ORDERS[selection.order].by_score or any(map(is_imported, selection.roles)):
+        require_roles(selection.value_label, selection.roles, run.roles)
     selection = replace(selection, filter=store.searched(selection.filter))
     state: list[object] = store.table_state(run.table)
     near_set = None

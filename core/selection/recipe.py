@@ -123,7 +123,8 @@ class Selection:
     `near_duplicates` (the threshold of an existing search), only the best-ranked row of each group. `picks` override
     filter, flags and amount; picked rows count towards the amount. With `length_bands` above 1, rows are ranked within
     that many bands of response length (quantiles of a pool's eligible rows), each of which gives the same share of its
-    rows. The same recipe on the same losses always selects the same rows.
+    rows. With `added`, rows are ranked by the score plus other scores, each in its own unit times its weight; a row
+    that lacks one of them has no score. The same recipe on the same losses always selects the same rows.
     """
 
     run: str
@@ -139,9 +140,12 @@ class Selection:
     near_duplicates: Number | None = None
     picks: tuple[Pick, ...] = ()
     length_bands: int = 0
+    added: Mapping[str, Number] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        score_named(self.score)
+        for name in (self.score, *self.added):
+            score_named(name)
+        _check_added(self.score, self.added)
         if abs(self.seed) >= 2**63:
             raise SelectionInvalid(f"The seed {shown(self.seed)} has more than 64 bits. Give a smaller number.")
         _check_one_of("order", self.order, ORDERS)
@@ -169,12 +173,30 @@ class Selection:
 
     @property
     def has_score_cut(self) -> bool:
-        """Whether one score separates selected from other rows of a pool: ranked by score, and not within bands."""
-        return ORDERS[self.order].by_score and self.length_bands <= 1
+        """Whether one score separates selected from other rows of a pool: ranked by one score, and not within bands."""
+        return ORDERS[self.order].by_score and self.length_bands <= 1 and not self.added
+
+    @property
+    def value_sql(self) -> str:
+        """SQL of what rows are ranked by, over the columns of the scored table."""
+        if not self.added:
+            return self.score
+        return f"({' + '.join([self.score, *(f'{float(weight)!r} * {name}' for name, weight in self.added.items())])})"
+
+    @property
+    def value_label(self) -> str:
+        """What rows are ranked by, for people."""
+        added = "".join(f" + {weight:g} × {score_named(name).label}" for name, weight in self.added.items())
+        return score_named(self.score).label + added
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that its scores need."""
+        return tuple(dict.fromkeys(role for name in (self.score, *self.added) for role in score_named(name).roles))
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, with the `version` of the format. `length_bands` is left out at its default, so that recipes
-        that do not use it stay as earlier versions wrote them."""
+        """As JSON fields, with the `version` of the format. `length_bands` and `added` are left out at their defaults,
+        so that recipes that do not use them stay as earlier versions wrote them."""
         found = {
             "version": RECIPE_VERSION,
             "run": self.run,
@@ -190,7 +212,8 @@ class Selection:
             "near_duplicates": self.near_duplicates,
             "picks": [asdict(pick) for pick in self.picks],
         }
-        return found | ({"length_bands": self.length_bands} if self.length_bands else {})
+        later = {"length_bands": self.length_bands, "added": dict(self.added)}
+        return found | {name: value for name, value in later.items() if value}
 
     @classmethod
     def from_fields(cls, given: Mapping[str, Any]) -> "Selection":
@@ -208,6 +231,14 @@ class Selection:
 
 def _amount_fields(amount: Amount) -> dict[str, Any]:
     return {"kind": amount.kind, "value": amount.value if amount.kind == "ratio" else int(amount.value)}
+
+
+def _check_added(score: str, added: Mapping[str, Number]) -> None:
+    if score in added:
+        raise SelectionInvalid(f"The score {score} is added to itself. Add another one.")
+    for name, weight in added.items():
+        if not _is_number(weight) or not weight:
+            raise SelectionInvalid(f"The weight of {name} is {shown(weight)}. Give a number other than 0.")
 
 
 def _check_weights(weights: Mapping[str, Number]) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..data.loss_roles import is_imported
+from ..data.scores import SCORES
 from ..store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRun:
-    """A run's name, dataset, scored table and the roles whose losses it holds; `totals` are (rows, scored tokens) of
-    every domain, by name."""
+    """A run's name, dataset and scored table. `roles`: those whose losses it holds, and the names of its imported
+    scores. `totals`: (rows, scored tokens) of every domain, by name."""
 
     name: str
     dataset: str
@@ -17,12 +19,18 @@ class ScoredRun:
     roles: tuple[str, ...]
     totals: Mapping[str, tuple[int, int]]
 
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores that its table has as columns: empty ones too, and the imported ones last."""
+        return (*SCORES, *filter(is_imported, self.roles))
+
 
 def scored_run(store: Store, name: str) -> ScoredRun:
     """The run of that name, counted once for all that ask about it. Raises `NotFound` naming those there are."""
     found = store.run(name)
     totals = domain_totals(store, found["table"])
-    return ScoredRun(name, str(found["dataset"]), str(found["table"]), tuple(found["loss_sets"]), totals)
+    roles = (*found["loss_sets"], *found["imported"])
+    return ScoredRun(name, str(found["dataset"]), str(found["table"]), roles, totals)
 
 
 def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:

@@ -153,7 +153,7 @@ def near_the_cut(
             ),
             shown AS MATERIALIZED (SELECT * FROM {run.table} WHERE rowid IN (SELECT place FROM row_place)),
             {snippet_ctes("shown")}
-            SELECT outcome, rank, row_number, {selection.score} AS value, base_loss, reference_loss, token_count,
+            SELECT outcome, rank, row_number, {selection.value_sql} AS value, base_loss, reference_loss, token_count,
                 prompt, response
             FROM nearest JOIN shown USING (row_number) JOIN beginning USING (example_id)
             ORDER BY rank

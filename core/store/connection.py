@@ -3,6 +3,7 @@ translates DuckDB's errors for users."""
 
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 import duckdb
 
 from ..data import settings
-from ..data.errors import SettingInvalid, StoreUnusable, UserError, WorkspaceLocked, WriteFailed
+from ..data.errors import SelectionInvalid, SettingInvalid, StoreUnusable, UserError, WorkspaceLocked, WriteFailed
+from ..data.loss_roles import IMPORT_COMMAND, IMPORTED
 from ..data.version import COMMAND
 from ..system.ownership import not_writable
 from ..system.workspace_files import LOCK
 from .files import database_path, log_path
 
-STORE_VERSION = 7
+STORE_VERSION = 8
 SCRATCH = "scratch"
 """Name of the in-memory database attached beside the file."""
 _RESTORABLE = ("dataset", "run")
@@ -80,8 +82,13 @@ def count_changes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
-    """A user error for a failed statement if the disk or the memory limit is the cause; else None."""
+    """A user error for a failed statement if the disk, the memory limit or an imported score that the run lacks is the
+    cause; else None."""
     text = str(error).splitlines()[0]
+    if isinstance(error, duckdb.BinderException) and (absent := _ABSENT_SCORE.search(text)):
+        return SelectionInvalid(
+            f"This run has no imported score {absent[1]}. Import it with: {IMPORT_COMMAND}, or remove the filter."
+        )
     if isinstance(error, duckdb.OutOfMemoryException):
         return SettingInvalid(
             f"The store {path} needs more memory than LOBASS_STORE_MEMORY allows ({settings.text('store_memory')}). "
@@ -100,6 +107,8 @@ def to_user_error(error: duckdb.Error, path: Path) -> UserError | None:
     return None
 
 
+# A link or a recipe may name a score that was imported for another dataset.
+_ABSENT_SCORE = re.compile(rf"column (?:named )?\"{IMPORTED}([a-z0-9_]+)\"")
 _WRITE_SIGNS = ("Could not write", "Failed to commit", "Could not fsync", "Could not truncate", "No space left")
 _DAMAGE_SIGNS = ("Corrupt database", "Could not read", "has been invalidated", "INTERNAL")
 

@@ -9,7 +9,8 @@ import duckdb
 
 from ..data.errors import NameTaken, NotFound
 from .connection import fetch_all, fetch_first, next_id
-from .scored_table import build_scored_table
+from .imported_scores import delete_values_without_rows
+from .scored_table import build_scored_tables
 from .store import Store, delete_dataset
 
 _RUN_COLUMNS = "run_id, name, dataset_id, description, created_at"
@@ -58,7 +59,7 @@ def merge_dataset(store: Store, name: str, into: str) -> int:
 
     def change(connection: duckdb.DuckDBPyConnection) -> None:
         copies = _copy_sources(connection, dataset_id, into_id)
-        _rebuild_runs(connection, into_id)
+        build_scored_tables(connection, into_id)
         _set_aside(connection, dataset_id, into_id, copies)
 
     store.write(change)
@@ -168,7 +169,8 @@ def _bring_back(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
     if sources and fetch_first(connection, "SELECT 1 FROM dataset WHERE dataset_id = ?", [into]):
         for table in ("dataset_row", "rejection", "source"):
             fetch_all(connection, f"DELETE FROM {table} WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [sources])
-        _rebuild_runs(connection, into)
+        delete_values_without_rows(connection, into)
+        build_scored_tables(connection, into)
     for table in ("removed_run", "removed_dataset"):
         fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
@@ -193,8 +195,3 @@ def _copy_sources(connection: duckdb.DuckDBPyConnection, dataset_id: int, into_i
             fetch_all(connection, f"{sql} WHERE source_id = ?", [source_id])
         copies.append(copy)
     return copies
-
-
-def _rebuild_runs(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
-    for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
-        build_scored_table(connection, run_id)

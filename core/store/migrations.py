@@ -55,6 +55,16 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE draft_part (person VARCHAR NOT NULL, run_id INTEGER NOT NULL, part VARCHAR NOT NULL, "
         "step BIGINT NOT NULL, content VARCHAR NOT NULL)",
     ),
+    7: (
+        "CREATE TABLE imported_score (imported_score_id INTEGER NOT NULL, dataset_id INTEGER NOT NULL, "
+        "name VARCHAR NOT NULL, file VARCHAR NOT NULL, file_column VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, "
+        "joined_by VARCHAR NOT NULL, unmatched_count BIGINT NOT NULL, imported_at TIMESTAMPTZ NOT NULL)",
+        "CREATE TABLE imported_value (imported_score_id INTEGER NOT NULL, row_number BIGINT NOT NULL, "
+        "value DOUBLE NOT NULL)",
+        "ALTER TABLE text_measure ADD COLUMN prompt_key UBIGINT",
+        "UPDATE text_measure SET prompt_key = md5_number_lower(prompt) FROM example "
+        "WHERE example.example_id = text_measure.example_id",
+    ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""
 

@@ -44,7 +44,8 @@ CREATE TABLE example (                    -- one conversation, however many rows
 CREATE TABLE text_measure (               -- measures of an example's text: core.store.text_measures
     example_id UUID NOT NULL,
     repeated_share FLOAT,                 -- NULL: the response has fewer words than one sequence
-    copied_share FLOAT
+    copied_share FLOAT,
+    prompt_key UBIGINT                    -- equal for equal prompts
 );
 
 CREATE TABLE dataset_row (
@@ -101,6 +102,24 @@ CREATE TABLE run (                        -- a dataset and the losses that it is
     dataset_id INTEGER NOT NULL,
     description VARCHAR NOT NULL,         -- JSON: models, encoding, versions
     created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE imported_score (             -- a score that was computed elsewhere: core.store.imported_scores
+    imported_score_id INTEGER NOT NULL,
+    dataset_id INTEGER NOT NULL,
+    name VARCHAR NOT NULL,                -- its column in scored tables
+    file VARCHAR NOT NULL,
+    file_column VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,              -- of the file
+    joined_by VARCHAR NOT NULL,           -- row, example-id or text-hash
+    unmatched_count BIGINT NOT NULL,      -- values of the file whose row the dataset lacks
+    imported_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE imported_value (
+    imported_score_id INTEGER NOT NULL,
+    row_number BIGINT NOT NULL,           -- of the score's dataset
+    value DOUBLE NOT NULL                 -- finite
 );
 
 CREATE TABLE removed_run (                -- the runs of removed datasets; their run_loss and scored tables stay

@@ -8,7 +8,7 @@ import hashlib
 import duckdb
 
 from .connection import fetch_all, fetch_first
-from .scored_table import RUN_LOSSES, TRAINED_MODELS, scored_table, scored_table_sql
+from .scored_table import RUN_LOSSES, TRAINED_MODELS, scored_table, table_statement
 
 _SOURCES = {
     "run": """
@@ -28,6 +28,11 @@ _SOURCES = {
         SELECT hash(loss_set_id, noise_floor, model_fingerprint) AS of_row
         FROM loss_set WHERE loss_set_id IN ({RUN_LOSSES})
     """,
+    "imported": """
+        SELECT hash(imported_score_id, row_number, value) AS of_row FROM imported_value
+        WHERE imported_score_id IN (SELECT imported_score_id FROM imported_score JOIN run USING (dataset_id)
+            WHERE run_id = $1)
+    """,
     "training": f"""
         SELECT hash(example_id) AS of_row
         FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
@@ -38,9 +43,9 @@ _SOURCES = {
 def scored_stamp(connection: duckdb.DuckDBPyConnection, run_id: int) -> str:
     """Digest of everything that a run's scored table is built from: its statement and its rows, in any order."""
     # The statement contains all formulas and the settings used in them.
-    digest = hashlib.blake2b(scored_table_sql(scored_table(run_id)).encode(), digest_size=16)
-    for name, sql in _SOURCES.items():
-        found = fetch_first(connection, f"SELECT count(*), sum(of_row) FROM ({sql})", [run_id])
+    digest = hashlib.blake2b(table_statement(connection, run_id).encode(), digest_size=16)
+    for name, source in _SOURCES.items():
+        found = fetch_first(connection, f"SELECT count(*), sum(of_row) FROM ({source})", [run_id])
         digest.update(f"{name} {found}".encode())
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ from .connection import fetch_all, fetch_first, next_id
 from .database import Database
 from .insertion import ensure_dataset, insert_records
 from .scored_stamp import is_current, keep_stamp
-from .scored_table import build_scored_table, scored_table
+from .scored_table import build_scored_table, build_scored_tables, imported_ids, scored_table
 
 DATASET_KEY = "dataset_key"
 """The field of a job's request with the key of its dataset (`Store.dataset_key`); earlier versions did not write it."""
@@ -125,8 +125,7 @@ class Store(Database):
                 "UPDATE dataset_row SET domain = ? WHERE dataset_id = ? AND domain = ?",
                 [new, dataset_id, old],
             )
-            for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
-                build_scored_table(connection, run_id)
+            build_scored_tables(connection, dataset_id)
             return int(changed[0]) if changed else 0
 
         return self.write(change)
@@ -347,8 +346,8 @@ class Store(Database):
         return dict(self.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
     def run(self, name: str) -> dict[str, Any]:
-        """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), noise_floors
-        [nats per token] (by role, None until measured), and `description` as saved. Raises `NotFound`."""
+        """A run: run_id, name, dataset, table (its scored table), imported (names of scores), loss_sets (id by role),
+        noise_floors [nats per token] (by role, None until measured), and `description` as saved. Raises `NotFound`."""
         run_id = int(self.named("run", "run_id", name))
         dataset, description = self.rows(
             "SELECT dataset.name, description FROM run JOIN dataset USING (dataset_id) WHERE run_id = ?", [run_id]
@@ -358,11 +357,14 @@ class Store(Database):
             "WHERE run_id = ? ORDER BY role",
             [run_id],
         )
+        with self._cursor() as cursor:
+            imported = list(imported_ids(cursor, run_id))
         return {
             "run_id": run_id,
             "name": name,
             "dataset": dataset,
             "table": scored_table(run_id),
+            "imported": imported,
             "loss_sets": {role: loss_set_id for role, loss_set_id, _ in losses},
             "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
@@ -373,13 +375,14 @@ def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> No
     """Delete a dataset, its runs and its rows; only for the writer."""
     for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
         fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
-    for part, whole in (("rejection", "source"), ("near_duplicate", "near_duplicate_set")):
+    parts = (("rejection", "source"), ("near_duplicate", "near_duplicate_set"), ("imported_value", "imported_score"))
+    for part, whole in parts:
         ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
         fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
     runs = "SELECT run_id FROM run WHERE dataset_id = ?"
     for table in ("run_loss", "draft", "draft_part"):
         fetch_all(connection, f"DELETE FROM {table} WHERE run_id IN ({runs})", [dataset_id])
-    for table in ("run", "dataset_row", "source", "near_duplicate_set", "dataset"):
+    for table in ("run", "dataset_row", "source", "near_duplicate_set", "imported_score", "dataset"):
         fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
 

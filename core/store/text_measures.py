@@ -1,4 +1,4 @@
-"""Text measures of each example: how much of its response repeats itself, and how much occurs in its prompt.
+"""Text measures of each example: how much of its response repeats itself or occurs in its prompt, and which prompt.
 
 They depend on the text alone, so they are computed once per example, when it is imported. A word is what stands between
 white space; each Chinese or Japanese character is a word of its own.
@@ -27,17 +27,22 @@ def _sequences(words: str) -> str:
 
 _MEASURES = f"""
     WITH words AS (
-        SELECT example_id, {_words("prompt")} AS prompt, {_words("response")} AS response FROM example
+        SELECT example_id, {_words("prompt")} AS prompt, {_words("response")} AS response,
+            md5_number_lower(example.prompt) AS prompt_key
+        FROM example
         WHERE example_id NOT IN (SELECT example_id FROM text_measure)
     ), sequences AS (
-        SELECT example_id, {_sequences("prompt")} AS prompt, {_sequences("response")} AS response FROM words
+        SELECT example_id, {_sequences("prompt")} AS prompt, {_sequences("response")} AS response, prompt_key
+        FROM words
     ), different AS (
-        SELECT example_id, prompt, len(response) AS all_count, list_distinct(response) AS response FROM sequences
+        SELECT example_id, prompt_key, prompt, len(response) AS all_count, list_distinct(response) AS response
+        FROM sequences
     )
     INSERT INTO text_measure SELECT
         example_id,
         1 - len(response) / nullif(all_count, 0) AS repeated_share,
-        len(list_intersect(response, prompt)) / nullif(len(response), 0) AS copied_share
+        len(list_intersect(response, prompt)) / nullif(len(response), 0) AS copied_share,
+        prompt_key
     FROM different
 """
 
@@ -46,6 +51,7 @@ def measure_texts(connection: duckdb.DuckDBPyConnection) -> None:
     """Measure the examples that have no measures yet; only for the writer.
 
     `repeated_share`: repeated sequences over all sequences of the response; `copied_share`: its different sequences
-    that occur in the prompt, over its different sequences. Both are NULL for a response of fewer words.
+    that occur in the prompt, over its different sequences. Both are NULL for a response of fewer words. `prompt_key` is
+    a hash of the prompt, the same in every version of DuckDB.
     """
     fetch_all(connection, _MEASURES)

@@ -9,9 +9,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ..data.errors import ExportFailed
-from ..data.scores import FLAGS
+from ..data.scores import FLAGS, scores_of
 from ..exporting.writing import guarded
+from ..selection import scored_run
 from ..store import Store
+from ..store.imported_scores import TEXT_HASH
 from ..system.durable_file import DurableFile
 from ..system.workspace_files import check_output
 
@@ -28,8 +30,9 @@ COLUMNS = (
 )
 
 
-def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = False) -> int:
-    """Write `COLUMNS` and `flags` (names joined by ;) of every row; returns how many rows.
+def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = False, all_scores: bool = False) -> int:
+    """Write `COLUMNS` and `flags` (names joined by ;) of every row; returns how many rows. With `all_scores`, also the
+    run's other scores, imported ones included, and `text_hash`, by which other programs can give scores back.
 
     Losses are in nats per token. The format is the suffix's: .csv, .parquet or .jsonl. With `spreadsheet_guard` no
     cell of a .csv begins a formula: domains are its only text that comes from the data.
@@ -39,7 +42,7 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
     writers = {".csv": _write_csv, ".parquet": _write_parquet, ".jsonl": _write_jsonl}
     if path.suffix not in writers:
         raise ExportFailed(f"{path.name!r} ends in none of {', '.join(writers)}. Choose one of these endings.")
-    batches = store.batches(_query(store, run))
+    batches = store.batches(_query(store, run, all_scores))
     count = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -58,15 +61,20 @@ def write_losses(store: Store, run: str, path: Path, spreadsheet_guard: bool = F
     return count
 
 
-def loss_table(store: Store, run: str) -> pa.Table:
+def loss_table(store: Store, run: str, all_scores: bool = False) -> pa.Table:
     """The same columns as an Arrow table in memory. Raises `NotFound`."""
-    return store.arrow(_query(store, run))
+    return store.arrow(_query(store, run, all_scores))
 
 
-def _query(store: Store, run: str) -> str:
+def _query(store: Store, run: str, all_scores: bool = False) -> str:
+    found = scored_run(store, run)
+    others = [name for name in scores_of(found.roles) if name not in COLUMNS] if all_scores else []
     flags = ", ".join(f"CASE WHEN {flag} THEN '{flag}' END" for flag in FLAGS)
     columns = ", ".join(f"{column}::VARCHAR AS {column}" if column == "example_id" else column for column in COLUMNS)
-    return f"SELECT {columns}, concat_ws(';', {flags}) AS flags FROM {store.run(run)['table']} ORDER BY row_number"
+    more = "".join(f", {name}" for name in others)
+    texts = "JOIN example USING (example_id)" if all_scores else ""
+    more += f", {TEXT_HASH} AS text_hash" if all_scores else ""
+    return f"SELECT {columns}, concat_ws(';', {flags}) AS flags{more} FROM {found.table} {texts} ORDER BY row_number"
 
 
 def _guarded(batch: pa.RecordBatch) -> pa.RecordBatch:

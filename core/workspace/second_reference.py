@@ -93,6 +93,8 @@ def _planned(known: dict[str, Any], name: str, provenance: dict[str, Any], folds
     second = f"{name[:_LONGEST_NAME]}-seed-{seed}"
     step = {"kind": "score", **shared, "reference": second, "run": f"{known['name']}-seed-{seed}",
             "dtype": known["description"]["dtype"]}  # fmt: skip
+    if quantization := known["description"]["models"]["base"].get("quantization"):
+        step["quantization"] = quantization
     request = TrainRequest(
         **shared,
         **{key: provenance[key] for key in _SETTINGS},

@@ -21,10 +21,10 @@ from ..jobs.job_progress import Progress
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import ScoreRequest
 from ..selection import Selection, saved_selection, select_summary
-from ..store import Store
+from ..store import ImportedScore, Store
 from ..system.asking import Fields, own_or_ask
 from ..training.training_plan import TrainRequest
-from . import evaluation, holding, running
+from . import evaluation, holding, promptless, running, score_imports
 from .answering import perform, snapshot
 from .import_batch import Batch, HubChoice, import_batch
 from .loss_table import loss_table
@@ -112,16 +112,17 @@ class Workspace:
                 [store.dataset_id(dataset)],
             )
 
-    def losses(self, run: str) -> pd.DataFrame:
+    def losses(self, run: str, all_scores: bool = False) -> pd.DataFrame:
         """A run's table, one row a dataset row in its order: row_number, example_id, domain, token_count, losses
-        [nats per token], scores, and flags (names joined by ;)."""
-        table: pd.DataFrame = self.losses_arrow(run).to_pandas()
+        [nats per token], scores, and flags (names joined by ;). `all_scores`: also the run's other scores, imported
+        ones included, and text_hash."""
+        table: pd.DataFrame = self.losses_arrow(run, all_scores).to_pandas()
         return table
 
-    def losses_arrow(self, run: str) -> pa.Table:
+    def losses_arrow(self, run: str, all_scores: bool = False) -> pa.Table:
         """`losses` as an Arrow table."""
         with self._reading() as store:
-            return loss_table(store, run)
+            return loss_table(store, run, all_scores)
 
     def evidence(self, run: str) -> Evidence:
         """Whether a run's scores are memory, length or noise: `print(*evidence.sentences(), sep="\\n")`, tables as
@@ -153,6 +154,19 @@ class Workspace:
         batch.raise_if_alone()
         return batch
 
+    def import_scores(
+        self,
+        dataset: str,
+        file: str | Path,
+        by: str,
+        columns: Sequence[str] = (),
+        key: str | None = None,
+        replace: bool = False,
+    ) -> list[ImportedScore]:
+        """Import columns of a file as scores of a dataset's runs, as `lobass scores import` does. `by`: "row",
+        "example-id" or "text-hash"."""
+        return score_imports.import_scores(self._owned(), dataset, Path(file), by, columns, key, replace)
+
     def train(
         self, dataset: str, base: str | Path, name: str, progress: ShowProgress = print_progress, **options: Any
     ) -> dict[str, Any]:
@@ -180,6 +194,13 @@ class Workspace:
         """
         request = ScoreRequest(dataset, str(base), str(reference), run, **options)
         return running.score_dataset(self._owned(), request, _waiting(progress), _ignore)
+
+    def score_without_prompts(
+        self, run: str, reference: bool = False, progress: ShowProgress = print_progress, device: str = "auto"
+    ) -> dict[str, Any]:
+        """Score a run's responses without their prompts under the base, for `ifd`, or under the reference, for
+        `pvi_like`; what is cached is not computed again."""
+        return promptless.score_without_prompts(self._owned(), run, _waiting(progress), reference, device)
 
     def evaluate(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from core.data.scores import SCORES
+from core.data.scores import score_named
 from ui.charts.palette import LINE, PALETTE
 
 BRUSH = "brush"
@@ -26,13 +26,13 @@ def axis_title(column: str) -> str:
     """Label and unit of a score or of the response length."""
     if column == "token_count":
         return "Response length (tokens)"
-    score = SCORES[column]
+    score = score_named(column)
     return score.label if score.unit in score.label.lower() else f"{score.label} ({score.unit})"
 
 
 def column_label(column: str) -> str:
     """Name of a score or of the response length, without its unit."""
-    return "Response length" if column == "token_count" else SCORES[column].label
+    return "Response length" if column == "token_count" else score_named(column).label
 
 
 def apply_layout(figure: go.Figure, title: str, note: str, height: int) -> None:

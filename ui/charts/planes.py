@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from core.exploring.length_bias import LengthPlane
 from core.exploring.loss_plane import LossPlane
+from core.exploring.score_plane import TwoScores
 from ui.charts.layout import Corners, Span, apply_layout, axis_title, brush_area, column_label, log_ticks
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
 
@@ -128,6 +129,27 @@ def length_points_figure(
     _layout_length(figure, column, "", (float(lengths.min()) * 0.9, float(lengths.max()) * 1.1), None)
     if brushable:
         brush_area(figure, box, lasso)
+    return figure
+
+
+def two_scores_figure(plane: TwoScores) -> go.Figure:
+    """Density of rows over two scores; cells with selected rows are outlined by a mark whose size is their share."""
+    hover = f"{column_label(plane.x)} %{{x:.3g}}<br>{column_label(plane.y)} %{{y:.3g}}"
+    hover += "<br>%{customdata:,} rows<extra></extra>"
+    figure = go.Figure(density_map(plane.cells, "x_bin", "y_bin", plane.x_edges, plane.y_edges, hover))
+    chosen = plane.cells[plane.cells["kept"] > 0]
+    x, y = (
+        [(edges[place] + edges[place + 1]) / 2 for place in chosen[name]]
+        for edges, name in ((plane.x_edges, "x_bin"), (plane.y_edges, "y_bin"))
+    )
+    figure.add_scatter(
+        x=x, y=y, mode="markers", name="Selected (size: share of the cell)", hoverinfo="skip",
+        marker={"symbol": "square-open", "color": LINE, "size": (2 + 6 * chosen["kept"] / chosen["rows"]).tolist()},
+    )  # fmt: skip
+    outside = f"{plane.outside:,} of {plane.rows:,} rows lie beyond the edges" if plane.outside else ""
+    apply_layout(figure, f"{column_label(plane.y)} against {column_label(plane.x)}", outside, 360)
+    figure.update_xaxes(title=axis_title(plane.x))
+    figure.update_yaxes(title=axis_title(plane.y))
     return figure
 
 

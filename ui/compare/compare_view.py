@@ -34,7 +34,8 @@ def show_comparison(session: Session, name: str) -> None:
         other = other_run_picker(name, others)
     runs = [session.store.run(each) for each in (name, other)]
     with of_score:
-        score = score_picker(runs[0]["loss_sets"].keys() & runs[1]["loss_sets"].keys())
+        roles = [{*run["loss_sets"], *run["imported"]} for run in runs]
+        score = score_picker(roles[0] & roles[1])
     first, second = (compared_run(run) for run in runs)
     chosen = choose_rows(session.store, first, second, (of_domains, of_flags))
     with st.container(gap="xsmall"):

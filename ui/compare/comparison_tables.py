@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data.scores import SCORES
+from core.data.scores import score_named
 from core.exploring.rank_changes import PAPER_SHARES
 from ui.kit.tables import ALL_DOMAINS, COUNT, VALUE, open_by_number, show_selectable
 
@@ -64,7 +64,8 @@ def show_movers_table(movers: pd.DataFrame, field: str) -> None:
 
 def show_both_scores(first: dict[str, Any], second: dict[str, Any]) -> None:
     """The scores and losses of one row in both runs, each from `core.exploring.browsing.example`."""
-    lines = [(s.label, first["scores"][s.name], second["scores"][s.name], s.unit) for s in SCORES.values()]
+    scores = [score_named(name) for name in first["scores"] if name in second["scores"]]
+    lines = [(s.label, first["scores"][s.name], second["scores"][s.name], s.unit) for s in scores]
     lines += [
         (label, first[name], second[name], unit)
         for name, label, unit in (

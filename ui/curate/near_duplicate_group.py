@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.errors import NotFound
 from core.data.examples import Example
-from core.data.scores import SCORES, Score
+from core.data.scores import Score, score_named
 from core.exploring.near_duplicate_groups import group_members, similarities
 from core.exploring.text_differences import Piece, differences
 from core.store import Store
@@ -64,7 +64,7 @@ def _show_member(member: dict[str, Any], score: Score, title: str, kept: Example
     copies = f", {member['copies']:,} exact copies" if member["copies"] > 1 else ""
     values = {score.name: member["score"], **{name: member[name] for name in ("base_loss", "reference_loss")}}
     numbers = ", ".join(
-        f"{SCORES[name].label} {'none' if value is None else f'{value:.3f}'}" for name, value in values.items()
+        f"{score_named(name).label} {'none' if value is None else f'{value:.3f}'}" for name, value in values.items()
     )
     place = f"Row {member['row_number']:,}{copies}, domain {member['domain']}, {member['token_count']:,} scored tokens"
     st.markdown(f"**{title}**")

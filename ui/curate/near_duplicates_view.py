@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import NotFound, UserError
-from core.data.scores import DEFAULT_SCORE, SCORES, Score
+from core.data.scores import DEFAULT_SCORE, Score, score_named
 from core.exploring.near_duplicate_groups import (
     GROUP_ORDERS,
     GroupTotals,
@@ -48,7 +48,7 @@ def show_near_duplicates(session: Session, run: str) -> None:
         )
         _search_button(session, dataset, threshold, "Search again")
     if search:
-        _show_search(session, table, search, SCORES[remembered("score", DEFAULT_SCORE)])
+        _show_search(session, table, search, score_named(remembered("score", DEFAULT_SCORE)))
 
 
 def _threshold(searches: list[NearDuplicateSet]) -> float:

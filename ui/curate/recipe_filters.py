@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.listing import listed
-from core.data.scores import DEFAULT_SCORE, SCORES
+from core.data.scores import DEFAULT_SCORE, score_named
 from core.selection import ScoredRun
 from core.store import Store
 from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
@@ -77,7 +77,8 @@ def put_filter_into_form(row_filter: RowFilter, score: str) -> None:
     form_was_set()
     note = "The page's filters apply to the selection."
     if score != ranked_by:
-        note += f" Rows are still ranked by {SCORES[ranked_by].label}, not by {SCORES[score].label} as in the charts."
+        labels = [score_named(name).label for name in (ranked_by, score)]
+        note += f" Rows are still ranked by {labels[0]}, not by {labels[1]} as in the charts."
     st.session_state[_NOTE] = note
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.scores import SCORES, scores_of
+from core.data.scores import score_named, scores_of
+from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
@@ -26,6 +27,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     how_much, ranking, which = st.container(), st.expander("Ranking"), st.container(gap="small")
     with ranking:
         score, order, scope, seed, length_bands = _ranking(run)
+        added = _added_scores(store, run, score)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -39,6 +41,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         near_duplicates=eligible.near_duplicates,
         picks=picks_of(run.dataset),
         length_bands=length_bands,
+        added=added,
     )
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
@@ -64,22 +67,55 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     state["recipe_score"], state["recipe_order"] = selection.score, selection.order
     state["recipe_scope"], state["recipe_seed"] = selection.scope, selection.seed
     state["recipe_length_bands"] = selection.length_bands
+    state["recipe_added"] = list(selection.added)
+    for name, weight in selection.added.items():
+        state[_weight_key(name)] = float(weight)
     put_amounts(selection)
     eligible = Eligible(selection.filter, selection.collapse_duplicates, selection.near_duplicates)
     put_eligible(eligible, selection.score)
     put_picks(dataset, selection.picks)
 
 
+def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
+    """Other scores that are added to the ranking, with their weights."""
+    state = st.session_state
+    chosen = [name for name in state.get("recipe_added", []) if name != score]
+    others = list(dict.fromkeys([*(name for name in scores_of(run.roles) if name != score), *chosen]))
+    state["recipe_added"] = chosen
+    added = st.multiselect(
+        "Add scores", others, key="recipe_added", format_func=lambda name: score_named(name).label, placeholder="None",
+        help="Rows are ranked by the score plus these, each in its own unit times its weight.", **_PERSIST,
+    )  # fmt: skip
+    found: dict[str, float] = {}
+    for name in added:
+        known = name in run.score_columns and score in run.score_columns
+        equal = spread_ratio(store, run.table, score, name) if known else 1.0
+        key = _weight_key(name)
+        state.setdefault(key, float(f"{equal:.2g}"))
+        most = max(4 * equal, abs(state[key]))
+        found[name] = st.slider(
+            f"Weight of {score_named(name).label}", -most, most, step=most / 200, key=key, format="%.3g",
+            help=f"At {equal:.2g} it counts as much as {score_named(score).label}: their middle halves spread alike.",
+            **_PERSIST,
+        )  # fmt: skip
+    return {name: weight for name, weight in found.items() if weight}
+
+
+def _weight_key(name: str) -> str:
+    return f"recipe_weight_{name}"
+
+
 def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     """Score, order, scope, seed and length bands."""
     (first, second), (third, fourth) = st.columns(2), st.columns(2)
     # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
-    names = [name for name in SCORES if name in (*scores_of(run.roles), st.session_state.get("recipe_score"))]
-    scores = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
+    loaded = st.session_state.get("recipe_score")
+    names = list(dict.fromkeys([*scores_of(run.roles), *([loaded] if loaded else [])]))
+    scores = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     score = first.selectbox(
         "Rank by",
         names,
-        format_func=lambda name: SCORES[name].label,
+        format_func=lambda name: score_named(name).label,
         key="recipe_score",
         help=scores,
         **_PERSIST,
@@ -104,7 +140,7 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
         seed = st.number_input(
             "Seed", step=1, key="recipe_seed", help="The same seed always draws the same rows.", width=160, **_PERSIST
         )
-    chosen = SCORES[score]
+    chosen = score_named(score)
     st.caption(
         f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
         f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."

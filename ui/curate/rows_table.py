@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.filters import Query, RowFilter
-from core.data.scores import SCORES, Score
+from core.data.loss_roles import is_imported
+from core.data.scores import SCORES, Score, score_named
 from core.exploring.browsing import SORT_COLUMNS, examples_page
 from core.store import Store
 from ui.curate.row_panel import TURN
@@ -32,7 +33,7 @@ class Sorting:
 
 def sorting_controls(score: Score, scores: Collection[str]) -> Sorting:
     """Draw the controls. `scores`: those of the run, which rows can be sorted by."""
-    columns = [name for name in SORT_COLUMNS if name not in SCORES or name in scores]
+    columns = [*(name for name in SORT_COLUMNS if name not in SCORES), *scores]
     sort = st.selectbox(
         "Sort by", ("score", *columns), format_func=lambda name: _sort_label(name, score), key="sort",
         width=220, persist_state="session", help="Rows without a value come last.",
@@ -83,7 +84,9 @@ def show_page(
 def show_table(frame: pd.DataFrame, score: Score, reasons: Sequence[str] | None) -> None:
     """Draw the page; `reasons`: why each of its rows is not selected."""
     formats: dict[str, Any] = {
-        name: st.column_config.NumberColumn(column_label(name), format="%.3f") for name in SCORES
+        name: st.column_config.NumberColumn(column_label(name), format="%.3f")
+        for name in frame.columns
+        if name in SCORES or is_imported(name)
     }
     formats |= {
         name: st.column_config.NumberColumn(column_label(name), format="localized")
@@ -111,8 +114,8 @@ def show_table(frame: pd.DataFrame, score: Score, reasons: Sequence[str] | None)
 
 def column_label(column: str) -> str:
     """The label of a column."""
-    if column in SCORES:
-        return SCORES[column].label
+    if column in SCORES or is_imported(column):
+        return score_named(column).label
     return {"row_number": "Row", "token_count": "Tokens"}.get(column, column.capitalize())
 
 

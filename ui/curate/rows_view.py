@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.data.errors import UserError
 from core.data.filters import Query
-from core.data.scores import SCORES, scores_of
+from core.data.scores import scores_of
 from core.exploring.browsing import FLAGGED, MOST_AT_ONCE, conversations
 from core.selection import KEPT, ScoredRun, Selection, kept_condition, near_the_cut, outcomes_of
 from core.store import Store
@@ -162,7 +162,7 @@ def _show_cut(store: Store, run: ScoredRun, selection: Selection) -> list[int]:
         if part.empty:
             st.text("No rows.")
             continue
-        _show_side(part.drop(columns="outcome"), SCORES[selection.score].label)
+        _show_side(part.drop(columns="outcome"), selection.value_label)
     return [int(number) for number in found["row_number"]]
 
 

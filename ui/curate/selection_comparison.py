@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import UserError
-from core.data.scores import SCORES
 from core.exploring.browsing import example
 from core.selection import Selection, compared_rows, overlap, saved_selection
 from core.store import Store
@@ -98,7 +97,7 @@ def _show_rows(rows: pd.DataFrame, first: Selection, second: Selection, part: st
 
 def _value_labels(first: Selection, second: Selection) -> dict[str, str]:
     """Labels of the two score columns; one column if both are the same."""
-    labels = [SCORES[selection.score].label for selection in (first, second)]
+    labels = [selection.value_label for selection in (first, second)]
     if (first.run, first.score) == (second.run, second.score):
         return {"first_value": labels[0]}
     return {"first_value": f"A: {labels[0]}", "second_value": f"B: {labels[1]}"}

@@ -5,13 +5,14 @@ from functools import partial
 
 import streamlit as st
 
-from core.data.scores import FLAGS, SCORES
-from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, outcomes_of
+from core.data.scores import FLAGS, score_named
+from core.exploring.score_plane import two_scores
+from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, kept_condition, outcomes_of
 from core.store import Store
 from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
 from ui.charts.palette import LINE
-from ui.charts.planes import Cuts
+from ui.charts.planes import Cuts, two_scores_figure
 from ui.curate.cut_drag import show_cut_drag
 from ui.curate.linked_charts import LinkedView, show_linked_histogram, show_linked_plane
 from ui.kit.chart_frame import show_chart
@@ -82,7 +83,7 @@ def show_domains(selection: Selection, summary: Summary) -> None:
         note=["all eligible rows" if domain in capped else without_cut for domain in summary.domains["domain"]],
     )
     labels = {"domain": "Domain", "rows": "Rows", "kept_rows": "Rows selected", "tokens": "Tokens"}
-    labels |= {"kept_tokens": "Tokens selected", "cut": f"{SCORES[selection.score].label} at the cut-off"}
+    labels |= {"kept_tokens": "Tokens selected", "cut": f"{score_named(selection.score).label} at the cut-off"}
     labels |= {"note": "Note"}
     counts = dict.fromkeys(("Rows", "Rows selected", "Tokens", "Tokens selected"), COUNT)
     st.dataframe(
@@ -117,17 +118,30 @@ def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[
     selection, summary = chosen
     cuts = cut_values(selection, summary)
     with left:
-        if selection.score == view.score.name:
+        if selection.score == view.score.name and not selection.added:
             show_cut_drag(session.store, run, selection, summary, view.row_filter, view.colours)
         else:
-            ranked, shown = SCORES[selection.score].label, view.score.label
+            ranked, shown = selection.value_label, view.score.label
             note = f"Cut-offs are not drawn: rows are ranked by {ranked}, and this chart shows {shown}."
             show_linked_histogram(view, note)
+    if selection.added:
+        _show_planes(session.store, run, view, selection)
     with right:
         one = {cuts[name]: LINE for name in cuts} if selection.scope == "pooled" else {}
         by_domain = [(cuts[name], colour) for name, colour in view.colours.items() if name in cuts]
         lines = tuple(one.items()) or tuple(by_domain)
         show_linked_plane(view, Cuts(selection.score, lines), partial(_are_kept, session.store, run, selection))
+
+
+def _show_planes(store: Store, run: ScoredRun, view: LinkedView, selection: Selection) -> None:
+    """The score against each that is added to it, with the selected rows."""
+    for name in selection.added:
+        with kept_condition(store, selection, run) as kept:
+            plane = two_scores(store, run.table, selection.score, name, view.row_filter, kept)
+        if plane is not None:
+            note = f"Ranked by {escaped(selection.value_label)}. A mark's size: the selected share of a cell's rows."
+            figure = two_scores_figure(plane)
+            show_chart(figure, plane.cells, key=f"plane_{name}", file_name=f"{selection.score}-{name}", note=note)
 
 
 def _are_kept(store: Store, run: ScoredRun, selection: Selection, row_numbers: Sequence[int]) -> list[bool]:

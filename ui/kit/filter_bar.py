@@ -6,7 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from core.data.filters import EVERYTHING, Range, RowFilter
-from core.data.scores import SCORES, Score
+from core.data.scores import Score, score_named
 from core.data.text_search import SEARCH_PLACES, TextSearch
 from ui.kit.filter_controls import KIND_LABELS, FilterControls
 from ui.kit.filter_state import current_filter, refusal_shown_next, set_filter
@@ -121,7 +121,7 @@ def _range_text(bounds: Range) -> str:
 
 
 def _label(column: str) -> str:
-    return "Tokens" if column == "token_count" else SCORES[column].label
+    return "Tokens" if column == "token_count" else score_named(column).label
 
 
 def _shortened(text: str) -> str:

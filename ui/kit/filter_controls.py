@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.filters import LIMITS, Range, RowFilter
-from core.data.scores import FLAGS, SCORES
+from core.data.scores import FLAGS, score_named
 from core.data.text_search import ANY_TEXT, SEARCH_KINDS, SEARCH_PLACES, TextSearch
 
 KIND_LABELS = {"words": "All words", "phrase": "Exact phrase", "regex": "Regular expression"}
@@ -54,7 +54,7 @@ class FilterControls:
 
     def score_limits(self, low: DeltaGenerator, high: DeltaGenerator, score: str, note: str) -> None:
         """Draw the limits of a score. `note` is the last sentence of their help."""
-        chosen = SCORES[score]
+        chosen = score_named(score)
         of_score: dict[str, Any] = {"value": None, "step": 0.01, "format": "%.4g", "placeholder": _ANY, **self.options}
         of_score["help"] = f"{chosen.label}: {chosen.formula}. High: {chosen.higher_means}. {note}"
         low.number_input(f"{chosen.label} from", key=self.key("low"), **of_score)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from core.data.scores import SCORES
+from core.data.scores import score_named
 from core.selection import Pick, ScoredRun
 from core.selection.hand_picks import pick_table
 from ui.kit.tables import CLOSE_VALUE, open_by_number, show_selectable
@@ -95,12 +95,12 @@ def _show_table(session: Session, run: ScoredRun, score: str, picks: Sequence[Pi
     frame["rows"] = frame["rows"].fillna("not in this run")
     table_key = f"picks_{hash(tuple(shown))}"  # a new key when a pick changes
     numbers = [None if pd.isna(number) else int(number) for number in frame["row_number"]]
-    labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": SCORES[score].label}
+    labels = {"rows": "Row", "domain": "Domain", "keep": "Pick", "note": "Note", "value": score_named(score).label}
     labels |= {"prompt": "Prompt"}
     with above:
         show_selectable(
             frame[list(labels)].rename(columns=labels), numbers, table_key, open_by_number("example"),
-            column_config={SCORES[score].label: CLOSE_VALUE},
+            column_config={score_named(score).label: CLOSE_VALUE},
         )  # fmt: skip
         st.caption("Select a row to open it and change its pick or note.")
     return [number for number in numbers if number is not None]

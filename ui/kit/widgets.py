@@ -13,8 +13,8 @@ from streamlit.errors import StreamlitAPIException
 from core.data.errors import SelectionInvalid, UserError
 from core.data.examples import Example
 from core.data.json_types import shown
-from core.data.loss_roles import missing_roles_sentence
-from core.data.scores import FLAGS, SCORES, Score, scores_of
+from core.data.loss_roles import is_imported, missing_roles_sentence
+from core.data.scores import FLAGS, SCORES, Score, score_named, scores_of
 from core.exploring.unscored import partial_runs
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
@@ -96,13 +96,13 @@ def score_picker(roles: Collection[str]) -> Score:
     names = scores_of(roles)
     if not names:
         raise SelectionInvalid("No score can be compared in these runs: they share no losses. Choose other runs.")
-    meanings = "  \n".join(f"{SCORES[name].label}, high: {SCORES[name].higher_means}." for name in names)
+    meanings = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     given = st.query_params.get("score", "")
-    asked = SCORES.get(given)
+    asked = score_named(given) if given in SCORES or is_imported(given) else None
     if given and not asked:
         ignored_in_link("score", given)
     missing = asked and missing_roles_sentence(asked.label, asked.roles, roles)
-    chosen = SCORES[linked_selectbox("Score", names, "score", lambda name: SCORES[name].label, meanings)]
+    chosen = score_named(linked_selectbox("Score", names, "score", lambda name: score_named(name).label, meanings))
     if missing:
         st.warning(escaped(f"{missing}. Showing {chosen.label} instead."))
     return chosen
@@ -205,7 +205,8 @@ def row_numbers_card(found: dict[str, Any]) -> None:
     """The numbers, flags and source of one row from `core.exploring.browsing.example`."""
     st.text(f"Row {found['row_number']:,}, domain {found['domain']}")
     st.text(f"{found['source']}, line {found['line']:,}; {found['token_count']:,} scored tokens")
-    lines = [(score.label, found["scores"][name], score.unit) for name, score in SCORES.items()]
+    scores = [(name, score_named(name)) for name in found["scores"]]
+    lines = [(score.label, found["scores"][name], score.unit) for name, score in scores]
     lines += [
         ("Base NLL sum", found["base_nll_sum"], "nats per response"),
         ("Reference NLL sum", found["reference_nll_sum"], "nats per response"),

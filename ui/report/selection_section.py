@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.scores import FLAGS, SCORES
+from core.data.scores import FLAGS, score_named
 from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
@@ -42,7 +42,9 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
 def _recipe_facts(recipe: Selection) -> dict[str, str]:
     order = ORDERS[recipe.order]
     found = {
-        "Score": f"{SCORES[recipe.score].label}: {SCORES[recipe.score].formula}",
+        "Score": f"{recipe.value_label}: {score_named(recipe.score).formula}"
+        if not recipe.added
+        else recipe.value_label,
         "Order": f"{order.label} ({order.help})",
         "Ranked": SCOPES[recipe.scope],
         "Amount": _amount(recipe.amount),
@@ -81,7 +83,7 @@ def _domains(summary: Summary, cuts: Mapping[str, float], recipe: Selection) -> 
     )
     columns = {"domain": "Domain", "rows": "Rows", "kept_rows": "Rows selected", "share_kept": "Share selected",
                "tokens": "Tokens", "kept_tokens": "Tokens selected",
-               "cut": f"{SCORES[recipe.score].label} at the cut-off"}  # fmt: skip
+               "cut": f"{score_named(recipe.score).label} at the cut-off"}  # fmt: skip
     return table(frame, columns)
 
 

@@ -31,6 +31,13 @@ def test_length_bands_are_part_of_the_recipe() -> None:
     assert replace(PLAIN, length_bands=4).recipe() == Selection("planets", length_bands=4)
 
 
+def test_an_imported_score_and_weights_of_other_scores_are_part_of_the_recipe() -> None:
+    found = replace(PLAIN, score="imported_pds", added=["learnability=2", "base_loss=-0.5"]).recipe()
+    assert found == Selection("planets", "imported_pds", added={"learnability": 2.0, "base_loss": -0.5})
+    with pytest.raises(typer.BadParameter, match="--add-score 'learnability' is not SCORE=W"):
+        replace(PLAIN, added=["learnability"]).recipe()
+
+
 def test_domains_alone_leave_the_others_out() -> None:
     assert replace(PLAIN, ratios=["math=0.5"]).recipe().amount == Amount("ratio", 0.0)
 

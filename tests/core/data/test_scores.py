@@ -21,20 +21,26 @@ def scored_frame(folder: Path, records: Sequence[ScoredRecord]) -> pd.DataFrame:
 
 
 def cross_fitted_frame(
-    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float]
+    folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float], alone: list[float]
 ) -> pd.DataFrame:
-    """The scored table of the records, with losses of models trained on the row, and a spread over seeds."""
+    """The scored table of the records, with losses of models trained on the row, a spread over seeds, and losses
+    without the prompt (under the reference, 0.6 of those under the base)."""
     with build_scored_store(folder, records) as store:
         add_losses_of_role(store, "own", own)
         add_losses_of_role(store, "seed_spread", spread)
+        add_losses_of_role(store, "base_alone", alone)
+        add_losses_of_role(store, "reference_alone", [loss * 0.6 for loss in alone])
         return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
 
 
 def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
     # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
     # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats. The last token ends the turn, with 5 of the
-    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6.
-    frame = cross_fitted_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1])
+    # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6. Without the prompt a token
+    # takes 2.5 nats under the base, and 1.5 under the reference.
+    frame = cross_fitted_frame(
+        tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1], [2.5]
+    )
     found = {name: float(frame[name].iloc[0]) for name in SCORES}
     assert found == pytest.approx(
         {
@@ -46,10 +52,18 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "base_loss": 2.0,
             "reference_loss": 0.5,
             "base_perplexity": 7.389056,
+            "bits_per_token": 2.885390,
+            "ifd": 0.8,  # 2 nats a token with the prompt, 2.5 without
+            "ifd_perplexity": 0.606531,  # exp(-0.5)
+            "pvi_like": 5.770780,  # (6 - 2) / ln 2
+            "grape_margin": NAN,  # its prompt has no other response
+            "learnability_quantile": 0.0,  # no other row
+            "learnability_in_length_band": 0.0,
             "own_learnability": 0.875,
             "memory_gap": 0.125,
             "learnability_spread": 0.05,
-        }
+        },
+        nan_ok=True,
     )
 
 
@@ -65,15 +79,15 @@ def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> No
             reference = special[number // 7 % len(special)]
         ends = None if number % 11 == 0 else (float(random.gamma(1.5)), float(random.gamma(1.5)))
         records.append(ScoredRecord("chat", base, reference, int(random.integers(1, 2000)), end_losses=ends))
-    frame = cross_fitted_frame(
-        tmp_path, records, random.gamma(1.5, 1.0, 600).tolist(), random.uniform(0, 1, 600).tolist()
-    )
+    frame = cross_fitted_frame(tmp_path, records, *(random.gamma(1.5, 1.0, 600).tolist() for _ in range(3)))
     sums = [f"{role}_{column}" for role in needed_roles() for column in ("nll_sum", "end_nll_sum")]
     columns = {
         name: frame[name].to_numpy(dtype=float, na_value=np.nan)
-        for name in (*sums, "base_loss", "reference_loss", "token_count", "end_token_count")
+        for name in (*sums, *(f"{role}_loss" for role in needed_roles()), "token_count", "end_token_count")
     }
     for name, score in SCORES.items():
+        if score.compute is None:
+            continue
         in_sql = frame[name].to_numpy(dtype=float, na_value=np.nan)
         np.testing.assert_allclose(in_sql, score.compute(columns), rtol=1e-12, err_msg=name)
         assert 0 < np.isfinite(in_sql).sum() < len(frame), name
@@ -95,7 +109,7 @@ def test_without_a_gain_there_is_no_share_of_it(tmp_path: Path) -> None:
 
 def test_losses_of_earlier_versions_have_only_the_scores_that_they_had(tmp_path: Path) -> None:
     row = scored_frame(tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4)]).iloc[0]
-    empty = {"learnability_without_end", "end_share_of_gain"}
+    empty = {"learnability_without_end", "end_share_of_gain", "grape_margin"}
     of_both_models = {name for name, score in SCORES.items() if {*score.roles} <= {"base", "reference"}}
     assert {name for name in of_both_models if pd.isna(row[name])} == empty
     assert pd.isna(row["base_end_nll_sum"])
@@ -183,3 +197,10 @@ def test_an_unknown_score_is_answered_with_those_there_are() -> None:
         SelectionInvalid, match=r"Unknown score 'beauty'. Must be one of: learnability, loss_difference"
     ):
         score_named("beauty")
+
+
+def test_only_relative_scores_have_no_numpy() -> None:
+    assert {name for name, score in SCORES.items() if score.compute is None} == {
+        name for name, score in SCORES.items() if score.relative
+    }
+    assert SCORES["grape_margin"].relative

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core.engine.matrix_products import _onednn_linear, fast_products
+from core.engine.engine_choice import ONEDNN
+from core.engine.matrix_products import _onednn_linear, has_onednn, products_by
 
 
 @pytest.fixture(autouse=True, params=["AVX512", "DEFAULT"])
@@ -15,7 +16,7 @@ def _processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Products as on a processor of that kind, whichever runs the test."""
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: request.param)
     _onednn_linear.cache_clear()
-    assert (_onednn_linear() is not None) == (request.param == "AVX512")
+    assert has_onednn() == (request.param == "AVX512")
     yield
     _onednn_linear.cache_clear()
 
@@ -31,7 +32,7 @@ def test_a_linear_layer_gives_the_products_of_double_precision(
     given = None if bias is None else torch.randn(5) if bias == "own" else torch.randn(5, 3)[:, 1]
     expected = states.numpy().astype(np.float64) @ weight.numpy().T.astype(np.float64)
     expected += 0 if given is None else given.numpy()
-    with torch.inference_mode(), fast_products(torch.device("cpu"), torch.float32):
+    with torch.inference_mode(), products_by(ONEDNN, torch.device("cpu"), torch.float32):
         found = F.linear(states, weight, given)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
@@ -43,12 +44,12 @@ def test_a_library_whose_products_differ_is_not_used(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", wrong)
     _onednn_linear.cache_clear()
-    assert _onednn_linear() is None
+    assert not has_onednn()
 
 
 def test_gradients_flow_as_ever() -> None:
     weight = torch.randn(5, 32, requires_grad=True)
-    with fast_products(torch.device("cpu"), torch.float32):
+    with products_by(ONEDNN, torch.device("cpu"), torch.float32):
         F.linear(torch.ones(2, 32), weight).sum().backward()
     assert weight.grad is not None
     assert weight.grad.tolist() == [[2.0] * 32] * 5

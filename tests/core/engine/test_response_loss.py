@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from core.data.encoded import Encoded
 from core.data.errors import ModelUnusable
 from core.encoding.encode import encode_examples
+from core.engine.engine_choice import BLOCKS, ONEDNN, TILES, TORCH, EngineChoice
 from core.engine.loss_engine import EngineOptions, LossEngine
 from core.engine.model_parts import check_windows, padded
 from core.engine.pack_tensors import PackTensors
@@ -144,7 +145,12 @@ WAYS = {
     "packed": EngineOptions(shared=False, tiled=False),
     "packed, tiled": EngineOptions(shared=False),
     "all": EngineOptions(),
-    "torch's products": EngineOptions(fast_products=False),
+    **{
+        f"{products}, {attention}, {tile}": EngineOptions(choice=EngineChoice(products, attention, tile))
+        for products in (TORCH, ONEDNN)
+        for attention in (TORCH, BLOCKS)
+        for tile in (TILES[0], TILES[-1])
+    },
 }
 
 

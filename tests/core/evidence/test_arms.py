@@ -13,6 +13,7 @@ from core.evidence.arms import arm_rows
 from core.evidence.trial import Arm, TrialBudget, TrialPlan
 from core.selection import Amount, Pick, Selection
 from core.store import Store
+from core.workspace.score_imports import import_scores
 from tests.fakes import ScoredRecord, build_scored_store
 
 SELECTION = Selection("planets", amount=Amount("ratio", 0.2))
@@ -56,6 +57,21 @@ def test_no_arm_has_a_held_out_row_and_all_have_the_selections_tokens(store: Sto
     assert len(rows) == len(set(rows))
     within = 0.1 * wanted if kind == "length-matched-random" else 97
     assert abs(sum(known[row][1] for row in rows) - wanted) < within
+
+
+def test_an_imported_score_and_a_sum_of_scores_are_arms_with_the_controls_of_any_other(
+    store: Store, tmp_path: Path
+) -> None:
+    lines = "".join(f"{number},{number % 13}\n" for number in range(1, 501))
+    (tmp_path / "judge.csv").write_text(f"row,judge\n{lines}")
+    import_scores(store, "space", tmp_path / "judge.csv", "row")
+    judged = Selection("planets", "imported_judge", amount=Amount("ratio", 0.2), added={"learnability": 0.01})
+    known = every(store)
+    rows = rows_of(store, "selection", selection=judged)
+    best = store.rows("SELECT min(imported_judge) FROM scored_1 WHERE example_id IN (SELECT unnest(?::UUID[]))", [rows])
+    assert best == [(10.0,)]  # 12, 11 and 10 are three of thirteen values, more than a fifth of the rows
+    random = rows_of(store, "random-by-domain", selection=judged)
+    assert abs(sum(known[row][1] for row in rows) - sum(known[row][1] for row in random)) < 97
 
 
 def test_all_has_every_scored_row_but_the_held_out_whatever_the_recipe_filters(store: Store) -> None:

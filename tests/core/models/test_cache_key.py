@@ -182,6 +182,7 @@ DATA = {
     "adapter weights": (REFERENCE, lambda it: flip_last_byte(it.adapter / "adapter_model.safetensors")),
     "no adapter": (REFERENCE, lambda it: {"reference": str(it.base)}),
     "dtype": (BOTH, lambda it: {"dtype": "bfloat16"}),
+    "quantization": (BOTH, lambda it: {"quantization": "nf4"}),
     "tokenizer": (BOTH, lambda it: edit(it.base / "tokenizer.json", truncation=None)),
     "tokenizer config": (BOTH, lambda it: (it.base / "tokenizer_config.json").write_text("{}") and {}),
     "template": (BOTH, lambda it: {"template": "plain"}),
@@ -193,6 +194,7 @@ DATA = {
 }
 """For each part of a key: whose key a change of it changes, and the change."""
 
+BY_KIND = ("MASK_RULE", "QUANTIZATION_RULE")
 RULES = {
     "ENGINE_RULE": BOTH,
     "WEIGHTS_RULE": BOTH,
@@ -210,10 +212,25 @@ def test_a_change_of_the_data_gives_another_key(scoring: Scoring, part: str) -> 
     assert changed_roles(scoring, lambda: change(scoring)) == roles
 
 
-@pytest.mark.parametrize("rule", [name for name in vars(cache_key) if name.endswith("_RULE") and name != "MASK_RULE"])
+@pytest.mark.parametrize("rule", [name for name in vars(cache_key) if name.endswith("_RULE") and name not in BY_KIND])
 def test_a_change_of_a_rule_gives_another_key(scoring: Scoring, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for version in (getattr(cache_key, rule) + 1, getattr(cache_key, rule) + 2):
         assert changed_roles(scoring, lambda v=version: monkeypatch.setattr(cache_key, rule, v) or {}) == RULES[rule]
+
+
+@pytest.mark.parametrize("kind", cache_key.QUANTIZATION_RULE)
+def test_a_change_of_a_quantization_gives_another_key(
+    scoring: Scoring, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change() -> dict[str, str]:
+        monkeypatch.setitem(cache_key.QUANTIZATION_RULE, kind, 2)
+        return {}
+
+    other = next(one for one in cache_key.QUANTIZATION_RULE if one != kind)
+    for chosen, roles in ((other, set()), (kind, BOTH)):
+        monkeypatch.setitem(cache_key.QUANTIZATION_RULE, kind, 1)
+        scoring.request["quantization"] = chosen
+        assert changed_roles(scoring, change) == roles
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

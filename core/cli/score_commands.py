@@ -1,0 +1,63 @@
+"""Commands on scores that were computed elsewhere: import, list, remove."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..importing.score_files import JOINS
+from ..store import imported_scores, remove_imported_score
+from ..system.paths import named_path
+from ..workspace.score_imports import import_scores, score_sentence
+from .options import AsJson, Workspace
+from .terminal import owned_store, print_result, readable_store, report_user_errors
+
+scores_app = typer.Typer(help="Import scores that were computed elsewhere.", no_args_is_help=True)
+Run = Annotated[str, typer.Option(help="A run of the dataset that the scores are for.")]
+_KEYS = "; ".join(f"{join}: {' or '.join(names)}" for join, names in JOINS.items())
+
+
+@scores_app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, JSONL, JSON or Parquet file, one row a record.")],
+    run: Run,
+    by: Annotated[str, typer.Option(help=f"What rows are joined by: {', '.join(JOINS)}.")],
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column to import [every column of numbers]. Can be repeated.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help=f"Column to join by [{_KEYS}].")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace scores of the same name.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import columns of a file as scores, named imported_COLUMN; they rank, filter and are exported like ours."""
+    if by not in JOINS:
+        raise typer.BadParameter(f"Unknown --by {by!r}. Must be one of: {', '.join(JOINS)}.")
+    with report_user_errors(), owned_store(workspace, "scores import") as store:
+        dataset = str(store.run(run)["dataset"])
+        found = import_scores(store, dataset, named_path(str(file)), by, column or [], key, replace)
+        fields = {"dataset": dataset, "scores": [score.to_fields() for score in found]}
+        print_result(fields, as_json, "\n".join(map(score_sentence, found)))
+
+
+@scores_app.command("list")
+def list_command(run: Run, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """List the imported scores of a run's dataset, with their origin."""
+    with report_user_errors(), readable_store(workspace, "scores list") as store:
+        found = imported_scores(store, str(store.run(run)["dataset"]))
+        sentence = "\n".join(map(score_sentence, found)) or "No scores were imported for this run's dataset."
+        print_result({"scores": [score.to_fields() for score in found]}, as_json, sentence)
+
+
+@scores_app.command("remove")
+def remove_command(
+    name: Annotated[str, typer.Argument(help="Name of the imported score.")],
+    run: Run,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove an imported score from a run's dataset; selections that use it say that it is missing."""
+    with report_user_errors(), owned_store(workspace, "scores remove") as store:
+        dataset = str(store.run(run)["dataset"])
+        remove_imported_score(store, dataset, name)
+        print_result({"dataset": dataset, "removed": name}, as_json, f"Removed {name} from the dataset {dataset!r}.")
