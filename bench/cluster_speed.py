@@ -3,9 +3,11 @@
     OMP_NUM_THREADS=1 python -m bench.cluster_speed --rows FILE [--model DIR] [--limit 2000] [--rounds 3] [--json FILE]
 
 Clusters of one and of two nodes run on this machine, beside a head that computes nothing. They take turns in every
-round and score the same rows with the model and, as the reference, the same model with another norm. The time is that
-from the first shard to the last, so that starting workers does not count; what the first shard holds is left out. A
-machine with fewer than three idle cores makes the ratio too small: the process that divides the work needs some too.
+round and score the same rows with the model and, as the reference, the same model with another norm. Two rates are
+printed, both from the first shard to the last, so that starting workers does not count, without what the first holds:
+losses a second, which needs three idle cores to mean anything, since the process that divides the work needs some too;
+and losses per CPU second of the busiest worker, which shows how evenly the work was divided, and not how long a worker
+waited for its next part.
 """
 
 import argparse
@@ -43,18 +45,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for round_number in range(arguments.rounds):
-        for nodes in (1, 2) if round_number % 2 == 0 else (2, 1):
-            rates[nodes].append(_rate(nodes, arguments))
-            print(f"round {round_number + 1}, {nodes} nodes: {rates[nodes][-1]:,.0f} losses a second", flush=True)
-    ratio = statistics.median(rates[2]) / statistics.median(rates[1])
-    print(f"two nodes score {ratio:.2f} times as fast as one (medians of {arguments.rounds} rounds)")
-    keep_figures(arguments.json, {"losses_per_second": rates, "ratio": ratio})
+    found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for number in range(arguments.rounds):
+        for nodes in (1, 2) if number % 2 == 0 else (2, 1):
+            found[nodes].append(_rates(nodes, arguments))
+            second, cpu_second = found[nodes][-1]
+            by_cpu = f"{cpu_second:,.0f} per CPU second of the busiest worker"
+            print(f"round {number + 1}, {nodes} nodes: {second:,.0f} losses a second, {by_cpu}", flush=True)
+    medians = {n: [statistics.median(one) for one in zip(*rates, strict=True)] for n, rates in found.items()}
+    second, cpu_second = (two / one for one, two in zip(medians[1], medians[2], strict=True))
+    print(f"two nodes against one: {second:.2f} times by the clock, {cpu_second:.2f} times by CPU seconds (medians)")
+    keep_figures(arguments.json, {"rates": found, "by_the_clock": second, "by_cpu_seconds": cpu_second})
 
 
-def _rate(nodes: int, arguments: argparse.Namespace) -> float:
-    """Losses a second on a new cluster."""
+def _rates(nodes: int, arguments: argparse.Namespace) -> tuple[float, float]:
+    """Losses a second, and per CPU second of the busiest worker, on a new cluster."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **_MEMORY})
@@ -62,12 +67,13 @@ def _rate(nodes: int, arguments: argparse.Namespace) -> float:
         for _ in range(nodes):
             cluster.add_node(num_cpus=1, **_MEMORY)
         with tempfile.TemporaryDirectory() as folder:
-            return _score(cluster.address, Path(folder), arguments)
+            raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes]
+            return _score(cluster.address, Path(folder), arguments, raylets)
     finally:
         cluster.shutdown()
 
 
-def _score(address: str, folder: Path, arguments: argparse.Namespace) -> float:
+def _score(address: str, folder: Path, arguments: argparse.Namespace, raylets: list[int]) -> tuple[float, float]:
     reference = _other_model(arguments.model, folder / "reference")
     with Store.open(folder / "workspace", "bench.cluster_speed") as store:
         _add_rows(store, arguments.rows, arguments.limit)
@@ -75,15 +81,31 @@ def _score(address: str, folder: Path, arguments: argparse.Namespace) -> float:
         with chosen({"executor": "ray", "ray_address": address}):
             _, job = begin_scoring(store, request)
         assert job is not None
-        wait_for(store, job, lambda job: None, print)
-        return _losses_per_second(job)
+        used: dict[int, list[float]] = {}
+
+        def look(job: Job) -> None:
+            if job.shards:
+                for process, seconds in _cpu_seconds(raylets).items():
+                    used.setdefault(process, []).append(seconds)
+
+        wait_for(store, job, look, print)
+        shards = sorted(job.shards, key=lambda path: path.stat().st_mtime)
+        began, ended = (path.stat().st_mtime for path in (shards[0], shards[-1]))
+        losses = sum(read_shard(path).num_rows for path in shards[1:])
+        return losses / (ended - began), losses / max(seconds[-1] - seconds[0] for seconds in used.values())
 
 
-def _losses_per_second(job: Job) -> float:
-    """From the first shard's arrival to the last one's; what arrived first took part of its time before."""
-    shards = sorted(job.shards, key=lambda path: path.stat().st_mtime)
-    began, ended = (path.stat().st_mtime for path in (shards[0], shards[-1]))
-    return sum(read_shard(path).num_rows for path in shards[1:]) / (ended - began)
+def _cpu_seconds(raylets: list[int]) -> dict[int, float]:
+    """CPU seconds of the workers' processes so far."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (place / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[1]) in raylets and b"NodeWorker" in (place / "cmdline").read_bytes():
+                found[int(place.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:  # it ended meanwhile
+            continue
+    return found
 
 
 def _other_model(model: Path, folder: Path) -> Path:

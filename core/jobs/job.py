@@ -60,6 +60,7 @@ from .job_progress import Progress
 from .shards import shards
 
 WAITING = "waiting.json"
+ENGINE_CHOICE = "engine.json"
 _STATES = ("done", "failed", "cancelled")
 
 

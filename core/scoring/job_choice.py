@@ -10,11 +10,9 @@ from ..data.errors import JsonInvalid
 from ..data.json_types import checked
 from ..engine.engine_choice import EngineChoice
 from ..engine.kept_choice import choice_for
-from ..jobs.job import Job
+from ..jobs.job import ENGINE_CHOICE, Job
 from ..system.atomic_files import write_durably
 from ..system.untrusted_json import read_json_object
-
-FILE = "engine.json"
 
 
 def choice_of_job(job: Job, model: torch.nn.Module) -> EngineChoice:
@@ -26,7 +24,7 @@ def choice_of_job(job: Job, model: torch.nn.Module) -> EngineChoice:
     leases.mkdir(exist_ok=True)
     with open(leases / "engine-choice.lease", "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        path = job.folder / FILE
+        path = job.folder / ENGINE_CHOICE
         try:
             found = checked(read_json_object(path), EngineChoice, str(path))
             if found.is_known:

@@ -96,7 +96,7 @@ def _copy_file(source: str, name: str, copy: Path, read: ReadPiece) -> None:
 def specs_of(part: Any) -> Iterable[dict[str, Any]]:
     """The fields of every `ModelSpec` in a request."""
     if isinstance(part, dict):
-        if part.keys() == _SPEC:
+        if part.keys() >= _SPEC:
             yield part
         else:
             for value in part.values():

@@ -22,7 +22,7 @@ import pyarrow as pa
 from ...data.errors import UserError
 from ...data.json_types import checked
 from ...jobs.example_chunks import CHUNK_BYTES, CHUNK_ROWS, write_examples_file
-from ...jobs.job import Job
+from ...jobs.job import ENGINE_CHOICE, Job
 from ...jobs.job_progress import Progress
 from ...jobs.shards import read_shard
 from ...scoring.passes import Pass, are_apart, keep_apart
@@ -101,7 +101,10 @@ class ScoringParts:
         return len(self._open) + len(self._running)
 
     def next(self) -> Task | None:
-        """The next part, or the rest of one that takes long."""
+        """The next part, or the rest of one that takes long; none while the first worker chooses how the engine of all
+        computes."""
+        if self._running and not self._has_choice():
+            return None
         while self._open:
             rows = self._open.pop(0)
             if self._is_missing(rows):
@@ -194,7 +197,7 @@ class ScoringParts:
             place.rate = _rate(piece.data, place.rate)
         elif piece.name == "apart.txt":
             keep_apart(self._job)
-        elif piece.name.startswith("noise-"):
+        elif piece.name == ENGINE_CHOICE or piece.name.startswith("noise-"):
             if not (self._job.folder / piece.name).exists():
                 put_piece(self._job.folder, piece)
         elif piece.name.startswith("shards/"):
@@ -209,6 +212,9 @@ class ScoringParts:
             if piece.ends:
                 place.losses += read_shard(self._job.folder / piece.name).num_rows
         part.arrived.clear()
+
+    def _has_choice(self) -> bool:
+        return (self._job.folder / ENGINE_CHOICE).exists()
 
     def _takes_long(self, part: _Part) -> bool:
         usual = median(self._seconds) if self._seconds else float("inf")
@@ -239,7 +245,8 @@ class ScoringParts:
             for side in one.sides:
                 waiting = pa.array(side.waiting(rows.start, rows.end))
                 write_examples_file(folder / f"{side.role}.parquet", table.filter(waiting))
-            for path in [*self._job.folder.glob("noise-*.txt"), *self._job.folder.glob("apart.txt")]:
+            kept = ("noise-*.txt", "apart.txt", ENGINE_CHOICE)
+            for path in [path for pattern in kept for path in self._job.folder.glob(pattern)]:
                 (folder / path.name).write_bytes(path.read_bytes())
             (folder / "job.json").write_text(json.dumps({**request, "parts": parts}), encoding="utf-8")
             yield from FolderChanges(folder).take()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -30,7 +31,8 @@ from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
-ROWS = 500
+ROWS = 800
+_SUMS = ["nll_sum", "end_nll_sum"]
 _LONGEST = 400.0
 """Several processes import torch at once, on as many cores as the machine has left [seconds]."""
 _MEMORY = {"object_store_memory": 80 * 2**20}
@@ -56,7 +58,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard for every small batch, so that a job that has shards is far from its end."""
-    monkeypatch.setenv("LOBASS_CPU_BATCH_TOKENS", "128")
+    monkeypatch.setenv("LOBASS_CPU_BATCH_TOKENS", "64")
     monkeypatch.setenv("LOBASS_SHARD_SECONDS", "0")
 
 
@@ -84,6 +86,14 @@ def finished_losses(job: Job) -> dict[str, pa.Table]:
     assert job.state == "done", (job.outcome, job.log_text)
     shards = {role: [read_shard(path) for path in job.shards_of(role)] for role in ("base", "reference")}
     return {role: pa.concat_tables(found).sort_by("example_id").combine_chunks() for role, found in shards.items()}
+
+
+def check_same(found: dict[str, pa.Table], expected: dict[str, pa.Table]) -> None:
+    """Each row once, with its loss; the engine may have chosen another library on either side."""
+    for role, table in expected.items():
+        assert found[role].drop_columns(_SUMS).equals(table.drop_columns(_SUMS))
+        for name in _SUMS:
+            assert np.allclose(found[role][name], table[name], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +137,7 @@ def test_nothing_is_lost_or_twice_when_a_worker_and_a_node_die_and_a_node_joins(
         cluster.add_node(num_cpus=1, **_MEMORY)
         wait_for(lambda: len(places_with_losses(job)) == 3 or not job.is_alive, "losses of the new node", _LONGEST)
         assert len(places_with_losses(job)) == 3
-        for role, found in finished_losses(job).items():
-            assert found.equals(local_losses[role])
+        check_same(finished_losses(job), local_losses)
         assert job.log_text.count("was lost; another one goes on") >= 2
         ingest_finished_jobs(store)
         assert store.rows("SELECT count(base_loss), count(reference_loss) FROM scored_2") == [(ROWS, ROWS)]
@@ -146,8 +155,7 @@ def test_a_killed_process_is_started_again_and_goes_on(
         ingest_finished_jobs(store)
     with Store.open(tmp_path / "workspace", "a test") as store:
         start_or_wait(job)
-        for role, found in finished_losses(job).items():
-            assert found.equals(local_losses[role])
+        check_same(finished_losses(job), local_losses)
         ingest_finished_jobs(store)
         assert store.rows("SELECT count(base_loss), count(reference_loss) FROM scored_2") == [(ROWS, ROWS)]
 

@@ -1,11 +1,14 @@
 """The parts of a scoring job, with the workers' part played by this process: no cluster is needed."""
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from core.jobs.job import Job
+from core.engine.engine_choice import EngineChoice
+from core.jobs.job import ENGINE_CHOICE, Job
 from core.jobs.shards import read_shard
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.scoring_job import score
@@ -21,11 +24,13 @@ ROWS = 150
 
 @pytest.fixture
 def job(tmp_path: Path, tiny_base: Path, tiny_reference: Path) -> Job:
-    """A scoring job that nobody has started."""
+    """A scoring job that has only chosen how the engine computes."""
     with Store.open(tmp_path / "workspace", "a test") as store:
         add_scored_run(store, [ScoredRow("chat", 1.0, 0.5, response=f"Answer {number}.") for number in range(ROWS)])
         request = ScoreRequest("data", str(tiny_base), str(tiny_reference), run="far", template="plain", device="cpu")
-        return create_score_job(store, plan_scoring(store, request))
+        made = create_score_job(store, plan_scoring(store, request))
+        (made.folder / ENGINE_CHOICE).write_text(json.dumps(asdict(EngineChoice())))
+        return made
 
 
 def done(task: Task, job: Job, folder: Path) -> list[News]:
@@ -81,6 +86,20 @@ def test_what_a_dead_worker_had_sent_is_not_given_out_again(job: Job, tmp_path: 
     following = parts.next()
     assert following is not None
     assert following.title != task.title
+
+
+def test_all_workers_compute_as_the_first_one_chose(job: Job, tmp_path: Path) -> None:
+    (job.folder / ENGINE_CHOICE).unlink()
+    parts = ScoringParts(job, workers=2)
+    task = parts.next()
+    assert task is not None
+    assert parts.next() is None
+    for news in done(task, job, tmp_path / "first"):
+        parts.take(task, "first", news)
+    following = parts.next()
+    assert following is not None
+    sent = {piece.name: piece.data for piece in following.files()}
+    assert sent[ENGINE_CHOICE] == (job.folder / ENGINE_CHOICE).read_bytes()
 
 
 def test_it_is_remembered_how_often_a_worker_died_at_a_part(job: Job) -> None:
