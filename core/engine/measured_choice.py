@@ -25,7 +25,7 @@ _MOST_WEIGHTS = 2**30
 """Positions times weights of one product: at 50 GFLOP/s it takes 40 ms."""
 _SHARED_TOKENS, _ROW_TOKENS = 32, (360, 250, 180, 120, 80)
 """A pack such as rows with one template make: a shared beginning, and the rest of each row."""
-_WORTH_IT = 0.97
+_WORTH_IT = 0.95
 """A choice other than the first is taken only if it takes less than this share of the first one's time."""
 
 Kind = TypeVar("Kind", str, int)

@@ -12,8 +12,8 @@ LOCK = "store.lock"
 """The lock file of a workspace, locked by its owner: a folder that has it is a workspace."""
 EXPORTS = "exports"
 _ENTRIES = (
-    "store.*", "jobs", "models", "trials", EXPORTS, "requests", "spill", "uploads", "hashes.json", "guide-dismissed",
-    ".*.tmp", ".*.old",
+    "store.*", "jobs", "models", "trials", EXPORTS, "requests", "spill", "uploads", "hashes.json",
+    "engine-choices.json", "guide-dismissed", ".*.tmp", ".*.old",
 )  # fmt: skip
 """What the program puts into the folder of a workspace."""
 _OTHERS = 0o077
