@@ -16,7 +16,7 @@ import transformers
 
 from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged
 from ..data.version import __version__
-from ..engine.loss_engine import LossEngine
+from ..engine.training_engine import TrainingEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
@@ -29,6 +29,7 @@ from ..system.atomic_files import flush_folder, rename_durably, write_durably
 from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
+from .memory_plan import plan_memory
 from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
@@ -93,14 +94,17 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     transformers.set_seed(member.seed)
     device = resolve_device(request["device"])
     model = trainable_model(request, device)
-    engine = LossEngine(model)
+    engine = TrainingEngine(model)
+    lengths = [len(data.encoded[row].input_ids) for row in rows]
+    memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
     trainer = ReferenceTrainer(
         member.work,
         model,
         [data.encoded[row] for row in rows],
         [data.domains[row] for row in rows],
         {**request, "device": device, "seed": member.seed},
-        engine.splits,
+        engine,
+        memory.part_tokens,
     )
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
