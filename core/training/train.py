@@ -9,6 +9,8 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -94,9 +96,10 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     transformers.set_seed(member.seed)
     device = resolve_device(request["device"])
     model = trainable_model(request, device)
-    engine = TrainingEngine(model)
-    lengths = [len(data.encoded[row].input_ids) for row in rows]
-    memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
+    with _out_of_memory_explained(request["batch_tokens"]):
+        engine = TrainingEngine(model)
+        lengths = [len(data.encoded[row].input_ids) for row in rows]
+        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
     trainer = ReferenceTrainer(
         member.work,
         model,
@@ -118,13 +121,8 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
     began = time.monotonic()
-    try:
+    with _out_of_memory_explained(request["batch_tokens"]):
         trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
-    except torch.cuda.OutOfMemoryError as error:
-        raise ModelUnusable(
-            f"GPU memory ran out while training in batches of {request['batch_tokens']:,} tokens. "
-            "Lower --batch-tokens or --max-length, or free the GPU."
-        ) from error
     if job.is_cancelled:
         raise JobCancelled(_cancelled(place))
     by_pass.finish(model, member.work)
@@ -140,6 +138,17 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     }
     _save(job, member, trainer, data.tokenizer, measured)
     by_pass.clear()
+
+
+@contextmanager
+def _out_of_memory_explained(batch_tokens: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelUnusable(
+            f"GPU memory ran out while training in batches of {batch_tokens:,} tokens. "
+            "Lower --batch-tokens or --max-length, or free the GPU."
+        ) from error
 
 
 def _cancelled(place: tuple[int, int]) -> str:

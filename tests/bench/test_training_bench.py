@@ -22,4 +22,4 @@ def test_every_way_trains_the_same_rows_and_begins_with_the_same_loss(
     assert len({one["tokens"] for one in found}) == 1
     for one in found:
         assert one["loss"] == pytest.approx(found[0]["loss"], abs=1e-4)
-        assert one["peak"] >= one["before"] > 0
+        assert one["peak"] > 0.1
