@@ -51,6 +51,14 @@ SETTINGS = (
     Setting(
         "cuda_batch_tokens", 32768, "Batch size for scoring on a GPU; halved when memory runs out [tokens].", least=1
     ),
+    Setting("cpu_training_tokens", 1024, "Part of a training batch computed at once on a CPU [tokens].", least=1),
+    Setting(
+        "cuda_training_tokens",
+        16384,
+        "Part of a training batch computed at once on a GPU; smaller where memory is short [tokens].",
+        least=1,
+    ),
+    Setting("training_memory_share", 0.6, "Share of the machine's or the GPU's memory that training may take.", most=1),
     Setting("scoring_processes", 0, "Processes per scoring job; 0 means one per GPU, or one on a CPU.", most=1024),
     Setting(
         "encoding_processes",

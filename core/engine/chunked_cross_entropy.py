@@ -45,21 +45,19 @@ class Head:
         """Loss of each target [nats], float32, given the states [positions x width] that predict them."""
         if not len(targets):
             return torch.zeros(0, device=states.device)
-        if _on_gpu(states):
-            positions, losses = _GPU_TILE_POSITIONS, self._losses_no_sync
-        else:
-            positions, losses = _TILE_POSITIONS, self._losses
-        parts = [
-            losses(states[start : start + positions], targets[start : start + positions])
-            for start in range(0, len(targets), positions)
-        ]
-        return torch.cat(parts)
+        losses = self._losses_no_sync if _on_gpu(states) else self._losses
+        return torch.cat([losses(states[part], targets[part]) for part in self.chunks(states)])
+
+    def chunks(self, states: torch.Tensor) -> Iterator[slice]:
+        """Parts of the positions, each of the size of a tile."""
+        size = _GPU_TILE_POSITIONS if _on_gpu(states) else _TILE_POSITIONS
+        return (slice(start, start + size) for start in range(0, len(states), size))
 
     def _losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         reference = torch.zeros(0)
         total = torch.zeros_like(targets, dtype=torch.float64)
         picked = _Picked(targets, self._tile_tokens(states), len(self.weight))
-        for start, logits in self._tiles(states):
+        for start, logits in self.tiles(states):
             if start == 0:
                 reference = logits.amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).min)
             picked.look(start, logits)
@@ -73,7 +71,7 @@ class Head:
     def _losses_by_running_maximum(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         total = torch.full(targets.shape, -torch.inf, device=states.device)
         picked = _Picked(targets, self._tile_tokens(states), len(self.weight))
-        for start, logits in self._tiles(states):
+        for start, logits in self.tiles(states):
             picked.look(start, logits)
             total = torch.logaddexp(total, logits.logsumexp(1))
         return total - picked.logits
@@ -82,7 +80,7 @@ class Head:
         """Losses without synchronising with the GPU."""
         total = torch.full(targets.shape, -torch.inf, dtype=torch.float64, device=states.device)
         picked = torch.zeros(targets.shape, device=states.device)
-        for start, logits in self._tiles(states):
+        for start, logits in self.tiles(states):
             places = (targets - start).clamp(0, logits.shape[1] - 1)
             picked = torch.where(places + start == targets, logits.gather(1, places[:, None])[:, 0], picked)
             total = torch.logaddexp(total, self._log_sums(logits).double())
@@ -95,7 +93,7 @@ class Head:
         # On a GPU, log-softmax is one kernel that reads and writes each logit once; logsumexp is four, with two passes.
         return logits[:, 0] - logits.log_softmax(1)[:, 0]
 
-    def _tiles(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    def tiles(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """First token and logits [positions x tile] of each tile; float32, the caller may overwrite them."""
         size = self._tile_tokens(states)
         for start in range(0, len(self.weight), size):

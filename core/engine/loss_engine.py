@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..data.encoded import Encoded
 from ..data.errors import ModelUnusable
+from .chunked_cross_entropy import Head
 from .engine_choice import BLOCKS, EngineChoice
 from .kept_choice import choice_for
 from .matrix_products import products_by
@@ -34,10 +35,11 @@ from .model_parts import (
 from .pack_tensors import PackTensors
 from .packed_attention import PackingUnsupported, has_blocks, has_varlen, packed_attention
 from .packing import Batch, pack_rows, plan_batches, plan_packs
+from .trainable_cross_entropy import trainable_losses
 
 _HEAD_CHUNK_BYTES = 256 * 2**20
 _LONGEST_PROBE = 4096
-_NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, IndexError, PackingUnsupported)
+NOT_SPLIT = (AttributeError, TypeError, RuntimeError, ValueError, KeyError, IndexError, PackingUnsupported)
 """Errors of architectures whose trunk or attention does not have the usual interface."""
 
 
@@ -163,13 +165,17 @@ class LossEngine:
         _, losses = self._losses([row])
         return np.asarray(losses.double().cpu().numpy(), dtype=np.float64)
 
-    def _losses(self, rows: Sequence[Encoded], pack: PackTensors | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Row and loss [nats] of every scored token, in order of rows."""
+    def _losses(
+        self, rows: Sequence[Encoded], pack: PackTensors | None = None, packs: bool | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Row and loss [nats] of every scored token, in order of rows; differentiable where gradients are enabled.
+        `packs`: whether to pack them, by default if the model supports it."""
+        packs = self.packs if packs is None else packs
         with self._side(), products_by(self.choice.products, self._device, self._dtype):
             alone = len(rows) == 1 and self._is_alone(len(rows[0].input_ids))
             if alone:
                 self._forget_lengths()
-            if self.packs and not alone:
+            if packs and not alone:
                 if pack is None or (pack.places.runs is not None) != self._varlen:
                     pack = self.prepare(rows)
                 assert pack is not None
@@ -194,7 +200,8 @@ class LossEngine:
 
     def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if self._head is not None:
-            return self._head.losses(states, targets)
+            compute = trainable_losses if torch.is_grad_enabled() else Head.losses
+            return compute(self._head, states, targets)
         chunk = max(1, _HEAD_CHUNK_BYTES // (4 * self._causal.config.get_text_config().vocab_size))
         parts = [torch.zeros(0, device=self._device)]
         for start in range(0, len(targets), chunk):
@@ -231,7 +238,7 @@ class LossEngine:
             split = head_logits(self._causal, trunk_states(self._causal, input_ids, mask))
         except torch.cuda.OutOfMemoryError:
             raise
-        except _NOT_SPLIT:
+        except NOT_SPLIT:
             return False
         return split.shape == whole.shape and torch.allclose(split.float(), whole.float(), atol=1e-3, rtol=1e-3)
 
@@ -253,7 +260,7 @@ class LossEngine:
             apart = torch.cat([self._states_alone(row) for row in rows]).double()
         except torch.cuda.OutOfMemoryError:
             raise
-        except _NOT_SPLIT as error:
+        except NOT_SPLIT as error:
             return False, str(error).partition("\n")[0] or type(error).__name__
         moved = (packed[pack.state_index].double() - apart).norm()
         # bfloat16 rounds differently in another batch shape; attending to another row's tokens would change states far

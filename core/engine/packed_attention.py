@@ -23,7 +23,7 @@ from .packing import Pack, Segment, side_by_side
 NAME = "lobass_packed"
 _BLOCK_QUERIES = 128
 """Larger blocks compute scores of keys that no query of the block attends to; smaller ones make small products."""
-_LONGEST_IN_BLOCKS = 1024
+LONGEST_IN_BLOCKS = 1024
 """For longer segments with several key heads, torch's attention is faster: it does not store scores."""
 
 
@@ -140,6 +140,8 @@ def attend(
         raise PackingUnsupported("its attention is not plainly causal")
     if any(asked.get(name) is not None for name in ("s_aux", "position_bias", "indices", "head_mask")):
         raise PackingUnsupported("its attention has additional terms")
+    if module.training and asked.get("dropout"):
+        raise PackingUnsupported("its attention drops out")
     packed_places.windows[getattr(module, "layer_idx", len(packed_places.windows))] = sliding_window
     heads, width = query.shape[1], value.shape[-1]
     query, key, value = query[0], key[0], value[0]
@@ -186,21 +188,20 @@ def _attend_blocks(
 ) -> torch.Tensor:
     """[heads x tokens x width] -> [tokens x heads x width]; queries of a shared prefix are computed once."""
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    answers = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+    answers = []  # segments are in the pack's order
     for segment in segments:
         keys, values = (_seen_by(segment, states) for states in (key, value))
-        if len(key) > 1 and segment.seen > _LONGEST_IN_BLOCKS and (window is None or segment.seen <= window):
+        if len(key) > 1 and segment.seen > LONGEST_IN_BLOCKS and (window is None or segment.seen <= window):
             whole = _attend_rows(_seen_by(segment, query)[None], keys[None], values[None], 1.0, None)[0]
-            own = slice(segment.start, segment.start + segment.length)
-            answers[own] = whole[:, segment.shared_length :].transpose(0, 1)
+            answers.append(whole[:, segment.shared_length :].transpose(0, 1))
             continue
         for start in range(0, segment.length, _BLOCK_QUERIES):
             end = min(start + _BLOCK_QUERIES, segment.length)
             last = segment.shared_length + end
             first = 0 if window is None else max(0, last - (end - start) - window + 1)
             block = slice(segment.start + start, segment.start + end)
-            answers[block] = _attend_block(query[:, block], keys[:, first:last], values[:, first:last], window)
-    return answers
+            answers.append(_attend_block(query[:, block], keys[:, first:last], values[:, first:last], window))
+    return torch.cat(answers)
 
 
 def _seen_by(segment: Segment, states: torch.Tensor) -> torch.Tensor:

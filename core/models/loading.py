@@ -3,7 +3,6 @@
 Like `core.engine` and `core.training`, it imports torch; only workers need it.
 """
 
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..data.errors import ModelChanged, ModelUnusable
 from ..system.memory_limit import memory_limit
+from ..system.process_facts import peak_resident_bytes
 from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
 from .adapter_loading import with_adapter
 from .base_probe import BaseProbe
@@ -190,7 +190,7 @@ def peak_memory(device: str) -> int:
     """The most memory that this process has needed so far [bytes]: of the GPU, or of the machine for a CPU."""
     if device == "cuda":
         return int(torch.cuda.max_memory_reserved())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_resident_bytes()
 
 
 def _is_finite(weights: torch.Tensor) -> bool:

@@ -1,8 +1,11 @@
 """Facts about processes: from /proc on Linux; elsewhere (macOS) from substitutes, if there are any."""
 
 import os
+import re
+import resource
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -12,6 +15,8 @@ GPU driver only reserves are not included."""
 _START_FIELD = 19
 """Index of a process's start time after its name in /proc/self/stat [clock ticks since boot]."""
 _IMPORTED_AT = time.monotonic()
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Of version 2 and 1 of control groups, as a container sees its own."""
 
 
 def data_pages() -> int | None:
@@ -20,6 +25,26 @@ def data_pages() -> int | None:
         return int((PROC / "self" / "statm").read_text(encoding="ascii").split()[_DATA_FIELD])
     except FileNotFoundError:
         return None
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process had resident so far [bytes]."""
+    try:
+        status = (PROC / "self" / "status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        status = ""
+    # Before `ru_maxrss`, which is handed down from the process that started this one.
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def machine_memory() -> int:
+    """Memory of this machine, or of the container that it is [bytes]."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # not in a container, or without a limit ("max")
+            found.append(int(path.read_text(encoding="ascii")))
+    return min(found)
 
 
 def process_age() -> float:

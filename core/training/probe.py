@@ -7,12 +7,13 @@ from transformers import TrainerCallback
 
 from ..data import settings
 from ..data.errors import JobCancelled, NoUsableRows
-from ..engine.loss_engine import LossEngine
 from ..engine.response_loss import ResponseScorer
+from ..engine.training_engine import TrainingEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import batch_budget, resolve_device
 from ..models.loading import peak_memory
+from .memory_plan import plan_memory
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import TrainingData, members_of
@@ -51,11 +52,13 @@ def probe(job: Job) -> dict[str, Any]:
         raise NoUsableRows("No row of the sample has a response to train on or to evaluate.")
     device = resolve_device(request["device"])
     model = trainable_model(request, device)
-    engine = LossEngine(model)
+    engine = TrainingEngine(model)
+    lengths = [len(data.encoded[row].input_ids) for row in rows]
+    memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
     job.report(Progress("Timing the training"))
     encoded = [data.encoded[row] for row in rows]
     timed = {**request, "device": device, "epochs": _MOST_PASSES, "budget": None}
-    trainer = ReferenceTrainer(job.folder, model, encoded, [""] * len(encoded), timed, engine.splits)
+    trainer = ReferenceTrainer(job.folder, model, encoded, [""] * len(encoded), timed, engine, memory.part_tokens)
     stop = _StopAfter(job, settings.number("probe_seconds"))
     trainer.add_callback(stop)
     trainer.train()
@@ -75,7 +78,7 @@ def probe(job: Job) -> dict[str, Any]:
     }
 
 
-def _scoring_rate(job: Job, engine: LossEngine, model: Any, data: TrainingData, device: str) -> float:
+def _scoring_rate(job: Job, engine: TrainingEngine, model: Any, data: TrainingData, device: str) -> float:
     job.report(Progress("Timing the evaluation"))
     model.eval()
     scorer, tokens, began = ResponseScorer([engine], batch_budget(device)), 0, time.monotonic()

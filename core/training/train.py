@@ -9,6 +9,8 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ import transformers
 
 from ..data.errors import JobCancelled, ModelUnusable, NoUsableRows, TrainingDiverged
 from ..data.version import __version__
-from ..engine.loss_engine import LossEngine
+from ..engine.training_engine import TrainingEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
@@ -29,6 +31,7 @@ from ..system.atomic_files import flush_folder, rename_durably, write_durably
 from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
+from .memory_plan import plan_memory
 from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
@@ -94,14 +97,18 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     transformers.set_seed(member.seed)
     device = resolve_device(request["device"])
     model = trainable_model(request, device)
-    engine = LossEngine(model)
+    with _out_of_memory_explained(request["batch_tokens"]):
+        engine = TrainingEngine(model)
+        lengths = [len(data.encoded[row].input_ids) for row in rows]
+        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
     trainer = ReferenceTrainer(
         member.work,
         model,
         [data.encoded[row] for row in rows],
         [data.domains[row] for row in rows],
         {**request, "device": device, "seed": member.seed},
-        engine.splits,
+        engine,
+        memory.part_tokens,
     )
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
@@ -115,13 +122,8 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
     began = time.monotonic()
-    try:
+    with _out_of_memory_explained(request["batch_tokens"]):
         trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
-    except torch.cuda.OutOfMemoryError as error:
-        raise ModelUnusable(
-            f"GPU memory ran out while training in batches of {request['batch_tokens']:,} tokens. "
-            "Lower --batch-tokens or --max-length, or free the GPU."
-        ) from error
     if job.is_cancelled:
         raise JobCancelled(_cancelled(place))
     by_pass.finish(model, member.work)
@@ -137,6 +139,17 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     }
     _save(job, member, trainer, data.tokenizer, measured)
     by_pass.clear()
+
+
+@contextmanager
+def _out_of_memory_explained(batch_tokens: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelUnusable(
+            f"GPU memory ran out while training in batches of {batch_tokens:,} tokens. "
+            "Lower --batch-tokens or --max-length, or free the GPU."
+        ) from error
 
 
 def _cancelled(place: tuple[int, int]) -> str:

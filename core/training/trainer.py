@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..data.encoded import Encoded
-from ..engine.model_parts import head_logits, padded, scored_positions, trunk_states
+from ..engine.training_engine import TrainingEngine
 from .checkpoints import CHECKPOINTS
 from .loss_curve import LossWindow
 from .recorded_models import CURVE
@@ -18,8 +17,9 @@ from .token_batches import BudgetSampler, TokenBatchSampler
 
 
 class ReferenceTrainer(Trainer):  # type: ignore[misc]
-    """Trains on encoded rows and writes into `folder`; `splits`: the trunk and the head of the model can be called
-    separately. The request has epochs, or a budget: `tokens` of the unit "input" or "scored" in `steps` steps."""
+    """Trains on encoded rows and writes into `folder`. The request has epochs, or a budget: `tokens` of the unit
+    "input" or "scored" in `steps` steps. A step's batch is computed in parts of about `part_tokens`, whose gradients
+    add up."""
 
     def __init__(
         self,
@@ -28,9 +28,11 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         rows: list[Encoded],
         domains: list[str],
         request: dict[str, Any],
-        splits: bool,
+        engine: TrainingEngine,
+        part_tokens: int,
     ) -> None:
-        self._rows, self._domains, self._splits = rows, domains, splits
+        self._rows, self._domains = rows, domains
+        self._engine, self._part_tokens = engine, part_tokens
         self._sampler = _sampler(rows, request)
         self.passes = self._sampler.passes
         self.window = LossWindow(folder / CURVE)
@@ -65,25 +67,24 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train_dataset, batch_sampler=self._sampler, collate_fn=lambda indices: {"rows": indices})
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Mean nats per scored token of the batch."""
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Add the gradients of a batch, part by part; returns its mean loss [nats per scored token]."""
+        model.train()
         batch = [self._rows[index] for index in inputs["rows"]]
-        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-        input_ids, mask = padded(batch, next(model.parameters()).device)
-        row_index, state_index, targets = scored_positions(batch, input_ids)
-        # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
-        with self.accelerator.autocast():
-            if self._splits:
-                hidden = trunk_states(causal, input_ids, mask)[row_index, state_index]
-                logits = head_logits(causal, hidden)
-            else:
-                whole = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits
-                logits = whole[row_index, state_index]
-        losses = F.cross_entropy(logits.float(), targets, reduction="none")
-        self.window.add([self._domains[index] for index in inputs["rows"]], row_index, losses.detach())
-        return losses.mean()
+        scored = sum(row.token_count for row in batch)
+        parts = []
+        for places in self._engine.parts(batch, self._part_tokens):
+            rows = [batch[place] for place in places]
+            with self._engine.attention_of(rows):
+                # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
+                with self.accelerator.autocast():
+                    row_index, losses = self._engine.losses(rows)
+                part = losses.sum() / scored
+                self.accelerator.backward(part)
+            domains = [self._domains[inputs["rows"][place]] for place in places]
+            self.window.add(domains, row_index, losses.detach())
+            parts.append(part.detach())
+        return torch.stack(parts).sum()
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
         # The loss is a mean already, and these batches hold row numbers, not labels to be counted.

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from core.engine.chunked_cross_entropy import Head
+from core.engine.trainable_cross_entropy import trainable_losses
 
 
 def exact(head: Head, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -89,3 +90,26 @@ def test_tokens_that_a_bias_rules_out_add_nothing(
 
 def test_no_positions_have_no_losses(weight: torch.Tensor) -> None:
     assert len(Head(weight, None, 1.0, None).losses(torch.zeros(0, 24), torch.zeros(0, dtype=torch.long))) == 0
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_its_gradients_are_those_of_all_logits(
+    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, trained: bool, cap: float | None, with_bias: bool
+) -> None:
+    weight[-1] *= 20  # the largest logits come last
+    bias = weight[:, 0].clone().requires_grad_(trained) if with_bias else None
+    parts = [states.requires_grad_(), *([weight.requires_grad_()] if trained else []), *([bias] if trained else [])]
+    parts = [part for part in parts if part is not None]
+    head = Head(weight, bias, 0.25, cap)
+    worth = torch.linspace(-1, 2, 37)
+    found = torch.autograd.grad((trainable_losses(head, states, targets) * worth).sum(), parts)
+    logits = F.linear(states, weight, bias).double() * 0.25
+    logits = cap * torch.tanh(logits / cap) if cap else logits
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    for gradient, expected in zip(found, torch.autograd.grad((losses * worth).sum(), parts), strict=True):
+        assert float((gradient - expected).norm()) <= 1e-5 * float(expected.norm())
+    np.testing.assert_allclose(
+        trainable_losses(head, states, targets).detach(), losses.float().detach(), rtol=1e-5, atol=2e-5
+    )

@@ -11,6 +11,7 @@ from core.data.encoded import Encoded
 from core.encoding.encode import encode_examples
 from core.engine.loss_engine import EngineOptions, LossEngine
 from core.engine.response_loss import ResponseScorer
+from core.engine.training_engine import TrainingEngine
 from core.jobs.job import Job
 from core.training.trainer import ReferenceTrainer
 from tests.tiny_models import FAMILIES, MIXED_EXAMPLES, encoding_spec, make_model, make_tokenizer
@@ -74,7 +75,7 @@ def test_a_reference_is_trained_on_it_in_bfloat16(tmp_path: Path, rows: list[Enc
     request = {"batch_tokens": 4096, "seed": 0, "epochs": 1.0, "learning_rate": 1e-3, "device": DEVICE}
     model, seen = make_model("llama").to(DEVICE), set()
     model.model.layers[0].mlp.up_proj.register_forward_hook(lambda *given: seen.add(given[2].dtype))
-    trainer = ReferenceTrainer(Job(tmp_path), model, rows, ["all"] * len(rows), request, True)
+    trainer = ReferenceTrainer(Job(tmp_path), model, rows, ["all"] * len(rows), request, TrainingEngine(model), 4096)
     trainer.train()
     assert seen == {torch.bfloat16}
     assert trainer.state.global_step == 1

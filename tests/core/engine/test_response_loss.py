@@ -259,7 +259,7 @@ def test_a_window_longer_than_what_the_engine_tries_it_on_gives_the_losses_of_la
 
 
 def test_segments_too_long_for_blocks_give_the_losses_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.engine.packed_attention._LONGEST_IN_BLOCKS", 50)
+    monkeypatch.setattr("core.engine.packed_attention.LONGEST_IN_BLOCKS", 50)
     model = make_model("gpt2")  # several key heads
     random = np.random.default_rng(0)
     header = random.integers(5, 400, 20).tolist()

@@ -114,3 +114,8 @@ def test_a_worker_that_ended_is_none_where_there_is_no_proc_either(no_proc: None
     assert not process_facts.works_on(process.pid, "20260101-000000-score-abcd")
     process.wait()
     assert not process_facts.works_on(process.pid, "20260101-000000-score-abcd")
+
+
+@pytest.mark.usefixtures("no_proc")
+def test_the_peak_of_memory_is_known_without_proc() -> None:
+    assert 10 * 2**20 < process_facts.peak_resident_bytes() < process_facts.machine_memory()

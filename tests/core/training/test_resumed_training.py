@@ -125,13 +125,13 @@ def test_the_trainer_sees_the_passes_of_the_sampler(store: Store, base: Path, mo
     from core.training.trainer import ReferenceTrainer
 
     seen: list[list[int]] = []
-    loss = ReferenceTrainer.compute_loss
+    step = ReferenceTrainer.training_step
 
     def noted(self: Any, model: Any, inputs: Any, *more: Any, **named: Any) -> torch.Tensor:
         seen.append(list(inputs["rows"]))
-        return loss(self, model, inputs, *more, **named)
+        return step(self, model, inputs, *more, **named)
 
-    monkeypatch.setattr(ReferenceTrainer, "compute_loss", noted)
+    monkeypatch.setattr(ReferenceTrainer, "training_step", noted)
     train_reference(a_job(store, base))
     a_pass = len(seen) // 3
     assert sorted(row for batch in seen[:a_pass] for row in batch) == list(range(48))

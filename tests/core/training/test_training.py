@@ -9,9 +9,11 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
+from core.data.encoded import Encoded
 from core.data.errors import ModelUnusable
 from core.data.examples import DatasetRow
 from core.encoding.encode import encode_examples
+from core.engine.training_engine import TrainingEngine
 from core.store import Store
 from core.training.train import train_reference
 from core.training.trainable_model import with_lora
@@ -27,7 +29,11 @@ REQUEST = {"batch_tokens": 4096, "seed": 0, "epochs": 1.0, "learning_rate": 1e-3
 def make_trainer(tmp_path: Path) -> Callable[[], Any]:
     encoded = encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec())
     rows = [row for row in encoded if row.reason is None][:2]
-    return lambda: ReferenceTrainer(tmp_path, make_model("llama"), rows, ["all"] * len(rows), REQUEST, True)
+    return lambda: trainer_of(tmp_path, make_model("llama"), rows)
+
+
+def trainer_of(folder: Path, model: Any, rows: list[Encoded]) -> ReferenceTrainer:
+    return ReferenceTrainer(folder, model, rows, ["all"] * len(rows), REQUEST, TrainingEngine(model), 1024)
 
 
 @pytest.fixture
@@ -69,19 +75,21 @@ def test_the_trunk_is_trained_in_the_precision_that_the_trainer_was_given(
 def test_over_a_base_in_bfloat16_an_adapter_in_float32_is_trained(tmp_path: Path) -> None:
     rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
     model = with_lora(make_model("llama").to(torch.bfloat16), {"lora_rank": 4})
-    ReferenceTrainer(tmp_path, model, rows[:2], ["all"] * 2, REQUEST, True).train()
+    trainer_of(tmp_path, model, rows[:2]).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in trained} == {torch.float32}
     assert all(bool(parameter.any()) for parameter in trained), "what begins as zero has taken a step"
     assert {parameter.dtype for parameter in model.parameters() if not parameter.requires_grad} == {torch.bfloat16}
 
 
-def test_paths_only_the_loss_of_a_batch_lies_on_the_models_device(make_trainer: Callable[[], Any]) -> None:
-    trainer = make_trainer()
-    trainer.window.add = lambda *_: None  # it counts values, on the processor
+def test_paths_only_the_losses_of_a_batch_lie_on_the_models_device() -> None:
+    rows = [row for row in encode_examples(MIXED_EXAMPLES, make_tokenizer(), encoding_spec()) if row.reason is None]
     with fake_gpu():
-        loss = trainer.compute_loss(moved(trainer.model), {"rows": [0, 1]})
-    assert (loss.device.type, loss.shape) == ("cuda", ())
+        engine = TrainingEngine(moved(make_model("llama")))
+        with engine.attention_of(rows):
+            row_index, losses = engine.losses(rows)
+    assert (row_index.device.type, losses.device.type) == ("cuda", "cuda")
+    assert losses.requires_grad
 
 
 def test_when_a_gpus_memory_runs_out_a_sentence_says_what_to_lower(
@@ -93,7 +101,7 @@ def test_when_a_gpus_memory_runs_out_a_sentence_says_what_to_lower(
     with Store.open(tmp_path / "workspace", "a test") as store:
         store.add_source("mixed", "m.jsonl", "jsonl", "a hash", {}, [DatasetRow(1, "all", MIXED_EXAMPLES[0], b"{}")])
         job = create_train_job(store, TrainRequest("mixed", str(tiny_base), "taught", device="cpu"))
-    monkeypatch.setattr("core.training.trainer.trunk_states", runs_out)
+    monkeypatch.setattr("core.training.trainer.TrainingEngine.losses", runs_out)
     with pytest.raises(ModelUnusable, match=r"in batches of 4,096 tokens. Lower --batch-tokens"):
         train_reference(job)
     assert not (job.folder / "model").exists()
