@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from ..importing.score_files import JOINS
-from ..store import imported_scores, remove_imported_score
+from ..store import imported_scores
 from ..system.paths import named_path
-from ..workspace.score_imports import import_scores, score_sentence
+from ..workspace.score_imports import import_scores, remove_score, score_sentence
 from .options import AsJson, Workspace
 from .terminal import owned_store, print_result, readable_store, report_user_errors
 
@@ -59,5 +59,5 @@ def remove_command(
     """Remove an imported score from a run's dataset; selections that use it say that it is missing."""
     with report_user_errors(), owned_store(workspace, "scores remove") as store:
         dataset = str(store.run(run)["dataset"])
-        remove_imported_score(store, dataset, name)
+        remove_score(store, dataset, name)
         print_result({"dataset": dataset, "removed": name}, as_json, f"Removed {name} from the dataset {dataset!r}.")

@@ -1,10 +1,22 @@
-"""Imports scores that were computed elsewhere: reads the file, joins it to a dataset's rows, says what was saved."""
+"""Imports and removes scores that were computed elsewhere: reads the file, joins it to a dataset's rows, says what was
+saved; values that a trial ranks by stay as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..data.errors import NameTaken, UserError
+from ..data.loss_roles import IMPORTED
+from ..evidence.trial_folder import load_trial, trial_names
 from ..importing.score_files import read_score_file
-from ..store import ImportedScore, ScoreOrigin, Store, save_imported_scores
+from ..selection import Selection
+from ..store import (
+    ImportedScore,
+    ScoreOrigin,
+    Store,
+    imported_scores,
+    remove_imported_score,
+    save_imported_scores,
+)
 
 
 def import_scores(
@@ -18,10 +30,51 @@ def import_scores(
 ) -> list[ImportedScore]:
     """Import columns of a file (`read_score_file`) as scores of a dataset's runs. Raises `SourceUnreadable`,
     `NameTaken` or `NotFound`; nothing is written then."""
-    store.dataset_id(dataset)
+    known = {score.name: score.sha256 for score in imported_scores(store, dataset)}
     found = read_score_file(path, joined_by, columns, key)
     origin = ScoreOrigin(found.name, found.sha256, found.joined_by, found.columns, found.in_order)
+    for name in origin.columns:
+        if replace and known.get(name, found.sha256) != found.sha256:
+            _check_in_no_trial(store, dataset, name)
     return save_imported_scores(store, dataset, origin, found.table, replace)
+
+
+def remove_score(store: Store, dataset: str, name: str) -> None:
+    """Remove an imported score, by its name with or without its beginning. Raises `NotFound`, and `NameTaken` if a
+    trial uses it."""
+    _check_in_no_trial(store, dataset, name if name.startswith(IMPORTED) else IMPORTED + name)
+    remove_imported_score(store, dataset, name)
+
+
+def _check_in_no_trial(store: Store, dataset: str, name: str) -> None:
+    """A trial's plan names scores; with other values under a name, its arms would not be those that were planned."""
+    for trial, run, recipe in _trial_recipes(store.workspace):
+        limits = recipe.filter.ranges, recipe.filter.regions
+        used = {recipe.score, *recipe.added, *(bounds.column for bounds in limits[0])}
+        used |= {axis for area in limits[1] for axis in (area.x, area.y)}
+        if name in used and _dataset_of(store, run) in (dataset, None):
+            raise NameTaken(
+                f"The trial {trial!r} uses the score {name}, so its values cannot change. Import the column under "
+                "another name."
+            )
+
+
+def _trial_recipes(workspace: Path) -> Iterator[tuple[str, str, Selection]]:
+    """The recipes of all trials whose plan can be read, with the names of trial and run."""
+    for name in trial_names(workspace):
+        try:
+            plan = load_trial(workspace, name).plan
+        except UserError:
+            continue
+        yield from ((name, plan.run, arm.recipe) for arm in plan.arms if arm.recipe)
+
+
+def _dataset_of(store: Store, run: str) -> str | None:
+    """None: the run is not there any more."""
+    try:
+        return str(store.run(run)["dataset"])
+    except UserError:
+        return None
 
 
 def score_sentence(score: ImportedScore) -> str:

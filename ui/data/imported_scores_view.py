@@ -8,9 +8,9 @@ import streamlit as st
 from core.data import settings
 from core.data.errors import UserError
 from core.importing.score_files import JOINS, ROW
-from core.store import ImportedScore, imported_scores, remove_imported_score
+from core.store import ImportedScore, imported_scores
 from core.system.paths import allowed_path
-from core.workspace.score_imports import import_scores, score_sentence
+from core.workspace.score_imports import import_scores, remove_score, score_sentence
 from ui.kit.tables import COUNT
 from ui.kit.widgets import change_or_show_error, show_error
 from ui.shell.access import may_run
@@ -99,7 +99,7 @@ def _remove_form(session: Session, dataset: str, scores: list[ImportedScore]) ->
         help="Selections that use it then say that it is missing.",
     )  # fmt: skip
     if st.button("Remove score", disabled=not name):
-        change_or_show_error(lambda: remove_imported_score(session.store, dataset, str(name)))
+        change_or_show_error(lambda: remove_score(session.store, dataset, str(name)))
 
 
 def _result_key(dataset: str) -> str:
