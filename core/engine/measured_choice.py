@@ -78,7 +78,7 @@ def _fastest_attention(causal: Any) -> tuple[str, str]:
     query, key, value = (torch.randn(1, count, tokens, width) for count in (heads, key_heads, key_heads))
     ids, none = np.zeros(tokens, np.int64), np.zeros(0, np.int64)
     pack = Pack(ids, ids, tuple(segments), none, none, none)
-    module: Any = SimpleNamespace(is_causal=True, layer_idx=0)
+    module: Any = SimpleNamespace(is_causal=True, layer_idx=0, training=False)
 
     def timed(places: PackedPlaces) -> Callable[[], float]:
         return lambda: _seconds(lambda: attend(module, query, key, value, None, packed_places=places))
