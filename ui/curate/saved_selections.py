@@ -75,7 +75,7 @@ def _show_actions(store: Store, names: list[str], load: Callable[[str], None]) -
             closed = not may_run()
             st.button(label, key=key, help=meaning, on_click=_acted, args=(act, store, chosen), disabled=closed)
         st.button(
-            "Load into the form", key="selection_load", help="Sets all controls under 'New selection' to this recipe.",
+            "Load into the form", key="selection_load", help="Sets all controls at the left to this recipe.",
             on_click=load, args=(chosen,),
         )  # fmt: skip
 

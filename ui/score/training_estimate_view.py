@@ -48,7 +48,8 @@ def _show_outcome(kept: _Estimate, outcome: dict[str, Any]) -> None:
     steps.metric("Steps", f"{found.steps:,}")
     hours.metric("GPU-hours", gpu_hours(found.gpu_hours, found.device))
     models = "1 model" if found.models == 1 else f"{found.models:,} models"
+    included = "included in the GPU-hours" if found.device == "cuda" else "not included in the training time"
     st.caption(
         f"{models}, measured on a sample of the {kept.rows:,} rows. Scoring all of them afterwards: about "
-        f"{duration(found.scoring_seconds)}, included in the GPU-hours."
+        f"{duration(found.scoring_seconds)}, {included}."
     )
