@@ -57,7 +57,7 @@ def _show_scores(scores: list[ImportedScore]) -> None:
 def _import_form(session: Session, dataset: str) -> None:
     turn = int(remembered("score_import_turn", 0))
     upload = st.file_uploader(
-        "Scores as CSV, JSONL or Parquet, one row a record", max_upload_size=settings.integer("max_upload_megabytes"),
+        "Scores as CSV, JSONL or Parquet, one record per row", max_upload_size=settings.integer("max_upload_megabytes"),
         key=f"scores_upload_{turn}", help="Columns of numbers become scores. A value that is not a number is refused.",
     )  # fmt: skip
     text = st.text_input(
