@@ -88,8 +88,7 @@ def _fastest_attention(causal: Any) -> tuple[str, str]:
 
 
 def _fastest_tile(causal: Any) -> tuple[int, str]:
-    head = causal.get_output_embeddings()
-    weight = getattr(head, "weight", None)
+    weight = getattr(_head_of(causal), "weight", None)
     first = TILES[1]
     if not _is_plain(weight) or len(weight) < 2 * TILES[-1]:
         return first, ""
@@ -126,10 +125,15 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def _head_of(causal: Any) -> Any:
+    """The language-model head, or None: code in another form than transformers' own may have none."""
+    return getattr(causal, "get_output_embeddings", lambda: None)()
+
+
 def float32_weights(causal: Any) -> list[tuple[torch.Tensor, int]] | None:
     """A matrix of each of the two shapes with most weights, and a tile of the head, each with how many there are; None
     if none is in float32."""
-    head = causal.get_output_embeddings()
+    head = _head_of(causal)
     linear = [part.weight for part in causal.modules() if isinstance(part, torch.nn.Linear) and part is not head]
     matrices = {tuple(weight.shape): weight.detach() for weight in linear if _is_plain(weight)}
     counts = Counter(tuple(weight.shape) for weight in linear if _is_plain(weight))
