@@ -19,7 +19,9 @@ _KEYS = "; ".join(f"{join}: {' or '.join(names)}" for join, names in JOINS.items
 
 @scores_app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, JSONL, JSON or Parquet file, one record per row.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV, JSONL, JSON or Parquet file, one record per row.")
+    ],
     run: Run,
     by: Annotated[str, typer.Option(help=f"What rows are joined by: {', '.join(JOINS)}.")],
     column: Annotated[
