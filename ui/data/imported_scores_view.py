@@ -73,7 +73,10 @@ def _import_form(session: Session, dataset: str) -> None:
     key = third.text_input(
         "Key column", placeholder=JOINS[joined_by or ROW][0], key=f"scores_key_{turn}", help="The column to join by."
     ).strip()
-    replace = st.checkbox("Replace scores of the same name", key="scores_replace")
+    replace = st.checkbox(
+        "Replace scores of the same name", key="scores_replace",
+        help="If off, a score that has this name already is kept, and the file is refused.",
+    )  # fmt: skip
     if st.button("Import scores", type="primary", disabled=not (upload or text)):
         try:
             path = staged_upload(session.workspace, upload) if upload else allowed_path(text, session.workspace)
