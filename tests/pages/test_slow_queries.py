@@ -1,6 +1,7 @@
 """Pages whose queries take too long, or are asked too much by a link, say so in a sentence and offer a way out."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def errors(page: AppTest) -> list[str]:
 def test_a_link_with_forty_lassos_is_ignored_in_a_sentence(explore: AppTest) -> None:
     explore.query_params["filter"] = json.dumps({"regions": [LASSO] * 40})
     explore.run()
-    assert errors(explore) == ["The filter has 40 regions. Use at most 12. The filter in this URL was ignored."]
+    (said,) = errors(explore)
+    assert re.fullmatch(r"The filter has 40 regions\. Use at most \d\d\. The filter in this URL was ignored\.", said)
     assert not explore.exception
 
 
