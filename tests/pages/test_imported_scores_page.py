@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.selection import Selection, save_selection
 from core.store import Store, imported_scores
 from core.workspace.score_imports import import_scores
 from tests.fakes import ScoredRecord, build_scored_store
@@ -83,3 +84,14 @@ def test_a_second_score_is_added_by_a_weight_and_the_plane_of_both_is_drawn(
     weight.set_value(weight.max).run()
     assert not page.exception
     assert any("judge" in caption.value for caption in page.caption)
+
+
+def test_a_loaded_selection_brings_the_weights_of_its_added_scores(scores_file: Path, page_workspace: Path) -> None:
+    with Store.open(page_workspace, "a test") as store:
+        import_scores(store, "space", scores_file, "row")
+        save_selection(store, "judged", Selection("planets", added={"imported_judge": 0.0123}))
+    page = opened("curate")
+    page.button(key="load_selection").click().run()
+    assert not page.exception
+    weight = next(item for item in page.slider if item.label == "Weight of judge (imported)")
+    assert weight.value == 0.0123

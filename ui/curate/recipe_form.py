@@ -102,7 +102,7 @@ def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
 
 
 def _weight_key(name: str) -> str:
-    return f"recipe_weight_{name}"
+    return f"recipe_added_weight_{name}"  # not as a domain's weight begins
 
 
 def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
