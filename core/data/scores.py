@@ -340,6 +340,11 @@ def scores_of(roles: Collection[str]) -> list[str]:
     return [*found, *(role for role in roles if is_imported(role))]
 
 
+def is_score(name: str) -> bool:
+    """Whether this is the name of a score: of the table, or imported."""
+    return name in SCORES or is_imported(name)
+
+
 def score_named(name: str) -> Score:
     """The score of that name: of the table, or imported. Raises `SelectionInvalid`, which lists the valid names."""
     if name in SCORES:

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from .engine_choice import TILE_TOKENS
 
 _TILE_POSITIONS = 1024
-_TILE_TOKENS = TILE_TOKENS
 _GPU_TILE_POSITIONS = 8192
 _GPU_TILE_TOKENS = 8192
 """On a GPU: 268 MB, large enough to keep it busy, with rows short enough for its softmax to read once."""
@@ -31,7 +30,7 @@ class Head:
 
     weight [vocabulary x width], bias [vocabulary] or None; a cap of None is no cap. wide: products of half precision
     are returned in float32, not rounded; see `has_wide_products`. tile_tokens: tokens of the vocabulary in a tile on a
-    CPU, if not as many as usual.
+    CPU.
     """
 
     weight: torch.Tensor
@@ -39,7 +38,7 @@ class Head:
     scale: float
     cap: float | None
     wide: bool = False
-    tile_tokens: int | None = None
+    tile_tokens: int = TILE_TOKENS
 
     def losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of each target [nats], float32, given the states [positions x width] that predict them."""
@@ -112,7 +111,7 @@ class Head:
         return products if bias is None else products.add_(bias)
 
     def _tile_tokens(self, states: torch.Tensor) -> int:
-        return _GPU_TILE_TOKENS if _on_gpu(states) else self.tile_tokens or _TILE_TOKENS
+        return _GPU_TILE_TOKENS if _on_gpu(states) else self.tile_tokens
 
 
 def _on_gpu(states: torch.Tensor) -> bool:

@@ -58,9 +58,10 @@ def _plan(
     engine: TrainingEngine, model: Any, lengths: Sequence[int], most: int, limit: int, recomputes: bool
 ) -> MemoryPlan:
     """The largest part that fits; the smallest if none does."""
-    longest, kept, tokens = max(lengths), engine.kept_bytes(max(lengths)), most
+    longest, tokens = max(lengths), most
+    fixed, kept = _fixed_bytes(model), engine.kept_bytes(longest)
     while True:
-        peak = int(_fixed_bytes(model) + kept * max(tokens, longest))
+        peak = int(fixed + kept * max(tokens, longest))
         if peak <= limit or tokens // 2 < _LEAST_PART:
             return MemoryPlan(tokens, recomputes, peak, limit)
         tokens //= 2

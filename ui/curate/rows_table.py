@@ -9,8 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.filters import Query, RowFilter
-from core.data.loss_roles import is_imported
-from core.data.scores import SCORES, Score, score_named
+from core.data.scores import SCORES, Score, is_score, score_named
 from core.exploring.browsing import SORT_COLUMNS, examples_page
 from core.store import Store
 from ui.curate.row_panel import TURN
@@ -86,7 +85,7 @@ def show_table(frame: pd.DataFrame, score: Score, reasons: Sequence[str] | None)
     formats: dict[str, Any] = {
         name: st.column_config.NumberColumn(column_label(name), format="%.3f")
         for name in frame.columns
-        if name in SCORES or is_imported(name)
+        if is_score(name)
     }
     formats |= {
         name: st.column_config.NumberColumn(column_label(name), format="localized")
@@ -114,7 +113,7 @@ def show_table(frame: pd.DataFrame, score: Score, reasons: Sequence[str] | None)
 
 def column_label(column: str) -> str:
     """The label of a column."""
-    if column in SCORES or is_imported(column):
+    if is_score(column):
         return score_named(column).label
     return {"row_number": "Row", "token_count": "Tokens"}.get(column, column.capitalize())
 

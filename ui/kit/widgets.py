@@ -13,8 +13,8 @@ from streamlit.errors import StreamlitAPIException
 from core.data.errors import SelectionInvalid, UserError
 from core.data.examples import Example
 from core.data.json_types import shown
-from core.data.loss_roles import is_imported, missing_roles_sentence
-from core.data.scores import FLAGS, SCORES, Score, score_named, scores_of
+from core.data.loss_roles import missing_roles_sentence
+from core.data.scores import FLAGS, Score, is_score, score_named, scores_of
 from core.exploring.unscored import partial_runs
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
@@ -98,7 +98,7 @@ def score_picker(roles: Collection[str]) -> Score:
         raise SelectionInvalid("No score can be compared in these runs: they share no losses. Choose other runs.")
     meanings = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     given = st.query_params.get("score", "")
-    asked = score_named(given) if given in SCORES or is_imported(given) else None
+    asked = score_named(given) if is_score(given) else None
     if given and not asked:
         ignored_in_link("score", given)
     missing = asked and missing_roles_sentence(asked.label, asked.roles, roles)

@@ -8,10 +8,9 @@ from ...jobs.job import Job, read_examples_file
 from ...models.provenance import PROVENANCE
 from .crew import Crew
 from .ray_connection import connect
-from .scoring_parts import ScoringParts
+from .scoring_parts import SCORING, ScoringParts
 from .whole_jobs import WholeJob
 
-_SCORING = "scoring.scoring_job:score"
 _STOPPED = "Cancelled while it ran on the cluster."
 
 
@@ -21,7 +20,7 @@ def work_on_cluster(job: Job, work: str, function: Callable[[], Callable[..., di
     ray = connect(job)
     try:
         crew = Crew(ray, job)
-        if work == _SCORING:
+        if work == SCORING:
             return _score(job, crew)
         if job.request.get("members"):
             return _train_models(job, crew, work, function)

@@ -32,6 +32,8 @@ from .job_files import FolderChanges, Piece, put_piece
 from .node_worker import News
 
 log = logging.getLogger("worker")
+SCORING = "scoring.scoring_job:score"
+"""The work of a scoring job, and of each of its parts."""
 _LEAST_ROWS = 64
 _SLOW = 3.0
 """A part is given to a second worker once it takes so many times as long as the others did."""
@@ -175,7 +177,7 @@ class ScoringParts:
 
     def _begin(self, rows: _Rows) -> _Part:
         title = f"rows {rows.start:,} to {rows.end:,} for {self._passes[rows.index].models}"
-        part = _Part(title, "scoring.scoring_job:score", lambda: self._files(rows), rows=rows)
+        part = _Part(title, SCORING, lambda: self._files(rows), rows=rows)
         part.deaths = self._deaths.get(rows, 0)
         self._running.append(part)
         return part
