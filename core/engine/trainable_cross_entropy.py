@@ -42,7 +42,7 @@ class _ChunkedLosses(torch.autograd.Function):
         head: Head,
     ) -> torch.Tensor:
         """The losses; kept for backward: their gradients by the states, or what computes them again."""
-        tiled = Head(weight, bias, head.scale, head.cap, head.wide)
+        tiled = Head(weight, bias, head.scale, head.cap, head.wide, head.tile_tokens)
         ctx.head = tiled
         ctx.trains_head = any(ctx.needs_input_grad[1:3])
         gradients = torch.empty_like(states) if ctx.needs_input_grad[0] and not ctx.trains_head else None
