@@ -21,23 +21,42 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Dashboard]:
-    """A dashboard on the run "planets": 40 rows of chat, then 40 of math, the best of each first."""
-    workspace = tmp_path / "workspace"
-    build_scored_store(workspace, ROWS).close()
+RUNS = ("planets", "first", "second", "third", "fourth", "fifth")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """A dashboard on 40 rows of chat, then 40 of math, the best of each first, under each name of `RUNS`."""
+    workspace = tmp_path_factory.mktemp("selecting") / "workspace"
+    with build_scored_store(workspace, ROWS) as store:
+        roles = store.loss_sets(store.run(RUNS[0])["run_id"])
+        for run in RUNS[1:]:
+            store.save_run(run, "space", roles, {})
     dashboard = Dashboard(workspace)
     dashboard.start()
     yield dashboard
     dashboard.stop()
 
 
+@pytest.fixture(scope="module")
+def unseen_runs() -> Iterator[str]:
+    """Names of runs without a draft: what a test chooses is kept with its run."""
+    return iter(RUNS)
+
+
+@pytest.fixture
+def run(unseen_runs: Iterator[str]) -> str:
+    return next(unseen_runs)
+
+
 def weight(page: Page, domain: str) -> Locator:
     return page.get_by_role("spinbutton", name=f"{domain} (%)")
 
 
-def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_page: Callable[[str], Page]) -> None:
-    page = open_page(f"{served.address}/select")
+def test_normalising_a_mixture_leaves_the_locked_weight(
+    served: Dashboard, run: str, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/select?run={run}")
     page.get_by_role("radio", name="Total by weights").click()
     expect(weight(page, "chat")).to_have_value("50")
     weight(page, "math").fill("80")
@@ -53,9 +72,9 @@ def test_normalising_a_mixture_leaves_the_locked_weight(served: Dashboard, open_
 
 
 def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
-    served: Dashboard, open_page: Callable[[str], Page]
+    served: Dashboard, run: str, open_page: Callable[[str], Page]
 ) -> None:
-    page = open_page(f"{served.address}/select")
+    page = open_page(f"{served.address}/select?run={run}")
     page.set_viewport_size({"width": 1440, "height": 600})
     kept = page.get_by_test_id("stMetric").filter(has_text="Rows selected")
     expect(kept).to_be_in_viewport()
@@ -63,8 +82,10 @@ def test_what_is_kept_stays_in_sight_while_the_controls_scroll(
     expect(kept).to_be_in_viewport()
 
 
-def test_the_figures_beside_the_data_follow_the_slider(served: Dashboard, open_page: Callable[[str], Page]) -> None:
-    page = open_page(f"{served.address}/select")
+def test_the_figures_beside_the_data_follow_the_slider(
+    served: Dashboard, run: str, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/select?run={run}")
     share = page.get_by_test_id("stMetric").filter(has_text="of rows").get_by_test_id("stMetricValue")
     expect(share).to_be_visible()
     before = share.inner_text()
@@ -75,9 +96,9 @@ def test_the_figures_beside_the_data_follow_the_slider(served: Dashboard, open_p
 
 
 def test_hand_picks_reach_the_exported_file(
-    served: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
+    served: Dashboard, run: str, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
-    page = open_page(f"{served.address}/select?shown=Hand+picks")
+    page = open_page(f"{served.address}/select?run={run}&shown=Hand+picks")
     for row, choice in (("1", "Never select"), ("40", "Always select")):
         page.get_by_role("spinbutton", name="Open row").fill(row)
         page.get_by_role("spinbutton", name="Open row").press("Enter")
@@ -108,9 +129,9 @@ def test_hand_picks_reach_the_exported_file(
 
 
 def test_a_filter_of_the_charts_becomes_the_rows_that_may_be_kept(
-    served: Dashboard, open_page: Callable[[str], Page]
+    served: Dashboard, run: str, open_page: Callable[[str], Page]
 ) -> None:
-    page = open_page(f"{served.address}/explore")
+    page = open_page(f"{served.address}/explore?run={run}")
     page.get_by_role("textbox", name="Search").fill("math 7")
     page.get_by_role("textbox", name="Search").press("Enter")
     page.get_by_role("button", name="Use as selection filter").click()
@@ -120,18 +141,18 @@ def test_a_filter_of_the_charts_becomes_the_rows_that_may_be_kept(
     expect(page.get_by_text("chat: no row passes the filters (2 rows requested).")).to_be_visible()
 
 
-def test_keys_walk_the_rows_and_pick_them(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+def test_keys_walk_the_rows_and_pick_them(served: Dashboard, run: str, open_page: Callable[[str], Page]) -> None:
     def press(key: str) -> None:
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         page.keyboard.press(key)
 
     chat = quote('{"domains":["chat"]}')
-    page = open_page(f"{served.address}/curate?filter={chat}&example=1")
+    page = open_page(f"{served.address}/curate?run={run}&filter={chat}&example=1")
     panel = page.locator(".st-key-row_panel")
     expect(panel.get_by_text("chat 0", exact=True)).to_be_visible()
     for key, said in (
         ("j", "chat 1"), ("x", "left out by hand"), ("p", "Selected by hand."), ("k", "chat 0"),
     ):  # fmt: skip
         press(key)
-        expect(panel.get_by_text(said).first).to_be_visible(timeout=30_000)
+        expect(panel.get_by_text(said).first).to_be_visible()
     expect(page.get_by_text("Selected by hand: 1 of these rows")).to_be_visible()
