@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from core.store import Store
 from core.system.paths import file_stem
 from tests.browser.dashboard import Dashboard
-from tests.fakes import ScoredRecord, build_scored_store
+from tests.fakes import ScoredRecord, add_scored_records
 
 pytestmark = pytest.mark.browser
 ROWS = [
@@ -26,12 +27,12 @@ RUNS = ("planets", "first", "second", "third", "fourth", "fifth")
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
-    """A dashboard on 40 rows of chat, then 40 of math, the best of each first, under each name of `RUNS`."""
+    """A dashboard on 40 rows of chat, then 40 of math, the best of each first, in a dataset and a run of each name of
+    `RUNS`."""
     workspace = tmp_path_factory.mktemp("selecting") / "workspace"
-    with build_scored_store(workspace, ROWS) as store:
-        roles = store.loss_sets(store.run(RUNS[0])["run_id"])
-        for run in RUNS[1:]:
-            store.save_run(run, "space", roles, {})
+    with Store.open(workspace, "a test") as store:
+        for run in RUNS:
+            add_scored_records(store, ROWS, run, dataset=run)
     dashboard = Dashboard(workspace)
     dashboard.start()
     yield dashboard
@@ -40,7 +41,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
 
 @pytest.fixture(scope="module")
 def unseen_runs() -> Iterator[str]:
-    """Names of runs without a draft: what a test chooses is kept with its run."""
+    """Names of runs that no test has seen: choices are kept with the run, hand picks with the dataset."""
     return iter(RUNS)
 
 

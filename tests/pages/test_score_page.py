@@ -188,6 +188,7 @@ def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scori
     assert [warning.value for warning in page.warning] == [notice.value]
 
 
+@pytest.mark.usefixtures("inline")
 def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest], tiny_reference: Path) -> None:
     page = with_reference(score(), tiny_reference)
     page = text_input(page, "Run name").set_value("first").run()
