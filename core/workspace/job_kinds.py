@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..embeddings.jobs import EMBEDDED, ingest_embeddings
 from ..evidence.trial_jobs import CELL, PROBE, is_cell_being_published, publish_cell
 from ..jobs.job import Job
 from ..jobs.results import check_whole
@@ -105,6 +106,15 @@ JOB_KINDS = {
             ingest_losses,
             results=_LOSSES,
             shares_lock=True,
+        ),
+        JobKind(
+            "embed",
+            lambda request: f"Embedding {request['of']} with {request['base']['label']}",
+            "embeddings.embed:embed",
+            "Stops after the current batch. Computed embeddings are kept; embedding again computes only the rest.",
+            lambda job: "Computed embeddings are kept; Resume computes the rest.",
+            ingest_embeddings,
+            results=(f"{EMBEDDED}/*.arrow",),
         ),
         JobKind(
             CELL,
