@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from ..embeddings.jobs import EmbedRequest, plan_embedding, plan_of_run
-from ..embeddings.projection import MOST_DIMENSIONS
 from ..models.devices import DTYPES
 from ..models.quantizing import QUANTIZATIONS
+from ..store.embedding_files import MOST_DIMENSIONS
 from ..workspace.embedding import embed_dataset
 from .options import (
     AsJson,

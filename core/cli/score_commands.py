@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ..embeddings.projection import MOST_DIMENSIONS
 from ..importing.score_files import JOINS
 from ..importing.source_options import AUTO, SourceOptions
 from ..store import imported_scores
+from ..store.embedding_files import MOST_DIMENSIONS
 from ..system.paths import named_path
 from ..workspace.import_batch import named_columns
 from ..workspace.like_these import LikeRequest, score_like

@@ -16,8 +16,15 @@ from ..models.quantizing import check_quantization
 from ..models.resolving import ModelSpec, resolve_model
 from ..scoring.planning import count_rows, resolve_encoding
 from ..store import Store
-from ..store.embedding_files import EmbeddingSpec, adopt_vectors, embedding_folder, ids_in, vector_files
-from .projection import MOST_DIMENSIONS
+from ..store.embedding_files import (
+    MOST_DIMENSIONS,
+    EmbeddingSpec,
+    adopt_vectors,
+    embedding_folder,
+    embeddings_of_run,
+    ids_in,
+    vector_files,
+)
 
 KIND = "embed"
 EMBEDDED = "embedded"
@@ -62,13 +69,16 @@ class EmbeddingPlan:
 def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
     """Resolve a request; nothing is loaded. Raises `NotFound`, `ModelUnusable` or `NoUsableRows`."""
     check_quantization(request.quantization)
+    _check_dimensions(request.dimensions)
     count_rows(store, request.dataset)
     base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
     check_repeatable(base)
     encoding, _ = resolve_encoding(store, base, None, request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
-    return _plan(request.dataset, base, encoding, device, dtype, request.dimensions, request.seed)
+    key = base.fingerprint(dtype), encoding.fingerprint
+    spec = EmbeddingSpec(*key, request.dimensions, request.seed, base.label)
+    return EmbeddingPlan(request.dataset, base, encoding, device, dtype, spec)
 
 
 def plan_of_run(
@@ -76,22 +86,16 @@ def plan_of_run(
 ) -> EmbeddingPlan:
     """The embeddings of a run's dataset under its base, encoding and precision. Raises `NotFound`, or `ModelUnusable`
     if the run does not say which base it has."""
+    _check_dimensions(dimensions)
     found = store.run(run)
-    description = found["description"]
-    if not {"models", "encoding", "dtype"} <= description.keys() or "base" not in description["models"]:
-        raise ModelUnusable(f"The run {run!r} does not say which models it has. Score its dataset here first.")
+    spec, description = embeddings_of_run(found, dimensions, seed), found["description"]
     base, encoding = ModelSpec(**description["models"]["base"]), EncodingSpec(**description["encoding"])
-    dtype = str(description["dtype"])
-    return _plan(str(found["dataset"]), base, encoding, device, dtype, dimensions, seed)
+    return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec)
 
 
-def _plan(
-    of: str, base: ModelSpec, encoding: EncodingSpec, device: str, dtype: str, dimensions: int, seed: int
-) -> EmbeddingPlan:
+def _check_dimensions(dimensions: int) -> None:
     if not 1 <= dimensions <= MOST_DIMENSIONS:
         raise ModelUnusable(f"{dimensions:,} dimensions were requested. Give 1 to {MOST_DIMENSIONS}.")
-    spec = EmbeddingSpec(base.fingerprint(dtype), encoding.fingerprint, dimensions, seed, base.label)
-    return EmbeddingPlan(of, base, encoding, device, dtype, spec)
 
 
 def dataset_ids(store: Store, dataset: str) -> Ids:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..store.embedding_files import Embeddings
+from ..store.embedding_files import Embeddings, float_units
 
 _CELLS = 2**24
 """Cosines held at once: 64 MB."""
@@ -41,7 +41,7 @@ def likeness(rows: Embeddings, targets: Embeddings, report: Callable[[float], No
     highest, nearest = np.full(count, -np.inf), np.zeros(count, np.int64)
     block = max(1, _CELLS // max(1, count))
     for start in range(0, len(aims), block):
-        cosines = _cosines(rows, usable, targets.vectors[aims[start : start + block]].astype(np.float32))
+        cosines = _cosines(rows, usable, float_units(targets.vectors[aims[start : start + block]]))
         for column, aim in enumerate(aims[start : start + block].tolist()):
             mine = cosines[column]
             rank = np.empty(count, np.int64)
@@ -65,5 +65,5 @@ def _cosines(rows: Embeddings, usable: NDArray[np.int64], targets: NDArray[np.fl
     found = np.empty((len(targets), len(usable)), np.float32)
     for start in range(0, len(usable), _ROWS):
         part = usable[start : start + _ROWS]
-        found[:, start : start + len(part)] = targets @ rows.vectors[part].astype(np.float32).T
+        found[:, start : start + len(part)] = targets @ float_units(rows.vectors[part]).T
     return found

@@ -10,7 +10,6 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_DIMENSIONS = 256
 Matrix = NDArray[np.float32] | None
 """[width x dimensions]; None leaves vectors as they are."""
 

@@ -11,27 +11,28 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..data.examples import Example
+from ..jobs.example_chunks import Ids, packed_ids
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..near_duplicates.similarity import Hashes, compared_text, jaccard, shingle_sets
 
 
 def copies_of_targets(
-    batches: Iterable[pa.RecordBatch], nearest: NDArray[np.int64], targets: Sequence[Example]
+    batches: Iterable[pa.RecordBatch], ids: Ids, nearest: NDArray[np.int64], targets: Sequence[Example]
 ) -> NDArray[np.bool_]:
-    """Whether each row is nearly a target's. `batches`: the rows' `conversation`, in the order of `nearest`, which is
-    the index of each row's nearest target, -1 for a row without one."""
+    """Whether each row is nearly a target's, in the order of `ids`, which are sorted. `batches`: the rows' `example_id`
+    and `conversation`, in any order. `nearest`: the index of each row's nearest target, -1 for a row without one."""
     whole, asked = _sets(targets)
     prompts = {found.tobytes() for found in asked if found.size}
-    found: list[bool] = []
+    found = np.zeros(len(ids), np.bool_)
     for batch in batches:
         rows = [Example.from_json(text) for text in batch["conversation"].to_pylist()]
-        near = nearest[len(found) : len(found) + len(rows)].tolist()
-        for text, prompt, aim in zip(*_sets(rows), near, strict=True):
-            is_copy = prompt.tobytes() in prompts
+        places = np.searchsorted(ids, packed_ids(batch["example_id"]))
+        for text, prompt, place in zip(*_sets(rows), places.tolist(), strict=True):
+            is_copy, aim = prompt.tobytes() in prompts, int(nearest[place])
             if not is_copy and aim >= 0:
                 is_copy = max(jaccard(text, whole[aim]), jaccard(prompt, asked[aim])) >= DEFAULT_THRESHOLD
-            found.append(is_copy)
-    return np.array(found, np.bool_)
+            found[place] = is_copy
+    return found
 
 
 def _sets(examples: Sequence[Example]) -> tuple[list[Hashes], list[Hashes]]:

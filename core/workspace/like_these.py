@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..data.version import COMMAND
 from ..embeddings.jobs import EmbeddingPlan, dataset_ids, plan_of_run, stored_examples
 from ..embeddings.likeness import Likeness, likeness
-from ..embeddings.projection import MOST_DIMENSIONS
 from ..embeddings.target_copies import copies_of_targets
 from ..importing.reading import plain_stem
 from ..importing.score_files import score_name
@@ -19,8 +17,8 @@ from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.example_chunks import id_texts, packed_ids
 from ..store import ImportedScore, ScoreOrigin, Store
-from ..store.embedding_files import Embeddings, read_embeddings
-from .embedding import embed
+from ..store.embedding_files import MOST_DIMENSIONS, Embeddings, read_embeddings
+from .embedding import embed, embed_command
 from .running import Wait
 from .score_imports import save_scores
 
@@ -50,11 +48,12 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
     names = _names(request)
     ids = dataset_ids(store, plan.of)
-    rows = read_embeddings(store.workspace, plan.spec, ids, _command(request))
+    command = embed_command(request.run, request.dimensions, request.seed)
+    rows = read_embeddings(store.workspace, plan.spec, ids, command)
     target = read_target(request.target, request.options)
-    targets = _embedded(store, plan, target, _command(request), wait)
+    targets = _embedded(store, plan, target, command, wait)
     found = likeness(rows, targets)
-    copies = copies_of_targets(stored_examples(store, id_texts(ids)), found.nearest, target.examples)
+    copies = copies_of_targets(stored_examples(store, id_texts(ids)), ids, found.nearest, target.examples)
     origin = ScoreOrigin(target.name, target.sha256, "example-id", _columns(names, plan, len(ids)))
     table = _table(id_texts(ids), names, found, copies)
     saved = save_scores(store, plan.of, origin, table, request.replace)
@@ -70,11 +69,6 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
 def _names(request: LikeRequest) -> list[str]:
     given = request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1])
     return [score_name(f"like_{given}", room=len("_copy")) + ending for ending in ("", "_max", "_copy")]
-
-
-def _command(request: LikeRequest) -> str:
-    more = f" --dimensions {request.dimensions}" if request.dimensions != MOST_DIMENSIONS else ""
-    return f"{COMMAND} embed --run {request.run}{more}{f' --seed {request.seed}' if request.seed else ''}"
 
 
 def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: str, wait: Wait) -> Embeddings:

@@ -12,8 +12,10 @@ from core.data.filters import EVERYTHING, RowFilter
 from core.data.listing import listed
 from core.data.scores import DEFAULT_SCORE, score_named
 from core.selection import ScoredRun
+from core.selection.near_search import run_searches
+from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store import Store
-from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from core.store.near_duplicates import NearDuplicateSet
 from ui.kit.draft_state import form_was_set
 from ui.kit.filter_bar import filter_chips, show_chip_buttons
 from ui.kit.filter_controls import FilterControls
@@ -34,6 +36,7 @@ class Eligible:
     row_filter: RowFilter
     collapse_duplicates: bool
     near_duplicates: float | None
+    near_duplicates_by: str = BY_TEXT
 
 
 def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
@@ -46,7 +49,7 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
         _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
         _CONTROLS.length_limits(*st.columns(2))
         _CONTROLS.search(st.container(), *st.columns(2))
-        collapse, near = _duplicates(store, run)
+        collapse, near, by = _duplicates(store, run)
     with chips:
         if note:
             st.info(note)
@@ -57,13 +60,13 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
                 "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
                 help="Removes all filters of the selection. The duplicate settings do not change.",
             )  # fmt: skip
-    return Eligible(row_filter, collapse, near)
+    return Eligible(row_filter, collapse, near, by)
 
 
 def put_eligible(eligible: Eligible, score: str) -> None:
     """Set the controls to a recipe's values; `score` is the one it ranks by. Call before they are drawn."""
     st.session_state["recipe_collapse"] = eligible.collapse_duplicates
-    st.session_state["recipe_near"] = eligible.near_duplicates or _NO_SEARCH
+    st.session_state["recipe_near"] = _option(eligible.near_duplicates, eligible.near_duplicates_by)
     _put_filter(eligible.row_filter, score)
 
 
@@ -103,7 +106,12 @@ def _shown_filter(score: str) -> RowFilter:
     )
 
 
-def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
+def _option(threshold: float | None, by: str) -> float:
+    """A search as an option: its threshold, below 0 for one of embeddings, since a link or draft keeps a number."""
+    return (threshold or _NO_SEARCH) * (-1 if by == BY_EMBEDDINGS else 1)
+
+
+def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None, str]:
     """The settings for exact duplicates, and for near-duplicates if a search exists."""
     st.session_state.setdefault("recipe_collapse", True)
     st.session_state.setdefault("recipe_near", _NO_SEARCH)
@@ -114,13 +122,13 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
         help="Of identical conversations, only the first that passes the filters can be selected.",
         **_KEEP,
     )
-    known = {_NO_SEARCH: "No"} | _searches(store, run.dataset)
+    known = {_NO_SEARCH: "No"} | _searches(store, run)
     asked = float(st.session_state["recipe_near"])
-    known.setdefault(asked, f"Threshold {asked:g}: no search in this dataset")
+    known.setdefault(asked, f"Threshold {abs(asked):g}: no search in this dataset")
     if len(known) == 1:
         with near:
             _link_to_search("No near-duplicate search yet.")
-        return bool(collapse), None
+        return bool(collapse), None, BY_TEXT
     threshold = near.selectbox(
         "Remove near-duplicates", list(known), format_func=known.__getitem__, key="recipe_near",
         disabled=not collapse, **_KEEP,
@@ -130,18 +138,23 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
     if _STALE in known[threshold]:
         with near:
             _link_to_search("Rows added after this search are not treated as near-duplicates.")
-    return bool(collapse), (threshold or None) if collapse else None
+    by = BY_EMBEDDINGS if threshold < 0 else BY_TEXT
+    return bool(collapse), (abs(threshold) or None) if collapse else None, by
 
 
-def _searches(store: Store, dataset: str) -> dict[float, str]:
-    """A label for each existing search, by threshold."""
-    searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
-    return {search.threshold: _search_label(search) for search in searches}
+def _searches(store: Store, run: ScoredRun) -> dict[float, str]:
+    """A label for each existing search, by its option."""
+    found: dict[float, str] = {}
+    for by, searches in run_searches(store, run.name).items():
+        label = "Embeddings, cosine" if by == BY_EMBEDDINGS else "Threshold"
+        for search in sorted(searches, key=lambda search: search.threshold):
+            found[_option(search.threshold, by)] = f"{label} {_search_label(search)}"
+    return found
 
 
 def _search_label(search: NearDuplicateSet) -> str:
     groups = "1 group" if search.group_count == 1 else f"{search.group_count:,} groups"
-    return f"Threshold {search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
+    return f"{search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
 
 
 def _link_to_search(sentence: str) -> None:

@@ -18,6 +18,7 @@ from core.embeddings.likeness import likeness
 from core.embeddings.projection import unit_vectors
 from core.embeddings.target_copies import copies_of_targets
 from core.exporting import export_selection
+from core.jobs.example_chunks import packed_ids
 from core.selection import Amount, Selection, kept_rows
 from core.store import Store
 from core.store.embedding_files import Embeddings
@@ -76,13 +77,15 @@ def test_the_order_is_round_robin_over_the_targets_and_the_maximum_the_nearest_o
     rows, aims = embeddings(random.normal(size=(40, 6))), embeddings(random.normal(size=(targets, 6)))
     rows.vectors[5] = 0
     found = likeness(rows, aims)
-    cosines = aims.vectors.astype(np.float32) @ rows.vectors.astype(np.float32).T
+    one, other = aims.vectors.astype(np.float64), rows.vectors.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
+    cosines = np.divide(one @ other.T, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     others = [row for row in range(40) if row != 5]
     expected = [others[row] for row in round_robin(cosines[:, others])]
     assert np.argsort(-np.nan_to_num(found.order, nan=-1.0)).tolist() == [*expected, 5]
     assert (np.nanmin(found.order), np.nanmax(found.order)) == (0, 1)
     assert np.isnan(found.order[5])
-    assert found.highest[others] == pytest.approx(cosines.max(0)[others])
+    assert found.highest[others] == pytest.approx(cosines.max(0)[others], abs=1e-6)
     assert found.nearest[others].tolist() == cosines.argmax(0)[others].tolist()
     assert found.nearest[5] == -1
 
@@ -95,11 +98,14 @@ def test_a_copy_is_a_row_with_a_targets_prompt_or_nearly_its_text() -> None:
         talk(PARAPHRASES[0]),
         talk(FAR[0]),
     ]
-    batch = pa.record_batch({"conversation": [row.to_json() for row in rows]})
-    found = copies_of_targets(
-        [batch.slice(0, 2), batch.slice(2)], np.array([1, 1, 1, 0, -1]), [talk(row) for row in TARGETS]
+    batch = pa.record_batch(
+        {"example_id": [str(row.example_id) for row in rows], "conversation": [row.to_json() for row in rows]}
     )
-    assert found.tolist() == [True, True, True, False, False]
+    ids = packed_ids(batch["example_id"])
+    order = np.argsort(ids)
+    parts, nearest = [batch.slice(0, 2), batch.slice(2)], np.array([1, 1, 1, 0, -1])
+    found = copies_of_targets(parts, ids[order], nearest[order], [talk(row) for row in TARGETS])
+    assert found[np.argsort(order)].tolist() == [True, True, True, False, False]
 
 
 @pytest.fixture(scope="module")
