@@ -6,6 +6,7 @@ from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
 from . import (
     data_commands,
+    embedding_commands,
     evidence_commands,
     export_commands,
     job_commands,
@@ -36,6 +37,7 @@ app.command("folds")(scoring_commands.folds_command)
 app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
+app.command("embed")(embedding_commands.embed)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("report")(report_commands.report)

@@ -13,8 +13,10 @@ from core.data.filters import EVERYTHING, RowFilter
 from core.data.listing import listed
 from core.data.scores import DEFAULT_SCORE, score_named
 from core.selection import ScoredRun
+from core.selection.near_search import run_searches
+from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store import Store
-from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from core.store.near_duplicates import NearDuplicateSet
 from ui.kit.closed_parts import show_when_open
 from ui.kit.draft_state import form_was_set
 from ui.kit.filter_bar import filter_chips, show_chip_buttons
@@ -36,6 +38,7 @@ class Eligible:
     row_filter: RowFilter
     collapse_duplicates: bool
     near_duplicates: float | None
+    near_duplicates_by: str = BY_TEXT
 
 
 def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
@@ -59,14 +62,15 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
                 help="Removes all filters of the selection. The duplicate settings do not change.",
             )  # fmt: skip
     collapse = bool(st.session_state["recipe_collapse"])
-    near = float(st.session_state["recipe_near"]) or None
-    return Eligible(row_filter, collapse, near if collapse else None)
+    asked = float(st.session_state["recipe_near"])
+    near = (abs(asked) or None) if collapse else None
+    return Eligible(row_filter, collapse, near, BY_EMBEDDINGS if asked < 0 else BY_TEXT)
 
 
 def put_eligible(eligible: Eligible, score: str) -> None:
     """Set the controls to a recipe's values; `score` is the one it ranks by. Call before they are drawn."""
     st.session_state["recipe_collapse"] = eligible.collapse_duplicates
-    st.session_state["recipe_near"] = eligible.near_duplicates or _NO_SEARCH
+    st.session_state["recipe_near"] = _option(eligible.near_duplicates, eligible.near_duplicates_by)
     _put_filter(eligible.row_filter, score)
 
 
@@ -130,6 +134,11 @@ def _shown_filter(score: str) -> RowFilter:
     )
 
 
+def _option(threshold: float | None, by: str) -> float:
+    """A search as an option: its threshold, below 0 for one of embeddings, since a link or draft keeps a number."""
+    return (threshold or _NO_SEARCH) * (-1 if by == BY_EMBEDDINGS else 1)
+
+
 def _draw_duplicates(store: Store, run: ScoredRun) -> None:
     """The settings for exact duplicates, and for near-duplicates if a search exists."""
     exact, near = st.columns(2, vertical_alignment="bottom")
@@ -139,9 +148,9 @@ def _draw_duplicates(store: Store, run: ScoredRun) -> None:
         help="Of identical conversations, only the first that passes the filters can be selected.",
         **_KEEP,
     )
-    known = {_NO_SEARCH: "No"} | _searches(store, run.dataset)
+    known = {_NO_SEARCH: "No"} | _searches(store, run)
     asked = float(st.session_state["recipe_near"])
-    known.setdefault(asked, f"Threshold {asked:g}: no search in this dataset")
+    known.setdefault(asked, f"Threshold {abs(asked):g}: no search in this dataset")
     if len(known) == 1:
         with near:
             _link_to_search("No near-duplicate search yet.")
@@ -157,15 +166,19 @@ def _draw_duplicates(store: Store, run: ScoredRun) -> None:
             _link_to_search("Rows added after this search are not treated as near-duplicates.")
 
 
-def _searches(store: Store, dataset: str) -> dict[float, str]:
-    """A label for each existing search, by threshold."""
-    searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
-    return {search.threshold: _search_label(search) for search in searches}
+def _searches(store: Store, run: ScoredRun) -> dict[float, str]:
+    """A label for each existing search, by its option."""
+    found: dict[float, str] = {}
+    for by, searches in run_searches(store, run.name).items():
+        label = "Embeddings, cosine" if by == BY_EMBEDDINGS else "Threshold"
+        for search in sorted(searches, key=lambda search: search.threshold):
+            found[_option(search.threshold, by)] = f"{label} {_search_label(search)}"
+    return found
 
 
 def _search_label(search: NearDuplicateSet) -> str:
     groups = "1 group" if search.group_count == 1 else f"{search.group_count:,} groups"
-    return f"Threshold {search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
+    return f"{search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
 
 
 def _link_to_search(sentence: str) -> None:

@@ -42,6 +42,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         filter=eligible.row_filter,
         seed=int(state["recipe_seed"]),
         near_duplicates=eligible.near_duplicates,
+        near_duplicates_by=eligible.near_duplicates_by,
         picks=picks_of(run.dataset),
         length_bands=int(state["recipe_length_bands"]),
         added=_added(store, run, score),
@@ -74,7 +75,9 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     for name, weight in selection.added.items():
         state[_weight_key(name)] = float(weight)
     put_amounts(selection)
-    eligible = Eligible(selection.filter, selection.collapse_duplicates, selection.near_duplicates)
+    eligible = Eligible(
+        selection.filter, selection.collapse_duplicates, selection.near_duplicates, selection.near_duplicates_by
+    )
     put_eligible(eligible, selection.score)
     put_picks(dataset, selection.picks)
 
