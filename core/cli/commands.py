@@ -6,8 +6,10 @@ from ..data.version import COMMAND
 from ..workspace.maintenance.backups import CONTENTS, LEFT_OUT
 from . import (
     data_commands,
+    embedding_commands,
     evidence_commands,
     export_commands,
+    federated_commands,
     job_commands,
     report_commands,
     score_commands,
@@ -36,11 +38,14 @@ app.command("folds")(scoring_commands.folds_command)
 app.command("add-reference")(scoring_commands.add_reference_command)
 app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
+app.command("embed")(embedding_commands.embed)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)
+app.add_typer(federated_commands.bundle_app, name="bundle")
+app.command("merge")(federated_commands.merge)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)
 app.add_typer(trial_commands.trial_app, name="trial")

@@ -11,8 +11,9 @@ from ..importing import DomainRule, SourceOptions
 from ..importing.formats import FORMATS
 from ..importing.hub import hub_name
 from ..importing.sources import takes_split
-from ..near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD
+from ..near_duplicates.jobs import DEFAULT_COSINE, DEFAULT_THRESHOLD, LOWEST_THRESHOLD
 from ..scoring.planning import ScoreRequest
+from ..workspace.embedding import group_semantic_duplicates
 from ..workspace.import_batch import HubChoice, import_batch, named_columns
 from ..workspace.inspecting import write_encoded
 from ..workspace.running import group_near_duplicates
@@ -94,9 +95,16 @@ def encode(
 def near_duplicates_command(
     dataset: Annotated[str, typer.Option(help="Dataset whose examples are compared with each other.")],
     threshold: Annotated[
-        float,
-        number(min=LOWEST_THRESHOLD, max=1.0, help="Similarity threshold: share of text in common."),
-    ] = DEFAULT_THRESHOLD,
+        float | None,
+        number(
+            min=LOWEST_THRESHOLD,
+            max=1.0,
+            help=f"Similarity threshold: share of text in common [{DEFAULT_THRESHOLD}], or cosine [{DEFAULT_COSINE}].",
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Compare embeddings by this run's base, not texts (`embed --run` first).")
+    ] = None,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
@@ -104,7 +112,10 @@ def near_duplicates_command(
 ) -> None:
     """Group nearly identical examples, so that a selection can keep the best of each group."""
     with report_user_errors(), owned_store(workspace, "near-duplicates") as store:
-        fields = group_near_duplicates(store, dataset, threshold, wait_for)
+        if run is None:
+            fields = group_near_duplicates(store, dataset, threshold or DEFAULT_THRESHOLD, wait_for)
+        else:
+            fields = group_semantic_duplicates(store, dataset, run, threshold or DEFAULT_COSINE, wait_for)
         sentence = (
             f"{fields['grouped_examples']:,} of {fields['examples']:,} different examples are in "
             f"{fields['groups']:,} groups of near duplicates; the largest has {fields['largest_group']:,}."

@@ -10,7 +10,7 @@ from ..data.filters import RowFilter
 from ..data.loss_roles import is_imported
 from ..data.scores import SCORES
 from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
-from ..selection.recipe import ORDERS, SCOPES, Amount, Pick, Selection
+from ..selection.recipe import BY_TEXT, NEAR_BY, ORDERS, SCOPES, Amount, Pick, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class RecipeOptions:
     left_out: Sequence[str]
     length_bands: int
     added: Sequence[str] = ()
+    near_duplicates_by: str = BY_TEXT
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
@@ -42,6 +43,7 @@ class RecipeOptions:
             ("--scope", self.scope, SCOPES),
             ("--control", self.order, ORDERS),
             ("--search-kind", self.search_kind, SEARCH_KINDS),
+            ("--near-duplicates-by", self.near_duplicates_by, NEAR_BY),
         ):
             _check_known(option, given, known)
         if not is_imported(self.score):
@@ -65,6 +67,7 @@ class RecipeOptions:
             near_duplicates=self.near_duplicates,
             picks=tuple(picks),
             length_bands=self.length_bands,
+            near_duplicates_by=self.near_duplicates_by,
             added=dict(_of_domain("--add-score", given) for given in self.added),
         )
 

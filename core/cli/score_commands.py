@@ -6,11 +6,16 @@ from typing import Annotated
 import typer
 
 from ..importing.score_files import JOINS
+from ..importing.source_options import AUTO, SourceOptions
 from ..store import imported_scores
+from ..store.embedding_files import MOST_DIMENSIONS
 from ..system.paths import named_path
+from ..workspace.import_batch import named_columns
+from ..workspace.like_these import LikeRequest, score_like
 from ..workspace.score_imports import import_scores, remove_score, score_sentence
-from .options import AsJson, Workspace
-from .terminal import owned_store, print_result, readable_store, report_user_errors
+from .embedding_commands import Dimensions, Seed
+from .options import AsJson, Device, Workspace
+from .terminal import owned_store, print_result, readable_store, report_user_errors, say, wait_for
 
 scores_app = typer.Typer(help="Import scores that were computed elsewhere.", no_args_is_help=True)
 Run = Annotated[str, typer.Option(help="A run of the dataset that the scores are for.")]
@@ -40,6 +45,36 @@ def import_command(
         found = import_scores(store, dataset, named_path(str(file)), by, column or [], key, replace)
         fields = {"dataset": dataset, "scores": [score.to_fields() for score in found]}
         print_result(fields, as_json, "\n".join(map(score_sentence, found)))
+
+
+@scores_app.command("like")
+def like_command(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Rows of the kind wanted, in any format that import reads.")
+    ],
+    run: Annotated[str, typer.Option(help="Run whose rows are compared; its dataset must be embedded.")],
+    name: Annotated[str | None, typer.Option(help="Name of the scores, like_NAME [the file's].")] = None,
+    format: Annotated[str, typer.Option(help="Format of the rows.")] = AUTO,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="Column that holds a field. Can be repeated.")
+    ] = None,
+    dimensions: Dimensions = MOST_DIMENSIONS,
+    seed: Seed = 0,
+    replace: Annotated[bool, typer.Option(help="Replace scores of the same name.")] = False,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score rows by how like those of a file they are, by embeddings; rows that nearly repeat one are flagged."""
+    with report_user_errors(), owned_store(workspace, "scores like") as store:
+        options = SourceOptions(format, columns=named_columns(column or []))
+        request = LikeRequest(run, file, name, options, replace, device, dimensions, seed)
+        found, fields = score_like(store, request, wait_for)
+        for notice in fields["notices"]:
+            say(notice)
+        copies = f"{fields['copies']:,} rows nearly repeat one of {fields['targets']:,} target rows."
+        fields = {"scores": [score.to_fields() for score in found], **fields}
+        print_result(fields, as_json, "\n".join([*map(score_sentence, found), copies]))
 
 
 @scores_app.command("list")

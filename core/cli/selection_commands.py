@@ -9,7 +9,7 @@ from ..data.scores import DEFAULT_SCORE, SCORES
 from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
 from ..selection import ORDERS, SCOPES, profile_sentence
-from ..selection.recipe import MOST_LENGTH_BANDS
+from ..selection.recipe import BY_TEXT, MOST_LENGTH_BANDS, NEAR_BY
 from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
@@ -57,6 +57,10 @@ def select(
             help="Keep only the best of each group that `near-duplicates` found at threshold T.",
         ),
     ] = None,
+    near_duplicates_by: Annotated[
+        str,
+        typer.Option(help=f"What that search compared: {' or '.join(NEAR_BY)} (`near-duplicates --run`)."),
+    ] = BY_TEXT,
     length_bands: Annotated[
         int,
         typer.Option(
@@ -89,7 +93,7 @@ def select(
             selection = RecipeOptions(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
-                length_bands, add_score or [],
+                length_bands, add_score or [], near_duplicates_by,
             ).recipe()  # fmt: skip
     with report_user_errors():
         fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})

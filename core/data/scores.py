@@ -364,7 +364,7 @@ def _imported(name: str) -> Score:
         f"{column} (imported)",
         f"the imported column {column}",
         "",
-        "what its source says: it was computed elsewhere",
+        "what its source says, which Data shows under Imported scores",
         name,
         lambda columns: columns[name],
         roles=(name,),

@@ -139,12 +139,18 @@ def _value_columns(file: str, first: Mapping[str, Any], columns: Sequence[str], 
     return found
 
 
+def score_name(text: str, room: int = 0) -> str:
+    """The name of the score of a column; nothing follows its beginning if the column has no letter a to z and no digit.
+    `room`: characters to leave for an ending."""
+    plain = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+    return IMPORTED + plain[: _LONGEST_NAME - room]
+
+
 def _score_names(file: str, columns: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for column in columns:
-        plain = re.sub("[^a-z0-9]+", "_", column.lower()).strip("_")[:_LONGEST_NAME]
-        name = f"{IMPORTED}{plain}"
-        if not plain or name in found:
+        name = score_name(column)
+        if name == IMPORTED or name in found:
             raise SourceUnreadable(
                 f"The column {shown(column)} of {file} gives no name of its own (letters a to z and digits). Rename it."
             )

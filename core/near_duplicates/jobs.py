@@ -1,5 +1,6 @@
 """Near-duplicate search as a job: created by the store's owner, run by a worker, ingested when it is done."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -9,12 +10,16 @@ from ..data.errors import JobIncomplete, NoUsableRows, SelectionInvalid
 from ..jobs.job import Job, all_jobs, create_job, unfinished
 from ..jobs.queue import join_or_start
 from ..store import Store
+from ..store.embedding_files import Vectors
 from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
 from ..store.store import DATASET_KEY
 from ..system.disk_errors import translate_disk_errors
 from .search import RESULT
+from .semantic import VECTORS, vector_table
 
 KIND = "near_duplicates"
+SEMANTIC_KIND = "semantic_duplicates"
+DEFAULT_COSINE = 0.98
 DEFAULT_THRESHOLD = 0.8
 LOWEST_THRESHOLD = 0.5
 """Below this the bands would propose nearly every pair, and matches would not be duplicates."""
@@ -46,6 +51,23 @@ def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> J
     return create_job(store.workspace, request, {"examples": examples})
 
 
+@translate_disk_errors("The search for semantic duplicates")
+def begin_semantic_duplicates(
+    store: Store, dataset: str, threshold: float, key: str, embeddings: Callable[[], tuple[list[str], Vectors]]
+) -> Job | None:
+    """Start, join or restart the search among a dataset's embeddings of that key; None if there is an up-to-date one.
+    `embeddings` gives the ids and vectors of the dataset's unique examples. Raises like `begin_near_duplicates`."""
+    identity = _identity(store, dataset, threshold) | {"kind": SEMANTIC_KIND, "embeddings": key}
+    known = [each for each in near_duplicate_sets(store, dataset, key) if each.threshold == identity["threshold"]]
+    if known and not known[0].stale:
+        return None
+
+    def create() -> Job:
+        return create_job(store.workspace, identity, {}, {VECTORS: vector_table(*embeddings())})
+
+    return join_or_start(store.workspace, identity, create)
+
+
 def open_search(store: Store, dataset: str, threshold: float) -> Job | None:
     """The running or interrupted search of a dataset at a threshold, if there is one."""
     wanted = {"kind": KIND, "dataset": dataset, "threshold": rounded(threshold)}
@@ -61,7 +83,9 @@ def ingest_near_duplicates(store: Store, job: Job) -> None:
         groups = pq.read_table(job.folder / RESULT)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
-    save_near_duplicates(store, request["dataset"], request["threshold"], request["example_count"], groups)
+    save_near_duplicates(
+        store, request["dataset"], request["threshold"], request["example_count"], groups, request.get("embeddings")
+    )
 
 
 def _identity(store: Store, dataset: str, threshold: float) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
     """
     began = time.monotonic()
     groups = near_duplicate_numbers(job, job.request["threshold"])
-    _write(job, groups)
+    example_ids = pq.read_table(job.folder / "examples.parquet", columns=["example_id"])["example_id"]
+    write_groups(job, example_ids, groups)
     return {
         "examples": len(groups),
         "groups": int(groups.max(initial=0)),
@@ -103,8 +104,8 @@ def _stop_if_asked(job: Job) -> None:
         raise JobCancelled("The near-duplicate search was cancelled; nothing was saved.")
 
 
-def _write(job: Job, groups: npt.NDArray[np.int64]) -> None:
-    example_ids = pq.read_table(job.folder / "examples.parquet", columns=["example_id"])["example_id"]
+def write_groups(job: Job, example_ids: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> None:
+    """Write `RESULT` for these examples."""
     members = np.flatnonzero(groups)
     table = pa.table({"example_id": example_ids.take(pa.array(members)), "group_number": groups[members]})
     with DurableFile(job.folder / RESULT) as file:

@@ -173,7 +173,7 @@ def near_duplicate_groups(
             search.link(ordered[starts[bucket] : stops[bucket]], band, band + 1)
         search.connect()
         report((band + 1) / count)
-    return _numbered(search.labels)
+    return numbered(search.labels)
 
 
 class _Search:
@@ -257,7 +257,8 @@ class _Search:
         self._links.clear()
 
 
-def _numbered(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+def numbered(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Groups of texts of equal labels: numbered from 1, the largest first, then by first member; 0 for a text alone."""
     _, first, group, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     order = np.lexsort((first, -sizes))
     numbers = np.zeros(len(sizes), np.int64)

@@ -11,9 +11,10 @@ from itertools import accumulate
 import pandas as pd
 
 from ..data.loss_roles import is_imported, require_roles
-from ..store import Store, near_duplicate_set
+from ..store import Store
 from .budgets import POOL, Budget
 from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, left_out, ranked_rows
+from .near_search import near_search
 from .recipe import ORDERS, Selection
 from .scored_run import ScoredRun
 
@@ -78,10 +79,9 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
         require_roles(selection.value_label, selection.roles, run.roles)
     selection = replace(selection, filter=store.searched(selection.filter))
     state: list[object] = store.table_state(run.table)
-    near_set = None
-    if selection.near_duplicates is not None:
-        search = near_duplicate_set(store, run.dataset, selection.near_duplicates)
-        near_set = search.near_duplicate_set_id
+    search = near_search(store, selection, run)
+    near_set = search.near_duplicate_set_id if search else None
+    if search:
         state.append(search.created_at)
     rows, rows_values = ranked_rows(selection, run.table, list(run.totals), near_set)
     others, others_values = left_out(selection, run.table)

@@ -19,6 +19,11 @@ Number = int | float
 """As a recipe's JSON has it: a trial's fingerprint tells 1 from 1.0."""
 MOST_LENGTH_BANDS = 100
 AMOUNT_KINDS = ("ratio", "rows", "tokens")
+BY_TEXT, BY_EMBEDDINGS = "text", "embeddings"
+NEAR_BY = {
+    BY_TEXT: "the share of text in common",
+    BY_EMBEDDINGS: "the cosine of the embeddings by the run's base",
+}
 SCOPES = {
     "domain": "each domain is ranked separately",
     "pooled": "all domains are ranked together, so some domains may get few rows",
@@ -120,7 +125,8 @@ class Selection:
     without a weight get no rows. `domain_amounts` override the amounts of single domains.
 
     With `collapse_duplicates`, only the first of identical conversations that passes the filter is selected; with
-    `near_duplicates` (the threshold of an existing search), only the best-ranked row of each group. `picks` override
+    `near_duplicates` (the threshold of an existing search), only the best-ranked row of each group; the search compared
+    what `near_duplicates_by` says, a name of `NEAR_BY`. `picks` override
     filter, flags and amount; picked rows count towards the amount. With `length_bands` above 1, rows are ranked within
     that many bands of response length (quantiles of a pool's eligible rows), each of which gives the same share of its
     rows. With `added`, rows are ranked by the score plus other scores, each in its own unit times its weight; a row
@@ -141,6 +147,7 @@ class Selection:
     picks: tuple[Pick, ...] = ()
     length_bands: int = 0
     added: Mapping[str, Number] = field(default_factory=dict)
+    near_duplicates_by: str = BY_TEXT
 
     def __post_init__(self) -> None:
         for name in (self.score, *self.added):
@@ -150,6 +157,7 @@ class Selection:
             raise SelectionInvalid(f"The seed {shown(self.seed)} has more than 64 bits. Give a smaller number.")
         _check_one_of("order", self.order, ORDERS)
         _check_one_of("scope", self.scope, SCOPES)
+        _check_one_of("near_duplicates_by", self.near_duplicates_by, NEAR_BY)
         by_hand = {**self.domain_amounts, **self.weights}
         if by_hand and self.scope == "pooled":
             raise SelectionInvalid(
@@ -195,8 +203,8 @@ class Selection:
         return tuple(dict.fromkeys(role for name in (self.score, *self.added) for role in score_named(name).roles))
 
     def to_fields(self) -> dict[str, Any]:
-        """As JSON fields, with the `version` of the format. `length_bands` and `added` are left out at their defaults,
-        so that recipes that do not use them stay as earlier versions wrote them."""
+        """As JSON fields, with the `version` of the format. Fields that came later are left out at their
+        defaults, so that recipes that do not use them stay as earlier versions wrote them."""
         found = {
             "version": RECIPE_VERSION,
             "run": self.run,
@@ -212,7 +220,8 @@ class Selection:
             "near_duplicates": self.near_duplicates,
             "picks": [asdict(pick) for pick in self.picks],
         }
-        later = {"length_bands": self.length_bands, "added": dict(self.added)}
+        by = self.near_duplicates_by if self.near_duplicates_by != BY_TEXT else ""
+        later = {"length_bands": self.length_bands, "added": dict(self.added), "near_duplicates_by": by}
         return found | {name: value for name, value in later.items() if value}
 
     @classmethod

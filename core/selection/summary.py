@@ -7,9 +7,10 @@ import pandas as pd
 
 from ..data.filters import Query
 from ..data.snippets import snippet_ctes
-from ..store import Store, near_duplicate_set, near_duplicate_set_id
+from ..store import Store
 from .budgets import POOL, Budget, budgets
 from .decisions import BELOW_THE_CUT, KEPT, decisions
+from .near_search import near_search
 from .pools import PoolSummary, capped_notices, shortfall_notices
 from .ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
 from .recipe import Amount, Selection
@@ -95,8 +96,8 @@ def row_decisions(store: Store, selection: Selection) -> Query:
     """
     run = scored_run(store, selection.run)
     selection = replace(selection, filter=store.searched(selection.filter))
-    threshold = selection.near_duplicates
-    near_set = None if threshold is None else near_duplicate_set_id(store, run.dataset, threshold)
+    search = near_search(store, selection, run)
+    near_set = search.near_duplicate_set_id if search else None
     return decisions(selection, run.table, budgets(selection, run.totals), near_set)
 
 
@@ -116,8 +117,8 @@ def select_summary(store: Store, selection: Selection, run: ScoredRun | None = N
     pools = tuple(_pool_summary(limits[name], name, ranked, cuts[name], has_cut, run) for name in ranked.pools)
     picked = sum(pool.picked for pool in ranked.pools.values())
     lost = _lost_picks(store, selection, run.table)
-    threshold = selection.near_duplicates
-    stale = threshold is not None and near_duplicate_set(store, run.dataset, threshold).stale
+    search = near_search(store, selection, run)
+    stale = search is not None and search.stale
     shortfalls = tuple(shortfall_notices(selection, pools))
     return Summary(pools, domains, outcomes(ranked, kept), picked, lost, stale, shortfalls)
 

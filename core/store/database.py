@@ -141,9 +141,14 @@ class Database:
         """The result of `compute` on a query's rows, cached, from any thread; `kind` identifies the computation."""
         return self._results.result(kind, sql, parameters, lambda: compute(self.arrow(sql, parameters)))
 
-    def batches(self, sql: str, parameters: Sequence[object] = (), size: int = 10_000) -> Iterator[pa.RecordBatch]:
-        """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory."""
+    def batches(
+        self, sql: str, parameters: Sequence[object] = (), size: int = 10_000, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a query as Arrow batches of at most `size` rows, streamed in bounded memory; the query can use
+        `tables` by name."""
         with self._cursor() as cursor:
+            for name, table in tables.items():
+                cursor.register(name, table)
             reader = answer(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_reader(size))
             while (batch := answer(cursor, lambda: next(reader, None))) is not None:
                 yield batch

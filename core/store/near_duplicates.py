@@ -1,4 +1,7 @@
-"""Near-duplicates in the store: groups of nearly identical examples of a dataset, by similarity threshold."""
+"""Near-duplicates in the store: groups of nearly identical examples of a dataset, by similarity threshold.
+
+A search compared texts, or embeddings: then it has their key (`core.store.embedding_files`).
+"""
 
 import shlex
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from ..data.version import COMMAND
 from .connection import fetch_all, fetch_first, next_id
 from .store import Store
 
+_COMPARED = "WHERE dataset_id = ? AND threshold = ? AND embeddings IS NOT DISTINCT FROM ?"
 GROUPS_SCHEMA = pa.schema([("example_id", pa.string()), ("group_number", pa.int64())])
 """Members of groups of two or more; group_number from 1, the largest group first."""
 
@@ -37,8 +41,11 @@ class NearDuplicateSet:
     stale: bool
 
 
-def save_near_duplicates(store: Store, dataset: str, threshold: float, example_count: int, groups: pa.Table) -> int:
-    """Save a search (`groups` of `GROUPS_SCHEMA`), replacing an earlier one with that dataset and threshold.
+def save_near_duplicates(
+    store: Store, dataset: str, threshold: float, example_count: int, groups: pa.Table, embeddings: str | None = None
+) -> int:
+    """Save a search (`groups` of `GROUPS_SCHEMA`), replacing an earlier one with that dataset and threshold that
+    compared the same.
 
     Returns its near_duplicate_set_id. Raises `NotFound` if there is no such dataset.
     """
@@ -47,16 +54,16 @@ def save_near_duplicates(store: Store, dataset: str, threshold: float, example_c
     def change(connection: duckdb.DuckDBPyConnection) -> int:
         known = fetch_first(
             connection,
-            "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
-            [dataset_id, kept_by],
+            f"SELECT near_duplicate_set_id FROM near_duplicate_set {_COMPARED}",
+            [dataset_id, kept_by, embeddings],
         )
         set_id = next_id(connection, "near_duplicate_set")
         for table in ("near_duplicate", "near_duplicate_set") if known else ():
             fetch_all(connection, f"DELETE FROM {table} WHERE near_duplicate_set_id = ?", list(known or ()))
         fetch_all(
             connection,
-            "INSERT INTO near_duplicate_set VALUES (?, ?, ?, ?, now())",
-            [set_id, dataset_id, kept_by, example_count],
+            "INSERT INTO near_duplicate_set VALUES (?, ?, ?, ?, now(), ?)",
+            [set_id, dataset_id, kept_by, example_count, embeddings],
         )
         connection.register("new_groups", groups.cast(GROUPS_SCHEMA))
         fetch_all(
@@ -70,8 +77,9 @@ def save_near_duplicates(store: Store, dataset: str, threshold: float, example_c
     return store.write(change)
 
 
-def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
-    """The saved searches of a dataset, newest first. Raises `NotFound` if there is no such dataset."""
+def near_duplicate_sets(store: Store, dataset: str, embeddings: str | None = None) -> list[NearDuplicateSet]:
+    """The saved searches of a dataset, newest first: of texts, or of the embeddings of that key. Raises `NotFound` if
+    there is no such dataset."""
     dataset_id = store.dataset_id(dataset)
     found = store.rows(
         """
@@ -80,9 +88,9 @@ def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
         FROM near_duplicate_set LEFT JOIN (
             SELECT near_duplicate_set_id, group_number, count(*) AS size FROM near_duplicate GROUP BY ALL
         ) USING (near_duplicate_set_id)
-        WHERE dataset_id = ? GROUP BY ALL ORDER BY near_duplicate_set_id DESC
+        WHERE dataset_id = ? AND embeddings IS NOT DISTINCT FROM ? GROUP BY ALL ORDER BY near_duplicate_set_id DESC
         """,
-        [dataset_id],
+        [dataset_id, embeddings],
     )
     now = count_examples(store, dataset) if found else 0
     return [
@@ -100,18 +108,26 @@ def near_duplicate_sets(store: Store, dataset: str) -> list[NearDuplicateSet]:
     ]
 
 
-def near_duplicate_set(store: Store, dataset: str, threshold: float) -> NearDuplicateSet:
-    """The search of a dataset at a threshold. Raises `NotFound` with instructions if there is none."""
-    set_id = near_duplicate_set_id(store, dataset, threshold)
-    return next(found for found in near_duplicate_sets(store, dataset) if found.near_duplicate_set_id == set_id)
+def near_duplicate_set(store: Store, dataset: str, threshold: float, embeddings: str | None = None) -> NearDuplicateSet:
+    """The search of a dataset at a threshold, of texts or of the embeddings of that key. Raises `NotFound` with
+    instructions if there is none."""
+    set_id = near_duplicate_set_id(store, dataset, threshold, embeddings)
+    searches = near_duplicate_sets(store, dataset, embeddings)
+    return next(found for found in searches if found.near_duplicate_set_id == set_id)
 
 
-def near_duplicate_set_id(store: Store, dataset: str, threshold: float) -> int:
-    """Id of the search of a dataset at a threshold. Raises `NotFound` with instructions if there is none."""
+def near_duplicate_set_id(store: Store, dataset: str, threshold: float, embeddings: str | None = None) -> int:
+    """Id of the search of a dataset at a threshold, of texts or of the embeddings of that key. Raises `NotFound` with
+    instructions if there is none."""
     found = store.rows(
-        "SELECT near_duplicate_set_id FROM near_duplicate_set WHERE dataset_id = ? AND threshold = ?",
-        [store.dataset_id(dataset), rounded(threshold)],
+        f"SELECT near_duplicate_set_id FROM near_duplicate_set {_COMPARED}",
+        [store.dataset_id(dataset), rounded(threshold), embeddings],
     )
+    if not found and embeddings is not None:
+        raise NotFound(
+            f"The dataset {dataset!r} has no search of this run's embeddings at threshold {threshold:g} yet. Find them "
+            f"with: {COMMAND} near-duplicates --dataset {shlex.quote(dataset)} --threshold {threshold:g} --run RUN"
+        )
     if not found:
         raise NotFound(
             f"The dataset {dataset!r} has no near-duplicate search at threshold {threshold:g} yet. "

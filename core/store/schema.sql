@@ -174,9 +174,10 @@ CREATE TABLE token_loss (                 -- losses token by token of the exampl
 CREATE TABLE near_duplicate_set (         -- one search for near duplicates
     near_duplicate_set_id INTEGER NOT NULL,
     dataset_id INTEGER NOT NULL,
-    threshold DOUBLE NOT NULL,            -- least Jaccard similarity of two that are linked
+    threshold DOUBLE NOT NULL,            -- least similarity of two that are linked: Jaccard, or cosine of embeddings
     example_count BIGINT NOT NULL,        -- different examples of the dataset then
-    created_at TIMESTAMPTZ NOT NULL
+    created_at TIMESTAMPTZ NOT NULL,
+    embeddings VARCHAR                    -- key of the embeddings that were compared; NULL: texts were
 );
 
 CREATE TABLE near_duplicate (             -- members of groups of two or more

@@ -11,8 +11,9 @@ from ..data.errors import PathRefused
 LOCK = "store.lock"
 """The lock file of a workspace, locked by its owner: a folder that has it is a workspace."""
 EXPORTS = "exports"
+EMBEDDINGS = "embeddings"
 _ENTRIES = (
-    "store.*", "jobs", "models", "trials", EXPORTS, "requests", "spill", "uploads", "hashes.json",
+    "store.*", "jobs", "models", "trials", EXPORTS, EMBEDDINGS, "requests", "spill", "uploads", "hashes.json",
     "engine-choices.json", "guide-dismissed", ".*.tmp", ".*.old",
 )  # fmt: skip
 """What the program puts into the folder of a workspace."""

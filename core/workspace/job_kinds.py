@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..embeddings.jobs import EMBEDDED, ingest_embeddings
 from ..evidence.trial_jobs import CELL, PROBE, is_cell_being_published, publish_cell
 from ..jobs.job import Job
 from ..jobs.results import check_whole
-from ..near_duplicates.jobs import ingest_near_duplicates
+from ..near_duplicates.jobs import SEMANTIC_KIND, ingest_near_duplicates
 from ..near_duplicates.search import RESULT
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
@@ -107,6 +108,15 @@ JOB_KINDS = {
             shares_lock=True,
         ),
         JobKind(
+            "embed",
+            lambda request: f"Embedding {request['of']} with {request['base']['label']}",
+            "embeddings.embed:embed",
+            "Stops after the current batch. Computed embeddings are kept; embedding again computes only the rest.",
+            lambda job: "Computed embeddings are kept; Resume computes the rest.",
+            ingest_embeddings,
+            results=(f"{EMBEDDED}/*.arrow",),
+        ),
+        JobKind(
             CELL,
             lambda request: f"Trial {request['trial']}: training and evaluating {request['cell']}",
             "training.train:train_reference",
@@ -131,6 +141,17 @@ JOB_KINDS = {
                 f"Near-duplicate search (threshold {request['threshold']:g}) in dataset {request['dataset']}"
             ),
             "near_duplicates.search:find_near_duplicates",
+            "Stops and keeps nothing; a new search starts from the beginning.",
+            lambda job: "Resume restarts the search.",
+            finish=ingest_near_duplicates,
+            results=(RESULT,),
+        ),
+        JobKind(
+            SEMANTIC_KIND,
+            lambda request: (
+                f"Semantic-duplicate search (cosine {request['threshold']:g}) in dataset {request['dataset']}"
+            ),
+            "near_duplicates.semantic:find_semantic_duplicates",
             "Stops and keeps nothing; a new search starts from the beginning.",
             lambda job: "Resume restarts the search.",
             finish=ingest_near_duplicates,

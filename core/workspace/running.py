@@ -11,6 +11,7 @@ from ..near_duplicates.jobs import begin_near_duplicates
 from ..scoring.planning import ScoreRequest
 from ..scoring.reference_kind import reference_kind
 from ..store import Store, near_duplicate_set
+from ..store.near_duplicates import NearDuplicateSet
 from ..training.training_plan import TrainRequest
 from .holding import Say
 from .supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
@@ -83,8 +84,12 @@ def group_near_duplicates(store: Store, dataset: str, threshold: float, wait: Wa
     """Find a dataset's groups of near duplicates. Fields: dataset, threshold, examples, groups, grouped_examples,
     largest_group, computed (whether it was searched now), elapsed_seconds."""
     job = begin_near_duplicates(store, dataset, threshold)
-    outcome = wait(store, job) if job else {"elapsed_seconds": 0.0}
-    found = near_duplicate_set(store, dataset, threshold)
+    outcome = wait(store, job) if job else None
+    return search_fields(dataset, near_duplicate_set(store, dataset, threshold), outcome)
+
+
+def search_fields(dataset: str, found: NearDuplicateSet, outcome: dict[str, Any] | None) -> dict[str, Any]:
+    """A search as JSON fields; `outcome`: of its job, None if it was there already."""
     return {
         "dataset": dataset,
         "threshold": found.threshold,
@@ -92,8 +97,8 @@ def group_near_duplicates(store: Store, dataset: str, threshold: float, wait: Wa
         "groups": found.group_count,
         "grouped_examples": found.grouped_examples,
         "largest_group": found.largest_group,
-        "computed": job is not None,
-        "elapsed_seconds": outcome["elapsed_seconds"],
+        "computed": outcome is not None,
+        "elapsed_seconds": outcome["elapsed_seconds"] if outcome else 0.0,
     }
 
 

@@ -4,6 +4,8 @@ saved; values that a trial ranks by stay as they are."""
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from ..data.errors import NameTaken, UserError
 from ..data.loss_roles import IMPORTED
 from ..evidence.trial_folder import load_trial, trial_names
@@ -30,13 +32,20 @@ def import_scores(
 ) -> list[ImportedScore]:
     """Import columns of a file (`read_score_file`) as scores of a dataset's runs. Raises `SourceUnreadable`,
     `NameTaken` or `NotFound`; nothing is written then."""
-    known = {score.name: score.sha256 for score in imported_scores(store, dataset)}
     found = read_score_file(path, joined_by, columns, key)
     origin = ScoreOrigin(found.name, found.sha256, found.joined_by, found.columns, found.in_order)
-    for name in origin.columns:
-        if replace and known.get(name, found.sha256) != found.sha256:
+    return save_scores(store, dataset, origin, found.table, replace)
+
+
+def save_scores(
+    store: Store, dataset: str, origin: ScoreOrigin, table: pa.Table, replace: bool = False
+) -> list[ImportedScore]:
+    """`save_imported_scores`, unless a trial uses one that would change."""
+    known = {score.name: (score.sha256, score.file_column) for score in imported_scores(store, dataset)}
+    for name, column in origin.columns.items():
+        if replace and known.get(name, (origin.sha256, column)) != (origin.sha256, column):
             _check_in_no_trial(store, dataset, name)
-    return save_imported_scores(store, dataset, origin, found.table, replace)
+    return save_imported_scores(store, dataset, origin, table, replace)
 
 
 def remove_score(store: Store, dataset: str, name: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..data import settings
 from ..data.errors import StoreUnusable, WorkspaceLocked
+from ..embeddings.jobs import plan_of_run
 from ..evidence import TrialResults
 from ..evidence.findings import Evidence, evidence_of
 from ..evidence.trial_folder import trial_names
@@ -24,9 +25,10 @@ from ..selection import Selection, saved_selection, select_summary
 from ..store import ImportedScore, Store
 from ..system.asking import Fields, own_or_ask
 from ..training.training_plan import TrainRequest
-from . import evaluation, holding, promptless, running, score_imports
+from . import embedding, evaluation, holding, promptless, running, score_imports
 from .answering import perform, snapshot
 from .import_batch import Batch, HubChoice, import_batch
+from .like_these import LikeRequest, score_like
 from .loss_table import loss_table
 from .saved_selection import SavedSelection
 from .trial_planning import TrialRequest
@@ -201,6 +203,26 @@ class Workspace:
         """Score a run's responses without their prompts under the base, for `ifd`, or under the reference, for
         `pvi_like`; what is cached is not computed again."""
         return promptless.score_without_prompts(self._owned(), run, _waiting(progress), reference, device)
+
+    def embed(self, run: str, progress: ShowProgress = print_progress, device: str = "auto") -> dict[str, Any]:
+        """Compute what is missing of the embeddings of a run's dataset under its base: one vector a row."""
+        store = self._owned()
+        return embedding.embed_dataset(store, plan_of_run(store, run, device), _waiting(progress))
+
+    def score_like(
+        self,
+        target: str | Path,
+        run: str,
+        name: str | None = None,
+        progress: ShowProgress = print_progress,
+        replace: bool = False,
+        device: str = "auto",
+    ) -> dict[str, Any]:
+        """Score a run's rows by how like the rows of a file they are, as `lobass scores like` does. Returns scores,
+        targets, rejected (by reason), copies and notices."""
+        request = LikeRequest(run, str(target), name, replace=replace, device=device)
+        scores, fields = score_like(self._owned(), request, _waiting(progress))
+        return {"scores": scores, **fields}
 
     def evaluate(
         self,

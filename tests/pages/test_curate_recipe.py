@@ -22,9 +22,11 @@ from core.selection import (
     select_summary,
 )
 from core.store import Store
+from core.store.embedding_files import embeddings_of_run
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.access import Role, Visitor
 from ui.shell.session import open_session
 
@@ -46,7 +48,7 @@ def workspace(page_workspace: Path) -> Path:
 
 @pytest.fixture
 def select(workspace: Path) -> Callable[[], AppTest]:
-    return lambda: healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    return lambda: healthy(with_open_parts(AppTest.from_file(str(PAGE), default_timeout=30)).run())
 
 
 def healthy(page: AppTest) -> AppTest:
@@ -489,7 +491,7 @@ def test_a_filter_of_the_charts_arrives_in_the_controls_and_leaves_the_ranking(w
         st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))
         recipe_form(open_session().store, scored_run(open_session().store, "planets"))
 
-    page = healthy(AppTest.from_function(page_of_a_filter, default_timeout=30).run())
+    page = healthy(with_open_parts(AppTest.from_function(page_of_a_filter, default_timeout=30)).run())
     page = healthy(page.button[0].click().run())
     assert page.multiselect(key="recipe_domains").value == ["math"]
     assert page.button(key="recipe_chip_0").label.replace("\\", "") == "Base loss from 0.5"
@@ -509,6 +511,28 @@ def test_near_duplicates_are_offered_where_they_were_looked_for(select: Callable
     page = healthy(box.set_value(0.8).run())
     assert metrics(page)[0] == "149"
     assert saved_as(page, "near").near_duplicates == 0.8
+
+
+def test_groups_by_embeddings_are_offered_and_shown_beside_those_by_text(select: Callable[[], AppTest]) -> None:
+    select()
+    run = store().run("planets")
+    described = {
+        "models": {"base": {"label": "b"}}, "model_fingerprints": {"base": "b"}, "encoding_fingerprint": "e",
+    }  # fmt: skip
+    store().save_run("planets", "space", run["loss_sets"], described)
+    groups = pa.table({"example_id": [example_of(row) for row in (4, 5)], "group_number": [1, 1]})
+    key = embeddings_of_run(store().run("planets")).key
+    save_near_duplicates(store(), "space", 0.98, 151, groups.cast(GROUPS_SCHEMA), key)
+    save_selection(store(), "alike", Selection("planets", near_duplicates=0.98, near_duplicates_by="embeddings"))
+    page = healthy(select().button(key="load_selection").click().run())
+    box = page.selectbox(key="recipe_near")
+    assert list(box.options) == ["No", "Embeddings, cosine 0.98 (1 group)"]
+    assert saved_as(page, "again").near_duplicates_by == "embeddings"
+    page.query_params["view"] = "Near-duplicates"
+    page.session_state["view"], page.session_state["near_by"] = "Near-duplicates", "embeddings"
+    page = healthy(page.run())
+    assert page.selectbox(key="near_cosine").options == ["0.98"]
+    assert [metric.value for metric in page.metric if metric.label == "Rows in groups"] == ["2"]
 
 
 def test_a_recipe_that_wants_a_search_which_is_not_there_says_how_to_make_it(select: Callable[[], AppTest]) -> None:

@@ -16,7 +16,9 @@ from core.exploring.near_duplicate_groups import (
 )
 from core.jobs.job import Job, find_job
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
-from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from core.selection.near_search import run_searches
+from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
+from core.store.near_duplicates import NearDuplicateSet
 from ui.curate.near_duplicate_group import in_sentence, show_group
 from ui.kit.job_view import show_job
 from ui.kit.tables import open_by_number, show_selectable
@@ -32,7 +34,11 @@ def show_near_duplicates(session: Session, run: str) -> None:
     """Draw the tab for the run's dataset; groups show the score chosen on the page."""
     found = session.store.run(run)
     dataset, table = str(found["dataset"]), str(found["table"])
-    searches = near_duplicate_sets(session.store, dataset)
+    by = run_searches(session.store, run)
+    if by[BY_EMBEDDINGS] and _compared() == BY_EMBEDDINGS:
+        _show_semantic(session, table, by[BY_EMBEDDINGS])
+        return
+    searches = by[BY_TEXT]
     threshold = _threshold(searches)
     search = next((each for each in searches if each.threshold == threshold), None)
     _show_failure(session)
@@ -49,6 +55,27 @@ def show_near_duplicates(session: Session, run: str) -> None:
         _search_button(session, dataset, threshold, "Search again")
     if search:
         _show_search(session, table, search, score_named(remembered("score", DEFAULT_SCORE)))
+
+
+def _compared() -> str | None:
+    """Whether the groups shown are those of texts or of embeddings."""
+    return st.segmented_control(
+        "Compared", [BY_TEXT, BY_EMBEDDINGS], key="near_by", default=BY_TEXT, required=True, persist_state="session",
+        help="Groups by embeddings come from the command near-duplicates --run.",
+    )  # fmt: skip
+
+
+def _show_semantic(session: Session, table: str, searches: list[NearDuplicateSet]) -> None:
+    """The groups of a search of embeddings that there is."""
+    known = {search.threshold: search for search in searches}
+    chosen = st.selectbox(
+        "Cosine of the embeddings", list(known), format_func="{:.2f}".format, key="near_cosine", width=240,
+        help="Two rows are linked if the cosine of their embeddings reaches this value. Linked rows form a group.",
+    )  # fmt: skip
+    search = known.get(chosen, searches[0])
+    if search.stale:
+        st.warning("The dataset has changed since this search. Rows added later are in no group.")
+    _show_search(session, table, search, score_named(remembered("score", DEFAULT_SCORE)))
 
 
 def _threshold(searches: list[NearDuplicateSet]) -> float:

@@ -8,12 +8,16 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.errors import UserError
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.listing import listed
 from core.data.scores import DEFAULT_SCORE, score_named
 from core.selection import ScoredRun
+from core.selection.near_search import run_searches
+from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store import Store
-from core.store.near_duplicates import NearDuplicateSet, near_duplicate_sets
+from core.store.near_duplicates import NearDuplicateSet
+from ui.kit.closed_parts import show_when_open
 from ui.kit.draft_state import form_was_set
 from ui.kit.filter_bar import filter_chips, show_chip_buttons
 from ui.kit.filter_controls import FilterControls
@@ -34,19 +38,19 @@ class Eligible:
     row_filter: RowFilter
     collapse_duplicates: bool
     near_duplicates: float | None
+    near_duplicates_by: str = BY_TEXT
 
 
 def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
     """Draw the controls. `score` is the score that the recipe ranks by."""
     note = st.session_state.pop(_NOTE, None)
-    guards, chips = st.expander("Guards: filters and duplicates"), st.container(gap="small")
-    with guards:
-        _follow_score(score)
-        _domains_and_flags(run)
-        _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
-        _CONTROLS.length_limits(*st.columns(2))
-        _CONTROLS.search(st.container(), *st.columns(2))
-        collapse, near = _duplicates(store, run)
+    _follow_score(score)
+    st.session_state.setdefault("recipe_collapse", True)
+    st.session_state.setdefault("recipe_near", _NO_SEARCH)
+    show_when_open(
+        "Guards", "guards", lambda: _draw_guards(store, run, score), f"{_set_filters(score)}, {_removed_duplicates()}"
+    )
+    chips = st.container(gap="small")
     with chips:
         if note:
             st.info(note)
@@ -57,13 +61,16 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
                 "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
                 help="Removes all filters of the selection. The duplicate settings do not change.",
             )  # fmt: skip
-    return Eligible(row_filter, collapse, near)
+    collapse = bool(st.session_state["recipe_collapse"])
+    asked = float(st.session_state["recipe_near"])
+    near = (abs(asked) or None) if collapse else None
+    return Eligible(row_filter, collapse, near, BY_EMBEDDINGS if asked < 0 else BY_TEXT)
 
 
 def put_eligible(eligible: Eligible, score: str) -> None:
     """Set the controls to a recipe's values; `score` is the one it ranks by. Call before they are drawn."""
     st.session_state["recipe_collapse"] = eligible.collapse_duplicates
-    st.session_state["recipe_near"] = eligible.near_duplicates or _NO_SEARCH
+    st.session_state["recipe_near"] = _option(eligible.near_duplicates, eligible.near_duplicates_by)
     _put_filter(eligible.row_filter, score)
 
 
@@ -80,6 +87,30 @@ def put_filter_into_form(row_filter: RowFilter, score: str) -> None:
         labels = [score_named(name).label for name in (ranked_by, score)]
         note += f" Rows are still ranked by {labels[0]}, not by {labels[1]} as in the charts."
     st.session_state[_NOTE] = note
+
+
+def _draw_guards(store: Store, run: ScoredRun, score: str) -> None:
+    _domains_and_flags(run)
+    _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
+    _CONTROLS.length_limits(*st.columns(2))
+    _CONTROLS.words(st.container())
+    _CONTROLS.search_options(*st.columns(2))
+    _draw_duplicates(store, run)
+
+
+def _set_filters(score: str) -> str:
+    """How many filters are set, for the label of the closed guards."""
+    try:
+        count = len(filter_chips(_shown_filter(score)))
+    except UserError:
+        return "not valid"
+    return f"{count:,} filter{'' if count == 1 else 's'}" if count else "no filter"
+
+
+def _removed_duplicates() -> str:
+    if not st.session_state["recipe_collapse"]:
+        return "duplicates kept"
+    return "near-duplicates removed" if st.session_state["recipe_near"] else "exact duplicates removed"
 
 
 def _domains_and_flags(run: ScoredRun) -> None:
@@ -103,10 +134,13 @@ def _shown_filter(score: str) -> RowFilter:
     )
 
 
-def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
+def _option(threshold: float | None, by: str) -> float:
+    """A search as an option: its threshold, below 0 for one of embeddings, since a link or draft keeps a number."""
+    return (threshold or _NO_SEARCH) * (-1 if by == BY_EMBEDDINGS else 1)
+
+
+def _draw_duplicates(store: Store, run: ScoredRun) -> None:
     """The settings for exact duplicates, and for near-duplicates if a search exists."""
-    st.session_state.setdefault("recipe_collapse", True)
-    st.session_state.setdefault("recipe_near", _NO_SEARCH)
     exact, near = st.columns(2, vertical_alignment="bottom")
     collapse = exact.checkbox(
         "Remove exact duplicates",
@@ -114,13 +148,13 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
         help="Of identical conversations, only the first that passes the filters can be selected.",
         **_KEEP,
     )
-    known = {_NO_SEARCH: "No"} | _searches(store, run.dataset)
+    known = {_NO_SEARCH: "No"} | _searches(store, run)
     asked = float(st.session_state["recipe_near"])
-    known.setdefault(asked, f"Threshold {asked:g}: no search in this dataset")
+    known.setdefault(asked, f"Threshold {abs(asked):g}: no search in this dataset")
     if len(known) == 1:
         with near:
             _link_to_search("No near-duplicate search yet.")
-        return bool(collapse), None
+        return
     threshold = near.selectbox(
         "Remove near-duplicates", list(known), format_func=known.__getitem__, key="recipe_near",
         disabled=not collapse, **_KEEP,
@@ -130,18 +164,21 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None]:
     if _STALE in known[threshold]:
         with near:
             _link_to_search("Rows added after this search are not treated as near-duplicates.")
-    return bool(collapse), (threshold or None) if collapse else None
 
 
-def _searches(store: Store, dataset: str) -> dict[float, str]:
-    """A label for each existing search, by threshold."""
-    searches = sorted(near_duplicate_sets(store, dataset), key=lambda search: search.threshold)
-    return {search.threshold: _search_label(search) for search in searches}
+def _searches(store: Store, run: ScoredRun) -> dict[float, str]:
+    """A label for each existing search, by its option."""
+    found: dict[float, str] = {}
+    for by, searches in run_searches(store, run.name).items():
+        label = "Embeddings, cosine" if by == BY_EMBEDDINGS else "Threshold"
+        for search in sorted(searches, key=lambda search: search.threshold):
+            found[_option(search.threshold, by)] = f"{label} {_search_label(search)}"
+    return found
 
 
 def _search_label(search: NearDuplicateSet) -> str:
     groups = "1 group" if search.group_count == 1 else f"{search.group_count:,} groups"
-    return f"Threshold {search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
+    return f"{search.threshold:.2f} ({groups}{_STALE if search.stale else ''})"
 
 
 def _link_to_search(sentence: str) -> None:

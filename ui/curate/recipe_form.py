@@ -11,8 +11,10 @@ from core.selection.recipe import MOST_LENGTH_BANDS
 from core.store import Store
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
+from ui.kit.closed_parts import show_when_open
 from ui.kit.draft_state import form_was_set
 from ui.kit.hand_picks import picks_of, put_picks
+from ui.plain_text import escaped
 
 _PERSIST: Any = {"persist_state": "session"}
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
@@ -24,24 +26,26 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     Raises `SelectionInvalid` for an invalid recipe, after all controls are drawn.
     """
     # The amounts are shown first but depend on the controls below them.
-    how_much, ranking, which = st.container(), st.expander("Ranking"), st.container(gap="small")
-    with ranking:
-        score, order, scope, seed, length_bands = _ranking(run)
-        added = _added_scores(store, run, score)
-    with which:
+    how_much = st.container()
+    _fill_ranking(run)
+    show_when_open("Ranking", "ranking", lambda: _draw_ranking(store, run), _ranking_summary())
+    state = st.session_state
+    score = str(state["recipe_score"])
+    with st.container(gap="small"):
         eligible = eligible_form(store, run, score)
     plain = Selection(
         run.name,
         score=score,
-        order=order,
-        scope=scope,
+        order=state["recipe_order"],
+        scope=state["recipe_scope"],
         collapse_duplicates=eligible.collapse_duplicates,
         filter=eligible.row_filter,
-        seed=seed,
+        seed=int(state["recipe_seed"]),
         near_duplicates=eligible.near_duplicates,
+        near_duplicates_by=eligible.near_duplicates_by,
         picks=picks_of(run.dataset),
-        length_bands=length_bands,
-        added=added,
+        length_bands=int(state["recipe_length_bands"]),
+        added=_added(store, run, score),
     )
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
@@ -71,46 +75,84 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     for name, weight in selection.added.items():
         state[_weight_key(name)] = float(weight)
     put_amounts(selection)
-    eligible = Eligible(selection.filter, selection.collapse_duplicates, selection.near_duplicates)
+    eligible = Eligible(
+        selection.filter, selection.collapse_duplicates, selection.near_duplicates, selection.near_duplicates_by
+    )
     put_eligible(eligible, selection.score)
     put_picks(dataset, selection.picks)
 
 
-def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
+def _fill_ranking(run: ScoredRun) -> None:
+    """Give every control of the ranking that has no value yet its default."""
+    for key, value in (
+        ("recipe_score", scores_of(run.roles)[0]),
+        ("recipe_order", next(iter(ORDERS))),
+        ("recipe_scope", next(iter(SCOPES))),
+        ("recipe_seed", 0),
+        ("recipe_length_bands", 0),
+        ("recipe_added", []),
+    ):
+        st.session_state.setdefault(key, value)
+
+
+def _ranking_summary() -> str:
+    score = score_named(st.session_state["recipe_score"]).label
+    added = sum(name != st.session_state["recipe_score"] for name in st.session_state["recipe_added"])
+    order = ORDERS[st.session_state["recipe_order"]].label.lower()
+    return f"{escaped(score)}{f' and {added:,} more' if added else ''}, {order}"
+
+
+def _draw_ranking(store: Store, run: ScoredRun) -> None:
+    _draw_order(run)
+    _draw_added(store, run, str(st.session_state["recipe_score"]))
+
+
+def _draw_added(store: Store, run: ScoredRun, score: str) -> None:
     """Other scores that are added to the ranking, with their weights."""
     state = st.session_state
-    chosen = [name for name in state.get("recipe_added", []) if name != score]
+    chosen = [name for name in state["recipe_added"] if name != score]
     others = list(dict.fromkeys([*(name for name in scores_of(run.roles) if name != score), *chosen]))
     state["recipe_added"] = chosen
     added = st.multiselect(
         "Add scores", others, key="recipe_added", format_func=lambda name: score_named(name).label, placeholder="None",
         help="Rows are ranked by the score plus these, each in its own unit times its weight.", **_PERSIST,
     )  # fmt: skip
-    found: dict[str, float] = {}
     for name in added:
-        known = name in run.score_columns and score in run.score_columns
-        equal = spread_ratio(store, run.table, score, name) if known else 1.0
+        equal = _equal_weight(store, run, score, name)
         key = _weight_key(name)
         state.setdefault(key, float(f"{equal:.2g}"))
         most = max(4 * equal, abs(state[key]))
-        found[name] = st.slider(
+        st.slider(
             f"Weight of {score_named(name).label}", -most, most, step=most / 200, key=key, format="%.3g",
             help=f"At {equal:.2g} it counts as much as {score_named(score).label}: their middle halves spread alike.",
             **_PERSIST,
         )  # fmt: skip
+
+
+def _added(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
+    """The weights of the other scores that are added to the ranking."""
+    found: dict[str, float] = {}
+    for name in st.session_state["recipe_added"]:
+        if name != score:
+            weight = st.session_state.get(_weight_key(name))
+            found[name] = float(f"{_equal_weight(store, run, score, name):.2g}") if weight is None else float(weight)
     return {name: weight for name, weight in found.items() if weight}
+
+
+def _equal_weight(store: Store, run: ScoredRun, score: str, name: str) -> float:
+    known = name in run.score_columns and score in run.score_columns
+    return spread_ratio(store, run.table, score, name) if known else 1.0
 
 
 def _weight_key(name: str) -> str:
     return f"recipe_added_weight_{name}"  # not as a domain's weight begins
 
 
-def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
+def _draw_order(run: ScoredRun) -> None:
     """Score, order, scope, seed and length bands."""
     (first, second), (third, fourth) = st.columns(2), st.columns(2)
     # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
-    loaded = st.session_state.get("recipe_score")
-    names = list(dict.fromkeys([*scores_of(run.roles), *([loaded] if loaded else [])]))
+    names = list(dict.fromkeys([*scores_of(run.roles), st.session_state["recipe_score"]]))
     scores = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     score = first.selectbox(
         "Rank by",
@@ -128,16 +170,13 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     scope = third.selectbox(
         "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_PERSIST
     )
-    st.session_state.setdefault("recipe_seed", 0)
-    st.session_state.setdefault("recipe_length_bands", 0)
-    length_bands = fourth.number_input(
+    fourth.number_input(
         "Length bands", 0, MOST_LENGTH_BANDS, step=1, key="recipe_length_bands",
         help="0: rows of all lengths are ranked together. N, such as 5: ranked within N bands of response length; each "
         "band gives the same share of its rows, so the selected lengths are about those of the data.", **_PERSIST,
     )  # fmt: skip
-    seed = st.session_state["recipe_seed"]
     if order == "random":
-        seed = st.number_input(
+        st.number_input(
             "Seed", step=1, key="recipe_seed", help="The same seed always draws the same rows.", width=160, **_PERSIST
         )
     chosen = score_named(score)
@@ -145,4 +184,3 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
         f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
         f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."
     )
-    return str(score), str(order), str(scope), int(seed), int(length_bands)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from core.data.scores import FLAGS, score_named
 from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
+from core.selection.recipe import NEAR_BY
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
 from ui.charts.mixture_chart import mixture_figure, mixture_shares
@@ -57,7 +58,10 @@ def _recipe_facts(recipe: Selection) -> dict[str, str]:
         found["Domain weights"] = "; ".join(f"{name}: {weight:g}" for name, weight in recipe.weights.items())
     found["Exact duplicates"] = "one of each is kept" if recipe.collapse_duplicates else "all are kept"
     if recipe.near_duplicates is not None:
-        found["Near-duplicates"] = f"the best of each group, similarity at least {recipe.near_duplicates:g}"
+        compared = NEAR_BY[recipe.near_duplicates_by]
+        found["Near-duplicates"] = (
+            f"the best of each group, similarity at least {recipe.near_duplicates:g} ({compared})"
+        )
     if recipe.length_bands > 1:
         found["Length bands"] = f"ranked within {recipe.length_bands:,} bands of response length"
     if recipe.picks:

@@ -14,7 +14,7 @@ from ...system.workspace_files import check_output
 
 CONTENTS = "datasets with their original records, losses, runs, selections and near duplicates"
 _LONGEST_NAME = 200
-LEFT_OUT = "trained references (models/), exports/ and jobs/"
+LEFT_OUT = "trained references (models/), embeddings/, exports/ and jobs/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from uuid import UUID
 from ...data.errors import ModelUnusable, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
+from ...embeddings.jobs import EMBEDDED
 from ...jobs.job import Job, all_jobs, readable_jobs
 from ...jobs.shards import read_shard
 from ...models.folder_check import read_json
 from ...models.provenance import PROVENANCE, damages
 from ...scoring.noise_files import read_noise
 from ...store import Store
+from ...store.embedding_files import about_embeddings, check_vectors, embedding_folders, vector_files
 from ...store.scored_table import scored_table
 from ...system.file_hash import difference
 from ..job_kinds import JOB_KINDS, check_arrived
@@ -248,6 +250,21 @@ def _jobs(store: Store) -> Iterator[str]:
             yield f"{folder} is an incomplete job. It can be removed."
 
 
+def _embeddings(store: Store) -> Iterator[str]:
+    """Every file of vectors: its digest, its model, and that the vectors are numbers of one length."""
+    for folder in embedding_folders(store.workspace):
+        try:
+            spec = about_embeddings(folder)
+        except StoreUnusable as error:
+            yield str(error)
+            continue
+        for path in vector_files(folder):
+            try:
+                check_vectors(path, spec.key)
+            except StoreUnusable as error:
+                yield str(error)
+
+
 def _models_of_shards(job: Job) -> dict[Path, str]:
     """The key of the model that each of a job's shards is to be of, where the request says it."""
     description = job.request.get("description")
@@ -260,7 +277,8 @@ def _leftovers(store: Store) -> Iterator[str]:
     """Temporary files whose writer has ended; not those of a running worker or of this process."""
     places = [store.workspace, *(store.workspace / name for name in ("exports", "models"))]
     folders = [job.folder for job in readable_jobs(store.workspace) if not job.is_alive]
-    for place in [*places, *folders, *(folder / "shards" for folder in folders)]:
+    places += embedding_folders(store.workspace)
+    for place in [*places, *folders, *(folder / part for folder in folders for part in ("shards", EMBEDDED))]:
         for path in sorted({*place.glob("*.tmp"), *place.glob("*.tmp.wal"), *place.glob(".*.old")}):
             writer = re.search(r"\.(\d+)(\.[0-9a-f]{16})?\.(tmp|old)(\.wal)?$", path.name)
             if not (writer and _is_running(int(writer[1]))):
@@ -287,6 +305,7 @@ CHECKS: dict[str, Callable[[Store], Iterator[str]]] = {
     "example ids": _example_ids,
     "exports": _exports,
     "references": _references,
+    "embeddings": _embeddings,
     "jobs": _jobs,
     "leftovers": _leftovers,
 }

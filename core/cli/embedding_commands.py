@@ -1,0 +1,74 @@
+"""The command that embeds rows."""
+
+from typing import Annotated
+
+import typer
+
+from ..embeddings.jobs import EmbedRequest, plan_embedding, plan_of_run
+from ..models.devices import DTYPES
+from ..models.quantizing import QUANTIZATIONS
+from ..store.embedding_files import MOST_DIMENSIONS
+from ..workspace.embedding import embed_dataset
+from .options import (
+    AsJson,
+    Device,
+    MaxLength,
+    RayAddress,
+    Replies,
+    RunsOn,
+    Template,
+    TemplateDate,
+    Workspace,
+    number,
+)
+from .terminal import owned_store, print_result, report_user_errors, wait_for
+
+Dimensions = Annotated[
+    int, number(min=1, max=MOST_DIMENSIONS, help="Most dimensions; wider vectors are projected at random.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of that projection.")]
+
+
+def embed(
+    run: Annotated[str | None, typer.Option(help="Run whose dataset is embedded, with its base.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Or: dataset to embed.")] = None,
+    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Its base model: Hub id or local folder.")] = None,
+    dimensions: Dimensions = MOST_DIMENSIONS,
+    seed: Seed = 0,
+    template: Template = "auto",
+    replies: Replies = "all",
+    template_date: TemplateDate = None,
+    max_length: MaxLength = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help=f"Precision: {', '.join(DTYPES)}.")] = "auto",
+    quantization: Annotated[
+        str | None,
+        typer.Option(help=f"Quantize the weights as they are loaded: {', '.join(QUANTIZATIONS)}."),
+    ] = None,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+)."""
+    if (run is None) == (dataset is None) or (run is None and base is None) or (run and base):
+        raise typer.BadParameter("Give either --run, or --dataset and --base.")
+    with report_user_errors(), owned_store(workspace, "embed") as store:
+        if run is not None:
+            plan = plan_of_run(store, run, device, dimensions, seed)
+        else:
+            assert dataset is not None
+            assert base is not None
+            plan = plan_embedding(
+                store,
+                EmbedRequest(
+                    dataset, base, template, max_length, device, dtype, replies, template_date, quantization,
+                    dimensions, seed,
+                ),
+            )  # fmt: skip
+        report = embed_dataset(store, plan, wait_for)
+        sentence = (
+            f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
+            f"{report['computed']:,} computed, {report['cached']:,} cached."
+        )
+        print_result(report, as_json, sentence)

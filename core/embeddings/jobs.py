@@ -1,0 +1,145 @@
+"""Embedding as a job: planned and created by the store's owner, run by a worker, its files taken in as they come."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from ..data.errors import ModelUnusable, StoreUnusable
+from ..encoding.encoding_spec import EncodingSpec
+from ..jobs.example_chunks import Ids, id_texts, packed_ids
+from ..jobs.job import Job, create_job
+from ..models.adapter_facts import check_repeatable
+from ..models.devices import resolve_device, resolve_dtype
+from ..models.quantizing import check_quantization
+from ..models.resolving import ModelSpec, resolve_model
+from ..scoring.planning import count_rows, resolve_encoding
+from ..store import Store
+from ..store.embedding_files import (
+    MOST_DIMENSIONS,
+    EmbeddingSpec,
+    adopt_vectors,
+    embedding_folder,
+    embeddings_of_run,
+    ids_in,
+    vector_files,
+)
+
+KIND = "embed"
+EMBEDDED = "embedded"
+"""Folder of a job's finished vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """A person's request for the embeddings of a dataset under a base; `auto` and None are resolved by
+    `plan_embedding`."""
+
+    dataset: str
+    base: str
+    template: str = "auto"
+    max_length: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    replies: str = "all"
+    template_date: str | None = None
+    quantization: str | None = None
+    dimensions: int = MOST_DIMENSIONS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingPlan:
+    """A resolved request. `of`: what is embedded, for people: a dataset's name, or a file's."""
+
+    of: str
+    base: ModelSpec
+    encoding: EncodingSpec
+    device: str
+    dtype: str
+    spec: EmbeddingSpec
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Fields that identify its job."""
+        return {"kind": KIND, "of": self.of, "key": self.spec.key}
+
+
+def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
+    """Resolve a request; nothing is loaded. Raises `NotFound`, `ModelUnusable` or `NoUsableRows`."""
+    check_quantization(request.quantization)
+    _check_dimensions(request.dimensions)
+    count_rows(store, request.dataset)
+    base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
+    check_repeatable(base)
+    encoding, _ = resolve_encoding(store, base, None, request)
+    device = resolve_device(request.device)
+    dtype = resolve_dtype(request.dtype, device)
+    key = base.fingerprint(dtype), encoding.fingerprint
+    spec = EmbeddingSpec(*key, request.dimensions, request.seed, base.label)
+    return EmbeddingPlan(request.dataset, base, encoding, device, dtype, spec)
+
+
+def plan_of_run(
+    store: Store, run: str, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+) -> EmbeddingPlan:
+    """The embeddings of a run's dataset under its base, encoding and precision. Raises `NotFound`, or `ModelUnusable`
+    if the run does not say which base it has."""
+    _check_dimensions(dimensions)
+    found = store.run(run)
+    spec, description = embeddings_of_run(found, dimensions, seed), found["description"]
+    base, encoding = ModelSpec(**description["models"]["base"]), EncodingSpec(**description["encoding"])
+    return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec)
+
+
+def _check_dimensions(dimensions: int) -> None:
+    if not 1 <= dimensions <= MOST_DIMENSIONS:
+        raise ModelUnusable(f"{dimensions:,} dimensions were requested. Give 1 to {MOST_DIMENSIONS}.")
+
+
+def dataset_ids(store: Store, dataset: str) -> Ids:
+    """Ids of a dataset's unique examples, sorted."""
+    sql = "SELECT DISTINCT example_id::VARCHAR AS example_id FROM dataset_row WHERE dataset_id = ? ORDER BY example_id"
+    return packed_ids(store.arrow(sql, [store.dataset_id(dataset)])["example_id"])
+
+
+def missing_ids(store: Store, plan: EmbeddingPlan, ids: Ids) -> list[str]:
+    """Those of the ids whose examples have no embedding yet, as text."""
+    known = set(ids_in(embedding_folder(store.workspace, plan.spec.key), plan.spec.key).tolist())
+    return [text for text, each in zip(id_texts(ids), ids.tolist(), strict=True) if each not in known]
+
+
+def stored_examples(store: Store, example_ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """These examples of the store, as of a job's file."""
+    sql = """
+        SELECT example_id::VARCHAR AS example_id, conversation, '' AS domain FROM example
+        WHERE example_id IN (SELECT example_id::UUID FROM wanted) ORDER BY example.example_id
+    """
+    return store.batches(sql, wanted=pa.table({"example_id": pa.array(example_ids, pa.string())}))
+
+
+def create_embedding_job(store: Store, plan: EmbeddingPlan, examples: pa.Table | Iterable[pa.RecordBatch]) -> Job:
+    """Create the job that embeds these examples (columns as of a job's file); it is not started."""
+    request = {
+        **plan.identity,
+        "base": plan.base.to_fields(),
+        "encoding": plan.encoding.to_fields(),
+        "embeddings": plan.spec.to_fields(),
+        "device": plan.device,
+        "dtype": plan.dtype,
+    }
+    return create_job(store.workspace, request, {"examples": examples})
+
+
+def ingest_embeddings(store: Store, job: Job) -> None:
+    """Take in the files of vectors that the workspace does not have yet; repeating changes nothing. If one is damaged,
+    the others are taken in before `StoreUnusable` is raised."""
+    spec, damaged = EmbeddingSpec(**job.request["embeddings"]), list[StoreUnusable]()
+    for path in vector_files(job.folder / EMBEDDED):
+        try:
+            adopt_vectors(store.workspace, spec, path)
+        except StoreUnusable as error:
+            damaged.append(error)
+    if damaged:
+        raise damaged[0]

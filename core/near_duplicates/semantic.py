@@ -1,0 +1,94 @@
+"""A worker's search for semantic duplicates: a job's embeddings in, groups out.
+
+Two rows are linked when the cosine of their embeddings is at least the threshold, and a group is what links hold
+together. All pairs are compared, in blocks, so the groups are exact; the work grows with the square of the rows. In
+memory are the vectors (4 bytes a dimension) and one block of cosines.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data.errors import JobCancelled
+from ..jobs.job import Job
+from ..jobs.job_progress import Progress
+from ..store.embedding_files import Vectors, float_units
+from .search import write_groups
+from .similarity import numbered
+
+VECTORS = "vectors"
+"""Name of a job's table: example_id, and vector, the bytes of its numbers in half precision."""
+_BLOCK = 2048
+_ROUNDING = 1e-6
+
+
+def vector_table(example_ids: list[str], vectors: Vectors) -> pa.Table:
+    """The vectors as a job's table."""
+    width = vectors.shape[1] * vectors.itemsize
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(vectors).tobytes())]
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(vectors), buffers)
+    return pa.table([pa.array(example_ids, pa.string()), column], ["example_id", "vector"])
+
+
+def find_semantic_duplicates(job: Job) -> dict[str, Any]:
+    """Group the job's rows and write the result as a search for near-duplicates does; returns examples, groups,
+    grouped_examples and elapsed_seconds. Request: threshold. Raises `JobCancelled`."""
+    began = time.monotonic()
+    table = pq.read_table(job.folder / f"{VECTORS}.parquet").combine_chunks()
+    column = table["vector"].combine_chunks()
+    width = column.type.byte_width // 2
+    vectors = np.frombuffer(column.buffers()[1], np.float16, len(column) * width, column.offset * width * 2)
+    groups = semantic_groups(vectors.reshape(len(column), width), job.request["threshold"], _reporting(job))
+    write_groups(job, table["example_id"], groups)
+    return {
+        "examples": len(groups),
+        "groups": int(groups.max(initial=0)),
+        "grouped_examples": int(np.count_nonzero(groups)),
+        "elapsed_seconds": time.monotonic() - began,
+    }
+
+
+def semantic_groups(
+    vectors: Vectors, threshold: float, report: Callable[[float], None] = lambda _: None
+) -> npt.NDArray[np.int64]:
+    """The group of each row of `vectors` [rows x dimensions] (of length 1, or zeros, which are in no group): numbered
+    from 1, the largest first, then by first member; 0 without a group. `report` gets the share done, 0 to 1."""
+    from scipy.sparse import coo_array  # here, because the dashboard should not wait for it
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(vectors)
+    numbers, labels = float_units(vectors), np.arange(count)
+    for start in range(0, count, _BLOCK):
+        rows = numbers[start : start + _BLOCK]
+        links = [np.stack([np.arange(count), labels])]  # what is linked so far stays together
+        for other in range(start, count, _BLOCK):
+            alike = rows @ numbers[other : other + _BLOCK].T >= threshold - _ROUNDING
+            first, second = np.nonzero(np.triu(alike, 1) if other == start else alike)
+            pairs = np.unique(np.stack([labels[first + start], labels[second + other]]), axis=1)
+            links.append(pairs[:, pairs[0] != pairs[1]])
+        ends = np.concatenate(links, axis=1)
+        graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(count, count))
+        labels = _first_members(connected_components(graph, directed=False)[1])
+        done = min(count, start + _BLOCK)
+        report(1 - ((count - done) / count) ** 2)
+    return numbered(labels)
+
+
+def _first_members(component: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The first row of each row's component."""
+    _, first, place = np.unique(component, return_index=True, return_inverse=True)
+    return np.asarray(first[place], np.int64)
+
+
+def _reporting(job: Job) -> Callable[[float], None]:
+    def report(share: float) -> None:
+        job.report(Progress("Comparing embeddings", int(100 * share), 100, "percent"))
+        if job.is_cancelled:
+            raise JobCancelled("The search for semantic duplicates was cancelled; nothing was saved.")
+
+    return report

@@ -1,0 +1,99 @@
+"""Embeddings, run to their end: of a dataset, or of rows from a file, computed where they are missing."""
+
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from ..data.errors import NotFound
+from ..data.version import COMMAND
+from ..embeddings.jobs import (
+    EmbeddingPlan,
+    create_embedding_job,
+    dataset_ids,
+    missing_ids,
+    stored_examples,
+)
+from ..jobs.example_chunks import Ids, id_texts
+from ..jobs.job import Job, all_jobs, unfinished
+from ..jobs.queue import start_or_wait
+from ..near_duplicates.jobs import begin_semantic_duplicates
+from ..store import Store, near_duplicate_set
+from ..store.embedding_files import MOST_DIMENSIONS, Vectors, embeddings_of_run, read_embeddings
+from .running import Wait, search_fields
+from .supervisor import runs_else_ingest
+
+Examples = Callable[[list[str]], pa.Table | Iterable[pa.RecordBatch]]
+"""Gives the examples of some ids, as of a job's file."""
+
+
+def embed_command(run: str, dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> str:
+    """The command that embeds a run's rows."""
+    more = f" --dimensions {dimensions}" if dimensions != MOST_DIMENSIONS else ""
+    return f"{COMMAND} embed --run {shlex.quote(run)}{more}{f' --seed {seed}' if seed else ''}"
+
+
+def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, Any]:
+    """Compute what is missing of a dataset's embeddings. Fields: dataset, model, key, dimensions, seed, examples,
+    computed, cached, tokens, tokens_per_second, elapsed_seconds."""
+    return {
+        "dataset": plan.of,
+        **embed(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids), wait),
+    }
+
+
+def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait: Wait) -> dict[str, Any]:
+    """Compute the embeddings of examples that are missing; see `embed_dataset`."""
+    outcomes = []
+    while job := begin_embedding(store, plan, ids, examples):
+        outcomes.append(wait(store, job))
+    tokens = sum(outcome["tokens"] for outcome in outcomes)
+    computed = sum(outcome["examples"] for outcome in outcomes)
+    elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
+    return {
+        "model": plan.base.label,
+        "key": plan.spec.key,
+        "dimensions": plan.spec.dimensions,
+        "seed": plan.spec.seed,
+        "examples": len(ids),
+        "computed": computed,
+        "cached": len(ids) - computed,
+        "tokens": tokens,
+        "tokens_per_second": tokens / elapsed if elapsed else None,
+        "elapsed_seconds": elapsed,
+    }
+
+
+def group_semantic_duplicates(store: Store, dataset: str, run: str, threshold: float, wait: Wait) -> dict[str, Any]:
+    """Find groups of a dataset's rows whose embeddings by a run's base are alike; fields as of
+    `group_near_duplicates`, and run. Raises `NotFound`, naming the command, if there are no embeddings."""
+    found = store.run(run)
+    if found["dataset"] != dataset:
+        raise NotFound(f"The run {run!r} is of the dataset {found['dataset']!r}, not of {dataset!r}. Name one of its.")
+    spec = embeddings_of_run(found)
+
+    def embeddings() -> tuple[list[str], Vectors]:
+        ids = dataset_ids(store, dataset)
+        return id_texts(ids), read_embeddings(store.workspace, spec, ids, embed_command(run)).vectors
+
+    job = begin_semantic_duplicates(store, dataset, threshold, spec.key, embeddings)
+    outcome = wait(store, job) if job else None
+    search = near_duplicate_set(store, dataset, threshold, spec.key)
+    return {"run": run, **search_fields(dataset, search, outcome)}
+
+
+def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples) -> Job | None:
+    """Start or join the job that computes the missing embeddings; None if there are none.
+
+    The results of a job whose worker died are taken in first, so only what is missing is computed.
+    """
+    known = unfinished(all_jobs(store.workspace), plan.identity)
+    if known and runs_else_ingest(store, known):
+        return known
+    missing = missing_ids(store, plan, ids)
+    if not missing:
+        return None
+    job = create_embedding_job(store, plan, examples(missing))
+    start_or_wait(job)
+    return job

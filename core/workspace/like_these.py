@@ -1,0 +1,119 @@
+"""Scores rows by how like a target set they are: its rows are embedded as the run's are, and the similarities become
+scores of the run's dataset, as imported ones are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..embeddings.jobs import EmbeddingPlan, dataset_ids, plan_of_run, stored_examples
+from ..embeddings.likeness import Likeness, likeness
+from ..embeddings.target_copies import copies_of_targets
+from ..importing.reading import plain_stem
+from ..importing.score_files import score_name
+from ..importing.source_options import SourceOptions
+from ..importing.target_rows import TargetRows, read_target
+from ..jobs.example_chunks import id_texts, packed_ids
+from ..store import ImportedScore, ScoreOrigin, Store
+from ..store.embedding_files import MOST_DIMENSIONS, Embeddings, read_embeddings
+from .embedding import embed, embed_command
+from .running import Wait
+from .score_imports import save_scores
+
+
+@dataclass(frozen=True, slots=True)
+class LikeRequest:
+    """A person's request. `name`: of the scores, like_NAME and so on, by default from the file's name. `dimensions`
+    and `seed`: as the run was embedded with."""
+
+    run: str
+    target: str
+    name: str | None = None
+    options: SourceOptions = field(default_factory=SourceOptions)
+    replace: bool = False
+    device: str = "auto"
+    dimensions: int = MOST_DIMENSIONS
+    seed: int = 0
+
+
+def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[ImportedScore], dict[str, Any]]:
+    """Add the scores of a target set to a run's dataset: like_NAME (round robin), like_NAME_max (the highest cosine),
+    like_NAME_copy (1 for rows that nearly repeat a target's row).
+
+    Returns them, and fields: targets, rejected (by reason), copies (rows of the dataset), notices. Raises `NotFound`
+    naming the command if the run's rows have no embeddings, and as `read_target` and `save_imported_scores` do.
+    """
+    plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
+    names = _names(request)
+    ids = dataset_ids(store, plan.of)
+    command = embed_command(request.run, request.dimensions, request.seed)
+    rows = read_embeddings(store.workspace, plan.spec, ids, command)
+    target = read_target(request.target, request.options)
+    targets = _embedded(store, plan, target, command, wait)
+    found = likeness(rows, targets)
+    copies = copies_of_targets(stored_examples(store, id_texts(ids)), ids, found.nearest, target.examples)
+    origin = ScoreOrigin(target.name, target.sha256, "example-id", _columns(names, plan, len(ids)))
+    table = _table(id_texts(ids), names, found, copies)
+    saved = save_scores(store, plan.of, origin, table, request.replace)
+    fields = {
+        "targets": len(target.examples),
+        "rejected": target.rejected,
+        "copies": _copied_rows(store, plan.of, table, names[2]),
+        "notices": list(_notices(target, rows, targets, found)),
+    }
+    return saved, fields
+
+
+def _names(request: LikeRequest) -> list[str]:
+    given = request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1])
+    return [score_name(f"like_{given}", room=len("_copy")) + ending for ending in ("", "_max", "_copy")]
+
+
+def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: str, wait: Wait) -> Embeddings:
+    """The target's embeddings, computed where they are missing."""
+    texts = {str(example.example_id): example.to_json() for example in target.examples}
+
+    def examples(missing: list[str]) -> pa.Table:
+        columns = [missing, [texts[example_id] for example_id in missing], [""] * len(missing)]
+        return pa.table(columns, names=["example_id", "conversation", "domain"])
+
+    ids = packed_ids(pa.array(list(texts)))
+    embed(store, replace(plan, of=target.name), ids, examples, wait)
+    return read_embeddings(store.workspace, plan.spec, ids, command)
+
+
+def _columns(names: Sequence[str], plan: EmbeddingPlan, rows: int) -> dict[str, str]:
+    """Where each score comes from, as the table of scores and manifests say it."""
+    of = f"of {rows:,} unique rows, embedded with {plan.base.label} ({plan.spec.key[:12]}, seed {plan.spec.seed})"
+    what = ("RDS+ round-robin order", "highest cosine to a target", "nearly a target")
+    return {name: f"{each} {of}" for name, each in zip(names, what, strict=True)}
+
+
+def _table(ids: Sequence[str], names: Sequence[str], found: Likeness, copies: np.ndarray[Any, Any]) -> pa.Table:
+    values = (found.order, found.highest, copies.astype(np.float64))
+    columns = [pa.array(each, pa.float64(), from_pandas=True) for each in values]
+    return pa.table([pa.array(ids, pa.string()), *columns], ["key", *names])
+
+
+def _copied_rows(store: Store, dataset: str, table: pa.Table, name: str) -> int:
+    sql = f"""
+        SELECT count(*) FROM dataset_row JOIN given ON given.key = dataset_row.example_id::VARCHAR
+        WHERE dataset_id = ? AND {name} = 1
+    """
+    return int(store.arrow(sql, [store.dataset_id(dataset)], given=table)[0][0].as_py())
+
+
+def _notices(target: TargetRows, rows: Embeddings, targets: Embeddings, found: Likeness) -> Iterator[str]:
+    """What a person should know of the scores, a sentence each."""
+    if target.rejected:
+        counted = ", ".join(f"{reason}: {count:,}" for reason, count in target.rejected.items())
+        yield f"Records of the target that were skipped: {counted}."
+    if without := int((~targets.usable).sum()):
+        yield f"{without:,} rows of the target have no embedding (no token of a reply) and are not looked for."
+    if len(target.examples) == 1:
+        yield "The target has one row: both scores rank by the likeness to that row alone."
+    seen = found.highest[np.isfinite(found.highest)]
+    if len(seen) > 1 and float(seen.max() - seen.min()) < 1e-6:
+        yield "All rows are equally like the target, so their order is that of their ids and says nothing."

@@ -1,0 +1,178 @@
+"""Rows like a target set: copies and paraphrases rank first, in RDS+'s order, and become scores of the run."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from core.data.errors import NameTaken, NotFound, NoUsableRows, SourceUnreadable
+from core.data.examples import Example
+from core.data.filters import Range, RowFilter
+from core.embeddings.jobs import plan_of_run
+from core.embeddings.likeness import likeness
+from core.embeddings.projection import unit_vectors
+from core.embeddings.target_copies import copies_of_targets
+from core.exporting import export_selection
+from core.jobs.example_chunks import packed_ids
+from core.selection import Amount, Selection, kept_rows
+from core.store import Store
+from core.store.embedding_files import Embeddings
+from core.workspace.embedding import embed_dataset
+from core.workspace.like_these import LikeRequest, score_like
+from tests.core.scored_models import score_examples
+from tests.inline_executor import run_jobs_inline
+from tests.tiny_models import example
+from tests.trial_workspace import wait_quietly
+
+FAR = [(f"Add {n} and {n + 1} in Python.", f"def add(): return {n} + {n + 1}") for n in range(12)]
+TARGETS = [
+    ("What is the capital of Iceland?", "The capital of Iceland is Reykjavik."),
+    ("How many apples are green?", "There are 12 apples, and 7 of them are green."),
+]
+PARAPHRASES = [
+    ("Tell me what the capital of Iceland is.", "Reykjavik is the capital of Iceland."),
+    ("How many of the apples are green?", "7 of the 12 apples are green."),
+]
+ROWS = [*FAR[:6], *PARAPHRASES, *TARGETS, *FAR[6:], TARGETS[0]]
+"""Rows 7 and 8 are paraphrases, 9 and 10 copies, and 17 a second copy."""
+
+
+def talk(row: tuple[str, str]) -> Example:
+    return example(("user", row[0]), ("assistant", row[1]))
+
+
+def written(path: Path, rows: Sequence[tuple[str, str]]) -> str:
+    path.write_text("".join(json.dumps({"prompt": prompt, "completion": reply}) + "\n" for prompt, reply in rows))
+    return str(path)
+
+
+def embeddings(vectors: NDArray[np.float64]) -> Embeddings:
+    ids = np.array([f"{number:016d}" for number in range(len(vectors))], "S16")
+    return Embeddings(ids, unit_vectors(vectors.astype(np.float32), None))
+
+
+def round_robin(cosines: NDArray[np.float64]) -> list[int]:
+    """As the authors' program takes rows: every target in turn its next best row, which counts if it is new."""
+    lists = [np.argsort(-mine, kind="stable").tolist() for mine in cosines]
+    taken: list[int] = []
+    while any(lists):
+        for mine in lists:
+            row = mine.pop(0)
+            if row not in taken:
+                taken.append(row)
+    return taken
+
+
+@pytest.mark.parametrize("targets", [1, 3, 7])
+def test_the_order_is_round_robin_over_the_targets_and_the_maximum_the_nearest_ones(
+    targets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.embeddings.likeness._CELLS", 100)
+    random = np.random.default_rng(targets)
+    rows, aims = embeddings(random.normal(size=(40, 6))), embeddings(random.normal(size=(targets, 6)))
+    rows.vectors[5] = 0
+    found = likeness(rows, aims)
+    one, other = aims.vectors.astype(np.float64), rows.vectors.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
+    cosines = np.divide(one @ other.T, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    others = [row for row in range(40) if row != 5]
+    expected = [others[row] for row in round_robin(cosines[:, others])]
+    assert np.argsort(-np.nan_to_num(found.order, nan=-1.0)).tolist() == [*expected, 5]
+    assert (np.nanmin(found.order), np.nanmax(found.order)) == (0, 1)
+    assert np.isnan(found.order[5])
+    assert found.highest[others] == pytest.approx(cosines.max(0)[others], abs=1e-6)
+    assert found.nearest[others].tolist() == cosines.argmax(0)[others].tolist()
+    assert found.nearest[5] == -1
+
+
+def test_a_copy_is_a_row_with_a_targets_prompt_or_nearly_its_text() -> None:
+    rows = [
+        talk(("what is the  CAPITAL of iceland?", "I do not know.")),
+        talk((TARGETS[1][0], TARGETS[1][1])),
+        talk((f"Please: {TARGETS[1][0]}", f"{TARGETS[1][1]} Yes.")),
+        talk(PARAPHRASES[0]),
+        talk(FAR[0]),
+    ]
+    batch = pa.record_batch(
+        {"example_id": [str(row.example_id) for row in rows], "conversation": [row.to_json() for row in rows]}
+    )
+    ids = packed_ids(batch["example_id"])
+    order = np.argsort(ids)
+    parts, nearest = [batch.slice(0, 2), batch.slice(2)], np.array([1, 1, 1, 0, -1])
+    found = copies_of_targets(parts, ids[order], nearest[order], [talk(row) for row in TARGETS])
+    assert found[np.argsort(order)].tolist() == [True, True, True, False, False]
+
+
+@pytest.fixture(scope="module")
+def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: Path, tiny_reference: Path) -> Path:
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch, Store.open(folder, "a test") as store:
+            run_jobs_inline(patch)
+            score_examples(store, [talk(row) for row in ROWS], tiny_base, tiny_reference)
+            embed_dataset(store, plan_of_run(store, "tiny", "cpu"), wait_quietly)
+
+    return made_once("embedded", make)
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    run_jobs_inline(monkeypatch)
+    shutil.copytree(made, tmp_path / "workspace")
+    with Store.open(tmp_path / "workspace", "a test") as opened:
+        yield opened
+
+
+def test_copies_and_paraphrases_rank_first_and_the_scores_select_filter_and_are_exported(
+    store: Store, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "Ice-apples.jsonl", [*TARGETS, TARGETS[0]])
+    scores, fields = score_like(store, LikeRequest("tiny", file, device="cpu"), wait_quietly)
+    order, highest, copy = (score.name for score in scores)
+    assert (order, highest, copy) == (
+        "imported_like_ice_apples", "imported_like_ice_apples_max", "imported_like_ice_apples_copy",
+    )  # fmt: skip
+    assert (fields["targets"], fields["copies"], fields["notices"]) == (2, 3, [])
+    values = store.rows(f"SELECT row_number, {order}, {highest}, {copy} FROM scored_1 ORDER BY {order} DESC, 1")
+    assert [row for row, *_ in values[:5]] == [9, 17, 10, 7, 8]
+    assert [highest for *_, highest, _ in values[:3]] == pytest.approx([1, 1, 1], abs=1e-3)
+    assert sorted(row for row, *_, is_copy in values if is_copy) == [9, 10, 17]
+    clean = RowFilter(ranges=(Range(copy, 0.0, 0.0),))
+    selection = Selection("tiny", order, scope="pooled", amount=Amount("rows", 2), filter=clean)
+    assert sorted(row for row, *_ in store.rows(*kept_rows(store, selection))) == [7, 8]
+    export_selection(store, selection, tmp_path / "out.jsonl", with_scores=True)
+    origins = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["dataset"]["imported_scores"]
+    assert [origin["file"] for origin in origins] == ["Ice-apples.jsonl"] * 3
+    assert origins[0]["file_column"].startswith("RDS+ round-robin order of 16 unique rows, embedded with ")
+    assert origins[0]["file_column"].endswith(", seed 0)")
+    again, _ = score_like(store, LikeRequest("tiny", file, device="cpu"), wait_quietly)
+    assert again == scores
+    other = written(tmp_path / "ice apples.jsonl", PARAPHRASES[:1])
+    with pytest.raises(NameTaken, match="has a score imported_like_ice_apples"):
+        score_like(store, LikeRequest("tiny", other, device="cpu"), wait_quietly)
+    named = LikeRequest("tiny", other, "one", device="cpu")
+    assert score_like(store, named, wait_quietly)[1]["notices"] == [
+        "The target has one row: both scores rank by the likeness to that row alone."
+    ]
+
+
+def test_bad_input_is_refused_in_a_sentence_and_nothing_is_written(store: Store, tmp_path: Path) -> None:
+    file = written(tmp_path / "t.jsonl", TARGETS)
+    with pytest.raises(NotFound, match=r"16 of 16 rows have no embedding yet.*embed --run tiny --seed 3$"):
+        score_like(store, LikeRequest("tiny", file, seed=3), wait_quietly)
+    with pytest.raises(SourceUnreadable, match="There is no file"):
+        score_like(store, LikeRequest("tiny", str(tmp_path / "none.jsonl")), wait_quietly)
+    with pytest.raises(NoUsableRows, match=r"has no row that can be read \(empty response: 1\)"):
+        score_like(store, LikeRequest("tiny", written(tmp_path / "e.jsonl", [("What?", "")])), wait_quietly)
+    assert store.rows("SELECT count(*) FROM imported_score") == [(0,)]
+
+
+def test_rows_that_are_all_one_point_are_reported() -> None:
+    rows = embeddings(np.ones((4, 3)))
+    found = likeness(rows, embeddings(np.eye(3)[:2]))
+    assert found.order.tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    assert np.ptp(found.highest) == 0
