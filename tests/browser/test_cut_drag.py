@@ -94,7 +94,7 @@ def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(
 
 def test_one_cut_of_all_domains_moves_their_lines_together(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/curate")
-    page.get_by_text("Ranking", exact=True).click()
+    page.get_by_text("Ranking: ").click()
     page.get_by_role("combobox", name="Scope").click()
     page.get_by_role("option", name="Across all domains").click()
     lines = page.get_by_role("slider", name="Cut-off of all domains")
