@@ -5,10 +5,12 @@
 Serves the workspace, opens every page of the dashboard in Debian's chromium, then every tab on it, then tries the
 interactions of `INTERACTIONS`. Counted are the websocket's messages and every other answer, unpacked, but not
 Streamlit's own assets (/static/ and the page's HTML), which are the same for any data and are cached. Exits with 1 if
-anything sends more than 2 MB, or ends in an error.
+anything sends more than 2 MB, or ends in an error. The CPU seconds are those of the server and of the browser's
+processes: unlike the time until rest, they hardly depend on what else the machine does.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -31,17 +33,29 @@ _QUIET_SECONDS = 0.25  # at rest means that nothing came for so long: widgets ma
 _LONGEST_SECONDS = 300.0
 _WAITS_FOR_A_RUN = 3.0  # an interaction that has started no run by then was the browser's own
 _POLL_MILLISECONDS = 40
+_WATCH = """
+    () => {
+        window.watchedFrom = performance.now();
+        window.lastChange = null;
+        window.changes?.disconnect();
+        window.changes = new MutationObserver(() => { window.lastChange = performance.now(); });
+        window.changes.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+    }
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What one view, or one thing done on it, sent [bytes, unpacked], and the time until rest [seconds]."""
+    """What one view, or one thing done on it, sent [bytes, unpacked], the time until rest [seconds], and the processor
+    time until then [CPU seconds]. Nothing is sent where the browser has all that is needed."""
 
     view: str
     action: str
     websocket_bytes: int
     other_bytes: int
     seconds: float
+    server_cpu: float = 0.0
+    browser_cpu: float = 0.0
     error: str = ""
 
     @property
@@ -162,8 +176,9 @@ class _Traffic:
 class _OpenPage:
     """One page of the dashboard in the browser, weighed at every step."""
 
-    def __init__(self, context: BrowserContext, address: str, name: str) -> None:
+    def __init__(self, context: BrowserContext, address: str, name: str, server: int) -> None:
         self.name = name
+        self._server = server
         self.page = context.new_page()
         self._address = address
         self._traffic = _Traffic()
@@ -200,17 +215,27 @@ class _OpenPage:
 
     def _weigh(self, view: str, action: str, act: Callable[[Page], object]) -> Weight:
         self._traffic.reset()
+        self.page.evaluate(_WATCH)
+        server, browser = self._cpu_seconds()
         started = time.perf_counter()
         act(self.page)
         at_rest = self._wait_for_rest(started)
+        server, browser = (after - before for after, before in zip(self._cpu_seconds(), (server, browser), strict=True))
         return Weight(
             view,
             action,
             self._traffic.websocket_bytes,
             self._traffic.other_bytes(),
             round(at_rest - started, 2),
+            round(server, 2),
+            round(browser, 2),
             self._error(),
         )
+
+    def _cpu_seconds(self) -> tuple[float, float]:
+        """Of the server, and of the browser."""
+        server = _descendants(self._server)
+        return _cpu_seconds(server), _cpu_seconds(_descendants(os.getpid()) - server - {os.getpid()})
 
     def _wait_for_rest(self, started: float) -> float:
         """When the page came to rest: its script ended, its charts drawn, and nothing came after. [seconds]"""
@@ -225,14 +250,18 @@ class _OpenPage:
                 continue
             rest_began = max(rest_began or now, self._traffic.last_arrival)
             if now - rest_began > _QUIET_SECONDS:
-                # Without a run there was nothing to wait for.
-                return rest_began if self._traffic.runs_begun else started
+                # Without a run, the browser drew what it had.
+                return rest_began if self._traffic.runs_begun else started + self._drawn_after()
 
     def _is_at_rest(self, waited: float) -> bool:
         if self._traffic.is_running or (not self._traffic.runs_begun and waited < _WAITS_FOR_A_RUN):
             return False
         drawn = '() => !document.querySelector(\'[data-testid="stSkeleton"], [data-test-script-state="running"]\')'
         return bool(self.page.evaluate(drawn))
+
+    def _drawn_after(self) -> float:
+        """From the beginning until the browser's last change of the page [seconds]."""
+        return float(self.page.evaluate("() => Math.max(0, (window.lastChange ?? 0) - window.watchedFrom) / 1000"))
 
     def _error(self) -> str:
         own = "/" if self.name == HOME else f"/{self.name}"
@@ -242,14 +271,44 @@ class _OpenPage:
         return shown.first.inner_text()[:300] if shown.count() else ""
 
 
-def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = PAGES, **options: Any) -> Iterator[Weight]:
-    """Every page (or only `pages`), opened cold, its tabs and its interactions, one by one. `options`: of the browser's
-    context."""
+def _descendants(process: int) -> set[int]:
+    """A process and all that it has started, directly or not."""
+    parents = {
+        int(stat.parent.name): int(fields[1]) for stat in Path("/proc").glob("[0-9]*/stat") if (fields := _stat(stat))
+    }
+    found, before = {process}, set[int]()
+    while found != before:
+        before, found = found, found | {child for child, parent in parents.items() if parent in found}
+    return found
+
+
+def _cpu_seconds(processes: set[int]) -> float:
+    """Of processes that run, and of the children that they have waited for."""
+    ticks = 0
+    for process in processes:
+        if fields := _stat(Path(f"/proc/{process}/stat")):
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields of a process after its name; none if it has ended."""
+    try:
+        return path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def weigh_pages(
+    browser: Browser, address: str, server: int, pages: tuple[str, ...] = PAGES, **options: Any
+) -> Iterator[Weight]:
+    """Every page (or only `pages`), opened cold, its tabs and its interactions, one by one. `server`: its process;
+    `options`: of the browser's context."""
     with _open_context(browser, **options) as context:
         # Not counted: the server imports what pages need, and the browser fetches its assets.
-        _OpenPage(context, address, "data").first_paint()
+        _OpenPage(context, address, "data", server).first_paint()
         for name in pages:
-            opened = _OpenPage(context, address, name)
+            opened = _OpenPage(context, address, name, server)
             yield opened.first_paint()
             yield from opened.open_tabs()
             for interaction in INTERACTIONS:
@@ -275,12 +334,13 @@ def main() -> int:
     arguments = parser.parse_args()
     dashboard = Dashboard(arguments.workspace.resolve())
     dashboard.start()
-    print(f"{'view':42} {'action':17} {'websocket kB':>12} {'other kB':>9} {'seconds':>8}")
+    sizes, times = f"{'websocket kB':>12} {'other kB':>9}", f"{'seconds':>8} {'server CPU':>11} {'browser':>8}"
+    print(f"{'view':42} {'action':17} {sizes} {times}")
     weights: list[Weight] = []
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for weight in weigh_pages(browser, dashboard.address, tuple(arguments.page or PAGES)):
+            for weight in weigh_pages(browser, dashboard.address, dashboard.process_id, tuple(arguments.page or PAGES)):
                 weights.append(weight)
                 print(_line(weight), flush=True)
             browser.close()
@@ -293,7 +353,8 @@ def main() -> int:
 def _line(weight: Weight) -> str:
     problem = "" if weight.is_fine else f"  {weight.error or f'over {LIMIT_BYTES / 1e6:g} MB'}"
     sizes = f"{weight.websocket_bytes / 1e3:12,.0f} {weight.other_bytes / 1e3:9,.0f}"
-    return f"{weight.view:42} {weight.action:17} {sizes} {weight.seconds:8.2f}{problem}"
+    times = f"{weight.seconds:8.2f} {weight.server_cpu:11.2f} {weight.browser_cpu:8.2f}"
+    return f"{weight.view:42} {weight.action:17} {sizes} {times}{problem}"
 
 
 if __name__ == "__main__":

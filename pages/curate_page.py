@@ -10,7 +10,7 @@ from core.data.errors import QueryStopped, UserError
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score
 from core.exploring.distributions import domain_counts
-from core.selection import ScoredRun, Selection, Summary, scored_run, selection_profile
+from core.selection import ScoredRun, Selection, Summary, scored_run, selected_by_second, selection_profile
 from ui.charts import domain_colours
 from ui.curate.controls import load, show_controls
 from ui.curate.distribution_view import show_distribution
@@ -22,7 +22,7 @@ from ui.curate.recipe_form import put_recipe
 from ui.curate.rows_view import show_rows
 from ui.curate.saved_selections import show_saved_selections
 from ui.curate.selection_comparison import show_comparison
-from ui.curate.selection_views import show_cuts, show_domains, show_profile
+from ui.curate.selection_views import show_cuts, show_domains, show_profile, show_second
 from ui.curate.trust_view import show_trust
 from ui.kit.draft_state import keep_draft, restore_draft, show_draft
 from ui.kit.filter_bar import show_chips, show_filter_bar
@@ -41,13 +41,13 @@ _EARLIER_TABS = {"New selection": "Overview", _SAVED: _SAVED}
 
 def curate() -> None:
     """The whole page."""
-    take_rerun(whole_page=True)
     session = open_session()
     name = show_run_line(session, "curate")
     if failure := st.session_state.pop("load_failure", None):
         show_error(failure)
     if name is not None:
         restore_draft(session, name, put_recipe)
+        take_rerun(whole_page=True)  # also what the draft's picks ask for: all of the page is drawn here
         show_instrument(session, name)
 
 
@@ -85,12 +85,14 @@ def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summar
         show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     if chosen:
-        show_profile(selection_profile(store, chosen[0], run))
+        place = show_profile(selection_profile(store, chosen[0], run, with_second=False))
     colours = domain_colours(domains)
     drawn = drawn_domains(counts, "rows" if rows else "all_rows")
     view = LinkedView(store, run.table, row_filter, score, {name: colours[name] for name in drawn}, rows)
     if show_views(session, run, view, chosen) != _SAVED:
         show_rows(session, run, view, chosen[0] if chosen else None)
+    if chosen:  # last, because another run may have to be ranked for it
+        show_second(selected_by_second(store, chosen[0], run), place)
 
 
 def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> int:

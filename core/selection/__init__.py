@@ -9,7 +9,7 @@ from .decisions import KEPT
 from .draft_state import DraftState
 from .explanation import row_outcome
 from .outcome_rows import kept_condition, outcomes_of
-from .profile import SelectionProfile, profile_sentence, selection_profile
+from .profile import SecondReference, SelectionProfile, profile_sentence, selected_by_second, selection_profile
 from .recipe import ORDERS, SCOPES, Amount, Pick, Selection
 from .saved import save_selection, saved_selection, saved_selection_names, selections_of_run
 from .scored_run import ScoredRun, scored_run
@@ -23,6 +23,7 @@ __all__ = [
     "DraftState",
     "Pick",
     "ScoredRun",
+    "SecondReference",
     "Selection",
     "SelectionProfile",
     "Summary",
@@ -42,6 +43,7 @@ __all__ = [
     "saved_selection_names",
     "scored_run",
     "select_summary",
+    "selected_by_second",
     "selection_profile",
     "selections_of_run",
 ]

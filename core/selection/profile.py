@@ -59,15 +59,18 @@ class SelectionProfile:
         return asdict(self)
 
 
-def selection_profile(store: Store, selection: Selection, run: ScoredRun | None = None) -> SelectionProfile:
-    """The profile of what a recipe selects. `run`: the recipe's run, if already loaded. Raises as `select_summary`."""
+def selection_profile(
+    store: Store, selection: Selection, run: ScoredRun | None = None, *, with_second: bool = True
+) -> SelectionProfile:
+    """The profile of what a recipe selects. `run`: the recipe's run, if already loaded. `with_second`: with what a
+    second reference selects, which takes longest, since that run is ranked too. Raises as `select_summary`."""
     run = run or scored_run(store, selection.run)
     counts = ", ".join(f"count_if({flag})" for flag in RANKED_FLAGS)
     with ranking(store, selection, run) as ranked:
         sql, values = _kept(ranked, cut(store, ranked, budgets(selection, run.totals)))
         measures = f"count(*), sum(token_count)::BIGINT, median(token_count), {counts}"
         rows, tokens, median, *flagged = store.rows(f"SELECT {measures} FROM ({sql})", values)[0]
-        second = _second_reference(store, selection, run, (sql, values), rows)
+        second = _second_reference(store, selection, run, (sql, values), rows) if with_second else None
     measures = f"count(*), sum(token_count)::BIGINT, median(token_count) FILTER (token_count > 0), {counts}"
     all_rows, all_tokens, data_median, *data_flagged = store.rows(f"SELECT {measures} FROM {run.table}")[0]
     of_flags = {
@@ -82,6 +85,14 @@ def selection_profile(store: Store, selection: Selection, run: ScoredRun | None 
         of_flags,
         second,
     )
+
+
+def selected_by_second(store: Store, selection: Selection, run: ScoredRun) -> SecondReference | None:
+    """What the run with another reference selects by the same recipe (`SelectionProfile.second_reference`)."""
+    with ranking(store, selection, run) as ranked:
+        cuts = cut(store, ranked, budgets(selection, run.totals))
+        rows = sum(each.kept.rows for each in cuts.values())
+        return _second_reference(store, selection, run, _kept(ranked, cuts), rows)
 
 
 def profile_sentence(fields: Mapping[str, Any]) -> str:

@@ -95,8 +95,16 @@ def test_a_dragged_cut_selects_what_sql_counts_and_moves_the_slider(
 
 def test_one_cut_of_all_domains_moves_their_lines_together(served: Dashboard, open_page: Callable[[str], Page]) -> None:
     page = open_page(f"{served.address}/curate")
-    page.get_by_text("Ranking", exact=True).click()
-    page.get_by_role("combobox", name="Scope").click()
+    # While the page is drawn its controls scroll back, and a list that scrolls closes.
+    at_rest = expect(page.get_by_test_id("stApp"))
+    page.get_by_text("Ranking: ").wait_for()
+    at_rest.to_have_attribute("data-test-script-state", "notRunning")
+    page.get_by_text("Ranking: ").click()
+    scope = page.get_by_role("combobox", name="Scope")
+    expect(scope).to_be_visible()
+    at_rest.to_have_attribute("data-test-script-state", "notRunning")
+    scope.scroll_into_view_if_needed()
+    scope.click()
     page.get_by_role("option", name="Across all domains").click()
     lines = page.get_by_role("slider", name="Cut-off of all domains")
     expect(lines).to_have_count(2)

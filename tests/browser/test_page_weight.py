@@ -22,7 +22,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Itera
     dashboard = Dashboard(workspace)
     dashboard.start()
     try:
-        yield list(weigh_pages(browser, dashboard.address, reduced_motion="reduce"))
+        yield list(weigh_pages(browser, dashboard.address, dashboard.process_id, reduced_motion="reduce"))
     finally:
         dashboard.stop()
 
@@ -40,6 +40,6 @@ def test_every_page_was_weighed_and_showed_something(weights: list[Weight]) -> N
     opened = {weight.view: weight for weight in weights if weight.action == "opened"}
     assert opened.keys() == set(PAGES)
     assert all(weight.websocket_bytes > 1_000 for weight in opened.values())
-    moved = [weight for weight in weights if weight.action == "slider moved"]
-    assert moved
-    assert all(weight.websocket_bytes > 1_000 for weight in moved)
+    for action in ("slider moved", "searched", "row opened"):
+        assert all(weight.websocket_bytes > 1_000 for weight in weights if weight.action == action)
+    assert all(weight.seconds > 0 and weight.browser_cpu > 0 for weight in weights)

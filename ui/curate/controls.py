@@ -48,7 +48,7 @@ def show_controls(session: Session, run: ScoredRun) -> tuple[Selection, Summary]
             show_totals(moved[1], result)
         try:
             selection, readouts = recipe_form(session.store, run)
-            summary = select_summary(session.store, selection, run)
+            summary = moved[1] if moved and moved[0] == selection else select_summary(session.store, selection, run)
         except UserError as error:
             with result.container():
                 show_error(error)

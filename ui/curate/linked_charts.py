@@ -27,6 +27,7 @@ from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane, brush_range
 from ui.kit.widgets import link_to_page
+from ui.shell.session import remembered_for
 
 _HEIGHT = 370  # pixels; equal, because the charts are side by side
 
@@ -83,7 +84,8 @@ def show_linked_plane(
     `are_kept`: whether rows of these numbers are selected; points of those that are not are faint."""
     x, y = "base_loss", "reference_loss"
     row_filter = view.filter_without(x, y)
-    plane = loss_plane(view.store, view.table, row_filter)
+    asked = (view.table, view.store.table_state(view.table), row_filter)
+    plane = remembered_for("loss_plane", asked, lambda: loss_plane(view.store, view.table, row_filter))
     if plane is None:
         _show_empty_reason(view, row_filter, "both losses")
         return

@@ -4,10 +4,20 @@ from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.data.scores import FLAGS, score_named
 from core.exploring.score_plane import two_scores
-from core.selection import KEPT, ScoredRun, Selection, SelectionProfile, Summary, kept_condition, outcomes_of
+from core.selection import (
+    KEPT,
+    ScoredRun,
+    SecondReference,
+    Selection,
+    SelectionProfile,
+    Summary,
+    kept_condition,
+    outcomes_of,
+)
 from core.store import Store
 from ui.charts import domain_colours
 from ui.charts.mixture_chart import MOST_DOMAINS, mixture_figure, mixture_shares
@@ -33,8 +43,9 @@ _PROFILE_STYLE = """<style>
 </style>"""
 
 
-def show_profile(profile: SelectionProfile) -> None:
-    """One row of small figures: of the selection, and below each the same of all data."""
+def show_profile(profile: SelectionProfile) -> DeltaGenerator:
+    """One row of small figures: of the selection, and below each the same of all data. Returns the place at its end
+    for `show_second`."""
     st.html(_PROFILE_STYLE)
     with st.container(key="profile", horizontal=True, gap="small"):
         _figure(
@@ -50,7 +61,13 @@ def show_profile(profile: SelectionProfile) -> None:
             if flag == "trained_on":
                 meaning += " 0 % where the reference was trained elsewhere, because its rows are not known."
             _figure(_PROFILE_LABELS[flag], _share(found.share), f"all rows {_share(found.data_share)}", meaning)
-        if second := profile.second_reference:
+        return st.container(width="content")
+
+
+def show_second(second: SecondReference | None, place: DeltaGenerator) -> None:
+    """What a second reference selects by the same recipe; nothing without one."""
+    if second:
+        with place:
             _figure(
                 "2nd reference", _share(second.share), f"{second.rows:,} rows in both",
                 f"Share of the selected rows that the same recipe selects in run '{escaped(second.run)}': same base, "
