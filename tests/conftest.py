@@ -78,15 +78,6 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_workers() -> Iterator[None]:
-    """Workers that tests start are forked from a process that has imported torch (`tests.forked`)."""
-    from tests.forked import forked_workers  # here: what a process may have otherwise is compared with now
-
-    with forked_workers():
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def allowed_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Pages under test, and dashboards that tests serve, may name the files that tests make."""
     shared = tmp_path_factory.getbasetemp()
