@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,10 +30,23 @@ def start(workspace: Path, *arguments: object, **environment: str) -> subprocess
 
 
 def run(workspace: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run it to its end. The process is forked from one that has imported the commands, where that is the same."""
+    whole = {**os.environ, "COLUMNS": "200", **environment}
+    if forked.may_fork(whole):
+        return _run_forked([*map(str, arguments), "--workspace", str(workspace)], whole)
     process = start(workspace, *arguments, **environment)
     stdout, stderr = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def _run_forked(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        files = (nothing.fileno(), out.fileno(), error.fileno())
+        code = forked.fork("core", arguments, files, environment, session=False).wait()
+        out.seek(0)
+        error.seek(0)
+        stdout, stderr = (file.read().decode().replace("\r\n", "\n") for file in (out, error))
+    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
 
 
 def result(workspace: Path, *arguments: object, **environment: str) -> dict[str, Any]:

@@ -249,9 +249,9 @@ QUICK = (
     "trainer",
     "backup",
     "command line",
-    *["exporter"] * 12,
+    *["exporter"] * 2,
 )
-"""Twenty rounds that take little: those that load a model are few."""
+"""Ten rounds, with each victim at least once: those that load a model are few."""
 
 
 def soak(folder: Path, victims: list[str], seed: int, report: Callable[[str], object]) -> Tally:

@@ -1,12 +1,28 @@
 """What the core's tests share."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from core.jobs import local_executor
 from core.store import Store
+from tests import forked
 from tests.fakes import ScoredRecord, build_scored_store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Workers that these tests start are forked from a process that has imported torch."""
+    with forked.forked_workers():
+        yield
+
+
+@pytest.fixture
+def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started, not forked: for tests that must find one at work before it has ended."""
+    monkeypatch.setattr(local_executor, "subprocess", subprocess)
 
 
 @pytest.fixture

@@ -143,6 +143,7 @@ def test_the_order_of_import_changes_neither_groups_nor_numbers(store: Store, tm
         assert grouped(other) == grouped(store)
 
 
+@pytest.mark.usefixtures("slow_starts")
 def test_a_killed_worker_is_noticed_and_the_search_begins_anew(store: Store) -> None:
     add(store, [f"{SHIPS} number {number}" for number in range(6_000)], "many.jsonl")
     job = begin_near_duplicates(store, "harbour", 0.8)

@@ -147,6 +147,7 @@ def test_a_requested_trial_is_probed_and_planned_and_waits_for_its_start(store: 
         request_trial(store, trial_request(name="asked"))
 
 
+@pytest.mark.usefixtures("slow_starts")
 def test_an_owner_killed_at_any_moment_goes_on_when_it_is_opened_again(workspace: Path, undisturbed: Path) -> None:
     """Nothing is kept in memory: each round is done by a store that was opened for it."""
     with Store.open(workspace, "a test") as store:
@@ -184,6 +185,7 @@ def test_killed_commands_and_workers_leave_what_is_finished(workspace: Path, und
     assert cell_results(workspace) == cell_results(undisturbed)
 
 
+@pytest.mark.usefixtures("slow_starts")
 def test_a_stopped_trial_keeps_its_models_and_goes_on_when_it_is_started(store: Store, undisturbed: Path) -> None:
     start_trial(store, "small")
     wait_for(lambda: advance(store) and working(store.workspace), "the first model's training")
