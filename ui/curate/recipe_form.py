@@ -7,14 +7,16 @@ import streamlit as st
 from core.data.scores import score_named, scores_of
 from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
-from core.selection.recipe import MOST_LENGTH_BANDS
+from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, Spread
 from core.store import Store
+from core.store.embedding_files import has_embeddings
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
 from ui.kit.draft_state import form_was_set
 from ui.kit.hand_picks import picks_of, put_picks
 
 _PERSIST: Any = {"persist_state": "session"}
+_NO_SPREAD = ""  # in a select box, None would mean that nothing is chosen
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
@@ -28,6 +30,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     with ranking:
         score, order, scope, seed, length_bands = _ranking(run)
         added = _added_scores(store, run, score)
+        spread = _spread(store, run, length_bands)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -43,6 +46,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         picks=picks_of(run.dataset),
         length_bands=length_bands,
         added=added,
+        spread=spread,
     )
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
@@ -71,12 +75,48 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     state["recipe_added"] = list(selection.added)
     for name, weight in selection.added.items():
         state[_weight_key(name)] = float(weight)
+    state["recipe_spread"] = selection.spread.method if selection.spread else _NO_SPREAD
+    if selection.spread:
+        state["recipe_spread_weight"] = float(selection.spread.weight)
+        state["recipe_candidates"] = selection.spread.candidates
     put_amounts(selection)
     eligible = Eligible(
         selection.filter, selection.collapse_duplicates, selection.near_duplicates, selection.near_duplicates_by
     )
     put_eligible(eligible, selection.score)
     put_picks(dataset, selection.picks)
+
+
+def _spread(store: Store, run: ScoredRun, length_bands: int) -> Spread | None:
+    """How far the selected rows shall differ by their embeddings; None: they are taken as they rank."""
+    state = st.session_state
+    state.setdefault("recipe_spread", _NO_SPREAD)
+    first, second = st.columns(2, vertical_alignment="bottom")
+    lines = "  \n".join(f"{_spread_label(name)}: {meaning}." for name, meaning in SPREADS.items())
+    method = first.selectbox(
+        "Spread", [_NO_SPREAD, *SPREADS], key="recipe_spread", format_func=_spread_label,
+        disabled=length_bands > 1 or not (state["recipe_spread"] or has_embeddings(store.workspace, store.run(run.name))),
+        help="Orders the best rows of each domain so that they differ by their embeddings, which the command "
+        f"embed computes. Not with length bands.  \n{lines}", **_PERSIST,
+    )  # fmt: skip
+    if not method or length_bands > 1:
+        return None
+    plain = Spread()
+    state.setdefault("recipe_spread_weight", float(plain.weight))
+    state.setdefault("recipe_candidates", plain.candidates)
+    weight = second.slider(
+        "Score or spread", 0.0, 1.0, step=0.05, key="recipe_spread_weight",
+        help="0: as the rows rank. 1: only that they differ.", **_PERSIST,
+    )  # fmt: skip
+    candidates = first.number_input(
+        "Candidates", 2, MOST_CANDIDATES, key="recipe_candidates", width=160,
+        help="How many of the best rows of each domain are ordered anew; the others follow as they rank.", **_PERSIST,
+    )  # fmt: skip
+    return Spread(method, weight, int(candidates))
+
+
+def _spread_label(name: str) -> str:
+    return name.replace("_", " ").capitalize() if name else "None"
 
 
 def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
