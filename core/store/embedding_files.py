@@ -70,14 +70,6 @@ def embeddings_of_run(run: Mapping[str, Any], dimensions: int = MOST_DIMENSIONS,
     return EmbeddingSpec(str(model), str(description["encoding_fingerprint"]), dimensions, seed, label)
 
 
-def has_embeddings(workspace: Path, run: Mapping[str, Any]) -> bool:
-    """Whether there are embeddings under a run's base, of some rows at least."""
-    try:
-        return embedding_folder(workspace, embeddings_of_run(run).key).exists()
-    except ModelUnusable:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Embeddings:
     """Vectors of some examples: `ids` and `vectors` [examples x dimensions], of length 1, or zeros for an example that

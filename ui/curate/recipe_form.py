@@ -9,14 +9,13 @@ from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, Spread
 from core.store import Store
-from core.store.embedding_files import has_embeddings
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
 from ui.kit.draft_state import form_was_set
 from ui.kit.hand_picks import picks_of, put_picks
 
 _PERSIST: Any = {"persist_state": "session"}
-_NO_SPREAD = ""  # in a select box, None would mean that nothing is chosen
+_NO_SPREAD = "none"  # in a select box, None would mean that nothing is chosen
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
@@ -30,7 +29,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     with ranking:
         score, order, scope, seed, length_bands = _ranking(run)
         added = _added_scores(store, run, score)
-        spread = _spread(store, run, length_bands)
+        spread = _spread(length_bands)
     with which:
         eligible = eligible_form(store, run, score)
     plain = Selection(
@@ -87,19 +86,20 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     put_picks(dataset, selection.picks)
 
 
-def _spread(store: Store, run: ScoredRun, length_bands: int) -> Spread | None:
-    """How far the selected rows shall differ by their embeddings; None: they are taken as they rank."""
+def _spread(length_bands: int) -> Spread | None:
+    """How far the selected rows shall differ by their embeddings; None: they are taken as they rank. Without
+    embeddings, the result says which command brings them."""
     state = st.session_state
     state.setdefault("recipe_spread", _NO_SPREAD)
     first, second = st.columns(2, vertical_alignment="bottom")
     lines = "  \n".join(f"{_spread_label(name)}: {meaning}." for name, meaning in SPREADS.items())
     method = first.selectbox(
         "Spread", [_NO_SPREAD, *SPREADS], key="recipe_spread", format_func=_spread_label,
-        disabled=length_bands > 1 or not (state["recipe_spread"] or has_embeddings(store.workspace, store.run(run.name))),
+        disabled=length_bands > 1,
         help="Orders the best rows of each domain so that they differ by their embeddings, which the command "
         f"embed computes. Not with length bands.  \n{lines}", **_PERSIST,
     )  # fmt: skip
-    if not method or length_bands > 1:
+    if method == _NO_SPREAD or length_bands > 1:
         return None
     plain = Spread()
     state.setdefault("recipe_spread_weight", float(plain.weight))
@@ -116,7 +116,7 @@ def _spread(store: Store, run: ScoredRun, length_bands: int) -> Spread | None:
 
 
 def _spread_label(name: str) -> str:
-    return name.replace("_", " ").capitalize() if name else "None"
+    return name.replace("_", " ").capitalize()
 
 
 def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
