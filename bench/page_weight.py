@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, WebSocket, sync_playwright
@@ -241,9 +242,10 @@ class _OpenPage:
         return shown.first.inner_text()[:300] if shown.count() else ""
 
 
-def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = PAGES) -> Iterator[Weight]:
-    """Every page (or only `pages`), opened cold, its tabs and its interactions, one by one."""
-    with _open_context(browser) as context:
+def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = PAGES, **options: Any) -> Iterator[Weight]:
+    """Every page (or only `pages`), opened cold, its tabs and its interactions, one by one. `options`: of the browser's
+    context."""
+    with _open_context(browser, **options) as context:
         # Not counted: the server imports what pages need, and the browser fetches its assets.
         _OpenPage(context, address, "data").first_paint()
         for name in pages:
@@ -257,9 +259,9 @@ def weigh_pages(browser: Browser, address: str, pages: tuple[str, ...] = PAGES) 
 
 
 @contextmanager
-def _open_context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(60_000)
+def _open_context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    context.set_default_timeout(180_000)
     yield context
     context.close()
 

@@ -16,6 +16,7 @@ from .jobs.executors import CLUSTER
 from .jobs.job import Job
 from .jobs.results import counted_results
 from .models.known_hashes import use_workspace_of
+from .models.left_out_packages import leave_out_packages
 from .system.disk_errors import translate_disk_errors
 from .system.worker_log import in_short, log_for_people
 from .workspace.job_kinds import JOB_KINDS, JobKind, unknown_kind_sentence
@@ -36,6 +37,8 @@ def main(arguments: list[str]) -> int:
         (folder / "cancel").touch()
 
     signal.signal(signal.SIGTERM, ask_to_stop)
+    with suppress(UserError, OSError):  # a request that cannot be read is refused when the job is run
+        leave_out_packages(Job(folder).request)
     return run(folder)
 
 

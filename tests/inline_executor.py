@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from core import worker
-from core.jobs.executors import EXECUTORS
+from core.jobs.executors import DEFAULT_EXECUTOR, EXECUTORS
+from core.jobs.local_executor import LocalExecutor
 
 
 class InlineExecutor:
@@ -28,3 +29,15 @@ def run_jobs_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, jobs run in this process."""
     monkeypatch.setitem(EXECUTORS, "inline", InlineExecutor())
     monkeypatch.setenv("LOBASS_EXECUTOR", "inline")
+
+
+class InlineLocalExecutor(LocalExecutor):
+    """The default executor, but for the process: pages and the queue see its jobs as those of any worker."""
+
+    def start(self, folder: Path) -> None:  # type: ignore[override]
+        worker.run(folder)
+
+
+def run_default_jobs_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, jobs that name no executor run in this process."""
+    monkeypatch.setitem(EXECUTORS, DEFAULT_EXECUTOR, InlineLocalExecutor())

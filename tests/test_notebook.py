@@ -10,12 +10,21 @@ from tests.documents import code_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
-AS_INSTALLED = "import sys, core\nsys.modules['lobass'] = core\n"
+BEFORE = """import sys
+
+import core
+from core.jobs.executors import EXECUTORS
+from tests.inline_executor import InlineLocalExecutor
+
+sys.modules["lobass"] = core
+EXECUTORS["local"] = InlineLocalExecutor()
+"""
+"""As if installed; and jobs run in the notebook's process, since starting a worker takes longer than its job."""
 
 
 def test_every_cell_of_the_notebook_runs(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", AS_INSTALLED + "\n".join(code_cells(NOTEBOOK))],
+        [sys.executable, "-c", BEFORE + "\n".join(code_cells(NOTEBOOK))],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         capture_output=True,

@@ -150,7 +150,7 @@ from streamlit import config
 config._main_script_path = sys.argv[1] + "/app.py"  # as `lobass serve` does
 sys.path.insert(0, sys.argv[1])
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file(sys.argv[1] + "/pages/data_page.py", default_timeout=60).run()
+app = AppTest.from_file(sys.argv[1] + "/pages/data_page.py", default_timeout=300).run()
 print([header.value for header in app.header], [at.value for at in (*app.exception, *app.error)])
 print({name.partition(".")[0] for name in sys.modules} & {"core", "lobass"})
 print(config.get_option("theme.light.primaryColor"))
@@ -186,7 +186,7 @@ def served(installed: Installed) -> Iterator[int]:
 
 def test_the_command_serves_the_dashboard_with_its_own_settings(installed: Installed) -> None:
     with served(installed) as port:
-        with urlopen(f"http://127.0.0.1:{port}/data", timeout=30) as page:
+        with urlopen(f"http://127.0.0.1:{port}/data", timeout=300) as page:
             assert b"<title>" in page.read()
         assert handshake(port, f"127.0.0.1:{port}") == 101
         assert handshake(port, "evil.example") == 403

@@ -8,7 +8,7 @@ from typing import TypeVar
 _Value = TypeVar("_Value")
 
 
-def wait_for(event: Callable[[], _Value], what: str, seconds: float = 120.0) -> _Value:
+def wait_for(event: Callable[[], _Value], what: str, seconds: float = 300.0) -> _Value:
     """The event's value as soon as it is true. Raises `TimeoutError` naming `what` did not happen."""
     deadline = time.monotonic() + seconds
     looked_again = threading.Event()

@@ -9,6 +9,7 @@ from . import (
     embedding_commands,
     evidence_commands,
     export_commands,
+    federated_commands,
     job_commands,
     report_commands,
     score_commands,
@@ -43,6 +44,8 @@ app.command("evidence")(evidence_commands.evidence)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)
+app.add_typer(federated_commands.bundle_app, name="bundle")
+app.command("merge")(federated_commands.merge)
 app.command("near-duplicates")(data_commands.near_duplicates_command)
 app.command("evaluate")(trial_commands.evaluate)
 app.add_typer(trial_commands.trial_app, name="trial")

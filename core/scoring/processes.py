@@ -20,6 +20,7 @@ from ..data.json_types import checked
 from ..jobs.job import Job
 from ..models.devices import process_environment
 from ..models.known_hashes import use_workspace_of
+from ..models.left_out_packages import leave_out_packages
 from ..system.atomic_files import write_whole
 from ..system.program import HOME, module_command
 from ..system.untrusted_json import read_json_object
@@ -123,9 +124,9 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     log_for_people(log)
     use_workspace_of(Path(arguments[0]))
-    from .process import BaseNotKept, ScoringProcess
-
     job, number, count, device = Job(Path(arguments[0])), int(arguments[1]), int(arguments[2]), arguments[3]
+    leave_out_packages(job.request)
+    from .process import BaseNotKept, ScoringProcess
 
     def write(tally: ProcessTally) -> None:
         path = _path(job, number)

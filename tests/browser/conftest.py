@@ -7,18 +7,24 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard, new_context
 
-expect.set_options(timeout=30_000)  # parts of a page come late where cores are shared
+expect.set_options(timeout=180_000)  # parts of a page come late where cores are shared; what is right waits no longer
 
 
 @pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
+def unserved(tmp_path: Path) -> Iterator[Dashboard]:
+    """A dashboard on an empty workspace, not started yet."""
+    dashboard = Dashboard(tmp_path / "workspace")
+    yield dashboard
+    dashboard.stop()
+
+
+@pytest.fixture
+def dashboard(unserved: Dashboard) -> Dashboard:
     """A dashboard on an empty workspace."""
-    served = Dashboard(tmp_path / "workspace")
-    served.start()
-    yield served
-    served.stop()
+    unserved.start()
+    return unserved
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +44,7 @@ def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
     contexts = []
 
     def open_address(address: str) -> Page:
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-        context.set_default_timeout(60_000)
+        context = new_context(browser, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
         page.goto(address)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
@@ -17,12 +16,11 @@ AS_STREAMLIT = (sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"))
 
 
 @pytest.fixture
-def scored(dashboard: Dashboard) -> Dashboard:
+def scored(unserved: Dashboard) -> Dashboard:
     """A dashboard on a scored workspace, not yet started."""
-    dashboard.stop()
-    with Store.open(dashboard.workspace, "a test") as store:
+    with Store.open(unserved.workspace, "a test") as store:
         add_scored_run(store, [ScoredRow("chat", 10.0, 9.0 - number) for number in range(6)])
-    return dashboard
+    return unserved
 
 
 def test_a_page_that_breaks_shows_no_trace_and_asks_no_other_host(
@@ -47,21 +45,18 @@ def test_a_page_that_breaks_shows_no_trace_and_asks_no_other_host(
     ("environment", "arguments"), [({}, ["--server.address", "0.0.0.0"]), ({"STREAMLIT_SERVER_ADDRESS": "::"}, [])]
 )
 def test_streamlit_run_beyond_loopback_shows_one_sentence_and_opens_nothing(
-    dashboard: Dashboard,
+    unserved: Dashboard,
     open_page: Callable[[str], Page],
     environment: dict[str, str],
     arguments: list[str],
-    tmp_path: Path,
 ) -> None:
-    dashboard.stop()
-    dashboard.workspace = tmp_path / "untouched"
-    dashboard.command, dashboard.environment = (*AS_STREAMLIT, *arguments), environment
-    dashboard.start()
+    unserved.command, unserved.environment = (*AS_STREAMLIT, *arguments), environment
+    unserved.start()
     for path in ("", "/curate_page"):
-        page = open_page(dashboard.address + path)
+        page = open_page(unserved.address + path)
         expect(page.get_by_text("without a login")).to_be_visible()
         assert page.get_by_test_id("stMain").get_by_role("button").count() == 0
-    assert not dashboard.workspace.exists()
+    assert not unserved.workspace.exists()
 
 
 def test_streamlit_run_by_itself_is_closed_as_well(scored: Dashboard, open_page: Callable[[str], Page]) -> None:

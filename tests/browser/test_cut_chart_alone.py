@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import ui.kit.cut_chart
+from tests.browser.dashboard import new_context
 
 pytestmark = pytest.mark.browser
 SCRIPT, STYLE = (
@@ -38,7 +39,7 @@ def mount(browser: Browser) -> Any:
     contexts = []
 
     def mounted(data: dict[str, Any], *, touch: bool = False) -> Page:
-        context = browser.new_context(viewport={"width": 1000, "height": 600}, has_touch=touch)
+        context = new_context(browser, viewport={"width": 1000, "height": 600}, has_touch=touch)
         contexts.append(context)
         page = context.new_page()
         page.set_content("<body style='margin:0'><div class='cuts'></div></body>")

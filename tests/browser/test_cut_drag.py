@@ -46,6 +46,7 @@ def score_of(cut: Locator) -> float:
 
 
 def drag(page: Page, cut: Locator, sideways: int) -> None:
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     cut.scroll_into_view_if_needed()
     box = cut.locator(".grip").bounding_box()
     assert box is not None

@@ -21,7 +21,7 @@ from core.near_duplicates.jobs import create_near_duplicate_job, ingest_near_dup
 from core.near_duplicates.search import find_near_duplicates
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
-from tests.browser.dashboard import Dashboard
+from tests.browser.dashboard import Dashboard, new_context
 from tests.core.scored_models import score_examples
 from tests.hostile_text import ELSEWHERE, HOSTILE
 
@@ -111,8 +111,7 @@ class Watched:
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.address = address
-        self.context = browser.new_context(viewport={"width": 1440, "height": 900})
-        self.context.set_default_timeout(60_000)
+        self.context = new_context(browser)
         self.asked_elsewhere: list[str] = []
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
@@ -245,19 +244,24 @@ def test_rows_show_hostile_data_as_text(watched: Watched) -> None:
     panel = watched.page.locator(".st-key-row_panel")
     expect(panel.get_by_text("Row 2", exact=True)).to_be_visible()
     panel.get_by_role("button", name="Show tokens").click()
-    expect(watched.page.locator(".lobass-tokens")).to_be_visible(timeout=120_000)
+    expect(watched.page.locator(".lobass-tokens")).to_be_visible()
     watched.look("tokens")
     for number in (8, 12, 16):
-        watched.open("curate", run=RUN, example=str(number))
-        expect(watched.page.locator(".st-key-row_panel").get_by_text(f"Row {number}", exact=True)).to_be_visible()
+        watched.page.get_by_role("spinbutton", name="Open row").fill(str(number))
+        watched.page.keyboard.press("Enter")
+        expect(panel.get_by_text(f"Row {number}", exact=True)).to_be_visible()
+        watched.look(f"row {number}")
 
 
 def test_compare_select_and_export_show_hostile_names_as_text(watched: Watched) -> None:
     watched.open("evidence", run=RUN, evidence="Compare runs", **{"with": OTHER_RUN})
     watched.open_tab("Top rows")
     watched.open_tab("Movers")
-    for part in ("At the cut", "Dropped", "Picks"):
-        watched.open("curate", run=RUN, shown=part)
+    watched.open("curate", run=RUN, shown="At the cut")
+    for part, said in (("At the cut", "First rows not selected"), ("Dropped", "Rows 1 to"), ("Picks", "No hand picks")):
+        watched.page.locator(".st-key-shown").get_by_role("radio", name=part).click()
+        expect(watched.page.get_by_text(said).first).to_be_visible()
+        watched.look(part)
     for view in ("By domain", "Saved selections"):
         watched.open_tab(view)
     watched.open("export")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
@@ -29,21 +30,26 @@ EXAMPLES = [
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_reference: Path) -> Iterator[Store]:
-    """Rows that two real tiny models scored, each way round in a run of its own, in a store that the test may ask."""
-    with Store.open(tmp_path_factory.mktemp("asked") / "workspace", "a test") as store:
-        score_examples(store, EXAMPLES, tiny_base, tiny_reference, run="one way")
-        score_examples(store, EXAMPLES, tiny_reference, tiny_base, run="other way")
-        yield store
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_reference: Path) -> Iterator[Dashboard]:
-    """A dashboard on the same rows in a workspace of its own: a store has one owner."""
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_reference: Path) -> Path:
+    """Rows that two real tiny models scored, each way round in a run of its own."""
     workspace = tmp_path_factory.mktemp("linked") / "workspace"
     with Store.open(workspace, "a test") as store:
         score_examples(store, EXAMPLES, tiny_base, tiny_reference, run="one way")
         score_examples(store, EXAMPLES, tiny_reference, tiny_base, run="other way")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory, workspace: Path) -> Iterator[Store]:
+    """A store of the same rows that the test may ask: a store has one owner."""
+    copy = tmp_path_factory.mktemp("asked") / "workspace"
+    with Store.open(shutil.copytree(workspace, copy), "a test") as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def served(workspace: Path, scored: Store) -> Iterator[Dashboard]:
+    """A dashboard on these rows, started once they were copied."""
     dashboard = Dashboard(workspace)
     dashboard.environment = {"OMP_NUM_THREADS": "1"}
     dashboard.start()
@@ -128,7 +134,7 @@ def test_a_row_opens_with_its_tokens_and_its_text_stays_text(
     expect(panel.get_by_text(f"Row {ROWS}", exact=True)).to_be_visible()
     panel.get_by_role("button", name="Show tokens").click()
     tokens = page.locator(".lobass-tokens")
-    expect(tokens).to_be_visible(timeout=120_000)
+    expect(tokens).to_be_visible()
     expect(tokens).to_contain_text("<img src=http://example.invalid/x.png>")
     assert page.title() != "taken"
     assert {urlparse(address).hostname for address in asked} <= {"127.0.0.1", None}

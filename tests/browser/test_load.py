@@ -101,7 +101,7 @@ def test_equal_downloads_of_two_sessions_have_addresses_of_their_own_that_the_co
     assert len({*ours, *others}) == 8
     assert later[0] == later[1]  # asked for again: no second copy
     for address, content in ((ready, CONTENT), *((address, b"made later") for address in later)):
-        with urlopen(served.address + address, timeout=60) as answer:
+        with urlopen(served.address + address, timeout=300) as answer:
             assert answer.read() == content
             name = "ready" if address == ready else "later"
             assert f'filename="{name}.bin"' in str(answer.headers["Content-Disposition"])

@@ -29,13 +29,12 @@ def test_home_opens_the_demo_at_once_and_each_page_begins_near_the_top(
         assert line["y"] + line["height"] <= HIGHEST
 
 
-def test_an_old_address_leads_on_with_its_parameters(dashboard: Dashboard, open_page: Callable[[str], Page]) -> None:
-    dashboard.stop()
-    with Store.open(dashboard.workspace, "a test") as store:
+def test_an_old_address_leads_on_with_its_parameters(unserved: Dashboard, open_page: Callable[[str], Page]) -> None:
+    with Store.open(unserved.workspace, "a test") as store:
         open_shipped_demo(store)
-    dashboard.start()
+    unserved.start()
     for address in ("home", "start"):
-        page = open_page(f"{dashboard.address}/{address}?run=demo&flag=a&flag=b")
+        page = open_page(f"{unserved.address}/{address}?run=demo&flag=a&flag=b")
         expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
-        expect(page).to_have_url(f"{dashboard.address}/?run=demo&flag=a&flag=b")
+        expect(page).to_have_url(f"{unserved.address}/?run=demo&flag=a&flag=b")
         assert page.get_by_text("Page not found").count() == 0

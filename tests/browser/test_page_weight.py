@@ -22,7 +22,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Itera
     dashboard = Dashboard(workspace)
     dashboard.start()
     try:
-        yield list(weigh_pages(browser, dashboard.address))
+        yield list(weigh_pages(browser, dashboard.address, reduced_motion="reduce"))
     finally:
         dashboard.stop()
 

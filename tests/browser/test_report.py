@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.store import Store
 from core.workspace.run_report import run_report
+from tests.browser.dashboard import new_context
 from tests.hostile_text import HOSTILE
 from tests.reported_run import add_reported_run
 from ui.report.run_report import report_html
@@ -41,8 +42,7 @@ class Opened:
 @pytest.fixture(params=["light", "dark"])
 def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Opened]:
     scheme: Literal["light", "dark"] = request.param
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme=scheme, offline=True)
-    context.set_default_timeout(60_000)
+    context = new_context(browser, viewport={"width": 1200, "height": 900}, color_scheme=scheme, offline=True)
     yield Opened(context.new_page())
     context.close()
 

@@ -1,4 +1,8 @@
-"""The whole line as a newcomer walks it: demo, explore, move a slider, save, export, read the downloaded file."""
+"""The demo as a newcomer walks it: explore, move a slider, save, export, read the downloaded file. And a link that is
+opened cold, and a killed server.
+
+tests/pages/test_demo_page.py runs the demo by its button; test_three_files.py walks from one's own files.
+"""
 
 import json
 import re
@@ -12,25 +16,22 @@ from core.importing import DomainRule, SourceOptions, import_source
 from core.jobs.job import all_jobs
 from core.store import Store
 from core.workspace import demo
+from core.workspace.shipped_demo import open_shipped_demo
 from tests.browser.dashboard import Dashboard, go_to
 from tests.command_line import write_rows
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
-DEMO_SECONDS = 600  # about two minutes on two idle cores; a busy machine may take longer
+ROWS = 80
 
 
-def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
-    dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
+def test_a_newcomer_goes_from_the_demo_to_a_curated_file(
+    unserved: Dashboard, open_page: Callable[[str], Page], tmp_path: Path
 ) -> None:
-    dashboard.stop()
-    dashboard.environment = {"LOBASS_DEMO_EPOCHS": "0.2"}  # tests/test_demo.py runs it whole
-    dashboard.start()
-    page = open_page(f"{dashboard.address}/data")
-    page.get_by_role("button", name="Run the demo").click()
-    expect(page.get_by_text(re.compile("Training model 1 of 2: .* steps"))).to_be_visible(timeout=120_000)
-    page.get_by_role("link", name="Explore the demo").click(timeout=DEMO_SECONDS * 1000)
-
+    with Store.open(unserved.workspace, "a test") as store:
+        open_shipped_demo(store)
+    unserved.start()
+    page = open_page(f"{unserved.address}/explore")
     expect(page.get_by_role("heading", name="Curate")).to_be_visible()
     expect(page.get_by_text("1,000 of 1,000 rows")).to_be_visible()
     expect(page.get_by_text("Base loss against reference loss")).to_be_visible()
@@ -67,11 +68,11 @@ def test_a_newcomer_goes_from_an_empty_dashboard_to_a_curated_file(
 
 
 def test_a_link_opens_cold_and_a_killed_server_finds_its_job_again(
-    dashboard: Dashboard, open_page: Callable[[str], Page], tmp_path: Path, tiny_base: Path, tiny_reference: Path
+    unserved: Dashboard, open_page: Callable[[str], Page], tmp_path: Path, tiny_base: Path, tiny_reference: Path
 ) -> None:
-    dashboard.stop()
+    dashboard = unserved
     with Store.open(dashboard.workspace, "a test") as store:
-        rows = write_rows(tmp_path / "rows.jsonl", 200)
+        rows = write_rows(tmp_path / "rows.jsonl", ROWS)
         import_source(store, "numbers", rows, SourceOptions(domain=DomainRule(field="domain")))
     dashboard.environment = {"LOBASS_CPU_BATCH_TOKENS": "64", "LOBASS_SHARD_SECONDS": "0", "OMP_NUM_THREADS": "1"}
     dashboard.start()
@@ -87,11 +88,11 @@ def test_a_link_opens_cold_and_a_killed_server_finds_its_job_again(
 
     dashboard.start()
     page = open_page(f"{dashboard.address}/score")
-    expect(page.get_by_text("200").first).to_be_visible()
+    expect(page.get_by_text(f"{ROWS}").first).to_be_visible()
     wait_for(lambda: all(job.is_settled for job in all_jobs(dashboard.workspace)), "the end of the job")
     assert len(all_jobs(dashboard.workspace)) == 1
     page = open_page(f"{dashboard.address}/explore?score=base_loss")
-    expect(page.get_by_text("200 of 200 rows")).to_be_visible()
+    expect(page.get_by_text(f"{ROWS} of {ROWS} rows")).to_be_visible()
     assert page.get_by_text("Page not found").count() == 0
     assert "run=" in page.url
 

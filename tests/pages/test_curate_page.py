@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.session import close_sessions, open_session
 
 PAGE = Path(__file__).parents[2] / "pages" / "curate_page.py"
@@ -39,7 +40,7 @@ def explore(workspace: Path) -> Callable[..., AppTest]:
         add_scored_run(store, ROWS, run="first")
 
     def opened(**parameters: str) -> AppTest:
-        page = AppTest.from_file(str(PAGE), default_timeout=30)
+        page = with_open_parts(AppTest.from_file(str(PAGE), default_timeout=30))
         for name, value in parameters.items():
             page.query_params[name] = value
         return page.run()

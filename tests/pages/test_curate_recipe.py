@@ -27,6 +27,7 @@ from core.store.embedding_files import embeddings_of_run
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.access import Role, Visitor
 from ui.shell.session import open_session
 
@@ -48,7 +49,7 @@ def workspace(page_workspace: Path) -> Path:
 
 @pytest.fixture
 def select(workspace: Path) -> Callable[[], AppTest]:
-    return lambda: healthy(AppTest.from_file(str(PAGE), default_timeout=30).run())
+    return lambda: healthy(with_open_parts(AppTest.from_file(str(PAGE), default_timeout=30)).run())
 
 
 def healthy(page: AppTest) -> AppTest:
@@ -491,7 +492,7 @@ def test_a_filter_of_the_charts_arrives_in_the_controls_and_leaves_the_ranking(w
         st.button("Use", on_click=put_filter_into_form, args=(brushed, "base_loss"))
         recipe_form(open_session().store, scored_run(open_session().store, "planets"))
 
-    page = healthy(AppTest.from_function(page_of_a_filter, default_timeout=30).run())
+    page = healthy(with_open_parts(AppTest.from_function(page_of_a_filter, default_timeout=30)).run())
     page = healthy(page.button[0].click().run())
     assert page.multiselect(key="recipe_domains").value == ["math"]
     assert page.button(key="recipe_chip_0").label.replace("\\", "") == "Base loss from 0.5"

@@ -12,6 +12,7 @@ from core.selection import Amount, Pick, Selection, save_selection
 from core.store import Store
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.access import Role, Visitor
 from ui.shell.session import open_session
 
@@ -55,7 +56,7 @@ def healthy(page: AppTest) -> AppTest:
 
 def select(**parameters: str) -> AppTest:
     """The page with the form, in a browser session of its own."""
-    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60)
+    page = with_open_parts(AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60))
     for name, value in parameters.items():
         page.query_params[name] = value
     return healthy(page.run())
@@ -208,7 +209,7 @@ def test_each_person_has_a_draft_and_who_may_only_look_writes_none(
 
 def explore(**parameters: str) -> AppTest:
     """The page with the charts, in a browser session of its own."""
-    page = AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60)
+    page = with_open_parts(AppTest.from_file(str(PAGES / "curate_page.py"), default_timeout=60))
     for name, value in parameters.items():
         page.query_params[name] = value
     return healthy(page.run())

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.selection import Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.pages.closed_parts import with_open_parts
 
 PAGES = Path(__file__).parents[2] / "pages"
 CONTROLS = (
@@ -43,7 +44,7 @@ def workspace(page_workspace: Path) -> Path:
 
 @pytest.mark.parametrize(("page", "parameters"), VIEWS)
 def test_every_control_has_help_in_plain_words(workspace: Path, page: str, parameters: dict[str, str]) -> None:
-    opened = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
+    opened = with_open_parts(AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60))
     for name, value in parameters.items():
         opened.query_params[name] = value
     opened.run()

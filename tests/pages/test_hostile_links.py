@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
 from tests.hostile_values import HOSTILE_VALUES, as_link
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.session import close_sessions
 
 PAGES = Path(__file__).parents[2] / "pages"
@@ -65,7 +66,7 @@ def test_every_page_opens_on_hostile_parameters(workspace: None, page: str, para
 def opened(page: str, parameters: dict[str, str]) -> AppTest:
     if page == "compare":  # a view of the Evidence page
         page, parameters = "evidence", {"evidence": "Compare runs", **parameters}
-    app = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
+    app = with_open_parts(AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60))
     for name, value in parameters.items():
         app.query_params[name] = value
     return app.run()

@@ -14,6 +14,7 @@ from core.jobs.shards import SHARD_SCHEMA
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.fakes import ScoredRecord, add_losses_of_role, add_scored_records
+from tests.pages.closed_parts import with_open_parts
 
 PAGES = Path(__file__).parents[2] / "pages"
 NEW_SCORES = ("own_learnability", "memory_gap", "learnability_spread")
@@ -64,7 +65,7 @@ def workspace(page_workspace: Path) -> Path:
 def opened(page: str, **parameters: str) -> AppTest:
     if page == "compare":  # a view of the Evidence page
         page, parameters = "evidence", {"evidence": "Compare runs", **parameters}
-    found = AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)
+    found = with_open_parts(AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60))
     for name, value in parameters.items():
         found.query_params[name] = value
     return found.run()

@@ -10,6 +10,7 @@ from core.data.filters import RowFilter
 from core.selection import Amount, Selection, save_selection, saved_selection
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
+from tests.pages.closed_parts import with_open_parts
 from ui.charts import DOMAINS_DRAWN
 from ui.curate.shown_domains import ALL_SHOWN, LARGEST, MOST_OF_A_KIND
 from ui.kit.filter_bar import filter_chips
@@ -37,7 +38,7 @@ def workspace(page_workspace: Path) -> Path:
 
 
 def opened(page: str) -> AppTest:
-    return healthy(AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60).run())
+    return healthy(with_open_parts(AppTest.from_file(str(PAGES / f"{page}_page.py"), default_timeout=60)).run())
 
 
 def healthy(page: AppTest) -> AppTest:

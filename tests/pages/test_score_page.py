@@ -1,4 +1,5 @@
-"""The Score page, run by Streamlit's own test harness against a real store, real tiny models and real workers."""
+"""The Score page, run by Streamlit's own test harness against a real store, real tiny models, and workers that
+are processes where their process matters."""
 
 import fcntl
 import json
@@ -21,6 +22,7 @@ from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from tests.core.workspace.test_supervision import write_losses
+from tests.inline_executor import run_default_jobs_inline
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
 from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, OWN_LABEL
@@ -49,10 +51,16 @@ def score(workspace: Path, tiny_base: Path) -> Callable[[], AppTest]:
     """The page, with the tiny model for a base."""
 
     def opened() -> AppTest:
-        page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+        page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
         return healthy(enter(page, "base", str(tiny_base)))
 
     return opened
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run in this process: a worker takes longer to start than tiny models to train and score."""
+    run_default_jobs_inline(monkeypatch)
 
 
 def healthy(page: AppTest) -> AppTest:
@@ -129,7 +137,7 @@ def running_job(workspace: Path) -> Job:
 
 
 def test_an_empty_workspace_says_what_to_do_next(page_workspace: Path) -> None:
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
     assert "Import a dataset first" in text_of(page)
     assert [button.key for button in page.button] == []
 
@@ -138,6 +146,7 @@ def test_without_a_reference_training_one_is_offered_first(score: Callable[[], A
     assert "Train reference" in labels(score())
 
 
+@pytest.mark.usefixtures("inline")
 def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     score: Callable[[], AppTest], tiny_reference: Path
 ) -> None:
@@ -159,6 +168,7 @@ def test_the_cost_and_the_scored_tokens_are_shown_before_anything_is_scored(
     assert open_session().store.rows("SELECT count(*) FROM loss") == [(0,)]
 
 
+@pytest.mark.usefixtures("inline")
 def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scoring(
     score: Callable[[], AppTest], workspace: Path, tiny_base: Path
 ) -> None:
@@ -174,10 +184,11 @@ def test_what_a_person_should_know_of_the_models_is_shown_before_and_after_scori
     assert ended("estimate").state == "done"
     healthy(button(page, "Start scoring").click().run())
     assert ended("score").state == "done"
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
     assert [warning.value for warning in page.warning] == [notice.value]
 
 
+@pytest.mark.usefixtures("inline")
 def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest], tiny_reference: Path) -> None:
     page = with_reference(score(), tiny_reference)
     page = text_input(page, "Run name").set_value("first").run()
@@ -210,6 +221,7 @@ def test_a_job_goes_to_the_cluster_that_is_chosen_and_says_if_there_is_none(
     assert job.outcome["message"].startswith("No Ray cluster at '127.0.0.1:1' ([Errno 111] Connection refused).")
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     score: Callable[[], AppTest], tiny_base: Path
 ) -> None:
@@ -218,7 +230,7 @@ def test_a_reference_is_trained_then_scored_and_the_base_is_remembered(
     healthy(button(page, "Train reference").click().run())
     assert ended("train").state == "done"
     assert ended("score").state == "done"
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())  # another visitor
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())  # another visitor
     assert selectbox(page, "Base model").value == str(tiny_base)
     assert selectbox(page, "Reference model").value == "numbers-reference"
     (run,) = page.dataframe[-1].value[["Run", "Reference", "Kind of reference"]].to_numpy().tolist()
@@ -246,6 +258,7 @@ def test_the_cost_of_each_kind_of_reference_is_said_in_words(score: Callable[[],
     assert OWN_LABEL not in [box.label for box in page.checkbox]
 
 
+@pytest.mark.usefixtures("inline")
 def test_an_in_sample_reference_with_held_out_rows_stops_early(score: Callable[[], AppTest]) -> None:
     page = score().segmented_control[0].set_value(IN_SAMPLE).run()
     assert next(box for box in page.checkbox if box.label == "Stop early").disabled
@@ -257,7 +270,7 @@ def test_an_in_sample_reference_with_held_out_rows_stops_early(score: Callable[[
     request = ended("train").request
     assert "members" not in request
     assert (request["folding"]["held_out"], request["early_stop"], request["then"]) == (0.2, True, [])
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
     assert len(page.get("plotly_chart")) == 2  # the training loss, and the loss on held-out rows by pass
 
 
@@ -336,6 +349,7 @@ def test_a_running_job_is_shown_and_can_be_cancelled(score: Callable[[], AppTest
         assert "Cancel" not in labels(page)
 
 
+@pytest.mark.usefixtures("inline")
 def test_an_interrupted_job_can_be_resumed(
     score: Callable[[], AppTest], workspace: Path, tiny_base: Path, tiny_reference: Path
 ) -> None:
@@ -366,7 +380,7 @@ def test_a_search_for_near_duplicates_stands_among_the_jobs(
     if state:
         job.finish(state)
         job.settle()
-    page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    page = AppTest.from_file(str(PAGE), default_timeout=300).run()
     assert not page.exception
     shown = " ".join([*headings(page), text_of(page), *(error.value.replace("\\", "") for error in page.error)])
     assert "Near-duplicate search (threshold 0.8) in dataset numbers" in shown
@@ -376,7 +390,7 @@ def test_a_failed_job_says_why_until_that_is_closed(score: Callable[[], AppTest]
     job = running_job(workspace)
     job.finish({"state": "failed", "message": f"The worker met {HOSTILE}."})
     job.settle()
-    page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    page = AppTest.from_file(str(PAGE), default_timeout=300).run()
     assert f"The worker met {HOSTILE}." in the_error(page)
     assert HOSTILE not in page.error[0].value
     assert all(HOSTILE not in item.label for item in page.expander)
@@ -413,7 +427,7 @@ def test_choices_are_remembered_between_visits(
     score: Callable[[], AppTest], tiny_base: Path, tiny_reference: Path
 ) -> None:
     page = with_reference(score(), tiny_reference)
-    again = AppTest.from_file(str(PAGE), default_timeout=60)  # coming back from another page, whose widgets are gone
+    again = AppTest.from_file(str(PAGE), default_timeout=300)  # coming back from another page, whose widgets are gone
     for key in ("kept_dataset", "kept_base", "kept_reference"):
         again.session_state[key] = page.session_state[key]
     again = healthy(again.run())
@@ -466,6 +480,7 @@ def test_the_queue_can_be_reordered_and_a_waiting_job_cancelled(
         assert "in the queue" not in text_of(healthy(page.run())).replace("waited in the queue", "")
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_cancelled_run_opens_as_a_partial_one_and_can_be_completed(
     score: Callable[[], AppTest], workspace: Path, tiny_base: Path, tiny_reference: Path
 ) -> None:
@@ -483,10 +498,11 @@ def test_a_cancelled_run_opens_as_a_partial_one_and_can_be_completed(
     assert runs[["Run", "Rows", "Scored"]].to_numpy().tolist() == [["first", 3, 2]]
     healthy(button(page, "Score the rest").click().run())
     wait_for(lambda: len(all_jobs(workspace)) == 2 and all_jobs(workspace)[-1].is_settled, "the rest")
-    page = healthy(AppTest.from_file(str(PAGE), default_timeout=60).run())
+    page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
     assert page.dataframe[-1].value["Scored"].tolist() == [3]
 
 
+@pytest.mark.usefixtures("inline")
 def test_training_is_estimated_before_it_starts(score: Callable[[], AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOBASS_PROBE_SECONDS", "0.1")
     page = healthy(button(score(), "Estimate time and memory").click().run())
@@ -509,7 +525,7 @@ def test_a_job_with_a_damaged_file_is_said_above_the_page_and_the_page_works(
     expected = name in ("job.json", "outcome.json")
 
     def page_says_it() -> bool:
-        page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+        page = AppTest.from_file(str(PAGE), default_timeout=300).run()
         assert not page.exception
         said = any(f"{name} is not valid JSON" in item.value.replace("\\", "") for item in page.warning)
         return said == expected

@@ -15,6 +15,7 @@ from core.jobs.job import create_job
 from core.store import Store
 from core.training.checkpoints import CHECKPOINT_COMPLETE
 from tests.core.scored_rows import ScoredRow, add_scored_run
+from tests.pages.closed_parts import with_open_parts
 from ui.shell.session import close_sessions
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def opened(page_workspace: Path) -> Callable[..., AppTest]:
         if rows:
             with Store.open(page_workspace, "a test") as store:
                 add_scored_run(store, rows)
-        found = AppTest.from_file(str(PAGES / f"{name}_page.py"), default_timeout=60)
+        found = with_open_parts(AppTest.from_file(str(PAGES / f"{name}_page.py"), default_timeout=60))
         for key, value in parameters.items():
             found.query_params[key] = value
         found.run()

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.errors import UserError
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.listing import listed
 from core.data.scores import DEFAULT_SCORE, score_named
@@ -16,6 +17,7 @@ from core.selection.near_search import run_searches
 from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store import Store
 from core.store.near_duplicates import NearDuplicateSet
+from ui.kit.closed_parts import show_when_open
 from ui.kit.draft_state import form_was_set
 from ui.kit.filter_bar import filter_chips, show_chip_buttons
 from ui.kit.filter_controls import FilterControls
@@ -42,14 +44,13 @@ class Eligible:
 def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
     """Draw the controls. `score` is the score that the recipe ranks by."""
     note = st.session_state.pop(_NOTE, None)
-    guards, chips = st.expander("Guards: filters and duplicates"), st.container(gap="small")
-    with guards:
-        _follow_score(score)
-        _domains_and_flags(run)
-        _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
-        _CONTROLS.length_limits(*st.columns(2))
-        _CONTROLS.search(st.container(), *st.columns(2))
-        collapse, near, by = _duplicates(store, run)
+    _follow_score(score)
+    st.session_state.setdefault("recipe_collapse", True)
+    st.session_state.setdefault("recipe_near", _NO_SEARCH)
+    show_when_open(
+        "Guards", "guards", lambda: _draw_guards(store, run, score), f"{_set_filters(score)}, {_removed_duplicates()}"
+    )
+    chips = st.container(gap="small")
     with chips:
         if note:
             st.info(note)
@@ -60,7 +61,10 @@ def eligible_form(store: Store, run: ScoredRun, score: str) -> Eligible:
                 "Clear all", key="recipe_clear", type="tertiary", on_click=_put_filter, args=(EVERYTHING, score),
                 help="Removes all filters of the selection. The duplicate settings do not change.",
             )  # fmt: skip
-    return Eligible(row_filter, collapse, near, by)
+    collapse = bool(st.session_state["recipe_collapse"])
+    asked = float(st.session_state["recipe_near"])
+    near = (abs(asked) or None) if collapse else None
+    return Eligible(row_filter, collapse, near, BY_EMBEDDINGS if asked < 0 else BY_TEXT)
 
 
 def put_eligible(eligible: Eligible, score: str) -> None:
@@ -83,6 +87,30 @@ def put_filter_into_form(row_filter: RowFilter, score: str) -> None:
         labels = [score_named(name).label for name in (ranked_by, score)]
         note += f" Rows are still ranked by {labels[0]}, not by {labels[1]} as in the charts."
     st.session_state[_NOTE] = note
+
+
+def _draw_guards(store: Store, run: ScoredRun, score: str) -> None:
+    _domains_and_flags(run)
+    _CONTROLS.score_limits(*st.columns(2), score, "Rows without this score are always excluded.")
+    _CONTROLS.length_limits(*st.columns(2))
+    _CONTROLS.words(st.container())
+    _CONTROLS.search_options(*st.columns(2))
+    _draw_duplicates(store, run)
+
+
+def _set_filters(score: str) -> str:
+    """How many filters are set, for the label of the closed guards."""
+    try:
+        count = len(filter_chips(_shown_filter(score)))
+    except UserError:
+        return "not valid"
+    return f"{count:,} filter{'' if count == 1 else 's'}" if count else "no filter"
+
+
+def _removed_duplicates() -> str:
+    if not st.session_state["recipe_collapse"]:
+        return "duplicates kept"
+    return "near-duplicates removed" if st.session_state["recipe_near"] else "exact duplicates removed"
 
 
 def _domains_and_flags(run: ScoredRun) -> None:
@@ -111,10 +139,8 @@ def _option(threshold: float | None, by: str) -> float:
     return (threshold or _NO_SEARCH) * (-1 if by == BY_EMBEDDINGS else 1)
 
 
-def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None, str]:
+def _draw_duplicates(store: Store, run: ScoredRun) -> None:
     """The settings for exact duplicates, and for near-duplicates if a search exists."""
-    st.session_state.setdefault("recipe_collapse", True)
-    st.session_state.setdefault("recipe_near", _NO_SEARCH)
     exact, near = st.columns(2, vertical_alignment="bottom")
     collapse = exact.checkbox(
         "Remove exact duplicates",
@@ -128,7 +154,7 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None, str]:
     if len(known) == 1:
         with near:
             _link_to_search("No near-duplicate search yet.")
-        return bool(collapse), None, BY_TEXT
+        return
     threshold = near.selectbox(
         "Remove near-duplicates", list(known), format_func=known.__getitem__, key="recipe_near",
         disabled=not collapse, **_KEEP,
@@ -138,8 +164,6 @@ def _duplicates(store: Store, run: ScoredRun) -> tuple[bool, float | None, str]:
     if _STALE in known[threshold]:
         with near:
             _link_to_search("Rows added after this search are not treated as near-duplicates.")
-    by = BY_EMBEDDINGS if threshold < 0 else BY_TEXT
-    return bool(collapse), (abs(threshold) or None) if collapse else None, by
 
 
 def _searches(store: Store, run: ScoredRun) -> dict[float, str]:

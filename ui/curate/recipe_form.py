@@ -11,8 +11,10 @@ from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, S
 from core.store import Store
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
+from ui.kit.closed_parts import show_when_open
 from ui.kit.draft_state import form_was_set
 from ui.kit.hand_picks import picks_of, put_picks
+from ui.plain_text import escaped
 
 _PERSIST: Any = {"persist_state": "session"}
 _NO_SPREAD = "none"  # in a select box, None would mean that nothing is chosen
@@ -25,27 +27,27 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     Raises `SelectionInvalid` for an invalid recipe, after all controls are drawn.
     """
     # The amounts are shown first but depend on the controls below them.
-    how_much, ranking, which = st.container(), st.expander("Ranking"), st.container(gap="small")
-    with ranking:
-        score, order, scope, seed, length_bands = _ranking(run)
-        added = _added_scores(store, run, score)
-        spread = _spread(length_bands)
-    with which:
+    how_much = st.container()
+    _fill_ranking(run)
+    show_when_open("Ranking", "ranking", lambda: _draw_ranking(store, run), _ranking_summary())
+    state = st.session_state
+    score = str(state["recipe_score"])
+    with st.container(gap="small"):
         eligible = eligible_form(store, run, score)
     plain = Selection(
         run.name,
         score=score,
-        order=order,
-        scope=scope,
+        order=state["recipe_order"],
+        scope=state["recipe_scope"],
         collapse_duplicates=eligible.collapse_duplicates,
         filter=eligible.row_filter,
-        seed=seed,
+        seed=int(state["recipe_seed"]),
         near_duplicates=eligible.near_duplicates,
         near_duplicates_by=eligible.near_duplicates_by,
         picks=picks_of(run.dataset),
-        length_bands=length_bands,
-        added=added,
-        spread=spread,
+        length_bands=int(state["recipe_length_bands"]),
+        added=_added(store, run, score),
+        spread=_spread(),
     )
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
@@ -86,74 +88,117 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     put_picks(dataset, selection.picks)
 
 
-def _spread(length_bands: int) -> Spread | None:
-    """How far the selected rows shall differ by their embeddings; None: they are taken as they rank. Without
-    embeddings, the result says which command brings them."""
+def _fill_ranking(run: ScoredRun) -> None:
+    """Give every control of the ranking that has no value yet its default."""
+    for key, value in (
+        ("recipe_score", scores_of(run.roles)[0]),
+        ("recipe_order", next(iter(ORDERS))),
+        ("recipe_scope", next(iter(SCOPES))),
+        ("recipe_seed", 0),
+        ("recipe_length_bands", 0),
+        ("recipe_added", []),
+        ("recipe_spread", _NO_SPREAD),
+        ("recipe_spread_weight", float(Spread().weight)),
+        ("recipe_candidates", Spread().candidates),
+    ):
+        st.session_state.setdefault(key, value)
+
+
+def _ranking_summary() -> str:
+    score = score_named(st.session_state["recipe_score"]).label
+    added = sum(name != st.session_state["recipe_score"] for name in st.session_state["recipe_added"])
+    order = ORDERS[st.session_state["recipe_order"]].label.lower()
+    return f"{escaped(score)}{f' and {added:,} more' if added else ''}, {order}"
+
+
+def _draw_ranking(store: Store, run: ScoredRun) -> None:
+    _draw_order(run)
+    _draw_added(store, run, str(st.session_state["recipe_score"]))
+    _draw_spread()
+
+
+def _draw_spread() -> None:
+    """How far the selected rows shall differ by their embeddings. Without embeddings, the result says which command
+    brings them."""
     state = st.session_state
-    state.setdefault("recipe_spread", _NO_SPREAD)
     first, second = st.columns(2, vertical_alignment="bottom")
     lines = "  \n".join(f"{_spread_label(name)}: {meaning}." for name, meaning in SPREADS.items())
     method = first.selectbox(
         "Spread", [_NO_SPREAD, *SPREADS], key="recipe_spread", format_func=_spread_label,
-        disabled=length_bands > 1,
+        disabled=state["recipe_length_bands"] > 1,
         help="Orders the best rows of each domain so that they differ by their embeddings, which the command "
         f"embed computes. Not with length bands.  \n{lines}", **_PERSIST,
     )  # fmt: skip
-    if method == _NO_SPREAD or length_bands > 1:
-        return None
-    plain = Spread()
-    state.setdefault("recipe_spread_weight", float(plain.weight))
-    state.setdefault("recipe_candidates", plain.candidates)
-    weight = second.slider(
+    if method == _NO_SPREAD:
+        return
+    second.slider(
         "Score or spread", 0.0, 1.0, step=0.05, key="recipe_spread_weight",
         help="0: as the rows rank. 1: only that they differ.", **_PERSIST,
     )  # fmt: skip
-    candidates = first.number_input(
+    first.number_input(
         "Candidates", 2, MOST_CANDIDATES, key="recipe_candidates", width=160,
         help="How many of the best rows of each domain are ordered anew; the others follow as they rank.", **_PERSIST,
     )  # fmt: skip
-    return Spread(method, weight, int(candidates))
+
+
+def _spread() -> Spread | None:
+    """The spread that the controls say; None: rows are taken as they rank."""
+    state = st.session_state
+    if state["recipe_spread"] == _NO_SPREAD or state["recipe_length_bands"] > 1:
+        return None
+    return Spread(state["recipe_spread"], float(state["recipe_spread_weight"]), int(state["recipe_candidates"]))
 
 
 def _spread_label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _added_scores(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
+def _draw_added(store: Store, run: ScoredRun, score: str) -> None:
     """Other scores that are added to the ranking, with their weights."""
     state = st.session_state
-    chosen = [name for name in state.get("recipe_added", []) if name != score]
+    chosen = [name for name in state["recipe_added"] if name != score]
     others = list(dict.fromkeys([*(name for name in scores_of(run.roles) if name != score), *chosen]))
     state["recipe_added"] = chosen
     added = st.multiselect(
         "Add scores", others, key="recipe_added", format_func=lambda name: score_named(name).label, placeholder="None",
         help="Rows are ranked by the score plus these, each in its own unit times its weight.", **_PERSIST,
     )  # fmt: skip
-    found: dict[str, float] = {}
     for name in added:
-        known = name in run.score_columns and score in run.score_columns
-        equal = spread_ratio(store, run.table, score, name) if known else 1.0
+        equal = _equal_weight(store, run, score, name)
         key = _weight_key(name)
         state.setdefault(key, float(f"{equal:.2g}"))
         most = max(4 * equal, abs(state[key]))
-        found[name] = st.slider(
+        st.slider(
             f"Weight of {score_named(name).label}", -most, most, step=most / 200, key=key, format="%.3g",
             help=f"At {equal:.2g} it counts as much as {score_named(score).label}: their middle halves spread alike.",
             **_PERSIST,
         )  # fmt: skip
+
+
+def _added(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
+    """The weights of the other scores that are added to the ranking."""
+    found: dict[str, float] = {}
+    for name in st.session_state["recipe_added"]:
+        if name != score:
+            weight = st.session_state.get(_weight_key(name))
+            found[name] = float(f"{_equal_weight(store, run, score, name):.2g}") if weight is None else float(weight)
     return {name: weight for name, weight in found.items() if weight}
+
+
+def _equal_weight(store: Store, run: ScoredRun, score: str, name: str) -> float:
+    known = name in run.score_columns and score in run.score_columns
+    return spread_ratio(store, run.table, score, name) if known else 1.0
 
 
 def _weight_key(name: str) -> str:
     return f"recipe_added_weight_{name}"  # not as a domain's weight begins
 
 
-def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
+def _draw_order(run: ScoredRun) -> None:
     """Score, order, scope, seed and length bands."""
     (first, second), (third, fourth) = st.columns(2), st.columns(2)
     # A loaded recipe's score stays: if the run lacks its losses, the result says which command brings them.
-    loaded = st.session_state.get("recipe_score")
-    names = list(dict.fromkeys([*scores_of(run.roles), *([loaded] if loaded else [])]))
+    names = list(dict.fromkeys([*scores_of(run.roles), st.session_state["recipe_score"]]))
     scores = "  \n".join(f"{each.label}, high: {each.higher_means}." for each in map(score_named, names))
     score = first.selectbox(
         "Rank by",
@@ -171,16 +216,13 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
     scope = third.selectbox(
         "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_PERSIST
     )
-    st.session_state.setdefault("recipe_seed", 0)
-    st.session_state.setdefault("recipe_length_bands", 0)
-    length_bands = fourth.number_input(
+    fourth.number_input(
         "Length bands", 0, MOST_LENGTH_BANDS, step=1, key="recipe_length_bands",
         help="0: rows of all lengths are ranked together. N, such as 5: ranked within N bands of response length; each "
         "band gives the same share of its rows, so the selected lengths are about those of the data.", **_PERSIST,
     )  # fmt: skip
-    seed = st.session_state["recipe_seed"]
     if order == "random":
-        seed = st.number_input(
+        st.number_input(
             "Seed", step=1, key="recipe_seed", help="The same seed always draws the same rows.", width=160, **_PERSIST
         )
     chosen = score_named(score)
@@ -188,4 +230,3 @@ def _ranking(run: ScoredRun) -> tuple[str, str, str, int, int]:
         f"{chosen.label}, high: {chosen.higher_means}. {ORDERS[order].label}: {ORDERS[order].help}. "
         f"{_SCOPE_LABELS[scope]}: {SCOPES[scope]}."
     )
-    return str(score), str(order), str(scope), int(seed), int(length_bands)

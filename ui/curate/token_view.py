@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.data.errors import NothingScored, UserError
 from core.scoring.tokens.losses import TokenLosses
+from ui.kit.closed_parts import show_when_open
 from ui.kit.token_flow import (
     NO_TEXT,
     STYLE,
@@ -81,8 +82,8 @@ def show_losses(losses: TokenLosses, key: str) -> None:
         )
     table = token_table(losses)
     _show_extremes(losses, table, str(colouring))
-    with st.expander("All scored tokens" if len(page) == len(losses.pieces) else "All scored tokens on this page"):
-        _show_table(table[table["place"].isin(page)])
+    label = "All scored tokens" if len(page) == len(losses.pieces) else "All scored tokens on this page"
+    show_when_open(label, "all_tokens", lambda: _show_table(table[table["place"].isin(page)]))
 
 
 def _losses(session: Session, run: str, row_number: int) -> TokenLosses | None:

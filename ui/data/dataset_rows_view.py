@@ -34,7 +34,8 @@ def show_dataset_rows(store: Store, dataset: dict[str, Any]) -> None:
 def _show(store: Store, dataset: dict[str, Any]) -> None:
     controls = FilterControls(f"data_{dataset['name']}", {"persist_state": "session"})
     words, kind, place, domains = st.columns([3, 2, 2, 3], vertical_alignment="bottom")
-    controls.search(words, kind, place)
+    controls.words(words)
+    controls.search_options(kind, place)
     controls.domains(domains, dataset["domains"])
     row_filter = controls.read("learnability")
     name, search = str(dataset["name"]), row_filter.search

@@ -25,19 +25,21 @@ def show_filter_bar(row_filter: RowFilter, domains: list[str], score: Score) -> 
         with refusal_shown_next():
             set_filter(replace(after, domains=() if set(after.domains) >= set(domains) else after.domains))
 
-    controls = FilterControls("filter", {"on_change": changed})
+    controls = FilterControls("filter", {"on_change": changed, "persist_state": "session"})
     in_run = set(domains)
     known = tuple(domain for domain in row_filter.domains if domain in in_run)
     controls.put(replace(row_filter, domains=known), score.name)
     domain, words, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     controls.domains(domain, domains)
-    popover = more.popover("More filters", key="more", width="stretch")
-    controls.search(words, *popover.columns(2))
-    controls.excluded_flags(popover)
-    controls.required_flags(popover)
-    low, high = popover.columns(2)
-    controls.score_limits(low, high, score.name, "Dragging on the histogram sets both limits.")
-    controls.length_limits(low, high)
+    controls.words(words)
+    popover = more.popover("More filters", key="more", width="stretch", on_change="rerun")
+    if popover.open:  # a closed one sends no controls
+        controls.search_options(*popover.columns(2))
+        controls.excluded_flags(popover)
+        controls.required_flags(popover)
+        low, high = popover.columns(2)
+        controls.score_limits(low, high, score.name, "Dragging on the histogram sets both limits.")
+        controls.length_limits(low, high)
 
 
 def _changed_filter(before: RowFilter, shown: RowFilter, score: str) -> RowFilter:

@@ -67,14 +67,17 @@ class FilterControls:
         low.number_input("Tokens from", key=self.key("short"), **of_length)
         high.number_input("Tokens to", key=self.key("long"), **of_length)
 
-    def search(self, words: DeltaGenerator, kind: DeltaGenerator, place: DeltaGenerator) -> None:
-        """Draw the text search."""
-        st.session_state.setdefault(self.key("search_kind"), "words")
-        st.session_state.setdefault(self.key("search_place"), "either")
-        words.text_input(
+    def words(self, place: DeltaGenerator) -> None:
+        """Draw the field of the text search."""
+        place.text_input(
             "Search", key=self.key("text"), placeholder=_ANY, max_chars=LIMITS["search characters"],
             help="Only rows whose text contains this. Case is ignored.", **self.options,
         )  # fmt: skip
+
+    def search_options(self, kind: DeltaGenerator, place: DeltaGenerator) -> None:
+        """Draw how and where the text search looks."""
+        st.session_state.setdefault(self.key("search_kind"), "words")
+        st.session_state.setdefault(self.key("search_place"), "either")
         kind.selectbox(
             "Match", list(SEARCH_KINDS), format_func=KIND_LABELS.__getitem__, key=self.key("search_kind"),
             help=KIND_HELP, **self.options,
