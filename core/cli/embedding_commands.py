@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ..embeddings.jobs import EmbedRequest, plan_embedding, plan_of_run
 from ..models.devices import DTYPES
 from ..models.quantizing import QUANTIZATIONS
+from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding, plan_of_run
 from ..store.embedding_files import MOST_DIMENSIONS
 from ..workspace.embedding import embed_dataset
 from .options import (

@@ -10,7 +10,7 @@ from ..data.filters import RowFilter
 from ..data.loss_roles import is_imported
 from ..data.scores import SCORES
 from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
-from ..selection.recipe import BY_TEXT, NEAR_BY, ORDERS, SCOPES, Amount, Pick, Selection
+from ..selection.recipe import BY_TEXT, NEAR_BY, ORDERS, SCOPES, SPREADS, Amount, Pick, Selection, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class RecipeOptions:
     length_bands: int
     added: Sequence[str] = ()
     near_duplicates_by: str = BY_TEXT
+    spread: str | None = None
+    spread_weight: float = 0.5
+    candidates: int = 2000
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
@@ -46,6 +49,8 @@ class RecipeOptions:
             ("--near-duplicates-by", self.near_duplicates_by, NEAR_BY),
         ):
             _check_known(option, given, known)
+        if self.spread is not None:
+            _check_known("--spread", self.spread, SPREADS)
         if not is_imported(self.score):
             _check_known("--score", self.score, SCORES)
         amount, by_domain = self._amounts()
@@ -68,6 +73,7 @@ class RecipeOptions:
             picks=tuple(picks),
             length_bands=self.length_bands,
             near_duplicates_by=self.near_duplicates_by,
+            spread=Spread(self.spread, self.spread_weight, self.candidates) if self.spread else None,
             added=dict(_of_domain("--add-score", given) for given in self.added),
         )
 

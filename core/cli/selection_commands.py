@@ -9,7 +9,7 @@ from ..data.scores import DEFAULT_SCORE, SCORES
 from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
 from ..selection import ORDERS, SCOPES, profile_sentence
-from ..selection.recipe import BY_TEXT, MOST_LENGTH_BANDS, NEAR_BY
+from ..selection.recipe import BY_TEXT, MOST_CANDIDATES, MOST_LENGTH_BANDS, NEAR_BY, SPREADS
 from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
@@ -61,6 +61,16 @@ def select(
         str,
         typer.Option(help=f"What that search compared: {' or '.join(NEAR_BY)} (`near-duplicates --run`)."),
     ] = BY_TEXT,
+    spread: Annotated[
+        str | None,
+        typer.Option(help=f"Spread the best rows by their embeddings: {' or '.join(SPREADS)} (`embed --run` first)."),
+    ] = None,
+    spread_weight: Annotated[
+        float, number(min=0, max=1, help="How far the spread counts: 0 is the score alone, 1 the spread alone.")
+    ] = 0.5,
+    candidates: Annotated[
+        int, typer.Option(min=2, max=MOST_CANDIDATES, help="How many of the best rows of each domain are spread.")
+    ] = 2000,
     length_bands: Annotated[
         int,
         typer.Option(
@@ -93,7 +103,7 @@ def select(
             selection = RecipeOptions(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
-                length_bands, add_score or [], near_duplicates_by,
+                length_bands, add_score or [], near_duplicates_by, spread, spread_weight, candidates,
             ).recipe()  # fmt: skip
     with report_user_errors():
         fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})

@@ -22,17 +22,24 @@ _NO_SCORE = """coalesce(reason, CASE WHEN non_finite THEN 'non_finite' WHEN no_s
     WHEN not_scored THEN 'not_scored' WHEN zero_base_loss THEN 'zero_base_loss' ELSE 'undefined' END)"""
 
 
-def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], near_set: int | None = None) -> Query:
+def decisions(
+    selection: Selection,
+    table: str,
+    limits: Mapping[str, Budget],
+    near_set: int | None = None,
+    spread: Sequence[int] = (),
+) -> Query:
     """The decision on every row of a scored table: row_number, example_id, domain, token_count, value (the recipe's
     score), picked (selected by hand), rank (from 1 among the eligible rows of its pool, else NULL; rows selected by
     hand rank first) and outcome.
 
     `limits` come from `budgets`. `near_set`: the store's near-duplicate search, if the recipe removes near-duplicates.
+    `spread`: numbers of rows that come first, in this order (`core.selection.spread`).
     The first of these that applies decides: a hand pick, no score, a filter, an exact duplicate, a near-duplicate, the
     cut-off. Ties are broken by example_id, then row_number.
     """
     pools: Query = ("budget ON pool = domain", []) if selection.scope == "domain" else ("budget ON pool = ?", [POOL])
-    found = _eligible(selection, table, pools, "domain, pool_id", near_set)
+    found = _eligible(selection, table, pools, "domain, pool_id", near_set, spread)
     # Not computed if no budget is in tokens.
     running = "0" if all(budget.unit == "rows" for budget in limits.values()) else _RUNNING_TOKENS
     sql = f"""
@@ -62,13 +69,20 @@ def decisions(selection: Selection, table: str, limits: Mapping[str, Budget], ne
     return sql, [list(limits), row_limits, token_limits, *found.values]
 
 
-def ranked_rows(selection: Selection, table: str, domains: Sequence[str], near_set: int | None = None) -> Query:
+def ranked_rows(
+    selection: Selection,
+    table: str,
+    domains: Sequence[str],
+    near_set: int | None = None,
+    spread: Sequence[int] = (),
+) -> Query:
     """The rows that `decisions` ranks, whatever the amounts: place (from 1, over all pools in their order), pool and
     domain (their numbers, from 0 in the order of `domains`; the one pool of the pooled scope is 0), rank (from 1 in the
     pool), running_tokens (of the pool, up to and with the row), row_number, token_count, value, picked and
     `RANKED_FLAGS`."""
     pool = "domain_number" if selection.scope == "domain" else "0"
-    found = _eligible(selection, table, ("known USING (domain)", []), f"domain_number, {pool} AS pool_id", near_set)
+    columns = f"domain_number, {pool} AS pool_id"
+    found = _eligible(selection, table, ("known USING (domain)", []), columns, near_set, spread)
     sql = f"""
         WITH known AS (
             SELECT unnest(?::VARCHAR[]) AS domain, unnest(range({len(domains):d}))::INTEGER AS domain_number
@@ -119,7 +133,9 @@ class _Eligible:
     near_duplicates: str
 
 
-def _eligible(selection: Selection, table: str, joined: Query, columns: str, near_set: int | None) -> _Eligible:
+def _eligible(
+    selection: Selection, table: str, joined: Query, columns: str, near_set: int | None, spread: Sequence[int]
+) -> _Eligible:
     """The rows that can be ranked: the table's rows joined to their pools, with the given `columns` of the pools."""
     order = ORDERS[selection.order]
     objection, reasons, objection_values = _objection(selection, table)
@@ -128,8 +144,14 @@ def _eligible(selection: Selection, table: str, joined: Query, columns: str, nea
     ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
     is_banded = selection.length_bands > 1
     unique, near_duplicates, near_values = _without_near_duplicates(
-        near_set, ranking, "unbanded" if is_banded else "eligible"
+        near_set, ranking, "unbanded" if is_banded else "unspread" if spread else "eligible"
     )
+    if spread:
+        unique += f""", spread AS (
+            SELECT unnest(?::BIGINT[]) AS row_number, unnest(range({len(spread):d})) AS spread_place
+        ), eligible AS (FROM unspread LEFT JOIN spread USING (row_number))"""
+        near_values = [*near_values, list(spread)]
+        ranking = ("picked DESC, " if picked_values else "") + f"spread_place NULLS LAST, {ranking}"
     if is_banded:
         unique += f", {_banded(selection.length_bands, ranking)}"
         ranking = ("picked DESC, " if picked_values else "") + f"share_above, {ranking}"

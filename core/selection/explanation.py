@@ -41,6 +41,8 @@ class RowOutcome:
         cut = ""
         if selection.length_bands > 1:
             cut = f", ranked within {selection.length_bands} length bands"
+        elif selection.spread:
+            cut = f", the best {selection.spread.candidates:,} spread"
         elif selection.has_score_cut and self.cut_value is not None:
             cut = f"; the last has {score_named(selection.score).label.lower()} {self.cut_value:.4g}"
         verdict = "Selected" if self.is_kept else f"Not selected ({BELOW_THE_CUT})"

@@ -74,6 +74,17 @@ def shortfall_notices(selection: Selection, pools: Sequence[PoolSummary]) -> lis
     return found
 
 
+def spread_notices(selection: Selection, pools: Sequence[PoolSummary]) -> list[str]:
+    """A sentence if more rows are selected than the spread had candidates."""
+    if selection.spread is None:
+        return []
+    most, beyond = selection.spread.candidates, [pool for pool in pools if pool.kept_rows > selection.spread.candidates]
+    if not beyond:
+        return []
+    where = "" if selection.scope == "pooled" else f" in {len(beyond):,} domains"
+    return [f"The best {most:,} rows are spread, and more are selected{where}: the others follow by score."]
+
+
 def _share(selection: Selection, pool: PoolSummary) -> float:
     """What is requested of a pool, before a ratio is rounded to rows."""
     amount = selection.domain_amounts.get(pool.pool, selection.amount)

@@ -17,6 +17,7 @@ from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, left_out, ranked_row
 from .near_search import near_search
 from .recipe import ORDERS, Selection
 from .scored_run import ScoredRun
+from .spread import spread_rows
 
 _OUTCOMES = ["domain", "outcome", "rows", "tokens"]
 
@@ -83,7 +84,8 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
     near_set = search.near_duplicate_set_id if search else None
     if search:
         state.append(search.created_at)
-    rows, rows_values = ranked_rows(selection, run.table, list(run.totals), near_set)
+    spread = spread_rows(store, selection, run, near_set)
+    rows, rows_values = ranked_rows(selection, run.table, list(run.totals), near_set, spread)
     others, others_values = left_out(selection, run.table)
     with store.cached_table(rows, rows_values, state) as table:
         counts = f"SELECT pool, domain, count(*), sum(token_count)::BIGINT, count_if(picked) FROM {table} GROUP BY ALL"

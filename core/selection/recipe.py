@@ -24,6 +24,11 @@ NEAR_BY = {
     BY_TEXT: "the share of text in common",
     BY_EMBEDDINGS: "the cosine of the embeddings by the run's base",
 }
+SPREADS = {
+    "k_center": "the next row is the farthest from those chosen",
+    "facility_location": "the next row brings all rows nearest to a chosen one",
+}
+MOST_CANDIDATES = 10_000
 SCOPES = {
     "domain": "each domain is ranked separately",
     "pooled": "all domains are ranked together, so some domains may get few rows",
@@ -98,6 +103,23 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """That the best rows of each pool shall differ: which of `SPREADS` orders its `candidates` best rows, and how far
+    the spread counts against the score, 0 (score alone) to 1 (spread alone)."""
+
+    method: str = "facility_location"
+    weight: Number = 0.5
+    candidates: int = 2000
+
+    def __post_init__(self) -> None:
+        _check_one_of("spread", self.method, SPREADS)
+        if not _is_number(self.weight) or not 0 <= self.weight <= 1:
+            raise SelectionInvalid(f"The weight of the spread is {shown(self.weight)}. Give a number from 0 to 1.")
+        if not 2 <= self.candidates <= MOST_CANDIDATES:
+            raise SelectionInvalid(f"The spread has {self.candidates:,} candidates. Give 2 to {MOST_CANDIDATES:,}.")
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """A manual decision for one conversation and its exact copies: always select (`keep`) or never. `note`: why."""
 
@@ -130,7 +152,8 @@ class Selection:
     filter, flags and amount; picked rows count towards the amount. With `length_bands` above 1, rows are ranked within
     that many bands of response length (quantiles of a pool's eligible rows), each of which gives the same share of its
     rows. With `added`, rows are ranked by the score plus other scores, each in its own unit times its weight; a row
-    that lacks one of them has no score. The same recipe on the same losses always selects the same rows.
+    that lacks one of them has no score. With `spread`, the best rows of each pool are ordered anew so that they differ
+    by their embeddings. The same recipe on the same losses and embeddings always selects the same rows.
     """
 
     run: str
@@ -148,6 +171,7 @@ class Selection:
     length_bands: int = 0
     added: Mapping[str, Number] = field(default_factory=dict)
     near_duplicates_by: str = BY_TEXT
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         for name in (self.score, *self.added):
@@ -175,14 +199,17 @@ class Selection:
             raise SelectionInvalid(
                 f"{self.length_bands:,} length bands were requested. Give 0 (none) to {MOST_LENGTH_BANDS}."
             )
+        if self.spread and self.length_bands > 1:
+            raise SelectionInvalid("A spread and length bands cannot order the same rows. Choose one of them.")
         twice = [pick for pick, count in Counter(pick.example_id for pick in self.picks).items() if count > 1]
         if twice:
             raise SelectionInvalid(f"The example {twice[0]} has more than one hand pick. Keep only one.")
 
     @property
     def has_score_cut(self) -> bool:
-        """Whether one score separates selected from other rows of a pool: ranked by one score, and not within bands."""
-        return ORDERS[self.order].by_score and self.length_bands <= 1 and not self.added
+        """Whether one score separates selected from other rows of a pool: ranked by one score, not within bands, not
+        spread."""
+        return ORDERS[self.order].by_score and self.length_bands <= 1 and not self.added and not self.spread
 
     @property
     def value_sql(self) -> str:
@@ -221,7 +248,8 @@ class Selection:
             "picks": [asdict(pick) for pick in self.picks],
         }
         by = self.near_duplicates_by if self.near_duplicates_by != BY_TEXT else ""
-        later = {"length_bands": self.length_bands, "added": dict(self.added), "near_duplicates_by": by}
+        later: dict[str, Any] = {"length_bands": self.length_bands, "added": dict(self.added), "near_duplicates_by": by}
+        later["spread"] = asdict(self.spread) if self.spread else None
         return found | {name: value for name, value in later.items() if value}
 
     @classmethod

@@ -11,10 +11,11 @@ from ..store import Store
 from .budgets import POOL, Budget, budgets
 from .decisions import BELOW_THE_CUT, KEPT, decisions
 from .near_search import near_search
-from .pools import PoolSummary, capped_notices, shortfall_notices
+from .pools import PoolSummary, capped_notices, shortfall_notices, spread_notices
 from .ranking import Cut, Ranking, cut, kept_by_domain, outcomes, ranking
 from .recipe import Amount, Selection
 from .scored_run import ScoredRun, scored_run
+from .spread import spread_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ def row_decisions(store: Store, selection: Selection) -> Query:
     selection = replace(selection, filter=store.searched(selection.filter))
     search = near_search(store, selection, run)
     near_set = search.near_duplicate_set_id if search else None
-    return decisions(selection, run.table, budgets(selection, run.totals), near_set)
+    spread = spread_rows(store, selection, run, near_set)
+    return decisions(selection, run.table, budgets(selection, run.totals), near_set, spread)
 
 
 def select_summary(store: Store, selection: Selection, run: ScoredRun | None = None) -> Summary:
@@ -119,7 +121,7 @@ def select_summary(store: Store, selection: Selection, run: ScoredRun | None = N
     lost = _lost_picks(store, selection, run.table)
     search = near_search(store, selection, run)
     stale = search is not None and search.stale
-    shortfalls = tuple(shortfall_notices(selection, pools))
+    shortfalls = (*shortfall_notices(selection, pools), *spread_notices(selection, pools))
     return Summary(pools, domains, outcomes(ranked, kept), picked, lost, stale, shortfalls)
 
 
@@ -172,7 +174,7 @@ def kept_rows(store: Store, selection: Selection) -> Query:
 def matched_control(selection: Selection, summary: Summary, order: str) -> Selection:
     """The same recipe with another order and the same tokens per domain as `selection`, so that training on both
     compares the choice and not the amount. Rows excluded by hand stay excluded; picked rows are not forced in, because
-    picking is part of the choice, and so are length bands."""
+    picking is part of the choice, and so are length bands and a spread."""
     kept = zip(summary.domains["domain"], summary.domains["kept_tokens"], strict=True)
     amounts = {domain: Amount("tokens", int(tokens)) for domain, tokens in kept}
     return replace(
@@ -183,6 +185,7 @@ def matched_control(selection: Selection, summary: Summary, order: str) -> Selec
         domain_amounts=amounts,
         weights={},
         length_bands=0,
+        spread=None,
         picks=tuple(pick for pick in selection.picks if not pick.keep),
     )
 

@@ -8,17 +8,17 @@ import pyarrow as pa
 
 from ..data.errors import NotFound
 from ..data.version import COMMAND
-from ..embeddings.jobs import (
+from ..jobs.example_chunks import Ids, id_texts
+from ..jobs.job import Job, all_jobs, unfinished
+from ..jobs.queue import start_or_wait
+from ..near_duplicates.jobs import begin_semantic_duplicates
+from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
     create_embedding_job,
     dataset_ids,
     missing_ids,
     stored_examples,
 )
-from ..jobs.example_chunks import Ids, id_texts
-from ..jobs.job import Job, all_jobs, unfinished
-from ..jobs.queue import start_or_wait
-from ..near_duplicates.jobs import begin_semantic_duplicates
 from ..store import Store, near_duplicate_set
 from ..store.embedding_files import MOST_DIMENSIONS, Vectors, embeddings_of_run, read_embeddings
 from .running import Wait, search_fields

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..embeddings.jobs import EMBEDDED, ingest_embeddings
 from ..evidence.trial_jobs import CELL, PROBE, is_cell_being_published, publish_cell
 from ..jobs.job import Job
 from ..jobs.results import check_whole
 from ..near_duplicates.jobs import SEMANTIC_KIND, ingest_near_duplicates
 from ..near_duplicates.search import RESULT
+from ..scoring.embeddings.embedding_jobs import EMBEDDED, ingest_embeddings
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
 from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
@@ -110,7 +110,7 @@ JOB_KINDS = {
         JobKind(
             "embed",
             lambda request: f"Embedding {request['of']} with {request['base']['label']}",
-            "embeddings.embed:embed",
+            "scoring.embeddings.embed:embed",
             "Stops after the current batch. Computed embeddings are kept; embedding again computes only the rest.",
             lambda job: "Computed embeddings are kept; Resume computes the rest.",
             ingest_embeddings,

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..embeddings.jobs import EmbeddingPlan, dataset_ids, plan_of_run, stored_examples
-from ..embeddings.likeness import Likeness, likeness
-from ..embeddings.target_copies import copies_of_targets
 from ..importing.reading import plain_stem
 from ..importing.score_files import score_name
 from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.example_chunks import id_texts, packed_ids
+from ..scoring.embeddings.embedding_jobs import EmbeddingPlan, dataset_ids, plan_of_run, stored_examples
+from ..scoring.embeddings.likeness import Likeness, likeness
 from ..store import ImportedScore, ScoreOrigin, Store
 from ..store.embedding_files import MOST_DIMENSIONS, Embeddings, read_embeddings
 from .embedding import embed, embed_command
 from .running import Wait
 from .score_imports import save_scores
+from .target_copies import copies_of_targets
 
 
 @dataclass(frozen=True, slots=True)

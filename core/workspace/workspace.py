@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from ..data import settings
 from ..data.errors import StoreUnusable, WorkspaceLocked
-from ..embeddings.jobs import plan_of_run
 from ..evidence import TrialResults
 from ..evidence.findings import Evidence, evidence_of
 from ..evidence.trial_folder import trial_names
@@ -20,6 +19,7 @@ from ..importing import DomainRule, SourceOptions
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
+from ..scoring.embeddings.embedding_jobs import plan_of_run
 from ..scoring.planning import ScoreRequest
 from ..selection import Selection, saved_selection, select_summary
 from ..store import ImportedScore, Store

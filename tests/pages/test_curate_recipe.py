@@ -21,7 +21,8 @@ from core.selection import (
     saved_selection_names,
     select_summary,
 )
-from core.store import Store
+from core.selection.recipe import Spread
+from core.store import Store, save_recipe
 from core.store.embedding_files import embeddings_of_run
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
@@ -511,6 +512,19 @@ def test_near_duplicates_are_offered_where_they_were_looked_for(select: Callable
     page = healthy(box.set_value(0.8).run())
     assert metrics(page)[0] == "149"
     assert saved_as(page, "near").near_duplicates == 0.8
+
+
+def test_a_spread_is_loaded_changed_and_saved_and_says_which_command_it_needs(select: Callable[[], AppTest]) -> None:
+    select()
+    recipe = Selection("planets", spread=Spread("k_center", 0.3, 50)).to_fields()
+    save_recipe(store(), "wide", recipe, {"kept_rows": 1, "kept_tokens": 1})
+    page = select().button(key="load_selection").click().run()
+    assert not page.exception
+    assert "does not say which models it has" in page.error[0].value
+    assert page.slider(key="recipe_spread_weight").value == 0.3
+    assert page.number_input(key="recipe_candidates").value == 50
+    page = healthy(page.selectbox(key="recipe_spread").set_value("none").run())
+    assert saved_as(page, "as ranked").spread is None
 
 
 def test_groups_by_embeddings_are_offered_and_shown_beside_those_by_text(select: Callable[[], AppTest]) -> None:

@@ -60,6 +60,8 @@ def cut_note(selection: Selection) -> str:
     """What the lines of the chart mean, and how they move."""
     if selection.length_bands > 1:
         return "There is no cut-off: rows are ranked within length bands."
+    if selection.spread:
+        return "There is no cut-off: the best rows are ordered so that they differ."
     if not selection.has_score_cut:
         return f"There is no cut-off, because the order '{ORDERS[selection.order].label}' does not use the score."
     side = "left" if selection.order == "lowest" else "right"

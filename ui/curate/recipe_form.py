@@ -7,7 +7,7 @@ import streamlit as st
 from core.data.scores import score_named, scores_of
 from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
-from core.selection.recipe import MOST_LENGTH_BANDS
+from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, Spread
 from core.store import Store
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
@@ -17,6 +17,7 @@ from ui.kit.hand_picks import picks_of, put_picks
 from ui.plain_text import escaped
 
 _PERSIST: Any = {"persist_state": "session"}
+_NO_SPREAD = "none"  # in a select box, None would mean that nothing is chosen
 _SCOPE_LABELS = {"domain": "Within each domain", "pooled": "Across all domains"}
 
 
@@ -46,6 +47,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         picks=picks_of(run.dataset),
         length_bands=int(state["recipe_length_bands"]),
         added=_added(store, run, score),
+        spread=_spread(),
     )
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
@@ -74,6 +76,10 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     state["recipe_added"] = list(selection.added)
     for name, weight in selection.added.items():
         state[_weight_key(name)] = float(weight)
+    state["recipe_spread"] = selection.spread.method if selection.spread else _NO_SPREAD
+    if selection.spread:
+        state["recipe_spread_weight"] = float(selection.spread.weight)
+        state["recipe_candidates"] = selection.spread.candidates
     put_amounts(selection)
     eligible = Eligible(
         selection.filter, selection.collapse_duplicates, selection.near_duplicates, selection.near_duplicates_by
@@ -91,6 +97,9 @@ def _fill_ranking(run: ScoredRun) -> None:
         ("recipe_seed", 0),
         ("recipe_length_bands", 0),
         ("recipe_added", []),
+        ("recipe_spread", _NO_SPREAD),
+        ("recipe_spread_weight", float(Spread().weight)),
+        ("recipe_candidates", Spread().candidates),
     ):
         st.session_state.setdefault(key, value)
 
@@ -105,6 +114,43 @@ def _ranking_summary() -> str:
 def _draw_ranking(store: Store, run: ScoredRun) -> None:
     _draw_order(run)
     _draw_added(store, run, str(st.session_state["recipe_score"]))
+    _draw_spread()
+
+
+def _draw_spread() -> None:
+    """How far the selected rows shall differ by their embeddings. Without embeddings, the result says which command
+    brings them."""
+    state = st.session_state
+    first, second = st.columns(2, vertical_alignment="bottom")
+    lines = "  \n".join(f"{_spread_label(name)}: {meaning}." for name, meaning in SPREADS.items())
+    method = first.selectbox(
+        "Spread", [_NO_SPREAD, *SPREADS], key="recipe_spread", format_func=_spread_label,
+        disabled=state["recipe_length_bands"] > 1,
+        help="Orders the best rows of each domain so that they differ by their embeddings, which the command "
+        f"embed computes. Not with length bands.  \n{lines}", **_PERSIST,
+    )  # fmt: skip
+    if method == _NO_SPREAD:
+        return
+    second.slider(
+        "Score or spread", 0.0, 1.0, step=0.05, key="recipe_spread_weight",
+        help="0: as the rows rank. 1: only that they differ.", **_PERSIST,
+    )  # fmt: skip
+    first.number_input(
+        "Candidates", 2, MOST_CANDIDATES, key="recipe_candidates", width=160,
+        help="How many of the best rows of each domain are ordered anew; the others follow as they rank.", **_PERSIST,
+    )  # fmt: skip
+
+
+def _spread() -> Spread | None:
+    """The spread that the controls say; None: rows are taken as they rank."""
+    state = st.session_state
+    if state["recipe_spread"] == _NO_SPREAD or state["recipe_length_bands"] > 1:
+        return None
+    return Spread(state["recipe_spread"], float(state["recipe_spread_weight"]), int(state["recipe_candidates"]))
+
+
+def _spread_label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _draw_added(store: Store, run: ScoredRun, score: str) -> None:

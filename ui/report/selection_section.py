@@ -64,6 +64,10 @@ def _recipe_facts(recipe: Selection) -> dict[str, str]:
         )
     if recipe.length_bands > 1:
         found["Length bands"] = f"ranked within {recipe.length_bands:,} bands of response length"
+    if recipe.spread:
+        method = recipe.spread.method.replace("_", " ")
+        best = f"the best {recipe.spread.candidates:,} rows of each pool"
+        found["Spread"] = f"{best} by {method}, weight {recipe.spread.weight:g}"
     if recipe.picks:
         kept = sum(pick.keep for pick in recipe.picks)
         found["Picked by hand"] = f"{kept:,} always selected, {len(recipe.picks) - kept:,} never"

@@ -13,11 +13,11 @@ from uuid import UUID
 from ...data.errors import ModelUnusable, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
-from ...embeddings.jobs import EMBEDDED
 from ...jobs.job import Job, all_jobs, readable_jobs
 from ...jobs.shards import read_shard
 from ...models.folder_check import read_json
 from ...models.provenance import PROVENANCE, damages
+from ...scoring.embeddings.embedding_jobs import EMBEDDED
 from ...scoring.noise_files import read_noise
 from ...store import Store
 from ...store.embedding_files import about_embeddings, check_vectors, embedding_folders, vector_files

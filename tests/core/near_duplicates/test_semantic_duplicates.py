@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from core.data.errors import NotFound, SelectionInvalid
-from core.embeddings.jobs import plan_of_run
 from core.exploring.near_duplicate_groups import group_totals
 from core.near_duplicates.semantic import semantic_groups
+from core.scoring.embeddings.embedding_jobs import plan_of_run
 from core.selection import Amount, Selection, kept_rows, select_summary
 from core.store import Store
 from core.store.embedding_files import embeddings_of_run

@@ -14,15 +14,15 @@ from transformers import AutoModelForCausalLM
 from core.data.encoded import Encoded
 from core.data.errors import ModelUnusable, NotFound
 from core.data.examples import Example
-from core.embeddings import embed as embedding_work
-from core.embeddings.jobs import EmbeddingPlan, EmbedRequest, dataset_ids, plan_embedding, plan_of_run
-from core.embeddings.projection import projection, unit_vectors
 from core.encoding.encode import encode_examples
 from core.engine.embedding_engine import BatchVectors, EmbeddingEngine, RowEmbedder
 from core.engine.engine_choice import EngineChoice
 from core.engine.loss_engine import EngineOptions
 from core.jobs.example_chunks import packed_ids
 from core.jobs.job import all_jobs
+from core.scoring.embeddings import embed as embedding_work
+from core.scoring.embeddings.embedding_jobs import EmbeddingPlan, EmbedRequest, dataset_ids, plan_embedding, plan_of_run
+from core.scoring.embeddings.projection import projection, unit_vectors
 from core.store import Store
 from core.store.embedding_files import embedding_folder, read_embeddings, vector_files
 from core.workspace.embedding import embed_dataset

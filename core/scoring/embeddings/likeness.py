@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..store.embedding_files import Embeddings, float_units
+from ...store.embedding_files import Embeddings, float_units
 
 _CELLS = 2**24
 """Cosines held at once: 64 MB."""

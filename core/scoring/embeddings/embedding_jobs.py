@@ -6,17 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..data.errors import ModelUnusable, StoreUnusable
-from ..encoding.encoding_spec import EncodingSpec
-from ..jobs.example_chunks import Ids, id_texts, packed_ids
-from ..jobs.job import Job, create_job
-from ..models.adapter_facts import check_repeatable
-from ..models.devices import resolve_device, resolve_dtype
-from ..models.quantizing import check_quantization
-from ..models.resolving import ModelSpec, resolve_model
-from ..scoring.planning import count_rows, resolve_encoding
-from ..store import Store
-from ..store.embedding_files import (
+from ...data.errors import ModelUnusable, StoreUnusable
+from ...encoding.encoding_spec import EncodingSpec
+from ...jobs.example_chunks import Ids, id_texts, packed_ids
+from ...jobs.job import Job, create_job
+from ...models.adapter_facts import check_repeatable
+from ...models.devices import resolve_device, resolve_dtype
+from ...models.quantizing import check_quantization
+from ...models.resolving import ModelSpec, resolve_model
+from ...store import Store
+from ...store.embedding_files import (
     MOST_DIMENSIONS,
     EmbeddingSpec,
     adopt_vectors,
@@ -25,6 +24,7 @@ from ..store.embedding_files import (
     ids_in,
     vector_files,
 )
+from ..planning import count_rows, resolve_encoding
 
 KIND = "embed"
 EMBEDDED = "embedded"

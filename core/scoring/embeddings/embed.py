@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import settings
-from ..data.encoded import Encoded
-from ..data.errors import EncodingOutdated, JobCancelled
-from ..encoding.encoding_spec import EncodingSpec
-from ..engine.embedding_engine import EmbeddingEngine, RowEmbedder
-from ..engine.loss_engine import EngineOptions
-from ..jobs.example_chunks import Chunk, ExampleFile
-from ..jobs.job import Job
-from ..jobs.job_progress import Progress
-from ..models.devices import batch_budget, encoding_processes, resolve_device
-from ..models.loading import load_model
-from ..models.resolving import ModelSpec
-from ..models.unchanged_files import unchanged_model
-from ..models.vocabulary import readable_ids, without_unreadable
-from ..scoring.encoding_ahead import EncoderProcesses
-from ..scoring.job_choice import choice_of_job
-from ..store.embedding_files import EmbeddingSpec, ids_in, write_vectors
-from .jobs import EMBEDDED
+from ...data import settings
+from ...data.encoded import Encoded
+from ...data.errors import EncodingOutdated, JobCancelled
+from ...encoding.encoding_spec import EncodingSpec
+from ...engine.embedding_engine import EmbeddingEngine, RowEmbedder
+from ...engine.loss_engine import EngineOptions
+from ...jobs.example_chunks import Chunk, ExampleFile
+from ...jobs.job import Job
+from ...jobs.job_progress import Progress
+from ...models.devices import batch_budget, encoding_processes, resolve_device
+from ...models.loading import load_model
+from ...models.resolving import ModelSpec
+from ...models.unchanged_files import unchanged_model
+from ...models.vocabulary import readable_ids, without_unreadable
+from ...store.embedding_files import EmbeddingSpec, ids_in, write_vectors
+from ..encoding_ahead import EncoderProcesses
+from ..job_choice import choice_of_job
+from .embedding_jobs import EMBEDDED
 from .projection import Matrix, projection, unit_vectors
 
 log = logging.getLogger("worker")

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from core.data.errors import NameTaken, NotFound, NoUsableRows, SourceUnreadable
 from core.data.examples import Example
 from core.data.filters import Range, RowFilter
-from core.embeddings.jobs import plan_of_run
-from core.embeddings.likeness import likeness
-from core.embeddings.projection import unit_vectors
-from core.embeddings.target_copies import copies_of_targets
 from core.exporting import export_selection
 from core.jobs.example_chunks import packed_ids
+from core.scoring.embeddings.embedding_jobs import plan_of_run
+from core.scoring.embeddings.likeness import likeness
+from core.scoring.embeddings.projection import unit_vectors
 from core.selection import Amount, Selection, kept_rows
 from core.store import Store
 from core.store.embedding_files import Embeddings
 from core.workspace.embedding import embed_dataset
 from core.workspace.like_these import LikeRequest, score_like
+from core.workspace.target_copies import copies_of_targets
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import example
@@ -72,7 +72,7 @@ def round_robin(cosines: NDArray[np.float64]) -> list[int]:
 def test_the_order_is_round_robin_over_the_targets_and_the_maximum_the_nearest_ones(
     targets: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.embeddings.likeness._CELLS", 100)
+    monkeypatch.setattr("core.scoring.embeddings.likeness._CELLS", 100)
     random = np.random.default_rng(targets)
     rows, aims = embeddings(random.normal(size=(40, 6))), embeddings(random.normal(size=(targets, 6)))
     rows.vectors[5] = 0

@@ -1,0 +1,58 @@
+"""The order of a recipe with a spread: the best rows of each pool, chosen so that they differ (`greedy`), and then the
+others as they rank. An amount cuts this order like any other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..data.errors import SelectionInvalid
+from ..data.version import COMMAND
+from ..jobs.example_chunks import packed_ids
+from ..store import Store
+from ..store.embedding_files import embeddings_of_run, read_embeddings
+from .decisions import ranked_rows
+from .greedy import greedy_order
+from .recipe import Selection
+from .scored_run import ScoredRun
+
+_MOST_IN_ALL = 20_000
+"""Of all pools together."""
+
+
+def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: int | None) -> list[int]:
+    """Row numbers of the candidates of all pools, each pool's in the order of choice; empty without a spread.
+
+    Raises `NotFound`, naming the command, if the run's rows have no embeddings, and `SelectionInvalid` for too many
+    candidates.
+    """
+    spread = selection.spread
+    if spread is None:
+        return []
+    spec = embeddings_of_run(store.run(run.name))
+    ranked, values = ranked_rows(replace(selection, spread=None), run.table, list(run.totals), near_set)
+    sql = f"""
+        SELECT pool, row_number, picked, t.example_id::VARCHAR AS example_id
+        FROM ({ranked}) JOIN (SELECT row_number, example_id FROM {run.table}) t USING (row_number)
+        WHERE rank <= {spread.candidates:d} ORDER BY pool, rank
+    """
+
+    def order(rows: pa.Table) -> pd.DataFrame:
+        if rows.num_rows > _MOST_IN_ALL:
+            raise SelectionInvalid(
+                f"The spread has {rows.num_rows:,} candidates in all domains together. Give at most "
+                f"{_MOST_IN_ALL // max(1, len(run.totals)):,} candidates, or rank all domains together."
+            )
+        command = f"{COMMAND} embed --run {run.name}"
+        vectors = read_embeddings(store.workspace, spec, packed_ids(rows["example_id"]), command).vectors
+        pools, picked = rows["pool"].to_numpy(), rows["picked"].to_numpy()
+        found = [np.zeros(0, np.int64)]
+        for pool in np.unique(pools):
+            mine = np.flatnonzero(pools == pool)
+            chosen = greedy_order(spread.method, vectors[mine], spread.weight, int(picked[mine].sum()))
+            found.append(rows["row_number"].to_numpy()[mine[chosen]])
+        return pd.DataFrame({"row_number": np.concatenate(found)})
+
+    kind = f"spread {spread.method} {spread.weight!r} {spec.key}"
+    return [int(row) for row in store.derived(kind, sql, values, order)["row_number"].tolist()]
