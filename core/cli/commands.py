@@ -10,6 +10,7 @@ from . import (
     export_commands,
     federated_commands,
     job_commands,
+    mixture_command,
     report_commands,
     score_commands,
     scoring_commands,
@@ -39,6 +40,7 @@ app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
+app.command("mixture")(mixture_command.mixture)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)
