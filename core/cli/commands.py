@@ -10,6 +10,7 @@ from . import (
     export_commands,
     federated_commands,
     job_commands,
+    leakage_command,
     mixture_command,
     report_commands,
     score_commands,
@@ -40,6 +41,7 @@ app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
+app.command("leakage")(leakage_command.leakage)
 app.command("mixture")(mixture_command.mixture)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
