@@ -21,20 +21,23 @@ from .power_law import FEWEST_POINTS, PowerLaw, fit_power_law
 LEAST_WEIGHT = 0.01
 """Share that every domain gets at least."""
 _SHARE_POWER = 1.5
+_FARTHEST = 2
 _POINTS = ("model", "domain", "seen", "nats", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class DomainLearning:
     """A domain's curve in the first pass. `steps` it was seen in and its `share` of the scored tokens; `loss` as fitted
-    at the end, `floor`, `scale` and `exponent` of the power law, `learning_left` (loss - floor), all in nats per token,
-    and the same of the odd and of the even steps alone (`left_range`); `speed` at the end [nats per token, per million
-    tokens of all domains]; `weight`: suggested share [per cent]."""
+    at the end, by how much it has `fallen` since the first step, `floor`, `scale` and `exponent` of the power law,
+    `learning_left` (loss - floor), all in nats per token, and the same of the odd and of the even steps alone
+    (`left_range`); `speed` at the end [nats per token, per million tokens of all domains]; `weight`: suggested share
+    [per cent]."""
 
     domain: str
     steps: int
     share: float
     loss: float
+    fallen: float
     floor: float
     scale: float
     exponent: float
@@ -44,9 +47,15 @@ class DomainLearning:
     speed: float
     weight: float
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether what is left is so far beyond what the curve shows that the floor is a guess."""
+        low, high = self.left_range
+        return self.learning_left > _FARTHEST * self.fallen or high > 2 * low
+
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields."""
-        return asdict(self)
+        return asdict(self) | {"is_guess": self.is_guess}
 
 
 def learning_left(folders: Sequence[Path]) -> list[DomainLearning]:
@@ -74,9 +83,10 @@ def learning_left(folders: Sequence[Path]) -> list[DomainLearning]:
     laws = {domain: _laws(part) for domain, part in parts.items()}
     shares = {domain: float(part["tokens"].sum() / total) for domain, part in parts.items()}
     weights = suggested_weights(shares, {domain: law.speed(end) for domain, (law, *_) in laws.items()})
-    found = [
-        _learning(domain, laws[domain], end, len(parts[domain]), shares[domain], weights[domain]) for domain in laws
-    ]
+    found = []
+    for domain, part in parts.items():
+        span = float(part["seen"].min()), end
+        found.append(_learning(domain, laws[domain], span, len(part), shares[domain], weights[domain]))
     return sorted(found, key=lambda each: -each.learning_left)
 
 
@@ -97,12 +107,18 @@ def suggested_weights(shares: Mapping[str, float], speeds: Mapping[str, float]) 
 
 
 def _learning(
-    domain: str, laws: tuple[PowerLaw, PowerLaw, PowerLaw], end: float, steps: int, share: float, weight: float
+    domain: str,
+    laws: tuple[PowerLaw, PowerLaw, PowerLaw],
+    span: tuple[float, float],
+    steps: int,
+    share: float,
+    weight: float,
 ) -> DomainLearning:
+    begin, end = span
     law, left = laws[0], [each.loss(end) - each.floor for each in laws]
     return DomainLearning(
-        domain, steps, share, law.loss(end), law.floor, law.scale, law.exponent, law.scatter,
-        left[0], (min(left[1:]), max(left[1:])), law.speed(end) * 1e6, weight,
+        domain, steps, share, law.loss(end), law.loss(begin) - law.loss(end), law.floor, law.scale, law.exponent,
+        law.scatter, left[0], (min(left[1:]), max(left[1:])), law.speed(end) * 1e6, weight,
     )  # fmt: skip
 
 

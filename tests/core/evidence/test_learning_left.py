@@ -77,10 +77,13 @@ def test_noise_leaves_the_loss_at_the_end_right_and_widens_the_range_of_what_is_
 
 def test_learning_left_speed_and_weights_are_those_of_the_planted_curves(tmp_path: Path) -> None:
     learned = learning_left([write_steps(tmp_path / "m", 90)])
-    _, *lines, _, options = learning_table(learned).splitlines()
+    _, *lines, guess, _, options = learning_table(learned).splitlines()
     assert [line.split()[0] for line in lines] == ["code", "chat", "maths"]
     assert options == " ".join(f"--weight {each.domain}={each.weight:.4g}" for each in learned)
     found = {each.domain: each for each in learned}
+    assert found["chat"].fallen == pytest.approx(law("chat", 4000) - law("chat", 90_000), rel=0.01)
+    assert guess.endswith("so what is left is a guess: code.")
+    assert [each.domain for each in learned if each.is_guess] == ["code"]
     speeds = {domain: PLANTED[domain][2] * (law(domain, 90_000) - PLANTED[domain][0]) / 90_000 for domain in PLANTED}
     wanted = {domain: (TOKENS[domain] / 1000) ** 1.5 * speed for domain, speed in speeds.items()}
     for domain, each in found.items():
