@@ -11,6 +11,8 @@ from . import (
     export_commands,
     federated_commands,
     job_commands,
+    leakage_command,
+    mixture_command,
     report_commands,
     score_commands,
     scoring_commands,
@@ -41,6 +43,8 @@ app.command("promptless")(scoring_commands.promptless)
 app.command("embed")(embedding_commands.embed)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
+app.command("leakage")(leakage_command.leakage)
+app.command("mixture")(mixture_command.mixture)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)

@@ -69,6 +69,9 @@ def train(
     early_stop: Annotated[bool, typer.Option(help="Stop when the loss on held-out rows rises.")] = False,
     selection: Annotated[str | None, typer.Option(help="Train on the rows of this selection only.")] = None,
     max_tokens: Annotated[int | None, number(min=1, help="Train on this many input tokens instead of epochs.")] = None,
+    without_prompts: Annotated[
+        bool, typer.Option(help="Train on the replies without their prompts: a null reference, for PVI.")
+    ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
@@ -79,6 +82,7 @@ def train(
         dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
         replies=replies, template_date=template_date, folds=folds, seeds=seeds, held_out=held_out,
         folds_file=folds_file, early_stop=early_stop, selection=selection, max_tokens=max_tokens,
+        without_prompts=without_prompts,
     )  # fmt: skip
     with report_user_errors(), owned_store(workspace, "train") as store:
         fields = train_reference(store, request, wait_for, say)
@@ -188,13 +192,18 @@ def score(
 def promptless(
     run: Annotated[str, typer.Option(help="Run whose responses are scored without their prompts.")],
     reference: Annotated[bool, typer.Option(help="Under the reference, for pvi_like [the base, for ifd].")] = False,
+    null_reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Under this reference, trained with --without-prompts, for pvi.")
+    ] = None,
     device: Device = "auto",
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run's responses without their prompts: one more pass, for ifd and ifd_perplexity, or for pvi_like."""
+    """Score a run's responses without their prompts: one more pass, for ifd and ifd_perplexity, pvi_like or pvi."""
+    if reference and null_reference is not None:
+        raise typer.BadParameter("Give either --reference or --null-reference.")
     with report_user_errors(), owned_store(workspace, "promptless") as store:
-        fields = score_without_prompts(store, run, wait_for, reference, device)
+        fields = score_without_prompts(store, run, wait_for, reference, device, null_reference)
         sentence = (
             f"Run {run!r}: {fields['computed']:,} losses computed; {fields['rows']:,} rows have a loss without their "
             f"prompt under the {fields['model']}."

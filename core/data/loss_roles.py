@@ -56,6 +56,12 @@ LOSS_ROLES = {
             f"{COMMAND} promptless --run RUN --reference",
             is_partial=True,
         ),
+        LossRole(
+            "null_reference",
+            "losses of the responses under a reference trained without prompts",
+            f"{COMMAND} promptless --run RUN --null-reference NAME",
+            is_partial=True,
+        ),
     )
 }
 """Every role that a score can name. A cross-fitted reference of several seeds also has one for each (`seed_role`)."""

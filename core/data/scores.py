@@ -220,10 +220,21 @@ SCORES = {
             "PVI-like",
             "(reference NLL sum without the prompt − reference NLL sum) / ln 2",
             "bits per response",
-            "the prompt tells the reference more of the response; PVI itself needs one more, trained without prompts",
+            "the prompt tells the reference more of the response; PVI itself compares with one trained without prompts",
             "(reference_alone_nll_sum - reference_nll_sum) / ln(2)",
             lambda columns: (columns["reference_alone_nll_sum"] - columns["reference_nll_sum"]) / np.log(2),
             roles=("reference", "reference_alone"),
+            is_ratio=False,
+        ),
+        Score(
+            "pvi",
+            "PVI",
+            "(null reference NLL sum − reference NLL sum) / ln 2",
+            "bits per response",
+            "the prompt tells more of the response to models that were trained on other rows like it",
+            "(null_reference_nll_sum - reference_nll_sum) / ln(2)",
+            lambda columns: (columns["null_reference_nll_sum"] - columns["reference_nll_sum"]) / np.log(2),
+            roles=("reference", "null_reference"),
             is_ratio=False,
         ),
         Score(
@@ -299,8 +310,8 @@ SCORES = {
 """Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
 form, for `loss_difference` and `implicit_reward`; GRAPE (arXiv 2502.04194) for `grape_margin`, whose sign is its
 choice; Cherry_LLM (arXiv 2308.12032) and Superfiltering (arXiv 2402.00530) for `ifd` and `ifd_perplexity`;
-V-information (arXiv 2110.08420) for what `pvi_like` is like; the rest are the losses themselves, used as controls, and
-ranks of learnability."""
+V-information (arXiv 2110.08420) for `pvi`, and what `pvi_like` is like; the rest are the losses themselves, used as
+controls, and ranks of learnability."""
 
 DEFAULT_SCORE = "learnability"
 

@@ -9,9 +9,9 @@ from ..jobs.job import Job
 from ..models.folder_check import read_json
 from ..models.resolving import PROVENANCE
 
-CURVE, PASSES, HELD_OUT_LOSSES = "curve.jsonl", "passes.jsonl", "held_out_losses.parquet"
-"""Training loss by domain (`loss_curve`); losses on held-out and own rows by pass, and of each held-out row at the end
-(`held_out`)."""
+CURVE, STEPS, PASSES, HELD_OUT_LOSSES = "curve.jsonl", "steps.jsonl", "passes.jsonl", "held_out_losses.parquet"
+"""Training loss by domain in windows, and of every step (`loss_curve`); losses on held-out and own rows by
+pass, and of each held-out row at the end (`held_out`)."""
 WORK = "work"
 """Folder in a job's folder of what the model in work needs."""
 

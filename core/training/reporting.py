@@ -42,6 +42,7 @@ class TrainingReporter(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step, now = state.global_step, time.monotonic()
         self._step_seconds.append(now - self._step_began)
+        self._window.end_step(step)
         if step == 1 or step % self._every == 0 or step == state.max_steps:
             self._window.record(step)
         self._report(state, now - self._began)

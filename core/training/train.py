@@ -32,7 +32,7 @@ from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
 from .memory_plan import plan_memory
-from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, WORK
+from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, STEPS, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
@@ -179,7 +179,7 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
         trainer.model.save_pretrained(unfinished, safe_serialization=True)
         if request["method"] == "full":
             tokenizer.save_pretrained(unfinished)
-    for name in (CURVE, PASSES, HELD_OUT_LOSSES):
+    for name in (CURVE, STEPS, PASSES, HELD_OUT_LOSSES):
         if (member.work / name).exists():
             shutil.copyfile(member.work / name, unfinished / name)
     if member.fold is None and (job.folder / FOLDS_FILE).exists():

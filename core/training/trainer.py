@@ -12,7 +12,7 @@ from ..data.encoded import Encoded
 from ..engine.training_engine import TrainingEngine
 from .checkpoints import CHECKPOINTS
 from .loss_curve import LossWindow
-from .recorded_models import CURVE
+from .recorded_models import CURVE, STEPS
 from .token_batches import BudgetSampler, TokenBatchSampler
 
 
@@ -35,7 +35,7 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         self._engine, self._part_tokens = engine, part_tokens
         self._sampler = _sampler(rows, request)
         self.passes = self._sampler.passes
-        self.window = LossWindow(folder / CURVE)
+        self.window = LossWindow(folder / CURVE, folder / STEPS)
         steps = len(self._sampler)
         arguments = TrainingArguments(
             output_dir=str(folder / CHECKPOINTS),

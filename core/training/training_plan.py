@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
 from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
+from ..encoding.encoding_spec import CUT
 from ..encoding.template_choice import AUTO
 from ..jobs.job import Job, create_job
 from ..models.folder_check import read_json
@@ -36,7 +37,7 @@ class TrainRequest:
     `folds`: 2 or more train a model for each fold and each of `seeds` seeds, on the rows of the other folds.
     `folds_file`: folds to use instead of own ones. `held_out`: share of rows that no model is trained on. `early_stop`:
     stop when the loss on these rises. `selection`: train on its rows only. `max_tokens`: train on as many input tokens
-    instead of a number of epochs.
+    instead of a number of epochs. `without_prompts`: train on the replies alone, for PVI.
     """
 
     dataset: str
@@ -61,6 +62,7 @@ class TrainRequest:
     early_stop: bool = False
     selection: str | None = None
     max_tokens: int | None = None
+    without_prompts: bool = False
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
@@ -108,12 +110,13 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     base = resolve_model(request.base, store.workspace)
     if base.adapter:
         raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
+    encoding = resolve_encoding(store, base, None, request)[0]
     fields = {
         "kind": "train",
         "name": request.name,
         "dataset": request.dataset,
         "base": base.to_fields(),
-        "encoding": resolve_encoding(store, base, None, request)[0].to_fields(),
+        "encoding": (replace(encoding, prompt=CUT) if request.without_prompts else encoding).to_fields(),
         "method": request.method,
         "epochs": request.epochs,
         "learning_rate": rate,

@@ -1,14 +1,19 @@
-"""Scores the responses of a run without their prompts, under its base or its reference, for IFD and PVI-like.
+"""Scores the responses of a run without their prompts: under its base for IFD, its reference for PVI-like, or a null
+reference, which was trained without prompts, for PVI.
 
 The losses are those of an evaluation with another encoding, so they are cached and resumed like any other.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..data.errors import ModelUnusable
 from ..encoding.encoding_spec import CUT, EncodingSpec
-from ..models.cross_fitted import combined_key
+from ..models.cross_fitted import combined_key, cross_fitted, is_cross_fitted
+from ..models.folder_check import read_json
+from ..models.provenance import PROVENANCE
 from ..models.resolving import ModelSpec
 from ..scoring.evaluating import Evaluation, evaluation_of
 from ..store import Store
@@ -16,25 +21,42 @@ from ..store.combined_losses import Combination, combine_losses
 from .evaluation import compute_losses
 from .running import Wait
 
-ROLES = {"base": "base_alone", "reference": "reference_alone"}
+ROLES = {"base": "base_alone", "reference": "reference_alone", "null reference": "null_reference"}
 """The role of the losses without prompts, by that of the model."""
 
 
+_Models = Sequence[tuple[int, ModelSpec, bool]]
+"""Models that score a run, with their seeds, and whether each scores only the rows that it did not see."""
+
+
 def score_without_prompts(
-    store: Store, run: str, wait: Wait, reference: bool = False, device: str = "auto"
+    store: Store,
+    run: str,
+    wait: Wait,
+    reference: bool = False,
+    device: str = "auto",
+    null_reference: str | None = None,
 ) -> dict[str, Any]:
-    """Compute what is missing of the losses without prompts under a run's base (or its reference), and add them to the
-    run. Each row is scored by the models of a cross-fitted reference that did not see it.
+    """Compute what is missing of the losses without prompts under a run's base (or its reference, or the null reference
+    of that name), and add them to the run. Each row is scored by the models of a cross-fitted reference that did not
+    see it.
 
     Returns run, role, model, computed and rows (with such a loss). Raises `NotFound`, or `ModelUnusable` if the run
-    does not say which models it has.
+    does not say which models it has, or for a null reference that is not cross-fitted, or not trained for this run.
     """
     found = store.run(run)
-    part = "reference" if reference else "base"
-    plans = _evaluations(store, found, part, device)
+    description = found["description"]
+    if not {"models", "encoding", "dtype"} <= description.keys() or "base" not in description["models"]:
+        raise ModelUnusable(f"The run {run!r} does not say which models it has. Score its dataset here first.")
+    if null_reference is not None:
+        part, models = "null reference", _null_models(store, found, null_reference)
+    else:
+        part = "reference" if reference else "base"
+        models = _own_models(description, part)
+    plans = _evaluations(store, found, models, device)
     computed = sum(compute_losses(store, evaluation, wait) for _, evaluation in plans)
     loss_set = plans[0][1].loss_set
-    if "cross_fitted" in found["description"] and reference:
+    if models[0][2]:
         loss_set = _combined(store, str(found["dataset"]), plans)
     role = ROLES[part]
     store.save_run(run, str(found["dataset"]), {role: loss_set})
@@ -42,28 +64,52 @@ def score_without_prompts(
     return {"run": run, "role": role, "model": part, "computed": computed, "rows": int(rows)}
 
 
-def _evaluations(store: Store, run: dict[str, Any], part: str, device: str) -> list[tuple[int, Evaluation]]:
-    """What to compute, model by model, each with its seed."""
-    description = run["description"]
-    if not {"models", "encoding", "dtype"} <= description.keys() or "base" not in description["models"]:
-        raise ModelUnusable(f"The run {run['name']!r} does not say which models it has. Score its dataset here first.")
+def _own_models(description: dict[str, Any], part: str) -> _Models:
     models = {name: ModelSpec(**fields) for name, fields in description["models"].items()}
-    encoding = replace(EncodingSpec(**description["encoding"]), prompt=CUT)
     cross = description.get("cross_fitted")
-    chosen = [(0, part)]
     if cross and part == "reference":
-        chosen = [(int(one["seed"]), str(one["role"])) for one in cross["models"]]
-    dtype = str(description["dtype"])
+        return [(int(one["seed"]), models[str(one["role"])], True) for one in cross["models"]]
+    return [(0, models[part], False)]
+
+
+def _null_models(store: Store, run: dict[str, Any], name: str) -> _Models:
+    """The models of a null reference, after what they were trained on is recorded."""
+    description = run["description"]
+    base = ModelSpec(**description["models"]["base"])
+    if "cross_fitted" not in description or not is_cross_fitted(name, store.workspace):
+        run_reference = f"The reference of the run {run['name']!r}"
+        which = f"The reference {name!r}" if "cross_fitted" in description else run_reference
+        raise ModelUnusable(
+            f"{which} is not a cross-fitted one of this workspace, and models that saw a row know more of it than its "
+            "prompt tells. Train both with --folds 2, or use pvi_like."
+        )
+    null = cross_fitted(name, store.workspace, base)
+    wanted = replace(EncodingSpec(**description["encoding"]), prompt=CUT).to_fields()
+    for model in null.models:
+        provenance = read_json(Path(model.spec.adapter or model.spec.path) / PROVENANCE)
+        if provenance.get("encoding") != wanted or provenance.get("base_weights_hash") != base.weights_hash:
+            raise ModelUnusable(
+                f"The reference {name!r} was not trained without prompts on the base, template and length of the run "
+                f"{run['name']!r}. Train one with train --without-prompts, otherwise as the run's reference."
+            )
+        store.record_training(model.spec.fingerprint(str(description["dtype"])), null.trained_examples(model))
+    return [(model.seed, model.spec, True) for model in null.models]
+
+
+def _evaluations(store: Store, run: dict[str, Any], models: _Models, device: str) -> list[tuple[int, Evaluation]]:
+    """What to compute, model by model, each with its seed."""
+    description, dataset = run["description"], str(run["dataset"])
+    base, dtype = ModelSpec(**description["models"]["base"]), str(description["dtype"])
+    encoding = replace(EncodingSpec(**description["encoding"]), prompt=CUT)
     return [
         (
             seed,
             evaluation_of(
-                store, models[name], models["base"], str(run["dataset"]), encoding,
-                _examples(store, str(run["dataset"]), models[name].fingerprint(dtype) if name != part else None),
-                device, dtype,
+                store, model, base, dataset, encoding,
+                _examples(store, dataset, model.fingerprint(dtype) if unseen_only else None), device, dtype,
             ),
         )
-        for seed, name in chosen
+        for seed, model, unseen_only in models
     ]  # fmt: skip
 
 

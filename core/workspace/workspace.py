@@ -198,11 +198,18 @@ class Workspace:
         return running.score_dataset(self._owned(), request, _waiting(progress), _ignore)
 
     def score_without_prompts(
-        self, run: str, reference: bool = False, progress: ShowProgress = print_progress, device: str = "auto"
+        self,
+        run: str,
+        reference: bool = False,
+        progress: ShowProgress = print_progress,
+        device: str = "auto",
+        null_reference: str | None = None,
     ) -> dict[str, Any]:
-        """Score a run's responses without their prompts under the base, for `ifd`, or under the reference, for
-        `pvi_like`; what is cached is not computed again."""
-        return promptless.score_without_prompts(self._owned(), run, _waiting(progress), reference, device)
+        """Score a run's responses without their prompts under the base, for `ifd`, under the reference, for `pvi_like`,
+        or under the null reference of that name, for `pvi`; what is cached is not computed again."""
+        return promptless.score_without_prompts(
+            self._owned(), run, _waiting(progress), reference, device, null_reference
+        )
 
     def embed(self, run: str, progress: ShowProgress = print_progress, device: str = "auto") -> dict[str, Any]:
         """Compute what is missing of the embeddings of a run's dataset under its base: one vector a row."""

@@ -24,12 +24,13 @@ def cross_fitted_frame(
     folder: Path, records: Sequence[ScoredRecord], own: list[float], spread: list[float], alone: list[float]
 ) -> pd.DataFrame:
     """The scored table of the records, with losses of models trained on the row, a spread over seeds, and losses
-    without the prompt (under the reference, 0.6 of those under the base)."""
+    without the prompt (under the reference, 0.6 of those under the base; under a null reference, 0.5)."""
     with build_scored_store(folder, records) as store:
         add_losses_of_role(store, "own", own)
         add_losses_of_role(store, "seed_spread", spread)
         add_losses_of_role(store, "base_alone", alone)
         add_losses_of_role(store, "reference_alone", [loss * 0.6 for loss in alone])
+        add_losses_of_role(store, "null_reference", [loss * 0.5 for loss in alone])
         return store.frame(f"SELECT * FROM {store.run('planets')['table']} ORDER BY row_number")
 
 
@@ -37,7 +38,7 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
     # Four tokens, 8 nats under the base and 2 under the reference: three quarters of the loss are gone. The models that
     # were trained on the row leave 1 nat, and two seeds differ by 0.4 nats. The last token ends the turn, with 5 of the
     # 8 nats and half a nat of the 2: without it, 3 nats become 1.5, and it had 4.5 of the 6. Without the prompt a token
-    # takes 2.5 nats under the base, and 1.5 under the reference.
+    # takes 2.5 nats under the base, 1.5 under the reference, and 1.25 under one that was trained without prompts.
     frame = cross_fitted_frame(
         tmp_path, [ScoredRecord("chat", 2.0, 0.5, 4, end_losses=(5.0, 0.5))], [0.25], [0.1], [2.5]
     )
@@ -56,6 +57,7 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "ifd": 0.8,  # 2 nats a token with the prompt, 2.5 without
             "ifd_perplexity": 0.606531,  # exp(-0.5)
             "pvi_like": 5.770780,  # (6 - 2) / ln 2
+            "pvi": 4.328085,  # (5 - 2) / ln 2
             "grape_margin": NAN,  # its prompt has no other response
             "learnability_quantile": 0.0,  # no other row
             "learnability_in_length_band": 0.0,

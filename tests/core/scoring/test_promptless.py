@@ -12,13 +12,17 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.data.errors import ModelUnusable, SelectionInvalid
+from core.data.examples import Example
 from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import CUT
+from core.models.folds_file import read_folds
 from core.selection import Selection, select_summary
 from core.store import Store
+from core.training.training_plan import TrainRequest
 from core.workspace.promptless import score_without_prompts
+from core.workspace.running import train_reference
 from tests.core.scored_models import score_examples
-from tests.cross_fitted import NAME
+from tests.cross_fitted import DATASET, NAME
 from tests.fakes import ScoredRecord, build_scored_store
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import encoding_spec, example, make_tokenizer
@@ -113,3 +117,40 @@ def test_without_the_pass_the_command_is_named_and_a_run_without_models_is_refus
             select_summary(store, Selection("planets", "ifd"))
         with pytest.raises(ModelUnusable, match="does not say which models it has"):
             score_without_prompts(store, "planets", wait_quietly)
+
+
+def test_pvi_compares_with_models_trained_without_prompts_that_did_not_see_the_row(
+    cross_fitted: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_jobs_inline(monkeypatch)
+    shutil.copytree(cross_fitted / "workspace", tmp_path / "workspace")
+    request = TrainRequest(
+        DATASET, str(tiny_base), "null", "full", 2.0, 0.01, template="alpaca", device="cpu",
+        folds_file=str(cross_fitted / "folds.csv"), without_prompts=True,
+    )  # fmt: skip
+    with Store.open(tmp_path / "workspace", "a test") as store:
+        train_reference(store, request, wait_quietly, print)
+        report = score_without_prompts(store, NAME, wait_quietly, device="cpu", null_reference="null")
+        assert (report["role"], report["computed"], report["rows"]) == ("null_reference", 24, 20)
+        assert score_without_prompts(store, NAME, wait_quietly, null_reference="null", device="cpu")["computed"] == 0
+        table = store.run(NAME)["table"]
+        bits = store.rows(f"SELECT pvi, reference_nll_sum FROM {table} ORDER BY row_number")
+        talks = store.rows(
+            "SELECT conversation, row_number FROM dataset_row JOIN example USING (example_id) ORDER BY 2"
+        )
+        first = next(iter(store.rows(f"SELECT example_id::VARCHAR FROM {table} WHERE row_number = 1")))[0]
+        with pytest.raises(ModelUnusable, match="was not trained without prompts on the base"):
+            score_without_prompts(store, NAME, wait_quietly, device="cpu", null_reference=NAME)
+        with pytest.raises(ModelUnusable, match="'nothing' is not a cross-fitted one of this workspace"):
+            score_without_prompts(store, NAME, wait_quietly, device="cpu", null_reference="nothing")
+    folds = read_folds(cross_fitted / "folds.csv").set_index("example_id").loc[first]
+    judges = [0, 1] if folds["held_out"] else [folds["fold"]]
+    tokenizer, spec = make_tokenizer(), replace(encoding_spec("alpaca"), prompt=CUT)
+    (alone,) = encode_examples([Example.from_json(talks[0][0])], tokenizer, spec)
+    nats = []
+    for fold in judges:  # the model of a fold never saw it
+        model = AutoModelForCausalLM.from_pretrained(
+            tmp_path / "workspace" / "models" / "null" / f"fold-{fold}-seed-0", dtype=torch.float32
+        )
+        nats.append(mean_loss(model, alone.input_ids.tolist(), alone.scored.tolist()) * alone.token_count)
+    assert bits[0][0] == pytest.approx((np.mean(nats) - bits[0][1]) / np.log(2), rel=1e-4)

@@ -17,7 +17,7 @@ def test_the_time_left_is_that_of_measured_steps_without_the_first_one(
     clock, state = SimpleNamespace(now=0.0), SimpleNamespace(global_step=0, max_steps=300)
     monkeypatch.setattr("core.training.reporting.time.monotonic", lambda: clock.now)
     arguments, control = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(should_training_stop=False)
-    reporter = TrainingReporter(job, LossWindow(job.folder / "curve.jsonl"), 300)
+    reporter = TrainingReporter(job, LossWindow(job.folder / "curve.jsonl", job.folder / "steps.jsonl"), 300)
     reporter.on_train_begin(arguments, state, control)
     assert job.progress.sentence() == "Training the reference: 0 of 300 steps"
     clock.now = 100.0  # an evaluation before the first step counts for nothing

@@ -26,7 +26,7 @@ from core.training.training_plan import TrainRequest, create_train_job
 from tests.faults import files_no_larger_than
 from tests.tiny_models import example, save_model_folder
 
-RECORDS = ("curve.jsonl", "passes.jsonl", "provenance.json")
+RECORDS = ("curve.jsonl", "steps.jsonl", "passes.jsonl", "provenance.json")
 VARYING = ('"elapsed_seconds"', '"name"')
 
 
