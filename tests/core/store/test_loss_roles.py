@@ -85,5 +85,6 @@ def test_a_run_may_hold_base_losses_alone(store: Store, tmp_path: Path) -> None:
 
 def test_every_score_needs_roles_that_there_are() -> None:
     assert {role for score in SCORES.values() for role in score.roles} <= LOSS_ROLES.keys()
-    assert scores.needed_roles() == ["base", "reference", "own", "seed_spread", "base_alone", "reference_alone"]
+    alone = ["base_alone", "reference_alone", "null_reference"]
+    assert scores.needed_roles() == ["base", "reference", "own", "seed_spread", *alone]
     assert missing_roles_sentence("Base loss", ("base",), ["base"]) is None
