@@ -45,13 +45,7 @@ def find_near_duplicates(job: Job) -> dict[str, Any]:
     began = time.monotonic()
     groups = near_duplicate_numbers(job, job.request["threshold"])
     example_ids = pq.read_table(job.folder / "examples.parquet", columns=["example_id"])["example_id"]
-    write_groups(job, example_ids, groups)
-    return {
-        "examples": len(groups),
-        "groups": int(groups.max(initial=0)),
-        "grouped_examples": int(np.count_nonzero(groups)),
-        "elapsed_seconds": time.monotonic() - began,
-    }
+    return {**write_groups(job, example_ids, groups), "elapsed_seconds": time.monotonic() - began}
 
 
 def near_duplicate_numbers(job: Job, threshold: float) -> npt.NDArray[np.int64]:
@@ -104,11 +98,12 @@ def _stop_if_asked(job: Job) -> None:
         raise JobCancelled("The near-duplicate search was cancelled; nothing was saved.")
 
 
-def write_groups(job: Job, example_ids: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> None:
-    """Write `RESULT` for these examples."""
+def write_groups(job: Job, example_ids: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> dict[str, int]:
+    """Write `RESULT` for these examples; returns examples, groups and grouped_examples."""
     members = np.flatnonzero(groups)
     table = pa.table({"example_id": example_ids.take(pa.array(members)), "group_number": groups[members]})
     with DurableFile(job.folder / RESULT) as file:
         pq.write_table(table, file)
         file.finish()
         file.replace()
+    return {"examples": len(groups), "groups": int(groups.max(initial=0)), "grouped_examples": len(members)}

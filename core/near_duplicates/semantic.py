@@ -44,13 +44,7 @@ def find_semantic_duplicates(job: Job) -> dict[str, Any]:
     width = column.type.byte_width // 2
     vectors = np.frombuffer(column.buffers()[1], np.float16, len(column) * width, column.offset * width * 2)
     groups = semantic_groups(vectors.reshape(len(column), width), job.request["threshold"], _reporting(job))
-    write_groups(job, table["example_id"], groups)
-    return {
-        "examples": len(groups),
-        "groups": int(groups.max(initial=0)),
-        "grouped_examples": int(np.count_nonzero(groups)),
-        "elapsed_seconds": time.monotonic() - began,
-    }
+    return {**write_groups(job, table["example_id"], groups), "elapsed_seconds": time.monotonic() - began}
 
 
 def semantic_groups(
