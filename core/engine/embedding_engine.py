@@ -6,7 +6,6 @@ The states are those of the engine's packed passes; a row does not depend on wha
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..data.encoded import Encoded
 from ..data.errors import ModelUnusable
+from .batch_budget import BatchBudget
 from .loss_engine import LossEngine
 from .matrix_products import products_by
 from .model_parts import padded, trunk_states
 from .pack_tensors import PackTensors
 from .packing import Pack, pack_rows
-from .response_loss import smaller_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +114,15 @@ class RowEmbedder:
     """Vectors of rows in batches; remembers which batch size fits. `report` gets a line when GPU memory runs out."""
 
     def __init__(self, engine: EmbeddingEngine, token_budget: int, report: Callable[[str], None]) -> None:
-        self._engine, self._budget, self._report = engine, token_budget, report
+        self._engine, self._budget = engine, BatchBudget(token_budget, report)
 
     def vectors(self, encoded: Sequence[Encoded], wanted: Sequence[int]) -> Iterator[BatchVectors]:
         """Vectors of the `wanted` rows, by their index, batch by batch. Raises `ModelUnusable` if one row alone does
         not fit."""
-        waiting = list(wanted)
-        while waiting:
-            done: set[int] = set()
-            with suppress(torch.cuda.OutOfMemoryError):
-                lengths = [len(encoded[row].input_ids) for row in waiting]
-                for batch in self._engine.plan(lengths, self._budget):
-                    rows = tuple(waiting[index] for index in batch.rows)
-                    items = [encoded[row] for row in rows]
-                    vectors = self._engine.vectors(items)
-                    done.update(rows)
-                    yield BatchVectors(rows, vectors, sum(len(item.input_ids) for item in items))
-            waiting = [row for row in waiting if row not in done]
-            if waiting:  # memory ran out
-                self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])
-                self._report(f"GPU memory ran out; continuing with a batch size of {self._budget:,} tokens")
+        return self._budget.computed(encoded, wanted, lambda rows, budget: self._batches(encoded, rows, budget))
+
+    def _batches(self, encoded: Sequence[Encoded], wanted: Sequence[int], budget: int) -> Iterator[BatchVectors]:
+        for batch in self._engine.plan([len(encoded[row].input_ids) for row in wanted], budget):
+            rows = tuple(wanted[index] for index in batch.rows)
+            items = [encoded[row] for row in rows]
+            yield BatchVectors(rows, self._engine.vectors(items), sum(len(item.input_ids) for item in items))

@@ -8,7 +8,6 @@ Rows are sorted by length and split into batches within a token budget; `core.en
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.encoded import Encoded
-from ..data.errors import ModelUnusable
+from .batch_budget import BatchBudget
 from .loss_engine import LossEngine
 from .pack_tensors import PackTensors
 
@@ -52,7 +51,7 @@ class ResponseScorer:
     def __init__(
         self, engines: Sequence[LossEngine], token_budget: int, report: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._engines, self._budget, self._report = engines, token_budget, report
+        self._engines, self._budget = engines, BatchBudget(token_budget, report)
         # Batches that an engine has to pad must fit when padded.
         self._planner = next((engine for engine in engines if not engine.packs), engines[0])
 
@@ -61,25 +60,17 @@ class ResponseScorer:
 
         Raises `ModelUnusable` if one row alone does not fit.
         """
-        waiting = [row for row, item in enumerate(encoded) if item.reason is None]
-        while waiting:
-            lengths = [len(encoded[row].input_ids) for row in waiting]
-            done: set[int] = set()
-            with suppress(torch.cuda.OutOfMemoryError):  # the error's traceback keeps the batch's tensors alive until
-                # here
-                batches = [
-                    tuple(waiting[index] for index in batch.rows) for batch in self._planner.plan(lengths, self._budget)
-                ]
-                for rows, items, pack in self._packed_ahead(batches, encoded):
-                    sums = [engine.row_sums(items, pack) for engine in self._engines]
-                    done.update(rows)
-                    tokens = sum(len(item.input_ids) for item in items)
-                    nll_sums, end_sums = zip(*sums, strict=True)
-                    yield BatchLosses(rows, nll_sums, tokens, end_sums)
-            waiting = [row for row in waiting if row not in done]
-            if waiting:  # memory ran out
-                self._budget = smaller_budget(self._budget, [encoded[row] for row in waiting])
-                self._report(f"GPU memory ran out; continuing with a batch size of {self._budget:,} tokens")
+        scored = [row for row, item in enumerate(encoded) if item.reason is None]
+        return self._budget.computed(encoded, scored, lambda rows, budget: self._batches(encoded, rows, budget))
+
+    def _batches(self, encoded: Sequence[Encoded], wanted: Sequence[int], budget: int) -> Iterator[BatchLosses]:
+        lengths = [len(encoded[row].input_ids) for row in wanted]
+        batches = [tuple(wanted[index] for index in batch.rows) for batch in self._planner.plan(lengths, budget)]
+        for rows, items, pack in self._packed_ahead(batches, encoded):
+            sums = [engine.row_sums(items, pack) for engine in self._engines]
+            tokens = sum(len(item.input_ids) for item in items)
+            nll_sums, end_sums = zip(*sums, strict=True)
+            yield BatchLosses(rows, nll_sums, tokens, end_sums)
 
     def _packed_ahead(
         self, batches: Sequence[tuple[int, ...]], encoded: Sequence[Encoded]
@@ -97,20 +88,6 @@ class ResponseScorer:
                     yield _with_result(*ahead.popleft())
             while ahead:
                 yield _with_result(*ahead.popleft())
-
-
-def smaller_budget(budget: int, rows: Sequence[Encoded]) -> int:
-    """A smaller batch size for these rows, after GPU memory ran out with `budget` [tokens].
-
-    Raises `ModelUnusable` if one row alone did not fit.
-    """
-    torch.cuda.empty_cache()
-    longest = max(len(row.input_ids) for row in rows)
-    if budget <= longest:
-        raise ModelUnusable(
-            f"GPU memory ran out on a single row of {longest:,} tokens. Lower --max-length, or free GPU memory."
-        )
-    return max(longest, budget // 2)
 
 
 def _with_result(

@@ -16,9 +16,10 @@ from ..data.encoded import Encoded
 from ..data.examples import Example
 from ..encoding.encode import FOLDED_SYSTEM, encode_and_render, token_roles
 from ..encoding.encoding_spec import EncodingSpec
+from ..engine.batch_budget import smaller_budget
 from ..engine.loss_engine import LossEngine
 from ..engine.packing import pack_rows
-from ..engine.response_loss import NOISE_ROWS, smaller_budget
+from ..engine.response_loss import NOISE_ROWS
 from ..jobs.job import Job, read_examples_file
 from ..jobs.job_progress import Progress
 from ..models.devices import batch_budget, encoding_processes, resolve_device, scoring_processes
