@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite, nan
 from typing import Any
 
+import pyarrow as pa
+
 from ..data.errors import NoUsableRows
 from ..data.examples import DatasetRow, Example
 from ..evidence.option_orders import ChoiceRow, OrderDifference, choice_row, order_difference
@@ -59,7 +61,7 @@ def option_order_leakage(
         computed += report["computed"]
         sums = losses["nll_sum"] - losses["end_nll_sum"].fillna(0.0)
         nats.append(dict(zip(losses["example_id"], sums, strict=True)))
-    truncated = {str(found) for (found,) in store.rows("SELECT DISTINCT example_id::VARCHAR FROM loss WHERE truncated")}
+    truncated = _truncated(store, every)
     tested = []
     for question, ids in zip(questions, orders, strict=True):
         if not truncated.isdisjoint(ids):
@@ -72,6 +74,16 @@ def option_order_leakage(
         raise NoUsableRows(f"No multiple-choice row of {dataset!r} has a loss in every order. Raise LOBASS_MAX_LENGTH.")
     chances, of_base, of_reference = zip(*tested, strict=True)
     return Leakage(order_difference(of_base, of_reference, chances), dict(left_out), texts, computed)
+
+
+def _truncated(store: Store, example_ids: list[str]) -> set[str]:
+    """Those of the texts that a model saw cut."""
+    sql = """
+        SELECT DISTINCT example_id::VARCHAR FROM loss
+        WHERE truncated AND example_id IN (SELECT example_id::UUID FROM wanted)
+    """
+    wanted = pa.table({"example_id": pa.array(example_ids, pa.string())})
+    return set(store.arrow(sql, wanted=wanted)[0].to_pylist())
 
 
 def _is_likeliest(nats: dict[str, float], ids: list[str]) -> bool:
