@@ -9,8 +9,7 @@ import pyarrow as pa
 from ..data.errors import NotFound
 from ..data.version import COMMAND
 from ..jobs.example_chunks import Ids, id_texts
-from ..jobs.job import Job, all_jobs, unfinished
-from ..jobs.queue import start_or_wait
+from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_semantic_duplicates
 from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
@@ -22,7 +21,7 @@ from ..scoring.embeddings.embedding_jobs import (
 from ..store import Store, near_duplicate_set
 from ..store.embedding_files import MOST_DIMENSIONS, Vectors, embeddings_of_run, read_embeddings
 from .running import Wait, search_fields
-from .supervisor import runs_else_ingest
+from .supervisor import join_or_compute
 
 Examples = Callable[[list[str]], pa.Table | Iterable[pa.RecordBatch]]
 """Gives the examples of some ids, as of a job's file."""
@@ -84,16 +83,10 @@ def group_semantic_duplicates(store: Store, dataset: str, run: str, threshold: f
 
 
 def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples) -> Job | None:
-    """Start or join the job that computes the missing embeddings; None if there are none.
+    """Start or join the job that computes the missing embeddings; None if there are none."""
 
-    The results of a job whose worker died are taken in first, so only what is missing is computed.
-    """
-    known = unfinished(all_jobs(store.workspace), plan.identity)
-    if known and runs_else_ingest(store, known):
-        return known
-    missing = missing_ids(store, plan, ids)
-    if not missing:
-        return None
-    job = create_embedding_job(store, plan, examples(missing))
-    start_or_wait(job)
-    return job
+    def create() -> Job | None:
+        missing = missing_ids(store, plan, ids)
+        return create_embedding_job(store, plan, examples(missing)) if missing else None
+
+    return join_or_compute(store, plan.identity, create)

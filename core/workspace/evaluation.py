@@ -8,8 +8,7 @@ import pandas as pd
 
 from ..data.errors import ExportFailed
 from ..exporting.exporter import check_folder
-from ..jobs.job import Job, all_jobs, unfinished
-from ..jobs.queue import start_or_wait
+from ..jobs.job import Job
 from ..models.resolving import resolve_model
 from ..scoring.evaluating import (
     Evaluation,
@@ -25,7 +24,7 @@ from ..system.atomic_files import replaced_durably
 from ..system.paths import named_path
 from ..system.workspace_files import check_output
 from .running import Wait
-from .supervisor import runs_else_ingest
+from .supervisor import join_or_compute
 
 
 def evaluate(
@@ -60,19 +59,13 @@ def compute_losses(store: Store, evaluation: Evaluation, wait: Wait) -> int:
 
 
 def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
-    """Start or join the job that computes an evaluation's missing losses; None if there are none.
+    """Start or join the job that computes an evaluation's missing losses; None if there are none."""
 
-    The results of a job whose worker died are ingested first, so only what is missing is computed.
-    """
-    known = unfinished(all_jobs(store.workspace), evaluation.identity)
-    if known and runs_else_ingest(store, known):
-        return known
-    missing = missing_examples(store, evaluation)
-    if not missing.num_rows:
-        return None
-    job = create_evaluation_job(store, evaluation, missing)
-    start_or_wait(job)
-    return job
+    def create() -> Job | None:
+        missing = missing_examples(store, evaluation)
+        return create_evaluation_job(store, evaluation, missing) if missing.num_rows else None
+
+    return join_or_compute(store, evaluation.identity, create)
 
 
 def check_evaluation_file(path: Path, workspace: Path) -> None:

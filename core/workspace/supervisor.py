@@ -4,6 +4,7 @@ Run by the store's owner, repeatedly: in a thread of the dashboard, or in the wa
 step can be repeated after a crash without changing anything twice.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ..data import settings
@@ -93,6 +94,20 @@ def begin_scoring(
     job = create_score_job(store, plan, then)
     start_or_wait(job)
     return plan, job
+
+
+def join_or_compute(store: Store, identity: dict[str, Any], create: Callable[[], Job | None]) -> Job | None:
+    """Join the job of that identity, or start the one that `create` makes of what is missing; None if it makes none.
+
+    The results of a job whose worker died are ingested first, so only what is missing is computed.
+    """
+    known = unfinished(all_jobs(store.workspace), identity)
+    if known and runs_else_ingest(store, known):
+        return known
+    job = create()
+    if job:
+        start_or_wait(job)
+    return job
 
 
 def runs_else_ingest(store: Store, job: Job) -> bool:
