@@ -10,6 +10,7 @@ from core.selection import Selection, save_selection
 from core.store import Store, imported_scores
 from core.workspace.score_imports import import_scores
 from tests.fakes import ScoredRecord, build_scored_store
+from tests.pages.closed_parts import with_open_parts
 
 PAGES = Path(__file__).parents[2] / "pages"
 ROWS = [ScoredRecord(domain, 2.0, n / 10, 10) for domain in ("chat", "math") for n in range(1, 11)]
@@ -25,7 +26,7 @@ def scores_file(page_workspace: Path) -> Path:
 
 
 def opened(name: str, query: dict[str, str] | None = None) -> AppTest:
-    page = AppTest.from_file(str(PAGES / f"{name}_page.py"), default_timeout=90)
+    page = with_open_parts(AppTest.from_file(str(PAGES / f"{name}_page.py"), default_timeout=90))
     page.query_params.update(query or {})
     page.run()
     assert not page.exception
