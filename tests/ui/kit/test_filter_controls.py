@@ -18,7 +18,8 @@ def page() -> None:
     if "given" in st.session_state:
         controls.put(st.session_state.pop("given"), "learnability")
     controls.domains(*st.columns(1), known=["chat", "math"])
-    controls.search(*st.columns(3))
+    controls.words(*st.columns(1))
+    controls.search_options(*st.columns(2))
     controls.excluded_flags(*st.columns(1))
     controls.required_flags(*st.columns(1))
     controls.score_limits(*st.columns(2), "learnability", "")
