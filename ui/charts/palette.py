@@ -3,13 +3,17 @@
 import html
 from collections.abc import Mapping, Sequence
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#AA3377", "#999999")
-"""Okabe and Ito's colours without black and yellow, each of which is invisible in one theme."""
+PALETTE = ("#0072B2", "#C57414", "#009E57", "#D66394", "#3A91C1", "#B1520A", "#876FEC", "#6C6E67")
+"""Hues of Okabe and Ito's colours, made darker or lighter until each has a contrast of 3:1 with both themes (WCAG 2.1,
+1.4.11), and any two differ also for people with protanopia or deuteranopia."""
+
+SOLID = 0.9
+"""Opacity of a point, with which its colour keeps that contrast."""
 
 DOMAINS_DRAWN = 8
 """The most domains that a chart draws (the largest ones): one per colour."""
 
-LINE = "rgba(128, 128, 128, 0.75)"
+LINE = "rgba(128, 128, 128, 0.9)"
 """Colour of lines that belong to no domain; visible in both themes."""
 
 IN_LEGEND = 18

@@ -12,7 +12,7 @@ from core.exploring.length_bias import LengthPlane
 from core.exploring.loss_plane import LossPlane
 from core.exploring.score_plane import TwoScores
 from ui.charts.layout import Corners, Span, apply_layout, axis_title, brush_area, column_label, log_ticks
-from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
+from ui.charts.palette import IN_LEGEND, LINE, PALETTE, SOLID, shown
 
 QUADRANTS = {
     "learnable": "learnable: high base loss, low reference loss",
@@ -22,7 +22,7 @@ QUADRANTS = {
 }
 _DENSITY = [[0.0, "rgba(51, 136, 204, 0.22)"], [0.5, "rgba(51, 136, 204, 0.6)"], [1.0, "rgba(51, 136, 204, 1)"]]
 _FEW = 10
-_SOLID, _FAINT = 0.8, 0.22
+_FAINT = 0.22
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def length_plane_figure(
             customdata=medians["rows"],
             mode="lines",
             name=f"median score (lengths with at least {_FEW} rows)",
-            line={"color": "#D55E00", "width": 2},
+            line={"color": PALETTE[5], "width": 2},
             hovertemplate="median %{y:.3f} of %{customdata:,} rows<extra></extra>",
         )
     )
@@ -198,7 +198,7 @@ def point_clouds(points: pd.DataFrame, colours: Mapping[str, str], x: str, y: st
 def _legend_entry(cloud: go.Scattergl) -> go.Scattergl:
     """A solid point in the legend for a cloud, whose own entry would be as faint as most of its points."""
     cloud.update(showlegend=False, legendgroup=cloud.name)
-    marker = {"color": cloud.marker.color, "size": cloud.marker.size, "opacity": _SOLID}
+    marker = {"color": cloud.marker.color, "size": cloud.marker.size, "opacity": SOLID}
     return go.Scattergl(x=[None], y=[None], mode="markers", name=cloud.name, legendgroup=cloud.name, marker=marker)
 
 
@@ -219,7 +219,7 @@ def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: st
 
 
 def _opacity(part: pd.DataFrame) -> float | list[float]:
-    return [_SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else _SOLID
+    return [SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else SOLID
 
 
 def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:

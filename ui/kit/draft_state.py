@@ -27,6 +27,8 @@ PutRecipe = Callable[[str, Selection], None]
 _RUN, _SEEN = "draft_run", "draft_seen"
 _FAILURE, _FILTER_MOVED = "draft_failure", "draft_filter_moved"
 _WRITE_SECONDS = 0.05
+_ASK_SECONDS = 2.0
+_WAITING = "Saving the draft. The store is busy."
 
 
 def restore_draft(session: Session, run: str, put: PutRecipe) -> None:
@@ -96,7 +98,9 @@ def show_draft(session: Session, run: str, put: PutRecipe) -> None:
                 disabled=not steps or not may_run(), help=f"{steps:,} changes of this selection can be {_DONE[label]}.",
                 on_click=_move, args=(session, run, put, move),
             )  # fmt: skip
-        st.caption(_saved_note(session, run, found), width="content")
+        note = _saved_note(session, run, found)
+        # A write that waits for the store ends without any action of the person's.
+        st.fragment(_show_note, run_every=_ASK_SECONDS if note == _WAITING else None)(session, run, found, note)
 
 
 def draft_line(session: Session, run: str) -> str | None:
@@ -142,6 +146,10 @@ def _remember_seen(found: Draft) -> None:
     remember(_SEEN, {part: found.state[part] for part in (PICKS, CHART_FILTER)})
 
 
+def _show_note(session: Session, run: str, found: Draft | None, note: str) -> None:
+    st.caption(_saved_note(session, run, found) if note == _WAITING else note, width="content")
+
+
 def _saved_note(session: Session, run: str, found: Draft | None) -> str:
     if not may_run():
         return "View only: changes are not saved."
@@ -151,7 +159,7 @@ def _saved_note(session: Session, run: str, found: Draft | None) -> str:
         is_saved = session.drafts.saved(_person(), run, _WRITE_SECONDS)
     except UserError as error:
         return escaped(f"Draft not saved. {error}")
-    return "Draft saved." if is_saved else "Saving the draft. The store is busy."
+    return "Draft saved." if is_saved else _WAITING
 
 
 def _person() -> str:

@@ -11,6 +11,7 @@ from core.scoring.tokens.losses import TokenLosses
 from core.store import Store
 from tests.core.scored_models import score_examples
 from tests.tiny_models import example
+from tests.ui.contrast import THEMES, contrast
 from ui.curate.token_view import drawn_tokens, summary, token_table
 from ui.kit.token_flow import STYLE, DrawnToken, difference_style, legend, loss_style, token_flow, token_name, visible
 
@@ -21,10 +22,6 @@ LOSSES = TokenLosses(
     (None, None, 2.0, 0.5, 4.0),
     (None, None, 0.5, 0.75, None),
 )
-THEMES = {  # background and text of Streamlit's two themes
-    "light": ((255, 255, 255), (47, 45, 43)),
-    "dark": ((23, 22, 20), (237, 235, 232)),
-}
 
 
 # What is drawn
@@ -85,18 +82,6 @@ def test_text_keeps_its_contrast_on_every_colour_in_both_themes(theme: str) -> N
     for *colour, opacity in rules:
         blend = [float(opacity) * int(c) + (1 - float(opacity)) * p for c, p in zip(colour, page, strict=True)]
         assert contrast(blend, text) >= 4.5
-
-
-def contrast(one: object, other: object) -> float:
-    """Contrast ratio of two colours; source: WCAG 2.1."""
-
-    def luminance(colour: object) -> float:
-        parts = [part / 255 for part in colour]  # type: ignore[attr-defined]
-        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_legend_names_the_steps_of_the_scale() -> None:
