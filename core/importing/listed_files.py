@@ -3,7 +3,7 @@ already."""
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,8 @@ _COUNTED_BYTES = 64 * 2**20
 """Lines of larger files are not counted before the import."""
 _HASHED_BYTES = 512 * 2**20
 """Larger files are compared with imported ones only by the import itself."""
+_CUT_OFF = "It does not end as JSON does, so it may be cut off: the import counts what cannot be read."
+_END_BYTES = 64 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def list_file(file: DataFile) -> ListedFile:
     try:
         detected = detect_format(file.path, SourceOptions(split=file.split))
         size = os.stat(file.path).st_size
+        if detected.container == "json" and _is_cut_off(file.path, size):
+            detected = replace(detected, note=" ".join(filter(None, (detected.note, _CUT_OFF))))
         sha256 = file_sha256(file.path) if size <= _HASHED_BYTES else None
         return ListedFile(file, detected, None, _record_count(file.path, detected.container, size), sha256)
     except OF_ONE_FILE as error:
@@ -75,6 +79,15 @@ def known_copies(store: Store, files: Iterable[ListedFile]) -> dict[Path, str]:
             sentences[item.file.path] = f"Same content as {first[item.sha256, item.file.split]}."
         first.setdefault((item.sha256, item.file.split), item.file.name)
     return sentences
+
+
+def _is_cut_off(path: Path, size: int) -> bool:
+    """Whether the last character of a file that is not compressed ends neither a list nor an object."""
+    if path.suffix.lower() in PACKED_ENDINGS:
+        return False
+    with open(path, "rb") as file:
+        file.seek(max(size - _END_BYTES, 0))
+        return not file.read().rstrip().endswith((b"]", b"}"))
 
 
 def _record_count(path: Path, container: str, size: int) -> int | None:

@@ -29,9 +29,10 @@ def show_import_form(session: Session, datasets: list[dict[str, Any]]) -> None:
         show_error(error)
         return
     listed = [_listed(file) for file in files]
-    for problem in (*refused, *(item.error for item in listed if item.error)):
-        show_error(problem)
     groups = group_files(listed)
+    # The table, which is drawn if any file can be read, says what is wrong with the others.
+    for problem in (*refused, *(item.error for item in listed if item.error and not groups)):
+        show_error(problem)
     if not groups:
         return
     table, target = st.container(), st.container()

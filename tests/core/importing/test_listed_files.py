@@ -56,6 +56,21 @@ def test_a_file_that_cannot_be_read_has_an_error(tmp_path: Path) -> None:
         assert file.path.name in str(listed.error)
 
 
+@pytest.mark.parametrize(
+    ("content", "is_said"),
+    [
+        (json.dumps(ROWS).encode(), False),
+        (json.dumps(ROWS).encode() + b" \n", False),
+        (json.dumps(ROWS).encode()[:-9], True),
+    ],
+    ids=["whole", "blanks at its end", "cut off"],
+)
+def test_a_json_file_that_is_cut_off_is_said(tmp_path: Path, content: bytes, is_said: bool) -> None:
+    listed = list_file(file_of(tmp_path, "a.json", content))
+    assert listed.detected is not None
+    assert ("cut off" in listed.detected.note) == is_said
+
+
 def test_preference_pairs_are_noticed(tmp_path: Path) -> None:
     pair = json.dumps({"prompt": "Moon?", "chosen": "Io", "rejected": "Mars"}).encode() + b"\n"
     detected = list_file(file_of(tmp_path, "mixed.jsonl", LINES + pair)).detected
