@@ -48,7 +48,7 @@ def _show_datasets(session: Session, datasets: list[dict[str, Any]]) -> None:
             show_demo_result(session, names)
             show_removed(session)
     with right:
-        show_last_import()
+        show_last_import(session, {dataset["name"]: dataset["rows"] for dataset in datasets})
         if may_run() and remembered("importing", False):
             show_import_form(session, datasets)
         else:

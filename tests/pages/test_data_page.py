@@ -266,6 +266,15 @@ def test_several_files_become_one_dataset(data: Callable[[], AppTest]) -> None:
     assert "(format question-answer)" in text_of(page)
 
 
+def test_a_large_import_offers_a_sample(data: Callable[[], AppTest]) -> None:
+    rows = [{"instruction": f"Name moon {n}.", "output": f"Moon {n}"} for n in range(501)]
+    page = healthy(press_import(upload(data(), ("moons.jsonl", jsonl(*rows)))))
+    healthy(page.button(key="sample_moons").click().run())
+    assert store().rows(
+        "SELECT count(*) FROM dataset_row JOIN dataset USING (dataset_id) WHERE name = 'moons-sample'"
+    ) == [(500,)]
+
+
 def test_when_one_of_several_files_cannot_be_used_the_page_says_which(data: Callable[[], AppTest]) -> None:
     page = press_import(upload(data(), ("one.jsonl", jsonl(*ROWS)), ("two.jsonl", jsonl({"a": 1}))))
     assert not page.exception

@@ -1,14 +1,17 @@
 """The result of the last import, shown until it is closed."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from core.data.errors import UserError
 from core.importing import ImportReport
 from core.importing.records import REASONS
 from core.workspace.import_batch import origin_text
+from ui.kit.sample_button import sample_button
 from ui.kit.widgets import link_to_page
 from ui.plain_text import escaped
-from ui.shell.session import forget, remember, remembered
+from ui.shell.session import Session, forget, remember, remembered
 
 _NAMED_DOMAINS = 20
 _FEW_FILES = 2
@@ -19,8 +22,11 @@ def keep_import_report(reports: list[ImportReport], problems: list[UserError]) -
     remember("last_import", (reports, problems))
 
 
-def show_last_import() -> None:
-    """Rows, domains and skipped records of each file, and why other files were not imported."""
+def show_last_import(session: Session, rows: Mapping[str, int]) -> None:
+    """Rows, domains and skipped records of each file, and why other files were not imported.
+
+    `rows`: the number of rows of each dataset.
+    """
     reports, problems = remembered("last_import", ([], []))
     if not reports:
         return
@@ -28,8 +34,8 @@ def show_last_import() -> None:
         if problems:
             _show_problems(problems, len(reports) + len(problems))
         if len(reports) > _FEW_FILES:
-            rows, skipped = sum(report.rows for report in reports), sum(report.rejected for report in reports)
-            files = f"{rows:,} rows from {len(reports):,} files, {skipped:,} records skipped"
+            added, skipped = sum(report.rows for report in reports), sum(report.rejected for report in reports)
+            files = f"{added:,} rows from {len(reports):,} files, {skipped:,} records skipped"
             with st.expander(f"{files}. Details by file"):
                 _show_reports(reports)
         else:
@@ -39,6 +45,8 @@ def show_last_import() -> None:
                 forget("last_import")
                 st.rerun()
             link_to_page("score", "Next: score it")
+            for dataset in dict.fromkeys(report.dataset for report in reports):
+                sample_button(session, dataset, rows.get(dataset, 0))
 
 
 def _show_problems(problems: list[UserError], files: int) -> None:

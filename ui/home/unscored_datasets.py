@@ -4,13 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.errors import UserError
-from core.store.sampling import SAMPLE_ROWS, sample_dataset
 from core.workspace.status import dataset_overview
-from ui.kit.widgets import go_to_page, link_to_page, show_error
+from ui.kit.sample_button import sample_button
+from ui.kit.widgets import link_to_page
 from ui.plain_text import escaped
-from ui.shell.access import may_run
-from ui.shell.session import Session, remember
+from ui.shell.session import Session
 
 _LISTED = 6
 
@@ -37,22 +35,4 @@ def _show_dataset(session: Session, dataset: dict[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         size = f"{dataset['rows']:,} rows in {domains:,} {'domain' if domains == 1 else 'domains'}"
         st.markdown(f"**{escaped(name)}**: {size}", width="content")
-        if (
-            dataset["rows"] > SAMPLE_ROWS
-            and may_run()
-            and st.button(
-                f"Quick look at {SAMPLE_ROWS:,} rows",
-                key=f"sample_{name}",
-                help="Copies random rows, the same share of each domain, to a dataset of its own, to be scored first.",
-            )
-        ):
-            _take_sample(session, name)
-
-
-def _take_sample(session: Session, dataset: str) -> None:
-    try:
-        remember("dataset", sample_dataset(session.store, dataset))
-    except UserError as error:
-        show_error(error)
-    else:
-        go_to_page("score")
+        sample_button(session, name, dataset["rows"])

@@ -24,8 +24,8 @@ _READING = (
 )
 
 _SAMPLE_HELP = (
-    f"For large data: import it first. Home then offers {SAMPLE_ROWS:,} of its rows, the same share of each domain, as "
-    "a dataset of its own, which is scored in minutes."
+    f"For large data: import it. Data and Home then offer {SAMPLE_ROWS:,} of its rows, the same share of each domain, "
+    "as a dataset of its own, which is scored in minutes."
 )
 
 
