@@ -13,6 +13,7 @@ from . import (
     job_commands,
     leakage_command,
     mixture_command,
+    reference_commands,
     report_commands,
     score_commands,
     scoring_commands,
@@ -36,8 +37,9 @@ app.command("demo")(scoring_commands.demo_command)
 app.command("serve", context_settings=serving.PASSES_OPTIONS)(serving.serve)
 app.command("import")(data_commands.import_command)
 app.command("train")(scoring_commands.train)
-app.command("folds")(scoring_commands.folds_command)
-app.command("add-reference")(scoring_commands.add_reference_command)
+app.command("folds")(reference_commands.folds_command)
+app.command("add-reference")(reference_commands.add_reference_command)
+app.command("merge-references")(reference_commands.merge_references_command)
 app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
 app.command("embed")(embedding_commands.embed)

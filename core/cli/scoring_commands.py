@@ -1,6 +1,5 @@
 """Commands that compute: train a reference, score a dataset, and the demo, which does both."""
 
-import shlex
 from typing import Annotated
 
 import typer
@@ -9,7 +8,6 @@ from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..data.version import COMMAND
 from ..models.devices import DTYPES
 from ..models.quantizing import QUANTIZATIONS
-from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import ScoreRequest
 from ..selection import save_selection
 from ..training.training_plan import TrainRequest
@@ -17,7 +15,6 @@ from ..workspace import demo
 from ..workspace.promptless import score_without_prompts
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
-from ..workspace.trained_elsewhere import add_reference, write_dataset_folds
 from .options import AsJson, Device, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
 from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
 
@@ -92,51 +89,6 @@ def train(
             else "already exists with these settings"
         )
         print_result(fields, as_json, f"Reference {name!r} {done}: {fields['path']}")
-
-
-def folds_command(
-    dataset: Annotated[str, typer.Option(help="Dataset whose examples are divided.")],
-    output: Annotated[str, typer.Option(metavar="FILE", help="Where to write: .parquet or .csv.")],
-    folds: Annotated[int, number(help="Number of folds.")] = 2,
-    held_out: Annotated[float, number(help="Share of rows that no model is trained on [0 to 0.5].")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the division.")] = 0,
-    threshold: Annotated[float, number(help="Similarity threshold: near-duplicates share a fold.")] = DEFAULT_THRESHOLD,
-    workspace: Workspace = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write which fold each example is in, for models of a cross-fitted reference that are trained elsewhere."""
-    with report_user_errors(), owned_store(workspace, "folds") as store:
-        fields = write_dataset_folds(store, dataset, folds, held_out, seed, threshold, output, wait_for)
-        sizes = ", ".join(f"{size:,}" for size in fields["folds"].values())
-        sentence = (
-            f"{fields['examples']:,} examples: {sizes} by fold, {fields['held_out']:,} held out. Written to "
-            f"{fields['path']}"
-        )
-        print_result(fields, as_json, sentence)
-
-
-def add_reference_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the reference, for score --reference.")],
-    model: Annotated[
-        list[str],
-        typer.Option(
-            metavar="MODEL",
-            help="A model, in the order of the folds: the first never saw fold 0. Repeat per fold, then per seed.",
-        ),
-    ],
-    folds_file: Annotated[str, typer.Option(help="File of folds that the models were trained by.")],
-    base: Annotated[str, typer.Option(metavar="MODEL", help="Base model: Hub id or local folder.")],
-    workspace: Workspace = None,
-    as_json: AsJson = False,
-) -> None:
-    """Name models that were trained elsewhere as one cross-fitted reference."""
-    with report_user_errors(), owned_store(workspace, "add-reference") as store:
-        fields = add_reference(store, name, model, folds_file, base)
-        sentence = (
-            f"Reference {name!r}: {len(fields['models'])} models, {fields['folds']} folds x {fields['seeds']} seeds. "
-            f"Score with it: {COMMAND} score --reference {shlex.quote(name)}"
-        )
-        print_result(fields, as_json, sentence)
 
 
 def score(
