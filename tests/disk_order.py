@@ -31,6 +31,12 @@ class DiskOrder:
                 left.append(str(path.relative_to(folder)))
         return left
 
+    def keeps_name(self, path: Path) -> bool:
+        """Whether a path's folder was flushed after the path got its name, so that a power cut leaves the name."""
+        return any(
+            flush[0] > self.names[path.stat().st_ino] for flush in self.flushes.get(path.parent.stat().st_ino, ())
+        )
+
 
 @contextmanager
 def disk_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[DiskOrder]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ..data.training_methods import LARGEST_SEED
 from ..models.devices import DTYPES
 from ..models.quantizing import QUANTIZATIONS
 from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding, plan_of_run
@@ -26,7 +27,7 @@ from .terminal import owned_store, print_result, report_user_errors, wait_for
 Dimensions = Annotated[
     int, number(min=1, max=MOST_DIMENSIONS, help="Most dimensions; wider vectors are projected at random.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of that projection.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of that projection.")]
 
 
 def embed(

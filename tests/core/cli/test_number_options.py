@@ -40,5 +40,6 @@ def test_a_number_that_nothing_can_mean_is_a_usage_error(command: tuple[str, ...
     for value in BAD:
         done = CliRunner().invoke(app, [*command, option, value, "--workspace", str(tmp_path / "none")])
         assert done.exit_code == 2, (value, done.output)
+        assert f"Invalid value for '{option}'" in done.output, (value, done.output)  # not of what else is missing
         assert done.exception is None or isinstance(done.exception, SystemExit)
     assert not (tmp_path / "none").exists()

@@ -100,7 +100,7 @@ def test_one_person_has_so_many_queries_at_a_time_and_others_do_not_wait(people:
     waits = people.ask("anna", "SELECT ?", looked.release)
     assert people.ask("ben", "SELECT ? > 0").result(60) == [(True,)]
     for _ in range(3):  # it has waited for its turn that often
-        looked.acquire()
+        assert looked.acquire(timeout=60)
     assert not waits.done()
     gone.set()
     for query in endless:

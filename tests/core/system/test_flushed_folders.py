@@ -14,7 +14,7 @@ from core.jobs.example_chunks import EXAMPLES_SCHEMA
 from core.jobs.job import Job, create_job
 from core.scoring.earlier_shards import drop_unsound_shards
 from core.store import Store
-from core.system.atomic_files import flush_folder, published_folder
+from core.system.atomic_files import flush_folder, published_folder, write_durably
 from core.training.recorded_models import HELD_OUT_LOSSES
 from tests.disk_order import disk_order
 from tests.trial_files import plan_of, write_trial
@@ -26,6 +26,16 @@ def test_a_published_folder_is_flushed_with_all_that_is_in_it(tmp_path: Path, mo
         (unfinished / "parts" / "data").write_bytes(b"data")
         (unfinished / "readme").write_bytes(b"text")
     assert order.unflushed(tmp_path / "bundle", tmp_path / "bundle") == []
+
+
+def test_a_new_name_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bundles").mkdir()
+    with disk_order(monkeypatch) as order:
+        write_durably(tmp_path / "files" / "file", [b"data"])
+        with published_folder(tmp_path / "bundles" / "bundle"):
+            pass
+    assert order.keeps_name(tmp_path / "files" / "file")
+    assert order.keeps_name(tmp_path / "bundles" / "bundle")
 
 
 def test_a_pipe_or_a_broken_link_in_a_folder_does_not_hold_up_its_flush(tmp_path: Path) -> None:

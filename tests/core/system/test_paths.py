@@ -144,6 +144,11 @@ def test_a_path_outside_them_or_no_path_at_all_is_one_sentence(place: Path, text
     assert len(str(refused.value)) < 600
 
 
+def test_a_path_that_is_no_text_says_what_to_rename(place: Path) -> None:
+    with pytest.raises(PathRefused, match=r"not valid UTF-8\. Rename the file or folder"):
+        allowed_path(f"{place}/data/\udc80", place / "workspace")
+
+
 def test_what_is_there_and_what_is_not_are_refused_alike(place: Path) -> None:
     sentences = []
     for name in ("s.jsonl", "x.jsonl"):

@@ -78,6 +78,7 @@ class _Amount:
     kind: str
     value: float
     rows: int = 0
+    most: float | None = None
 
     def __post_init__(self) -> None:
         if self.value < 0:
@@ -99,6 +100,7 @@ def test_fields_that_fit_become_the_dataclass() -> None:
         ({"kind": "ratio", "value": 0.5, "more": 1}, "more"),
         ({"kind": "ratio"}, "value"),
         ({"kind": "ratio", "value": float("nan")}, "value"),
+        ({"kind": "ratio", "value": 0.5, "most": float("nan")}, "it is no JSON"),  # to orjson it is null
         (["ratio", 0.5], ""),
     ],
 )

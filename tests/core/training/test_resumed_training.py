@@ -163,12 +163,23 @@ def test_killed_and_resumed_equals_undisturbed(
     assert_equal(undisturbed.folder / "model", job.folder / "model")
 
 
+ONE_STEP = {"learning_rate": 1e39, "batch_tokens": 10**6, "epochs": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"learning_rate": 1e30, "batch_tokens": 2000}, "The training loss is not"),
+        (ONE_STEP, "Training ended with weights that are not"),
+        ({**ONE_STEP, "held_out": 0.2}, "The loss on held-out rows is not"),
+    ],
+)
 def test_a_learning_rate_that_ruins_the_weights_makes_no_reference(
-    store: Store, base: Path, monkeypatch: pytest.MonkeyPatch
+    fields: dict[str, Any], sentence: str, store: Store, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.training.training_plan.HIGHEST_RATE", math.inf)
-    job = a_job(store, base, learning_rate=1e30, batch_tokens=2000)
-    with pytest.raises(TrainingDiverged, match="Lower --learning-rate"):
+    job = a_job(store, base, **fields)
+    with pytest.raises(TrainingDiverged, match=rf"^{sentence}.*Lower --learning-rate"):
         train_reference(job)
     assert not (job.folder / "model").exists()
 

@@ -1,5 +1,6 @@
 """A job whose files are damaged is set aside with a sentence; no other job, request or page waits for it."""
 
+import fcntl
 import json
 import logging
 import shutil
@@ -21,7 +22,7 @@ from core.scoring.noise_files import read_noise, write_noise
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.scoring.processes import _tallies
 from core.store import Store
-from core.system.asking import answer_requests, asked
+from core.system.asking import Fields, answer_requests, asked
 from core.system.steady_thread import SteadyThread
 from core.workspace.answering import Answering
 from core.workspace.holding import owned
@@ -180,6 +181,22 @@ def test_a_job_that_was_set_aside_is_not_looked_at_until_it_changes(store: Store
     assert len(looked) == 3
 
 
+def test_an_error_that_nobody_foresaw_sets_its_job_aside_and_is_logged_once(
+    store: Store,  # noqa: F811
+    finished: Job,
+    later: Callable[[], Job],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (finished.folder / "job.json").write_bytes(b'{"kind": "score"}')  # a score job without parts: a KeyError
+    other, intake = later(), intake_of(store)
+    for _ in range(3):
+        intake.take_in()
+    assert other.is_settled
+    assert not finished.is_settled
+    assert [f"{finished.folder} cannot be taken in (KeyError" in str(problem) for problem in intake.problems] == [True]
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_good_shards_of_a_job_with_a_damaged_one_are_kept(store: Store, finished: Job) -> None:  # noqa: F811
     cut(finished.shards[0])
     with pytest.raises(StoreUnusable, match="is damaged"):
@@ -254,9 +271,28 @@ def test_a_request_always_gets_an_answer(store: Store) -> None:  # noqa: F811
     with Answering(store):
         with asked(store.workspace, "status", {}, refusal) as answer:
             assert answer.fields["datasets"][0]["name"] == "numbers"
-        for kind, fields in (("backup", {}), ("backup", {"path": 7}), ("dance", {}), ("select", {"recipe": []})):
-            with pytest.raises(RequestRefused), asked(store.workspace, kind, fields, refusal):
+        for kind, fields, sentence in (
+            ("backup", {}, "could not answer"),
+            ("backup", {"path": 7}, "could not answer"),
+            ("dance", {}, "^The program that holds the workspace does not know"),
+            ("select", {"recipe": []}, "^The recipe is"),
+        ):
+            with pytest.raises(RequestRefused, match=sentence), asked(store.workspace, kind, fields, refusal):
                 pass
+
+
+def test_whatever_fails_for_a_request_it_is_answered_in_that_round(tmp_path: Path) -> None:
+    folder = tmp_path / "requests" / "0000"
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text('{"kind": "status", "fields": {}}')
+
+    def fail(kind: str, fields: Fields, folder: Path) -> Fields:
+        raise KeyError("a field")
+
+    with open(folder / "asker.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer_requests(tmp_path, fail)
+    assert "could not answer (KeyError" in json.loads((folder / "answer.json").read_text())["sentence"]
 
 
 @pytest.mark.parametrize("name", ["n" * 250, "b\udcff.duckdb", "\ud800"])
