@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.data.errors import UserError
-from core.exploring.browsing import example
+from core.exploring.browsing import example, pair_rows
 from core.selection import ScoredRun, Selection, outcomes_of, row_outcome, saved_selection, selections_of_run
 from core.store import Store
 from ui.curate.token_view import show_token_view
@@ -44,7 +44,10 @@ def _show_row(
         outcome = outcomes_of(session.store, selection, run, [row_number])[row_number]
         icon = ":material/check_circle:" if outcome.is_kept else ":material/cancel:"
         st.markdown(f"**Row {row_number:,}** · {icon} {escaped(outcome.sentence(selection))}")
-    conversation(found["example"], _TEXT_HEIGHT)
+    if found["pair"] is None:
+        conversation(found["example"], _TEXT_HEIGHT)
+    else:
+        _show_pair(session, run, found["pair"], row_number)
     pick_buttons(session, run.name, example_id, row_number)
     st.markdown("##### Tokens")
     show_token_view(session, run.name, row_number)
@@ -54,6 +57,22 @@ def _show_row(
     if saved.open:  # a closed expander runs no query
         with saved:
             _show_outcomes(session.store, run.name, row_number)
+
+
+def _show_pair(session: Session, run: ScoredRun, pair: int, row_number: int) -> None:
+    """Both rows of a preference pair, the chosen one left, and a button that opens the other one with its tokens."""
+    numbers = pair_rows(session.store, run.table, pair)
+    for number, side, place in zip(numbers, ("Chosen", "Rejected"), st.columns(2), strict=True):
+        with place:
+            st.markdown(f"**{side}** · row {number:,}")
+            conversation(example(session.store, run.table, number)["example"], _TEXT_HEIGHT)
+            if number != row_number:
+                st.button("Open with its tokens", key=f"row_of_pair_{number}", on_click=_open_row, args=(number,))
+
+
+def _open_row(number: int) -> None:
+    st.session_state["example"] = number
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _step_buttons(run: ScoredRun, opened: tuple[int, str] | None, on_page: list[int]) -> None:
@@ -84,8 +103,7 @@ def _beside(number: int | None, on_page: list[int], step: int) -> int | None:
 def _open(on_page: list[int], step: int) -> None:
     other = _beside(st.session_state.get("example"), on_page, step)
     if other is not None:
-        st.session_state["example"] = other
-        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+        _open_row(other)
 
 
 def _show_outcomes(store: Store, run: str, row_number: int) -> None:
