@@ -14,6 +14,7 @@ from ui.shell.session import Session
 
 TURN = "rows_turn"
 """Counts the steps by key, so that the table is drawn anew with the open row marked."""
+_SIDES = ("Chosen", "Rejected")
 _SELECTIONS_SHOWN = 5
 _TEXT_HEIGHT = 220  # pixels; a longer turn scrolls
 _PANEL_HEIGHT = 560  # pixels
@@ -44,13 +45,19 @@ def _show_row(
         outcome = outcomes_of(session.store, selection, run, [row_number])[row_number]
         icon = ":material/check_circle:" if outcome.is_kept else ":material/cancel:"
         st.markdown(f"**Row {row_number:,}** · {icon} {escaped(outcome.sentence(selection))}")
-    if found["pair"] is None:
-        conversation(found["example"], _TEXT_HEIGHT)
+    sides = None if found["pair"] is None else pair_rows(session.store, run.table, found["pair"])
+    if sides:
+        _show_sides(session.store, run.table, sides)
     else:
-        _show_pair(session, run, found["pair"], row_number)
+        conversation(found["example"], _TEXT_HEIGHT)
     pick_buttons(session, run.name, example_id, row_number)
     st.markdown("##### Tokens")
-    show_token_view(session, run.name, row_number)
+    if sides:
+        for side, number in zip(_SIDES, sides, strict=True):
+            st.markdown(f"**{side}** · row {number:,}")
+            show_token_view(session, run.name, number, side)
+    else:
+        show_token_view(session, run.name, row_number)
     st.markdown("##### Numbers")
     row_numbers_card(found)
     saved = st.expander("In saved selections", key="row_in_saved", on_change="rerun")
@@ -59,20 +66,12 @@ def _show_row(
             _show_outcomes(session.store, run.name, row_number)
 
 
-def _show_pair(session: Session, run: ScoredRun, pair: int, row_number: int) -> None:
-    """Both rows of a preference pair, the chosen one left, and a button that opens the other one with its tokens."""
-    numbers = pair_rows(session.store, run.table, pair)
-    for number, side, place in zip(numbers, ("Chosen", "Rejected"), st.columns(2), strict=True):
+def _show_sides(store: Store, table: str, sides: tuple[int, int]) -> None:
+    """Both rows of a preference pair, the chosen one left."""
+    for side, number, place in zip(_SIDES, sides, st.columns(2), strict=True):
         with place:
             st.markdown(f"**{side}** · row {number:,}")
-            conversation(example(session.store, run.table, number)["example"], _TEXT_HEIGHT)
-            if number != row_number:
-                st.button("Open with its tokens", key=f"row_of_pair_{number}", on_click=_open_row, args=(number,))
-
-
-def _open_row(number: int) -> None:
-    st.session_state["example"] = number
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+            conversation(example(store, table, number)["example"], _TEXT_HEIGHT)
 
 
 def _step_buttons(run: ScoredRun, opened: tuple[int, str] | None, on_page: list[int]) -> None:
@@ -103,7 +102,8 @@ def _beside(number: int | None, on_page: list[int], step: int) -> int | None:
 def _open(on_page: list[int], step: int) -> None:
     other = _beside(st.session_state.get("example"), on_page, step)
     if other is not None:
-        _open_row(other)
+        st.session_state["example"] = other
+        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _show_outcomes(store: Store, run: str, row_number: int) -> None:
