@@ -15,7 +15,8 @@ from core.store import Store
 class ScoredRecord:
     """One dataset row: its domain, its loss per token under both models [nats per token], its scored tokens, and the
     text of its record and conversation; equal responses are equal conversations. A loss of None was never computed.
-    `end_losses`: the loss of its one end-of-turn token under both models [nats]; None as in losses of version 0.7.0."""
+    `end_losses`: the loss of its one end-of-turn token under both models [nats]; None as in losses of version 0.7.0.
+    `is_chosen`: the next record is the rejected one of a preference pair with it."""
 
     domain: str
     base_loss: float | None
@@ -26,6 +27,7 @@ class ScoredRecord:
     truncated: bool = False
     reason: str | None = None
     end_losses: tuple[float, float] | None = None
+    is_chosen: bool = False
 
 
 def add_scored_records(
@@ -74,7 +76,7 @@ def _dataset_row(number: int, record: ScoredRecord) -> DatasetRow:
     response = record.response or f"answer {number}"
     example = Example((Message("user", "What is it?"), Message("assistant", response)))
     original = record.original or f'{{"question": "What is it?", "answer": "{response}"}}'.encode()
-    return DatasetRow(number, record.domain, example, original)
+    return DatasetRow(number, record.domain, example, original, is_chosen=record.is_chosen)
 
 
 def add_losses_of_role(store: Store, role: str, losses: Sequence[float | None], run: str = "planets") -> None:

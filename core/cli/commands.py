@@ -13,6 +13,7 @@ from . import (
     job_commands,
     leakage_command,
     mixture_command,
+    pairs_command,
     reference_commands,
     report_commands,
     score_commands,
@@ -47,6 +48,7 @@ app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("leakage")(leakage_command.leakage)
 app.command("mixture")(mixture_command.mixture)
+app.command("pairs")(pairs_command.pairs)
 app.command("report")(report_commands.report)
 app.add_typer(score_commands.scores_app, name="scores")
 app.command("losses")(export_commands.losses)

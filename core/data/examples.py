@@ -143,7 +143,8 @@ class DatasetRow:
 
     `original` is the record byte for byte where the source is JSON or JSONL (without the line's end), and the
     record's fields as a JSON object if the source is CSV or Parquet. `notices` are warnings about a row that is kept:
-    each completes the sentence "this row has ...".
+    each completes the sentence "this row has ...". `is_chosen`: it is the chosen side of a preference pair, and the row
+    that follows is the rejected one.
     """
 
     line: int
@@ -151,6 +152,7 @@ class DatasetRow:
     example: Example
     original: bytes
     notices: tuple[str, ...] = ()
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ def seed_role(seed: int) -> str:
     return f"reference_seed_{seed}"
 
 
+PAIRS = "preference_pairs"
+"""What the scores of preference pairs need besides losses: a dataset with pairs."""
 IMPORTED = "imported_"
 """Beginning of the name of every imported score."""
 _IMPORTED_NAME = re.compile(rf"{IMPORTED}[a-z0-9_]{{1,40}}")
@@ -90,6 +92,8 @@ def missing_roles_sentence(label: str, needed: Iterable[str], present: Collectio
         return None
     if any(is_imported(name) for name in missing):
         return f"{label} is not in this run's dataset. Import it with: {IMPORT_COMMAND}"
+    if PAIRS in missing:
+        return f"{label} needs preference pairs, and this run's dataset has none. Import a file of pairs and score it."
     lacking = " and ".join(LOSS_ROLES[name].meaning for name in missing)
     commands = dict.fromkeys(LOSS_ROLES[name].command for name in missing)
     return f"{label} needs {lacking}, which this run lacks. Compute them with: {', then '.join(commands)}"

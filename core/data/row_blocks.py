@@ -23,8 +23,8 @@ class RowBlock:
     """Some rows in their order, and what was rejected between them.
 
     `rows` has the columns line, domain, original (bytes), conversation (canonical JSON), prompt, response,
-    example_id (Arrow's uuid) and is_first: whether no earlier row of the block is of the same example. `notices` counts
-    the rows that deserve a look, by what they have (see `DatasetRow`).
+    example_id (Arrow's uuid), is_first: whether no earlier row of the block is of the same example, and is_chosen: see
+    `DatasetRow`. `notices` counts the rows that deserve a look, by what they have.
     """
 
     rows: pa.Table
@@ -62,10 +62,20 @@ class RowBlockBuilder:
         self._digests = bytearray()
         self._seen: set[bytes] = set()
         self._are_first: list[bool] = []
+        self._are_chosen: list[bool] = []
         self._rejected: list[Rejected] = []
         self._notices: Counter[str] = Counter()
 
-    def add(self, line: int, domain: str, original: bytes, conversation: bytes, prompt: str, response: str) -> None:
+    def add(
+        self,
+        line: int,
+        domain: str,
+        original: bytes,
+        conversation: bytes,
+        prompt: str,
+        response: str,
+        is_chosen: bool = False,
+    ) -> None:
         """Add a row; `conversation` is its canonical JSON (`Example.to_json`) in UTF-8."""
         self._lines.append(line)
         self._domains.append(domain)
@@ -77,6 +87,7 @@ class RowBlockBuilder:
         self._digests += digest
         self._are_first.append(digest not in self._seen)
         self._seen.add(digest)
+        self._are_chosen.append(is_chosen)
 
     def add_record(self, record: DatasetRow | Rejected) -> None:
         """Add a row, or count a rejected record."""
@@ -86,7 +97,8 @@ class RowBlockBuilder:
         self._notices.update(record.notices)
         example = record.example
         conversation = example.to_json().encode()
-        self.add(record.line, record.domain, record.original, conversation, example.prompt, example.response)
+        texts = (record.original, conversation, example.prompt, example.response)
+        self.add(record.line, record.domain, *texts, record.is_chosen)
 
     @property
     def is_full(self) -> bool:
@@ -111,6 +123,7 @@ class RowBlockBuilder:
             "response": self._responses.array(pa.large_string()),
             "example_id": pa.ExtensionArray.from_storage(pa.uuid(), digests),
             "is_first": pa.array(self._are_first, pa.bool_()),
+            "is_chosen": pa.array(self._are_chosen, pa.bool_()),
         }
         block = RowBlock(pa.table(rows), tuple(self._rejected), dict(self._notices))
         self._begin()

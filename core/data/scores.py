@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import SelectionInvalid
 from .json_types import shown
-from .loss_roles import IMPORTED, LOSS_ROLES, is_imported
+from .loss_roles import IMPORTED, LOSS_ROLES, PAIRS, is_imported
 
 Columns = Mapping[str, NDArray[np.float64]]
 
@@ -49,11 +49,21 @@ class Score:
     never_negative: bool = False
     relative: bool = False
 
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it is a value of a preference pair, which both its rows have."""
+        return PAIRS in self.roles
+
 
 LENGTH_BANDS = 10
 RELATIVE_TO = {
     "length_band": "tenth of the domain's rows by response length, equal lengths in one",
     "lowest_base_losses": "the two lowest base losses of different responses to the row's prompt; NULL if it has one",
+    "chosen_reward": "implicit reward of the chosen answer of the row's preference pair",
+    "rejected_reward": "implicit reward of the rejected one",
+    "chosen_learnability": "learnability of the chosen answer of the row's preference pair",
+    "rejected_learnability": "learnability of the rejected one",
+    "dpo_beta": "the setting",
 }
 """Columns that relative scores see."""
 
@@ -305,13 +315,52 @@ SCORES = {
             is_ratio=False,
             never_negative=True,
         ),
+        Score(
+            "preference_margin",
+            "Preference margin",
+            "implicit reward of the chosen answer − implicit reward of the rejected one",
+            "nats per pair",
+            "the reference moved further from the base towards the chosen answer; below 0 towards the rejected one",
+            "chosen_reward - rejected_reward",
+            None,
+            roles=("base", "reference", PAIRS),
+            is_ratio=False,
+            relative=True,
+        ),
+        Score(
+            "normalised_margin",
+            "Normalised margin",
+            "learnability of the chosen answer − learnability of the rejected one",
+            "share of the base losses",
+            "fine-tuning removed a larger share of the loss of the chosen answer; answers' lengths count less",
+            "chosen_learnability - rejected_learnability",
+            None,
+            roles=("base", "reference", PAIRS),
+            is_ratio=False,
+            relative=True,
+        ),
+        Score(
+            "dpo_loss",
+            "DPO loss",
+            "−log sigmoid(beta × preference margin), beta from the settings",
+            "nats per pair",
+            "the reference has learned the preference less, or the contrary; ln 2 where it is the base",
+            "greatest(dpo_beta * (rejected_reward - chosen_reward), 0) "
+            "+ ln(1 + exp(-dpo_beta * abs(chosen_reward - rejected_reward)))",
+            None,
+            roles=("base", "reference", PAIRS),
+            is_ratio=False,
+            never_negative=True,
+            relative=True,
+        ),
     )
 }
 """Definitions: LoBaSS / DavIR (arXiv 2310.13008) for `learnability`; RHO-LM (arXiv 2404.07965), mean and sum
 form, for `loss_difference` and `implicit_reward`; GRAPE (arXiv 2502.04194) for `grape_margin`, whose sign is its
 choice; Cherry_LLM (arXiv 2308.12032) and Superfiltering (arXiv 2402.00530) for `ifd` and `ifd_perplexity`;
-V-information (arXiv 2110.08420) for `pvi`, and what `pvi_like` is like; the rest are the losses themselves, used as
-controls, and ranks of learnability."""
+V-information (arXiv 2110.08420) for `pvi`, and what `pvi_like` is like; DPO (arXiv 2305.18290) for
+`preference_margin` (its implicit reward margin at beta 1) and `dpo_loss`; DavIR-DPO for `normalised_margin`; the rest
+are the losses themselves, used as controls, and ranks of learnability."""
 
 DEFAULT_SCORE = "learnability"
 

@@ -89,6 +89,7 @@ SETTINGS = (
         most=_MOST_SECONDS,
     ),
     Setting("low_base_loss", 0.05, "Rows with a smaller base loss are flagged low_base_loss [nats per token]."),
+    Setting("dpo_beta", 1.0, "Beta of the score dpo_loss: how strongly it counts the preference margin.", most=1000),
     Setting("short_response", 10, "Rows with fewer scored tokens are flagged short_response [tokens]."),
     Setting("repeated_share", 0.2, "Least share of repeated 4-word sequences in a repetitive response."),
     Setting("copied_share", 0.5, "Least share of 4-word sequences from the prompt in a copies_prompt response."),

@@ -99,14 +99,15 @@ def _first_share(store: Reader, table: str, chosen: Query, sort: str, descending
 
 def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
     """One row: row_number, domain, example_id, `example` (the conversation), source (file name) and line, token_count,
-    both NLL sums [nats], noise_floor [nats per token], reason, `scores` by name (None where undefined), `flags` by
+    both NLL sums [nats], noise_floor [nats per token], reason, pair and side (chosen or rejected; None outside of a
+    preference pair), `scores` by name (None where undefined), `flags` by
     name, `duplicates` (other row numbers with the same conversation, the first few) and duplicate_count.
 
     Raises `NotFound` if the run has no such row.
     """
     columns = (
         "row_number", "domain", "example_id", "token_count", "base_nll_sum", "reference_nll_sum", "noise_floor",
-        "reason",
+        "reason", "pair", "side",
     )  # fmt: skip
     scores = score_columns(store, table)
     found = store.rows(
@@ -136,6 +137,13 @@ def example(store: Reader, table: str, row_number: int) -> dict[str, Any]:
         "duplicates": others[:_DUPLICATES_SHOWN],
         "duplicate_count": len(others),
     }
+
+
+def pair_rows(store: Reader, table: str, pair: int) -> tuple[int, int]:
+    """The row numbers of a preference pair: of the chosen and of the rejected row."""
+    found = store.rows(f"SELECT row_number FROM {table} WHERE pair = ? ORDER BY side", [pair])
+    chosen, rejected = (int(number) for (number,) in found)
+    return chosen, rejected
 
 
 def score_columns(store: Reader, table: str) -> list[str]:

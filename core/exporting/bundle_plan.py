@@ -46,6 +46,17 @@ TRAINER_REASONS = {
             "happens in training with transformers",
         ),
         Reason(
+            "answer_of_several_turns",
+            True,
+            "its answer has several turns, and this trainer compares single replies",
+        ),
+        Reason(
+            "without_its_pair",
+            True,
+            "it is in no preference pair, or the other row of its pair is not selected",
+        ),
+        Reason("other_side_refused", True, "this trainer cannot use the other row of its preference pair"),
+        Reason(
             "cut_at_max_length",
             False,
             "it is longer than the run's maximum length, so the end of its replies is truncated, as in scoring",

@@ -25,11 +25,14 @@ def readme(found: Preflight) -> str:
         f"{DATA_FILE} has the rows; scores.jsonl has their losses and scores, line by line; manifest.json records "
         "where every row comes from and how to reproduce this bundle. The config is a starting point: edit it freely.",
     ]
-    if trainer.record is not None:
+    if not trainer.keeps_records:
         template = "a chat template that is not the model's own" if plan.own_template else _TEMPLATES[plan.template]
         paragraphs += [
             f"Scored with {template}, at most {plan.max_length:,} tokens per row, on the base {plan.model}. The config "
             "makes training read the same text, so train from that base.",
+        ]
+    if trainer.record is not None:
+        paragraphs += [
             f"To list tokens that {trainer.label} trains on differently than they were scored, run:\n\n"
             f"    {COMMAND} masks --selection NAME --bundle {trainer.name}",
         ]

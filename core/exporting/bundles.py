@@ -97,26 +97,36 @@ def bundle_records(
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Records of a bundle in dataset order, each as its line (without line end) and its scores; at most `limit`."""
     trainer, plan = trainer_named(found.trainer), found.plan
-    refused = found.rows - found.written_rows
+    needed = None if limit is None else limit * found.rows_together + found.rows - found.written_rows
     written = 0
     scores = scored_run(store, selection.run).score_columns
-    for row in selected_records(store, selection, None if limit is None else limit + refused, conversations=True):
+    chosen: tuple[dict[str, Any], Example] | None = None
+    for row in selected_records(store, selection, needed, conversations=True):
         example = Example.from_json(row["conversation"])
         example = with_last_reply_alone(example) if plan.replies == "last" else example
         if judge(trainer, ConversationShape.of(example, row["truncated"]), plan)[0]:
             continue
+        record, more = None, {}
+        if trainer.pair_record:  # the chosen row comes right before the rejected one
+            if row["side"] == "chosen" or not chosen or chosen[0]["pair"] != row["pair"]:
+                chosen = (row, example) if row["side"] == "chosen" else None
+                continue
+            record = trainer.pair_record(chosen[1], example, plan)
+            more = {"rejected_row_number": row["row_number"], "rejected_example_id": row["example_id"]}
+            row, chosen = chosen[0], None
+        elif trainer.record:
+            record = trainer.record(example, plan)
         written += 1
         if limit is not None and written > limit:
             return
-        if trainer.record is None:
+        if record is None:
             line = on_one_line(row["original"])
         else:
-            record = trainer.record(example, plan)
             if written == 1 and plan.details and trainer.first_record:
                 record = trainer.first_record(record)
             line = json.dumps(record, ensure_ascii=False).encode()
         place = {"line": written, "row_number": row["row_number"], "example_id": row["example_id"]}
-        yield line, place | row_scores(row, scores)
+        yield line, place | more | row_scores(row, scores)
 
 
 def _parts(
@@ -138,7 +148,7 @@ def _parts(
                 yield b"".join(lines)
                 lines, size = [], 0
         yield b"".join(lines)
-        if count != found.written_rows:
+        if count * found.rows_together != found.written_rows:
             raise ExportFailed("The dataset changed during the export. Export again.")
 
     def scores() -> Iterator[bytes]:
@@ -211,6 +221,7 @@ def _output(found: Preflight, files: list[dict[str, Any]]) -> dict[str, Any]:
         "max_length": found.plan.max_length,
         "kept_rows": found.rows,
         "rows": found.written_rows,
+        **({"pairs": found.written_rows // 2} if found.rows_together > 1 else {}),
         "tokens": found.written_tokens,
         "left_out": [finding.to_fields() for finding in found.left_out],
         "changed": [finding.to_fields() for finding in found.changed],

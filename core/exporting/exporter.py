@@ -127,11 +127,11 @@ def export_rows(
 def selected_records(
     store: Store, selection: Selection, limit: int | None = None, conversations: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The selected rows in dataset order, streamed: row_number, example_id (text), original, rank, domain, and every
-    score and flag; with `conversations`, also the conversation as canonical JSON."""
+    """The selected rows in dataset order, streamed: row_number, example_id (text), original, rank, domain, pair, side,
+    and every score and flag; with `conversations`, also the conversation as canonical JSON."""
     sql, values = kept_rows(store, selection)
     run = scored_run(store, selection.run)
-    columns = ", ".join(f"s.{column}" for column in (*run.score_columns, "token_count", *FLAGS))
+    columns = ", ".join(f"s.{column}" for column in (*run.score_columns, "token_count", "pair", "side", *FLAGS))
     text, texts = ("conversation, ", "JOIN example e ON e.example_id = k.example_id") if conversations else ("", "")
     batches = store.batches(
         f"""

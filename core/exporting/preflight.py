@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data import settings
 from ..data.filters import Query
+from ..data.listing import listed
 from ..encoding.encoding_spec import EncodingSpec
 from ..encoding.template_choice import chat_template_text, has_one_template
 from ..encoding.template_turns import TurnForm
@@ -18,7 +19,7 @@ from ..store import Store
 from .bundle_plan import TRAINER_REASONS, BundlePlan, ConversationShape, Reason
 from .chat_templates import with_fixed_date
 from .message_form import message_form, wants_short_ids
-from .trainers import Trainer, trainer_named
+from .trainers import TRAINERS, Trainer, trainer_named
 
 FIRST_ROWS = 5
 """Row numbers listed for each reason."""
@@ -66,6 +67,11 @@ class Preflight:
     notices: tuple[str, ...]
 
     @property
+    def rows_together(self) -> int:
+        """Rows that make one record: 2 for a trainer of preference pairs."""
+        return 2 if trainer_named(self.trainer).pair_record else 1
+
+    @property
     def left_out(self) -> tuple[PreflightFinding, ...]:
         """Reasons for skipped rows, with counts."""
         return tuple(finding for finding in self.findings if finding.reason.refuses)
@@ -86,8 +92,11 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
     counts: Counter[str] = Counter()
     first: dict[str, list[int]] = {}
     rows = tokens = written_rows = written_tokens = 0
-    for shape, count, token_count, numbers in _shapes(store, selection, plan.replies):
+    shapes = (_paired_shapes if chosen.pair_record else _shapes)(store, selection, plan.replies)
+    for shape, other, count, token_count, numbers in shapes:
         refusal, changes = judge(chosen, shape, plan)
+        if chosen.pair_record and refusal is None:
+            refusal = _refused_by_pair(chosen, other, plan)
         rows, tokens = rows + count, tokens + token_count
         if refusal is None:
             written_rows, written_tokens = written_rows + count, written_tokens + token_count
@@ -99,9 +108,19 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
         for name, reason in TRAINER_REASONS.items()
         if counts[name]
     )
-    return Preflight(
-        trainer, plan, rows, tokens, written_rows, written_tokens, findings, tuple(chosen.notices(plan))
-    )  # fmt: skip
+    notices = [*chosen.notices(plan), *([] if chosen.pair_record else _rejected_notices(store, selection))]
+    return Preflight(trainer, plan, rows, tokens, written_rows, written_tokens, findings, tuple(notices))
+
+
+def _rejected_notices(store: Store, selection: Selection) -> list[str]:
+    sql, values = _selected_conversations(store, selection)
+    ((rows,),) = store.rows(f"SELECT count(*) FROM ({sql}) WHERE side = 'rejected'", values)
+    if not rows:
+        return []
+    return [
+        f"{rows:,} of the rows are rejected answers of preference pairs, which fine-tuning would teach. Write the "
+        f"pairs for DPO instead ({listed(name for name, trainer in TRAINERS.items() if trainer.pair_record)})."
+    ]
 
 
 def judge(trainer: Trainer, shape: ConversationShape, plan: BundlePlan) -> tuple[str | None, tuple[str, ...]]:
@@ -174,17 +193,49 @@ def _selected_conversations(store: Store, selection: Selection) -> Query:
     table = store.run(selection.run)["table"]
     return (
         f"""
-        SELECT row_number, conversation, s.truncated, s.token_count
+        SELECT row_number, conversation, s.truncated, s.token_count, s.pair, s.side
         FROM ({sql}) k JOIN {table} s USING (row_number) JOIN example e ON e.example_id = k.example_id
         """,
         values,
     )
 
 
-def _shapes(
-    store: Store, selection: Selection, replies: str
-) -> Iterator[tuple[ConversationShape, int, int, list[int]]]:
-    """Every shape among the selected rows, with its rows, scored tokens and first row numbers."""
+def _refused_by_pair(trainer: Trainer, other: ConversationShape | None, plan: BundlePlan) -> str | None:
+    """The reason to skip a row for the other row of its pair."""
+    if other is None:
+        return "without_its_pair"
+    return "other_side_refused" if judge(trainer, other, plan)[0] else None
+
+
+_ShapeCount = tuple[ConversationShape, ConversationShape | None, int, int, list[int]]
+"""A shape, that of the pair's other row (if asked for and selected), their rows, scored tokens, first row numbers."""
+
+
+def _paired_shapes(store: Store, selection: Selection, replies: str) -> Iterator[_ShapeCount]:
+    """Every shape among the selected rows together with that of the other row of its preference pair."""
+    sql, values = _selected_conversations(store, selection)
+    batches = store.batches(
+        f"""
+        WITH shaped AS MATERIALIZED (
+            SELECT row_number, pair, token_count, {_TURNS} AS turns, {_TOOLS} AS tools, truncated FROM ({sql})
+        )
+        SELECT own.turns, own.tools, own.truncated, other.turns AS other_turns, other.truncated AS other_truncated,
+            count(*) AS rows, sum(own.token_count)::BIGINT AS tokens, min(own.row_number, {FIRST_ROWS}) AS first_rows
+        FROM shaped own LEFT JOIN shaped other ON other.pair = own.pair AND other.row_number <> own.row_number
+        GROUP BY ALL ORDER BY min(own.row_number)
+        """,
+        values,
+    )
+    for batch in batches:
+        for row in batch.to_pylist():
+            shape, other = _shape(row["turns"], row["tools"], row["truncated"], replies), None
+            if row["other_turns"] is not None:
+                other = _shape(row["other_turns"], row["tools"], row["other_truncated"], replies)
+            yield shape, other, row["rows"], row["tokens"], row["first_rows"]
+
+
+def _shapes(store: Store, selection: Selection, replies: str) -> Iterator[_ShapeCount]:
+    """Every shape among the selected rows."""
     sql, values = _selected_conversations(store, selection)
     batches = store.batches(
         f"""
@@ -197,7 +248,7 @@ def _shapes(
     for batch in batches:
         for row in batch.to_pylist():
             shape = _shape(row["turns"], row["tools"], row["truncated"], replies)
-            yield shape, row["rows"], row["tokens"], row["first_rows"]
+            yield shape, None, row["rows"], row["tokens"], row["first_rows"]
 
 
 def _shape(turns: str, tools: str, truncated: bool, replies: str) -> ConversationShape:

@@ -22,6 +22,9 @@ DATASET_NAME = "curated"
 _LORA_RANK = 16
 _EPOCHS = 3
 _ACCUMULATION = 8
+_DPO = {"learning_rate": 5e-6}
+"""What differs from supervised fine-tuning; the rate is that of LLaMA-Factory's own example of DPO with LoRA."""
+_DPO_BETA = 0.1
 _LLAMA_FACTORY_TEMPLATES = {"alpaca": "alpaca", "plain": "fewshot", "chatml": "chatml"}
 
 
@@ -30,12 +33,15 @@ def masks_history(plan: BundlePlan) -> bool:
     return plan.context_replies and not plan.several_replies
 
 
-def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
-    """The dataset entry with every column and tag (missing ones become None), and a training config."""
+def llama_factory_files(plan: BundlePlan, of_pairs: bool = False) -> dict[str, str]:
+    """The dataset entry with every column and tag (missing ones become None), and a training config. `of_pairs`: for
+    DPO."""
+    answers = {"chosen": "chosen", "rejected": "rejected"} if of_pairs else {}
     entry = {
         "file_name": DATA_FILE,
+        **({"ranking": True} if of_pairs else {}),
         "formatting": "sharegpt",
-        "columns": {"messages": "messages", "system": "system", "tools": "tools"},
+        "columns": {"messages": "messages", **answers, "system": "system", "tools": "tools"},
         "tags": {
             "role_tag": "role",
             "content_tag": "content",
@@ -49,7 +55,7 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
     template = _LLAMA_FACTORY_TEMPLATES.get(plan.template)
     settings = {
         "model_name_or_path": plan.model,
-        "stage": "sft",
+        **({"stage": "dpo", "pref_beta": _DPO_BETA, "pref_loss": "sigmoid"} if of_pairs else {"stage": "sft"}),
         "do_train": True,
         "finetuning_type": "lora",
         "lora_rank": _LORA_RANK,
@@ -57,12 +63,13 @@ def llama_factory_files(plan: BundlePlan) -> dict[str, str]:
         "dataset_dir": ".",
         "dataset": DATASET_NAME,
         **({"template": template} if template else {}),
-        **({"mask_history": True} if masks_history(plan) else {}),
+        **({"mask_history": True} if masks_history(plan) and not of_pairs else {}),
         # null keeps reasoning, and does not train on an empty one that the template adds.
         **({} if template else {"enable_thinking": None}),
         "cutoff_len": plan.max_length,
         "output_dir": "output",
         **_training(),
+        **(_DPO if of_pairs else {}),
         "bf16": True,
     }
     head = "Run in this folder: llamafactory-cli train train.yaml"
@@ -106,6 +113,25 @@ def trl_files(plan: BundlePlan) -> dict[str, str]:
         **_training(),
     }
     files = {"sft.yaml": _yaml("Run in this folder: trl sft --config sft.yaml", settings)}
+    return files | ({TEMPLATE_FILE: template} if template else {})
+
+
+def trl_pair_files(plan: BundlePlan) -> dict[str, str]:
+    """The config for `trl dpo` (DPOConfig, ModelConfig, dataset), and the template if it is not the tokenizer's own."""
+    template = trl_template(plan)
+    settings = {
+        "model_name_or_path": plan.model,
+        "datasets": [{"path": "json", "data_files": DATA_FILE, "split": "train"}],
+        "max_length": plan.max_length,
+        "beta": _DPO_BETA,
+        "use_peft": True,
+        "lora_r": _LORA_RANK,
+        "lora_target_modules": ["all-linear"],
+        "output_dir": "output",
+        **_training(),
+        **_DPO,
+    }
+    files = {"dpo.yaml": _yaml("Run in this folder: trl dpo --config dpo.yaml", settings)}
     return files | ({TEMPLATE_FILE: template} if template else {})
 
 

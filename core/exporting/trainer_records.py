@@ -65,6 +65,25 @@ def trl_record(example: Example, plan: BundlePlan) -> Record:
     return {"prompt": text[:start], "completion": text[start:end]}
 
 
+def trl_pair_record(chosen: Example, rejected: Example, plan: BundlePlan) -> Record:
+    """Prompt, chosen and rejected, as turns where a chat template renders them, else as texts; the prompt ends before
+    the first scored reply."""
+    if not trl_reads_turns(plan):
+        texts = [trl_record(example, plan) for example in (chosen, rejected)]
+        return {"prompt": texts[0]["prompt"], "chosen": texts[0]["completion"], "rejected": texts[1]["completion"]}
+    tools = {"tools": _tools(chosen, plan, none="null")} if plan.tools and plan.is_chat else {}
+    turns, first_scored = _as_messages(chosen, plan)
+    others, _ = _as_messages(rejected, plan)
+    return {"prompt": turns[:first_scored], "chosen": turns[first_scored:], "rejected": others[first_scored:], **tools}
+
+
+def llama_factory_pair_record(chosen: Example, rejected: Example, plan: BundlePlan) -> Record:
+    """ShareGPT form whose turns are the prompt, with one turn for each answer."""
+    record, other = llama_factory_record(chosen, plan), llama_factory_record(rejected, plan)
+    *asked, answer = record["messages"]
+    return {**record, "messages": asked, "chosen": answer, "rejected": other["messages"][-1]}
+
+
 def trl_reads_messages(plan: BundlePlan) -> bool:
     """Whether TRL gets messages: several replies are scored, and none before the last is context."""
     return plan.several_replies and not plan.context_replies

@@ -16,12 +16,15 @@ from .trainer_configs import (
     llama_factory_files,
     masks_history,
     trl_files,
+    trl_pair_files,
     trl_template,
 )
 from .trainer_records import (
     axolotl_record,
+    llama_factory_pair_record,
     llama_factory_record,
     trl_first_record,
+    trl_pair_record,
     trl_reads_messages,
     trl_reads_turns,
     trl_record,
@@ -35,7 +38,8 @@ class Trainer:
     """One trainer. `record` converts an example (None: original records are written unchanged). `objections` yields
     the names of `TRAINER_REASONS` that apply to a row; `notices` yields sentences about the whole bundle. `command` is
     run in the bundle's folder. `first_record` changes the first record of a bundle whose turns have more than a role
-    and a content."""
+    and a content. `pair_record` converts the two examples of a preference pair, for a trainer that reads nothing else.
+    """
 
     name: str
     label: str
@@ -46,6 +50,12 @@ class Trainer:
     objections: Callable[[ConversationShape, BundlePlan], Iterator[str]]
     notices: Callable[[BundlePlan], Iterator[str]]
     first_record: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    pair_record: Callable[[Example, Example, BundlePlan], dict[str, Any]] | None = None
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether original records are written unchanged."""
+        return self.record is None and self.pair_record is None
 
 
 def _llama_factory_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
@@ -67,6 +77,29 @@ def _llama_factory_objections(shape: ConversationShape, plan: BundlePlan) -> Ite
         yield "tool_turns_reworded"
     if plan.is_chat and (shape.tools or (shape.has_calls and plan.form.arguments != "content")):
         yield "tools_reworded"
+
+
+def _llama_factory_pair_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
+    turns = shape.turns
+    if turns[0] == "assistant":
+        yield "begins_with_a_reply"
+    if any(role not in (("user", "tool"), ("assistant",))[i % 2] for i, role in enumerate(turns)):
+        yield "turns_out_of_order"
+    if shape.has_several_replies:
+        yield "answer_of_several_turns"
+    yield from _tools_unreadable(shape, plan, needs_parameters=True)
+    yield from _cut(shape)
+    yield from _left_off(shape)
+    if "tool" in turns and plan.template != "chatml":
+        yield "tool_turns_reworded"
+    if plan.is_chat and (shape.tools or (shape.has_calls and plan.form.arguments != "content")):
+        yield "tools_reworded"
+
+
+def _trl_pair_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
+    if shape.begins_with_a_scored_reply:
+        yield "begins_with_a_reply"
+    yield from _axolotl_objections(shape, plan)
 
 
 def _trl_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
@@ -159,6 +192,16 @@ def _trl_notices(plan: BundlePlan) -> Iterator[str]:
         )
 
 
+def _trl_pair_notices(plan: BundlePlan) -> Iterator[str]:
+    template = trl_template(plan)
+    yield from _base_notices(plan, template)
+    if template:
+        yield (
+            "trl dpo takes the chat template from the tokenizer. Copy chat_template.jinja, the template used for "
+            "scoring, into a copy of the model's folder, and set that folder in dpo.yaml."
+        )
+
+
 def _axolotl_notices(plan: BundlePlan) -> Iterator[str]:
     yield from _base_notices(plan, plan.shipped_template)
     if plan.is_chat:
@@ -223,6 +266,29 @@ TRAINERS = {
             lambda _plan: {},
             _no_objections,
             _plain_notices,
+        ),
+        Trainer(
+            "trl-dpo",
+            "TRL (DPOTrainer)",
+            "Preference pairs as prompt, chosen and rejected, and a config for trl dpo.",
+            "trl dpo --config dpo.yaml",
+            None,
+            trl_pair_files,
+            _trl_pair_objections,
+            _trl_pair_notices,
+            trl_first_record,
+            trl_pair_record,
+        ),
+        Trainer(
+            "llama-factory-dpo",
+            "LLaMA-Factory (DPO)",
+            "Preference pairs as ShareGPT records with a ranking entry in dataset_info.json, and a config for DPO.",
+            "llamafactory-cli train train.yaml",
+            None,
+            lambda plan: llama_factory_files(plan, of_pairs=True),
+            _llama_factory_pair_objections,
+            _llama_factory_notices,
+            pair_record=llama_factory_pair_record,
         ),
     )
 }

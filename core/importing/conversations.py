@@ -20,7 +20,7 @@ def alpaca(record: RecordValues) -> list[Message]:
     instruction, context = read_text(record["instruction"], "instruction"), read_text(record["input"], "input")
     # Without an instruction the input is the whole question, so it must not be rendered as additional input.
     asked = [Message("user", instruction), Message("context", context)] if instruction else [Message("user", context)]
-    return [_system(record), *_history(record["history"]), *asked, _answer(record, "output")]
+    return [_system(record), *history(record["history"]), *asked, _answer(record, "output")]
 
 
 def turns_of(field: str) -> Callable[[RecordValues], list[Message]]:
@@ -28,7 +28,7 @@ def turns_of(field: str) -> Callable[[RecordValues], list[Message]]:
 
     def read(record: RecordValues) -> list[Message]:
         turns = with_weights(read_turns(record[field], field, record.notices), record["weights"], record.notices)
-        return _with_system(record, turns)
+        return with_system(record, turns)
 
     return read
 
@@ -37,15 +37,15 @@ def prompt_completion(record: RecordValues) -> list[Message]:
     """A prompt and its completion, as text or as lists of messages; replies inside the prompt are context."""
     prompt, completion = record["prompt"], record["completion"]
     turns: list[Message] = []
-    if _is_turns(prompt):
-        turns += [as_context(turn) for turn in read_turns(_as_list(prompt), "prompt", record.notices)]
+    if is_turns(prompt):
+        turns += [as_context(turn) for turn in read_turns(as_list(prompt), "prompt", record.notices)]
     else:
         turns.append(Message("user", read_text(prompt, "prompt")))
-    if _is_turns(completion):
-        turns += read_turns(_as_list(completion), "completion", record.notices)
+    if is_turns(completion):
+        turns += read_turns(as_list(completion), "completion", record.notices)
     else:
         turns.append(_answer(record, "completion"))
-    return _with_system(record, turns)
+    return with_system(record, turns)
 
 
 def question_answer(record: RecordValues) -> list[Message]:
@@ -64,7 +64,7 @@ def marked_text(record: RecordValues) -> list[Message]:
     turns = read_markup(text)
     if turns is None:
         raise RecordUnusable("unknown markup", f"the text begins with {text[:80]!r}")
-    return _with_system(record, turns)
+    return with_system(record, turns)
 
 
 def tree(record: RecordValues) -> list[Message]:
@@ -92,7 +92,8 @@ def has_markup(fields: Fields) -> bool:
     return isinstance(text, str) and read_markup(text) is not None
 
 
-def _history(value: Any) -> list[Message]:
+def history(value: Any) -> list[Message]:
+    """The turns of Alpaca's earlier pairs of question and answer."""
     pairs = read_list(value, "history")
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise RecordUnusable("wrong type", "history is not a list of pairs (question, answer)")
@@ -127,17 +128,18 @@ def _answer_text(value: Any, field: str, notices: list[str]) -> str:
     return read_text(value, field)
 
 
-def _is_turns(value: Any) -> bool:
+def is_turns(value: Any) -> bool:
     """Whether a value is a list of turns or one turn."""
     if isinstance(value, list):
         return not value or not all(isinstance(item, str) for item in value)
     return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """A turn as a list of one; a list unchanged."""
     return [value] if isinstance(value, dict) else value
 
 
-def _with_system(record: RecordValues, turns: list[Message]) -> list[Message]:
+def with_system(record: RecordValues, turns: list[Message]) -> list[Message]:
     """The turns after the record's system prompt, unless they begin with a system prompt already."""
     return turns if turns and turns[0].role == "system" else [_system(record), *turns]

@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .formats import FIELD_NAMES, FORMATS, is_preference_pair
+from .formats import FIELD_NAMES, FORMATS
+from .preference import SIDES, is_preference_pair
 from .reading import TABLES, container_of, layout_note, read_records
 from .records import SourceRecord, plain_text
 from .source_options import AUTO, SourceOptions
@@ -58,8 +59,10 @@ def _choose(options: SourceOptions, renamed: list[dict[str, Any]], columns: tupl
     pairs = sum(is_preference_pair(fields) for fields in renamed)
     if 2 * pairs > len(renamed):
         why = f"{pairs} of the first {len(renamed)} records are preference pairs (chosen and rejected)"
-        return (None if options.format == AUTO else options.format), why
-    formats = [f for f in FORMATS if options.format in (AUTO, f.name)]
+        # Where one of the two was mapped to an answer, the other is not wanted.
+        found = None if not set(SIDES).isdisjoint(options.columns.values()) else "preference"
+        return (found if options.format == AUTO else options.format), why
+    formats = [f for f in FORMATS if options.format == f.name or (options.format == AUTO and not f.sides)]
     counts = [
         (sum(item.fits(fields) for fields in renamed), sum(item.fits_by_own_names(fields) for fields in renamed))
         for item in formats

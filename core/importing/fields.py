@@ -72,7 +72,9 @@ class SourceFormat:
     """A format: its name, a summary, its fields, and how a record's values become a conversation.
 
     `holds` checks a record's values where names are not enough: a text is a conversation only if it has chat markup.
-    `join` merges records of a file that are parts of the same conversation.
+    `join` merges records of a file that are parts of the same conversation. `sides` gives the chosen and the rejected
+    conversation of a preference pair, of which `messages` is the chosen one; such a format is never detected for
+    records that another one fits.
     """
 
     name: str
@@ -81,6 +83,7 @@ class SourceFormat:
     messages: Callable[[RecordValues], list[Message]]
     holds: Callable[[Fields], bool] | None = None
     join: Callable[[Records], Records] | None = None
+    sides: Callable[[RecordValues], tuple[list[Message], list[Message]]] | None = None
 
     @property
     def required(self) -> tuple[FormatField, ...]:

@@ -17,6 +17,7 @@ from .conversations import (
     turns_of,
 )
 from .fields import Fields, FormatField, RecordValues, SourceFormat
+from .preference import chosen_side, is_preference_pair, join_labelled, preference_sides
 from .records import RecordUnusable
 from .tool_calls import is_absent, read_tools
 from .trees import join_messages
@@ -42,8 +43,24 @@ def read_example(
     `source_format` is None if no format fits the file. `allow_preference` also reads preference pairs, for users who
     mapped one of the two columns on purpose. `notices` collects warnings.
     """
-    if not allow_preference and is_preference_pair(fields):
+    has_sides = source_format is not None and source_format.sides
+    if not (allow_preference or has_sides) and is_preference_pair(fields):
         raise RecordUnusable("preference pair", "fields chosen and rejected")
+    source_format, record = _checked_record(source_format, fields, notices)
+    return _example(source_format, record, source_format.messages(record))
+
+
+def read_pair(source_format: SourceFormat, fields: Fields, notices: list[str] | None = None) -> tuple[Example, Example]:
+    """The chosen and the rejected conversation of a record, by a format that has `sides`. Raises `RecordUnusable`."""
+    source_format, record = _checked_record(source_format, fields, notices)
+    assert source_format.sides
+    chosen, rejected = source_format.sides(record)
+    return _example(source_format, record, chosen), _example(source_format, record, rejected)
+
+
+def _checked_record(
+    source_format: SourceFormat | None, fields: Fields, notices: list[str] | None
+) -> tuple[SourceFormat, RecordValues]:
     found = ", ".join(fields) or "none"
     if source_format is None:
         raise RecordUnusable("missing field", f"no format fits; found {found}")
@@ -56,18 +73,16 @@ def read_example(
     values = {field.name: field.value(fields) for field in source_format.fields}
     record = RecordValues(values, fields, [] if notices is None else notices)
     _check_verdict(record)
+    return source_format, record
+
+
+def _example(source_format: SourceFormat, record: RecordValues, said: list[Message]) -> Example:
     # Files write an empty system prompt or input to say that there is none.
-    said = source_format.messages(record)
     messages = tuple(message for message in said if message.content or message.role not in ("system", "context"))
     _check_conversation(messages)
     _look_for_unread(source_format, record)
     _look_for_null_words(record, messages)
     return Example(messages, read_tools(record["tools"]))
-
-
-def is_preference_pair(fields: Fields) -> bool:
-    """Whether a record is for preference training: a chosen and a rejected answer."""
-    return fields.get("chosen") is not None and fields.get("rejected") is not None
 
 
 def is_verdict(value: Any) -> bool:
@@ -210,6 +225,32 @@ FORMATS = (
         (FormatField(("message_id",)), FormatField(("parent_id",)), FormatField(("role",)), FormatField(("text",))),
         tree,
         join=join_messages,
+    ),
+    SourceFormat(
+        "preference",
+        "Preference pairs: a chosen and a rejected answer to a prompt (text, turns, or the answers' common beginning), "
+        "as for DPO. A pair is two rows.",
+        (
+            FormatField(("chosen",)),
+            FormatField(("rejected",)),
+            FormatField(("prompt",), required=False, also=("instruction", "question", "query")),
+            FormatField(("input",), required=False),
+            FormatField(("conversations",), required=False),
+            FormatField(("history",), required=False),
+            _SYSTEM,
+            _TOOLS,
+        ),
+        chosen_side,
+        sides=preference_sides,
+    ),
+    SourceFormat(
+        "kto",
+        "A prompt, a completion and a label (true: desirable), as for KTO: joined to preference pairs by equal prompt.",
+        (FormatField(("prompt",)), FormatField(("completion",)), FormatField(("label",)),
+         FormatField(("chosen",), required=False), FormatField(("rejected",), required=False), _SYSTEM, _TOOLS),
+        chosen_side,
+        join=join_labelled,
+        sides=preference_sides,
     ),
 )  # fmt: skip
 """All formats, the most specific first: if two fit equally well, detection takes the first."""

@@ -63,12 +63,14 @@ def import_source(
     resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
     noticed: Counter[str] = Counter()
+    pairs = 0
 
     def blocks() -> Iterator[RowBlock]:
-        nonlocal fresh
+        nonlocal fresh, pairs
         fresh = True
         for block in _require_rows(read_blocks(path, resolved, detection), name, detection):
             noticed.update(block.notices)
+            pairs += block.rows["is_chosen"].to_numpy().sum()
             yield block
         after = os.stat(path)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -76,7 +78,7 @@ def import_source(
 
     source_id = store.add_source(dataset, name, resolved.format, sha256, resolved.to_fields(), blocks())
     report = _report(store, dataset, source_id, already_imported=not fresh)
-    return replace(report, origin=options.origin, notices=_sentences(detection, noticed) if fresh else ())
+    return replace(report, origin=options.origin, notices=_sentences(detection, noticed, pairs) if fresh else ())
 
 
 def import_file(store: Store, dataset: str, file: DataFile, options: SourceOptions) -> ImportReport:
@@ -95,11 +97,14 @@ def options_for(file: DataFile, options: SourceOptions) -> SourceOptions:
     return replace(options, domain=domain, split=file.split, origin=file.origin)
 
 
-def _sentences(detection: Detection, noticed: Mapping[str, int]) -> tuple[str, ...]:
-    """The notice about the file as a whole, then notices about its rows, the most frequent first."""
+def _sentences(detection: Detection, noticed: Mapping[str, int], pairs: int) -> tuple[str, ...]:
+    """The notices about the file as a whole, then notices about its rows, the most frequent first."""
+    whole = [detection.note] if detection.note else []
+    if pairs:
+        whole.append(f"{pairs:,} preference {'pair' if pairs == 1 else 'pairs'}: two rows each, chosen and rejected.")
     counted = sorted(noticed.items(), key=lambda item: (-item[1], item[0]))
     rows = [f"{count:,} {'row has' if count == 1 else 'rows have'} {what}." for what, count in counted]
-    return tuple([detection.note, *rows] if detection.note else rows)
+    return (*whole, *rows)
 
 
 def _require_columns(path: Path, options: SourceOptions, detection: Detection) -> None:
@@ -145,7 +150,7 @@ def _require_rows(blocks: Iterator[RowBlock], name: str, detection: Detection) -
 
 def _advice(reason: str, detection: Detection) -> str:
     if reason == "preference pair":
-        return "Import a file with one answer per prompt, or map the column chosen to the answer if it is text."
+        return "Choose the format preference, or map the column chosen to the answer if it is text."
     if reason == "missing field":
         return (
             "Map its columns to a format's fields (--column FIELD=COLUMN, or on the page), or choose the format "

@@ -20,6 +20,10 @@ REASONS = {
     "wrong type": "A field of the record has the wrong type for its format.",
     "preference pair": "The record has a chosen and a rejected answer: it is for preference training (DPO), "
     "not for supervised fine-tuning.",
+    "empty side": "The chosen or the rejected answer of the preference pair is empty.",
+    "equal sides": "The chosen and the rejected answer of the preference pair are the same.",
+    "unequal prompts": "The chosen and the rejected answer of the preference pair do not answer the same prompt.",
+    "no partner": "No answer with the other label to the same prompt is left to make a preference pair (KTO).",
     "unknown role": "A turn has a role other than system, user, assistant or tool.",
     "not text": "A turn has an image, audio or a file, which cannot be scored as text.",
     "unwanted answer": "The record's label marks its answer as undesirable (KTO): fine-tuning would teach it.",

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from ..data.examples import DatasetRow, Rejected
+from ..data.examples import DatasetRow, Example, Rejected
 from ..data.row_blocks import RowBlock, RowBlockBuilder, row_blocks
 from .detection import Detection, detect_format
 from .fields import SourceFormat
-from .formats import format_named, read_example
+from .formats import format_named, read_example, read_pair
 from .json_parsing import parse_record
 from .json_records import jsonl_lines
 from .plain_reader import PlainReader
+from .preference import SIDES
 from .reading import PADDED, TABLES, plain_stem, read_records
 from .records import RecordUnusable, SourceRecord
 from .source_options import AUTO, DomainRule, SourceOptions
@@ -30,16 +31,21 @@ class _Reading:
     options: SourceOptions
     rule: DomainRule
 
-    def row(self, record: SourceRecord) -> DatasetRow:
-        """A record as a row. Raises `RecordUnusable`."""
+    def rows(self, record: SourceRecord) -> tuple[DatasetRow, ...]:
+        """A record as a row, or as the two of a preference pair, the chosen one first. Raises `RecordUnusable`."""
         fields = self.options.remapped(record.fields, forgiving=self.container in TABLES)
         if self.container in PADDED:
             fields = unpadded(fields)
-        mapped_on_purpose = not {"chosen", "rejected"}.isdisjoint(self.options.columns.values())
         notices: list[str] = []
-        example = read_example(self.source_format, fields, mapped_on_purpose, notices)
-        domain = self.rule.domain_of(record.fields)
-        return DatasetRow(record.line, domain, example, record.original, tuple(dict.fromkeys(notices)))
+        examples: tuple[Example, ...]
+        if self.source_format and self.source_format.sides:
+            examples = read_pair(self.source_format, fields, notices)
+        else:
+            mapped_on_purpose = not set(SIDES).isdisjoint(self.options.columns.values())
+            examples = (read_example(self.source_format, fields, mapped_on_purpose, notices),)
+        domain, noticed = self.rule.domain_of(record.fields), tuple(dict.fromkeys(notices))
+        first = DatasetRow(record.line, domain, examples[0], record.original, noticed, len(examples) > 1)
+        return first, *(DatasetRow(record.line, domain, example, record.original) for example in examples[1:])
 
 
 def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
@@ -92,7 +98,7 @@ def _read_examples(path: Path, reading: _Reading) -> Generator[DatasetRow | Reje
                 yield record
                 continue
             try:
-                yield reading.row(record)
+                yield from reading.rows(record)
             except RecordUnusable as unusable:
                 yield unusable.at(record.line)
 
@@ -115,6 +121,7 @@ def _read_jsonl(path: Path, reading: _Reading) -> Iterator[RowBlock]:
 
 def _add_strictly(builder: RowBlockBuilder, line: int, original: bytes, reading: _Reading) -> None:
     try:
-        builder.add_record(reading.row(parse_record(line, original)))
+        for row in reading.rows(parse_record(line, original)):
+            builder.add_record(row)
     except RecordUnusable as unusable:
         builder.add_record(unusable.at(line))

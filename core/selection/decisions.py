@@ -14,12 +14,19 @@ BELOW_THE_CUT = "below the cut"
 DUPLICATE = "duplicate of an eligible row"
 NEAR_DUPLICATE = "near duplicate of an eligible row that ranks higher"
 LEFT_OUT_BY_HAND = "left out by hand"
+NOT_IN_A_PAIR = "not in a preference pair"
+OTHER_SIDE = "the other row of its preference pair is left out"
 RANKED_FLAGS = (*TEXT_FLAGS, "trained_on")
 """Flags that a ranking carries, to count them among selected rows without joining the scored table."""
 _NO_LIMIT = 2**62
+_OF_OTHER_SIDE = 10**6
+"""The code of the objection that the other row of a pair met one."""
 _RUNNING_TOKENS = "sum(token_count) OVER (ranking ROWS UNBOUNDED PRECEDING)"  # up to and with the row
 _NO_SCORE = """coalesce(reason, CASE WHEN non_finite THEN 'non_finite' WHEN no_scored_token THEN 'no_scored_token'
     WHEN not_scored THEN 'not_scored' WHEN zero_base_loss THEN 'zero_base_loss' ELSE 'undefined' END)"""
+_NO_PAIR_SCORE = f"""CASE WHEN pair IS NULL THEN '{NOT_IN_A_PAIR}'
+    WHEN coalesce(reason, '') = '' AND NOT (non_finite OR no_scored_token OR not_scored OR zero_base_loss)
+    THEN 'the other row of its preference pair has none' ELSE {_NO_SCORE} END"""
 
 
 def decisions(
@@ -36,12 +43,15 @@ def decisions(
     `limits` come from `budgets`. `near_set`: the store's near-duplicate search, if the recipe removes near-duplicates.
     `spread`: numbers of rows that come first, in this order (`core.selection.spread`).
     The first of these that applies decides: a hand pick, no score, a filter, an exact duplicate, a near-duplicate, the
-    cut-off. Ties are broken by example_id, then row_number.
+    cut-off. Ties are broken by example_id, then row_number. By a score of preference pairs, a pair's rows follow one
+    another in the rank of its chosen row, and both are selected or none.
     """
     pools: Query = ("budget ON pool = domain", []) if selection.scope == "domain" else ("budget ON pool = ?", [POOL])
     found = _eligible(selection, table, pools, "domain, pool_id", near_set, spread)
     # Not computed if no budget is in tokens.
     running = "0" if all(budget.unit == "rows" for budget in limits.values()) else _RUNNING_TOKENS
+    of_pair = " OVER (PARTITION BY pair)" if selection.keeps_pairs else ""  # a pair ends where its second row does
+    rank_end, tokens_end = (f"max({column}){of_pair}" if of_pair else column for column in ("rank", "running_tokens"))
     sql = f"""
         WITH budget AS (
             SELECT unnest(?::VARCHAR[]) AS pool, unnest(range({len(limits):d}))::INTEGER AS pool_id,
@@ -54,7 +64,8 @@ def decisions(
             WINDOW ranking AS (PARTITION BY pool_id ORDER BY {found.ranking})
         )
         SELECT row_number, example_id, domain, token_count, value, picked, rank,
-            if(picked OR (rank <= row_limit AND running_tokens <= token_limit), '{KEPT}', '{BELOW_THE_CUT}') AS outcome
+            if(picked OR ({rank_end} <= row_limit AND {tokens_end} <= token_limit), '{KEPT}', '{BELOW_THE_CUT}')
+                AS outcome
         FROM ranked JOIN budget USING (pool_id)
         {found.near_duplicates}
         UNION ALL
@@ -100,10 +111,10 @@ def ranked_rows(
 
 def left_out(selection: Selection, table: str) -> Query:
     """Counts of ineligible rows by reason, without near-duplicates: domain, outcome, rows, tokens."""
-    objection, reasons, values = _objection(selection, table)
+    judged, reasons, values = _judged(selection, table)
     sql = f"""
         SELECT domain, {reasons} AS outcome, count(*) AS rows, sum(token_count)::BIGINT AS tokens
-        FROM (SELECT *, {objection} AS objection FROM {table}) WHERE objection > 0 GROUP BY ALL
+        FROM ({judged}) WHERE objection > 0 GROUP BY ALL
     """
     return sql, values
 
@@ -111,13 +122,14 @@ def left_out(selection: Selection, table: str) -> Query:
 def objections(selection: Selection, table: str, row_numbers: Sequence[int]) -> Query:
     """The objections to some rows: row_number, domain, value (the recipe's score) and outcome (NULL where there is
     none, which leaves being a near-duplicate)."""
-    objection, reasons, values = _objection(selection, table)
-    sql = f"""
-        SELECT row_number, domain, {selection.value_sql}, {reasons} FROM (
-            SELECT *, {objection} AS objection FROM {table} WHERE row_number IN (SELECT unnest(?::BIGINT[]))
-        )
-    """
-    return sql, [*values, list(row_numbers)]
+    asked = "row_number IN (SELECT unnest(?::BIGINT[]))"
+    numbers = [list(row_numbers)]
+    some = f"WHERE {asked}"
+    if selection.keeps_pairs:  # a row is judged with the other one of its pair
+        some, numbers = f"{some} OR pair IN (SELECT pair FROM {table} WHERE {asked})", numbers * 2
+    judged, reasons, values = _judged(selection, table, some)
+    sql = f"SELECT row_number, domain, value, {reasons} FROM ({judged}) WHERE {asked}"
+    return sql, [*values, *numbers, list(row_numbers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +150,17 @@ def _eligible(
 ) -> _Eligible:
     """The rows that can be ranked: the table's rows joined to their pools, with the given `columns` of the pools."""
     order = ORDERS[selection.order]
-    objection, reasons, objection_values = _objection(selection, table)
-    picked, picked_values = _picked(selection, keep=True)
+    judged, reasons, judged_values = _judged(selection, table, f"JOIN {joined[0]}")
+    picks = [pick for pick in selection.picks if pick.keep]
+    sort_key, of_pair = order.sql, ""
     # Only with picks, because a longer sort key slows down every row.
-    ranking = ("picked DESC, " if picked_values else "") + "sort_key, example_id, row_number"
+    first = "picked DESC, " if picks else ""
+    ranking = f"{first}sort_key, example_id, row_number"
+    if selection.keeps_pairs:
+        by_side = "OVER (PARTITION BY pair ORDER BY side)"
+        sort_key = f"first_value({order.sql}) {by_side}"
+        of_pair = f", pair, first_value(example_id) {by_side} AS chosen_id"
+        ranking = f"{first}sort_key, chosen_id, pair, row_number"
     is_banded = selection.length_bands > 1
     unique, near_duplicates, near_values = _without_near_duplicates(
         near_set, ranking, "unbanded" if is_banded else "unspread" if spread else "eligible"
@@ -151,25 +170,37 @@ def _eligible(
             SELECT unnest(?::BIGINT[]) AS row_number, unnest(range({len(spread):d})) AS spread_place
         ), eligible AS (FROM unspread LEFT JOIN spread USING (row_number))"""
         near_values = [*near_values, list(spread)]
-        ranking = ("picked DESC, " if picked_values else "") + f"spread_place NULLS LAST, {ranking}"
+        ranking = f"{first}spread_place NULLS LAST, {ranking}"
     if is_banded:
         unique += f", {_banded(selection.length_bands, ranking)}"
-        ranking = ("picked DESC, " if picked_values else "") + f"share_above, {ranking}"
+        ranking = f"{first}share_above, {ranking}"
     sql = f"""
-        judged AS (
-            SELECT *, {selection.value_sql} AS value, {picked} AS picked, {objection} AS objection
-            FROM {table} JOIN {joined[0]}
-        ),
+        judged AS ({judged}),
         scored AS (
-            SELECT row_number, example_id, token_count, value, picked, {columns}, {order.sql} AS sort_key,
-                {", ".join(RANKED_FLAGS)}
+            SELECT row_number, example_id, token_count, value, picked, {columns}, {sort_key} AS sort_key,
+                {", ".join(RANKED_FLAGS)}{of_pair}
             FROM judged WHERE objection = 0
         ),
         {unique}
     """
     seeds = [str(selection.seed)] * order.sql.count("?")
-    values = [*picked_values, *objection_values, *joined[1], *seeds, *near_values]
+    values = [*judged_values, *joined[1], *seeds, *near_values]
     return _Eligible(sql, values, ranking, reasons, near_duplicates)
+
+
+def _judged(selection: Selection, table: str, more: str = "") -> tuple[str, str, list[Any]]:
+    """SQL of the rows of a table (`more`: what stands behind its name) with value, picked and objection; SQL of the
+    reason for an objection; and the parameters of the former, those of `more` to come last."""
+    objection, reasons, values = _objection(selection, table)
+    picked, picked_values = _picked(selection, table, keep=True)
+    sql = f"SELECT *, {selection.value_sql} AS value, {picked} AS picked, {objection} AS objection FROM {table} {more}"
+    if selection.keeps_pairs:
+        sql = f"""
+            SELECT * REPLACE (if(objection = 0 AND max(objection) OVER (PARTITION BY pair) > 0, {_OF_OTHER_SIDE:d},
+                objection) AS objection) FROM ({sql})
+        """
+        reasons = f"if(objection = {_OF_OTHER_SIDE:d}, '{OTHER_SIDE}', {reasons})"
+    return sql, reasons, [*picked_values, *values]
 
 
 def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
@@ -184,26 +215,32 @@ def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:
         reasons.append(f"WHEN {len(cases)} THEN {reason}")
         values.extend(parameters)
 
-    left_out, pick_values = _picked(selection, keep=False)
+    left_out, pick_values = _picked(selection, table, keep=False)
     if pick_values:
         object_to(left_out, pick_values, f"'{LEFT_OUT_BY_HAND}'")
     # The only objection to a row picked by hand is that it is an exact duplicate.
-    picked, pick_values = _picked(selection, keep=True)
+    picked, pick_values = _picked(selection, table, keep=True)
     unless = f"NOT {picked} AND " if pick_values else ""
-    object_to(f"{unless}{selection.value_sql} IS NULL", pick_values, f"'no score: ' || {_NO_SCORE}")
+    no_score = _NO_PAIR_SCORE if selection.keeps_pairs else _NO_SCORE
+    object_to(f"{unless}{selection.value_sql} IS NULL", pick_values, f"'no score: ' || {no_score}")
     for reason, (condition, parameters) in selection.filter.conditions():
         object_to(f"{unless}NOT ({condition})", pick_values + parameters, f"'{reason}'")
     if selection.collapse_duplicates:
         condition, parameters = _duplicate(selection, table)
-        if pick_values:
+        if pick_values and not selection.keeps_pairs:
             condition = f"if({picked}, duplicate_of IS NOT NULL, {condition})"
-        object_to(condition, pick_values + parameters, f"'{DUPLICATE}'")
+            parameters = pick_values + parameters
+        object_to(condition, parameters, f"'{DUPLICATE}'")
     return f"CASE {' '.join(cases)} ELSE 0 END", f"CASE objection {' '.join(reasons)} END", values
 
 
-def _picked(selection: Selection, keep: bool) -> Query:
+def _picked(selection: Selection, table: str, keep: bool) -> Query:
+    """Whether a row was picked by hand, or the other one of its pair if whole pairs are selected."""
     ids = [pick.example_id for pick in selection.picks if pick.keep is keep]
-    return ("example_id IN (SELECT unnest(?::UUID[]))", [ids]) if ids else ("false", [])
+    picked = "example_id IN (SELECT unnest(?::UUID[]))"
+    if selection.keeps_pairs:
+        picked = f"coalesce(pair IN (SELECT pair FROM {table} WHERE pair IS NOT NULL AND {picked}), false)"
+    return (picked, [ids]) if ids else ("false", [])
 
 
 def _duplicate(selection: Selection, table: str) -> Query:
@@ -214,6 +251,13 @@ def _duplicate(selection: Selection, table: str) -> Query:
     if selection.filter.domains:
         condition, values = selection.filter.domain_condition()
         passes.append(condition)
+    if selection.keeps_pairs:  # a pair repeats another one if both of its rows do
+        of_domains = "".join(f" AND {condition}" for condition in passes)
+        pairs = f"""
+            SELECT pair, list(example_id ORDER BY side) AS sides FROM {table} WHERE pair IS NOT NULL{of_domains}
+            GROUP BY pair
+        """
+        return f"pair NOT IN (SELECT min(pair) FROM ({pairs}) GROUP BY sides)", values
     if "duplicate" in selection.filter.with_flags:
         passes.append("duplicate")
     if not passes:

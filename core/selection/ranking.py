@@ -50,10 +50,12 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """A recipe's eligible rows by pool, best first. `table` has what `ranked_rows` says; `pools` and `eligible` (of
-    each domain) are by name; `left_out` are the rows that are not eligible: domain, outcome, rows, tokens."""
+    each domain) are by name; `left_out` are the rows that are not eligible: domain, outcome, rows, tokens. `of_pairs`:
+    the rows of each preference pair follow one another."""
 
     table: str
     pooled: bool
+    of_pairs: bool
     pools: Mapping[str, Pool]
     eligible: Mapping[str, Tally]
     left_out: pd.DataFrame
@@ -76,7 +78,7 @@ def ranking(store: Store, selection: Selection, run: ScoredRun) -> Iterator[Rank
     Raises `NotFound` if the search for near duplicates that the recipe names is not there, and `SelectionInvalid` for
     a search pattern that cannot be read or a score that needs losses which the run lacks.
     """
-    if ORDERS[selection.order].by_score or any(map(is_imported, selection.roles)):
+    if ORDERS[selection.order].by_score or selection.keeps_pairs or any(map(is_imported, selection.roles)):
         require_roles(selection.value_label, selection.roles, run.roles)
     selection = replace(selection, filter=store.searched(selection.filter))
     state: list[object] = store.table_state(run.table)
@@ -112,7 +114,7 @@ def _counted(
         *objections[_OUTCOMES].itertuples(index=False, name=None),
         *_near_duplicate_counts(run, eligible, objections),
     ]
-    return Ranking(table, pooled, pools, eligible, pd.DataFrame(left, columns=_OUTCOMES))
+    return Ranking(table, pooled, selection.keeps_pairs, pools, eligible, pd.DataFrame(left, columns=_OUTCOMES))
 
 
 def _near_duplicate_counts(
@@ -132,10 +134,12 @@ def _near_duplicate_counts(
 def cut(store: Store, ranked: Ranking, limits: Mapping[str, Budget]) -> dict[str, Cut]:
     """Where limits, by name of the pool, cut a ranking. What was picked by hand is kept, whatever the limit."""
     within = _within_tokens(store, ranked, limits)
+    rows_together = 2 if ranked.of_pairs else 1
     kept = {}
     for name, pool in ranked.pools.items():
         limit = limits[name]
         by_rank = min(limit.wanted, pool.eligible.rows) if limit.unit == "rows" else within.get(pool.number, 0)
+        by_rank -= by_rank % rows_together
         kept[name] = max(by_rank, pool.picked)
     places = [pool.before + kept[name] for name, pool in ranked.pools.items() if kept[name]]
     sql = f"SELECT pool, running_tokens, value FROM {ranked.table} WHERE place IN (SELECT unnest(?::BIGINT[]))"

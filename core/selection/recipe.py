@@ -153,7 +153,8 @@ class Selection:
     that many bands of response length (quantiles of a pool's eligible rows), each of which gives the same share of its
     rows. With `added`, rows are ranked by the score plus other scores, each in its own unit times its weight; a row
     that lacks one of them has no score. With `spread`, the best rows of each pool are ordered anew so that they differ
-    by their embeddings. The same recipe on the same losses and embeddings always selects the same rows.
+    by their embeddings. A score of preference pairs ranks and selects whole pairs: a pair is left out if one of its
+    rows is. The same recipe on the same losses and embeddings always selects the same rows.
     """
 
     run: str
@@ -199,11 +200,17 @@ class Selection:
             raise SelectionInvalid(
                 f"{self.length_bands:,} length bands were requested. Give 0 (none) to {MOST_LENGTH_BANDS}."
             )
+        _check_pairs(self)
         if self.spread and self.length_bands > 1:
             raise SelectionInvalid("A spread and length bands cannot order the same rows. Choose one of them.")
         twice = [pick for pick, count in Counter(pick.example_id for pick in self.picks).items() if count > 1]
         if twice:
             raise SelectionInvalid(f"The example {twice[0]} has more than one hand pick. Keep only one.")
+
+    @property
+    def keeps_pairs(self) -> bool:
+        """Whether it ranks by a score of preference pairs, so that of each pair both rows are selected or none."""
+        return score_named(self.score).is_of_pairs
 
     @property
     def has_score_cut(self) -> bool:
@@ -276,6 +283,24 @@ def _check_added(score: str, added: Mapping[str, Number]) -> None:
     for name, weight in added.items():
         if not _is_number(weight) or not weight:
             raise SelectionInvalid(f"The weight of {name} is {shown(weight)}. Give a number other than 0.")
+
+
+def _check_pairs(selection: Selection) -> None:
+    if len({score_named(name).is_of_pairs for name in (selection.score, *selection.added)}) > 1:
+        raise SelectionInvalid("A score of preference pairs and one of single rows cannot be added. Choose one kind.")
+    if not selection.keeps_pairs:
+        return
+    asked = (
+        ("Near-duplicates", selection.near_duplicates is not None),
+        ("Length bands", selection.length_bands > 1),
+        ("A spread", selection.spread is not None),
+    )
+    for what, is_asked in asked:
+        if is_asked:
+            raise SelectionInvalid(
+                f"{what} would take preference pairs apart, and {selection.score} ranks whole pairs. Leave it out, or "
+                "rank by a score of single rows."
+            )
 
 
 def _check_weights(weights: Mapping[str, Number]) -> None:

@@ -10,8 +10,8 @@ from ..store import Store
 
 @dataclass(frozen=True, slots=True)
 class ScoredRun:
-    """A run's name, dataset and scored table. `roles`: those whose losses it holds, and the names of its imported
-    scores. `totals`: (rows, scored tokens) of every domain, by name."""
+    """A run's name, dataset and scored table. `roles`: those whose losses it holds, the names of its imported scores,
+    and `PAIRS` if its dataset has preference pairs. `totals`: (rows, scored tokens) of every domain, by name."""
 
     name: str
     dataset: str
@@ -29,8 +29,7 @@ def scored_run(store: Store, name: str) -> ScoredRun:
     """The run of that name, counted once for all that ask about it. Raises `NotFound` naming those there are."""
     found = store.run(name)
     totals = domain_totals(store, found["table"])
-    roles = (*found["loss_sets"], *found["imported"])
-    return ScoredRun(name, str(found["dataset"]), str(found["table"]), roles, totals)
+    return ScoredRun(name, str(found["dataset"]), str(found["table"]), found["roles"], totals)
 
 
 def domain_totals(store: Store, table: str) -> dict[str, tuple[int, int]]:

@@ -170,6 +170,12 @@ def _bring_back(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
         for table in ("dataset_row", "rejection", "source"):
             fetch_all(connection, f"DELETE FROM {table} WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [sources])
         delete_values_without_rows(connection, into)
+        fetch_all(
+            connection,
+            "DELETE FROM preference_pair WHERE dataset_id = $1 "
+            "AND chosen_row NOT IN (SELECT row_number FROM dataset_row WHERE dataset_id = $1)",
+            [into],
+        )
         build_scored_tables(connection, into)
     for table in ("removed_run", "removed_dataset"):
         fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
@@ -194,4 +200,10 @@ def _copy_sources(connection: duckdb.DuckDBPyConnection, dataset_id: int, into_i
         ):
             fetch_all(connection, f"{sql} WHERE source_id = ?", [source_id])
         copies.append(copy)
+    fetch_all(
+        connection,
+        f"INSERT INTO preference_pair SELECT {into_id:d}, chosen_row + {after:d}, rejected_row + {after:d} "
+        "FROM preference_pair WHERE dataset_id = ?",
+        [dataset_id],
+    )
     return copies

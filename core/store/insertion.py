@@ -73,6 +73,10 @@ def _insert_rows(
         WHERE is_first AND example_id NOT IN (SELECT example_id FROM example)
         """,
     )
+    new_rows.query(
+        "new_rows",
+        f"INSERT INTO preference_pair SELECT {dataset_id:d}, row_number, row_number + 1 FROM new_rows WHERE is_chosen",
+    )
 
 
 def _insert_rejections(connection: duckdb.DuckDBPyConnection, source_id: int, rejections: tuple[Rejected, ...]) -> None:

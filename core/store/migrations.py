@@ -65,7 +65,11 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "UPDATE text_measure SET prompt_key = md5_number_lower(prompt) FROM example "
         "WHERE example.example_id = text_measure.example_id",
     ),
-    8: ("ALTER TABLE near_duplicate_set ADD COLUMN embeddings VARCHAR",),
+    8: (
+        "ALTER TABLE near_duplicate_set ADD COLUMN embeddings VARCHAR",
+        "CREATE TABLE preference_pair (dataset_id INTEGER NOT NULL, chosen_row BIGINT NOT NULL, "
+        "rejected_row BIGINT NOT NULL)",
+    ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""
 

@@ -18,12 +18,15 @@ _SAMPLED = """
     WITH ranked AS (
         SELECT row_number, domain,
             row_number() OVER (PARTITION BY domain ORDER BY hash(row_number, ?), row_number) AS place
-        FROM dataset_row WHERE dataset_id = ?
+        FROM dataset_row
+        WHERE dataset_id = ? AND row_number NOT IN (SELECT rejected_row FROM preference_pair WHERE dataset_id = ?)
     )
     SELECT row_number FROM ranked
     ORDER BY (place - 0.5) / count(*) OVER (PARTITION BY domain), domain, place LIMIT ?
 """
-"""Of each domain the same share, to the row: its rows in random order are spread evenly over 0 to 1."""
+"""Of each domain the same share, to the row: its rows in random order are spread evenly over 0 to 1. A preference pair
+is drawn by its chosen row."""
+_NEW_NUMBER = "(SELECT count(*) FROM sampled s WHERE s.row_number <= {})"
 
 
 def sample_name(dataset: str) -> str:
@@ -32,7 +35,8 @@ def sample_name(dataset: str) -> str:
 
 
 def sample_dataset(store: Store, dataset: str, rows: int = SAMPLE_ROWS) -> str:
-    """Copy so many random rows of a dataset, the same share of each domain, to a new dataset; returns its name.
+    """Copy so many random rows of a dataset, the same share of each domain, to a new dataset; returns its name. A
+    preference pair counts as one row and is copied whole.
 
     The same dataset gives the same sample. Raises `NotFound`, or `NameTaken` if there is a dataset of that name.
     """
@@ -41,7 +45,9 @@ def sample_dataset(store: Store, dataset: str, rows: int = SAMPLE_ROWS) -> str:
         raise NameTaken(f"A dataset named {name!r} exists. Score it, or remove it on the Data page first.")
 
     def change(connection: duckdb.DuckDBPyConnection) -> None:
-        fetch_all(connection, _SAMPLED, [_SEED, dataset_id, rows])
+        fetch_all(connection, _SAMPLED, [_SEED, dataset_id, dataset_id, rows])
+        pairs = "preference_pair JOIN sampled ON chosen_row = row_number WHERE dataset_id = ?"
+        fetch_all(connection, f"INSERT INTO sampled SELECT rejected_row FROM {pairs}", [dataset_id])
         sample_id = ensure_dataset(connection, name)
         sources = _copy_sources(connection, dataset_id, sample_id, {"sample_of": dataset, "sample_rows": rows})
         for source_id, copy_id in sources.items():
@@ -49,8 +55,7 @@ def sample_dataset(store: Store, dataset: str, rows: int = SAMPLE_ROWS) -> str:
                 connection,
                 f"""
                 INSERT INTO dataset_row
-                SELECT ?, (SELECT count(*) FROM sampled s WHERE s.row_number <= r.row_number), example_id, domain, ?,
-                    line, original
+                SELECT ?, {_NEW_NUMBER.format("r.row_number")}, example_id, domain, ?, line, original
                 FROM dataset_row r SEMI JOIN sampled USING (row_number)
                 WHERE dataset_id = {dataset_id:d} AND source_id = ? ORDER BY row_number
                 """,
@@ -62,6 +67,8 @@ def sample_dataset(store: Store, dataset: str, rows: int = SAMPLE_ROWS) -> str:
                 "WHERE source_id = $1",
                 [copy_id],
             )
+        numbers = f"{_NEW_NUMBER.format('chosen_row')}, {_NEW_NUMBER.format('rejected_row')}"
+        fetch_all(connection, f"INSERT INTO preference_pair SELECT {sample_id:d}, {numbers} FROM {pairs}", [dataset_id])
         fetch_all(connection, "DROP TABLE sampled")
 
     store.write(change)

@@ -58,6 +58,12 @@ CREATE TABLE dataset_row (
     original BLOB NOT NULL USING COMPRESSION uncompressed  -- the record byte for byte
 );
 
+CREATE TABLE preference_pair (            -- two rows of a dataset that answer one prompt
+    dataset_id INTEGER NOT NULL,
+    chosen_row BIGINT NOT NULL,           -- row_number
+    rejected_row BIGINT NOT NULL
+);
+
 CREATE TABLE rejection (
     source_id INTEGER NOT NULL,
     line BIGINT NOT NULL,

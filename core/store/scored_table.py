@@ -20,6 +20,11 @@ TRAINED_MODELS = f"""
     WHERE run_id = $1 AND role IN ({", ".join(f"'{role.name}'" for role in LOSS_ROLES.values() if role.was_trained)})
 """
 """Models of the run that may have been trained on its data."""
+_OF_SIDES = ", ".join(
+    f"max({column}) FILTER (side = '{side}') AS {side}_{name}"
+    for side in ("chosen", "rejected")
+    for name, column in (("reward", "implicit_reward"), ("learnability", "learnability"))
+)
 
 
 def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str, int]) -> str:
@@ -29,7 +34,8 @@ def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str
 
     One row per dataset row. Losses and scores are NULL if they are undefined, or if the run lacks a role that they
     need; a flag column (see `core.data.scores.FLAGS`) tells why. `duplicate_of` is the first row with the same
-    conversation, NULL on that row.
+    conversation, NULL on that row. `pair` is the row_number of the chosen row of the row's preference pair, and `side`
+    is chosen or rejected; both are NULL outside of pairs.
     """
     needed = needed_roles()
     roles = [role for role in needed if role in present] or ["base"]
@@ -79,9 +85,15 @@ def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str
                     SELECT example_id FROM trained_example WHERE model_fingerprint IN ({TRAINED_MODELS})
                 ) AS trained_on,
                 coalesce(repeated_share >= {settings.number("repeated_share")}, false) AS repetitive,
-                coalesce(copied_share >= {settings.number("copied_share")}, false) AS copies_prompt{imports}
+                coalesce(copied_share >= {settings.number("copied_share")}, false) AS copies_prompt{imports},
+                pair, side
             FROM run
             JOIN dataset_row r USING (dataset_id)
+            LEFT JOIN (
+                SELECT dataset_id, chosen_row AS pair, unnest([chosen_row, rejected_row]) AS row_number,
+                    unnest(['chosen', 'rejected']) AS side
+                FROM preference_pair
+            ) link ON link.dataset_id = r.dataset_id AND link.row_number = r.row_number
             LEFT JOIN text_measure ON text_measure.example_id = r.example_id
             {joins}
             WHERE run.run_id = $1
@@ -93,6 +105,9 @@ def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str
             SELECT DISTINCT prompt_key, example_id, base_loss FROM joined WHERE base_loss IS NOT NULL
         ), answered AS (
             SELECT prompt_key, min(base_loss, 2) AS lowest_base_losses FROM response GROUP BY ALL HAVING count(*) > 1
+        ), paired AS (
+            SELECT pair, {settings.number("dpo_beta")} AS dpo_beta, {_OF_SIDES}
+            FROM scored WHERE pair IS NOT NULL GROUP BY pair
         )
         SELECT
             * EXCLUDE (prompt_key, {", ".join(RELATIVE_TO)}), {relative},
@@ -100,7 +115,7 @@ def scored_table_sql(table: str, present: Collection[str], imported: Mapping[str
             coalesce(abs(base_loss - reference_loss) < noise_floor, false) AS unresolved,
             duplicate_of IS NOT NULL AS duplicate,
             token_count > 0 AND token_count < {settings.integer("short_response")} AS short_response
-        FROM scored LEFT JOIN answered USING (prompt_key)
+        FROM scored LEFT JOIN answered USING (prompt_key) LEFT JOIN paired USING (pair)
         ORDER BY domain, learnability DESC NULLS LAST, example_id, row_number
     """
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..data.errors import NameTaken, NotFound, StoreUnusable
 from ..data.examples import DatasetRow, Rejected
+from ..data.loss_roles import PAIRS
 from ..data.row_blocks import RowBlock
 from ..data.scores import FLAGS, SCORES
 from ..jobs.shards import SHARD_SCHEMA
@@ -346,8 +347,9 @@ class Store(Database):
         return dict(self.rows("SELECT role, loss_set_id FROM run_loss WHERE run_id = ?", [run_id]))
 
     def run(self, name: str) -> dict[str, Any]:
-        """A run: run_id, name, dataset, table (its scored table), imported (names of scores), loss_sets (id by role),
-        noise_floors [nats per token] (by role, None until measured), and `description` as saved. Raises `NotFound`."""
+        """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), roles (those, names of
+        imported scores, and `PAIRS` if the dataset has preference pairs), noise_floors [nats per token] (by role, None
+        until measured), and `description` as saved. Raises `NotFound`."""
         run_id = int(self.named("run", "run_id", name))
         dataset, description = self.rows(
             "SELECT dataset.name, description FROM run JOIN dataset USING (dataset_id) WHERE run_id = ?", [run_id]
@@ -359,13 +361,15 @@ class Store(Database):
         )
         with self._cursor() as cursor:
             imported = list(imported_ids(cursor, run_id))
+        paired = "SELECT 1 FROM preference_pair JOIN run USING (dataset_id) WHERE run_id = ? LIMIT 1"
+        pairs = [PAIRS] if self.rows(paired, [run_id]) else []
         return {
             "run_id": run_id,
             "name": name,
             "dataset": dataset,
             "table": scored_table(run_id),
-            "imported": imported,
             "loss_sets": {role: loss_set_id for role, loss_set_id, _ in losses},
+            "roles": (*(role for role, *_ in losses), *imported, *pairs),
             "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
         }
@@ -382,7 +386,9 @@ def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> No
     runs = "SELECT run_id FROM run WHERE dataset_id = ?"
     for table in ("run_loss", "draft", "draft_part"):
         fetch_all(connection, f"DELETE FROM {table} WHERE run_id IN ({runs})", [dataset_id])
-    for table in ("run", "dataset_row", "source", "near_duplicate_set", "imported_score", "dataset"):
+    for table in (
+        "run", "dataset_row", "preference_pair", "source", "near_duplicate_set", "imported_score", "dataset"
+    ):  # fmt: skip
         fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 
 

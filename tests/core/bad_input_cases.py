@@ -539,10 +539,10 @@ _JSONL_FILES = (
     File("text of no kind", "notes.md", b"# Notes\n", refused="not JSON, JSONL, CSV, Parquet or Arrow"),
     File("3,000 rows of one token", "a.jsonl", b'{"question":"q","answer":"a"}\n' * 3_000, rows=range(1, 3_001)),
     File(
-        "preference pairs only",
+        "preference pairs of equal sides",
         "a.jsonl",
-        b'{"prompt":"q","chosen":"a","rejected":"b"}\n' * 3,
-        refused="'preference pair'.*preference training",
+        b'{"prompt":"q","chosen":"a","rejected":"a"}\n' * 3,
+        refused="'equal sides'.*are the same",
     ),
 )
 

@@ -24,10 +24,13 @@ def score_examples(
     max_length: int = 2048,
     domains: Sequence[str] = ("chat",),
     dataset: str = "talk",
+    of_pairs: bool = False,
 ) -> None:
-    """Import the examples (row n + 1 is example n, of the domains in turn) and save their run under both models."""
+    """Import the examples (row n + 1 is example n, of the domains in turn) and save their run under both models.
+    `of_pairs`: they are the chosen and the rejected side of a preference pair in turn."""
     rows = [
-        DatasetRow(number, domains[number % len(domains)], example, b"{}") for number, example in enumerate(examples, 1)
+        DatasetRow(number, domains[number % len(domains)], example, b"{}", is_chosen=of_pairs and number % 2 == 1)
+        for number, example in enumerate(examples, 1)
     ]
     store.add_source(dataset, f"{dataset}.jsonl", "jsonl", "a hash", {}, rows)
     plan = plan_scoring(

@@ -15,7 +15,7 @@ _SHOWN = (
     "UTF-16 with its mark",
     "a Git LFS pointer",
     "only what is no JSON",
-    "preference pairs only",
+    "preference pairs of equal sides",
     "gzip cut off in the middle",
     "a Zstandard bomb of lines",
     "one name twice",

@@ -204,14 +204,14 @@ def test_records_left_out_are_counted_by_reason_and_listed(data: Callable[[], Ap
     assert listed["Record"].tolist() == [4, 5, 6, 7]
 
 
-def test_a_file_of_preference_pairs_says_what_it_is_and_what_to_do(data: Callable[[], AppTest]) -> None:
+def test_a_file_of_preference_pairs_gives_two_rows_a_pair(data: Callable[[], AppTest]) -> None:
     pair = {"prompt": "Name a moon.", "chosen": "Io", "rejected": "Mars"}
-    page = upload(data(), ("pairs.jsonl", jsonl(pair, pair)))
+    page = upload(data(), ("pairs.jsonl", jsonl(pair, {**pair, "rejected": "Io"})))
     assert "2 of the first 2 records are preference pairs" in text_of(page)
-    page = press_import(page)
-    assert not page.exception
-    assert "it is for preference training (DPO), not for supervised fine-tuning" in text_of(page)
-    assert store().rows("SELECT count(*) FROM dataset") == [(0,)]
+    page = healthy(press_import(page))
+    assert "1 preference pair: two rows each, chosen and rejected." in text_of(page)
+    assert "1 skipped, reason 'equal sides'" in text_of(page)
+    assert store().rows("SELECT chosen_row, rejected_row FROM preference_pair") == [(1, 2)]
 
 
 def test_a_column_can_be_mapped_and_the_preview_follows(data: Callable[[], AppTest]) -> None:
@@ -477,7 +477,7 @@ def test_a_long_dataset_is_paged(data: Callable[[], AppTest]) -> None:
 
 def test_of_eight_files_the_good_ones_are_imported_and_each_problem_is_said(data: Callable[[], AppTest]) -> None:
     good = [(f"good {n}.jsonl", jsonl({"instruction": f"Say {n}.", "output": f"{n}"})) for n in range(5)]
-    pairs = jsonl(*[{"prompt": f"Moon {n}?", "chosen": "Io", "rejected": "Mars"} for n in range(2)])
+    pairs = jsonl(*[{"prompt": f"Moon {n}?", "chosen": "Io", "rejected": "Io"} for n in range(2)])
     files = [*good, ("broken.jsonl.gz", gzip.compress(jsonl(*ROWS))[:-12]), ("twice.jsonl", good[0][1])]
     page = upload(data(), *files, ("pairs.jsonl", pairs))
     table = table_with(page, "Include").set_index("File")
@@ -486,13 +486,13 @@ def test_of_eight_files_the_good_ones_are_imported_and_each_problem_is_said(data
     }  # fmt: skip
     assert "damaged or truncated" in table.loc["broken.jsonl.gz", "Problems"]
     assert table.loc["twice.jsonl", "Problems"] == "Same content as good 0.jsonl."
-    assert "Preference pairs are skipped" in table.loc["pairs.jsonl", "Problems"]
+    assert table.loc["pairs.jsonl", "Format"] == "preference"
     assert table.loc["pairs.jsonl", "Records"] == 2
     assert "6 of 8 files included. Creates a new dataset." in text_of(page)
     page = press_import(page)
     assert not page.exception
     assert "1 of 6 files was not imported." in text_of(page)
-    assert "it is for preference training (DPO)" in text_of(page)
+    assert "The chosen and the rejected answer of the preference pair are the same." in text_of(page)
     assert store().rows("SELECT count(*), count(DISTINCT source_id) FROM dataset_row") == [(5, 5)]
 
 

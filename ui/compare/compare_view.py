@@ -34,7 +34,7 @@ def show_comparison(session: Session, name: str) -> None:
         other = other_run_picker(name, others)
     runs = [session.store.run(each) for each in (name, other)]
     with of_score:
-        roles = [{*run["loss_sets"], *run["imported"]} for run in runs]
+        roles = [{*run["roles"]} for run in runs]
         score = score_picker(roles[0] & roles[1])
     first, second = (compared_run(run) for run in runs)
     chosen = choose_rows(session.store, first, second, (of_domains, of_flags))

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.exploring.density import smoothed
 from core.exploring.distributions import FINE_BINS, POSITIVE_COLUMNS, histogram, summary, with_shares
+from core.exploring.pair_accuracy import pair_accuracies
 from ui.charts import density_figure, ecdf_figure, histogram_figure, ridgeline_figure
 from ui.curate.linked_charts import LinkedView
 from ui.kit.chart_frame import show_chart
@@ -56,6 +57,10 @@ def show_distribution(view: LinkedView) -> None:
         figure, numbers, key="distribution", file_name=f"{column}-{choice.kind.lower()}", selectable=True,
         on_brush=partial(brush_range, column), note=_NOTE,
     )  # fmt: skip
+    if view.score.is_of_pairs:
+        st.markdown("#### Pairs that the reference prefers as labelled")
+        for accuracy in pair_accuracies(view.store, view.table, view.row_filter):
+            st.text(accuracy.sentence())
     st.markdown("#### Summary")
     show_summary(summary(view.store, view.table, column, view.row_filter), view.score)
 

@@ -42,10 +42,10 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
         collapse_duplicates=eligible.collapse_duplicates,
         filter=eligible.row_filter,
         seed=int(state["recipe_seed"]),
-        near_duplicates=eligible.near_duplicates,
+        near_duplicates=None if _ranks_pairs() else eligible.near_duplicates,
         near_duplicates_by=eligible.near_duplicates_by,
         picks=picks_of(run.dataset),
-        length_bands=int(state["recipe_length_bands"]),
+        length_bands=_length_bands(),
         added=_added(store, run, score),
         spread=_spread(),
     )
@@ -105,10 +105,10 @@ def _fill_ranking(run: ScoredRun) -> None:
 
 
 def _ranking_summary() -> str:
-    score = score_named(st.session_state["recipe_score"]).label
-    added = sum(name != st.session_state["recipe_score"] for name in st.session_state["recipe_added"])
+    score = str(st.session_state["recipe_score"])
+    added = sum(_can_be_added(name, score) for name in st.session_state["recipe_added"])
     order = ORDERS[st.session_state["recipe_order"]].label.lower()
-    return f"{escaped(score)}{f' and {added:,} more' if added else ''}, {order}"
+    return f"{escaped(score_named(score).label)}{f' and {added:,} more' if added else ''}, {order}"
 
 
 def _draw_ranking(store: Store, run: ScoredRun) -> None:
@@ -120,14 +120,13 @@ def _draw_ranking(store: Store, run: ScoredRun) -> None:
 def _draw_spread() -> None:
     """How far the selected rows shall differ by their embeddings. Without embeddings, the result says which command
     brings them."""
-    state = st.session_state
     first, second = st.columns(2, vertical_alignment="bottom")
     lines = "  \n".join(f"{_spread_label(name)}: {meaning}." for name, meaning in SPREADS.items())
     method = first.selectbox(
         "Spread", [_NO_SPREAD, *SPREADS], key="recipe_spread", format_func=_spread_label,
-        disabled=state["recipe_length_bands"] > 1,
+        disabled=_length_bands() > 1 or _ranks_pairs(),
         help="Orders the best rows of each domain so that they differ by their embeddings, which the command "
-        f"embed computes. Not with length bands.  \n{lines}", **_PERSIST,
+        f"embed computes. Not with length bands or preference pairs.  \n{lines}", **_PERSIST,
     )  # fmt: skip
     if method == _NO_SPREAD:
         return
@@ -144,9 +143,18 @@ def _draw_spread() -> None:
 def _spread() -> Spread | None:
     """The spread that the controls say; None: rows are taken as they rank."""
     state = st.session_state
-    if state["recipe_spread"] == _NO_SPREAD or state["recipe_length_bands"] > 1:
+    if state["recipe_spread"] == _NO_SPREAD or _length_bands() > 1 or _ranks_pairs():
         return None
     return Spread(state["recipe_spread"], float(state["recipe_spread_weight"]), int(state["recipe_candidates"]))
+
+
+def _ranks_pairs() -> bool:
+    """Whether the score ranks preference pairs: what orders or removes single rows does not go with it."""
+    return score_named(st.session_state["recipe_score"]).is_of_pairs
+
+
+def _length_bands() -> int:
+    return 0 if _ranks_pairs() else int(st.session_state["recipe_length_bands"])
 
 
 def _spread_label(name: str) -> str:
@@ -156,8 +164,8 @@ def _spread_label(name: str) -> str:
 def _draw_added(store: Store, run: ScoredRun, score: str) -> None:
     """Other scores that are added to the ranking, with their weights."""
     state = st.session_state
-    chosen = [name for name in state["recipe_added"] if name != score]
-    others = list(dict.fromkeys([*(name for name in scores_of(run.roles) if name != score), *chosen]))
+    chosen = [name for name in state["recipe_added"] if _can_be_added(name, score)]
+    others = list(dict.fromkeys([*(name for name in scores_of(run.roles) if _can_be_added(name, score)), *chosen]))
     state["recipe_added"] = chosen
     added = st.multiselect(
         "Add scores", others, key="recipe_added", format_func=lambda name: score_named(name).label, placeholder="None",
@@ -179,10 +187,15 @@ def _added(store: Store, run: ScoredRun, score: str) -> dict[str, float]:
     """The weights of the other scores that are added to the ranking."""
     found: dict[str, float] = {}
     for name in st.session_state["recipe_added"]:
-        if name != score:
+        if _can_be_added(name, score):
             weight = st.session_state.get(_weight_key(name))
             found[name] = float(f"{_equal_weight(store, run, score, name):.2g}") if weight is None else float(weight)
     return {name: weight for name, weight in found.items() if weight}
+
+
+def _can_be_added(name: str, score: str) -> bool:
+    """Whether a score is another one, and like the ranking's of pairs or of single rows."""
+    return name != score and score_named(name).is_of_pairs == score_named(score).is_of_pairs
 
 
 def _equal_weight(store: Store, run: ScoredRun, score: str, name: str) -> float:
@@ -217,7 +230,7 @@ def _draw_order(run: ScoredRun) -> None:
         "Scope", list(SCOPES), format_func=_SCOPE_LABELS.__getitem__, key="recipe_scope", help=scopes, **_PERSIST
     )
     fourth.number_input(
-        "Length bands", 0, MOST_LENGTH_BANDS, step=1, key="recipe_length_bands",
+        "Length bands", 0, MOST_LENGTH_BANDS, step=1, key="recipe_length_bands", disabled=_ranks_pairs(),
         help="0: rows of all lengths are ranked together. N, such as 5: ranked within N bands of response length; each "
         "band gives the same share of its rows, so the selected lengths are about those of the data.", **_PERSIST,
     )  # fmt: skip

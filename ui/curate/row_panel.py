@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.data.errors import UserError
-from core.exploring.browsing import example
+from core.exploring.browsing import example, pair_rows
 from core.selection import ScoredRun, Selection, outcomes_of, row_outcome, saved_selection, selections_of_run
 from core.store import Store
 from ui.curate.token_view import show_token_view
@@ -14,6 +14,7 @@ from ui.shell.session import Session
 
 TURN = "rows_turn"
 """Counts the steps by key, so that the table is drawn anew with the open row marked."""
+_SIDES = ("Chosen", "Rejected")
 _SELECTIONS_SHOWN = 5
 _TEXT_HEIGHT = 220  # pixels; a longer turn scrolls
 _PANEL_HEIGHT = 560  # pixels
@@ -44,16 +45,33 @@ def _show_row(
         outcome = outcomes_of(session.store, selection, run, [row_number])[row_number]
         icon = ":material/check_circle:" if outcome.is_kept else ":material/cancel:"
         st.markdown(f"**Row {row_number:,}** · {icon} {escaped(outcome.sentence(selection))}")
-    conversation(found["example"], _TEXT_HEIGHT)
+    sides = None if found["pair"] is None else pair_rows(session.store, run.table, found["pair"])
+    if sides:
+        _show_sides(session.store, run.table, sides)
+    else:
+        conversation(found["example"], _TEXT_HEIGHT)
     pick_buttons(session, run.name, example_id, row_number)
     st.markdown("##### Tokens")
-    show_token_view(session, run.name, row_number)
+    if sides:
+        for side, number in zip(_SIDES, sides, strict=True):
+            st.markdown(f"**{side}** · row {number:,}")
+            show_token_view(session, run.name, number, side)
+    else:
+        show_token_view(session, run.name, row_number)
     st.markdown("##### Numbers")
     row_numbers_card(found)
     saved = st.expander("In saved selections", key="row_in_saved", on_change="rerun")
     if saved.open:  # a closed expander runs no query
         with saved:
             _show_outcomes(session.store, run.name, row_number)
+
+
+def _show_sides(store: Store, table: str, sides: tuple[int, int]) -> None:
+    """Both rows of a preference pair, the chosen one left."""
+    for side, number, place in zip(_SIDES, sides, st.columns(2), strict=True):
+        with place:
+            st.markdown(f"**{side}** · row {number:,}")
+            conversation(example(store, table, number)["example"], _TEXT_HEIGHT)
 
 
 def _step_buttons(run: ScoredRun, opened: tuple[int, str] | None, on_page: list[int]) -> None:

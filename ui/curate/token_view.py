@@ -38,8 +38,9 @@ _HINT = "Hover over a token for its losses; click it to pin them."
 
 
 @st.fragment
-def show_token_view(session: Session, run: str, row_number: int) -> None:
-    """The row's tokens: immediately if cached or if tokens were shown before in this session, else a button."""
+def show_token_view(session: Session, run: str, row_number: int, part: str = "") -> None:
+    """The row's tokens: immediately if cached or if tokens were shown before in this session, else a button. `part`
+    tells two views on one page apart."""
     try:
         losses = _losses(session, run, row_number)
     except NothingScored as error:
@@ -48,16 +49,16 @@ def show_token_view(session: Session, run: str, row_number: int) -> None:
     except UserError as error:
         forget("tokens_asked")  # a worker that keeps failing must not slow down every row
         show_error(error)
-        _offer("Try again")
+        _offer("Try again", part)
         return
     if losses is None:
-        _offer("Show tokens")
+        _offer("Show tokens", part)
         return
-    show_losses(losses, f"tokens_{run}_{row_number}")
+    show_losses(losses, f"tokens_{run}_{row_number}", part)
 
 
-def show_losses(losses: TokenLosses, key: str) -> None:
-    """Draw a row's tokens and tables. `key` identifies the row, to remember its page of tokens."""
+def show_losses(losses: TokenLosses, key: str, part: str = "") -> None:
+    """Draw a row's tokens and tables. `key` identifies the row, to remember its page of tokens; `part` as above."""
     for doubt in losses.doubts:
         st.warning(escaped(doubt))
     st.text(summary(losses))
@@ -66,7 +67,7 @@ def show_losses(losses: TokenLosses, key: str) -> None:
         list(COLOURINGS),
         default="Difference",
         required=True,
-        key="token_colouring",
+        key=f"token_colouring{part}",
         persist_state="session",
         help="  \n".join(f"{name}: {meaning}." for name, meaning in COLOURINGS.items()),
     )
@@ -83,7 +84,7 @@ def show_losses(losses: TokenLosses, key: str) -> None:
     table = token_table(losses)
     _show_extremes(losses, table, str(colouring))
     label = "All scored tokens" if len(page) == len(losses.pieces) else "All scored tokens on this page"
-    show_when_open(label, "all_tokens", lambda: _show_table(table[table["place"].isin(page)]))
+    show_when_open(label, f"all_tokens{part}", lambda: _show_table(table[table["place"].isin(page)]))
 
 
 def _losses(session: Session, run: str, row_number: int) -> TokenLosses | None:
@@ -96,10 +97,10 @@ def _losses(session: Session, run: str, row_number: int) -> TokenLosses | None:
         return scorer.token_losses(run, row_number)
 
 
-def _offer(label: str) -> None:
+def _offer(label: str, part: str) -> None:
     st.button(
         label,
-        key="show_tokens",
+        key=f"show_tokens{part}",
         on_click=remember,
         args=("tokens_asked", True),
         disabled=not may_run(),

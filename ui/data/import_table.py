@@ -63,7 +63,7 @@ def _line(item: ListedFile, options: SourceOptions | None, copy: str | None) -> 
         return False, item.file.name, "", "", None, f"Cannot be read: {item.error}"
     detected = item.detected
     problems = [copy] if copy else []
-    if detected.has_pairs and options == SourceOptions(domain=options.domain):
+    if detected.has_pairs and detected.format != "preference" and options == SourceOptions(domain=options.domain):
         problems.append(_PAIRS)
     elif detected.format is None and options.format == AUTO:
         problems.append("Its columns are not recognised: choose a format below.")

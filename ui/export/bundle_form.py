@@ -74,7 +74,7 @@ def show_preflight(found: Preflight) -> None:
             f"{found.tokens:,} tokens). {left_out:,} rows are skipped, because {label} would reject them or train on "
             "tokens that were not scored."
         )
-    elif TRAINERS[found.trainer].record is None:
+    elif TRAINERS[found.trainer].keeps_records:
         st.text(f"All {found.rows:,} rows are written unchanged. Compatibility with a trainer is not checked.")
     else:
         st.success(f"All {found.rows:,} rows can be written for {label}.")

@@ -64,9 +64,44 @@ def test_the_scores_of_one_row_are_what_a_person_computes_by_hand(tmp_path: Path
             "own_learnability": 0.875,
             "memory_gap": 0.125,
             "learnability_spread": 0.05,
+            "preference_margin": NAN,  # it is in no pair
+            "normalised_margin": NAN,
+            "dpo_loss": NAN,
         },
         nan_ok=True,
     )
+
+
+def test_the_scores_of_a_pair_are_what_a_person_computes_by_hand(tmp_path: Path) -> None:
+    # Chosen: 4 tokens from 2 nats to 0.5, a reward of 6 and a learnability of 0.75. Rejected: 10 tokens from 1 nat to
+    # 0.5, 5 and 0.5. A second pair has no loss on one side, and a third is as the base has it.
+    records = [
+        *(ScoredRecord("chat", 2.0, 0.5, 4, is_chosen=True), ScoredRecord("chat", 1.0, 0.5)),
+        *(ScoredRecord("chat", 2.0, 0.5, 4, is_chosen=True), ScoredRecord("chat", 1.0, None)),
+        *(ScoredRecord("chat", 1.5, 1.5, is_chosen=True), ScoredRecord("chat", 0.5, 0.5)),
+        ScoredRecord("chat", 2.0, 0.5),
+    ]
+    frame = scored_frame(tmp_path, records)
+    of_pairs = frame[["preference_margin", "normalised_margin", "dpo_loss"]].to_numpy(dtype=float, na_value=np.nan)
+    assert of_pairs[0] == pytest.approx([1.0, 0.25, 0.313262])  # ln(1 + 1 / e)
+    assert of_pairs[4] == pytest.approx([0.0, 0.0, 0.693147])  # ln 2
+    np.testing.assert_array_equal(of_pairs[[0, 2, 4]], of_pairs[[1, 3, 5]])
+    assert np.isnan(of_pairs[[2, 6]]).all()
+    assert frame["pair"].tolist()[:6] == [1, 1, 3, 3, 5, 5]
+    assert frame["side"].tolist()[:2] == ["chosen", "rejected"]
+
+
+def test_the_dpo_loss_has_its_beta_from_the_settings_and_is_exact_far_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOBASS_DPO_BETA", "0.5")
+    pairs = [(3.0, 1.0), (1.0, 3.0), (300.0, 1.0), (1.0, 300.0)]
+    records = [
+        ScoredRecord("chat", base, 1.0, is_chosen=place == 0) for pair in pairs for place, base in enumerate(pair)
+    ]
+    # ln(1 + exp(-10)), that plus 10, and half of the margins of 2,990 nats
+    expected = [4.539890e-05, 10.000045, 0.0, 1495.0]
+    assert scored_frame(tmp_path, records)["dpo_loss"].tolist()[::2] == pytest.approx(expected, rel=1e-6)
 
 
 def test_sql_and_numpy_agree_on_every_score_of_random_rows(tmp_path: Path) -> None:

@@ -254,5 +254,5 @@ def test_the_marked_template_marks_the_replies_and_their_ends(template: str) -> 
 
 
 def test_the_table_of_trainers_is_complete() -> None:
-    assert list(TRAINERS) == ["llama-factory", "trl", "axolotl", "plain"]
+    assert list(TRAINERS) == ["llama-factory", "trl", "axolotl", "plain", "trl-dpo", "llama-factory-dpo"]
     assert all(name == trainer.name and trainer.summary.endswith(".") for name, trainer in TRAINERS.items())

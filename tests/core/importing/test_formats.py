@@ -87,6 +87,8 @@ def test_the_same_conversation_is_one_example_in_every_format() -> None:
         },
     }
     records["tree-messages"] = {"message_id": "1", "parent_id": None, "role": "", "text": "", **records["tree"]}
+    records["preference"] = {"prompt": "Hi", "chosen": "Ho", "rejected": "Hu"}
+    records["kto"] = {**records["prompt-completion"], "label": True, **records["preference"]}
     assert set(records) == {source_format.name for source_format in FORMATS}
     assert len({read(name, fields).example_id for name, fields in records.items()}) == 1
 

@@ -104,7 +104,7 @@ def test_several_files_make_one_dataset_in_the_order_they_came(workspace: Store,
         ([], "has no records"),
         (["oops", "{", {"a": 1}], "2 of 3 were rejected as 'bad JSON'"),
         ([{"text": "a"}] * 3, r"missing field.*record 1: no format fits; found text.*Map its columns"),
-        ([{"question": "a", "chosen": "b", "rejected": "c"}], "preference pair.*preference training"),
+        ([{"question": "a", "chosen": "b", "rejected": "b"}], "equal sides.*are the same"),
     ],
 )
 def test_a_file_without_a_usable_row_leaves_nothing_behind(
@@ -162,7 +162,8 @@ def test_mapped_columns_are_read_and_the_domain_keeps_its_own_name(tmp_path: Pat
 
 def test_one_answer_of_a_preference_pair_can_be_mapped_on_purpose(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi", "chosen": "Ho", "rejected": "Hu"}])
-    assert [record.reason for record in read_examples(path, AUTO) if isinstance(record, Rejected)] == [
+    plain = SourceOptions(format="prompt-completion")
+    assert [record.reason for record in read_examples(path, plain) if isinstance(record, Rejected)] == [
         "preference pair"
     ]
     options = SourceOptions(format="prompt-completion", columns={"completion": "chosen"})
@@ -181,7 +182,8 @@ def test_one_answer_of_a_preference_pair_can_be_mapped_on_purpose(tmp_path: Path
         ({"prompt": "a", "response": "b"}, "prompt-completion"),
         ({"question": "a", "answer": "b"}, "question-answer"),
         ({"text": "a"}, None),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, None),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preference"),
+        ({"prompt": "a", "completion": "b", "label": True}, "prompt-completion"),
     ],
 )
 def test_the_format_is_detected_from_the_fields(tmp_path: Path, record: dict[str, object], name: str | None) -> None:

@@ -64,6 +64,8 @@ _VALUES = {
     "text": {"text": ("### Human: q### Assistant: a", "prose", ""), "system": (_ABSENT, "s")},
     "tree": {"message_tree_id": ("1",), "prompt": ({"role": "prompter", "text": "q", "replies": [_SAID]}, "q", None)},
     "tree-messages": {"message_id": ("1",), "parent_id": (None, "0"), "role": ("prompter",), "text": ("q",)},
+    "preference": {"prompt": (_ABSENT, "q", [_USER]), "chosen": ("ab", [_SAID], None), "rejected": ("ac", "", [_USER])},
+    "kto": {"prompt": ("q", "p"), "completion": ("a", "b"), "label": (True, False, None)},
 }
 _QUICK = ("messages", "sharegpt", "alpaca", "prompt-completion", "question-answer")
 _ALSO = ({"query": "q", "response": "a"}, {"inputs": "q", "targets": "a"}, {"problem": "q", "solution": "a"})
