@@ -16,6 +16,7 @@ from ui.curate.controls import load, show_controls
 from ui.curate.distribution_view import show_distribution
 from ui.curate.drawn_domains import drawn_domains
 from ui.curate.linked_charts import LinkedView, show_linked_length
+from ui.curate.map_view import show_map
 from ui.curate.near_duplicates_view import show_near_duplicates
 from ui.curate.recipe_filters import put_filter_into_form
 from ui.curate.recipe_form import put_recipe
@@ -135,6 +136,7 @@ def show_views(
     """The charts in tabs; a closed tab runs no query. Returns the open one."""
     views: dict[str, Callable[[], None]] = {
         "Overview": lambda: show_cuts(session, run, view, chosen),
+        "Map": lambda: show_map(session, run, view, chosen[0] if chosen else None),
         "Distribution": lambda: show_distribution(view),
         "Length": lambda: show_linked_length(view),
         "Trust": lambda: show_trust(session.store, run.name, view.row_filter),

@@ -1,4 +1,4 @@
-"""The command that embeds rows."""
+"""The commands that embed rows, and that map what was embedded."""
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from ..models.quantizing import QUANTIZATIONS
 from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding, plan_of_run
 from ..store.embedding_files import MOST_DIMENSIONS
 from ..workspace.embedding import embed_dataset
+from ..workspace.mapping import map_run
 from .options import (
     AsJson,
     Device,
@@ -71,5 +72,23 @@ def embed(
         sentence = (
             f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
             f"{report['computed']:,} computed, {report['cached']:,} cached."
+        )
+        print_result(report, as_json, sentence)
+
+
+def map_command(
+    run: Annotated[str, typer.Option(help="Run whose rows are mapped, by their embeddings under its base.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the map; the same seed gives the same map.")] = 0,
+    executor: RunsOn = None,
+    ray_address: RayAddress = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lay out a run's rows in two dimensions, so that rows with similar embeddings are near each other (PaCMAP)."""
+    with report_user_errors(), owned_store(workspace, "map") as store:
+        report = map_run(store, run, seed, wait_for)
+        sentence = (
+            f"Map of {report['places']:,} of {report['examples']:,} different examples of {report['dataset']!r} by "
+            f"{report['library']}, seed {seed}. See it on the Curate page under Map."
         )
         print_result(report, as_json, sentence)

@@ -10,6 +10,7 @@ from typing import Any
 from .errors import SelectionInvalid
 from .json_types import checked, checked_fields, shown
 from .loss_roles import is_imported
+from .map_columns import map_of, on_rows
 from .scores import FLAGS, SCORES
 from .text_search import ANY_TEXT, TextSearch
 
@@ -52,16 +53,22 @@ def check_column(column: str) -> None:
         raise SelectionInvalid(f"Unknown column {shown(column)}. Must be one of: {', '.join(RANGE_COLUMNS)}.")
 
 
+def _check_filtered(column: str) -> None:
+    """Like `check_column`; places on a map can be filtered too (`core.data.map_columns`)."""
+    if map_of(column) is None:
+        check_column(column)
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Closed interval on a column of `RANGE_COLUMNS`; None leaves an end open. NULL is in no range."""
+    """Closed interval on a column of `RANGE_COLUMNS` or of a map; None leaves an end open. NULL is in no range."""
 
     column: str
     low: float | None = None
     high: float | None = None
 
     def __post_init__(self) -> None:
-        check_column(self.column)
+        _check_filtered(self.column)
         most = _MOST_TOKENS if self.column == "token_count" else sys.float_info.max
         if not all(bound is None or abs(bound) <= most for bound in (self.low, self.high)):
             raise SelectionInvalid(f"The range of {self.column} has an end that no row can have. Leave it open.")
@@ -73,13 +80,13 @@ class Range:
             if value is not None:
                 parts.append(f"{self.column} {comparison} ?")
                 parameters.append(value)
-        return " AND ".join(parts), parameters
+        return on_rows(self.column, " AND ".join(parts)), parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Inside of a polygon drawn over two columns of `RANGE_COLUMNS` (a lasso): `corners` are (x, y), 3 to
-    `MOST_CORNERS` of them, joined in order and closed. NULL is in no region."""
+    """Inside of a polygon drawn over two columns of `RANGE_COLUMNS`, or both of one map (a lasso): `corners` are
+    (x, y), 3 to `MOST_CORNERS` of them, joined in order and closed. NULL is in no region."""
 
     x: str
     y: str
@@ -87,7 +94,9 @@ class Region:
 
     def __post_init__(self) -> None:
         for column in (self.x, self.y):
-            check_column(column)
+            _check_filtered(column)
+        if map_of(self.x) != map_of(self.y):
+            raise SelectionInvalid("A region has a side on a map and one elsewhere. Draw it again.")
         if not 3 <= len(self.corners) <= MOST_CORNERS:
             raise SelectionInvalid(f"A region has {len(self.corners)} corners. Draw one with 3 to {MOST_CORNERS}.")
         if not all(len(corner) == 2 and all(map(math.isfinite, corner)) for corner in self.corners):
@@ -108,7 +117,7 @@ class Region:
             f"{self.x} IS NOT NULL AND {self.y} IS NOT NULL AND {self.x} BETWEEN ? AND ? AND {self.y} >= ? "
             f"AND {self.y} < ? AND {inside}"
         )
-        return sql, [left, right, low, high, *parameters]
+        return on_rows(self.x, sql), [left, right, low, high, *parameters]
 
     def _is_inside(self, edges: list[_Edge], low: float, high: float) -> Query:
         """Even-odd rule for points with `low` <= y < `high`: a point is inside if a ray from it crosses an odd number
@@ -173,8 +182,8 @@ class RowFilter:
         found: list[tuple[str, Query]] = []
         if self.domains:
             found.append(("filtered: domain", self.domain_condition()))
-        found += [(f"filtered: {bounds.column}", bounds.condition()) for bounds in self.ranges]
-        found += [(f"filtered: region of {area.x} and {area.y}", area.condition()) for area in self.regions]
+        found += [(f"filtered: {_named(bounds.column)}", bounds.condition()) for bounds in self.ranges]
+        found += [(f"filtered: {_named(area.x, area.y)}", area.condition()) for area in self.regions]
         found += [(f"flag: {flag}", (f"NOT {flag}", [])) for flag in self.without_flags]
         found += [(f"filtered: not {flag}", (flag, [])) for flag in self.with_flags]
         if self.search:
@@ -224,6 +233,11 @@ class RowFilter:
             "search": self.search.to_fields(),
         }
 
+    def maps(self) -> set[str]:
+        """Keys of the maps that it has conditions on."""
+        columns = [*(bounds.column for bounds in self.ranges), *(area.x for area in self.regions)]
+        return {key for key in map(map_of, columns) if key}
+
     @classmethod
     def from_fields(cls, fields: Any) -> "RowFilter":
         """Reverse of `to_fields`; `text` of the first recipes is a phrase. Raises `SelectionInvalid` for what it does
@@ -237,6 +251,13 @@ class RowFilter:
 
 
 EVERYTHING = RowFilter()
+
+
+def _named(*columns: str) -> str:
+    """Columns in the reason why a row is left out."""
+    if map_of(columns[0]):
+        return "place on the map"
+    return columns[0] if len(columns) == 1 else f"region of {' and '.join(columns)}"
 
 
 def _ranges(given: Any) -> tuple[Range, ...]:

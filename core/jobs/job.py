@@ -24,6 +24,7 @@
     held_out_losses.parquet  train: the loss of each held-out row at the end
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
     embedded/*.arrow    embed: finished vectors (core.store.embedding_files)
+    vectors.parquet     semantic_duplicates, map: the embeddings that are compared; a map's result is places.parquet
     outcome.json        the outcome, written last; if missing, the job is unfinished; it counts what the job made
                         (core.jobs.results), so that half a copy is not taken for all
     settled             written by the store's owner when all results are in the store

@@ -5,6 +5,7 @@ from typing import Any
 
 _NEVER_NEEDED = ("datasets",)
 _FOR_QUANTIZED = "bitsandbytes"
+_FOR_MAPS = "sklearn"
 
 
 def leave_out_packages(request: dict[str, Any]) -> None:
@@ -12,8 +13,9 @@ def leave_out_packages(request: dict[str, Any]) -> None:
 
     To be called before transformers is imported: it saves a worker a second or two of its start.
     """
-    names = _NEVER_NEEDED if _asks_for_quantization(request) else (*_NEVER_NEEDED, _FOR_QUANTIZED)
-    for name in names:
+    quantized = () if _asks_for_quantization(request) else (_FOR_QUANTIZED,)
+    maps = () if request.get("kind") == "map" else (_FOR_MAPS,)
+    for name in (*_NEVER_NEEDED, *quantized, *maps):
         # With None there, Python says that there is no such package, to an import as to a look whether there is one.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 

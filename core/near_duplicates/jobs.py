@@ -13,9 +13,9 @@ from ..store import Store
 from ..store.embedding_files import Vectors
 from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
 from ..store.store import DATASET_KEY
+from ..store.vector_tables import VECTORS, vector_table
 from ..system.disk_errors import translate_disk_errors
 from .search import RESULT
-from .semantic import VECTORS, vector_table
 
 KIND = "near_duplicates"
 SEMANTIC_KIND = "semantic_duplicates"

@@ -11,40 +11,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..data.errors import JobCancelled
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..store.embedding_files import Vectors, float_units
+from ..store.vector_tables import read_vector_table
 from .search import write_groups
 from .similarity import numbered
 
-VECTORS = "vectors"
-"""Name of a job's table: example_id, and vector, the bytes of its numbers in half precision."""
 _BLOCK = 2048
 _ROUNDING = 1e-6
-
-
-def vector_table(example_ids: list[str], vectors: Vectors) -> pa.Table:
-    """The vectors as a job's table."""
-    width = vectors.shape[1] * vectors.itemsize
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(vectors).tobytes())]
-    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(vectors), buffers)
-    return pa.table([pa.array(example_ids, pa.string()), column], ["example_id", "vector"])
 
 
 def find_semantic_duplicates(job: Job) -> dict[str, Any]:
     """Group the job's rows and write the result as a search for near-duplicates does; returns examples, groups,
     grouped_examples and elapsed_seconds. Request: threshold. Raises `JobCancelled`."""
     began = time.monotonic()
-    table = pq.read_table(job.folder / f"{VECTORS}.parquet").combine_chunks()
-    column = table["vector"].combine_chunks()
-    width = column.type.byte_width // 2
-    vectors = np.frombuffer(column.buffers()[1], np.float16, len(column) * width, column.offset * width * 2)
-    groups = semantic_groups(vectors.reshape(len(column), width), job.request["threshold"], _reporting(job))
-    return {**write_groups(job, table["example_id"], groups), "elapsed_seconds": time.monotonic() - began}
+    example_ids, vectors = read_vector_table(job.folder)
+    groups = semantic_groups(vectors, job.request["threshold"], _reporting(job))
+    return {**write_groups(job, example_ids, groups), "elapsed_seconds": time.monotonic() - began}
 
 
 def semantic_groups(

@@ -19,7 +19,7 @@ from ..system.ownership import not_writable
 from ..system.workspace_files import LOCK
 from .files import database_path, log_path
 
-STORE_VERSION = 9
+STORE_VERSION = 10
 SCRATCH = "scratch"
 """Name of the in-memory database attached beside the file."""
 _RESTORABLE = ("dataset", "run")

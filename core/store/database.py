@@ -27,6 +27,7 @@ from .change_record import write_record
 from .connection import fetch_all, to_user_error
 from .copying import copy_database
 from .files import database_path, log_path
+from .map_filters import check_maps
 from .opening import OpenedStore, open_whole
 from .page_queries import answer
 from .query_cache import QueryCache
@@ -257,5 +258,6 @@ class Database:
 
     def searched(self, row_filter: RowFilter) -> RowFilter:
         """The same filter with its text search resolved once for all queries. Raises `SelectionInvalid` for an invalid
-        pattern."""
+        pattern, or a place on a map that the store does not have."""
+        check_maps(self, row_filter)
         return with_matches(self, self._matches, row_filter)

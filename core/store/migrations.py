@@ -65,10 +65,15 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "UPDATE text_measure SET prompt_key = md5_number_lower(prompt) FROM example "
         "WHERE example.example_id = text_measure.example_id",
     ),
-    8: (
-        "ALTER TABLE near_duplicate_set ADD COLUMN embeddings VARCHAR",
+    8: ("ALTER TABLE near_duplicate_set ADD COLUMN embeddings VARCHAR",),
+    9: (
         "CREATE TABLE preference_pair (dataset_id INTEGER NOT NULL, chosen_row BIGINT NOT NULL, "
         "rejected_row BIGINT NOT NULL)",
+        "CREATE TABLE map_set (map_set_id INTEGER NOT NULL, dataset_id INTEGER NOT NULL, key VARCHAR NOT NULL, "
+        "embeddings VARCHAR NOT NULL, description VARCHAR NOT NULL, place_count BIGINT NOT NULL, "
+        "created_at TIMESTAMPTZ NOT NULL)",
+        "CREATE TABLE map_place (map_set_id INTEGER NOT NULL, example_id UUID NOT NULL, x FLOAT NOT NULL, "
+        "y FLOAT NOT NULL)",
     ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""

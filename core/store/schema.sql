@@ -192,4 +192,21 @@ CREATE TABLE near_duplicate (             -- members of groups of two or more
     group_number BIGINT NOT NULL
 );
 
+CREATE TABLE map_set (                    -- one map of a dataset: core.store.maps
+    map_set_id INTEGER NOT NULL,
+    dataset_id INTEGER NOT NULL,
+    key VARCHAR NOT NULL,                 -- hex digest of everything that the places depend on; filters name it
+    embeddings VARCHAR NOT NULL,          -- key of the embeddings that were laid out
+    description VARCHAR NOT NULL,         -- JSON: library, settings, seed, labels
+    place_count BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE map_place (
+    map_set_id INTEGER NOT NULL,
+    example_id UUID NOT NULL,
+    x FLOAT NOT NULL,                     -- finite
+    y FLOAT NOT NULL
+);
+
 CREATE TABLE template_day (day VARCHAR NOT NULL);  -- at most one row: the date given to templates that ask for one

@@ -379,7 +379,12 @@ def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> No
     """Delete a dataset, its runs and its rows; only for the writer."""
     for (run_id,) in fetch_all(connection, "SELECT run_id FROM run WHERE dataset_id = ?", [dataset_id]):
         fetch_all(connection, f"DROP TABLE IF EXISTS {scored_table(run_id)}")
-    parts = (("rejection", "source"), ("near_duplicate", "near_duplicate_set"), ("imported_value", "imported_score"))
+    parts = (
+        ("rejection", "source"),
+        ("near_duplicate", "near_duplicate_set"),
+        ("map_place", "map_set"),
+        ("imported_value", "imported_score"),
+    )
     for part, whole in parts:
         ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
         fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
@@ -387,7 +392,7 @@ def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> No
     for table in ("run_loss", "draft", "draft_part"):
         fetch_all(connection, f"DELETE FROM {table} WHERE run_id IN ({runs})", [dataset_id])
     for table in (
-        "run", "dataset_row", "preference_pair", "source", "near_duplicate_set", "imported_score", "dataset"
+        "run", "dataset_row", "preference_pair", "source", "near_duplicate_set", "map_set", "imported_score", "dataset"
     ):  # fmt: skip
         fetch_all(connection, f"DELETE FROM {table} WHERE dataset_id = ?", [dataset_id])
 

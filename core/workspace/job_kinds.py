@@ -15,6 +15,9 @@ from ..jobs.results import check_whole
 from ..near_duplicates.jobs import SEMANTIC_KIND, ingest_near_duplicates
 from ..near_duplicates.search import RESULT
 from ..scoring.embeddings.embedding_jobs import EMBEDDED, ingest_embeddings
+from ..scoring.embeddings.map_jobs import KIND as MAP
+from ..scoring.embeddings.map_jobs import ingest_map
+from ..scoring.embeddings.map_work import RESULT as PLACES
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
 from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
@@ -156,6 +159,15 @@ JOB_KINDS = {
             lambda job: "Resume restarts the search.",
             finish=ingest_near_duplicates,
             results=(RESULT,),
+        ),
+        JobKind(
+            MAP,
+            lambda request: f"Map of dataset {request['dataset']}",
+            "scoring.embeddings.map_work:make_map",
+            "Stops and keeps nothing; a new map starts from the beginning.",
+            lambda job: "Resume restarts the map.",
+            finish=ingest_map,
+            results=(PLACES,),
         ),
     )
 }

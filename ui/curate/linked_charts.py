@@ -89,7 +89,7 @@ def show_linked_plane(
     if plane is None:
         _show_empty_reason(view, row_filter, "both losses")
         return
-    box, lasso = _brush_on(view.row_filter, x, y)
+    box, lasso = brush_on(view.row_filter, x, y)
     numbers: pd.DataFrame
     if plane.rows <= POINTS_LIMIT:
         numbers = loss_points(view.store, view.table, row_filter)
@@ -121,7 +121,7 @@ def show_linked_length(view: LinkedView) -> None:
     if plane is None:
         _show_empty_reason(view, row_filter, "this score")
         return
-    box, lasso = _brush_on(view.row_filter, x, y)
+    box, lasso = brush_on(view.row_filter, x, y)
     if int(plane.medians["rows"].sum()) <= POINTS_LIMIT:
         points = length_points(view.store, view.table, y, row_filter, POINTS_LIMIT)
         figure = length_points_figure(points, y, view.colours, brushable=True, box=box, lasso=lasso)
@@ -148,7 +148,7 @@ def _show_empty_reason(view: LinkedView, row_filter: RowFilter, missing: str) ->
         st.info(f"None of these rows has {missing}, although all were scored. Open a row to see the reason.")
 
 
-def _brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:
+def brush_on(row_filter: RowFilter, x: str, y: str) -> tuple[tuple[Span, Span] | None, list[Corner] | None]:
     """The filter's box or lasso on two columns, for drawing."""
     lassos = [list(area.corners) for area in row_filter.regions if (area.x, area.y) == (x, y)]
     across, up = row_filter.range_on(x), row_filter.range_on(y)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import NotFound, UserError
+from core.data.errors import UserError
 from core.data.scores import DEFAULT_SCORE, Score, score_named
 from core.exploring.near_duplicate_groups import (
     GROUP_ORDERS,
@@ -14,18 +14,16 @@ from core.exploring.near_duplicate_groups import (
     group_totals,
     groups_page,
 )
-from core.jobs.job import Job, find_job
 from core.near_duplicates.jobs import DEFAULT_THRESHOLD, LOWEST_THRESHOLD, begin_near_duplicates, open_search
 from core.selection.near_search import run_searches
 from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store.near_duplicates import NearDuplicateSet
 from ui.curate.near_duplicate_group import in_sentence, show_group
-from ui.kit.job_view import show_job
+from ui.kit.job_view import follow_job, show_failure
 from ui.kit.tables import open_by_number, show_selectable
 from ui.kit.widgets import ignored_in_link, linked_number, show_error
-from ui.plain_text import escaped
 from ui.shell.access import may_run
-from ui.shell.session import Session, forget, remember, remembered
+from ui.shell.session import Session, remember, remembered
 
 _GROUPS_A_PAGE = 10
 
@@ -41,10 +39,10 @@ def show_near_duplicates(session: Session, run: str) -> None:
     searches = by[BY_TEXT]
     threshold = _threshold(searches)
     search = next((each for each in searches if each.threshold == threshold), None)
-    _show_failure(session)
+    show_failure(session, "near_job")
     job = open_search(session.store, dataset, threshold)
     if job:
-        _follow(session, job)
+        follow_job(session, job)
     elif search is None:
         _show_unsearched(session, dataset, threshold, searches)
     elif search.stale:
@@ -150,36 +148,6 @@ def _search_button(session: Session, dataset: str, threshold: float, label: str)
     if job:
         remember("near_job", job.job_id)
     st.rerun()
-
-
-def _follow(session: Session, job: Job) -> None:
-    """The running search, live; the page reruns when it ends."""
-
-    @st.fragment(run_every=0.5)
-    def live() -> None:
-        if job.is_settled:
-            st.rerun()
-        show_job(session, job)
-
-    live()
-
-
-def _show_failure(session: Session) -> None:
-    """The error of the search started in this session, if it failed. Shown once."""
-    job_id = remembered("near_job")
-    if job_id is None:
-        return
-    try:
-        job = find_job(session.workspace, job_id)
-    except NotFound:
-        forget("near_job")
-        return
-    if job.is_settled:
-        forget("near_job")
-        if job.problem:
-            st.error(escaped(job.problem))
-        elif job.state == "failed":
-            st.error(escaped(str((job.outcome or {}).get("message"))))
 
 
 # The result

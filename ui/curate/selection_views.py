@@ -147,7 +147,7 @@ def show_cuts(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[
         one = {cuts[name]: LINE for name in cuts} if selection.scope == "pooled" else {}
         by_domain = [(cuts[name], colour) for name, colour in view.colours.items() if name in cuts]
         lines = tuple(one.items()) or tuple(by_domain)
-        show_linked_plane(view, Cuts(selection.score, lines), partial(_are_kept, session.store, run, selection))
+        show_linked_plane(view, Cuts(selection.score, lines), partial(are_kept, session.store, run, selection))
 
 
 def _show_planes(store: Store, run: ScoredRun, view: LinkedView, selection: Selection) -> None:
@@ -161,6 +161,7 @@ def _show_planes(store: Store, run: ScoredRun, view: LinkedView, selection: Sele
             show_chart(figure, plane.cells, key=f"plane_{name}", file_name=f"{selection.score}-{name}", note=note)
 
 
-def _are_kept(store: Store, run: ScoredRun, selection: Selection, row_numbers: Sequence[int]) -> list[bool]:
+def are_kept(store: Store, run: ScoredRun, selection: Selection, row_numbers: Sequence[int]) -> list[bool]:
+    """Whether a recipe keeps each of these rows."""
     found = outcomes_of(store, selection, run, row_numbers)
     return [found[number].is_kept for number in row_numbers]

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.data.filters import EVERYTHING, Range, RowFilter
+from core.data.filters import EVERYTHING, Range, Region, RowFilter
+from core.data.map_columns import map_of
 from core.data.scores import Score, score_named
 from core.data.text_search import SEARCH_PLACES, TextSearch
 from ui.kit.filter_controls import KIND_LABELS, FilterControls
@@ -95,7 +96,7 @@ def filter_chips(row_filter: RowFilter) -> list[tuple[str, RowFilter]]:
     ]
     found += [
         (
-            f"Lasso over {_label(area.x).lower()} and {_label(area.y).lower()}",
+            _region_text(area),
             replace(row_filter, regions=tuple(other for other in row_filter.regions if other != area)),
         )
         for area in row_filter.regions
@@ -122,7 +123,13 @@ def _range_text(bounds: Range) -> str:
     return f"{label} {bounds.low:,.4g} to {bounds.high:,.4g}"
 
 
+def _region_text(area: Region) -> str:
+    return "Lasso on the map" if map_of(area.x) else f"Lasso over {_label(area.x).lower()} and {_label(area.y).lower()}"
+
+
 def _label(column: str) -> str:
+    if map_of(column):
+        return f"Map {column[-1]}"
     return "Tokens" if column == "token_count" else score_named(column).label
 
 

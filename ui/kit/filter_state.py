@@ -10,8 +10,10 @@ import streamlit as st
 
 from core.data.errors import SelectionInvalid, UserError
 from core.data.filters import EVERYTHING, Region, RowFilter
+from core.data.map_columns import map_columns
 from core.data.text_search import TextSearch
 from core.store import Store
+from core.store.map_filters import missing_maps
 from core.system.untrusted_json import parse_json_object
 from ui.kit.brushes import brushed_box, brushed_lasso, brushed_range
 from ui.kit.widgets import show_error
@@ -37,6 +39,9 @@ def chosen_filter(store: Store) -> RowFilter:
         except UserError as error:
             st.error(escaped(f"{error} The filter in this URL was ignored."))
             row_filter = EVERYTHING
+    for key in missing_maps(store, row_filter):
+        st.error("The filter is on a map that this workspace does not have. It was removed.")
+        row_filter = row_filter.on_columns(*map_columns(key))
     try:
         found = store.searched(row_filter)
     except SelectionInvalid as error:

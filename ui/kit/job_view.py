@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.data.errors import JsonInvalid, UserError
-from core.jobs.job import Job, all_jobs
+from core.data.errors import JsonInvalid, NotFound, UserError
+from core.jobs.job import Job, all_jobs, find_job
 from core.jobs.job_progress import duration
 from core.jobs.queue import cancel, is_next, move_up, waiting_jobs
 from core.training.recorded_models import CURVE, PASSES, overall_share, recorded_models
@@ -47,6 +47,36 @@ def show_active_jobs(session: Session) -> None:
             show_job(session, job)
 
     watch_jobs(lambda: active_jobs(session), draw)
+
+
+def follow_job(session: Session, job: Job) -> None:
+    """One job, live; the page reruns when it ends."""
+
+    @st.fragment(run_every=0.5)
+    def live() -> None:
+        if job.is_settled:
+            st.rerun()
+        show_job(session, job)
+
+    live()
+
+
+def show_failure(session: Session, key: str) -> None:
+    """The error of the job whose id this session remembers under the key, if it failed. Shown once."""
+    job_id = remembered(key)
+    if job_id is None:
+        return
+    try:
+        job = find_job(session.workspace, job_id)
+    except NotFound:
+        forget(key)
+        return
+    if job.is_settled:
+        forget(key)
+        if job.problem:
+            st.error(escaped(job.problem))
+        elif job.state == "failed":
+            st.error(escaped(str((job.outcome or {}).get("message"))))
 
 
 def watch_jobs(find: Callable[[], list[Job]], draw: Callable[[list[Job]], None], seconds: float = 1.0) -> bool:

@@ -110,6 +110,9 @@ _ORPHANS = {
     "drafts of no run": f"SELECT count(*) FROM draft ANTI JOIN {_RUNS} USING (run_id)",
     "near-duplicate groups without a search": "SELECT count(*) FROM near_duplicate "
     "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",
+    "places of no map": "SELECT count(*) FROM map_place ANTI JOIN map_set USING (map_set_id)",
+    "places that maps have lost": "SELECT coalesce(sum(abs(place_count - coalesce(n, 0))), 0) FROM map_set LEFT JOIN "
+    "(SELECT map_set_id, count(*) AS n FROM map_place GROUP BY ALL) USING (map_set_id)",
     "token losses without a loss set": "SELECT count(*) FROM token_loss ANTI JOIN loss_set USING (loss_set_id)",
 }
 """Dangling references and duplicates: counts that should be 0."""

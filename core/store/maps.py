@@ -1,0 +1,84 @@
+"""Maps in the store: where each example of a dataset lies in two dimensions, by its embeddings.
+
+The places are in the database and not beside the embeddings, because filters, recipes and exports join them with rows,
+also in a copy of the database. A map is never changed: a filter names its key, and finds the same rows again.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ..data.errors import NotFound
+from ..data.map_columns import map_columns
+from .connection import fetch_all, fetch_first, next_id
+from .store import Store
+
+PLACES_SCHEMA = pa.schema([("example_id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
+
+
+@dataclass(frozen=True, slots=True)
+class MapSet:
+    """One map of a dataset's examples. `description`: library, settings, seed and labels, as the job wrote them.
+    `place_count`: examples with a place."""
+
+    key: str
+    embeddings: str
+    description: dict[str, Any]
+    place_count: int
+    created_at: datetime
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The names by which a filter knows its x and y."""
+        return map_columns(self.key)
+
+
+def save_map(
+    store: Store, dataset: str, key: str, embeddings: str, description: dict[str, Any], places: pa.Table
+) -> None:
+    """Save a map (`places` of `PLACES_SCHEMA`); one of that key that the dataset has already stays as it is. Raises
+    `NotFound`."""
+    dataset_id = store.dataset_id(dataset)
+
+    def change(connection: duckdb.DuckDBPyConnection) -> None:
+        known = "SELECT 1 FROM map_set WHERE dataset_id = ? AND key = ?"
+        if fetch_first(connection, known, [dataset_id, key]):
+            return
+        set_id, fields = next_id(connection, "map_set"), json.dumps(description, ensure_ascii=False)
+        fetch_all(
+            connection,
+            "INSERT INTO map_set VALUES (?, ?, ?, ?, ?, ?, now())",
+            [set_id, dataset_id, key, embeddings, fields, places.num_rows],
+        )
+        connection.register("new_places", places.cast(PLACES_SCHEMA))
+        fetch_all(
+            connection, "INSERT INTO map_place SELECT ?, example_id::UUID, x, y FROM new_places ORDER BY 2", [set_id]
+        )
+        connection.unregister("new_places")
+
+    store.write(change)
+
+
+def saved_maps(store: Store, dataset: str, embeddings: str) -> list[MapSet]:
+    """The maps of a dataset by the embeddings of that key, newest first. Raises `NotFound`."""
+    found = store.rows(
+        "SELECT key, embeddings, description, place_count, epoch_us(created_at) FROM map_set "
+        "WHERE dataset_id = ? AND embeddings = ? ORDER BY map_set_id DESC",
+        [store.dataset_id(dataset), embeddings],
+    )
+    return [
+        MapSet(key, of, json.loads(description), count, datetime.fromtimestamp(at / 1e6, UTC))
+        for key, of, description, count, at in found
+    ]
+
+
+def saved_map(store: Store, dataset: str, key: str) -> MapSet:
+    """A dataset's map of that key. Raises `NotFound`."""
+    sql = "SELECT embeddings FROM map_set WHERE dataset_id = ? AND key = ?"
+    for (embeddings,) in store.rows(sql, [store.dataset_id(dataset), key]):
+        return next(found for found in saved_maps(store, dataset, embeddings) if found.key == key)
+    raise NotFound(f"The dataset {dataset!r} has no map {key!r}.")

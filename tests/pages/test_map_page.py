@@ -1,0 +1,95 @@
+"""The map on Curate: from a run without embeddings to a chart whose box filters the page."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.examples import Example, Message
+from core.jobs.job import all_jobs
+from core.store import Store
+from core.workspace.mapping import begin_embedding_of_run, map_run
+from tests.core.scored_models import score_examples
+from tests.inline_executor import run_jobs_inline
+from tests.pages.closed_parts import with_open_parts
+from tests.trial_workspace import wait_quietly
+
+pytest.importorskip("pacmap", reason="the extra map is not installed")
+
+PAGE = Path(__file__).parents[2] / "pages" / "curate_page.py"
+HOSTILE = "<b>What</b> ![x](http://example.invalid/x.png)"
+
+
+def opened(**query: str) -> AppTest:
+    page = with_open_parts(AppTest.from_file(str(PAGE), default_timeout=90))
+    page.query_params.update({"view": "Map", **query})
+    return page.run()
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(item for item in page.button if item.label == label).click().run()
+    assert not page.exception
+    assert not page.error
+    return page.run()
+
+
+@pytest.fixture(scope="module")
+def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: Path, tiny_reference: Path) -> Path:
+    """A scored run of 14 rows."""
+    talks = [
+        Example((Message("user", f"{HOSTILE} is {number}?"), Message("assistant", "A river. " * (1 + number % 4))))
+        for number in range(14)
+    ]
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch, Store.open(folder, "a test") as store:
+            run_jobs_inline(patch)
+            score_examples(store, talks, tiny_base, tiny_reference)
+
+    return made_once("scored-for-a-map", make)
+
+
+@pytest.fixture
+def scored(made: Path, page_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    run_jobs_inline(monkeypatch)
+    shutil.copytree(made, page_workspace)
+    return page_workspace
+
+
+def test_the_page_leads_from_no_embeddings_to_a_map_that_a_link_filters(scored: Path) -> None:
+    page = opened()
+    assert "A map needs an embedding of each row" in page.info[0].value
+    page = press(page, "Compute embeddings")
+    assert any("No map yet." in info.value for info in page.info)
+    page = press(page, "Make the map")
+    assert [job.kind for job in all_jobs(scored)][-2:] == ["embed", "map"]
+    assert any("Only what is near means much" in caption.value for caption in page.caption)
+    for colour in ("Score", "Selection"):
+        control = next(item for item in page.segmented_control if item.key == "map_colours")
+        page = control.set_value(colour).run()
+        assert not page.exception
+
+
+def test_a_link_to_another_workspaces_map_loses_that_filter_in_a_sentence(scored: Path) -> None:
+    page = opened(filter='{"ranges":[["map_0123456789abcdef_x",0,1]]}')
+    assert not page.exception
+    assert [error.value for error in page.error] == [
+        "The filter is on a map that this workspace does not have. It was removed."
+    ]
+    assert any("**14** of 14 rows" in text.value for text in page.markdown)
+
+
+def test_half_of_the_rows_pass_a_range_on_the_map_and_its_chip_says_so(scored: Path) -> None:
+    with Store.open(scored, "a test") as store:
+        job = begin_embedding_of_run(store, "tiny")
+        assert job
+        wait_quietly(store, job)
+        key = map_run(store, "tiny", 0, wait_quietly)["key"]
+        places = sorted(x for (x,) in store.rows("SELECT x FROM map_place"))
+    middle = (places[6] + places[7]) / 2
+    page = opened(filter=f'{{"ranges":[["map_{key}_x",null,{middle!r}]]}}')
+    assert not page.exception
+    assert any("**7** of 14 rows" in text.value for text in page.markdown)
+    assert any(button.label.startswith("Map x to") for button in page.button)
