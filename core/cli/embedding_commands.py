@@ -78,7 +78,9 @@ def embed(
 
 def map_command(
     run: Annotated[str, typer.Option(help="Run whose rows are mapped, by their embeddings under its base.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the map; the same seed gives the same map.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the map; the same seed gives the same map.")
+    ] = 0,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
