@@ -1,4 +1,5 @@
-"""What is computed of embeddings, timed on drawn vectors of 256 dimensions: likeness, semantic duplicates, a spread.
+"""What is computed of embeddings, timed on drawn vectors of 256 dimensions: likeness, semantic duplicates, a map, a
+spread.
 
     python -m bench.embeddings [--rows 20000] [--targets 100] [--candidates 2000] [--repeats 3] [--json FILE]
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from bench.figures import keep_figures
 from core.near_duplicates.semantic import semantic_groups
+from core.scoring.embeddings.layout import lay_out
 from core.scoring.embeddings.likeness import likeness
 from core.scoring.embeddings.projection import unit_vectors
 from core.selection.greedy import greedy_order
@@ -32,6 +34,7 @@ def measure(rows: int, targets: int, candidates: int, repeats: int) -> dict[str,
     steps: dict[str, Callable[[], object]] = {
         f"likeness of {rows:,} rows to {targets:,}": lambda: likeness(every, aims),
         f"semantic groups of {rows:,} rows": lambda: semantic_groups(every.vectors, 0.98),
+        f"map of {rows:,} rows": lambda: lay_out(every.vectors, 0),
         f"k_center of {candidates:,}": lambda: greedy_order("k_center", every.vectors[:candidates], 0.5),
         f"facility_location of {candidates:,}": lambda: greedy_order(
             "facility_location", every.vectors[:candidates], 0.5

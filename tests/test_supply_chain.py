@@ -51,6 +51,14 @@ def test_every_licence_is_one_that_we_accept(package: str) -> None:
     assert set(names) <= ALLOWED
 
 
+@pytest.mark.parametrize(
+    "package", ["pacmap", "faiss-cpu", "numba", "llvmlite", "scikit-learn", "joblib", "threadpoolctl"]
+)
+def test_what_the_extra_for_maps_brings_has_a_licence_that_we_accept(package: str) -> None:
+    pytest.importorskip("pacmap", reason="the extra map is not installed")
+    assert set(licences_in(licence_of(package))) <= ALLOWED
+
+
 def test_the_list_of_licences_is_up_to_date() -> None:
     assert (ROOT / "docs" / "licences.md").read_text(encoding="utf-8") == table()
 

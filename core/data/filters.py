@@ -10,7 +10,7 @@ from typing import Any
 from .errors import SelectionInvalid
 from .json_types import checked, checked_fields, shown
 from .loss_roles import is_imported
-from .map_columns import map_of, on_rows
+from .map_columns import inside_sql, map_of
 from .scores import FLAGS, SCORES
 from .text_search import ANY_TEXT, TextSearch
 
@@ -80,7 +80,7 @@ class Range:
             if value is not None:
                 parts.append(f"{self.column} {comparison} ?")
                 parameters.append(value)
-        return on_rows(self.column, " AND ".join(parts)), parameters
+        return " AND ".join(parts), parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Region:
             f"{self.x} IS NOT NULL AND {self.y} IS NOT NULL AND {self.x} BETWEEN ? AND ? AND {self.y} >= ? "
             f"AND {self.y} < ? AND {inside}"
         )
-        return on_rows(self.x, sql), [left, right, low, high, *parameters]
+        return sql, [left, right, low, high, *parameters]
 
     def _is_inside(self, edges: list[_Edge], low: float, high: float) -> Query:
         """Even-odd rule for points with `low` <= y < `high`: a point is inside if a ray from it crosses an odd number
@@ -156,6 +156,8 @@ class RowFilter:
     regions: tuple[Region, ...] = ()
     matches: str = field(default="", compare=False)
     """A table that holds the example_ids that the search finds, where the store has looked already."""
+    inside: str = field(default="", compare=False)
+    """Likewise of those inside the conditions on maps."""
 
     def __post_init__(self) -> None:
         sizes = {
@@ -182,8 +184,13 @@ class RowFilter:
         found: list[tuple[str, Query]] = []
         if self.domains:
             found.append(("filtered: domain", self.domain_condition()))
-        found += [(f"filtered: {_named(bounds.column)}", bounds.condition()) for bounds in self.ranges]
-        found += [(f"filtered: {_named(area.x, area.y)}", area.condition()) for area in self.regions]
+        ranges = [bounds for bounds in self.ranges if not map_of(bounds.column)]
+        regions = [area for area in self.regions if not map_of(area.x)]
+        found += [(f"filtered: {bounds.column}", bounds.condition()) for bounds in ranges]
+        found += [(f"filtered: region of {area.x} and {area.y}", area.condition()) for area in regions]
+        if inside := self.inside_maps():
+            sql, parameters = (f"SELECT example_id FROM {self.inside}", []) if self.inside else inside
+            found.append(("filtered: place on the map", (f"example_id IN ({sql})", parameters)))
         found += [(f"flag: {flag}", (f"NOT {flag}", [])) for flag in self.without_flags]
         found += [(f"filtered: not {flag}", (flag, [])) for flag in self.with_flags]
         if self.search:
@@ -233,10 +240,20 @@ class RowFilter:
             "search": self.search.to_fields(),
         }
 
-    def maps(self) -> set[str]:
+    def maps(self) -> list[str]:
         """Keys of the maps that it has conditions on."""
         columns = [*(bounds.column for bounds in self.ranges), *(area.x for area in self.regions)]
-        return {key for key in map(map_of, columns) if key}
+        return sorted({key for key in map(map_of, columns) if key})
+
+    def inside_maps(self) -> Query | None:
+        """SQL of the example_ids that meet all conditions on maps; None without such a condition."""
+        found: list[Query] = []
+        for key in self.maps():
+            queries = [bounds.condition() for bounds in self.ranges if map_of(bounds.column) == key]
+            queries += [area.condition() for area in self.regions if map_of(area.x) == key]
+            values = [value for _, parameters in queries for value in parameters]
+            found.append((inside_sql(key, [f"({sql})" for sql, _ in queries]), values))
+        return (" INTERSECT ".join(sql for sql, _ in found), [v for _, vs in found for v in vs]) if found else None
 
     @classmethod
     def from_fields(cls, fields: Any) -> "RowFilter":
@@ -251,13 +268,6 @@ class RowFilter:
 
 
 EVERYTHING = RowFilter()
-
-
-def _named(*columns: str) -> str:
-    """Columns in the reason why a row is left out."""
-    if map_of(columns[0]):
-        return "place on the map"
-    return columns[0] if len(columns) == 1 else f"region of {' and '.join(columns)}"
 
 
 def _ranges(given: Any) -> tuple[Range, ...]:

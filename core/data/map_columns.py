@@ -26,7 +26,6 @@ def places_sql(key: str) -> str:
     return f"SELECT example_id, x AS {x}, y AS {y} FROM map_place JOIN map_set USING (map_set_id) WHERE key = '{key}'"
 
 
-def on_rows(column: str, condition: str) -> str:
-    """A condition on the column as one on the rows of a scored table."""
-    key = map_of(column)
-    return condition if key is None else f"example_id IN (SELECT example_id FROM ({places_sql(key)}) WHERE {condition})"
+def inside_sql(key: str, conditions: list[str]) -> str:
+    """SQL of the example_ids whose places meet all conditions on the map's columns."""
+    return f"SELECT example_id FROM ({places_sql(key)}) WHERE {' AND '.join(conditions)}"

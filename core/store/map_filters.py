@@ -9,7 +9,7 @@ def missing_maps(store: Reader, row_filter: RowFilter) -> list[str]:
     """Keys of the maps that the filter has conditions on and the store does not have."""
     if not (named := row_filter.maps()):
         return []
-    return sorted(named - {str(key) for (key,) in store.rows("SELECT key FROM map_set")})
+    return sorted(set(named) - {str(key) for (key,) in store.rows("SELECT key FROM map_set")})
 
 
 def check_maps(store: Reader, row_filter: RowFilter) -> None:

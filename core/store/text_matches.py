@@ -1,4 +1,4 @@
-"""Text searches: each is resolved once, and its matches are cached for all queries."""
+"""Text searches and places on maps: each is resolved once, and what it finds is cached for all queries."""
 
 from dataclasses import replace
 
@@ -10,11 +10,14 @@ from .query_cache import QueryCache, ScratchExecutor
 
 
 def with_matches(scratch: ScratchExecutor, cache: QueryCache, row_filter: RowFilter) -> RowFilter:
-    """The filter with its search resolved. Raises `SelectionInvalid` for an invalid pattern.
+    """The filter with its search and its conditions on maps resolved. Raises `SelectionInvalid` for an invalid pattern.
 
     Examples are only ever added, so their number shows whether cached matches are complete. The filter uses the table's
     name after this returns: `cache` must hold more tables than are in use at a time.
     """
+    if inside := row_filter.inside_maps():
+        with cache.table(scratch, *inside, []) as table:  # maps never change
+            row_filter = replace(row_filter, inside=table)
     if not row_filter.search:
         return row_filter
     condition, values = row_filter.search.condition()

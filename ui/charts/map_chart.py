@@ -56,7 +56,9 @@ def _groups(points: pd.DataFrame, colours: Mapping[str, str], colour_by: str) ->
     groups = [(str(name), colours[str(name)], part) for name, part in points[is_drawn].groupby("domain", sort=True)]
     others = points[~is_drawn]
     if len(others):
-        groups.insert(0, (f"{others['domain'].nunique():,} other domains", PALETTE[-1], others))
+        names = others["domain"].unique()
+        name = str(names[0]) if len(names) == 1 else f"{len(names):,} other domains"
+        groups.insert(0, (name, PALETTE[-1], others))
     return groups
 
 
