@@ -176,7 +176,7 @@ def export_controls(
 
 
 def _to_the_nearest_row(store: Store, recipe: Selection) -> Selection:
-    """The recipe with one more row in each pool where that brings the total closer to the budget.
+    """The recipe with one more row (or preference pair) in each pool where that brings the total closer to the budget.
 
     A token budget stops before the row that would exceed it. Some orders put long rows first, so over many domains the
     missing tokens would add up.
@@ -186,7 +186,8 @@ def _to_the_nearest_row(store: Store, recipe: Selection) -> Selection:
     ends = store.rows(
         f"""
         SELECT {pool}, coalesce(sum(token_count) FILTER (outcome = '{KEPT}'), 0)::BIGINT,
-            arg_min(token_count, rank) FILTER (outcome = '{BELOW_THE_CUT}')
+            list_sum(arg_min(token_count, rank, {2 if recipe.keeps_pairs else 1})
+                FILTER (outcome = '{BELOW_THE_CUT}'))::BIGINT
         FROM ({sql}) GROUP BY 1 ORDER BY 1
         """,
         values,

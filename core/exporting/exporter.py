@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ExportFailed
+from ..data.loss_roles import PAIRS
 from ..data.scores import FLAGS
 from ..selection import Selection, Summary, kept_rows, scored_run, select_summary
 from ..store import Store
@@ -179,9 +180,8 @@ class _Export:
             }
             fields = manifest(self.store, self.selection, summary, output, self.name, self.evidence)
             publish(file, beside, fields)
-        return ExportReport(
-            rows.count, self.destination, file.sha256, file.byte_count, beside.path, tuple(summary.notices)
-        )
+        notices = (*summary.notices, *_pair_notices(self.store, self.selection))
+        return ExportReport(rows.count, self.destination, file.sha256, file.byte_count, beside.path, notices)
 
     def _fill(self, file: DurableFile, rows: SelectedRows, found: Survey | None) -> None:
         if found and self.chosen.name == "parquet":
@@ -198,6 +198,26 @@ class _Export:
         with file.compressed() as stream:
             for piece in pieces:
                 stream.write(piece)
+
+
+def rejected_count(store: Store, selection: Selection) -> int:
+    """How many selected rows are the rejected side of a preference pair."""
+    run = scored_run(store, selection.run)
+    if PAIRS not in run.roles:
+        return 0
+    sql, values = kept_rows(store, selection)
+    counted = f"SELECT count(*) FROM ({sql}) k JOIN {run.table} s USING (row_number) WHERE side = 'rejected'"
+    return int(store.rows(counted, values)[0][0])
+
+
+def _pair_notices(store: Store, selection: Selection) -> list[str]:
+    rows = rejected_count(store, selection)
+    if not rows:
+        return []
+    return [
+        f"{rows:,} of the rows are rejected answers of preference pairs. A pair's record is written for each of its "
+        "selected rows; a bundle for DPO has it once."
+    ]
 
 
 def check_destination(store: Store, selection: Selection, destination: Path) -> None:

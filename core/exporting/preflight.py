@@ -18,6 +18,7 @@ from ..selection import Selection, kept_rows
 from ..store import Store
 from .bundle_plan import TRAINER_REASONS, BundlePlan, ConversationShape, Reason
 from .chat_templates import with_fixed_date
+from .exporter import rejected_count
 from .message_form import message_form, wants_short_ids
 from .trainers import TRAINERS, Trainer, trainer_named
 
@@ -113,8 +114,7 @@ def preflight(store: Store, selection: Selection, trainer: str) -> Preflight:
 
 
 def _rejected_notices(store: Store, selection: Selection) -> list[str]:
-    sql, values = _selected_conversations(store, selection)
-    ((rows,),) = store.rows(f"SELECT count(*) FROM ({sql}) WHERE side = 'rejected'", values)
+    rows = rejected_count(store, selection)
     if not rows:
         return []
     return [
@@ -193,7 +193,7 @@ def _selected_conversations(store: Store, selection: Selection) -> Query:
     table = store.run(selection.run)["table"]
     return (
         f"""
-        SELECT row_number, conversation, s.truncated, s.token_count, s.pair, s.side
+        SELECT row_number, conversation, s.truncated, s.token_count, s.pair
         FROM ({sql}) k JOIN {table} s USING (row_number) JOIN example e ON e.example_id = k.example_id
         """,
         values,

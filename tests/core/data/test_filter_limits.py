@@ -28,8 +28,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"regions": [LASSO] * 40}, "The filter has 40 regions. Use at most 20."),
-        ({"ranges": [["base_loss", 0, 1]] * 41}, "The filter has 41 ranges. Use at most 40."),
+        ({"regions": [LASSO] * 40}, "The filter has 40 regions. Use at most 23."),
+        ({"ranges": [["base_loss", 0, 1]] * 47}, "The filter has 47 ranges. Use at most 46."),
         ({"domains": ["chat"] * 10_001}, "The filter has 10,001 domains. Use at most 10,000."),
         ({"without_flags": ["truncated"] * 99}, "The filter has 99 without_flags. Use at most 13."),
         ({"with_flags": ["truncated"] * 99}, "The filter has 99 with_flags. Use at most 13."),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from core.data.examples import Example, Message
-from core.exporting import export_bundle, preflight
+from core.exporting import export_bundle, export_selection, preflight
 from core.selection import Amount, Selection
 from core.selection.recipe import Pick
 from core.store import Store
@@ -147,7 +147,10 @@ def test_a_row_whose_pair_is_not_whole_is_skipped_and_counted(store: Store, tmp_
     assert len(records(export_bundle(store, by_row, tmp_path / "bundle", "trl-dpo").path)) == 2
 
 
-def test_fine_tuning_on_rejected_answers_is_warned_of(store: Store) -> None:
+def test_fine_tuning_on_rejected_answers_is_warned_of(store: Store, tmp_path: Path) -> None:
     (notice,) = preflight(store, ALL, "trl").notices
     assert notice.startswith("3 of the rows are rejected answers of preference pairs")
     assert not preflight(store, ALL, "trl-dpo").notices
+    report = export_selection(store, ALL, tmp_path / "rows.jsonl")
+    assert report.rows == 6
+    assert report.notices[-1].startswith("3 of the rows are rejected answers of preference pairs. A pair's record is")

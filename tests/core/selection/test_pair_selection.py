@@ -9,6 +9,7 @@ import pytest
 
 from core.data.errors import SelectionInvalid
 from core.data.filters import Range, RowFilter
+from core.exporting import CONTROLS, control_selection
 from core.selection import Amount, Selection, kept_rows, row_decisions, row_outcome, scored_run, select_summary
 from core.selection.cuts import amount_at_cut
 from core.selection.outcome_rows import outcomes_of
@@ -112,6 +113,12 @@ def test_only_a_pair_of_two_equal_rows_is_a_duplicate(tmp_path: Path) -> None:
         found = store.rows(f"SELECT row_number, outcome FROM ({sql}) ORDER BY 1", values)
     assert [number for number, outcome in found if outcome == "kept"] == [1, 2, 5, 6]
     assert {outcome for _, outcome in found[2:4]} == {"duplicate of an eligible row"}
+
+
+def test_a_control_of_pairs_comes_as_near_to_the_tokens_as_whole_pairs_can(store: Store) -> None:
+    control = control_selection(store, BY_MARGIN, select_summary(store, BY_MARGIN), CONTROLS["random"], seed=1)
+    assert select_summary(store, control).kept_tokens == 60
+    assert len(kept(store, control)) == 4
 
 
 def test_what_would_take_pairs_apart_is_refused() -> None:
