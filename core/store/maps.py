@@ -6,7 +6,6 @@ also in a copy of the database. A map is never changed: a filter names its key, 
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -22,14 +21,12 @@ PLACES_SCHEMA = pa.schema([("example_id", pa.string()), ("x", pa.float32()), ("y
 
 @dataclass(frozen=True, slots=True)
 class MapSet:
-    """One map of a dataset's examples. `description`: library, settings, seed and labels, as the job wrote them.
+    """One map of a dataset's examples. `description`: library, seed, fitted, rule and examples, as the job was asked.
     `place_count`: examples with a place."""
 
     key: str
-    embeddings: str
     description: dict[str, Any]
     place_count: int
-    created_at: datetime
 
     @property
     def columns(self) -> tuple[str, str]:
@@ -66,14 +63,11 @@ def save_map(
 def saved_maps(store: Store, dataset: str, embeddings: str) -> list[MapSet]:
     """The maps of a dataset by the embeddings of that key, newest first. Raises `NotFound`."""
     found = store.rows(
-        "SELECT key, embeddings, description, place_count, epoch_us(created_at) FROM map_set "
-        "WHERE dataset_id = ? AND embeddings = ? ORDER BY map_set_id DESC",
+        "SELECT key, description, place_count FROM map_set WHERE dataset_id = ? AND embeddings = ? "
+        "ORDER BY map_set_id DESC",
         [store.dataset_id(dataset), embeddings],
     )
-    return [
-        MapSet(key, of, json.loads(description), count, datetime.fromtimestamp(at / 1e6, UTC))
-        for key, of, description, count, at in found
-    ]
+    return [MapSet(key, json.loads(description), count) for key, description, count in found]
 
 
 def saved_map(store: Store, dataset: str, key: str) -> MapSet:

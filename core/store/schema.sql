@@ -197,7 +197,7 @@ CREATE TABLE map_set (                    -- one map of a dataset: core.store.ma
     dataset_id INTEGER NOT NULL,
     key VARCHAR NOT NULL,                 -- hex digest of everything that the places depend on; filters name it
     embeddings VARCHAR NOT NULL,          -- key of the embeddings that were laid out
-    description VARCHAR NOT NULL,         -- JSON: library, settings, seed, labels
+    description VARCHAR NOT NULL,         -- JSON: library, seed, what else its job was asked
     place_count BIGINT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL
 );

@@ -22,13 +22,14 @@ def map_figure(
     colours: Mapping[str, str],
     colour_by: str,
     score_label: str,
+    labels: pd.DataFrame,
     *,
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
     """The rows of a map as points; `customdata` is the row number. `colour_by`: one of `BY_DOMAIN`, `BY_SCORE` and
-    `BY_SELECTION`; rows that a column `is_kept` of the points is false for are faint. A drag selects a box or lasso;
-    `box` and `lasso` are the current selection."""
+    `BY_SELECTION`; rows that a column `is_kept` of the points is false for are faint. `labels`: x, y and label of
+    regions. A drag selects a box or lasso; `box` and `lasso` are the current selection."""
     points = plane.points
     figure = go.Figure()
     if len(plane.cells):
@@ -43,6 +44,10 @@ def map_figure(
     apply_layout(figure, "Map: rows with similar embeddings are near each other", few, 460)
     plain = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": None}
     figure.update_layout(xaxis=plain, yaxis={**plain, "scaleanchor": "x"})
+    texts = [{"x": x, "y": y, "text": html.escape(label)} for x, y, label in labels.itertuples(index=False)]
+    figure.update_layout(
+        annotations=[{**text, "showarrow": False, "yshift": 12, "font": {"size": 11}} for text in texts]
+    )
     brush_area(figure, box, lasso)
     return figure
 

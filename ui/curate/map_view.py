@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from core.data.errors import ModelUnusable, UserError
+from core.exploring.map_labels import region_labels
 from core.exploring.map_plane import MapPlane, map_plane
 from core.jobs.job import Job
 from core.scoring.embeddings.map_jobs import newest_map, open_map_job
@@ -82,6 +84,7 @@ def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection |
     if not plane.rows:
         show_no_rows(row_filter)
         return
+    labels: pd.DataFrame = remembered_for("map_labels", asked, lambda: region_labels(plane.points))
     colour_by = st.segmented_control(
         "Colour by", [BY_DOMAIN, BY_SCORE, BY_SELECTION], key="map_colours", default=BY_DOMAIN, required=True,
         persist_state="session",
@@ -90,7 +93,7 @@ def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection |
         is_kept = are_kept(store, run, selection, plane.points["row_number"].tolist())
         plane = replace(plane, points=plane.points.assign(is_kept=is_kept))
     box, lasso = brush_on(view.row_filter, x, y)
-    figure = map_figure(plane, view.colours, colour_by, view.score.label, box=box, lasso=lasso)
+    figure = map_figure(plane, view.colours, colour_by, view.score.label, labels, box=box, lasso=lasso)
     figure.update_layout(uirevision="map")
     show_chart(
         figure, plane.points.drop(columns="text"), key="linked_map", file_name="map", selectable=True,
