@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..data.filters import EVERYTHING, Query, RowFilter
-from ..data.loss_roles import is_imported
+from ..data.loss_roles import LOSS_ROLES
 from ..data.reader import Reader
 from ..data.scores import score_named
 from .distributions import Bounds, robust_bounds
@@ -76,7 +76,7 @@ def compared_counts(store: Reader, pair: RunPair) -> pd.DataFrame:
     floor). Each row is counted in the first column that applies.
     """
     condition, values = pair.row_filter.where()
-    losses = [f"{role}_loss" for role in score_named(pair.score).roles if not is_imported(role)]
+    losses = [f"{role}_loss" for role in score_named(pair.score).roles if role in LOSS_ROLES]
     change = ", ".join(f"abs(a.{loss} - b.{loss})" for loss in losses) or "NULL"
     columns = ", ".join(["row_number", "domain", f"{pair.score} AS score", *losses, "noise_floor"])
     one, other = (

@@ -122,14 +122,8 @@ def left_out(selection: Selection, table: str) -> Query:
 def objections(selection: Selection, table: str, row_numbers: Sequence[int]) -> Query:
     """The objections to some rows: row_number, domain, value (the recipe's score) and outcome (NULL where there is
     none, which leaves being a near-duplicate)."""
-    asked = "row_number IN (SELECT unnest(?::BIGINT[]))"
-    numbers = [list(row_numbers)]
-    some = f"WHERE {asked}"
-    if selection.keeps_pairs:  # a row is judged with the other one of its pair
-        some, numbers = f"{some} OR pair IN (SELECT pair FROM {table} WHERE {asked})", numbers * 2
-    judged, reasons, values = _judged(selection, table, some)
-    sql = f"SELECT row_number, domain, value, {reasons} FROM ({judged}) WHERE {asked}"
-    return sql, [*values, *numbers, list(row_numbers)]
+    judged, reasons, values = _judged(selection, table, "WHERE row_number IN (SELECT unnest(?::BIGINT[]))")
+    return f"SELECT row_number, domain, value, {reasons} FROM ({judged})", [*values, list(row_numbers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +146,22 @@ def _eligible(
     order = ORDERS[selection.order]
     judged, reasons, judged_values = _judged(selection, table, f"JOIN {joined[0]}")
     picks = [pick for pick in selection.picks if pick.keep]
-    sort_key, of_pair = order.sql, ""
+    scored = f"""
+        SELECT row_number, example_id, token_count, value, picked, {columns}, {order.sql} AS sort_key,
+            {", ".join(RANKED_FLAGS)}{", pair, side" if selection.keeps_pairs else ""}
+        FROM judged WHERE objection = 0
+    """
     # Only with picks, because a longer sort key slows down every row.
     first = "picked DESC, " if picks else ""
     ranking = f"{first}sort_key, example_id, row_number"
     if selection.keeps_pairs:
-        by_side = "OVER (PARTITION BY pair ORDER BY side)"
-        sort_key = f"first_value({order.sql}) {by_side}"
-        of_pair = f", pair, first_value(example_id) {by_side} AS chosen_id"
+        # Both rows of a pair rank as its chosen one; pairs are whole here.
         ranking = f"{first}sort_key, chosen_id, pair, row_number"
+        scored = f"""
+            WITH sides AS MATERIALIZED ({scored})
+            SELECT sides.* REPLACE (chosen.sort_key AS sort_key), chosen.example_id AS chosen_id
+            FROM sides JOIN (SELECT pair, sort_key, example_id FROM sides WHERE side = 'chosen') chosen USING (pair)
+        """
     is_banded = selection.length_bands > 1
     unique, near_duplicates, near_values = _without_near_duplicates(
         near_set, ranking, "unbanded" if is_banded else "unspread" if spread else "eligible"
@@ -176,11 +177,7 @@ def _eligible(
         ranking = f"{first}share_above, {ranking}"
     sql = f"""
         judged AS ({judged}),
-        scored AS (
-            SELECT row_number, example_id, token_count, value, picked, {columns}, {sort_key} AS sort_key,
-                {", ".join(RANKED_FLAGS)}{of_pair}
-            FROM judged WHERE objection = 0
-        ),
+        scored AS ({scored}),
         {unique}
     """
     seeds = [str(selection.seed)] * order.sql.count("?")
@@ -194,13 +191,16 @@ def _judged(selection: Selection, table: str, more: str = "") -> tuple[str, str,
     objection, reasons, values = _objection(selection, table)
     picked, picked_values = _picked(selection, table, keep=True)
     sql = f"SELECT *, {selection.value_sql} AS value, {picked} AS picked, {objection} AS objection FROM {table} {more}"
-    if selection.keeps_pairs:
-        sql = f"""
-            SELECT * REPLACE (if(objection = 0 AND max(objection) OVER (PARTITION BY pair) > 0, {_OF_OTHER_SIDE:d},
-                objection) AS objection) FROM ({sql})
-        """
-        reasons = f"if(objection = {_OF_OTHER_SIDE:d}, '{OTHER_SIDE}', {reasons})"
-    return sql, reasons, [*picked_values, *values]
+    if not selection.keeps_pairs:
+        return sql, reasons, [*picked_values, *values]
+    # Not a window over each pair, which would sort all rows.
+    left_out = f"SELECT pair FROM {table} WHERE pair IS NOT NULL AND ({objection}) > 0"
+    sql = f"""
+        SELECT * REPLACE (if(objection = 0 AND pair IN ({left_out}), {_OF_OTHER_SIDE:d}, objection) AS objection)
+        FROM ({sql})
+    """
+    reasons = f"if(objection = {_OF_OTHER_SIDE:d}, '{OTHER_SIDE}', {reasons})"
+    return sql, reasons, [*values, *picked_values, *values]
 
 
 def _objection(selection: Selection, table: str) -> tuple[str, str, list[Any]]:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from core.data.examples import Example, Message
+from core.exploring.run_comparison import RunPair, compared_counts
 from core.exporting import export_bundle, export_selection, preflight
 from core.selection import Amount, Selection
 from core.selection.recipe import Pick
@@ -102,6 +103,11 @@ def test_margins_equal_those_of_trl(
 def test_the_base_as_its_own_reference_prefers_nothing(store: Store) -> None:
     sql = f"SELECT DISTINCT preference_margin, dpo_loss FROM {store.run('same')['table']}"
     assert store.rows(sql) == [(0.0, pytest.approx(0.69314718))]  # ln 2
+
+
+def test_two_runs_are_compared_by_a_score_of_pairs(store: Store) -> None:
+    table = store.run("tiny")["table"]
+    assert compared_counts(store, RunPair(table, table, "preference_margin"))["compared"].tolist() == [len(PAIRS) * 2]
 
 
 def test_trl_gets_prompt_chosen_and_rejected_as_messages(store: Store, tmp_path: Path) -> None:

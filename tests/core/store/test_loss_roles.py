@@ -9,7 +9,7 @@ import pytest
 
 from core.data import scores
 from core.data.errors import SelectionInvalid
-from core.data.loss_roles import LOSS_ROLES, LossRole, missing_roles_sentence
+from core.data.loss_roles import LOSS_ROLES, PAIRS, LossRole, missing_roles_sentence
 from core.data.scores import SCORES, Score
 from core.selection import Amount, Selection, select_summary
 from core.store import Store
@@ -84,7 +84,7 @@ def test_a_run_may_hold_base_losses_alone(store: Store, tmp_path: Path) -> None:
 
 
 def test_every_score_needs_roles_that_there_are() -> None:
-    assert {role for score in SCORES.values() for role in score.roles} <= LOSS_ROLES.keys()
+    assert {role for score in SCORES.values() for role in score.roles} <= {*LOSS_ROLES, PAIRS}
     alone = ["base_alone", "reference_alone", "null_reference"]
     assert scores.needed_roles() == ["base", "reference", "own", "seed_spread", *alone]
     assert missing_roles_sentence("Base loss", ("base",), ["base"]) is None
