@@ -1,8 +1,9 @@
-"""The domain of an example, whose rows may lie in several: that of its first row."""
+"""Examples of a dataset: the domain of each, whose rows may lie in several, and which belong together."""
 
 import pandas as pd
 
 from .near_duplicates import near_duplicate_set_id
+from .preference_pairs import with_whole_pairs
 from .store import Store
 
 EXAMPLE_DOMAINS = """
@@ -19,8 +20,9 @@ def example_domains(store: Store, dataset: str) -> pd.DataFrame:
 
 def grouped_examples(store: Store, dataset: str, threshold: float) -> pd.DataFrame:
     """Examples of a dataset with their near-duplicates: example_id (text), domain, group. Those that have none are a
-    group of their own, with a number below 0. Raises `NotFound` without a search at the threshold."""
-    return store.frame(
+    group of their own, with a number below 0. The answers of a preference pair are in one group. Raises `NotFound`
+    without a search at the threshold."""
+    found = store.frame(
         f"""
         SELECT example_id::VARCHAR AS example_id, domain,
             coalesce(group_number, -row_number() OVER (ORDER BY example_id)) AS "group"
@@ -29,3 +31,4 @@ def grouped_examples(store: Store, dataset: str, threshold: float) -> pd.DataFra
         """,
         [store.dataset_id(dataset), near_duplicate_set_id(store, dataset, threshold)],
     )
+    return with_whole_pairs(store, dataset, found)

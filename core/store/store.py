@@ -35,6 +35,14 @@ _UNSEEN = """
 """
 
 
+PAIRED_EXAMPLES = """
+    SELECT p.dataset_id, c.example_id AS chosen, r.example_id AS rejected FROM preference_pair p
+    JOIN dataset_row c ON c.dataset_id = p.dataset_id AND c.row_number = p.chosen_row
+    JOIN dataset_row r ON r.dataset_id = p.dataset_id AND r.row_number = p.rejected_row
+"""
+"""The examples of all preference pairs: dataset_id, chosen, rejected."""
+
+
 class Store(Database):
     """An open store: see `Database` for reading and writing."""
 
@@ -244,8 +252,20 @@ class Store(Database):
         return [noise for (noise,) in self.rows(sql, [list(loss_sets)])]
 
     def record_training(self, model_fingerprint: str, example_ids: Sequence[str]) -> None:
-        """Record which examples a model was trained on, to flag them. What was recorded of it before is replaced."""
-        trained = pa.table({"example_id": pa.array(example_ids, pa.string())})
+        """Record which examples a model was trained on, to flag them. What was recorded of it before is replaced.
+
+        The rejected answer of a preference pair counts as trained on if the chosen one does: it is the other half of
+        what the model saw, and both are to be judged by the same models.
+        """
+        trained = self.arrow(
+            f"""
+            WITH given AS (SELECT DISTINCT example_id::UUID AS example_id FROM trained_on)
+            SELECT example_id::VARCHAR AS example_id FROM (
+                FROM given UNION SELECT rejected FROM ({PAIRED_EXAMPLES}) JOIN given ON chosen = example_id
+            )
+            """,
+            trained_on=pa.table({"example_id": pa.array(example_ids, pa.string())}),
+        )
         known = self.rows(
             "SELECT count(*), sum(hash(example_id)) FROM trained_example WHERE model_fingerprint = ?",
             [model_fingerprint],

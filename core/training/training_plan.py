@@ -22,6 +22,7 @@ from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.planning import count_rows, resolve_encoding
 from ..selection import kept_rows, saved_selection
 from ..store import Store
+from ..store.preference_pairs import REJECTED_ROWS
 from ..system.paths import is_folder_name, named_path
 
 MOST_MODELS = 64
@@ -87,11 +88,13 @@ def check_new_name(workspace: Path, name: str) -> Path:
 
 
 def training_rows(store: Store, request: TrainRequest) -> tuple[str, list[Any]]:
-    """SQL of the rows that a request trains on, in the dataset's order: example_id, conversation, domain."""
+    """SQL of the rows that a request trains on, in the dataset's order: example_id, conversation, domain. Rejected
+    answers of preference pairs are left out: training on an answer raises its likelihood."""
     columns = "example_id::VARCHAR AS example_id, conversation, r.domain"
+    dataset_id, not_rejected = store.dataset_id(request.dataset), f"row_number NOT IN ({REJECTED_ROWS})"
     if request.selection is None:
-        rows = "dataset_row r JOIN example USING (example_id) WHERE dataset_id = ?"
-        return f"SELECT {columns} FROM {rows} ORDER BY row_number", [store.dataset_id(request.dataset)]
+        rows = f"dataset_row r JOIN example USING (example_id) WHERE dataset_id = ? AND {not_rejected}"
+        return f"SELECT {columns} FROM {rows} ORDER BY row_number", [dataset_id, dataset_id]
     recipe = saved_selection(store, request.selection)
     run = store.run(recipe.run)
     if run["dataset"] != request.dataset:
@@ -100,7 +103,8 @@ def training_rows(store: Store, request: TrainRequest) -> tuple[str, list[Any]]:
             "Name its dataset."
         )
     sql, values = kept_rows(store, recipe)
-    return f"SELECT {columns} FROM ({sql}) r JOIN example USING (example_id) ORDER BY row_number", values
+    rows = f"({sql}) r JOIN example USING (example_id) WHERE {not_rejected}"
+    return f"SELECT {columns} FROM {rows} ORDER BY row_number", [*values, dataset_id]
 
 
 def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
@@ -132,8 +136,8 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         raise NoUsableRows(f"The selection {request.selection!r} keeps no row to train on. Select more.")
     text = json.dumps([fields, data], sort_keys=True)
     identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    notice = vocabulary_notice("base", base, base)
-    description = {"description": {"notices": [notice]}} if notice else {}
+    notices = [notice for notice in (vocabulary_notice("base", base, base), _rejected_notice(store, request)) if notice]
+    description = {"description": {"notices": notices}} if notices else {}
     return {**fields, "identity": identity, "then": list(request.then), **description}
 
 
@@ -224,6 +228,11 @@ def _check_name(name: str) -> None:
         raise ModelUnusable(
             f"{name!r} is not a valid reference name. Use up to 60 letters, digits, '-', '_', '.', spaces."
         )
+
+
+def _rejected_notice(store: Store, request: TrainRequest) -> str | None:
+    count = store.rows(f"SELECT count(*) FROM ({REJECTED_ROWS})", [store.dataset_id(request.dataset)])[0][0]
+    return f"The dataset's {count:,} rejected answers of preference pairs are not trained on." if count else None
 
 
 def _checked(request: TrainRequest) -> float:

@@ -126,6 +126,8 @@ def _check_same(store: Store, found: SecondReference, table: str) -> None:
 
 
 def _rows_to_train_on(store: Store, dataset: str, table: str) -> int:
-    """Rows of a dataset with scored tokens, as the run's encoding has them, and those added since the run."""
-    encoded, rows = store.rows(f"SELECT count_if(token_count > 0), count(*) FROM {table}")[0]
+    """Rows of a dataset with scored tokens, as the run's encoding has them, without rejected answers, and those added
+    since the run."""
+    trained = "token_count > 0 AND side IS DISTINCT FROM 'rejected'"
+    encoded, rows = store.rows(f"SELECT count_if({trained}), count(*) FROM {table}")[0]
     return int(encoded) + count_rows(store, dataset)[0] - int(rows)
