@@ -9,7 +9,6 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 REGIONS = 12
 _ROWS_A_REGION = 10
@@ -21,10 +20,13 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 def region_labels(points: pd.DataFrame) -> pd.DataFrame:
     """Labels of the regions of points (x, y, text): x and y of a region's middle, and label (its most telling words,
     which at least two of its rows have). Regions without such a word have none; nor have few rows any."""
-    count = min(REGIONS, len(points) // _ROWS_A_REGION)
+    places = points[["x", "y"]].to_numpy(np.float64)
+    count = min(REGIONS, len(points) // _ROWS_A_REGION, len(np.unique(places, axis=0)))
     if count < 2:
         return pd.DataFrame({"x": [], "y": [], "label": []})
-    region = _regions(points[["x", "y"]].to_numpy(np.float64), count)
+    from scipy.cluster.vq import kmeans2  # here, because the dashboard should not wait for it
+
+    _, region = kmeans2(places, count, _ROUNDS, minit="++", rng=0)
     words = [Counter[str]() for _ in range(count)]
     for number, text in zip(region.tolist(), points["text"], strict=True):
         words[number].update(set(_WORD.findall(text.casefold())))  # each once, so that one row says little
@@ -42,24 +44,3 @@ def region_labels(points: pd.DataFrame) -> pd.DataFrame:
             x, y = points.loc[region == number, ["x", "y"]].median()
             found.append((x, y, " ".join(best)))
     return pd.DataFrame(found, columns=["x", "y", "label"])
-
-
-def _regions(places: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The k-means cluster of each place; the first centres are each the place farthest from those before."""
-    centres = places[:1]
-    while len(centres) < count:
-        farthest = _squares(places, centres).min(1).argmax()
-        centres = np.concatenate([centres, places[farthest][None]])
-    for _ in range(_ROUNDS):
-        region = _squares(places, centres).argmin(1)
-        centres = np.stack(
-            [
-                places[region == number].mean(0) if (region == number).any() else centres[number]
-                for number in range(count)
-            ]
-        )
-    return np.asarray(_squares(places, centres).argmin(1), np.int64)
-
-
-def _squares(places: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(((places[:, None] - centres[None]) ** 2).sum(2), np.float64)

@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 
 from core.exploring.map_plane import MapPlane
 from ui.charts.layout import Corners, Span, apply_layout, brush_area
-from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
+from ui.charts.palette import IN_LEGEND, LINE, PALETTE, SOLID, shown
 from ui.charts.planes import density_map
 
 BY_DOMAIN, BY_SCORE, BY_SELECTION = "Domain", "Score", "Selection"
-_SOLID, _FAINT = 0.8, 0.22
+_FAINT = 0.22
 _LOW_TO_HIGH = [[0.0, PALETTE[4]], [0.5, PALETTE[7]], [1.0, PALETTE[5]]]
 _HOVER = "row %{customdata:,}<br>%{text}<extra></extra>"
 
@@ -74,7 +74,7 @@ def _cloud(part: pd.DataFrame, name: str, colour: str) -> go.Scattergl:
 
 def _legend_entry(name: str, colour: str) -> go.Scattergl:
     """A solid point in the legend, where a cloud's own could be as faint as most of its points."""
-    marker = {"color": colour, "size": 5, "opacity": _SOLID}
+    marker = {"color": colour, "size": 5, "opacity": SOLID}
     return go.Scattergl(
         x=[None], y=[None], mode="markers", name=shown(name, IN_LEGEND), legendgroup=name, marker=marker
     )
@@ -99,4 +99,4 @@ def _points(part: pd.DataFrame, **look: object) -> go.Scattergl:
 
 
 def _opacity(part: pd.DataFrame) -> float | list[float]:
-    return [_SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else _SOLID
+    return [SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else SOLID
