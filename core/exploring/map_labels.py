@@ -19,7 +19,8 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 def region_labels(points: pd.DataFrame) -> pd.DataFrame:
     """Labels of the regions of points (x, y, text): x and y of a region's middle, and label (its most telling words,
-    which at least two of its rows have). Regions without such a word have none; nor have few rows any."""
+    which at least two of its rows have). A region without such a word, or with the label of an earlier one, has none;
+    nor have few rows any."""
     places = points[["x", "y"]].to_numpy(np.float64)
     count = min(REGIONS, len(points) // _ROWS_A_REGION, len(np.unique(places, axis=0)))
     if count < 2:
@@ -32,15 +33,14 @@ def region_labels(points: pd.DataFrame) -> pd.DataFrame:
         words[number].update(set(_WORD.findall(text.casefold())))  # each once, so that one row says little
     every = sum(words, Counter[str]())
     mean = every.total() / count
-    found = []
+    found: dict[str, tuple[float, float]] = {}
     for number, of_region in enumerate(words):
         weights = {
             word: times / of_region.total() * np.log1p(mean / every[word])
             for word, times in of_region.items()
             if times > 1
         }
-        best = sorted(weights, key=lambda word: (-weights[word], word))[:_WORDS]
-        if best:
-            x, y = points.loc[region == number, ["x", "y"]].median()
-            found.append((x, y, " ".join(best)))
-    return pd.DataFrame(found, columns=["x", "y", "label"])
+        label = " ".join(sorted(weights, key=lambda word: (-weights[word], word))[:_WORDS])
+        if label and label not in found:  # two regions of one label are told apart by neither
+            found[label] = tuple(points.loc[region == number, ["x", "y"]].median())
+    return pd.DataFrame([(x, y, label) for label, (x, y) in found.items()], columns=["x", "y", "label"])

@@ -24,3 +24,11 @@ def test_few_rows_and_rows_of_one_place_have_no_more_labels_than_regions() -> No
     one = pd.DataFrame({"x": [1.0] * 30, "y": [1.0] * 30, "text": ["ships sail"] * 30})
     assert len(region_labels(one)) <= 1
     assert region_labels(one[:5]).empty
+
+
+def test_regions_of_one_kind_have_their_label_once() -> None:
+    places = pd.DataFrame(
+        [(place * 10 + near / 100, 0.0) for place in range(4) for near in range(15)], columns=["x", "y"]
+    )
+    labels = region_labels(places.assign(text="count the apples"))
+    assert labels["label"].tolist() == ["apples count"]
