@@ -111,6 +111,7 @@ def test_the_dashboard_starts_without_torch() -> None:
     program = (
         "import sys, ui.serve, ui.shell.session, ui.charts, ui.kit.widgets, ui.kit.job_view, core.exporting\n"
         "import ui.curate.recipe_form, ui.curate.row_panel, ui.kit.guide, ui.curate.near_duplicates_view\n"
+        "import ui.curate.distribution_view, ui.curate.map_view\n"
         "sys.exit(', '.join({'torch', 'transformers', 'peft', 'scipy'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
 from ..data.filters import EVERYTHING, RowFilter
 from ..data.reader import Reader
 
@@ -59,5 +57,7 @@ def pair_accuracies(store: Reader, table: str, row_filter: RowFilter = EVERYTHIN
 def _accuracy(domain: str, pairs: int, scored: int, preferred: int) -> PairAccuracy:
     if not scored:
         return PairAccuracy(domain, pairs, 0, 0, None, None)
+    from scipy.stats import binomtest  # here, because commands and the dashboard should not wait for it
+
     interval = binomtest(preferred, scored).proportion_ci(_CONFIDENCE, "wilson")
     return PairAccuracy(domain, pairs, scored, preferred, float(interval.low), float(interval.high))

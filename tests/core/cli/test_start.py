@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 
-def test_commands_start_without_torch_and_transformers() -> None:
-    program = "import sys, core.cli.commands; print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
+def test_commands_start_without_torch_transformers_and_scipy() -> None:
+    program = "import sys, core.cli.commands; print(sorted({'torch', 'transformers', 'scipy'} & sys.modules.keys()))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
