@@ -8,11 +8,10 @@ import plotly.graph_objects as go
 
 from core.exploring.map_plane import MapPlane
 from ui.charts.layout import Corners, Span, apply_layout, brush_area
-from ui.charts.palette import IN_LEGEND, LINE, PALETTE, SOLID, shown
-from ui.charts.planes import density_map
+from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
+from ui.charts.planes import density_map, domain_groups, legend_entry, opacity
 
 BY_DOMAIN, BY_SCORE, BY_SELECTION = "Domain", "Score", "Selection"
-_FAINT = 0.22
 _LOW_TO_HIGH = [[0.0, PALETTE[4]], [0.5, PALETTE[7]], [1.0, PALETTE[5]]]
 _HOVER = "row %{customdata:,}<br>%{text}<extra></extra>"
 
@@ -39,7 +38,9 @@ def map_figure(
         figure.add_trace(_scored(points, score_label))
     else:
         for name, colour, part in _groups(points, colours, colour_by):
-            figure.add_traces([_cloud(part, name, colour), _legend_entry(name, colour)])
+            marker = {"color": colour, "size": 5, "opacity": opacity(part)}
+            cloud = _points(part, name=shown(name, IN_LEGEND), marker=marker)
+            figure.add_traces([cloud, legend_entry(cloud)])
     few = f"{len(points):,} of {plane.rows:,} rows are drawn; shades count all" if len(plane.cells) else ""
     apply_layout(figure, "Map: rows with similar embeddings are near each other", few, 460)
     plain = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": None}
@@ -57,27 +58,7 @@ def _groups(points: pd.DataFrame, colours: Mapping[str, str], colour_by: str) ->
     if colour_by == BY_SELECTION:
         is_kept = points.get("is_kept", pd.Series(False, points.index)).astype(bool)
         return [("Not selected", LINE, points[~is_kept]), ("Selected", PALETTE[0], points[is_kept])]
-    is_drawn = points["domain"].isin(list(colours))
-    groups = [(str(name), colours[str(name)], part) for name, part in points[is_drawn].groupby("domain", sort=True)]
-    others = points[~is_drawn]
-    if len(others):
-        names = others["domain"].unique()
-        name = str(names[0]) if len(names) == 1 else f"{len(names):,} other domains"
-        groups.insert(0, (name, PALETTE[-1], others))
-    return groups
-
-
-def _cloud(part: pd.DataFrame, name: str, colour: str) -> go.Scattergl:
-    marker = {"color": colour, "size": 5, "opacity": _opacity(part)}
-    return _points(part, name=shown(name, IN_LEGEND), legendgroup=name, showlegend=False, marker=marker)
-
-
-def _legend_entry(name: str, colour: str) -> go.Scattergl:
-    """A solid point in the legend, where a cloud's own could be as faint as most of its points."""
-    marker = {"color": colour, "size": 5, "opacity": SOLID}
-    return go.Scattergl(
-        x=[None], y=[None], mode="markers", name=shown(name, IN_LEGEND), legendgroup=name, marker=marker
-    )
+    return sorted(domain_groups(points, colours), key=lambda group: group[0] in colours)  # other domains first
 
 
 def _scored(points: pd.DataFrame, label: str) -> go.Scattergl:
@@ -85,7 +66,7 @@ def _scored(points: pd.DataFrame, label: str) -> go.Scattergl:
     low, high = points["score"].quantile([0.01, 0.99])
     bar = {"title": {"text": html.escape(label)}, "thickness": 12, "len": 0.6, "outlinewidth": 0}
     marker = {"color": points["score"], "colorscale": _LOW_TO_HIGH, "cmin": low, "cmax": high, "colorbar": bar}
-    return _points(points, name="Rows", showlegend=False, marker={**marker, "size": 5, "opacity": _opacity(points)})
+    return _points(points, name="Rows", showlegend=False, marker={**marker, "size": 5, "opacity": opacity(points)})
 
 
 def _points(part: pd.DataFrame, **look: object) -> go.Scattergl:
@@ -96,7 +77,3 @@ def _points(part: pd.DataFrame, **look: object) -> go.Scattergl:
         x=part["x"], y=part["y"], customdata=part["row_number"], text=texts, mode="markers", hovertemplate=_HOVER,
         **look,
     )  # fmt: skip
-
-
-def _opacity(part: pd.DataFrame) -> float | list[float]:
-    return [SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else SOLID

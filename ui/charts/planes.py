@@ -185,21 +185,33 @@ def density_map(
 def point_clouds(points: pd.DataFrame, colours: Mapping[str, str], x: str, y: str, hover: str) -> list[go.Scattergl]:
     """Rows as points: a cloud for each domain with a colour, and one for all others. `hover` is a template of x and y;
     row number and domain are added to it."""
+    groups = domain_groups(points, colours)
+    drawn = [_cloud(part, name, colour, x, y, hover) for name, colour, part in groups]
+    return [*drawn, *(legend_entry(cloud) for cloud in drawn)] if "is_kept" in points else drawn
+
+
+def domain_groups(points: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, colour and points of each domain with a colour, by name, and at the end of all others together."""
     is_drawn = points["domain"].isin(list(colours))
-    clouds = [(str(name), part) for name, part in points[is_drawn].groupby("domain", sort=True)]
+    groups = [(str(name), colours[str(name)], part) for name, part in points[is_drawn].groupby("domain", sort=True)]
     others = points[~is_drawn]
     if len(others):
         names = others["domain"].unique()
-        clouds.append((str(names[0]) if len(names) == 1 else f"{len(names):,} other domains", others))
-    drawn = [_cloud(part, name, colours.get(name, PALETTE[-1]), x, y, hover) for name, part in clouds]
-    return [*drawn, *(_legend_entry(cloud) for cloud in drawn)] if "is_kept" in points else drawn
+        name = str(names[0]) if len(names) == 1 else f"{len(names):,} other domains"
+        groups.append((name, PALETTE[-1], others))
+    return groups
 
 
-def _legend_entry(cloud: go.Scattergl) -> go.Scattergl:
+def legend_entry(cloud: go.Scattergl) -> go.Scattergl:
     """A solid point in the legend for a cloud, whose own entry would be as faint as most of its points."""
     cloud.update(showlegend=False, legendgroup=cloud.name)
     marker = {"color": cloud.marker.color, "size": cloud.marker.size, "opacity": SOLID}
     return go.Scattergl(x=[None], y=[None], mode="markers", name=cloud.name, legendgroup=cloud.name, marker=marker)
+
+
+def opacity(part: pd.DataFrame) -> float | list[float]:
+    """Of each point: faint where a column `is_kept` is false."""
+    return [SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else SOLID
 
 
 def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: str) -> go.Scattergl:
@@ -213,13 +225,9 @@ def _cloud(part: pd.DataFrame, name: str, colour: str, x: str, y: str, hover: st
         text=text,
         mode="markers",
         name=shown(name, IN_LEGEND),
-        marker={"color": colour, "size": 5, "opacity": _opacity(part)},
+        marker={"color": colour, "size": 5, "opacity": opacity(part)},
         hovertemplate=f"row %{{customdata:,}}, %{{text}}<br>{hover}<extra></extra>",
     )
-
-
-def _opacity(part: pd.DataFrame) -> float | list[float]:
-    return [SOLID if is_kept else _FAINT for is_kept in part["is_kept"]] if "is_kept" in part else SOLID
 
 
 def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
