@@ -100,39 +100,33 @@ def trl_files(plan: BundlePlan) -> dict[str, str]:
     """
     template = trl_template(plan)
     loss = {"completion_only_loss": not trl_reads_messages(plan), "assistant_only_loss": plan.several_replies}
-    settings = {
-        "model_name_or_path": plan.model,
-        "datasets": [{"path": "json", "data_files": DATA_FILE, "split": "train"}],
-        "max_length": plan.max_length,
-        **{name: True for name, is_on in loss.items() if is_on},
-        **({"chat_template_path": TEMPLATE_FILE} if template else {}),
-        "use_peft": True,
-        "lora_r": _LORA_RANK,
-        "lora_target_modules": ["all-linear"],
-        "output_dir": "output",
-        **_training(),
-    }
-    files = {"sft.yaml": _yaml("Run in this folder: trl sft --config sft.yaml", settings)}
-    return files | ({TEMPLATE_FILE: template} if template else {})
+    masks = {name: True for name, is_on in loss.items() if is_on}
+    return _trl_files(plan, "sft", masks | ({"chat_template_path": TEMPLATE_FILE} if template else {}), {})
 
 
 def trl_pair_files(plan: BundlePlan) -> dict[str, str]:
     """The config for `trl dpo` (DPOConfig, ModelConfig, dataset), and the template if it is not the tokenizer's own."""
-    template = trl_template(plan)
+    return _trl_files(plan, "dpo", {"beta": _DPO_BETA}, _DPO)
+
+
+def _trl_files(plan: BundlePlan, command: str, own: dict[str, Any], training: dict[str, Any]) -> dict[str, str]:
+    """The config for one of TRL's commands, with settings of its `own` and what differs in `training`, and the
+    template if it is not the tokenizer's own."""
     settings = {
         "model_name_or_path": plan.model,
         "datasets": [{"path": "json", "data_files": DATA_FILE, "split": "train"}],
         "max_length": plan.max_length,
-        "beta": _DPO_BETA,
+        **own,
         "use_peft": True,
         "lora_r": _LORA_RANK,
         "lora_target_modules": ["all-linear"],
         "output_dir": "output",
         **_training(),
-        **_DPO,
+        **training,
     }
-    files = {"dpo.yaml": _yaml("Run in this folder: trl dpo --config dpo.yaml", settings)}
-    return files | ({TEMPLATE_FILE: template} if template else {})
+    config = f"{command}.yaml"
+    files = {config: _yaml(f"Run in this folder: trl {command} --config {config}", settings)}
+    return files | ({TEMPLATE_FILE: template} if (template := trl_template(plan)) else {})
 
 
 def axolotl_files(plan: BundlePlan) -> dict[str, str]:

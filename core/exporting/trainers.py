@@ -59,38 +59,38 @@ class Trainer:
 
 
 def _llama_factory_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
-    turns = shape.turns
-    if turns[0] == "assistant":
-        yield "begins_with_a_reply"
-    if any(role not in (("user", "tool"), ("assistant",))[i % 2] for i, role in enumerate(turns)):
-        yield "turns_out_of_order"
+    yield from _turns_out_of_order(shape)
     if shape.has_context_replies and not masks_history(plan):
         yield "replies_not_scored"
     yield from _tools_unreadable(shape, plan, needs_parameters=True)
-    if masks_history(plan) and shape.truncated and turns.count("assistant") > 1:
+    if masks_history(plan) and shape.truncated and shape.turns.count("assistant") > 1:
         yield "cut_at_the_beginning"
     else:
         yield from _cut(shape)
     yield from _left_off(shape)
-    # Its ChatML is the one that writes a turn of a tool's own.
-    if "tool" in turns and plan.template != "chatml":
-        yield "tool_turns_reworded"
-    if plan.is_chat and (shape.tools or (shape.has_calls and plan.form.arguments != "content")):
-        yield "tools_reworded"
+    yield from _reworded(shape, plan)
 
 
 def _llama_factory_pair_objections(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
-    turns = shape.turns
-    if turns[0] == "assistant":
-        yield "begins_with_a_reply"
-    if any(role not in (("user", "tool"), ("assistant",))[i % 2] for i, role in enumerate(turns)):
-        yield "turns_out_of_order"
+    yield from _turns_out_of_order(shape)
     if shape.has_several_replies:
         yield "answer_of_several_turns"
     yield from _tools_unreadable(shape, plan, needs_parameters=True)
     yield from _cut(shape)
     yield from _left_off(shape)
-    if "tool" in turns and plan.template != "chatml":
+    yield from _reworded(shape, plan)
+
+
+def _turns_out_of_order(shape: ConversationShape) -> Iterator[str]:
+    if shape.turns[0] == "assistant":
+        yield "begins_with_a_reply"
+    if any(role not in (("user", "tool"), ("assistant",))[i % 2] for i, role in enumerate(shape.turns)):
+        yield "turns_out_of_order"
+
+
+def _reworded(shape: ConversationShape, plan: BundlePlan) -> Iterator[str]:
+    # LLaMA-Factory's ChatML is the one that writes a turn of a tool's own.
+    if "tool" in shape.turns and plan.template != "chatml":
         yield "tool_turns_reworded"
     if plan.is_chat and (shape.tools or (shape.has_calls and plan.form.arguments != "content")):
         yield "tools_reworded"
