@@ -8,8 +8,8 @@ products of one adapter's factor with another's. Imports torch.
 import hashlib
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +41,22 @@ def mean_adapter(specs: Sequence[ModelSpec], shares: Sequence[float], folder: Pa
     Raises `ModelUnusable` if a change is no plain product of LoRA, or the adapters change other weights of the base.
     """
     configs = [_plain_config(spec) for spec in specs]
-    paths = [Path(str(spec.adapter), ADAPTER_WEIGHTS) for spec in specs]
     merged: dict[str, torch.Tensor] = {}
     ranks: dict[str, int] = {}
-    for name, tensors in _same_tensors(specs, [[path] for path in paths]):
-        if any(part in name for part in _FIRST):
-            merged[name] = torch.cat(tensors)
-            ranks[_module(name)] = len(merged[name])
-        elif any(part in name for part in _SECOND):
-            factors = [
-                share * _scale(config, _module(name), tensor.shape[1])
-                for config, share, tensor in zip(configs, shares, tensors, strict=True)
-            ]
-            merged[name] = torch.cat([factor * each for factor, each in zip(factors, tensors, strict=True)], dim=1)
-        else:
-            merged[name] = _mean(tensors, shares)
+    with _opened(specs, [[Path(str(spec.adapter), ADAPTER_WEIGHTS)] for spec in specs]) as models:
+        for name in models[0]:
+            tensors = [tensor.float() for tensor in _tensors(name, models)]
+            if any(part in name for part in _FIRST):
+                merged[name] = torch.cat(tensors)
+                ranks[_module(name)] = len(merged[name])
+            elif any(part in name for part in _SECOND):
+                scaled = [
+                    share * _scale(config, _module(name), tensor.shape[1]) * tensor
+                    for config, share, tensor in zip(configs, shares, tensors, strict=True)
+                ]
+                merged[name] = torch.cat(scaled, dim=1)
+            else:
+                merged[name] = _mean(tensors, shares)
     rank = max(ranks.values(), default=1)
     # The scales are in the weights now: alpha is the rank everywhere, so that peft multiplies by 1.
     other = {name: own for name, own in ranks.items() if own != rank}
@@ -73,18 +74,14 @@ def merged_weights(specs: Sequence[ModelSpec], shares: Sequence[float], seed: in
     share. The draw depends on the seed and the tensor's name alone. Raises `ModelUnusable` if their tensors differ.
     """
     files = [weight_files(Path(spec.path)) for spec in specs]
-    written: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
-    place = {name: path.name for path in files[0] for name in _names(path)}
-    # One file at a time is held: tensors come in the order of the first model's files.
-    for name, tensors in _same_tensors(specs, files):
-        file = place[name]
-        for done in [other for other in written if other != file]:
-            save_file(written.pop(done), folder / done, {"format": "pt"})
-        dtype = tensors[0].dtype
-        found = _mean(tensors, shares) if seed is None else _drawn(tensors, shares, seed, name)
-        written[file][name] = found.to(dtype).contiguous()
-    for done, content in written.items():
-        save_file(content, folder / done, {"format": "pt"})
+    with _opened(specs, files) as models:
+        for path in files[0]:
+            content = {}
+            for name in _names(path):
+                tensors = _tensors(name, models)
+                found = _mean(tensors, shares) if seed is None else _drawn(tensors, shares, seed, name)
+                content[name] = found.to(tensors[0].dtype).contiguous()
+            save_file(content, folder / path.name, {"format": "pt"})
 
 
 def _mean(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
@@ -104,28 +101,28 @@ def _drawn(tensors: Sequence[torch.Tensor], shares: Sequence[float], seed: int, 
     return chosen
 
 
-def _same_tensors(
-    specs: Sequence[ModelSpec], files: Sequence[Sequence[Path]]
-) -> Iterator[tuple[str, list[torch.Tensor]]]:
-    """Each tensor of all models, by its name in their files; those of adapters as float32."""
-    places = [{name: path for path in paths for name in _names(path)} for paths in files]
-    for spec, found in zip(specs[1:], places[1:], strict=True):
-        if found.keys() != places[0].keys():
-            odd = min(found.keys() ^ places[0].keys())
-            raise ModelUnusable(
-                f"{spec.label!r} and {specs[0].label!r} do not change the same weights (only one has {odd[:80]}), so "
-                "they cannot be merged."
-            )
-    for name in places[0]:
-        tensors = []
-        for spec, found in zip(specs, places, strict=True):
-            with safe_open(found[name], framework="pt") as file:
-                tensor = file.get_tensor(name)
-            tensors.append(tensor.float() if spec.adapter else tensor)
-        shapes = {tuple(tensor.shape) for tensor in tensors}
-        if not any(part in name for part in _FIRST + _SECOND) and len(shapes) > 1:
-            raise ModelUnusable(f"The models have {name[:80]} in several shapes, so they cannot be merged.")
-        yield name, tensors
+@contextmanager
+def _opened(specs: Sequence[ModelSpec], files: Sequence[Sequence[Path]]) -> Iterator[list[dict[str, Any]]]:
+    """The open file of each tensor, by name, of each model. Raises `ModelUnusable` if they have other names."""
+    with ExitStack() as stack:
+        models: list[dict[str, Any]] = []
+        for spec, paths in zip(specs, files, strict=True):
+            opened = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
+            models.append({name: file for file in opened for name in list(file.keys())})
+            if odd := models[0].keys() ^ models[-1].keys():
+                raise ModelUnusable(
+                    f"{spec.label!r} and {specs[0].label!r} do not change the same weights (only one has "
+                    f"{min(odd)[:80]}), so they cannot be merged."
+                )
+        yield models
+
+
+def _tensors(name: str, models: Sequence[dict[str, Any]]) -> list[torch.Tensor]:
+    tensors = [model[name].get_tensor(name) for model in models]
+    # Factors may differ in rank.
+    if not any(part in name for part in _FIRST + _SECOND) and len({tuple(tensor.shape) for tensor in tensors}) > 1:
+        raise ModelUnusable(f"The models have {name[:80]} in several shapes, so they cannot be merged.")
+    return tensors
 
 
 def _names(path: Path) -> list[str]:
