@@ -17,7 +17,7 @@ from ..system.atomic_files import published_folder
 from ..system.workspace_files import make_private_folder
 from .folder_check import read_json
 from .folds_file import FOLDS_FILE, read_folds, write_folds
-from .provenance import FILES, damages, listed_files
+from .provenance import FILES, damages, listed_files, provenance_bytes
 from .resolving import (
     FOLD_MODEL,
     PROVENANCE,
@@ -154,7 +154,7 @@ def add_cross_fitted(
             "cross_fitted": {"models": listed},
             FILES: listed_files(unfinished),
         }
-        (unfinished / PROVENANCE).write_text(json.dumps(provenance, ensure_ascii=False, indent=1), encoding="utf-8")
+        (unfinished / PROVENANCE).write_bytes(provenance_bytes(provenance))
     return cross_fitted(name, workspace, base)
 
 

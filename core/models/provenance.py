@@ -5,6 +5,7 @@ ones never counts as the reference.
 compared wherever it is used. Provenances of versions up to 0.8.0 have no digest, and earlier ones no list.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from ..system.file_hash import difference, file_sha256
 
 PROVENANCE = "provenance.json"
 FILES, WEIGHTS = "files", "weights"
+
+
+def provenance_bytes(fields: dict[str, Any]) -> bytes:
+    """The content of the file."""
+    return json.dumps(fields, ensure_ascii=False, indent=1).encode()
 
 
 def listed_files(folder: Path) -> dict[str, str]:

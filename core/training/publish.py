@@ -1,12 +1,11 @@
 """A finished training job's model gets its place in the workspace's `models/`."""
 
-import json
 from pathlib import Path
 
 from ..data.errors import JobIncomplete, JsonInvalid, NameTaken
 from ..jobs.job import Job
 from ..models.folder_check import read_json
-from ..models.provenance import FILES, PROVENANCE, damages, listed_files
+from ..models.provenance import FILES, PROVENANCE, damages, listed_files, provenance_bytes
 from ..store import Store
 from ..system.atomic_files import flush_folder, rename_durably, write_durably
 from ..system.paths import is_folder_name
@@ -38,7 +37,7 @@ def publish_reference(store: Store, job: Job) -> None:
     provenance["identity"] = job.request["identity"]
     provenance.setdefault(FILES, listed_files(source))  # workers of earlier versions did not list them
     flush_folder(source)  # it may have been copied here
-    write_durably(source / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    write_durably(source / PROVENANCE, [provenance_bytes(provenance)])
     make_private_folder(target.parent)
     rename_durably(source, target)
 

@@ -5,7 +5,6 @@ runs the loop and peft holds the adapter. Batches, loss and the curve of each do
 training and scoring use the same encoding and mask.
 """
 
-import json
 import logging
 import shutil
 import time
@@ -24,7 +23,7 @@ from ..jobs.job_progress import Progress
 from ..models.devices import resolve_device
 from ..models.folder_check import read_json
 from ..models.folds_file import FOLDS_FILE
-from ..models.provenance import FILES, PROVENANCE, WEIGHTS, damages, listed_files
+from ..models.provenance import FILES, PROVENANCE, WEIGHTS, damages, listed_files, provenance_bytes
 from ..models.resolving import ModelSpec, weights_digest
 from ..models.unchanged_files import unchanged_model
 from ..system.atomic_files import flush_folder, rename_durably, write_durably
@@ -188,7 +187,7 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
     if request.get("keep_model", True):
         provenance[WEIGHTS] = weights_digest(unfinished)
     flush_folder(unfinished)
-    write_durably(unfinished / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    write_durably(unfinished / PROVENANCE, [provenance_bytes(provenance)])
     shutil.rmtree(member.folder, ignore_errors=True)
     rename_durably(unfinished, member.folder)
     shutil.rmtree(member.work / CHECKPOINTS, ignore_errors=True)
@@ -209,7 +208,7 @@ def _assemble(job: Job, data: TrainingData, reports: list[dict[str, Any]]) -> No
         FILES: listed_files(folder),
     }
     flush_folder(folder)
-    write_durably(folder / PROVENANCE, [json.dumps(provenance, ensure_ascii=False, indent=1).encode()])
+    write_durably(folder / PROVENANCE, [provenance_bytes(provenance)])
     shutil.rmtree(job.folder / "model", ignore_errors=True)
     rename_durably(folder, job.folder / "model")
 

@@ -1,6 +1,5 @@
 """A reference that is merged from several references of one base."""
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 from ..data.errors import ModelUnusable
 from ..models.folder_check import INDEX
-from ..models.provenance import FILES, PROVENANCE, WEIGHTS, listed_files
+from ..models.provenance import FILES, PROVENANCE, WEIGHTS, listed_files, provenance_bytes
 from ..models.resolving import (
     lasting_name,
     resolve_model,
@@ -69,12 +68,8 @@ def merge_references(
             mean_adapter(specs, shares, unfinished)
         else:
             source = Path(specs[0].path)
-            for path in (
-                source / "config.json",
-                source / "generation_config.json",
-                source / INDEX,
-                *tokenizer_files(source),
-            ):
+            names = ("config.json", "generation_config.json", INDEX)
+            for path in (*(source / each for each in names), *tokenizer_files(source)):
                 if path.exists():
                     (unfinished / path.relative_to(source)).parent.mkdir(exist_ok=True)
                     shutil.copyfile(path, unfinished / path.relative_to(source))
@@ -94,7 +89,7 @@ def merge_references(
             WEIGHTS: weights_digest(unfinished),
             FILES: listed_files(unfinished),
         }
-        (unfinished / PROVENANCE).write_text(json.dumps(provenance, ensure_ascii=False, indent=1), encoding="utf-8")
+        (unfinished / PROVENANCE).write_bytes(provenance_bytes(provenance))
     parts = [{"name": reference, "share": share} for reference, share in zip(references, shares, strict=True)]
     return {"name": name, "path": str(folder), "method": method, "references": parts, "notices": notices}
 
