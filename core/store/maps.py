@@ -62,17 +62,20 @@ def save_map(
 
 def saved_maps(store: Store, dataset: str, embeddings: str) -> list[MapSet]:
     """The maps of a dataset by the embeddings of that key, newest first. Raises `NotFound`."""
-    found = store.rows(
-        "SELECT key, description, place_count FROM map_set WHERE dataset_id = ? AND embeddings = ? "
-        "ORDER BY map_set_id DESC",
-        [store.dataset_id(dataset), embeddings],
-    )
-    return [MapSet(key, json.loads(description), count) for key, description, count in found]
+    return _maps(store, dataset, "embeddings", embeddings)
 
 
 def saved_map(store: Store, dataset: str, key: str) -> MapSet:
     """A dataset's map of that key. Raises `NotFound`."""
-    sql = "SELECT embeddings FROM map_set WHERE dataset_id = ? AND key = ?"
-    for (embeddings,) in store.rows(sql, [store.dataset_id(dataset), key]):
-        return next(found for found in saved_maps(store, dataset, embeddings) if found.key == key)
+    for found in _maps(store, dataset, "key", key):
+        return found
     raise NotFound(f"The dataset {dataset!r} has no map {key!r}.")
+
+
+def _maps(store: Store, dataset: str, column: str, value: str) -> list[MapSet]:
+    found = store.rows(
+        f"SELECT key, description, place_count FROM map_set WHERE dataset_id = ? AND {column} = ? "
+        "ORDER BY map_set_id DESC",
+        [store.dataset_id(dataset), value],
+    )
+    return [MapSet(key, json.loads(description), count) for key, description, count in found]

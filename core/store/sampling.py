@@ -8,18 +8,19 @@ import duckdb
 from ..data.errors import NameTaken
 from .connection import fetch_all, next_id
 from .insertion import ensure_dataset
+from .preference_pairs import REJECTED_ROWS
 from .store import Store
 
 SAMPLE_ROWS = 500
 _SEED = "quick look"
 
-_SAMPLED = """
+_SAMPLED = f"""
     CREATE TEMP TABLE sampled AS
     WITH ranked AS (
         SELECT row_number, domain,
             row_number() OVER (PARTITION BY domain ORDER BY hash(row_number, ?), row_number) AS place
         FROM dataset_row
-        WHERE dataset_id = ? AND row_number NOT IN (SELECT rejected_row FROM preference_pair WHERE dataset_id = ?)
+        WHERE dataset_id = ? AND row_number NOT IN ({REJECTED_ROWS})
     )
     SELECT row_number FROM ranked
     ORDER BY (place - 0.5) / count(*) OVER (PARTITION BY domain), domain, place LIMIT ?

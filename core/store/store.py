@@ -259,7 +259,7 @@ class Store(Database):
         """
         trained = self.arrow(
             f"""
-            WITH given AS (SELECT DISTINCT example_id::UUID AS example_id FROM trained_on)
+            WITH given AS (SELECT example_id::UUID AS example_id FROM trained_on)
             SELECT example_id::VARCHAR AS example_id FROM (
                 FROM given UNION SELECT rejected FROM ({PAIRED_EXAMPLES}) JOIN given ON chosen = example_id
             )
@@ -271,7 +271,7 @@ class Store(Database):
             [model_fingerprint],
         )
         given = self.arrow(
-            "SELECT count(*) AS n, sum(hash(id)) AS h FROM (SELECT DISTINCT example_id::UUID AS id FROM trained_on)",
+            "SELECT count(*) AS n, sum(hash(example_id::UUID)) AS h FROM trained_on",
             trained_on=trained,
         ).to_pylist()[0]
         if known[0] == (given["n"], given["h"]):
@@ -282,7 +282,7 @@ class Store(Database):
             connection.register("trained_on", trained)
             fetch_all(
                 connection,
-                "INSERT INTO trained_example SELECT DISTINCT ?, example_id::UUID FROM trained_on",
+                "INSERT INTO trained_example SELECT ?, example_id::UUID FROM trained_on",
                 [model_fingerprint],
             )
             connection.unregister("trained_on")
