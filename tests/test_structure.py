@@ -18,6 +18,14 @@ def test_no_two_modules_of_core_have_the_same_file_name() -> None:
     assert SHARED_NAMES.keys() <= shared.keys(), "a name that is not shared any more"
 
 
+def test_no_two_test_files_have_the_same_name() -> None:
+    """pytest imports them by their names alone, and refuses the second one."""
+    places = defaultdict(list)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        places[path.name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_core_shows_at_most_twenty_entries() -> None:
     entries = [path.name for path in (ROOT / "core").iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 20, sorted(entries)

@@ -72,7 +72,7 @@ def test_a_hand_pick_goes_with_its_note_into_a_bundle_that_trl_takes_a_step_on(
     go_to(page, "Export")
     page.get_by_role("radio", name="A bundle for a trainer").click()
     page.get_by_role("combobox", name=re.compile("Trainer")).click()
-    page.get_by_role("option", name=re.compile("TRL")).click()
+    page.get_by_role("option", name="TRL (SFTTrainer)").click()
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Export and download").click()
     with zipfile.ZipFile(downloading.value.path()) as archive:

@@ -15,6 +15,7 @@ from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.pages.closed_parts import with_open_parts
 from tests.trial_workspace import wait_quietly
+from tests.waiting import wait_for
 
 pytest.importorskip("pacmap", reason="the extra map is not installed")
 
@@ -28,10 +29,12 @@ def opened(**query: str) -> AppTest:
     return page.run()
 
 
-def press(page: AppTest, label: str) -> AppTest:
+def press(page: AppTest, label: str, workspace: Path) -> AppTest:
+    """Start a job by its button; the page once its result has been taken in."""
     next(item for item in page.button if item.label == label).click().run()
     assert not page.exception
     assert not page.error
+    wait_for(lambda: all(job.is_settled for job in all_jobs(workspace)), f"the taking in of {label}")
     return page.run()
 
 
@@ -61,9 +64,9 @@ def scored(made: Path, page_workspace: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_page_leads_from_no_embeddings_to_a_map_that_a_link_filters(scored: Path) -> None:
     page = opened()
     assert "A map needs an embedding of each row" in page.info[0].value
-    page = press(page, "Compute embeddings")
+    page = press(page, "Compute embeddings", scored)
     assert any("No map yet." in info.value for info in page.info)
-    page = press(page, "Make the map")
+    page = press(page, "Make the map", scored)
     assert [job.kind for job in all_jobs(scored)][-2:] == ["embed", "map"]
     assert any("Only what is near means much" in caption.value for caption in page.caption)
     for colour in ("Score", "Selection"):
