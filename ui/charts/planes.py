@@ -246,7 +246,7 @@ def _add_cuts(figure: go.Figure, cuts: Cuts, high: float) -> None:
         x0, y0, x1, y1 = ends[cuts.score]
         line = {"color": colour, "width": 1.5, "dash": "dash"}
         lines.append({"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, "name": "cut"})
-    figure.update_layout(shapes=[*figure.layout.shapes, *lines])
+    figure.layout.shapes = [*figure.layout.shapes, *lines]  # update_layout would compare them one by one
 
 
 def _layout_plane(figure: go.Figure, high: float, base_median: float, reference_median: float, note: str) -> None:
@@ -274,12 +274,11 @@ def _layout_plane(figure: go.Figure, high: float, base_median: float, reference_
     # Space above and below the data for the quadrant labels, so that they cover no rows.
     room = [-0.07 * high, 1.07 * high]
     plain = {"showgrid": False, "zeroline": False}
-    figure.update_layout(  # at once: each change costs plotly milliseconds
-        shapes=[{"type": "line", **line} for line in lines],
-        annotations=labels,
-        xaxis={"title": {"text": axis_title("base_loss")}, "range": [0, high], **plain},
-        yaxis={"title": {"text": axis_title("reference_loss")}, "range": room, **plain},
-    )
+    # Whole parts are set: update_layout would compare them with what is there, for tens of milliseconds.
+    figure.layout.shapes = [{"type": "line", **line} for line in lines]
+    figure.layout.annotations = labels
+    figure.layout.xaxis = {"title": {"text": axis_title("base_loss")}, "range": [0, high], **plain}
+    figure.layout.yaxis = {"title": {"text": axis_title("reference_loss")}, "range": room, **plain}
 
 
 def _layout_length(figure: go.Figure, column: str, note: str, lengths: Span, scores: Span | None) -> None:

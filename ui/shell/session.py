@@ -17,6 +17,7 @@ from core.store.drafts import Drafts
 from core.store.page_queries import find_askers_with
 from core.system.permission import check_changes_with, on_own_account
 from core.workspace.answering import Answering
+from core.workspace.first_view import FirstView
 from core.workspace.supervisor_thread import Supervisor
 from ui.plain_text import escaped
 from ui.shell.access import require_run
@@ -39,7 +40,7 @@ class Session:
 
 check_changes_with(require_run)
 find_askers_with(page_asker)
-_OPEN: dict[Path, tuple[Session, Supervisor, Answering]] = {}
+_OPEN: dict[Path, tuple[Session, Supervisor, Answering, FirstView]] = {}
 _OPEN_LOCK = threading.Lock()
 # A module variable, not st.cache_resource: "Clear caches" in one browser would close the store for all others.
 
@@ -59,7 +60,7 @@ def open_session() -> Session:
     except UserError as error:
         st.error(escaped(str(error)))
         st.stop()
-    session, supervisor, answering = _OPEN[workspace]
+    session, supervisor, answering, _ = _OPEN[workspace]
     for notice in filter(None, (*supervisor.notices, answering.trouble)):
         st.warning(escaped(notice))
     return session
@@ -68,7 +69,8 @@ def open_session() -> Session:
 def close_sessions() -> None:
     """Close every open workspace. For tests, which open many in one process."""
     with _OPEN_LOCK:
-        for session, supervisor, answering in _OPEN.values():
+        for session, supervisor, answering, first_view in _OPEN.values():
+            first_view.stop()
             answering.stop()
             supervisor.stop()
             session.tokens.close()
@@ -79,7 +81,7 @@ def close_sessions() -> None:
 atexit.register(close_sessions)
 
 
-def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
+def _open(workspace: Path) -> tuple[Session, Supervisor, Answering, FirstView]:
     store = Store.open(workspace, "the dashboard")
     session = Session(workspace, store, TokenScorer(store), Drafts(store))
     # This process owns the store now, so uploads found there belong to a server that has ended.
@@ -88,7 +90,9 @@ def _open(workspace: Path) -> tuple[Session, Supervisor, Answering]:
     supervisor.start()
     answering = Answering(session.store)
     answering.start()
-    return session, supervisor, answering
+    first_view = FirstView(session.store)
+    first_view.start()
+    return session, supervisor, answering, first_view
 
 
 def remember(key: str, value: Any) -> None:
