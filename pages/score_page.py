@@ -62,7 +62,7 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
     """Base, reference, and what it takes, in this order."""
     with st.container(border=True):
         st.markdown("##### 1. Base")
-        dataset, base = base_step(session, datasets)
+        common = base_step(session, datasets)
     with st.container(border=True):
         st.markdown("##### 2. Reference")
         references = trained_references(session.workspace)
@@ -75,7 +75,6 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
             help=_REFERENCE_HELP,
         )
         st.caption(KINDS.get(how, _REFERENCE_HELP))
-        common = {"dataset": dataset, "base": base}
         if how == EXISTING:
             score = _existing_reference(session, common, references)
             train = None

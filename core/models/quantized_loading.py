@@ -1,5 +1,6 @@
 """Has transformers quantize weights as it loads them, by bitsandbytes, an optional package. Imports torch."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,25 +30,44 @@ def with_exact_products(model: Any) -> Any:
     """The model, its quantized layers multiplying by their de-quantized weights, in the type of the states.
 
     bitsandbytes' own int8 product rounds the states too, by what else is in the batch, so that a row's losses would
-    depend on the rows beside it; on a CPU, its nf4 product rounds them to bfloat16.
+    depend on the rows beside it; on a CPU, its nf4 product rounds them to bfloat16. In training, backward de-quantizes
+    the weights again instead of keeping them.
     """
     from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
     for part in model.modules():
         if isinstance(part, Linear4bit):
-            part.forward = partial(_by_weights_of_4_bits, part)
+            part.forward = partial(_product, part, _weight_of_4_bits)
         elif isinstance(part, Linear8bitLt):
-            part.forward = partial(_by_weights_of_8_bits, part)
+            part.forward = partial(_product, part, _weight_of_8_bits)
     return model
 
 
-def _by_weights_of_4_bits(layer: Any, states: torch.Tensor) -> torch.Tensor:
+def _product(layer: Any, weight_of: Callable[[Any], torch.Tensor], states: torch.Tensor) -> torch.Tensor:
+    product: torch.Tensor = _Product.apply(states, layer, weight_of)  # type: ignore[no-untyped-call]
+    return product if layer.bias is None else product + layer.bias
+
+
+class _Product(torch.autograd.Function):
+    """States times a layer's de-quantized weight, which has no gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, layer: Any, weight_of: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+        ctx.weight = partial(weight_of, layer)
+        return F.linear(states, ctx.weight().to(states.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return gradient @ ctx.weight().to(gradient.dtype), None, None
+
+
+def _weight_of_4_bits(layer: Any) -> torch.Tensor:
     from bitsandbytes.functional import dequantize_4bit
 
-    weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
-    return F.linear(states, weight.to(states.dtype), layer.bias)
+    weight: torch.Tensor = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    return weight
 
 
-def _by_weights_of_8_bits(layer: Any, states: torch.Tensor) -> torch.Tensor:
-    weight = (layer.weight.data * (layer.weight.SCB / _LARGEST_INT8).view(-1, 1)).to(states.dtype)
-    return F.linear(states, weight, layer.bias)
+def _weight_of_8_bits(layer: Any) -> torch.Tensor:
+    weight: torch.Tensor = layer.weight.data * (layer.weight.SCB / _LARGEST_INT8).view(-1, 1)
+    return weight

@@ -17,7 +17,7 @@ from ..models.adapter_facts import check_repeatable
 from ..models.config_facts import window_length
 from ..models.cross_fitted import CrossFitted, cross_fitted, is_cross_fitted
 from ..models.devices import resolve_device, resolve_dtype
-from ..models.quantizing import check_quantization
+from ..models.quantizing import check_quantization, quantization_notice
 from ..models.resolving import (
     ModelSpec,
     adapter_notice,
@@ -218,7 +218,7 @@ def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
     """
     tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
     rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
-    found = (adapter_notice(reference, base), *tokenizers.notices, *rows)
+    found = (adapter_notice(reference, base), quantization_notice(reference), *tokenizers.notices, *rows)
     return tuple(notice for notice in found if notice)
 
 

@@ -16,6 +16,7 @@ from ..jobs.job import Job, create_job
 from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
 from ..models.provenance import PROVENANCE, damages
+from ..models.quantizing import check_quantization
 from ..models.resolving import resolve_model
 from ..models.vocabulary import vocabulary_notice
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
@@ -38,7 +39,8 @@ class TrainRequest:
     `folds`: 2 or more train a model for each fold and each of `seeds` seeds, on the rows of the other folds.
     `folds_file`: folds to use instead of own ones. `held_out`: share of rows that no model is trained on. `early_stop`:
     stop when the loss on these rises. `selection`: train on its rows only. `max_tokens`: train on as many input tokens
-    instead of a number of epochs. `without_prompts`: train on the replies alone, for PVI.
+    instead of a number of epochs. `without_prompts`: train on the replies alone, for PVI. `quantization`: quantize the
+    base's weights as they are loaded, and train an adapter on them (QLoRA, arXiv 2305.14314).
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class TrainRequest:
     selection: str | None = None
     max_tokens: int | None = None
     without_prompts: bool = False
+    quantization: str | None = None
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
@@ -111,7 +114,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     """A training job's request, with every default resolved; `identity` stands for the work and its data."""
     rate = _checked(request)
     count_rows(store, request.dataset)
-    base = resolve_model(request.base, store.workspace)
+    base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
     if base.adapter:
         raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
     encoding = resolve_encoding(store, base, None, request)[0]
@@ -254,6 +257,11 @@ def _checked(request: TrainRequest) -> float:
         raise FoldsUnusable(f"A budget of {request.max_tokens} tokens is too small. Give at least 1.")
     if request.method not in LEARNING_RATES:
         raise ModelUnusable(f"Unknown method {request.method!r}. Must be one of: {', '.join(LEARNING_RATES)}.")
+    check_quantization(request.quantization)
+    if request.quantization is not None and request.method != "lora":
+        raise ModelUnusable(
+            "Quantized weights cannot be trained themselves. Choose the method lora, or do not quantize."
+        )
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
     numbers = {
         **{name: getattr(request, name) for name in ("epochs", "seed", "batch_tokens", "lora_rank")},

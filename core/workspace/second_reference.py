@@ -19,7 +19,7 @@ from ..training.training_plan import TrainRequest
 from .supervisor import begin_training
 
 _SETTINGS = ("method", "epochs", "learning_rate", "batch_tokens", "device")
-_LATER_SETTINGS = ("lora_rank", "early_stop")
+_LATER_SETTINGS = ("lora_rank", "early_stop", "quantization")
 _LONGEST_NAME = 48
 """Of the first reference's name [characters], so that the second's, which ends in its seed, is a name too."""
 

@@ -286,6 +286,25 @@ def test_a_bad_learning_rate_is_one_sentence(score: Callable[[], AppTest], rate:
     assert sentence in the_error(page)
 
 
+def test_weights_are_quantized_for_training_and_for_scoring_after_it(
+    score: Callable[[], AppTest], workspace: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra quantized is not installed")
+    with open(running_job(workspace).folder / "worker.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the next job waits, and can be read
+        page = score()
+        selectbox(page, "Weights").set_value("nf4")
+        page = selectbox(page, "Method").set_value("full").run()
+        page = button(page, "Train reference").click().run()
+        assert "Quantized weights cannot be trained themselves." in the_error(page)
+        selectbox(page, "Method").set_value("lora")
+        page = healthy(button(page, "Train reference").click().run())
+        (job,) = (job for job in all_jobs(workspace) if job.kind == "train")
+        request = job.request
+        healthy(page.button(key=f"cancel_{job.job_id}").click().run())
+    assert (request["base"]["quantization"], request["then"][0]["quantization"]) == ("nf4", "nf4")
+
+
 def test_a_reference_whose_name_is_no_folder_is_one_sentence(score: Callable[[], AppTest]) -> None:
     page = score()
     text_input(page, "Reference name").set_value("../up")

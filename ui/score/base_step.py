@@ -3,20 +3,24 @@
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.jobs.job import readable_jobs
 from core.models.base_check import BaseCheck, bases_on_machine, check_base
+from core.models.quantizing import QUANTIZATIONS, can_quantize
 from core.models.resolving import DEMO_BASE
 from core.workspace.status import run_overview
 from ui.plain_text import escaped
 from ui.shell.session import Session, remember, remembered
 
+_WHOLE = "whole"
 _SECONDS = 20  # how long a check or a search is believed
 
 
-def base_step(session: Session, datasets: list[str]) -> tuple[str, str]:
-    """The chosen dataset and base, with one line on whether the base can be used."""
-    left, right = st.columns(2)
+def base_step(session: Session, datasets: list[str]) -> dict[str, str | None]:
+    """The chosen dataset, base and quantization, as fields of a request, with one line on whether the base can be
+    used. Where the package that quantizes is not installed there is no choice of a quantization, and no such field."""
+    left, right, *further = st.columns([2, 2, 1] if can_quantize() else 2)
     dataset = left.selectbox(
         "Dataset", datasets, _place(datasets, remembered("dataset")), help="A dataset imported on the Data page."
     )
@@ -34,7 +38,18 @@ def base_step(session: Session, datasets: list[str]) -> tuple[str, str]:
     name = (base or "").strip()
     if name:
         _show_verdict(_checked(name, str(session.workspace)))
-    return dataset, name
+    return {"dataset": dataset, "base": name, **({"quantization": _quantization(further[0])} if further else {})}
+
+
+def _quantization(place: DeltaGenerator) -> str | None:
+    chosen = place.selectbox(
+        "Weights",
+        [_WHOLE, *QUANTIZATIONS],
+        key="quantization",
+        help="nf4 and int8 quantize the weights of base and reference as they are loaded, as QLoRA does, so that "
+        "larger models fit. Their losses are kept apart from others. Train and score with the same choice.",
+    )
+    return None if chosen == _WHOLE else str(chosen)
 
 
 def _show_verdict(found: BaseCheck) -> None:
