@@ -1,5 +1,7 @@
 """The left side of Curate, always in sight: what the recipe keeps, its amounts and guards, and its name."""
 
+import math
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -79,14 +81,22 @@ def _moved_totals(store: Store, run: ScoredRun) -> tuple[Selection, Summary] | N
 
 def fill_readouts(readouts: dict[str, Readout], selection: Selection, summary: Summary) -> None:
     """Write the selected rows and tokens below each amount control, and the score of the last row selected."""
-    cuts = cut_values(selection, summary)
+    cuts = same_decimals(cut_values(selection, summary))
     all_rows = (POOL, summary.kept_rows, summary.rows, summary.kept_tokens, summary.tokens)
     parts = summary.domains[["domain", "kept_rows", "rows", "kept_tokens", "tokens"]].itertuples(index=False)
     for name, kept_rows, rows, kept_tokens, tokens in (all_rows, *parts):
         if name in readouts:
             counts = f"{kept_rows:,} of {rows:,} rows, {kept_tokens:,} of {tokens:,} tokens"
-            at = f"; cut {cuts[name]:.4g}" if name in cuts else ""
+            at = f"; cut {cuts[name]}" if name in cuts else ""
             readouts[name].place.caption(readouts[name].before + counts + at)
+
+
+def same_decimals(cuts: dict[str, float]) -> dict[str, str]:
+    """The cut-offs as text, as the chart beside them has them: the largest with three significant digits, the others
+    with as many decimals."""
+    largest = max(map(abs, cuts.values()), default=0.0)
+    places = min(12, max(0, 2 - math.floor(math.log10(largest)))) if largest else 3
+    return {name: f"{value:z.{places}f}" for name, value in cuts.items()}
 
 
 def show_totals(summary: Summary, place: DeltaGenerator) -> None:
