@@ -25,6 +25,7 @@ from core.selection.recipe import Spread
 from core.store import Store, save_recipe
 from core.store.embedding_files import embeddings_of_run
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
+from tests.core.evidence.test_learning_left import PLANTED, TOKENS, law, write_steps
 from tests.fakes import ScoredRecord, add_scored_records, build_scored_store
 from tests.pages.amount_sliders import domain_sliders
 from tests.pages.closed_parts import with_open_parts
@@ -363,6 +364,28 @@ def test_normalising_keeps_the_locked_weight(select: Callable[[], AppTest]) -> N
     # 6 % of all 154 rows are 9, of which 80 % are 7.2.
     assert "2 of 100 rows" in text_of(page)
     assert "7 of 54 rows" in text_of(page)
+
+
+def test_weights_follow_what_the_references_training_left_to_learn(
+    select: Callable[[], AppTest], tmp_path: Path
+) -> None:
+    page = mixture(select)
+    page = page.button(key="mixture_learning").click().run()
+    assert "does not say which models it has" in page.warning[0].value
+    run = store().run("planets")
+    model = {"label": "r", "path": str(write_steps(tmp_path / "model", 90)), "adapter": None, "weights_hash": "r"}
+    described = {"models": {"reference": model}, "model_fingerprints": {"reference": "r"}}
+    store().save_run("planets", run["dataset"], run["loss_sets"], described)
+    page = healthy(page.button(key="mixture_learning").click().run())
+    # By hand, from the planted curves: a share of the tokens to 1.5, times exponent * (loss - floor) / tokens.
+    wanted = [
+        (TOKENS[domain] / 1000) ** 1.5 * PLANTED[domain][2] * (law(domain, 90_000) - PLANTED[domain][0])
+        for domain in ("chat", "math")
+    ]
+    assert weights(page) == pytest.approx([100 * each / sum(wanted) for each in wanted], abs=0.5)
+    page = healthy(page.checkbox(key="recipe_lock_math").check().run())
+    page = healthy(page.number_input(key="recipe_weight_math").set_value(40.0).run())
+    assert weights(healthy(page.button(key="mixture_learning").click().run())) == [60.0, 40.0]
 
 
 def test_locked_weights_beyond_100_are_said_and_nothing_moves(select: Callable[[], AppTest]) -> None:

@@ -1,6 +1,6 @@
 """The amount controls: one amount for all domains with optional own amounts, or a total with domain weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.data.listing import listed
+from core.evidence.learning_left import DomainLearning
 from core.exploring.rank_changes import PAPER_SHARES
 from core.selection import Amount, Selection
 from core.selection.budgets import POOL, budgets
@@ -36,13 +37,16 @@ class Readout:
     before: str = ""
 
 
-def amount_form(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tuple[Selection, dict[str, Readout]]:
+def amount_form(
+    plain: Selection, totals: Mapping[str, tuple[int, int]], learning: Callable[[], Sequence[DomainLearning]]
+) -> tuple[Selection, dict[str, Readout]]:
     """Draw the controls; returns the recipe with their amounts, and a readout for each domain and for all domains
-    together (under `POOL`). `totals`: (rows, tokens) of every domain that passes the filters.
+    together (under `POOL`). `totals`: (rows, tokens) of every domain that passes the filters; `learning`: what is left
+    to learn in each domain, for weights.
 
     Raises `SelectionInvalid` for an invalid amount, after everything is drawn.
     """
-    selection, readouts = _draw_amounts(plain, totals)
+    selection, readouts = _draw_amounts(plain, totals, learning)
     st.session_state[_DRAWN_RECIPE] = selection
     return selection, readouts
 
@@ -60,7 +64,9 @@ def moved_recipe(run: str) -> Selection | None:
     return None if moved == drawn else moved
 
 
-def _draw_amounts(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tuple[Selection, dict[str, Readout]]:
+def _draw_amounts(
+    plain: Selection, totals: Mapping[str, tuple[int, int]], learning: Callable[[], Sequence[DomainLearning]]
+) -> tuple[Selection, dict[str, Readout]]:
     budget_kind = _budget_kind() if plain.scope == "domain" else "share"
     amount, readout = _amount_for_all(totals, budget_kind, plain.scope)
     chosen, readouts = replace(plain, amount=amount), {POOL: readout}
@@ -69,7 +75,7 @@ def _draw_amounts(plain: Selection, totals: Mapping[str, tuple[int, int]]) -> tu
         return chosen, readouts
     if budget_kind == "mixture":
         sizes = {domain: total[amount.kind == "tokens"] for domain, total in totals.items()}
-        weights, places = mixture_form(sizes)
+        weights, places = mixture_form(sizes, learning)
         return replace(chosen, weights=weights), readouts | {
             domain: Readout(place, before) for domain, (place, before) in places.items()
         }

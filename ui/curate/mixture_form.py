@@ -3,14 +3,16 @@
 Changing one weight never changes another; only the buttons do.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.data.errors import SelectionInvalid
+from core.data.errors import UserError
+from core.data.listing import listed
+from core.evidence.learning_left import DomainLearning
 from core.selection.mixture import STARTS, WHOLE, normalised, shares, starting_weights, total
 from ui.curate.shown_domains import domain_list, shown_domains
 from ui.plain_text import escaped
@@ -21,8 +23,11 @@ _PROBLEM = "recipe_weights_problem"
 _WEIGHT, _LOCK = "recipe_weight_", "recipe_lock_"
 
 
-def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, tuple[DeltaGenerator, str]]]:
-    """Draw the controls for domains of these sizes (rows or tokens). Returns the weights [per cent, or relative if
+def mixture_form(
+    sizes: Mapping[str, int], learning: Callable[[], Sequence[DomainLearning]]
+) -> tuple[dict[str, float], dict[str, tuple[DeltaGenerator, str]]]:
+    """Draw the controls for domains of these sizes (rows or tokens). `learning`: what is left to learn in each, asked
+    for by a button; a `UserError` of it is shown. Returns the weights [per cent, or relative if
     they do not add up to 100], and for each domain the place of its readout and the text in front of it."""
     _fill(sizes)
     weights = _weights(sizes)
@@ -45,7 +50,7 @@ def mixture_form(sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, 
             )  # fmt: skip
             places[domain] = st.empty()
     with above:
-        _buttons(sizes)
+        _buttons(sizes, learning)
         relative = _show_sum(weights)
     effective = shares(weights)
     return weights, {
@@ -88,7 +93,7 @@ def _keep_shown(domain: str) -> None:
     st.session_state[_OWN] = frozenset(st.session_state.get(_OWN, ())) | {domain}
 
 
-def _buttons(sizes: Mapping[str, int]) -> None:
+def _buttons(sizes: Mapping[str, int], learning: Callable[[], Sequence[DomainLearning]]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button(
             "Normalise to 100 %", key="mixture_normalise", on_click=_set, args=(partial(_normalised, list(sizes)),),
@@ -99,6 +104,12 @@ def _buttons(sizes: Mapping[str, int]) -> None:
                 start.label, key=f"mixture_{name}", on_click=_set, args=(partial(_started, name, dict(sizes)),),
                 help=f"{start.help} Sets the unlocked weights only.",
             )  # fmt: skip
+        st.button(
+            "By learning left", key="mixture_learning", on_click=_set,
+            args=(partial(_by_learning, learning, dict(sizes)),),
+            help="The weights that ADO would give the domains, by the loss of every step of the reference's training. "
+            "A suggestion that no trial has tested. Sets the unlocked weights only.",
+        )  # fmt: skip
     if problem := st.session_state.pop(_PROBLEM, None):
         st.warning(escaped(str(problem)))
 
@@ -118,7 +129,7 @@ def _set(weights_of: Callable[[], Mapping[str, float]]) -> None:
     """Callback: change the weights, or store the error for the next rerun."""
     try:
         st.session_state[_WEIGHTS] = st.session_state[_WEIGHTS] | dict(weights_of())
-    except SelectionInvalid as error:
+    except UserError as error:
         st.session_state[_PROBLEM] = str(error)
 
 
@@ -128,6 +139,21 @@ def _normalised(domains: Collection[str]) -> dict[str, float]:
 
 def _started(name: str, sizes: Mapping[str, int]) -> dict[str, float]:
     return starting_weights(name, sizes, _weights(sizes), _locked(sizes))
+
+
+def _by_learning(learning: Callable[[], Sequence[DomainLearning]], sizes: Mapping[str, int]) -> dict[str, float]:
+    found = {each.domain: each for each in learning()}
+    locked = _locked(sizes)
+    wanted = {domain: found[domain].weight if domain in found else 0.0 for domain in sizes if domain not in locked}
+    notes = {
+        "The training curves show too little for a floor, so the weights are a guess for": [
+            name for name in wanted if name in found and found[name].is_guess
+        ],
+        "The reference was not trained on": [name for name in wanted if name not in found],
+    }
+    if said := [f"{note}: {listed(names)}." for note, names in notes.items() if names]:
+        st.session_state[_PROBLEM] = " ".join(said)
+    return normalised(_weights(sizes) | wanted, locked)
 
 
 def _weights(domains: Collection[str]) -> dict[str, float]:

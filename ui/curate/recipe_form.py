@@ -1,5 +1,6 @@
 """The recipe form: reads a `Selection` from the controls, and loads a saved one into them."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -9,6 +10,7 @@ from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
 from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, Spread
 from core.store import Store
+from core.workspace.mixture_advice import run_learning
 from ui.curate.amount_form import Readout, amount_form, put_amounts
 from ui.curate.recipe_filters import Eligible, eligible_form, put_eligible
 from ui.kit.closed_parts import show_when_open
@@ -52,7 +54,7 @@ def recipe_form(store: Store, run: ScoredRun) -> tuple[Selection, dict[str, Read
     domains = frozenset(eligible.row_filter.domains)
     allowed = {domain: total for domain, total in run.totals.items() if not domains or domain in domains}
     with how_much:
-        return amount_form(plain, allowed)
+        return amount_form(plain, allowed, partial(run_learning, store, run.name))
 
 
 def put_into_form(store: Store, selection: Selection) -> None:

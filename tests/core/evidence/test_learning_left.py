@@ -16,9 +16,9 @@ from core.evidence.power_law import fit_power_law
 from core.models.provenance import PROVENANCE
 from core.training.recorded_models import STEPS
 
-PLANTED = {"chat": (1.2, 30.0, 0.4), "code": (0.05, 3.0, 0.1), "maths": (2.0, 500.0, 0.8)}
+PLANTED = {"chat": (1.2, 30.0, 0.4), "code": (0.05, 3.0, 0.1), "math": (2.0, 500.0, 0.8)}
 """Floor, scale and exponent of each domain's curve."""
-TOKENS = {"chat": 600, "code": 300, "maths": 100}
+TOKENS = {"chat": 600, "code": 300, "math": 100}
 
 
 def law(domain: str, tokens: float) -> float:
@@ -78,7 +78,7 @@ def test_noise_leaves_the_loss_at_the_end_right_and_widens_the_range_of_what_is_
 def test_learning_left_speed_and_weights_are_those_of_the_planted_curves(tmp_path: Path) -> None:
     learned = learning_left([write_steps(tmp_path / "m", 90)])
     _, *lines, guess, _, options = learning_table(learned).splitlines()
-    assert [line.split()[0] for line in lines] == ["code", "chat", "maths"]
+    assert [line.split()[0] for line in lines] == ["code", "chat", "math"]
     assert options == " ".join(f"--weight {each.domain}={each.weight:.4g}" for each in learned)
     found = {each.domain: each for each in learned}
     assert found["chat"].fallen == pytest.approx(law("chat", 4000) - law("chat", 90_000), rel=0.01)
@@ -92,7 +92,7 @@ def test_learning_left_speed_and_weights_are_those_of_the_planted_curves(tmp_pat
         assert each.learning_left == pytest.approx(law(domain, 90_000) - PLANTED[domain][0], rel=0.01)
         assert each.speed == pytest.approx(1e6 * speeds[domain], rel=0.01)
         assert each.weight == pytest.approx(100 * wanted[domain] / sum(wanted.values()), rel=0.01)
-    assert list(found) == ["code", "chat", "maths"]  # most learning left first
+    assert list(found) == ["code", "chat", "math"]  # most learning left first
 
 
 def test_only_the_first_pass_counts_and_models_are_fitted_together(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_command_prints_json_and_names_the_references_there_are(tmp_path: Pa
     write_steps(tmp_path / "models" / "taught", 90)
     code, text = _mixture(tmp_path, "--reference", "taught", "--json")
     domains = json.loads(text)["domains"]
-    assert (code, [each["domain"] for each in domains]) == ("0", ["code", "chat", "maths"])
+    assert (code, [each["domain"] for each in domains]) == ("0", ["code", "chat", "math"])
     assert sum(each["weight"] for each in domains) == pytest.approx(100)
     assert _mixture(tmp_path, "--reference", "other") == ["1", "No reference is named 'other'. There are: taught."]
     assert _mixture(tmp_path)[0] == "2"
