@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from core.data.errors import FoldsUnusable, JobCancelled, JobFailed, ModelUnusable, NameTaken, NoUsableRows, UserError
-from core.data.examples import Example
+from core.data.examples import DatasetRow, Example
 from core.encoding.encode import encode_examples
 from core.encoding.encoding_spec import EncodingSpec
 from core.importing import SourceOptions
@@ -239,7 +239,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None], after: 
     return seen
 
 
-def test_a_killed_job_goes_on_and_a_cancelled_ones_rows_are_used_by_the_next(
+def test_a_killed_job_goes_on_a_cancelled_ones_rows_are_used_by_the_next_and_new_rows_alone_are_computed(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = written(tmp_path / "towns.jsonl", TOWNS)
@@ -272,6 +272,12 @@ def test_a_killed_job_goes_on_and_a_cancelled_ones_rows_are_used_by_the_next(
     assert values_of(store, score.name) == pytest.approx(expected, nan_ok=True)
     assert len(all_jobs(store.workspace)) == 2
     assert job.outcome is not None
+    row = DatasetRow(1, "chat", talk(("And the Rhine?", "It is a river too.")), b"{}")
+    store.add_source("talk", "more.jsonl", "jsonl", "another hash", {}, [row])
+    with monkeypatch.context() as patch:
+        seen = counting(patch, lambda: None, 0)
+        assert less(store, target, replace=True)[0].rows == len(ROWS)
+    assert len(seen) == 2  # the new row, at two checkpoints
 
 
 def test_bad_input_is_refused_in_a_sentence_and_no_job_is_left(
