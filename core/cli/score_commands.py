@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from ..importing.score_files import JOINS
-from ..importing.source_options import AUTO, SourceOptions
+from ..importing.source_options import AUTO, DomainRule, SourceOptions
 from ..store import imported_scores
 from ..store.embedding_files import MOST_DIMENSIONS
 from ..system.paths import named_path
 from ..workspace.import_batch import named_columns
+from ..workspace.less_scores import MEANING, LessRequest, score_less
 from ..workspace.like_these import LikeRequest, score_like
 from ..workspace.score_imports import import_scores, remove_score, score_sentence
 from .embedding_commands import Dimensions, Seed
@@ -75,6 +76,38 @@ def like_command(
         copies = f"{fields['copies']:,} rows nearly repeat one of {fields['targets']:,} target rows."
         fields = {"scores": [score.to_fields() for score in found], **fields}
         print_result(fields, as_json, "\n".join([*map(score_sentence, found), copies]))
+
+
+@scores_app.command("less")
+def less_command(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Rows of the kind wanted, in any format that import reads.")
+    ],
+    run: Annotated[str, typer.Option(help="Run whose rows are scored, as it encodes them.")],
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Reference trained with --keep-checkpoints [the run's].")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the score, less_NAME [the file's].")] = None,
+    format: Annotated[str, typer.Option(help="Format of the rows.")] = AUTO,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="Column that holds a field. Can be repeated.")
+    ] = None,
+    domain_field: Annotated[
+        str | None, typer.Option(help="Field with the subtask of a row; a row's value is the best of its subtasks.")
+    ] = None,
+    replace: Annotated[bool, typer.Option(help="Replace a score of the same name.")] = False,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score rows by how their gradients point like those of a file's rows (LESS): a backward pass a row and epoch."""
+    with report_user_errors(), owned_store(workspace, "scores less") as store:
+        options = SourceOptions(format, DomainRule(field=domain_field), columns=named_columns(column or []))
+        request = LessRequest(run, file, name, options, reference, replace, device)
+        found, fields = score_less(store, request, wait_for, say)
+        for notice in fields["notices"]:
+            say(notice)
+        print_result({"score": found.to_fields(), **fields}, as_json, f"{score_sentence(found)}\n{MEANING}")
 
 
 @scores_app.command("list")

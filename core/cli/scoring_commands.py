@@ -73,6 +73,9 @@ def train(
         str | None,
         typer.Option(help=f"Quantize the base's weights as they are loaded (QLoRA): {', '.join(QUANTIZATIONS)}."),
     ] = None,
+    keep_checkpoints: Annotated[
+        bool, typer.Option(help="Keep each epoch's adapter and Adam's moments, for scores less (LoRA).")
+    ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
@@ -83,7 +86,7 @@ def train(
         dataset, base, name, method, epochs, learning_rate, seed, template, max_length, device, batch_tokens,
         replies=replies, template_date=template_date, folds=folds, seeds=seeds, held_out=held_out,
         folds_file=folds_file, early_stop=early_stop, selection=selection, max_tokens=max_tokens,
-        without_prompts=without_prompts, quantization=quantization,
+        without_prompts=without_prompts, quantization=quantization, keep_checkpoints=keep_checkpoints,
     )  # fmt: skip
     with report_user_errors(), owned_store(workspace, "train") as store:
         fields = train_reference(store, request, wait_for, say)

@@ -1,6 +1,6 @@
-"""Names in a sentence, and sentences in a list: the first few, and how many more there are."""
+"""Names and counts in a sentence, and sentences in a list: the first few, and how many more there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 MOST_NAMED = 20
 """A sentence names no more; thousands of domains would fill a terminal."""
@@ -13,6 +13,11 @@ def listed(names: Iterable[str], most: int = MOST_NAMED) -> str:
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     short = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..." for name in found[:most]]
     return ", ".join(short) + more
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """ "empty response: 3, no reply: 1": reasons with their counts, in their order."""
+    return ", ".join(f"{reason}: {count:,}" for reason, count in counts.items())
 
 
 def first_sentences(sentences: Sequence[str], what: str, most: int = MOST_NAMED) -> list[str]:

@@ -187,7 +187,7 @@ class LossEngine:
                 states = trunk_states(self._causal, input_ids, mask)[row_index, state_index]
                 return row_index, self._head_losses(states, targets)
             logits = self._whole_logits(input_ids, mask)[row_index, state_index]
-            return row_index, F.cross_entropy(logits.float(), targets, reduction="none")
+            return row_index, F.cross_entropy(_wide(logits), targets, reduction="none")
 
     def _is_alone(self, length: int) -> bool:
         """Whether a row of this length [tokens] would change the rotary embedding of other rows in its batch."""
@@ -205,8 +205,8 @@ class LossEngine:
         chunk = max(1, _HEAD_CHUNK_BYTES // (4 * self._causal.config.get_text_config().vocab_size))
         parts = [torch.zeros(0, device=self._device)]
         for start in range(0, len(targets), chunk):
-            logits = head_logits(self._causal, states[start : start + chunk])
-            parts.append(F.cross_entropy(logits.float(), targets[start : start + chunk], reduction="none"))
+            logits = _wide(head_logits(self._causal, states[start : start + chunk]))
+            parts.append(F.cross_entropy(logits, targets[start : start + chunk], reduction="none"))
         return torch.cat(parts)
 
     def _packed_states(self, pack: PackTensors) -> torch.Tensor:
@@ -286,3 +286,8 @@ class LossEngine:
 
     def _probe_ids(self, count: int) -> NDArray[np.int64]:
         return np.arange(count) * 97 % int(self._causal.config.get_text_config().vocab_size)
+
+
+def _wide(logits: torch.Tensor) -> torch.Tensor:
+    """Logits in float32, or as they are in float64."""
+    return logits if logits.dtype == torch.float64 else logits.float()

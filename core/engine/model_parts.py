@@ -61,9 +61,11 @@ def head_logits(causal: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def plain_head(causal: Any, tile_tokens: int) -> Head | None:
-    """The head, if it is only one matrix; None otherwise (for example with an adapter on it)."""
+    """The head, if it is only one matrix, not in float64 (its tiles are float32); None otherwise (for example with an
+    adapter on it)."""
     head = causal.get_output_embeddings()
-    if type(head) is not torch.nn.Linear or head.weight.layout != torch.strided:
+    is_plain = type(head) is torch.nn.Linear and head.weight.layout == torch.strided
+    if not is_plain or head.weight.dtype == torch.float64:
         return None
     wide = has_wide_products(head.weight.device, head.weight.dtype)
     return Head(head.weight, head.bias, *_scale_and_cap(causal), wide, tile_tokens)

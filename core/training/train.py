@@ -27,9 +27,11 @@ from ..models.provenance import FILES, PROVENANCE, WEIGHTS, damages, listed_file
 from ..models.resolving import ModelSpec, weights_digest
 from ..models.unchanged_files import unchanged_model
 from ..system.atomic_files import flush_folder, rename_durably, write_durably
+from .checkpoint_keeping import CheckpointKeeper
 from .checkpoints import CHECKPOINTS, last_checkpoint
 from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
+from .kept_checkpoints import KEPT
 from .memory_plan import plan_memory
 from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, STEPS, WORK
 from .reporting import TrainingReporter
@@ -120,6 +122,9 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     )
     if held_out and request["kind"] == "train":  # of a trial's models, only the end counts
         trainer.add_callback(by_pass)
+    keeper = CheckpointKeeper(member.work, trainer.passes) if request.get("keep_checkpoints") else None
+    if keeper:
+        trainer.add_callback(keeper)
     began = time.monotonic()
     with _out_of_memory_explained(request["batch_tokens"]):
         trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
@@ -136,7 +141,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         **by_pass.stopped,
         "data_order": order,
     }
-    _save(job, member, trainer, data.tokenizer, measured)
+    _save(job, member, trainer, data.tokenizer, measured, keeper)
     by_pass.clear()
 
 
@@ -160,7 +165,14 @@ def _cancelled(place: tuple[int, int]) -> str:
     )
 
 
-def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, measured: dict[str, Any]) -> None:
+def _save(
+    job: Job,
+    member: Member,
+    trainer: ReferenceTrainer,
+    tokenizer: Any,
+    measured: dict[str, Any],
+    keeper: CheckpointKeeper | None,
+) -> None:
     """Leave the model in its folder: written beside it, renamed when whole, provenance last."""
     request = job.request
     # Weights on a processor may be the file's own pages: other ones in their place would have been trained on.
@@ -183,6 +195,8 @@ def _save(job: Job, member: Member, trainer: ReferenceTrainer, tokenizer: Any, m
             shutil.copyfile(member.work / name, unfinished / name)
     if member.fold is None and (job.folder / FOLDS_FILE).exists():
         shutil.copyfile(job.folder / FOLDS_FILE, unfinished / FOLDS_FILE)
+    if keeper:  # what was trained after the best pass is no part of the reference
+        measured = measured | {KEPT: keeper.copy_into(unfinished, measured.get("best_step", measured["steps"]))}
     provenance = _provenance(job, member.label) | member.to_fields() | measured | {FILES: listed_files(unfinished)}
     if request.get("keep_model", True):
         provenance[WEIGHTS] = weights_digest(unfinished)

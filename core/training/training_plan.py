@@ -40,7 +40,8 @@ class TrainRequest:
     `folds_file`: folds to use instead of own ones. `held_out`: share of rows that no model is trained on. `early_stop`:
     stop when the loss on these rises. `selection`: train on its rows only. `max_tokens`: train on as many input tokens
     instead of a number of epochs. `without_prompts`: train on the replies alone, for PVI. `quantization`: quantize the
-    base's weights as they are loaded, and train an adapter on them (QLoRA, arXiv 2305.14314).
+    base's weights as they are loaded, and train an adapter on them (QLoRA, arXiv 2305.14314). `keep_checkpoints`: keep
+    each epoch's adapter and Adam's moments in the reference (`kept_checkpoints`).
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class TrainRequest:
     max_tokens: int | None = None
     without_prompts: bool = False
     quantization: str | None = None
+    keep_checkpoints: bool = False
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
@@ -207,6 +209,8 @@ def _added_later(store: Store, request: TrainRequest) -> dict[str, Any]:
         found["early_stop"] = True
     if request.selection is not None:
         found["selection"] = request.selection
+    if request.keep_checkpoints:
+        found["keep_checkpoints"] = True
     if request.max_tokens is not None:
         found["budget"] = budget_of("input", request.max_tokens, request.max_tokens, request.batch_tokens)
     return found
@@ -253,6 +257,10 @@ def _checked(request: TrainRequest) -> float:
         raise FoldsUnusable("The file of folds says the folds and the held-out rows. Leave out --folds and --held-out.")
     if request.early_stop and not request.held_out and request.folds_file is None:
         raise FoldsUnusable("Early stopping needs held-out rows. Add --held-out 0.1.")
+    if request.keep_checkpoints and (request.folds > 1 or request.folds_file is not None):
+        raise FoldsUnusable(
+            "Checkpoints are kept of one model that is trained on all rows. Leave out the folds, or --keep-checkpoints."
+        )
     if request.max_tokens is not None and request.max_tokens < 1:
         raise FoldsUnusable(f"A budget of {request.max_tokens} tokens is too small. Give at least 1.")
     if request.method not in LEARNING_RATES:
@@ -261,6 +269,10 @@ def _checked(request: TrainRequest) -> float:
     if request.quantization is not None and request.method != "lora":
         raise ModelUnusable(
             "Quantized weights cannot be trained themselves. Choose the method lora, or do not quantize."
+        )
+    if request.keep_checkpoints and request.method != "lora":
+        raise ModelUnusable(
+            "Full fine-tuning keeps no checkpoints: they would be three times the model an epoch. Use --method lora."
         )
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
     numbers = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import SourceUnreadable, UserError
+from ..data.listing import counted
 from ..importing import DataFile, ImportReport, SourceOptions, data_files, import_file
 from ..importing.formats import FIELD_NAMES, FORMATS
 from ..importing.listed_files import OF_ONE_FILE
@@ -73,7 +74,7 @@ class Batch:
 
     def sentence(self) -> str:
         """The result for people."""
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.by_reason.items())
+        reasons = counted(self.by_reason)
         rows = f"{self.rows:,} rows in {self.dataset!r}, {self.rejected:,} skipped"
         rows += f" ({reasons})" if reasons else ""
         return (

@@ -21,7 +21,10 @@ from ..scoring.embeddings.map_work import RESULT as PLACES
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
 from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
+from ..training.gradients.gradient_jobs import FINISHED as FINISHED_GRADIENTS
+from ..training.gradients.gradient_jobs import KIND as GRADIENTS
 from ..training.publish import is_being_published, publish_reference
+from .gradient_scores import save_gradient_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,18 @@ JOB_KINDS = {
             lambda job: "Computed embeddings are kept; Resume computes the rest.",
             ingest_embeddings,
             results=(f"{EMBEDDED}/*.arrow",),
+        ),
+        JobKind(
+            GRADIENTS,
+            lambda request: (
+                f"Gradient similarity of dataset {request['dataset']} to {request['origin']['file']} by "
+                f"{request['reference']['label']}"
+            ),
+            "training.gradients.gradient_work:compute_gradients",
+            "Stops after the current row. Finished rows are kept; the same command computes only the rest.",
+            lambda job: "Finished rows are kept; Resume computes the rest.",
+            finish=save_gradient_score,
+            results=FINISHED_GRADIENTS,
         ),
         JobKind(
             CELL,

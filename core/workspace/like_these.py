@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..data.listing import counted
 from ..importing.reading import plain_stem
 from ..importing.score_files import score_name
 from ..importing.source_options import SourceOptions
@@ -108,8 +109,7 @@ def _copied_rows(store: Store, dataset: str, table: pa.Table, name: str) -> int:
 def _notices(target: TargetRows, rows: Embeddings, targets: Embeddings, found: Likeness) -> Iterator[str]:
     """What a person should know of the scores, a sentence each."""
     if target.rejected:
-        counted = ", ".join(f"{reason}: {count:,}" for reason, count in target.rejected.items())
-        yield f"Records of the target that were skipped: {counted}."
+        yield f"Records of the target that were skipped: {counted(target.rejected)}."
     if without := int((~targets.usable).sum()):
         yield f"{without:,} rows of the target have no embedding (no token of a reply) and are not looked for."
     if len(target.examples) == 1:

@@ -44,18 +44,18 @@ def save_scores(
     known = {score.name: (score.sha256, score.file_column) for score in imported_scores(store, dataset)}
     for name, column in origin.columns.items():
         if replace and known.get(name, (origin.sha256, column)) != (origin.sha256, column):
-            _check_in_no_trial(store, dataset, name)
+            check_in_no_trial(store, dataset, name)
     return save_imported_scores(store, dataset, origin, table, replace)
 
 
 def remove_score(store: Store, dataset: str, name: str) -> None:
     """Remove an imported score, by its name with or without its beginning. Raises `NotFound`, and `NameTaken` if a
     trial uses it."""
-    _check_in_no_trial(store, dataset, name if name.startswith(IMPORTED) else IMPORTED + name)
+    check_in_no_trial(store, dataset, name if name.startswith(IMPORTED) else IMPORTED + name)
     remove_imported_score(store, dataset, name)
 
 
-def _check_in_no_trial(store: Store, dataset: str, name: str) -> None:
+def check_in_no_trial(store: Store, dataset: str, name: str) -> None:
     """A trial's plan names scores; with other values under a name, its arms would not be those that were planned."""
     for trial, run, recipe in _trial_recipes(store.workspace):
         limits = recipe.filter.ranges, recipe.filter.regions

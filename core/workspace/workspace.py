@@ -28,6 +28,7 @@ from ..training.training_plan import TrainRequest
 from . import embedding, evaluation, holding, promptless, running, score_imports
 from .answering import perform, snapshot
 from .import_batch import Batch, HubChoice, import_batch
+from .less_scores import LessRequest, score_less
 from .like_these import LikeRequest, score_like
 from .loss_table import loss_table
 from .saved_selection import SavedSelection
@@ -230,6 +231,25 @@ class Workspace:
         request = LikeRequest(run, str(target), name, replace=replace, device=device)
         scores, fields = score_like(self._owned(), request, _waiting(progress))
         return {"scores": scores, **fields}
+
+    def score_less(
+        self,
+        target: str | Path,
+        run: str,
+        name: str | None = None,
+        progress: ShowProgress = print_progress,
+        reference: str | None = None,
+        domain_field: str | None = None,
+        replace: bool = False,
+        device: str = "auto",
+    ) -> dict[str, Any]:
+        """Score a run's rows by how their gradients point like those of a file's rows, as `lobass scores less` does; it
+        takes a reference trained with `keep_checkpoints=True`. Returns score, targets, subtasks, rejected, reasons,
+        computed and notices; the cost is said to `notices` of the workspace before it starts."""
+        options = SourceOptions(domain=DomainRule(field=domain_field))
+        request = LessRequest(run, str(target), name, options, reference, replace, device)
+        score, fields = score_less(self._owned(), request, _waiting(progress), self.notices.append)
+        return {"score": score, **fields}
 
     def evaluate(
         self,

@@ -1,0 +1,209 @@
+"""Gradient similarity as a job: planned and created by the store's owner, run by a worker on this machine.
+
+    target.parquet, examples.parquet    the target's rows, whose domains are the subtasks, and the dataset's
+    target_gradients/N.npy              the mean unit gradient of each subtask at checkpoint N [subtasks x weights]
+    gradients/*.parquet                 values of finished rows (`VALUES`)
+
+A file appears whole or not at all, so a worker that is started again, and a later job of the same target and
+checkpoints, take what is there.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...data import settings
+from ...data.errors import ModelUnusable, NoUsableRows, SettingInvalid
+from ...encoding.encoding_spec import EncodingSpec
+from ...importing.target_rows import TargetRows
+from ...jobs.example_chunks import ExampleFile, id_texts, packed_ids
+from ...jobs.executors import CLUSTER
+from ...jobs.job import Job, create_job, readable_jobs
+from ...jobs.job_progress import duration
+from ...models.cross_fitted import is_cross_fitted
+from ...models.devices import resolve_device
+from ...models.folder_check import read_json
+from ...models.provenance import PROVENANCE
+from ...models.resolving import ModelSpec, resolve_model
+from ...scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
+from ...store import Store
+from ...store.store import DATASET_KEY
+from ...system.atomic_files import replaced_durably
+from ...system.process_facts import machine_memory
+from ..kept_checkpoints import OPTION, KeptCheckpoint, kept_checkpoints, weight_count
+
+KIND = "gradients"
+GRADIENT_RULE = 1
+# How rows get their value. Raise it when the same rows would get others.
+# 1: features of core.training.gradients.features, float32, mean over a subtask, sum over checkpoints, highest subtask.
+MEANS_FOLDER, VALUES_FOLDER = "target_gradients", "gradients"
+FINISHED = (f"{MEANS_FOLDER}/*.npy", f"{VALUES_FOLDER}/*.parquet")
+VALUES = pa.schema([("example_id", pa.string()), ("value", pa.float64()), ("reason", pa.string())])
+"""A row's value, null with a reason where it has none."""
+_BYTES = 4
+_SHARE_OF_MEMORY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class GradientPlan:
+    """What is computed: a run's rows, in its encoding, under the checkpoints that a reference kept. `digests`: SHA-256
+    of their files; `weights`: how many are trained; `row_seconds`: what a row took when the reference was trained, None
+    if that is not known."""
+
+    dataset: str
+    base: ModelSpec
+    reference: ModelSpec
+    encoding: EncodingSpec
+    device: str
+    lora_rank: int
+    checkpoints: tuple[KeptCheckpoint, ...]
+    digests: dict[str, str]
+    weights: int
+    row_seconds: float | None
+
+    @property
+    def key(self) -> str:
+        """Hex digest of everything that values depend on besides the rows and the target."""
+        fields = {
+            "rule": GRADIENT_RULE,
+            "base": self.base.weights_hash,
+            **({"quantization": self.base.quantization} if self.base.quantization else {}),
+            "checkpoints": [self.digests[one.file] for one in self.checkpoints],
+            "rates": [one.learning_rate for one in self.checkpoints],
+            "encoding": self.encoding.fingerprint,
+        }
+        return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def cost_sentence(self, rows: int, targets: int) -> str:
+        """What it takes, before it starts."""
+        passes, count = len(self.checkpoints), len(self.checkpoints) * (rows + targets)
+        seconds = "" if self.row_seconds is None else (
+            f" At the speed of the reference's training that is {duration(count * self.row_seconds)}; one row at a "
+            "time takes longer where rows are short."
+        )  # fmt: skip
+        return (
+            f"Passes forward and backward: {passes}, over {rows:,} rows and {targets:,} target rows: {count:,} "
+            f"gradients of {self.weights:,} weights, one after another.{seconds}"
+        )
+
+
+def plan_gradients(store: Store, run: str, reference: str | None = None, device: str = "auto") -> GradientPlan:
+    """What gradient similarity for a run needs; nothing is loaded. `reference`: one with kept checkpoints, else the
+    run's. Raises `NotFound`, `SettingInvalid` on a cluster, or `ModelUnusable`."""
+    if settings.text("executor") == CLUSTER:
+        raise SettingInvalid("Gradients are computed on this machine only. Leave out the executor ray.")
+    found = store.run(run)
+    description = found["description"]
+    known = description.get("models", {}).keys() | description.keys()
+    if not {"base", "encoding"} <= known or not known & {"reference", "cross_fitted"}:
+        raise ModelUnusable(f"The run {run!r} does not say which models it has. Score its dataset here first.")
+    base = ModelSpec(**description["models"]["base"])
+    spec = _reference_of(store, description, run, reference, base)
+    assert spec.adapter is not None
+    folder, encoding = Path(spec.adapter), EncodingSpec(**description["encoding"])
+    checkpoints, digests = kept_checkpoints(spec.label, folder)
+    provenance = read_json(folder / PROVENANCE)
+    if provenance.get("encoding") != encoding.to_fields():
+        raise ModelUnusable(
+            f"The reference {spec.label!r} was trained with another template, maximum length or choice of replies than "
+            f"the run {run!r} has. Train one as the run encodes its rows."
+        )
+    # As the reference was trained: on its gradients the moments were gathered.
+    base = replace(base, quantization=provenance.get("quantization"))
+    seconds, seen = provenance.get("elapsed_seconds"), provenance.get("seen_examples")
+    return GradientPlan(
+        str(found["dataset"]),
+        base,
+        spec,
+        encoding,
+        resolve_device(device),
+        int(provenance["lora_rank"]),
+        checkpoints,
+        digests,
+        weight_count(folder / checkpoints[0].file),
+        seconds / seen if seconds and seen else None,
+    )
+
+
+def _reference_of(store: Store, description: dict[str, Any], run: str, name: str | None, base: ModelSpec) -> ModelSpec:
+    """The LoRA reference whose checkpoints are used."""
+    if "cross_fitted" in description if name is None else is_cross_fitted(name, store.workspace):
+        whose = f"The reference of the run {run!r}" if name is None else f"The reference {name!r}"
+        raise ModelUnusable(
+            f"{whose} is cross-fitted: none of its models saw all rows, so none has gradients for all. Train one "
+            f"with {OPTION} and without folds, and name it with --reference."
+        )
+    spec = resolve_model(name or str(description["models"]["reference"]["label"]), store.workspace, base)
+    if spec.adapter is None:
+        raise ModelUnusable(
+            f"The reference {spec.label!r} is a full model, and gradients are taken by the weights of a LoRA adapter. "
+            f"Train one with {OPTION}, and name it with --reference."
+        )
+    return spec
+
+
+def check_subtasks(plan: GradientPlan, count: int) -> None:
+    """Raise `NoUsableRows` if the mean gradients of so many subtasks take more than a quarter of the memory."""
+    needed, allowed = count * plan.weights * _BYTES, _SHARE_OF_MEMORY * machine_memory()
+    if needed > allowed:
+        raise NoUsableRows(
+            f"The target has {count:,} domains, and a mean gradient of {plan.weights:,} weights for each takes "
+            f"{needed / 2**30:,.1f} GB, more than a quarter of this machine's memory ({allowed / 2**30:,.1f} GB). Give "
+            "a target with fewer domains, or leave out --domain-field."
+        )
+
+
+def work_of(plan: GradientPlan, target: TargetRows) -> str:
+    """Hex digest of what a row's value depends on besides the row: jobs of the same one use each other's values."""
+    text = json.dumps([plan.key, [str(example.example_id) for example in target.examples], target.domains])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def create_gradient_job(store: Store, plan: GradientPlan, target: TargetRows, request: dict[str, Any]) -> Job:
+    """Create the job, with what earlier jobs finished of the same `work` (a field of `request`, as of `work_of`); it is
+    not started."""
+    fields = {
+        "kind": KIND,
+        "rule": GRADIENT_RULE,
+        **request,
+        "dataset": plan.dataset,
+        DATASET_KEY: store.dataset_key(plan.dataset),
+        "base": plan.base.to_fields(),
+        "reference": plan.reference.to_fields(),
+        "encoding": plan.encoding.to_fields(),
+        "method": "lora",
+        "lora_rank": plan.lora_rank,
+        "device": plan.device,
+        "checkpoints": [one.to_fields() | {"sha256": plan.digests[one.file]} for one in plan.checkpoints],
+    }
+    columns = [
+        [str(example.example_id) for example in target.examples],
+        [example.to_json() for example in target.examples],
+        target.domains,
+    ]
+    rows = pa.table(columns, names=["example_id", "conversation", "domain"])
+    examples = stored_examples(store, id_texts(dataset_ids(store, plan.dataset)))
+    earlier = [
+        job for job in readable_jobs(store.workspace) if job.kind == KIND and job.request.get("work") == request["work"]
+    ]
+    job = create_job(store.workspace, fields, {"target": rows, "examples": examples})
+    for path in (path for other in earlier for pattern in FINISHED for path in other.folder.glob(pattern)):
+        (job.folder / path.parent.name).mkdir(exist_ok=True)
+        with replaced_durably(job.folder / path.parent.name / path.name) as copy:
+            shutil.copyfile(path, copy)
+    return job
+
+
+def read_values(job: Job) -> pa.Table:
+    """The values of a job's finished rows (`VALUES`), each once."""
+    paths = sorted((job.folder / VALUES_FOLDER).glob("*.parquet"))
+    found = pa.concat_tables([VALUES.empty_table(), *(pq.read_table(path, schema=VALUES) for path in paths)])
+    ids, first = np.unique(packed_ids(found["example_id"]), return_index=True)
+    return found.take(first[np.isin(ids, ExampleFile(job.folder / "examples.parquet").ids)])
