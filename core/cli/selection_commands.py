@@ -8,7 +8,7 @@ import typer
 from ..data.scores import DEFAULT_SCORE, SCORES
 from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
-from ..selection import ORDERS, SCOPES, profile_sentence
+from ..selection import ORDERS, SCOPES, coverage_sentence, profile_sentence
 from ..selection.recipe import BY_TEXT, MOST_CANDIDATES, MOST_LENGTH_BANDS, NEAR_BY, SPREADS
 from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
@@ -113,6 +113,8 @@ def select(
         sentence = f"Selection {name!r}: {fields['kept']:,} of {rows:,} rows, {fields['tokens']:,} tokens."
         if "profile" in fields:  # an owner of an earlier version sends none
             sentence += f"\n{profile_sentence(fields['profile'])}"
+        if fields.get("coverage"):
+            sentence += f"\n{coverage_sentence(fields['coverage'])}"
         print_result(fields, as_json, sentence)
 
 

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..data.filters import Query
 from ..store import Store
 from .budgets import POOL, budgets
 from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, objections
 from .explanation import RowOutcome
-from .ranking import cut, ranking
+from .ranking import cut, kept_of, ranking
 from .recipe import Selection
 from .scored_run import ScoredRun
 
@@ -19,13 +22,15 @@ def kept_condition(store: Store, selection: Selection, run: ScoredRun) -> Iterat
     """An SQL condition on the scored table that the selected rows meet, for as long as the block runs. Raises as
     `ranking` does."""
     with ranking(store, selection, run) as ranked:
-        cuts = cut(store, ranked, budgets(selection, run.totals))
-        last = [(pool.number, cuts[name].place) for name, pool in ranked.pools.items()]
-        sql = f"""row_number IN (
-            SELECT row_number FROM {ranked.table}
-            JOIN (SELECT unnest(?::BIGINT[]) AS pool, unnest(?::BIGINT[]) AS last) USING (pool) WHERE place <= last
-        )"""
-        yield sql, [[number for number, _ in last], [place for _, place in last]]
+        sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
+        yield f"row_number IN (SELECT row_number FROM ({sql}))", values
+
+
+def kept_numbers(store: Store, selection: Selection, run: ScoredRun) -> NDArray[np.int64]:
+    """The numbers of the selected rows, in no order. Raises as `ranking` does."""
+    with ranking(store, selection, run) as ranked:
+        sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
+        return np.asarray(store.arrow(f"SELECT row_number FROM ({sql})", values)["row_number"].to_numpy())
 
 
 def outcomes_of(

@@ -10,7 +10,7 @@ from ..data.errors import RequestRefused, WorkspaceLocked
 from ..evidence.selection_evidence import evidence_fields
 from ..jobs.job import find_job
 from ..jobs.queue import cancel, move_up, queue
-from ..selection import Selection, save_selection, selection_profile
+from ..selection import Selection, coverage_fields, save_selection, selection_profile
 from ..store import Store
 from ..store.change_record import write_record
 from ..store.files import database_path
@@ -29,7 +29,8 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
     """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), profile
-    (`SelectionProfile`), and evidence (what a trial says of it, or None)."""
+    (`SelectionProfile`), coverage (`Coverage`, None without embeddings), and evidence (what a trial says of it, or
+    None)."""
     selection = Selection.from_fields(fields["recipe"])
     summary = save_selection(store, fields["name"], selection, replace_existing=True)
     by_domain = {
@@ -44,6 +45,7 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "notices": list(summary.notices),
         "rows": summary.rows,
         "profile": selection_profile(store, selection).to_fields(),
+        "coverage": coverage_fields(store, selection),
         "evidence": evidence_fields(store.workspace, selection),
     }
 

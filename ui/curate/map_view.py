@@ -12,14 +12,15 @@ from core.exploring.map_labels import region_labels
 from core.exploring.map_plane import MapPlane, map_plane
 from core.jobs.job import Job
 from core.scoring.embeddings.map_jobs import newest_map, open_map_job
-from core.selection import ScoredRun, Selection
+from core.selection import Coverage, ScoredRun, Selection, selection_coverage
 from core.store import Store
 from core.store.embedding_files import EmbeddingSpec, embeddings_of_run
 from core.store.maps import MapSet
 from core.workspace.mapping import begin_embedding_of_run, begin_map_of_run, lacks_embeddings, open_embedding_job
+from ui.charts.coverage_chart import coverage_figure
 from ui.charts.map_chart import BY_DOMAIN, BY_SCORE, BY_SELECTION, map_figure
 from ui.curate.linked_charts import LinkedView, brush_on
-from ui.curate.selection_views import are_kept
+from ui.curate.selection_views import are_kept, coverage_meaning
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane
@@ -49,6 +50,8 @@ def show_map(session: Session, run: ScoredRun, view: LinkedView, selection: Sele
         _show(store, run, view, selection, found)
     elif job is None:
         _show_unmapped(session, run, spec)
+    if selection:
+        _show_coverage(selection_coverage(store, selection, run))
 
 
 def _show_unmapped(session: Session, run: ScoredRun, spec: EmbeddingSpec) -> None:
@@ -111,3 +114,10 @@ def _note(plane: MapPlane, found: MapSet, is_faint: bool) -> str:
     if is_faint:
         parts.append("Faint: not selected.")
     return " ".join(parts)
+
+
+def _show_coverage(coverage: Coverage | None) -> None:
+    """How well the selection covers the data, beside as many random rows."""
+    if coverage and coverage.value is not None:
+        bars = pd.DataFrame({"rows": ["Selection", "Random"], "coverage": [coverage.value, coverage.random]})
+        show_chart(coverage_figure(bars), bars, "coverage", "coverage", note=coverage_meaning(coverage))
