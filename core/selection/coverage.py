@@ -9,8 +9,9 @@ takes a maximum over the selected ones of its rows.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,8 +29,9 @@ from ..store.embedding_files import (
     read_embeddings,
     vector_files,
 )
+from .budgets import budgets
 from .greedy import ONE, whole_numbers
-from .outcome_rows import kept_numbers
+from .ranking import cut, kept_of, ranking
 from .recipe import Selection
 from .scored_run import ScoredRun, scored_run
 
@@ -64,15 +66,32 @@ def selection_coverage(store: Store, selection: Selection, run: ScoredRun | None
     """The coverage of what a recipe selects; None without an embedding of every sampled row. `run`: the recipe's run,
     if already loaded. Raises as `select_summary`."""
     run = run or scored_run(store, selection.run)
-    sample = _sample_of(store, run)
-    if sample is None:
+    try:
+        spec = embeddings_of_run(store.run(run.name))
+    except ModelUnusable:
         return None
-    places = sample.place_of_row[kept_numbers(store, selection, run)]
-    places = np.unique(places[places >= 0])
+    files = [path.name for path in vector_files(embedding_folder(store.workspace, spec.key))]
+    if not files:
+        return None
+    state = store.table_state(run.table)
+    with store.cached_table(_drawn_sql(run.table), [str(SEED)], state) as drawn:
+        sample = _kept_sample(store, (run.table, *state, spec.key, *files), lambda: _sample(store, run, spec, drawn))
+        if sample is None:
+            return None
+        with ranking(store, selection, run) as ranked:
+            # The sample's rows in the ranking, so that an amount that moves looks at no other.
+            there = f"SELECT pool, place, drawn FROM {ranked.table} JOIN {drawn} USING (row_number)"
+            with store.cached_table(there, [], []) as few:
+                sql, values = kept_of(replace(ranked, table=few), cut(store, ranked, budgets(selection, run.totals)))
+                found = store.arrow(f"SELECT DISTINCT drawn FROM ({sql})", values)["drawn"].to_numpy()
+    places = sample.place_of_drawn[found]
+    places = places[places >= 0]
     sampled, covered = sample.cosines.shape
     value = float(sample.cosines[places].max(axis=0).mean()) / _UNIT if len(places) else None
     random = random_mean(sample.ranked, len(places)) if len(places) else None
-    return Coverage(value, random, len(places), sampled, covered, sample.without_vector, sample.unique_rows)
+    return Coverage(
+        value, random, len(places), sampled, covered, len(sample.place_of_drawn) - sampled, sample.unique_rows
+    )
 
 
 def coverage_fields(store: Store, selection: Selection) -> dict[str, Any] | None:
@@ -92,12 +111,12 @@ def coverage_sentence(fields: dict[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """`cosines` [sampled x covered rows, in parts of `_UNIT`], `ranked` [sampled]: the mean over the covered rows of
-    their lowest cosine, the second lowest and so on. `place_of_row`: of each row number, -1 if not sampled."""
+    their lowest cosine, the second lowest and so on. `place_of_drawn`: which of the sampled rows each one drawn is, -1 if it
+    has no vector."""
 
     cosines: NDArray[np.int16]
     ranked: NDArray[np.float64]
-    place_of_row: NDArray[np.int32]
-    without_vector: int
+    place_of_drawn: NDArray[np.int64]
     unique_rows: int
 
 
@@ -105,48 +124,39 @@ _samples: "WeakKeyDictionary[Store, OrderedDict[tuple[object, ...], _Sample | No
 _lock = threading.Lock()
 
 
-def _sample_of(store: Store, run: ScoredRun) -> _Sample | None:
-    """The sample of a run's rows, made once while its rows and their embeddings stay the same."""
-    try:
-        spec = embeddings_of_run(store.run(run.name))
-    except ModelUnusable:
-        return None
-    files = [path.name for path in vector_files(embedding_folder(store.workspace, spec.key))]
-    key = (run.table, *store.table_state(run.table), spec.key, *files)
+def _drawn_sql(table: str) -> str:
+    """SQL of the rows that are drawn; `drawn` is the place of their example among those drawn, from 0."""
+    return f"""
+        WITH lowest AS (
+            SELECT example_id, md5(? || ':' || example_id::VARCHAR) AS digest FROM {table}
+            GROUP BY example_id ORDER BY digest LIMIT {MOST_SAMPLED}
+        )
+        SELECT row_number, example_id, dense_rank() OVER (ORDER BY digest) - 1 AS drawn
+        FROM {table} JOIN lowest USING (example_id)
+    """
+
+
+def _kept_sample(store: Store, key: tuple[object, ...], make: Callable[[], _Sample | None]) -> _Sample | None:
+    """The sample of a key, made once for all who ask."""
     with _lock:
         kept = _samples.setdefault(store, OrderedDict())
         if key not in kept:
-            kept[key] = _drawn(store, run, spec) if files else None
+            kept[key] = make()
             while len(kept) > _KEPT_SAMPLES:
                 kept.popitem(last=False)
         kept.move_to_end(key)
         return kept[key]
 
 
-def _drawn(store: Store, run: ScoredRun, spec: EmbeddingSpec) -> _Sample | None:
-    rows = store.arrow(
-        f"""
-        WITH sampled AS (
-            SELECT example_id, md5(? || ':' || example_id::VARCHAR) AS drawn FROM {run.table}
-            GROUP BY example_id ORDER BY drawn LIMIT {MOST_SAMPLED}
-        )
-        SELECT example_id::VARCHAR AS example_id, row_number, dense_rank() OVER (ORDER BY drawn) - 1 AS place
-        FROM {run.table} JOIN sampled USING (example_id) ORDER BY place, row_number
-        """,
-        [str(SEED)],
-    )
-    places, numbers = rows["place"].to_numpy(), rows["row_number"].to_numpy()
-    ids = packed_ids(rows["example_id"].take(np.unique(places, return_index=True)[1]))
+def _sample(store: Store, run: ScoredRun, spec: EmbeddingSpec, drawn: str) -> _Sample | None:
+    """The sample of a run's rows; `drawn`: the table of `_drawn_sql`. None if one of them has no embedding."""
+    ids = f"SELECT any_value(example_id)::VARCHAR AS example_id FROM {drawn} GROUP BY drawn ORDER BY drawn"
+    unique = store.rows(f"SELECT count(DISTINCT example_id) FROM {run.table}")[0][0]
     # A figure beside others: what is wrong with the embeddings is said where they are asked for.
     with suppress(NotFound, StoreUnusable):
-        found = read_embeddings(store.workspace, spec, ids, "embed")
-        usable = np.flatnonzero(found.usable)
-        kept_place = np.full(len(ids), -1, np.int32)
-        kept_place[usable] = np.arange(len(usable))
-        (last, unique), *_ = store.rows(f"SELECT max(row_number), count(DISTINCT example_id) FROM {run.table}")
-        place_of_row = np.full(last + 1, -1, np.int32)
-        place_of_row[numbers] = kept_place[places]
-        return _Sample(*sampled_cosines(found.vectors[usable]), place_of_row, len(ids) - len(usable), unique)
+        found = read_embeddings(store.workspace, spec, packed_ids(store.arrow(ids)["example_id"]), "embed")
+        places = np.where(found.usable, np.cumsum(found.usable) - 1, -1)
+        return _Sample(*sampled_cosines(found.vectors[found.usable]), places, unique)
     return None
 
 

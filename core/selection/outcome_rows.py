@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..data.filters import Query
 from ..store import Store
 from .budgets import POOL, budgets
@@ -24,13 +21,6 @@ def kept_condition(store: Store, selection: Selection, run: ScoredRun) -> Iterat
     with ranking(store, selection, run) as ranked:
         sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
         yield f"row_number IN (SELECT row_number FROM ({sql}))", values
-
-
-def kept_numbers(store: Store, selection: Selection, run: ScoredRun) -> NDArray[np.int64]:
-    """The numbers of the selected rows, in no order. Raises as `ranking` does."""
-    with ranking(store, selection, run) as ranked:
-        sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
-        return np.asarray(store.arrow(f"SELECT row_number FROM ({sql})", values)["row_number"].to_numpy())
 
 
 def outcomes_of(
