@@ -111,8 +111,8 @@ def coverage_sentence(fields: dict[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """`cosines` [sampled x covered rows, in parts of `_UNIT`], `ranked` [sampled]: the mean over the covered rows of
-    their lowest cosine, the second lowest and so on. `place_of_drawn`: which of the sampled rows each one drawn is, -1 if it
-    has no vector."""
+    their lowest cosine, the second lowest and so on. `place_of_drawn`: which of the sampled rows each one drawn is, -1
+    if it has no vector."""
 
     cosines: NDArray[np.int16]
     ranked: NDArray[np.float64]

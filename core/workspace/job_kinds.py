@@ -22,6 +22,9 @@ from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
 from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
 from ..training.publish import is_being_published, publish_reference
+from .like_jobs import KIND as LIKE
+from .like_jobs import RESULT as SCORES
+from .like_jobs import ingest_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,15 @@ JOB_KINDS = {
             lambda job: "Resume restarts the map.",
             finish=ingest_map,
             results=(PLACES,),
+        ),
+        JobKind(
+            LIKE,
+            lambda request: f"Rows of dataset {request['dataset']} like {len(request['targets']):,} of them",
+            "workspace.like_jobs:score_rows",
+            "Stops and keeps nothing; a new search starts from the beginning.",
+            lambda job: "Resume restarts the search.",
+            finish=ingest_like,
+            results=(SCORES,),
         ),
     )
 }
