@@ -16,6 +16,7 @@ from ..store.change_record import write_record
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
 from ..system.steady_thread import SteadyThread
+from ..system.workspace_files import EMBEDDINGS
 from .maintenance.backups import back_up
 from .partial_runs import partial_fields
 from .status import job_overview, status_fields
@@ -104,9 +105,11 @@ def perform(store: Store, kind: str, fields: Fields, folder: Path) -> Fields:
 @contextmanager
 def snapshot(workspace: Path, reader: str, refusal: WorkspaceLocked) -> Iterator[Store]:
     """A copy of the store that another process holds, as it is now; it takes as much room as the store, and goes with
-    the context. Raises as `asked` does."""
-    with asked(workspace, "snapshot", {}, refusal) as answer, Store.open(answer.folder, reader) as store:
-        yield store
+    the context. Embeddings, whose files are never changed, are read where they are. Raises as `asked` does."""
+    with asked(workspace, "snapshot", {}, refusal) as answer:
+        (answer.folder / EMBEDDINGS).symlink_to((workspace / EMBEDDINGS).absolute())
+        with Store.open(answer.folder, reader) as store:
+            yield store
 
 
 class Answering(SteadyThread):
