@@ -19,14 +19,14 @@ from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, remember, remembered, rerun_page
 
-_JOB, _DONE = "like_job", "like_done"
+_JOB, _DONE, _TURN = "like_job", "like_done", "like_turn"
 _PICKS, _TABLE = "Rows picked by hand", "Rows of this table"
 
 
 def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Sequence[str]] | None = None) -> None:
     """A popover that starts the job. `of_table`: gives the examples of the table that is shown, if one is."""
     popover = st.popover(
-        "Like these", key="like", on_change="rerun",
+        "Like these", key=f"like_{remembered(_TURN, 0)}", on_change="rerun",
         help="Scores all rows by how like some rows they are, by their embeddings.",
     )  # fmt: skip
     if not popover.open:  # a closed one runs no query
@@ -79,6 +79,7 @@ def _begin(begin: Callable[[], Job | None]) -> None:
         return
     if job:
         remember(_JOB, job.job_id)
+        remember(_TURN, remembered(_TURN, 0) + 1)  # another popover, which is closed
         if job.kind == KIND:
             remember(_DONE, job.job_id)
     st.rerun()
