@@ -7,7 +7,7 @@ import pandas as pd
 
 from core.data.scores import FLAGS, score_named
 from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
-from core.selection.recipe import NEAR_BY
+from core.selection.recipe import CLUSTERS, NEAR_BY
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
 from ui.charts.mixture_chart import mixture_figure, mixture_shares
@@ -67,7 +67,10 @@ def _recipe_facts(recipe: Selection) -> dict[str, str]:
     if recipe.spread:
         method = recipe.spread.method.replace("_", " ")
         best = f"the best {recipe.spread.candidates:,} rows of each pool"
-        found["Spread"] = f"{best} by {method}, weight {recipe.spread.weight:g}"
+        how = f"weight {recipe.spread.weight:g}"
+        if recipe.spread.method == CLUSTERS:
+            how = f"{recipe.spread.clusters:,} of them, {recipe.spread.quota} quotas"
+        found["Spread"] = f"{best} by {method}, {how}"
     if recipe.picks:
         kept = sum(pick.keep for pick in recipe.picks)
         found["Picked by hand"] = f"{kept:,} always selected, {len(recipe.picks) - kept:,} never"
