@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from core.data.scores import FLAGS, score_named
-from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
+from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary, coverage_sentence
 from core.selection.recipe import CLUSTERS, NEAR_BY
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
@@ -32,6 +32,8 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
     shares = mixture_shares(summary.domains)
     parts += [figure_html(mixture_figure(shares, every_colour)), _domains(summary, cuts, recipe)]
     parts.append(_profile(found.manifest["profile"]))
+    if coverage := found.manifest["coverage"]:
+        parts.append(paragraphs([coverage_sentence(coverage)]))
     left = summary.outcomes[summary.outcomes["outcome"] != KEPT]
     columns = {"domain": "Domain", "outcome": "Reason", "rows": "Rows", "tokens": "Tokens"}
     parts.append(folded(f"Why {summary.dropped_rows:,} rows are not selected", table(left, columns)))
