@@ -1,5 +1,5 @@
 """What is computed of embeddings, timed on drawn vectors of 256 dimensions: likeness, semantic duplicates, a map, a
-spread.
+spread, coverage.
 
     python -m bench.embeddings [--rows 20000] [--targets 100] [--candidates 2000] [--repeats 3] [--json FILE]
 
@@ -21,6 +21,7 @@ from core.near_duplicates.semantic import semantic_groups
 from core.scoring.embeddings.layout import lay_out
 from core.scoring.embeddings.likeness import likeness
 from core.scoring.embeddings.projection import unit_vectors
+from core.selection.coverage import MOST_SAMPLED, sampled_cosines
 from core.selection.greedy import greedy_order
 from core.store.embedding_files import Embeddings
 
@@ -31,6 +32,7 @@ _CENTRES = 50
 def measure(rows: int, targets: int, candidates: int, repeats: int) -> dict[str, Any]:
     """Processor seconds of each computation, by name."""
     every, aims = _drawn(rows, 1), _drawn(targets, 2)
+    sample = every.vectors[:MOST_SAMPLED]
     steps: dict[str, Callable[[], object]] = {
         f"likeness of {rows:,} rows to {targets:,}": lambda: likeness(every, aims),
         f"semantic groups of {rows:,} rows": lambda: semantic_groups(every.vectors, 0.98),
@@ -39,6 +41,7 @@ def measure(rows: int, targets: int, candidates: int, repeats: int) -> dict[str,
         f"facility_location of {candidates:,}": lambda: greedy_order(
             "facility_location", every.vectors[:candidates], 0.5
         ),
+        f"coverage, the sample of {len(sample):,} rows": lambda: sampled_cosines(sample),
     }
     return {name: _seconds(step, repeats) for name, step in steps.items()}
 

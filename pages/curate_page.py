@@ -10,7 +10,15 @@ from core.data.errors import QueryStopped, UserError
 from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score
 from core.exploring.distributions import domain_counts
-from core.selection import ScoredRun, Selection, Summary, scored_run, selected_by_second, selection_profile
+from core.selection import (
+    ScoredRun,
+    Selection,
+    Summary,
+    scored_run,
+    selected_by_second,
+    selection_coverage,
+    selection_profile,
+)
 from ui.charts import domain_colours
 from ui.curate.controls import load, show_controls
 from ui.curate.distribution_view import show_distribution
@@ -23,7 +31,7 @@ from ui.curate.recipe_form import put_recipe
 from ui.curate.rows_view import show_rows
 from ui.curate.saved_selections import show_saved_selections
 from ui.curate.selection_comparison import show_comparison
-from ui.curate.selection_views import show_cuts, show_domains, show_profile, show_second
+from ui.curate.selection_views import show_coverage, show_cuts, show_domains, show_profile, show_second
 from ui.curate.trust_view import show_trust
 from ui.kit.draft_state import keep_draft, restore_draft, show_draft
 from ui.kit.filter_bar import show_chips, show_filter_bar
@@ -86,14 +94,15 @@ def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summar
         show_filter_bar(row_filter, domains, score)
     rows = show_readout(counts, row_filter, score)
     if chosen:
-        place = show_profile(selection_profile(store, chosen[0], run, with_second=False))
+        covered, second = show_profile(selection_profile(store, chosen[0], run, with_second=False))
     colours = domain_colours(domains)
     drawn = drawn_domains(counts, "rows" if rows else "all_rows")
     view = LinkedView(store, run.table, row_filter, score, {name: colours[name] for name in drawn}, rows)
     if show_views(session, run, view, chosen) != _SAVED:
         show_rows(session, run, view, chosen[0] if chosen else None)
-    if chosen:  # last, because another run may have to be ranked for it
-        show_second(selected_by_second(store, chosen[0], run), place)
+    if chosen:  # last, because these take longest: cosines have to be computed, or another run to be ranked
+        show_coverage(selection_coverage(store, chosen[0], run), covered)
+        show_second(selected_by_second(store, chosen[0], run), second)
 
 
 def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> int:

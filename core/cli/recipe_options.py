@@ -10,7 +10,19 @@ from ..data.filters import RowFilter
 from ..data.loss_roles import is_imported
 from ..data.scores import SCORES
 from ..data.text_search import ANY_TEXT, SEARCH_KINDS, TextSearch
-from ..selection.recipe import BY_TEXT, NEAR_BY, ORDERS, SCOPES, SPREADS, Amount, Pick, Selection, Spread
+from ..selection.recipe import (
+    BY_TEXT,
+    CLUSTERS,
+    NEAR_BY,
+    ORDERS,
+    QUOTAS,
+    SCOPES,
+    SPREADS,
+    Amount,
+    Pick,
+    Selection,
+    Spread,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class RecipeOptions:
     spread: str | None = None
     spread_weight: float = 0.5
     candidates: int = 2000
+    clusters: int | None = None
+    quota: str = "equal"
 
     def recipe(self) -> Selection:
         """As a recipe. Raises `typer.BadParameter` for what is no use of the command, and `SelectionInvalid` for what
@@ -51,6 +65,7 @@ class RecipeOptions:
             _check_known(option, given, known)
         if self.spread is not None:
             _check_known("--spread", self.spread, SPREADS)
+        _check_known("--cluster-quota", self.quota, QUOTAS)
         if not is_imported(self.score):
             _check_known("--score", self.score, SCORES)
         amount, by_domain = self._amounts()
@@ -73,9 +88,19 @@ class RecipeOptions:
             picks=tuple(picks),
             length_bands=self.length_bands,
             near_duplicates_by=self.near_duplicates_by,
-            spread=Spread(self.spread, self.spread_weight, self.candidates) if self.spread else None,
+            spread=self._spread(),
             added=dict(_of_domain("--add-score", given) for given in self.added),
         )
+
+    def _spread(self) -> Spread | None:
+        """--spread or --clusters."""
+        if self.clusters is not None and self.spread not in (None, CLUSTERS):
+            raise typer.BadParameter("--spread and --clusters order the same rows. Give one of them.")
+        if self.spread == CLUSTERS and self.clusters is None:
+            raise typer.BadParameter("Give --clusters K: how many clusters.")
+        if self.clusters is not None:
+            return Spread(CLUSTERS, candidates=self.candidates, clusters=self.clusters, quota=self.quota)
+        return Spread(self.spread, self.spread_weight, self.candidates) if self.spread else None
 
     def _weights(self) -> dict[str, float]:
         """--weight DOMAIN=W by domain."""

@@ -8,8 +8,8 @@ import typer
 from ..data.scores import DEFAULT_SCORE, SCORES
 from ..data.text_search import SEARCH_KINDS
 from ..exporting import selection_from_manifest
-from ..selection import ORDERS, SCOPES, profile_sentence
-from ..selection.recipe import BY_TEXT, MOST_CANDIDATES, MOST_LENGTH_BANDS, NEAR_BY, SPREADS
+from ..selection import ORDERS, SCOPES, coverage_sentence, profile_sentence
+from ..selection.recipe import BY_TEXT, MOST_CANDIDATES, MOST_CLUSTERS, MOST_LENGTH_BANDS, NEAR_BY, QUOTAS, SPREADS
 from .options import AsJson, Workspace, number
 from .recipe_options import RecipeOptions
 from .terminal import done_by_owner, print_result, report_user_errors, say
@@ -71,6 +71,18 @@ def select(
     candidates: Annotated[
         int, typer.Option(min=2, max=MOST_CANDIDATES, help="How many of the best rows of each domain are spread.")
     ] = 2000,
+    clusters: Annotated[
+        int | None,
+        number(
+            metavar="K",
+            min=2,
+            max=MOST_CLUSTERS,
+            help="Instead of --spread: group these best rows into K clusters by their embeddings (k-means).",
+        ),
+    ] = None,
+    cluster_quota: Annotated[
+        str, typer.Option(help=f"How many rows each cluster gives: {' or '.join(QUOTAS)} to its size.")
+    ] = "equal",
     length_bands: Annotated[
         int,
         typer.Option(
@@ -104,6 +116,7 @@ def select(
                 run, ratio or [], rows, tokens, weight or [], score, scope, control, seed, keep_duplicates,
                 near_duplicates, search, search_kind, keep or [], leave_out or [],
                 length_bands, add_score or [], near_duplicates_by, spread, spread_weight, candidates,
+                clusters, cluster_quota,
             ).recipe()  # fmt: skip
     with report_user_errors():
         fields = done_by_owner(workspace, "select", {"name": name, "recipe": selection.to_fields()})
@@ -113,6 +126,8 @@ def select(
         sentence = f"Selection {name!r}: {fields['kept']:,} of {rows:,} rows, {fields['tokens']:,} tokens."
         if "profile" in fields:  # an owner of an earlier version sends none
             sentence += f"\n{profile_sentence(fields['profile'])}"
+        if fields.get("coverage"):
+            sentence += f"\n{coverage_sentence(fields['coverage'])}"
         print_result(fields, as_json, sentence)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..data.errors import JsonInvalid, NotFound, SelectionInvalid
 from ..data.version import __version__
 from ..scoring.reference_kind import reference_kind
+from ..selection.coverage import coverage_fields
 from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
@@ -47,6 +48,7 @@ def manifest(
         "output": output,
         "result": summary.to_fields(),
         "profile": selection_profile(store, selection).to_fields(),
+        "coverage": coverage_fields(store, selection),
         "run": {
             "name": run["name"],
             "description": run["description"],

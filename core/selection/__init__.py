@@ -4,6 +4,7 @@ recipe -> budgets (how much of each domain) -> decisions (SQL) -> summary
 """
 
 from .comparison import compared_rows, overlap
+from .coverage import Coverage, coverage_fields, coverage_sentence, selection_coverage
 from .cuts import amount_at_cut
 from .decisions import KEPT
 from .draft_state import DraftState
@@ -20,6 +21,7 @@ __all__ = [
     "ORDERS",
     "SCOPES",
     "Amount",
+    "Coverage",
     "DraftState",
     "Pick",
     "ScoredRun",
@@ -29,6 +31,8 @@ __all__ = [
     "Summary",
     "amount_at_cut",
     "compared_rows",
+    "coverage_fields",
+    "coverage_sentence",
     "kept_condition",
     "kept_rows",
     "matched_control",
@@ -44,6 +48,7 @@ __all__ = [
     "scored_run",
     "select_summary",
     "selected_by_second",
+    "selection_coverage",
     "selection_profile",
     "selections_of_run",
 ]

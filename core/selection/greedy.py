@@ -16,8 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SCALE = 2.0**11
-_ONE = _SCALE**2
-"""The product of a vector of length 1 with itself."""
+ONE = _SCALE**2
+"""The product of a vector of length 1 with itself, as `whole_numbers`."""
+
+
+def whole_numbers(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Vectors as whole numbers whose products are exact."""
+    return np.asarray(np.rint(vectors.astype(np.float32) * np.float32(_SCALE)))
 
 
 def greedy_order(method: str, vectors: NDArray[np.float16], weight: float, given: int = 0) -> NDArray[np.int64]:
@@ -25,7 +30,7 @@ def greedy_order(method: str, vectors: NDArray[np.float16], weight: float, given
     is the share of the others that come after it. The first `given` rows are chosen already. `weight`: 0 is the score
     alone, 1 the spread alone. Ties go to the better score. Rows of zeros come last."""
     usable = np.flatnonzero(vectors.any(axis=1) | (np.arange(len(vectors)) < given))
-    numbers = np.rint(vectors[usable].astype(np.float32) * np.float32(_SCALE))
+    numbers = whole_numbers(vectors[usable])
     score = 1 - np.arange(len(usable)) / max(1, len(usable) - 1)
     chosen = usable[_METHODS[method](numbers, score, float(weight), given)]
     return np.concatenate([chosen, np.setdiff1d(np.arange(len(vectors)), usable)])
@@ -35,10 +40,10 @@ def k_center(numbers: NDArray[np.float32], score: NDArray[np.float64], weight: f
     """Next is the row with the largest (1 - weight) x score + weight x half the cosine distance to the nearest chosen
     row (1 before there is one)."""
     order = np.zeros(len(numbers), np.int64)
-    nearest = np.full(len(numbers), -_ONE, np.float32)
+    nearest = np.full(len(numbers), -ONE, np.float32)
     left = np.ones(len(numbers), np.bool_)
     for step in range(len(numbers)):
-        value = (1 - weight) * score + weight * (1 - nearest.astype(np.float64) / _ONE) / 2
+        value = (1 - weight) * score + weight * (1 - nearest.astype(np.float64) / ONE) / 2
         pick = step if step < given else int(np.argmax(np.where(left, value, -np.inf)))
         order[step], left[pick] = pick, False
         nearest = np.maximum(nearest, numbers @ numbers[pick])
@@ -57,7 +62,7 @@ def facility_location(
 
     def gain(row: int) -> float:
         added = np.maximum(cosines[row] - best, 0).sum(dtype=np.float64)
-        return float(shares[row] + weight * added / (_ONE * count))
+        return float(shares[row] + weight * added / (ONE * count))
 
     order = list(range(min(given, count)))
     for row in order:

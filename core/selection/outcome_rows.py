@@ -9,7 +9,7 @@ from ..store import Store
 from .budgets import POOL, budgets
 from .decisions import BELOW_THE_CUT, KEPT, NEAR_DUPLICATE, objections
 from .explanation import RowOutcome
-from .ranking import cut, ranking
+from .ranking import cut, kept_of, ranking
 from .recipe import Selection
 from .scored_run import ScoredRun
 
@@ -19,13 +19,8 @@ def kept_condition(store: Store, selection: Selection, run: ScoredRun) -> Iterat
     """An SQL condition on the scored table that the selected rows meet, for as long as the block runs. Raises as
     `ranking` does."""
     with ranking(store, selection, run) as ranked:
-        cuts = cut(store, ranked, budgets(selection, run.totals))
-        last = [(pool.number, cuts[name].place) for name, pool in ranked.pools.items()]
-        sql = f"""row_number IN (
-            SELECT row_number FROM {ranked.table}
-            JOIN (SELECT unnest(?::BIGINT[]) AS pool, unnest(?::BIGINT[]) AS last) USING (pool) WHERE place <= last
-        )"""
-        yield sql, [[number for number, _ in last], [place for _, place in last]]
+        sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
+        yield f"row_number IN (SELECT row_number FROM ({sql}))", values
 
 
 def outcomes_of(

@@ -8,7 +8,7 @@ from typing import Any
 from ..store import Store
 from .budgets import budgets
 from .decisions import RANKED_FLAGS
-from .ranking import Cut, Ranking, cut, ranking
+from .ranking import cut, kept_of, ranking
 from .recipe import ORDERS, Selection
 from .scored_run import ScoredRun, scored_run
 
@@ -67,7 +67,7 @@ def selection_profile(
     run = run or scored_run(store, selection.run)
     counts = ", ".join(f"count_if({flag})" for flag in RANKED_FLAGS)
     with ranking(store, selection, run) as ranked:
-        sql, values = _kept(ranked, cut(store, ranked, budgets(selection, run.totals)))
+        sql, values = kept_of(ranked, cut(store, ranked, budgets(selection, run.totals)))
         measures = f"count(*), sum(token_count)::BIGINT, median(token_count), {counts}"
         rows, tokens, median, *flagged = store.rows(f"SELECT {measures} FROM ({sql})", values)[0]
         second = _second_reference(store, selection, run, (sql, values), rows) if with_second else None
@@ -92,7 +92,7 @@ def selected_by_second(store: Store, selection: Selection, run: ScoredRun) -> Se
     with ranking(store, selection, run) as ranked:
         cuts = cut(store, ranked, budgets(selection, run.totals))
         rows = sum(each.kept.rows for each in cuts.values())
-        return _second_reference(store, selection, run, _kept(ranked, cuts), rows)
+        return _second_reference(store, selection, run, kept_of(ranked, cuts), rows)
 
 
 def profile_sentence(fields: Mapping[str, Any]) -> str:
@@ -120,13 +120,6 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _kept(ranked: Ranking, cuts: Mapping[str, Cut]) -> tuple[str, list[Any]]:
-    """The rows of a ranking down to its cuts."""
-    pools = "SELECT unnest(?::INTEGER[]) AS pool, unnest(?::BIGINT[]) AS last"
-    sql = f"SELECT r.* FROM {ranked.table} r JOIN ({pools}) USING (pool) WHERE place <= last"
-    return sql, [[pool.number for pool in ranked.pools.values()], [cuts[name].place for name in ranked.pools]]
-
-
 def _second_reference(
     store: Store, selection: Selection, run: ScoredRun, kept: tuple[str, list[Any]], rows: int
 ) -> SecondReference | None:
@@ -151,7 +144,7 @@ def _second_reference(
         return None
     there = replace(selection, run=other.name)
     with ranking(store, there, other) as ranked:
-        sql, values = _kept(ranked, cut(store, ranked, budgets(there, other.totals)))
+        sql, values = kept_of(ranked, cut(store, ranked, budgets(there, other.totals)))
         ids = "SELECT row_number FROM"
         count = f"SELECT count(*) FROM ({ids} ({kept[0]})) JOIN ({ids} ({sql})) USING (row_number)"
         shared = int(store.rows(count, [*kept[1], *values])[0][0])

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import pandas as pd
 
+from ..data.filters import Query
 from ..data.loss_roles import is_imported, require_roles
 from ..store import Store
 from .budgets import POOL, Budget
@@ -150,6 +151,13 @@ def cut(store: Store, ranked: Ranking, limits: Mapping[str, Budget]) -> dict[str
         by_hand_only = kept[name] <= pool.picked
         found[name] = Cut(pool.before + kept[name], Tally(kept[name], tokens), None if by_hand_only else value)
     return found
+
+
+def kept_of(ranked: Ranking, cuts: Mapping[str, Cut]) -> Query:
+    """The rows of a ranking down to its cuts, with the columns of `ranked_rows`."""
+    pools = "SELECT unnest(?::INTEGER[]) AS pool, unnest(?::BIGINT[]) AS last"
+    sql = f"SELECT r.* FROM {ranked.table} r JOIN ({pools}) USING (pool) WHERE place <= last"
+    return sql, [[pool.number for pool in ranked.pools.values()], [cuts[name].place for name in ranked.pools]]
 
 
 def kept_by_domain(store: Store, ranked: Ranking, cuts: Mapping[str, Cut]) -> dict[str, Tally]:

@@ -24,11 +24,18 @@ NEAR_BY = {
     BY_TEXT: "the share of text in common",
     BY_EMBEDDINGS: "the cosine of the embeddings by the run's base",
 }
+CLUSTERS = "clusters"
 SPREADS = {
     "k_center": "the next row is the farthest from those chosen",
     "facility_location": "the next row brings all rows nearest to a chosen one",
+    CLUSTERS: "each cluster of the candidates (k-means) gives its best rows in turn",
+}
+QUOTAS = {
+    "equal": "every cluster gives as many rows, as far as it has them",
+    "proportional": "every cluster gives the same share of its rows",
 }
 MOST_CANDIDATES = 10_000
+MOST_CLUSTERS = 1_000
 SCOPES = {
     "domain": "each domain is ranked separately",
     "pooled": "all domains are ranked together, so some domains may get few rows",
@@ -105,11 +112,14 @@ class Amount:
 @dataclass(frozen=True, slots=True)
 class Spread:
     """That the best rows of each pool shall differ: which of `SPREADS` orders its `candidates` best rows, and how far
-    the spread counts against the score, 0 (score alone) to 1 (spread alone)."""
+    the spread counts against the score, 0 (score alone) to 1 (spread alone). By `CLUSTERS`: into how many `clusters`,
+    how many rows each of them gives (a name of `QUOTAS`), and the weight counts for nothing."""
 
     method: str = "facility_location"
     weight: Number = 0.5
     candidates: int = 2000
+    clusters: int = 10
+    quota: str = "equal"
 
     def __post_init__(self) -> None:
         _check_one_of("spread", self.method, SPREADS)
@@ -117,6 +127,9 @@ class Spread:
             raise SelectionInvalid(f"The weight of the spread is {shown(self.weight)}. Give a number from 0 to 1.")
         if not 2 <= self.candidates <= MOST_CANDIDATES:
             raise SelectionInvalid(f"The spread has {self.candidates:,} candidates. Give 2 to {MOST_CANDIDATES:,}.")
+        _check_one_of("quota", self.quota, QUOTAS)
+        if not 2 <= self.clusters <= MOST_CLUSTERS:
+            raise SelectionInvalid(f"{self.clusters:,} clusters were requested. Give 2 to {MOST_CLUSTERS:,}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +269,7 @@ class Selection:
         }
         by = self.near_duplicates_by if self.near_duplicates_by != BY_TEXT else ""
         later: dict[str, Any] = {"length_bands": self.length_bands, "added": dict(self.added), "near_duplicates_by": by}
-        later["spread"] = asdict(self.spread) if self.spread else None
+        later["spread"] = _spread_fields(self.spread) if self.spread else None
         return found | {name: value for name, value in later.items() if value}
 
     @classmethod
@@ -275,6 +288,12 @@ class Selection:
 
 def _amount_fields(amount: Amount) -> dict[str, Any]:
     return {"kind": amount.kind, "value": amount.value if amount.kind == "ratio" else int(amount.value)}
+
+
+def _spread_fields(spread: Spread) -> dict[str, Any]:
+    """Without the fields that only the other kind of spread reads."""
+    unread = ("weight",) if spread.method == CLUSTERS else ("clusters", "quota")
+    return {name: value for name, value in asdict(spread).items() if name not in unread}
 
 
 def _check_added(score: str, added: Mapping[str, Number]) -> None:

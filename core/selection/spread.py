@@ -1,20 +1,22 @@
-"""The order of a recipe with a spread: the best rows of each pool, chosen so that they differ (`greedy`), and then the
-others as they rank. An amount cuts this order like any other."""
+"""The order of a recipe with a spread: the best rows of each pool, chosen so that they differ (`greedy`) or in turns of
+their clusters (`cluster_turns`), and then the others as they rank. An amount cuts this order like any other."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..data.errors import SelectionInvalid
 from ..data.version import COMMAND
 from ..jobs.example_chunks import packed_ids
 from ..store import Store
-from ..store.embedding_files import embeddings_of_run, read_embeddings
+from ..store.embedding_files import Vectors, embeddings_of_run, read_embeddings
+from .cluster_turns import cluster_order
 from .decisions import ranked_rows
 from .greedy import greedy_order
-from .recipe import Selection
+from .recipe import CLUSTERS, Selection, Spread
 from .scored_run import ScoredRun
 
 _MOST_IN_ALL = 20_000
@@ -44,15 +46,27 @@ def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: in
                 f"The spread has {rows.num_rows:,} candidates in all domains together. Give at most "
                 f"{_MOST_IN_ALL // max(1, len(run.totals)):,} candidates, or rank all domains together."
             )
+        if spread.method == CLUSTERS and spread.clusters > rows.num_rows:
+            raise SelectionInvalid(
+                f"{spread.clusters:,} clusters were requested of {rows.num_rows:,} rows. Give at most as many clusters "
+                "as rows."
+            )
         command = f"{COMMAND} embed --run {run.name}"
         vectors = read_embeddings(store.workspace, spec, packed_ids(rows["example_id"]), command).vectors
         pools, picked = rows["pool"].to_numpy(), rows["picked"].to_numpy()
         found = [np.zeros(0, np.int64)]
         for pool in np.unique(pools):
             mine = np.flatnonzero(pools == pool)
-            chosen = greedy_order(spread.method, vectors[mine], spread.weight, int(picked[mine].sum()))
+            chosen = _order(spread, vectors[mine], int(picked[mine].sum()))
             found.append(rows["row_number"].to_numpy()[mine[chosen]])
         return pd.DataFrame({"row_number": np.concatenate(found)})
 
-    kind = f"spread {spread.method} {spread.weight!r} {spec.key}"
+    kind = f"{spread!r} {spec.key}"
     return [int(row) for row in store.derived(kind, sql, values, order)["row_number"].tolist()]
+
+
+def _order(spread: Spread, vectors: Vectors, given: int) -> NDArray[np.int64]:
+    """The order of one pool's candidates, the first `given` of which are picked by hand."""
+    if spread.method == CLUSTERS:
+        return cluster_order(vectors, spread.clusters, spread.quota, given)
+    return greedy_order(spread.method, vectors, spread.weight, given)

@@ -10,12 +10,13 @@ from ..data.errors import RequestRefused, WorkspaceLocked
 from ..evidence.selection_evidence import evidence_fields
 from ..jobs.job import find_job
 from ..jobs.queue import cancel, move_up, queue
-from ..selection import Selection, save_selection, selection_profile
+from ..selection import Selection, coverage_fields, save_selection, selection_profile
 from ..store import Store
 from ..store.change_record import write_record
 from ..store.files import database_path
 from ..system.asking import Fields, answer_requests, asked
 from ..system.steady_thread import SteadyThread
+from ..system.workspace_files import EMBEDDINGS
 from .maintenance.backups import back_up
 from .partial_runs import partial_fields
 from .status import job_overview, status_fields
@@ -29,7 +30,8 @@ def _status(store: Store, _: Fields, __: Path) -> Fields:
 
 def _select(store: Store, fields: Fields, _: Path) -> Fields:
     """Save a recipe under a name: name, kept (rows), tokens, by_domain, notices, rows (of the dataset), profile
-    (`SelectionProfile`), and evidence (what a trial says of it, or None)."""
+    (`SelectionProfile`), coverage (`Coverage`, None without embeddings), and evidence (what a trial says of it, or
+    None)."""
     selection = Selection.from_fields(fields["recipe"])
     summary = save_selection(store, fields["name"], selection, replace_existing=True)
     by_domain = {
@@ -44,6 +46,7 @@ def _select(store: Store, fields: Fields, _: Path) -> Fields:
         "notices": list(summary.notices),
         "rows": summary.rows,
         "profile": selection_profile(store, selection).to_fields(),
+        "coverage": coverage_fields(store, selection),
         "evidence": evidence_fields(store.workspace, selection),
     }
 
@@ -102,9 +105,11 @@ def perform(store: Store, kind: str, fields: Fields, folder: Path) -> Fields:
 @contextmanager
 def snapshot(workspace: Path, reader: str, refusal: WorkspaceLocked) -> Iterator[Store]:
     """A copy of the store that another process holds, as it is now; it takes as much room as the store, and goes with
-    the context. Raises as `asked` does."""
-    with asked(workspace, "snapshot", {}, refusal) as answer, Store.open(answer.folder, reader) as store:
-        yield store
+    the context. Embeddings, whose files are never changed, are read where they are. Raises as `asked` does."""
+    with asked(workspace, "snapshot", {}, refusal) as answer:
+        (answer.folder / EMBEDDINGS).symlink_to((workspace / EMBEDDINGS).absolute())
+        with Store.open(answer.folder, reader) as store:
+            yield store
 
 
 class Answering(SteadyThread):

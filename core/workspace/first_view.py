@@ -6,7 +6,7 @@ from ..data.errors import UserError
 from ..data.filters import EVERYTHING
 from ..exploring.distributions import domain_counts
 from ..exploring.loss_plane import loss_plane
-from ..selection import Selection, scored_run, selection_profile
+from ..selection import Selection, scored_run, selection_coverage, selection_profile
 from ..store import Store
 from ..system.steady_thread import SteadyThread
 
@@ -43,3 +43,4 @@ class FirstView(SteadyThread):
             domain_counts(self._store, run.table, EVERYTHING)
             loss_plane(self._store, run.table, EVERYTHING)
             selection_profile(self._store, Selection(run.name), run)
+            selection_coverage(self._store, Selection(run.name), run)

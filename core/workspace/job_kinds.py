@@ -25,6 +25,9 @@ from ..training.gradients.gradient_jobs import FINISHED as FINISHED_GRADIENTS
 from ..training.gradients.gradient_jobs import KIND as GRADIENTS
 from ..training.publish import is_being_published, publish_reference
 from .gradient_scores import save_gradient_score
+from .like_jobs import KIND as LIKE
+from .like_jobs import RESULT as SCORES
+from .like_jobs import ingest_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,15 @@ JOB_KINDS = {
             lambda job: "Resume restarts the map.",
             finish=ingest_map,
             results=(PLACES,),
+        ),
+        JobKind(
+            LIKE,
+            lambda request: f"Rows of dataset {request['dataset']} like {len(request['targets']):,} of them",
+            "workspace.like_jobs:score_rows",
+            "Stops and keeps nothing; a new search starts from the beginning.",
+            lambda job: "Resume restarts the search.",
+            finish=ingest_like,
+            results=(SCORES,),
         ),
     )
 }

@@ -1,16 +1,14 @@
 """Scores rows by how like a target set they are: its rows are embedded as the run's are, and the similarities become
 scores of the run's dataset, as imported ones are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ..data.listing import counted
 from ..importing.reading import plain_stem
-from ..importing.score_files import score_name
 from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.example_chunks import id_texts, packed_ids
@@ -19,6 +17,7 @@ from ..scoring.embeddings.likeness import Likeness, likeness
 from ..store import ImportedScore, ScoreOrigin, Store
 from ..store.embedding_files import MOST_DIMENSIONS, Embeddings, read_embeddings
 from .embedding import embed, embed_command
+from .like_scores import like_columns, like_names, like_notices, like_table
 from .running import Wait
 from .score_imports import save_scores
 from .target_copies import copies_of_targets
@@ -47,7 +46,7 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     naming the command if the run's rows have no embeddings, and as `read_target` and `save_imported_scores` do.
     """
     plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
-    names = _names(request)
+    names = like_names(request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1]))
     ids = dataset_ids(store, plan.of)
     command = embed_command(request.run, request.dimensions, request.seed)
     rows = read_embeddings(store.workspace, plan.spec, ids, command)
@@ -55,21 +54,16 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     targets = _embedded(store, plan, target, command, wait)
     found = likeness(rows, targets)
     copies = copies_of_targets(stored_examples(store, id_texts(ids)), ids, found.nearest, target.examples)
-    origin = ScoreOrigin(target.name, target.sha256, "example-id", _columns(names, plan, len(ids)))
-    table = _table(id_texts(ids), names, found, copies)
+    origin = ScoreOrigin(target.name, target.sha256, "example-id", like_columns(names, plan.spec, len(ids)))
+    table = like_table(id_texts(ids), names, found, copies)
     saved = save_scores(store, plan.of, origin, table, request.replace)
     fields = {
         "targets": len(target.examples),
         "rejected": target.rejected,
         "copies": _copied_rows(store, plan.of, table, names[2]),
-        "notices": list(_notices(target, rows, targets, found)),
+        "notices": list(_notices(target, targets, found)),
     }
     return saved, fields
-
-
-def _names(request: LikeRequest) -> list[str]:
-    given = request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1])
-    return [score_name(f"like_{given}", room=len("_copy")) + ending for ending in ("", "_max", "_copy")]
 
 
 def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: str, wait: Wait) -> Embeddings:
@@ -85,19 +79,6 @@ def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: st
     return read_embeddings(store.workspace, plan.spec, ids, command)
 
 
-def _columns(names: Sequence[str], plan: EmbeddingPlan, rows: int) -> dict[str, str]:
-    """Where each score comes from, as the table of scores and manifests say it."""
-    of = f"of {rows:,} unique rows, embedded with {plan.base.label} ({plan.spec.key[:12]}, seed {plan.spec.seed})"
-    what = ("RDS+ round-robin order", "highest cosine to a target", "nearly a target")
-    return {name: f"{each} {of}" for name, each in zip(names, what, strict=True)}
-
-
-def _table(ids: Sequence[str], names: Sequence[str], found: Likeness, copies: np.ndarray[Any, Any]) -> pa.Table:
-    values = (found.order, found.highest, copies.astype(np.float64))
-    columns = [pa.array(each, pa.float64(), from_pandas=True) for each in values]
-    return pa.table([pa.array(ids, pa.string()), *columns], ["key", *names])
-
-
 def _copied_rows(store: Store, dataset: str, table: pa.Table, name: str) -> int:
     sql = f"""
         SELECT count(*) FROM dataset_row JOIN given ON given.key = dataset_row.example_id::VARCHAR
@@ -106,14 +87,8 @@ def _copied_rows(store: Store, dataset: str, table: pa.Table, name: str) -> int:
     return int(store.arrow(sql, [store.dataset_id(dataset)], given=table)[0][0].as_py())
 
 
-def _notices(target: TargetRows, rows: Embeddings, targets: Embeddings, found: Likeness) -> Iterator[str]:
+def _notices(target: TargetRows, targets: Embeddings, found: Likeness) -> Iterator[str]:
     """What a person should know of the scores, a sentence each."""
     if target.rejected:
         yield f"Records of the target that were skipped: {counted(target.rejected)}."
-    if without := int((~targets.usable).sum()):
-        yield f"{without:,} rows of the target have no embedding (no token of a reply) and are not looked for."
-    if len(target.examples) == 1:
-        yield "The target has one row: both scores rank by the likeness to that row alone."
-    seen = found.highest[np.isfinite(found.highest)]
-    if len(seen) > 1 and float(seen.max() - seen.min()) < 1e-6:
-        yield "All rows are equally like the target, so their order is that of their ids and says nothing."
+    yield from like_notices(targets, found)

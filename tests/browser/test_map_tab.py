@@ -99,3 +99,18 @@ def test_a_lasso_on_the_map_filters_counts_and_table_and_a_reload_keeps_it(
         inside = store.rows(f"SELECT count(*) FROM scored_1 WHERE {condition}", values)
     assert inside == [(found,)]
     assert 0 < found < ROWS
+
+
+def test_the_coverage_follows_the_slider(served: Dashboard, open_page: Callable[[str], Page]) -> None:
+    page = open_page(f"{served.address}/curate?run=tiny&view=Map")
+    strip = page.locator(".st-key-profile").get_by_test_id("stMetric").filter(has_text="Coverage")
+    value = strip.get_by_test_id("stMetricValue")
+    expect(value).to_have_text(re.compile(r"^0\.\d{3}$"))
+    before = value.inner_text()
+    chart = page.locator(".st-key-coverage")
+    expect(chart).to_contain_text("Selection")
+    page.get_by_role("slider", name="All domains (share of rows)").first.focus()
+    page.keyboard.press("End")
+    expect(value).to_have_text("1.000")
+    expect(strip).to_contain_text("random 1.000")
+    assert float(before) < 1

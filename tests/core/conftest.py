@@ -4,11 +4,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.jobs import local_executor
 from core.store import Store
 from tests import forked
+from tests.core.embedded_rows import give_embeddings
 from tests.fakes import ScoredRecord, build_scored_store
 
 
@@ -33,3 +35,12 @@ def scored_store(tmp_path: Path) -> Iterator[Store]:
     math = [ScoredRecord("math", 2 - i / 10, (2 - i / 10) * (0.05 + i / 10), 20) for i in range(10)]
     with build_scored_store(tmp_path / "workspace", [*chat, *math]) as store:
         yield store
+
+
+@pytest.fixture
+def embedded(scored_store: Store) -> Store:
+    """The run "planets" with embeddings: rows 1 to 10 (chat) lie in three heaps, 11 to 20 (math) all on one point."""
+    give_embeddings(
+        scored_store, "planets", np.array([[1.0, 0, 0]] * 6 + [[0, 1, 0]] * 2 + [[0, 0, 1]] * 2 + [[1, 1, 1]] * 10)
+    )
+    return scored_store

@@ -546,6 +546,12 @@ def test_a_spread_is_loaded_changed_and_saved_and_says_which_command_it_needs(se
     assert "does not say which models it has" in page.error[0].value
     assert page.slider(key="recipe_spread_weight").value == 0.3
     assert page.number_input(key="recipe_candidates").value == 50
+    page = page.selectbox(key="recipe_spread").set_value("clusters").run()
+    page.number_input(key="recipe_clusters").set_value(4)
+    page = page.selectbox(key="recipe_quota").set_value("proportional").run()
+    assert not page.exception
+    clusters = Spread("clusters", candidates=50, clusters=4, quota="proportional")
+    assert page.session_state["recipe_drawn"].spread == clusters
     page = healthy(page.selectbox(key="recipe_spread").set_value("none").run())
     assert saved_as(page, "as ranked").spread is None
 

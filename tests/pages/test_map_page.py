@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.examples import Example, Message
 from core.jobs.job import all_jobs
+from core.selection import Pick
 from core.store import Store
 from core.workspace.mapping import begin_embedding_of_run, map_run
 from tests.core.scored_models import score_examples
@@ -69,10 +70,30 @@ def test_the_page_leads_from_no_embeddings_to_a_map_that_a_link_filters(scored: 
     page = press(page, "Make the map", scored)
     assert [job.kind for job in all_jobs(scored)][-2:] == ["embed", "map"]
     assert any("Only what is near means much" in caption.value for caption in page.caption)
-    for colour in ("Score", "Selection"):
+    for colour in ("Score", "Selection", "Flag"):
         control = next(item for item in page.segmented_control if item.key == "map_colours")
         page = control.set_value(colour).run()
         assert not page.exception
+    assert next(box for box in page.selectbox if box.key == "map_flag").options == ["Short response", "Repetitive"]
+
+
+def test_rows_like_a_pick_are_scored_and_the_ranking_can_use_the_score(scored: Path) -> None:
+    with Store.open(scored, "a test") as store:
+        picked = store.rows("SELECT example_id::VARCHAR FROM scored_1 WHERE row_number = 3")[0][0]
+    page = opened(view="Overview", shown="Picks")
+    page.session_state["like_0"] = True
+    page = press(page.run(), "Compute embeddings", scored)
+    page.session_state["like_1"] = True
+    page = page.run()
+    assert any("No rows yet." in caption.value for caption in page.caption)
+    page.session_state["kept_picks"] = {"talk": (Pick(picked),)}
+    page = press(page.run(), "Score rows", scored)
+    assert [job.kind for job in all_jobs(scored)][-1] == "like"
+    said = next(success.value for success in page.success).replace("\\", "")
+    assert "how like the chosen rows (1) each row is" in said
+    assert "The target has one row" in said
+    next(item for item in page.button if item.label == "Rank by it").click().run()
+    assert next(box for box in page.selectbox if box.key == "recipe_score").value == "imported_like_picks"
 
 
 def test_a_link_to_another_workspaces_map_loses_that_filter_in_a_sentence(scored: Path) -> None:

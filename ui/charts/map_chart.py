@@ -1,4 +1,4 @@
-"""The map of a run's rows: points in two dimensions by domain, score or selection, over the density of all rows."""
+"""The map of a run's rows: points in two dimensions by domain, score, selection or flag, over all rows' density."""
 
 import html
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ui.charts.layout import Corners, Span, apply_layout, brush_area
 from ui.charts.palette import IN_LEGEND, LINE, PALETTE, shown
 from ui.charts.planes import density_map, domain_groups, legend_entry, opacity
 
-BY_DOMAIN, BY_SCORE, BY_SELECTION = "Domain", "Score", "Selection"
+BY_DOMAIN, BY_SCORE, BY_SELECTION, BY_FLAG = "Domain", "Score", "Selection", "Flag"
 _LOW_TO_HIGH = [[0.0, PALETTE[4]], [0.5, PALETTE[7]], [1.0, PALETTE[5]]]
 _HOVER = "row %{customdata:,}<br>%{text}<extra></extra>"
 
@@ -23,12 +23,14 @@ def map_figure(
     score_label: str,
     labels: pd.DataFrame,
     *,
+    flag: str = "",
     box: tuple[Span, Span] | None = None,
     lasso: Corners | None = None,
 ) -> go.Figure:
-    """The rows of a map as points; `customdata` is the row number. `colour_by`: one of `BY_DOMAIN`, `BY_SCORE` and
-    `BY_SELECTION`; rows that a column `is_kept` of the points is false for are faint. `labels`: x, y and label of
-    regions. A drag selects a box or lasso; `box` and `lasso` are the current selection."""
+    """The rows of a map as points; `customdata` is the row number. `colour_by`: one of `BY_DOMAIN`, `BY_SCORE`,
+    `BY_SELECTION` and `BY_FLAG`; rows that a column `is_kept` of the points is false for are faint. `flag`: the label
+    of what a column `is_flagged` says. `labels`: x, y and label of regions. A drag selects a box or lasso; `box` and
+    `lasso` are the current selection."""
     points = plane.points
     figure = go.Figure()
     if len(plane.cells):
@@ -37,7 +39,7 @@ def map_figure(
     if colour_by == BY_SCORE:
         figure.add_trace(_scored(points, score_label))
     else:
-        for name, colour, part in _groups(points, colours, colour_by):
+        for name, colour, part in _groups(points, colours, colour_by, flag):
             marker = {"color": colour, "size": 5, "opacity": opacity(part)}
             cloud = _points(part, name=shown(name, IN_LEGEND), marker=marker)
             figure.add_traces([cloud, legend_entry(cloud)])
@@ -53,8 +55,13 @@ def map_figure(
     return figure
 
 
-def _groups(points: pd.DataFrame, colours: Mapping[str, str], colour_by: str) -> list[tuple[str, str, pd.DataFrame]]:
+def _groups(
+    points: pd.DataFrame, colours: Mapping[str, str], colour_by: str, flag: str
+) -> list[tuple[str, str, pd.DataFrame]]:
     """Name, colour and points of each group, what is drawn last on top."""
+    if colour_by == BY_FLAG:
+        has_it = points["is_flagged"].astype(bool)
+        return [("Other rows", LINE, points[~has_it]), (flag, PALETTE[1], points[has_it])]
     if colour_by == BY_SELECTION:
         is_kept = points.get("is_kept", pd.Series(False, points.index)).astype(bool)
         return [("Not selected", LINE, points[~is_kept]), ("Selected", PALETTE[0], points[is_kept])]

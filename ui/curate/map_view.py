@@ -10,19 +10,22 @@ import streamlit as st
 from core.data.errors import ModelUnusable, UserError
 from core.exploring.map_labels import region_labels
 from core.exploring.map_plane import MapPlane, map_plane
+from core.exploring.row_flags import flagged, row_flags
 from core.jobs.job import Job
 from core.scoring.embeddings.map_jobs import newest_map, open_map_job
-from core.selection import ScoredRun, Selection
+from core.selection import Coverage, ScoredRun, Selection, selection_coverage
 from core.store import Store
 from core.store.embedding_files import EmbeddingSpec, embeddings_of_run
 from core.store.maps import MapSet
 from core.workspace.mapping import begin_embedding_of_run, begin_map_of_run, lacks_embeddings, open_embedding_job
-from ui.charts.map_chart import BY_DOMAIN, BY_SCORE, BY_SELECTION, map_figure
+from ui.charts.coverage_chart import coverage_figure
+from ui.charts.map_chart import BY_DOMAIN, BY_FLAG, BY_SCORE, BY_SELECTION, map_figure
 from ui.curate.linked_charts import LinkedView, brush_on
-from ui.curate.selection_views import are_kept
+from ui.curate.selection_views import are_kept, coverage_meaning
 from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane
+from ui.kit.hand_picks import picks_of
 from ui.kit.job_view import follow_job, show_failure
 from ui.kit.widgets import show_error
 from ui.plain_text import escaped
@@ -49,6 +52,8 @@ def show_map(session: Session, run: ScoredRun, view: LinkedView, selection: Sele
         _show(store, run, view, selection, found)
     elif job is None:
         _show_unmapped(session, run, spec)
+    if selection:
+        _show_coverage(selection_coverage(store, selection, run))
 
 
 def _show_unmapped(session: Session, run: ScoredRun, spec: EmbeddingSpec) -> None:
@@ -86,19 +91,37 @@ def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection |
         return
     labels: pd.DataFrame = remembered_for("map_labels", asked, lambda: region_labels(plane.points))
     colour_by = st.segmented_control(
-        "Colour by", [BY_DOMAIN, BY_SCORE, BY_SELECTION], key="map_colours", default=BY_DOMAIN, required=True,
+        "Colour by", [BY_DOMAIN, BY_SCORE, BY_SELECTION, BY_FLAG], key="map_colours", default=BY_DOMAIN, required=True,
         persist_state="session",
     )  # fmt: skip
     if selection:
         is_kept = are_kept(store, run, selection, plane.points["row_number"].tolist())
         plane = replace(plane, points=plane.points.assign(is_kept=is_kept))
+    flag = ""
+    if colour_by == BY_FLAG:
+        flag, plane = _flagged(store, run, plane)
     box, lasso = brush_on(view.row_filter, x, y)
-    figure = map_figure(plane, view.colours, colour_by, view.score.label, labels, box=box, lasso=lasso)
+    figure = map_figure(plane, view.colours, colour_by, view.score.label, labels, flag=flag, box=box, lasso=lasso)
     figure.update_layout(uirevision="map")
     show_chart(
         figure, plane.points.drop(columns="text"), key="linked_map", file_name="map", selectable=True,
         on_brush=partial(brush_plane, x, y), note=_note(plane, found, selection is not None),
     )  # fmt: skip
+
+
+def _flagged(store: Store, run: ScoredRun, plane: MapPlane) -> tuple[str, MapPlane]:
+    """The flag that is chosen, and the map with `is_flagged` for its points."""
+    flags = row_flags(store, run, picks_of(run.dataset))
+    if not flags:
+        st.caption("No row has a flag.")
+        return "", replace(plane, points=plane.points.assign(is_flagged=False))
+    chosen = st.selectbox(
+        "Flag", list(flags), key="map_flag", width=320,
+        help="Flags, near-duplicates of the newest search, imported columns of 0 and 1, and hand picks that some row "
+        "has.",
+    )  # fmt: skip
+    has_it = flagged(store, run, flags[chosen], plane.points["row_number"].tolist())
+    return chosen, replace(plane, points=plane.points.assign(is_flagged=has_it))
 
 
 def _note(plane: MapPlane, found: MapSet, is_faint: bool) -> str:
@@ -111,3 +134,10 @@ def _note(plane: MapPlane, found: MapSet, is_faint: bool) -> str:
     if is_faint:
         parts.append("Faint: not selected.")
     return " ".join(parts)
+
+
+def _show_coverage(coverage: Coverage | None) -> None:
+    """How well the selection covers the data, beside as many random rows."""
+    if coverage and coverage.value is not None:
+        bars = pd.DataFrame({"rows": ["Selection", "Random"], "coverage": [coverage.value, coverage.random]})
+        show_chart(coverage_figure(bars), bars, "coverage", "coverage", note=coverage_meaning(coverage))

@@ -4,11 +4,12 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.data.scores import score_named, scores_of
 from core.exploring.score_plane import spread_ratio
 from core.selection import ORDERS, SCOPES, ScoredRun, Selection
-from core.selection.recipe import MOST_CANDIDATES, MOST_LENGTH_BANDS, SPREADS, Spread
+from core.selection.recipe import CLUSTERS, MOST_CANDIDATES, MOST_CLUSTERS, MOST_LENGTH_BANDS, QUOTAS, SPREADS, Spread
 from core.store import Store
 from core.workspace.mixture_advice import run_learning
 from ui.curate.amount_form import Readout, amount_form, put_amounts
@@ -82,6 +83,7 @@ def put_recipe(dataset: str, selection: Selection) -> None:
     if selection.spread:
         state["recipe_spread_weight"] = float(selection.spread.weight)
         state["recipe_candidates"] = selection.spread.candidates
+        state["recipe_clusters"], state["recipe_quota"] = selection.spread.clusters, selection.spread.quota
     put_amounts(selection)
     eligible = Eligible(
         selection.filter, selection.collapse_duplicates, selection.near_duplicates, selection.near_duplicates_by
@@ -102,6 +104,8 @@ def _fill_ranking(run: ScoredRun) -> None:
         ("recipe_spread", _NO_SPREAD),
         ("recipe_spread_weight", float(Spread().weight)),
         ("recipe_candidates", Spread().candidates),
+        ("recipe_clusters", Spread().clusters),
+        ("recipe_quota", Spread().quota),
     ):
         st.session_state.setdefault(key, value)
 
@@ -132,13 +136,30 @@ def _draw_spread() -> None:
     )  # fmt: skip
     if method == _NO_SPREAD:
         return
-    second.slider(
-        "Score or spread", 0.0, 1.0, step=0.05, key="recipe_spread_weight",
-        help="0: as the rows rank. 1: only that they differ.", **_PERSIST,
-    )  # fmt: skip
+    if method == CLUSTERS:
+        _draw_clusters(second)
+    else:
+        second.slider(
+            "Score or spread", 0.0, 1.0, step=0.05, key="recipe_spread_weight",
+            help="0: as the rows rank. 1: only that they differ.", **_PERSIST,
+        )  # fmt: skip
     first.number_input(
         "Candidates", 2, MOST_CANDIDATES, key="recipe_candidates", width=160,
         help="How many of the best rows of each domain are ordered anew; the others follow as they rank.", **_PERSIST,
+    )  # fmt: skip
+
+
+def _draw_clusters(place: DeltaGenerator) -> None:
+    """How many clusters, and what each of them gives."""
+    count, quota = place.columns(2, vertical_alignment="bottom")
+    count.number_input(
+        "Clusters", 2, MOST_CLUSTERS, key="recipe_clusters",
+        help="Groups of candidates by k-means on their embeddings. Of a domain with fewer rows, each is a cluster.",
+        **_PERSIST,
+    )  # fmt: skip
+    quota.selectbox(
+        "Quota", list(QUOTAS), key="recipe_quota", format_func=str.capitalize,
+        help="  \n".join(f"{name.capitalize()}: {meaning}." for name, meaning in QUOTAS.items()), **_PERSIST,
     )  # fmt: skip
 
 
@@ -147,7 +168,11 @@ def _spread() -> Spread | None:
     state = st.session_state
     if state["recipe_spread"] == _NO_SPREAD or _length_bands() > 1 or _ranks_pairs():
         return None
-    return Spread(state["recipe_spread"], float(state["recipe_spread_weight"]), int(state["recipe_candidates"]))
+    candidates = int(state["recipe_candidates"])
+    if state["recipe_spread"] == CLUSTERS:
+        clusters, quota = int(state["recipe_clusters"]), str(state["recipe_quota"])
+        return Spread(CLUSTERS, candidates=candidates, clusters=clusters, quota=quota)
+    return Spread(state["recipe_spread"], float(state["recipe_spread_weight"]), candidates)
 
 
 def _ranks_pairs() -> bool:

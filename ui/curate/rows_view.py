@@ -13,6 +13,7 @@ from core.data.scores import scores_of
 from core.exploring.browsing import FLAGGED, MOST_AT_ONCE, conversations
 from core.selection import KEPT, ScoredRun, Selection, kept_condition, near_the_cut, outcomes_of
 from core.store import Store
+from ui.curate.like_these_view import offer_like_these, show_like_job
 from ui.curate.linked_charts import LinkedView
 from ui.curate.row_panel import show_row_panel
 from ui.curate.rows_table import row_field, show_page, show_table, sorting_controls
@@ -49,6 +50,7 @@ def show_rows(session: Session, run: ScoredRun, view: LinkedView, selection: Sel
     take_rerun()
     require_login()
     try:
+        show_like_job(session, run)
         part = _part()
         if part == "All" and not view.rows:
             show_no_rows(view.row_filter, removable=True)
@@ -75,6 +77,7 @@ def _show_part(session: Session, run: ScoredRun, view: LinkedView, selection: Se
     """Draw the rows of a part; returns the row numbers on the page."""
     if part == "Picks":
         row_field()
+        offer_like_these(session, run)
         return show_hand_picks(session, run, selection.score if selection else view.score.name)
     if selection is None and part in ("Kept", "At the cut", "Dropped"):
         st.info("There is no selection to show. The controls on the left say why.")
@@ -97,6 +100,7 @@ def _show_filtered(
         frame = show_page(session.store, run.table, view.row_filter, view.score, sorting, within, part)
         with place:
             _bulk_picks(session.store, run, view, within)
+            offer_like_these(session, run, lambda: conversations(session.store, run.table, view.row_filter, within))
     if frame.empty:
         st.text("No rows.")
         return []

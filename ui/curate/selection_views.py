@@ -10,6 +10,7 @@ from core.data.scores import FLAGS, score_named
 from core.exploring.score_plane import two_scores
 from core.selection import (
     KEPT,
+    Coverage,
     ScoredRun,
     SecondReference,
     Selection,
@@ -43,9 +44,9 @@ _PROFILE_STYLE = """<style>
 </style>"""
 
 
-def show_profile(profile: SelectionProfile) -> DeltaGenerator:
-    """One row of small figures: of the selection, and below each the same of all data. Returns the place at its end
-    for `show_second`."""
+def show_profile(profile: SelectionProfile) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """One row of small figures: of the selection, and below each the same of all data. Returns the places at its end
+    for `show_coverage` and `show_second`."""
     st.html(_PROFILE_STYLE)
     with st.container(key="profile", horizontal=True, gap="small"):
         _figure(
@@ -61,7 +62,28 @@ def show_profile(profile: SelectionProfile) -> DeltaGenerator:
             if flag == "trained_on":
                 meaning += " 0 % where the reference was trained elsewhere, because its rows are not known."
             _figure(_PROFILE_LABELS[flag], _share(found.share), f"all rows {_share(found.data_share)}", meaning)
-        return st.container(width="content")
+        return st.container(width="content"), st.container(width="content")
+
+
+def show_coverage(coverage: Coverage | None, place: DeltaGenerator) -> None:
+    """How well the selection covers the data; nothing without embeddings."""
+    if coverage:
+        with place:
+            _figure("Coverage", _mean(coverage.value), f"random {_mean(coverage.random)}", coverage_meaning(coverage))
+
+
+def coverage_meaning(coverage: Coverage) -> str:
+    """What the coverage is, and of how many rows."""
+    of = f"a sample of {coverage.sampled:,} of the {coverage.unique_rows:,} unique rows"
+    if coverage.sampled + coverage.without_vector == coverage.unique_rows:
+        of = f"all {coverage.sampled:,} unique rows"
+    without = f" Skipped, because their embedding is empty: {coverage.without_vector:,}."
+    return (
+        f"Mean cosine of the rows to their nearest selected row, by embeddings, and what as many random rows reach on "
+        f"average. 1: each row is selected or has an equal. Of {of}; {coverage.selected:,} of them are selected"
+        f"{f', and the nearest is looked for of {coverage.covered:,}' if coverage.covered < coverage.sampled else ''}."
+        f"{without if coverage.without_vector else ''}"
+    )
 
 
 def show_second(second: SecondReference | None, place: DeltaGenerator) -> None:
@@ -81,6 +103,10 @@ def _figure(label: str, value: str, beside: str, meaning: str) -> None:
 
 def _share(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
+
+
+def _mean(cosine: float | None) -> str:
+    return "–" if cosine is None else f"{cosine:.3f}"
 
 
 def _tokens(count: float | None) -> str:

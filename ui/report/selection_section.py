@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from core.data.scores import FLAGS, score_named
-from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary
-from core.selection.recipe import NEAR_BY
+from core.selection import KEPT, ORDERS, SCOPES, Amount, Selection, Summary, coverage_sentence
+from core.selection.recipe import CLUSTERS, NEAR_BY
 from core.workspace.run_report import ReportedSelection
 from ui.charts import histogram_figure
 from ui.charts.mixture_chart import mixture_figure, mixture_shares
@@ -32,6 +32,8 @@ def selection_section(found: ReportedSelection, colours: Mapping[str, str], ever
     shares = mixture_shares(summary.domains)
     parts += [figure_html(mixture_figure(shares, every_colour)), _domains(summary, cuts, recipe)]
     parts.append(_profile(found.manifest["profile"]))
+    if coverage := found.manifest["coverage"]:
+        parts.append(paragraphs([coverage_sentence(coverage)]))
     left = summary.outcomes[summary.outcomes["outcome"] != KEPT]
     columns = {"domain": "Domain", "outcome": "Reason", "rows": "Rows", "tokens": "Tokens"}
     parts.append(folded(f"Why {summary.dropped_rows:,} rows are not selected", table(left, columns)))
@@ -67,7 +69,10 @@ def _recipe_facts(recipe: Selection) -> dict[str, str]:
     if recipe.spread:
         method = recipe.spread.method.replace("_", " ")
         best = f"the best {recipe.spread.candidates:,} rows of each pool"
-        found["Spread"] = f"{best} by {method}, weight {recipe.spread.weight:g}"
+        how = f"weight {recipe.spread.weight:g}"
+        if recipe.spread.method == CLUSTERS:
+            how = f"{recipe.spread.clusters:,} of them, {recipe.spread.quota} quotas"
+        found["Spread"] = f"{best} by {method}, {how}"
     if recipe.picks:
         kept = sum(pick.keep for pick in recipe.picks)
         found["Picked by hand"] = f"{kept:,} always selected, {len(recipe.picks) - kept:,} never"

@@ -6,7 +6,9 @@ placed among the sample's nearest: the mean of their places, weighted by 1 / dis
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from importlib.metadata import PackageNotFoundError, version
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,11 @@ _FEWEST = 10
 """Fewer distinct vectors have too few neighbours for PaCMAP; their principal components are the map."""
 _NEAREST = 5
 _BLOCK = 8192
+_LOOK_SECONDS = 0.5
 
 Places = NDArray[np.float32]
 Report = Callable[[str, float], None]
-"""Is given what is done, and the share of it that is done, 0 to 1."""
+"""Is given what is done, and the share of it that is done, 0 to 1; also while that stays the same. It may raise."""
 
 
 def library_version() -> str:
@@ -50,7 +53,10 @@ def lay_out(vectors: Vectors, seed: int, report: Report = lambda what, share: No
         fitted = np.sort(np.random.default_rng(seed).choice(len(units), FITTED, replace=False))
     found = np.empty((len(units), 2), np.float32)
     report("Laying out the map", 0.0)
-    found[fitted] = _fit(units[fitted], seed) if len(fitted) >= _FEWEST else _components(units[fitted])
+    if len(fitted) >= _FEWEST:
+        found[fitted] = _watched(lambda: _fit(units[fitted], seed), lambda: report("Laying out the map", 0.0))
+    else:
+        found[fitted] = _components(units[fitted])
     others = np.delete(np.arange(len(units)), fitted)
     for start in range(0, len(others), _BLOCK):
         report("Placing the other rows", start / len(others))
@@ -67,6 +73,23 @@ def place_among(units: NDArray[np.float32], fitted: NDArray[np.float32], places:
     closeness = 1 / np.sqrt(np.maximum(squares, 1e-12))
     weights = closeness / closeness.sum(1, keepdims=True)
     return np.asarray((places[nearest] * weights[:, :, None]).sum(1), np.float32)
+
+
+def _watched(work: Callable[[], Places], look: Callable[[], None]) -> Places:
+    """The result of `work`. Meanwhile `look` is called again and again; what it raises ends the waiting, and the work
+    ends with the process, since a library's fit cannot be stopped."""
+    done: Future[Places] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (raised again by whoever waits)
+            done.set_exception(error)
+
+    Thread(target=run, name="map-fit", daemon=True).start()
+    while not wait([done], _LOOK_SECONDS).done:
+        look()
+    return done.result()
 
 
 def _fit(units: NDArray[np.float32], seed: int) -> Places:

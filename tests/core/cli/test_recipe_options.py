@@ -9,7 +9,7 @@ from core.cli.recipe_options import RecipeOptions
 from core.data.errors import SelectionInvalid
 from core.data.filters import RowFilter
 from core.data.text_search import TextSearch
-from core.selection.recipe import Amount, Pick, Selection
+from core.selection.recipe import Amount, Pick, Selection, Spread
 
 EXAMPLES = ("11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222")
 PLAIN = RecipeOptions(
@@ -29,6 +29,18 @@ def test_ratios_are_of_all_and_of_domains_whose_names_may_hold_an_equals_sign() 
 
 def test_length_bands_are_part_of_the_recipe() -> None:
     assert replace(PLAIN, length_bands=4).recipe() == Selection("planets", length_bands=4)
+
+
+def test_clusters_are_a_spread_of_their_own() -> None:
+    found = replace(PLAIN, clusters=3, quota="proportional", candidates=50).recipe()
+    assert found == Selection("planets", spread=Spread("clusters", candidates=50, clusters=3, quota="proportional"))
+    for given, sentence in (
+        ({"clusters": 3, "spread": "k_center"}, "--spread and --clusters order the same rows"),
+        ({"spread": "clusters"}, "Give --clusters K"),
+        ({"clusters": 3, "quota": "fair"}, "Unknown --cluster-quota 'fair'"),
+    ):
+        with pytest.raises(typer.BadParameter, match=sentence):
+            replace(PLAIN, **given).recipe()  # type: ignore[arg-type]
 
 
 def test_an_imported_score_and_weights_of_other_scores_are_part_of_the_recipe() -> None:

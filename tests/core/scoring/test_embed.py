@@ -1,6 +1,9 @@
 """Embeddings: those of transformers one row at a time, whatever the batch; kept when killed, and looked at by check."""
 
+import json
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,18 +22,27 @@ from core.engine.embedding_engine import BatchVectors, EmbeddingEngine, RowEmbed
 from core.engine.engine_choice import EngineChoice
 from core.engine.loss_engine import EngineOptions
 from core.jobs.example_chunks import packed_ids
-from core.jobs.job import all_jobs
+from core.jobs.job import Job, all_jobs
 from core.scoring.embeddings import embed as embedding_work
-from core.scoring.embeddings.embedding_jobs import EmbeddingPlan, EmbedRequest, dataset_ids, plan_embedding, plan_of_run
+from core.scoring.embeddings.embedding_jobs import (
+    EMBEDDED,
+    EmbeddingPlan,
+    EmbedRequest,
+    dataset_ids,
+    plan_embedding,
+    plan_of_run,
+)
 from core.scoring.embeddings.projection import projection, unit_vectors
 from core.store import Store
-from core.store.embedding_files import embedding_folder, read_embeddings, vector_files
+from core.store.embedding_files import check_vectors, embedding_folder, ids_in, read_embeddings, vector_files
 from core.workspace.embedding import embed_dataset
 from core.workspace.maintenance.checking import check_workspace
+from core.workspace.mapping import begin_embedding_of_run, lacks_embeddings
 from tests.core.scored_models import score_examples
-from tests.inline_executor import run_jobs_inline
+from tests.inline_executor import run_default_jobs_inline, run_jobs_inline
 from tests.tiny_models import FAMILIES, encoding_spec, example, make_model, make_tokenizer
 from tests.trial_workspace import wait_quietly
+from tests.waiting import wait_for
 
 TALKS = [
     example(("system", "You are a helpful guide of rivers and towns."), ("user", text), ("assistant", reply))
@@ -170,6 +182,42 @@ def test_what_was_finished_when_a_worker_was_killed_is_not_computed_again(
     assert len(seen) == 5
     assert len(dataset_ids(store, "talk")) == 5
     assert vectors_of(store, plan, TALKS).any(axis=1).all()
+
+
+def test_a_workers_process_that_is_killed_is_followed_by_one_that_repeats_nothing(
+    tmp_path: Path, tiny_base: Path, tiny_reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOBASS_SHARD_SECONDS", "0")
+    monkeypatch.setenv("LOBASS_CPU_BATCH_TOKENS", "16")
+    many = [example(("user", f"Count to {n}."), ("assistant", f"{n} " * (1 + n % 7))) for n in range(120)]
+    with Store.open(tmp_path / "workspace", "a test") as store:
+        score_examples(store, many, tiny_base, tiny_reference)
+        plan = plan_of_run(store, "tiny", "cpu")
+        job = begin_embedding_of_run(store, "tiny")
+        assert job
+        files = job.folder / EMBEDDED
+        wait_for(lambda: vector_files(files), "the first vectors")
+        os.kill(worker_of(job), signal.SIGKILL)
+        wait_for(lambda: not job.is_alive, "the end of the worker")
+        before = {path: path.read_bytes() for path in vector_files(files)}
+        finished = len(ids_in(files, plan.spec.key))
+        assert 0 < finished < 120
+        assert job.outcome is None
+        monkeypatch.delenv("LOBASS_SHARD_SECONDS")
+        monkeypatch.delenv("LOBASS_CPU_BATCH_TOKENS")
+        run_default_jobs_inline(monkeypatch)
+        wait_quietly(store, begin_embedding_of_run(store, "tiny") or job)
+        kept = embedding_folder(store.workspace, plan.spec.key)
+        assert {path.name: (kept / path.name).read_bytes() for path in before} == {
+            path.name: content for path, content in before.items()
+        }
+        assert sum(check_vectors(path, plan.spec.key) for path in vector_files(kept)) == 120  # each row once
+        assert not lacks_embeddings(store, "talk", plan.spec)
+
+
+def worker_of(job: Job) -> int:
+    """The process that works on a job."""
+    return int(json.loads((job.folder / "starting.json").read_text(encoding="utf-8"))["process"])
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

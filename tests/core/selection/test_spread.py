@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from core.data.errors import NotFound, SelectionInvalid
 from core.exporting import export_selection, selection_from_manifest
-from core.jobs.example_chunks import packed_ids
 from core.selection import Amount, Pick, Selection, kept_rows, select_summary
 from core.selection.greedy import greedy_order
 from core.selection.recipe import Spread
 from core.store import Store
-from core.store.embedding_files import adopt_vectors, embeddings_of_run, write_vectors
-
-
-def unit(vectors: NDArray[np.float64]) -> NDArray[np.float16]:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+from tests.core.embedded_rows import DESCRIBED, unit
 
 
 def cosines_of(vectors: NDArray[np.float16]) -> NDArray[np.float64]:
@@ -92,25 +87,6 @@ def test_copies_of_a_row_come_late_rows_without_a_vector_last_and_given_rows_fir
         assert greedy_order(method, vectors, 0.9, given=2).tolist()[:3] == [0, 1, 4]
     assert greedy_order("k_center", vectors[:1], 1).tolist() == [0]
     assert greedy_order("facility_location", vectors[:0], 1).tolist() == []
-
-
-DESCRIBED = {"models": {"base": {"label": "b"}}, "model_fingerprints": {"base": "b"}, "encoding_fingerprint": "e"}
-
-
-@pytest.fixture
-def embedded(scored_store: Store) -> Store:
-    """The run "planets" with embeddings: rows 1 to 10 (chat) lie in three heaps, 11 to 20 (math) all on one point."""
-    run = scored_store.run("planets")
-    scored_store.save_run("planets", "space", run["loss_sets"], DESCRIBED)
-    rows = scored_store.rows(f"SELECT row_number, example_id::VARCHAR FROM {run['table']} ORDER BY 1")
-    vectors = np.array([[1, 0, 0.0]] * 6 + [[0, 1, 0]] * 2 + [[0, 0, 1]] * 2 + [[1, 1, 1]] * 10)
-    spec = embeddings_of_run(scored_store.run("planets"))
-    import pyarrow as pa
-
-    ids = packed_ids(pa.array([example_id for _, example_id in rows]))
-    folder = scored_store.workspace / "made"
-    adopt_vectors(scored_store.workspace, spec, write_vectors(folder, "made", spec.key, ids, unit(vectors)))
-    return scored_store
 
 
 def kept(store: Store, selection: Selection) -> list[int]:

@@ -14,7 +14,8 @@ import pytest
 from core.cli.terminal import done_by_owner, readable_store
 from core.data.errors import RequestRefused, WorkspaceLocked
 from core.jobs.job import Job, all_jobs
-from core.selection import saved_selection_names
+from core.selection import Amount, Selection, coverage_fields, kept_rows, saved_selection_names
+from core.selection.recipe import Spread
 from core.store import Store
 from core.system import asking
 from core.system.asking import answer_requests
@@ -185,6 +186,16 @@ def test_a_snapshot_is_of_one_moment_and_leaves_the_owners_store_alone(scored_st
         copy.remove_dataset("space")
         assert copy.workspace.parent == scored_store.workspace / "requests"
     assert scored_store.rows("SELECT count(*) FROM dataset_row") == [(20,)]
+    assert not copy.workspace.exists()
+
+
+def test_a_snapshot_reads_the_owners_embeddings_and_takes_none_of_them_along(embedded: Store) -> None:
+    spread = Selection("planets", amount=Amount("rows", 6), spread=Spread("k_center", 0.9))
+    kept, values = kept_rows(embedded, spread)
+    with Answering(embedded), readable_store(embedded.workspace, "export") as copy:
+        assert copy.rows(*kept_rows(copy, spread)) == embedded.rows(kept, values)
+        assert coverage_fields(copy, spread) == coverage_fields(embedded, spread)
+    assert coverage_fields(embedded, spread)
     assert not copy.workspace.exists()
 
 

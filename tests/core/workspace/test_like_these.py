@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from core.data.errors import NameTaken, NotFound, NoUsableRows, SourceUnreadable
+from core.data.errors import NameTaken, NotFound, NoUsableRows, SourceUnreadable, UserError
 from core.data.examples import Example
 from core.data.filters import Range, RowFilter
 from core.exporting import export_selection
@@ -19,9 +19,10 @@ from core.scoring.embeddings.embedding_jobs import plan_of_run
 from core.scoring.embeddings.likeness import likeness
 from core.scoring.embeddings.projection import unit_vectors
 from core.selection import Amount, Selection, kept_rows
-from core.store import Store
+from core.store import Store, imported_scores
 from core.store.embedding_files import Embeddings
 from core.workspace.embedding import embed_dataset
+from core.workspace.like_jobs import begin_like
 from core.workspace.like_these import LikeRequest, score_like
 from core.workspace.target_copies import copies_of_targets
 from tests.core.scored_models import score_examples
@@ -176,3 +177,40 @@ def test_rows_that_are_all_one_point_are_reported() -> None:
     found = likeness(rows, embeddings(np.eye(3)[:2]))
     assert found.order.tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
     assert np.ptp(found.highest) == 0
+
+
+def test_rows_of_the_dataset_are_a_target_set_too_and_give_the_scores_of_such_a_file(
+    store: Store, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "file.jsonl", TARGETS)
+    score_like(store, LikeRequest("tiny", file, device="cpu"), wait_quietly)
+    picked = [str(talk(row).example_id) for row in TARGETS]
+    outcome = wait_quietly(store, begin_like(store, "tiny", [*picked, str(talk(("No", "row")).example_id)], "picks"))
+    assert (outcome["targets"], outcome["copies"], outcome["notices"]) == (2, 2, [])
+    names = [f"imported_like_{name}{ending}" for name in ("file", "picks") for ending in ("_max", "_copy")]
+    values = store.rows(f"SELECT {', '.join(names)} FROM scored_1 ORDER BY row_number")
+    assert [row[:2] for row in values] == [pytest.approx(row[2:], abs=1e-3) for row in values]
+    best = store.rows("SELECT row_number FROM scored_1 ORDER BY imported_like_picks DESC, 1 LIMIT 5")
+    assert sorted(row for (row,) in best) == [7, 8, 9, 10, 17]
+    origin = imported_scores(store, "talk")[-1]
+    assert (origin.file, origin.rows) == ("2 rows of the dataset", 17)
+    one = wait_quietly(store, begin_like(store, "tiny", picked[:1], "one"))
+    assert one["notices"] == ["The target has one row: both scores rank by the likeness to that row alone."]
+
+
+def test_targets_that_cannot_be_are_refused_in_a_sentence(store: Store) -> None:
+    there, away = (str(talk(row).example_id) for row in (TARGETS[0], ("No", "row")))
+    for targets, sentence in (
+        ([], "No rows were chosen"),
+        ([there] * 1001, "More than 1,000 rows were chosen"),
+        ([away], "None of these rows is in the dataset 'talk'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            begin_like(store, "tiny", targets, "x")
+    wait_quietly(store, begin_like(store, "tiny", [there], "x"))
+    with pytest.raises(NameTaken, match="has a score imported_like_x"):
+        begin_like(store, "tiny", [there], "x")
+    shutil.rmtree(store.workspace / "embeddings")
+    with pytest.raises(NotFound, match=r"16 of 16 rows have no embedding yet.*embed --run tiny$"):
+        begin_like(store, "tiny", [there], "y")
+    assert len(store.rows("SELECT name FROM imported_score")) == 3

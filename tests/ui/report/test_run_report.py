@@ -7,14 +7,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from core.data.scores import FLAGS
 from core.evidence.trial_folder import trial_folder
 from core.evidence.verdicts import trial_verdict
+from core.selection import Amount, Selection, save_selection
+from core.selection.recipe import Spread
 from core.store import Store
 from core.workspace.run_report import run_report, trials_of_run
+from tests.core.embedded_rows import give_embeddings
+from tests.fakes import ScoredRecord, build_scored_store
 from tests.hostile_text import ELSEWHERE, HOSTILE
 from tests.reported_run import add_reported_run
 from tests.two_runs import TwiceScored, import_rows, score_rows
@@ -66,6 +71,18 @@ def test_a_report_has_facts_evidence_trial_and_selection(store: Store, html: str
     assert "24 of 240 (10.0%)" in text
     assert html.count('class="chart"') == 9
     assert len(html.encode()) < LIMIT
+
+
+def test_a_report_of_a_run_with_embeddings_has_the_coverage_and_the_clusters(tmp_path: Path) -> None:
+    with build_scored_store(
+        tmp_path / "one", [ScoredRecord("chat", 2.0, 1 + number / 9) for number in range(4)]
+    ) as store:
+        give_embeddings(store, "planets", np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]]))
+        recipe = Selection("planets", amount=Amount("rows", 1), spread=Spread("clusters", clusters=2))
+        save_selection(store, "one", recipe)
+        html = report_html(run_report(store, "planets", "one"))
+    assert "Coverage 0.500, as many random rows 0.500 (1 of 4 sampled rows are selected)." in html
+    assert "by clusters, 2 of them, equal quotas" in html
 
 
 def test_a_report_counts_rows_without_a_score_and_skipped_records_by_reason(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""Scores rows by how like some of their own dataset they are, as a job: created by the store's owner, run by a worker,
+ingested when it is done. The scores are those of `like_these`, whose target set is a file."""
+
+import hashlib
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data.errors import JobCancelled, JobIncomplete, NameTaken, NoUsableRows, SelectionInvalid
+from ..data.examples import Example
+from ..data.version import COMMAND
+from ..jobs.example_chunks import EXAMPLES_SCHEMA, id_texts, packed_ids
+from ..jobs.job import Job, all_jobs, create_job, unfinished
+from ..jobs.job_progress import Progress
+from ..jobs.queue import join_or_start
+from ..scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
+from ..scoring.embeddings.likeness import likeness
+from ..store import ScoreOrigin, Store, imported_scores
+from ..store.embedding_files import Embeddings, embeddings_of_run, read_embeddings
+from ..store.store import DATASET_KEY
+from ..store.vector_tables import VECTORS, read_vector_table, vector_table
+from ..system.disk_errors import translate_disk_errors
+from ..system.durable_file import DurableFile
+from .like_scores import like_columns, like_names, like_notices, like_table
+from .score_imports import save_scores
+from .target_copies import copies_of_targets
+
+KIND = "like"
+RESULT = "scores.parquet"
+MOST_TARGETS = 1_000
+_EXAMPLES = "examples"
+
+
+@translate_disk_errors("The search for rows like these")
+def begin_like(store: Store, run: str, example_ids: Sequence[str], name: str) -> Job:
+    """Start or join the job that scores a run's rows by how like these they are: the scores of `like_names(name)`.
+
+    Raises `SelectionInvalid` for no row or too many, `NoUsableRows` if the dataset has none of them, `NameTaken` if it
+    has such scores, and `NotFound` naming the command if its rows have no embeddings.
+    """
+    found = store.run(run)
+    dataset, spec = str(found["dataset"]), embeddings_of_run(found)
+    ids = dataset_ids(store, dataset)
+    targets = sorted(set(example_ids) & set(id_texts(ids)))
+    names = like_names(name)
+    _check(store, dataset, example_ids, targets, names)
+    request = {
+        "kind": KIND,
+        "dataset": dataset,
+        DATASET_KEY: store.dataset_key(dataset),
+        "embeddings": spec.key,
+        "columns": like_columns(names, spec, len(ids)),
+        "targets": targets,
+        "sha256": hashlib.sha256("\n".join(targets).encode()).hexdigest(),
+    }
+
+    def create() -> Job:
+        vectors = read_embeddings(store.workspace, spec, ids, f"{COMMAND} embed --run {shlex.quote(run)}").vectors
+        examples = {_EXAMPLES: stored_examples(store, id_texts(ids))}
+        return create_job(store.workspace, request, examples, {VECTORS: vector_table(id_texts(ids), vectors)})
+
+    return join_or_start(store.workspace, request, create)
+
+
+def _check(store: Store, dataset: str, given: Sequence[str], targets: Sequence[str], names: Sequence[str]) -> None:
+    if not given:
+        raise SelectionInvalid("No rows were chosen. Pick some by hand, or filter the table.")
+    if len(given) > MOST_TARGETS:
+        raise SelectionInvalid(f"More than {MOST_TARGETS:,} rows were chosen. Pick fewer, or filter the table further.")
+    if not targets:
+        raise NoUsableRows(f"None of these rows is in the dataset {dataset!r}. Pick some of its rows.")
+    if taken := {score.name for score in imported_scores(store, dataset)} & set(names):
+        raise NameTaken(f"The dataset {dataset!r} has a score {min(taken)} already. Choose another name.")
+
+
+def open_like_job(store: Store, dataset: str) -> Job | None:
+    """The running or interrupted job that scores a dataset's rows so, if there is one."""
+    return unfinished(all_jobs(store.workspace), {"kind": KIND, "dataset": dataset})
+
+
+def score_rows(job: Job) -> dict[str, Any]:
+    """A worker's likeness: write `RESULT`; returns targets, copies (unique rows that nearly repeat a target's),
+    notices and elapsed_seconds. Raises `JobCancelled`."""
+    began, report = time.monotonic(), _reporting(job)
+    example_ids, vectors = read_vector_table(job.folder)
+    ids = packed_ids(example_ids)
+    at = np.searchsorted(ids, packed_ids(pa.array(job.request["targets"], pa.string())))
+    targets = Embeddings(ids[at], vectors[at])
+    found = likeness(Embeddings(ids, vectors), targets, report)
+    file = pq.ParquetFile(job.folder / f"{_EXAMPLES}.parquet")
+    texts = _conversations(file, set(job.request["targets"]))
+    batches = file.iter_batches(columns=EXAMPLES_SCHEMA.names[:2])
+    copies = copies_of_targets(batches, ids, found.nearest, [texts[each] for each in id_texts(targets.ids)])
+    table = like_table(example_ids.to_pylist(), list(job.request["columns"]), found, copies)
+    with DurableFile(job.folder / RESULT) as result:
+        pq.write_table(table, result)
+        result.finish()
+        result.replace()
+    return {
+        "targets": len(at),
+        "copies": int(copies.sum()),
+        "notices": list(like_notices(targets, found)),
+        "elapsed_seconds": time.monotonic() - began,
+    }
+
+
+def ingest_like(store: Store, job: Job) -> None:
+    """Save the scores of a finished job; idempotent. Raises `NotFound` if the dataset is gone or another one has its
+    name, `NameTaken`, or `JobIncomplete` if the result has not arrived."""
+    request = job.request
+    store.check_same_dataset(request["dataset"], request[DATASET_KEY])
+    try:
+        table = pq.read_table(job.folder / RESULT)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
+    rows = f"{len(request['targets']):,} rows of the dataset"
+    save_scores(
+        store, request["dataset"], ScoreOrigin(rows, request["sha256"], "example-id", request["columns"]), table
+    )
+
+
+def _conversations(file: pq.ParquetFile, wanted: set[str]) -> dict[str, Example]:
+    found = {}
+    for batch in file.iter_batches(columns=EXAMPLES_SCHEMA.names[:2]):
+        for example_id, text in zip(batch["example_id"].to_pylist(), batch["conversation"].to_pylist(), strict=True):
+            if example_id in wanted:
+                found[example_id] = Example.from_json(text)
+    return found
+
+
+def _reporting(job: Job) -> Callable[[float], None]:
+    def report(share: float) -> None:
+        job.report(Progress("Comparing embeddings", int(100 * share), 100, "percent"))
+        if job.is_cancelled:
+            raise JobCancelled("The search for rows like these was cancelled; nothing was saved.")
+
+    return report
