@@ -20,7 +20,7 @@ from ..system.untrusted_json import read_json_object
 MANIFEST_VERSION = 1
 MANIFEST_SUFFIX = ".manifest.json"
 _EXPECTED = "Give the manifest of an export, such as data.jsonl.manifest.json."
-_LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy")
+_LIBRARIES = ("duckdb", "pyarrow", "pandas", "numpy", "scipy")
 
 
 def manifest_path(destination: Path) -> Path:

@@ -58,7 +58,7 @@ def import_source(
     before = os.stat(path)
     detection = detect_format(path, options)
     if require_columns:
-        _require_columns(path, options, detection)
+        check_columns(path, options, detection)
     sha256 = file_sha256(path)
     resolved = replace(options, format=detection.format or AUTO, domain=named_domain(options.domain, path.name))
     fresh = False
@@ -107,7 +107,7 @@ def _sentences(detection: Detection, noticed: Mapping[str, int], pairs: int) -> 
     return (*whole, *rows)
 
 
-def _require_columns(path: Path, options: SourceOptions, detection: Detection) -> None:
+def check_columns(path: Path, options: SourceOptions, detection: Detection) -> None:
     """Raise `SourceUnreadable` if the first records lack a column mapped to the domain or to a field.
 
     Such a name is a typo; every row would be unlabelled, or rejected, without any message.

@@ -3,23 +3,25 @@
 import hashlib
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.errors import NoUsableRows
 from ..data.examples import Example, Rejected
 from ..data.listing import counted
 from ..system.file_hash import file_sha256
+from .detection import detect_format
+from .importer import check_columns
 from .row_reading import read_examples
-from .source_options import SourceOptions
+from .source_options import DomainRule, SourceOptions
 from .sources import data_files
 from .unpacking import check_readable
 
 
 @dataclass(frozen=True, slots=True)
 class TargetRows:
-    """The unique rows of a target set, in order, with the domain of each; `sha256` of its file (of several: of their
-    digests), and how many records were `rejected`, by reason."""
+    """The unique rows of a target set, ordered by id (so that a file's order means nothing), with the domain of each;
+    `sha256` of its file (of several: of their digests), and how many records were `rejected`, by reason."""
 
     name: str
     sha256: str
@@ -29,7 +31,10 @@ class TargetRows:
 
 
 def read_target(name: str, options: SourceOptions) -> TargetRows:
-    """Read a target set. Raises `SourceUnreadable`, or `NoUsableRows` if it has none."""
+    """Read a target set. Without a rule for domains, all rows have one. Rejected answers of preference pairs are left
+    out: nobody wants more like them. Raises `SourceUnreadable`, or `NoUsableRows` if it has none."""
+    if not (options.domain.name or options.domain.field):
+        options = replace(options, domain=DomainRule(name="target"))
     found: dict[str, tuple[Example, str]] = {}
     rejected: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="lobass-") as folder:
@@ -38,11 +43,17 @@ def read_target(name: str, options: SourceOptions) -> TargetRows:
             check_readable(file.path)
         digests = [file_sha256(file.path) for file in files]
         for file in files:
+            check_columns(file.path, options, detect_format(file.path, options))
+            follows_chosen = False
             for row in read_examples(file.path, options):
                 if isinstance(row, Rejected):
                     rejected[row.reason] += 1
+                    continue
+                if follows_chosen:
+                    rejected["rejected answer of a preference pair"] += 1
                 else:
                     found.setdefault(str(row.example.example_id), (row.example, row.domain))
+                follows_chosen = row.is_chosen
     if not found:
         reasons = f" ({counted(dict(rejected.most_common()))})" if rejected else ""
         raise NoUsableRows(
@@ -50,5 +61,5 @@ def read_target(name: str, options: SourceOptions) -> TargetRows:
             "like those that import reads."
         )
     sha256 = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    examples, domains = map(list, zip(*found.values(), strict=True))
+    examples, domains = map(list, zip(*(found[key] for key in sorted(found)), strict=True))
     return TargetRows(Path(name).name, sha256, examples, domains, dict(rejected))

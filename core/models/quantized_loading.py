@@ -45,16 +45,16 @@ def with_exact_products(model: Any) -> Any:
 
 def _product(layer: Any, weight_of: Callable[[Any], torch.Tensor], states: torch.Tensor) -> torch.Tensor:
     product: torch.Tensor = _Product.apply(states, layer, weight_of)  # type: ignore[no-untyped-call]
-    return product if layer.bias is None else product + layer.bias
+    return product
 
 
 class _Product(torch.autograd.Function):
-    """States times a layer's de-quantized weight, which has no gradient of its own."""
+    """A layer's product by its de-quantized weight. Weight and bias have no gradient of their own."""
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, layer: Any, weight_of: Callable[[Any], torch.Tensor]) -> torch.Tensor:
         ctx.weight = partial(weight_of, layer)
-        return F.linear(states, ctx.weight().to(states.dtype))
+        return F.linear(states, ctx.weight().to(states.dtype), layer.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:

@@ -156,7 +156,8 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     for spec in models.values():
         check_repeatable(spec)
     references = [spec for role, spec in models.items() if role != "base"]
-    notices = tuple(dict.fromkeys(notice for spec in references for notice in compare_models(base, spec)))
+    found = [(quantization_notice(spec), *compare_models(base, spec)) for spec in references]
+    notices = tuple(dict.fromkeys(notice for of_one in found for notice in of_one if notice))
     encoding, template_sentence = resolve_encoding(store, base, references[0], request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
@@ -218,7 +219,7 @@ def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
     """
     tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
     rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
-    found = (adapter_notice(reference, base), quantization_notice(reference), *tokenizers.notices, *rows)
+    found = (adapter_notice(reference, base), *tokenizers.notices, *rows)
     return tuple(notice for notice in found if notice)
 
 

@@ -35,5 +35,20 @@ def _clusters(vectors: Vectors, count: int) -> NDArray[np.int64]:
     distinct, kind = np.unique(vectors, axis=0, return_inverse=True)
     if len(distinct) <= count:
         return np.asarray(kind, np.int64)
-    _, found = kmeans2(float_units(distinct), count, _ROUNDS, minit="++", rng=SEED)
+    units = float_units(distinct)
+    _, found = kmeans2(units, units[_seeds(units, count)], _ROUNDS, minit="matrix")
     return np.asarray(found, np.int64)[kind]
+
+
+def _seeds(units: NDArray[np.float32], count: int) -> list[int]:
+    """Rows that k-means begins with: each by its squared distance to the nearest one chosen. scipy's own seeding
+    computes all distances anew for each."""
+    random, nearest = np.random.default_rng(SEED), np.full(len(units), np.inf)
+    chosen = [int(random.integers(len(units)))]
+    while len(chosen) < count:
+        distances = 2 - 2 * (units @ units[chosen[-1]]).astype(np.float64)
+        nearest = np.minimum(nearest, np.maximum(distances, 0))
+        nearest[chosen[-1]] = 0
+        place = np.searchsorted(np.cumsum(nearest), random.uniform() * nearest.sum(), "right")
+        chosen.append(min(int(place), len(units) - 1))
+    return chosen

@@ -29,6 +29,7 @@ from ..store.embedding_files import (
     read_embeddings,
     vector_files,
 )
+from ..store.page_queries import taken
 from .budgets import budgets
 from .greedy import ONE, whole_numbers
 from .ranking import cut, kept_of, ranking
@@ -120,7 +121,7 @@ class _Sample:
     unique_rows: int
 
 
-_samples: "WeakKeyDictionary[Store, OrderedDict[tuple[object, ...], _Sample | None]]" = WeakKeyDictionary()
+_samples: "WeakKeyDictionary[Store, OrderedDict[tuple[object, ...], _Sample]]" = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -137,11 +138,15 @@ def _drawn_sql(table: str) -> str:
 
 
 def _kept_sample(store: Store, key: tuple[object, ...], make: Callable[[], _Sample | None]) -> _Sample | None:
-    """The sample of a key, made once for all who ask."""
-    with _lock:
-        kept = _samples.setdefault(store, OrderedDict())
+    """The sample of a key, made once for all who ask; where there is none, it is looked for again."""
+    kept = _samples.setdefault(store, OrderedDict())
+    if (known := kept.get(key)) is not None:  # without waiting for another one that is being made
+        return known
+    with taken(_lock):
         if key not in kept:
-            kept[key] = make()
+            if (made := make()) is None:
+                return None
+            kept[key] = made
             while len(kept) > _KEPT_SAMPLES:
                 kept.popitem(last=False)
         kept.move_to_end(key)

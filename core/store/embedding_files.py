@@ -9,8 +9,6 @@ or not at all, and is never changed. The vectors of a million rows in 256 dimens
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from ..data.errors import JsonInvalid, ModelUnusable, NotFound, StoreUnusable
 from ..data.json_types import checked
 from ..jobs.example_chunks import Ids
-from ..system.atomic_files import replaced_durably, write_durably
+from ..system.atomic_files import linked_durably, write_durably
 from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import EMBEDDINGS, make_private_folder
 
@@ -134,12 +132,7 @@ def adopt_vectors(workspace: Path, spec: EmbeddingSpec, path: Path) -> None:
     make_private_folder(folder)
     if not (folder / _ABOUT).exists():
         write_durably(folder / _ABOUT, [json.dumps(spec.to_fields(), indent=1).encode()])
-    with replaced_durably(folder / path.name) as temporary:
-        temporary.unlink()
-        try:
-            os.link(path, temporary)  # the job's own takes no more room
-        except OSError:
-            shutil.copyfile(path, temporary)
+    linked_durably(path, folder / path.name)  # the job's own takes no more room
 
 
 def embedding_folder(workspace: Path, key: str) -> Path:

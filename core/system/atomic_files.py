@@ -53,6 +53,16 @@ def replaced_durably(path: Path) -> Iterator[Path]:
         rename_durably(temporary, path)
 
 
+def linked_durably(source: Path, path: Path) -> None:
+    """Give a file that is never changed a second name, or copy it on a disk without links."""
+    with replaced_durably(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 @contextmanager
 def published_folder(path: Path) -> Iterator[Path]:
     """A new temporary folder that is renamed to `path` when the context ends, replacing an existing folder; if the

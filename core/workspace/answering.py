@@ -1,7 +1,7 @@
 """What the owner of a workspace does for other processes, beside its own work."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -107,7 +107,8 @@ def snapshot(workspace: Path, reader: str, refusal: WorkspaceLocked) -> Iterator
     """A copy of the store that another process holds, as it is now; it takes as much room as the store, and goes with
     the context. Embeddings, whose files are never changed, are read where they are. Raises as `asked` does."""
     with asked(workspace, "snapshot", {}, refusal) as answer:
-        (answer.folder / EMBEDDINGS).symlink_to((workspace / EMBEDDINGS).absolute())
+        with suppress(OSError):  # a disk without links: what needs embeddings then says that they are not there
+            (answer.folder / EMBEDDINGS).symlink_to((workspace / EMBEDDINGS).absolute())
         with Store.open(answer.folder, reader) as store:
             yield store
 

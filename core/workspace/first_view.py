@@ -6,7 +6,7 @@ from ..data.errors import UserError
 from ..data.filters import EVERYTHING
 from ..exploring.distributions import domain_counts
 from ..exploring.loss_plane import loss_plane
-from ..selection import Selection, scored_run, selection_coverage, selection_profile
+from ..selection import Selection, scored_run, selected_by_second, selection_coverage, selection_profile
 from ..store import Store
 from ..system.steady_thread import SteadyThread
 
@@ -40,7 +40,13 @@ class FirstView(SteadyThread):
             return
         self._seen = seen
         with suppress(UserError):  # a run without a reference has no such ranking; the page says what is wrong
-            domain_counts(self._store, run.table, EVERYTHING)
-            loss_plane(self._store, run.table, EVERYTHING)
-            selection_profile(self._store, Selection(run.name), run)
-            selection_coverage(self._store, Selection(run.name), run)
+            for ask in (
+                lambda: domain_counts(self._store, run.table, EVERYTHING),
+                lambda: loss_plane(self._store, run.table, EVERYTHING),
+                lambda: selection_profile(self._store, Selection(run.name), run, with_second=False),
+                lambda: selected_by_second(self._store, Selection(run.name), run),
+                lambda: selection_coverage(self._store, Selection(run.name), run),
+            ):
+                if self._stopped.is_set():
+                    return
+                ask()

@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.errors import JobCancelled, JobIncomplete, NameTaken, NoUsableRows, SelectionInvalid
+from ..data.errors import (
+    JobCancelled,
+    JobIncomplete,
+    NameTaken,
+    NotFound,
+    NoUsableRows,
+    SelectionInvalid,
+    SourceUnreadable,
+)
 from ..data.examples import Example
 from ..data.version import COMMAND
 from ..jobs.example_chunks import EXAMPLES_SCHEMA, id_texts, packed_ids
@@ -61,6 +69,8 @@ def begin_like(store: Store, run: str, example_ids: Sequence[str], name: str) ->
 
     def create() -> Job:
         vectors = read_embeddings(store.workspace, spec, ids, f"{COMMAND} embed --run {shlex.quote(run)}").vectors
+        if not vectors[np.isin(ids, packed_ids(pa.array(targets, pa.string())))].any():
+            raise NoUsableRows("None of these rows has an embedding (no token of a reply). Pick others.")
         examples = {_EXAMPLES: stored_examples(store, id_texts(ids))}
         return create_job(store.workspace, request, examples, {VECTORS: vector_table(id_texts(ids), vectors)})
 
@@ -84,7 +94,7 @@ def open_like_job(store: Store, dataset: str) -> Job | None:
 
 
 def score_rows(job: Job) -> dict[str, Any]:
-    """A worker's likeness: write `RESULT`; returns targets, copies (unique rows that nearly repeat a target's),
+    """A worker's likeness: write `RESULT`; returns targets, copies (other unique rows that nearly repeat a target's),
     notices and elapsed_seconds. Raises `JobCancelled`."""
     began, report = time.monotonic(), _reporting(job)
     example_ids, vectors = read_vector_table(job.folder)
@@ -103,7 +113,7 @@ def score_rows(job: Job) -> dict[str, Any]:
         result.replace()
     return {
         "targets": len(at),
-        "copies": int(copies.sum()),
+        "copies": int(copies.sum() - copies[at].sum()),
         "notices": list(like_notices(targets, found)),
         "elapsed_seconds": time.monotonic() - began,
     }
@@ -119,9 +129,13 @@ def ingest_like(store: Store, job: Job) -> None:
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
     rows = f"{len(request['targets']):,} rows of the dataset"
-    save_scores(
-        store, request["dataset"], ScoreOrigin(rows, request["sha256"], "example-id", request["columns"]), table
-    )
+    origin = ScoreOrigin(rows, request["sha256"], "example-id", request["columns"])
+    try:
+        save_scores(store, request["dataset"], origin, table)
+    except SourceUnreadable as error:  # its rows were removed: not to be tried again and again
+        raise NotFound(str(error)) from error
+    for name in (_EXAMPLES, VECTORS):  # all texts and vectors once more
+        (job.folder / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def _conversations(file: pq.ParquetFile, wanted: set[str]) -> dict[str, Example]:

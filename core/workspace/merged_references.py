@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data.errors import ModelUnusable
-from ..models.folder_check import INDEX
+from ..data.listing import listed
+from ..models.folder_check import INDEX, read_json
 from ..models.provenance import FILES, PROVENANCE, WEIGHTS, listed_files, provenance_bytes
 from ..models.resolving import (
     lasting_name,
@@ -49,6 +50,10 @@ def merge_references(
     base_spec = resolve_model(base, store.workspace)
     specs = [resolve_model(reference, store.workspace, base_spec) for reference in references]
     notices = list(dict.fromkeys(notice for spec in specs for notice in compare_models(base_spec, spec)))
+    forms = [read_json(Path(spec.adapter or spec.path, PROVENANCE)).get("quantization") for spec in specs]
+    if len(set(forms)) > 1:
+        kinds = listed(sorted({form or "whole" for form in forms}))
+        notices.append(f"The references were trained on weights of their base in different forms: {kinds}.")
     if len({spec.adapter is None for spec in specs}) > 1:
         raise ModelUnusable(
             "Adapters and full models cannot be merged with each other. Merge the adapters into the base first."
@@ -74,7 +79,7 @@ def merge_references(
                     (unfinished / path.relative_to(source)).parent.mkdir(exist_ok=True)
                     shutil.copyfile(path, unfinished / path.relative_to(source))
             merged_weights(specs, shares, seed if method == "draw" else None, unfinished)
-        listed = [
+        merged = [
             {"name": lasting_name(reference, store.workspace), "share": share, "weights_hash": spec.weights_hash}
             for reference, share, spec in zip(references, shares, specs, strict=True)
         ]
@@ -83,8 +88,9 @@ def merge_references(
             "name": name,
             "base": base_spec.label,
             "base_weights_hash": base_spec.weights_hash,
+            **({"quantization": forms[0]} if forms[0] and len(set(forms)) == 1 else {}),
             **({"encoding": encodings[0]} if encodings[0] and encodings.count(encodings[0]) == len(encodings) else {}),
-            "merged": {"method": method, "references": listed} | ({"seed": seed} if method == "draw" else {}),
+            "merged": {"method": method, "references": merged} | ({"seed": seed} if method == "draw" else {}),
             "data_order": list(dict.fromkeys(row for spec in specs for row in trained_examples(spec))),
             WEIGHTS: weights_digest(unfinished),
             FILES: listed_files(unfinished),

@@ -67,6 +67,13 @@ def test_a_newer_run_is_made_ahead_once(built: list[str]) -> None:
     assert len(built) > ahead
 
 
+def test_a_stopped_one_asks_nothing_more(built: list[str]) -> None:
+    first_view = FirstView(open_session().store)
+    first_view._stopped.set()
+    first_view.do_round()
+    assert built == []
+
+
 def test_a_run_that_cannot_be_ranked_is_left_to_the_page(tmp_path: Path) -> None:
     with Store.open(tmp_path, "a test") as store:
         first_view = FirstView(store)

@@ -1,6 +1,7 @@
 """Like these: scores all rows by how like the hand picks are, or the rows of a table, and offers to rank by it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
@@ -93,9 +94,10 @@ def show_like_job(session: Session, run: ScoredRun) -> None:
         follow_job(session, job)
         return
     if remembered(_JOB) is not None:
-        embedding = open_embedding_job(session.store, embeddings_of_run(session.store.run(run.name)))
-        if embedding:
-            follow_job(session, embedding)
+        with suppress(ModelUnusable):  # of another run, whose job this one cannot have
+            embedding = open_embedding_job(session.store, embeddings_of_run(session.store.run(run.name)))
+            if embedding:
+                follow_job(session, embedding)
     _show_done(session, run)
 
 
@@ -116,7 +118,7 @@ def _show_done(session: Session, run: ScoredRun) -> None:
         st.success(
             escaped(
                 f"New score {score_named(name).label}: how like the chosen rows ({outcome['targets']:,}) each row is. "
-                f"{outcome['copies']:,} rows nearly repeat one of them. {' '.join(outcome['notices'])}"
+                f"{outcome['copies']:,} others nearly repeat one of them. {' '.join(outcome['notices'])}"
             )
         )
         st.button("Rank by it", key="like_rank", on_click=partial(_rank_by, name), help="Sets the ranking at the left.")

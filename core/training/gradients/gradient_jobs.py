@@ -10,7 +10,6 @@ checkpoints, take what is there.
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from ...models.resolving import ModelSpec, resolve_model
 from ...scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
 from ...store import Store
 from ...store.store import DATASET_KEY
-from ...system.atomic_files import replaced_durably
+from ...system.atomic_files import linked_durably
 from ...system.process_facts import machine_memory
 from ..kept_checkpoints import OPTION, KeptCheckpoint, kept_checkpoints, weight_count
 
@@ -90,7 +89,8 @@ class GradientPlan:
         )  # fmt: skip
         return (
             f"Passes forward and backward: {passes}, over {rows:,} rows and {targets:,} target rows: {count:,} "
-            f"gradients of {self.weights:,} weights, one after another.{seconds}"
+            f"gradients of {self.weights:,} weights, one after another.{seconds} What an earlier job of this target "
+            "finished is not computed again."
         )
 
 
@@ -196,8 +196,7 @@ def create_gradient_job(store: Store, plan: GradientPlan, target: TargetRows, re
     job = create_job(store.workspace, fields, {"target": rows, "examples": examples})
     for path in (path for other in earlier for pattern in FINISHED for path in other.folder.glob(pattern)):
         (job.folder / path.parent.name).mkdir(exist_ok=True)
-        with replaced_durably(job.folder / path.parent.name / path.name) as copy:
-            shutil.copyfile(path, copy)
+        linked_durably(path, job.folder / path.parent.name / path.name)
     return job
 
 

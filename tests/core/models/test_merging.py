@@ -1,5 +1,6 @@
 """Merged references are what their weights say: peft's own merge of the adapters' changes, or single weights drawn."""
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from core.data.errors import ModelUnusable, NameTaken
 from core.models.folder_check import ADAPTER_WEIGHTS
 from core.models.loading import load_model
+from core.models.provenance import PROVENANCE
 from core.models.resolving import resolve_model, trained_references
 from core.store import Store
 from core.workspace.merged_references import merge_references
@@ -118,6 +120,24 @@ def test_full_models_are_averaged_or_each_weight_is_drawn_by_its_share(
     assert set(values.unique().tolist()) == {1.0, 2.0, 3.0}
     assert all(torch.equal(tensor, again[name]) for name, tensor in drawn.items())
     assert not torch.equal(values, torch.cat([tensor.flatten() for tensor in other.values()]))
+
+
+def test_adapters_of_quantized_bases_stay_such_and_other_forms_are_said(
+    store: Store, base: Path, tmp_path: Path
+) -> None:
+    forms = {"one": "nf4", "two": "nf4", "three": None}
+    names = {}
+    for place, (name, form) in enumerate(forms.items()):
+        make_adapter(tmp_path / name, base, Kind(KINDS[PLAIN[0]].options), place)
+        names[name] = str(tmp_path / name)
+        known = {"base_weights_hash": "b", **({"quantization": form} if form else {})}
+        (tmp_path / name / PROVENANCE).write_text(json.dumps(known))
+    for merged, parts, kept in (("alike", ("one", "two"), "nf4"), ("mixed", ("one", "three"), None)):
+        fields = merge_references(store, merged, [names[part] for part in parts], str(base))
+        provenance = json.loads(Path(fields["path"], PROVENANCE).read_text("utf-8"))
+        assert provenance.get("quantization") == kept
+        said = [notice for notice in fields["notices"] if "in different forms: nf4, whole." in notice]
+        assert len(said) == (kept is None)
 
 
 @pytest.mark.parametrize("method", ["mean", "draw"])

@@ -17,6 +17,7 @@ from core.engine.engine_choice import BLOCKS, ONEDNN, TORCH, EngineChoice
 from core.engine.loss_engine import EngineOptions, LossEngine
 from core.models import quantizing
 from core.models.loading import load_model, load_tokenizer, load_with_base
+from core.models.quantized_loading import with_exact_products
 from core.models.quantizing import check_quantization
 from core.models.resolving import ModelSpec
 from tests.tiny_models import MIXED_EXAMPLES, encoding_spec, make_model, save_lora_adapter, save_model_folder, spec_of
@@ -104,6 +105,22 @@ def test_an_adapter_on_a_quantized_base_can_be_switched_off(tmp_path: Path, kind
     without = LossEngine(model, without_adapter=True).nll_sums(rows)
     np.testing.assert_allclose(without, alone.nll_sums(rows), rtol=1e-5)
     assert np.abs(LossEngine(model).nll_sums(rows) - without).max() > 0.01
+
+
+def test_a_layers_bias_is_added_before_the_product_is_rounded() -> None:
+    """To the bit as torch's own layer: losses that are cached depend on it."""
+    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.nn import Linear4bit
+
+    torch.manual_seed(0)
+    model: Any = torch.nn.Sequential(Linear4bit(256, 192, quant_type="nf4", compute_dtype=torch.bfloat16))
+    layer = with_exact_products(model.to(torch.bfloat16).to("cpu"))[0]
+    layer.weight = layer.weight.to("cpu")
+    if layer.weight.quant_state is None:
+        layer.weight._quantize("cpu")
+    states = torch.randn(64, 256, dtype=torch.bfloat16)
+    weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(torch.bfloat16)
+    assert torch.equal(layer(states), F.linear(states, weight, layer.bias))
 
 
 def test_a_quantized_model_has_a_key_of_its_own_and_others_keep_theirs(tmp_path: Path) -> None:

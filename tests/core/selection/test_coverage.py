@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.data.errors import StoreUnusable
 from core.exporting import export_selection
 from core.selection import (
     Amount,
@@ -19,6 +20,7 @@ from core.selection import (
 )
 from core.selection.coverage import random_mean
 from core.store import Store
+from core.store.embedding_files import Embeddings
 from core.system.untrusted_json import read_json_object
 from core.workspace.answering import perform
 from tests.core.embedded_rows import give_embeddings
@@ -78,6 +80,17 @@ def test_without_the_embedding_of_some_row_there_is_no_coverage(scored_store: St
     found = selection_coverage(scored_store, TWO)
     assert found
     assert (found.sampled, found.without_vector) == (19, 1)
+
+
+def test_a_coverage_that_was_not_there_is_looked_for_again(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("core.selection.coverage.read_embeddings", _damaged)
+        assert selection_coverage(embedded, TWO) is None
+    assert selection_coverage(embedded, TWO)
+
+
+def _damaged(*_: object) -> Embeddings:
+    raise StoreUnusable("This file of vectors is damaged.")
 
 
 def test_copies_of_a_conversation_are_one_row_of_the_sample(tmp_path: Path) -> None:

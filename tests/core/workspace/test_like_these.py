@@ -4,9 +4,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -15,15 +17,18 @@ from core.data.examples import Example
 from core.data.filters import Range, RowFilter
 from core.exporting import export_selection
 from core.jobs.example_chunks import packed_ids
-from core.scoring.embeddings.embedding_jobs import plan_of_run
+from core.jobs.job import all_jobs
+from core.scoring.embeddings.embedding_jobs import dataset_ids, plan_of_run
 from core.scoring.embeddings.likeness import likeness
 from core.scoring.embeddings.projection import unit_vectors
 from core.selection import Amount, Selection, kept_rows
 from core.store import Store, imported_scores
-from core.store.embedding_files import Embeddings
+from core.store.embedding_files import Embeddings, embeddings_of_run, read_embeddings
+from core.workspace import like_jobs
 from core.workspace.embedding import embed_dataset
-from core.workspace.like_jobs import begin_like
+from core.workspace.like_jobs import begin_like, ingest_like
 from core.workspace.like_these import LikeRequest, score_like
+from core.workspace.score_imports import remove_score
 from core.workspace.target_copies import copies_of_targets
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
@@ -139,7 +144,11 @@ def test_copies_and_paraphrases_rank_first_and_the_scores_select_filter_and_are_
     )  # fmt: skip
     assert (fields["targets"], fields["copies"], fields["notices"]) == (2, 3, [])
     values = store.rows(f"SELECT row_number, {order}, {highest}, {copy} FROM scored_1 ORDER BY {order} DESC, 1")
-    assert [row for row, *_ in values[:5]] == [9, 17, 10, 7, 8]
+    # The targets take turns, by their ids; rows 9 and 17 are one conversation.
+    turns = sorted(range(2), key=lambda target: str(talk(TARGETS[target]).example_id))
+    assert [row for row, *_ in values[:5]] == [
+        *(row for target in turns for row in ([9, 17], [10])[target]), *((7, 8)[target] for target in turns)
+    ]  # fmt: skip
     assert [highest for *_, highest, _ in values[:3]] == pytest.approx([1, 1, 1], abs=1e-3)
     assert sorted(row for row, *_, is_copy in values if is_copy) == [9, 10, 17]
     clean = RowFilter(ranges=(Range(copy, 0.0, 0.0),))
@@ -186,10 +195,12 @@ def test_rows_of_the_dataset_are_a_target_set_too_and_give_the_scores_of_such_a_
     score_like(store, LikeRequest("tiny", file, device="cpu"), wait_quietly)
     picked = [str(talk(row).example_id) for row in TARGETS]
     outcome = wait_quietly(store, begin_like(store, "tiny", [*picked, str(talk(("No", "row")).example_id)], "picks"))
-    assert (outcome["targets"], outcome["copies"], outcome["notices"]) == (2, 2, [])
-    names = [f"imported_like_{name}{ending}" for name in ("file", "picks") for ending in ("_max", "_copy")]
+    assert (outcome["targets"], outcome["copies"], outcome["notices"]) == (2, 0, [])  # of others than the picked ones
+    (job,) = (job for job in all_jobs(store.workspace) if job.kind == "like")
+    assert not {"examples.parquet", "vectors.parquet"} & {path.name for path in job.folder.iterdir()}
+    names = [f"imported_like_{name}{ending}" for name in ("file", "picks") for ending in ("", "_max", "_copy")]
     values = store.rows(f"SELECT {', '.join(names)} FROM scored_1 ORDER BY row_number")
-    assert [row[:2] for row in values] == [pytest.approx(row[2:], abs=1e-3) for row in values]
+    assert [row[:3] for row in values] == [pytest.approx(row[3:], abs=1e-3) for row in values]
     best = store.rows("SELECT row_number FROM scored_1 ORDER BY imported_like_picks DESC, 1 LIMIT 5")
     assert sorted(row for (row,) in best) == [7, 8, 9, 10, 17]
     origin = imported_scores(store, "talk")[-1]
@@ -210,7 +221,27 @@ def test_targets_that_cannot_be_are_refused_in_a_sentence(store: Store) -> None:
     wait_quietly(store, begin_like(store, "tiny", [there], "x"))
     with pytest.raises(NameTaken, match="has a score imported_like_x"):
         begin_like(store, "tiny", [there], "x")
+    spec = embeddings_of_run(store.run("tiny"))
+    rows = read_embeddings(store.workspace, spec, dataset_ids(store, "talk"), "embed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(like_jobs, "read_embeddings", lambda *_: Embeddings(rows.ids, np.zeros_like(rows.vectors)))
+        with pytest.raises(NoUsableRows, match="None of these rows has an embedding"):
+            begin_like(store, "tiny", [there], "z")
     shutil.rmtree(store.workspace / "embeddings")
     with pytest.raises(NotFound, match=r"16 of 16 rows have no embedding yet.*embed --run tiny$"):
         begin_like(store, "tiny", [there], "y")
     assert len(store.rows("SELECT name FROM imported_score")) == 3
+
+
+def test_a_result_without_any_value_ends_its_job(store: Store) -> None:
+    """As when the rows that it scored were removed: it would else be taken in again and again, and block new ones."""
+    there = str(talk(TARGETS[0]).example_id)
+    job = begin_like(store, "tiny", [there], "x")
+    wait_quietly(store, job)
+    for score in imported_scores(store, "talk"):
+        remove_score(store, "talk", score.name)
+    table = pq.read_table(job.folder / "scores.parquet")
+    pq.write_table(table.set_column(0, "key", [[str(UUID(int=number)) for number in range(len(table))]]),
+                   job.folder / "scores.parquet")  # fmt: skip
+    with pytest.raises(NotFound, match=r"."):
+        ingest_like(store, job)
