@@ -46,14 +46,14 @@ def test_a_trial_is_planned_started_and_gives_its_verdict_though_the_server_is_k
     assert len(load_trial(dashboard.workspace, "by hand").missing()) == 12
 
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_text(re.compile("Model 1 of 12"))).to_be_visible(timeout=SECONDS * 1000)
+    expect(page.get_by_text(re.compile("Model [0-9]+ of 12"))).to_be_visible(timeout=SECONDS * 1000)
     wait_for(lambda: len(load_trial(dashboard.workspace, "by hand").missing()) < 12, "the first model", SECONDS)
     dashboard.kill()
     _fill_between(dashboard.workspace, load_trial(dashboard.workspace, "by hand"))
 
     dashboard.start()
     page = open_page(f"{dashboard.address}/evidence?run=first&details=Trial")
-    expect(page.get_by_text(re.compile("Model [0-9]+ of 12"))).to_be_visible(timeout=SECONDS * 1000)
+    # Whether the page still sees the last model at work depends on how busy the machine is.
     wait_for(lambda: not load_trial(dashboard.workspace, "by hand").missing(), "the last model", SECONDS)
     verdict = re.compile("half: (better than|worse than|not distinguishable from) random, for this base, budget and")
     expect(page.get_by_text(verdict).first).to_be_visible(timeout=SECONDS * 1000)
