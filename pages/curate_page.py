@@ -1,7 +1,7 @@
 """Curate: score distributions, linked charts and rows of a run beside the controls of a selection of them."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +11,7 @@ from core.data.filters import EVERYTHING, RowFilter
 from core.data.scores import Score
 from core.exploring.distributions import domain_counts
 from core.selection import (
+    Coverage,
     ScoredRun,
     Selection,
     Summary,
@@ -98,10 +99,12 @@ def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summar
     colours = domain_colours(domains)
     drawn = drawn_domains(counts, "rows" if rows else "all_rows")
     view = LinkedView(store, run.table, row_filter, score, {name: colours[name] for name in drawn}, rows)
-    if show_views(session, run, view, chosen) != _SAVED:
+    # Asked for in two places, and computed at most once.
+    coverage = cache(lambda: selection_coverage(store, chosen[0], run) if chosen else None)
+    if show_views(session, run, view, chosen, coverage) != _SAVED:
         show_rows(session, run, view, chosen[0] if chosen else None)
     if chosen:  # last, because these take longest: cosines have to be computed, or another run to be ranked
-        show_coverage(selection_coverage(store, chosen[0], run), covered)
+        show_coverage(coverage(), covered)
         show_second(selected_by_second(store, chosen[0], run), second)
 
 
@@ -140,12 +143,16 @@ def _by_domain(counts: pd.DataFrame) -> str:
 
 
 def show_views(
-    session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[Selection, Summary] | None
+    session: Session,
+    run: ScoredRun,
+    view: LinkedView,
+    chosen: tuple[Selection, Summary] | None,
+    coverage: Callable[[], Coverage | None],
 ) -> str | None:
     """The charts in tabs; a closed tab runs no query. Returns the open one."""
     views: dict[str, Callable[[], None]] = {
         "Overview": lambda: show_cuts(session, run, view, chosen),
-        "Map": lambda: show_map(session, run, view, chosen[0] if chosen else None),
+        "Map": lambda: show_map(session, run, view, chosen[0] if chosen else None, coverage),
         "Distribution": lambda: show_distribution(view),
         "Length": lambda: show_linked_length(view),
         "Trust": lambda: show_trust(session.store, run.name, view.row_filter),

@@ -48,12 +48,15 @@ class _Reading:
         return first, *(DatasetRow(record.line, domain, example, record.original) for example in examples[1:])
 
 
-def read_examples(path: Path, options: SourceOptions) -> Generator[DatasetRow | Rejected, None, None]:
-    """Every record of a file as a row, or as rejected with the reason; streams in bounded memory.
+def read_examples(
+    path: Path, options: SourceOptions, detection: Detection | None = None
+) -> Generator[DatasetRow | Rejected, None, None]:
+    """Every record of a file as a row, or as rejected with the reason; streams in bounded memory. `detection`: what
+    `detect_format` found in the file, if it was asked already.
 
     Raises `SourceUnreadable` if the file is not a data file, or cannot be read to its end.
     """
-    yield from _read_examples(path, _reading(path, options))
+    yield from _read_examples(path, _reading(path, options, detection))
 
 
 def read_blocks(

@@ -43,9 +43,10 @@ def read_target(name: str, options: SourceOptions) -> TargetRows:
             check_readable(file.path)
         digests = [file_sha256(file.path) for file in files]
         for file in files:
-            check_columns(file.path, options, detect_format(file.path, options))
+            detection = detect_format(file.path, options)
+            check_columns(file.path, options, detection)
             follows_chosen = False
-            for row in read_examples(file.path, options):
+            for row in read_examples(file.path, options, detection):
                 if isinstance(row, Rejected):
                     rejected[row.reason] += 1
                     continue

@@ -49,7 +49,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data import settings
-from ..data.errors import JsonInvalid, NotFound, UserError
+from ..data.errors import JobCancelled, JsonInvalid, NotFound, UserError
 from ..data.examples import Example
 from ..data.json_types import checked
 from ..data.version import COMMAND
@@ -231,6 +231,13 @@ class Job:
     def report(self, progress: Progress) -> None:
         """Replace the progress. Not flushed to disk, because only the latest matters."""
         write_whole(self.folder / "progress.json", [json.dumps(progress.to_fields()).encode()])
+
+    def report_share(self, phase: str, share: float, if_cancelled: str) -> None:
+        """Report which share of a phase is done [0 to 1]. Raises `JobCancelled` with that sentence if the job is
+        cancelled."""
+        self.report(Progress(phase, int(100 * share), 100, "percent"))
+        if self.is_cancelled:
+            raise JobCancelled(if_cancelled)
 
 
 def create_job(

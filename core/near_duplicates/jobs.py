@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ..data.errors import JobIncomplete, NoUsableRows, SelectionInvalid
+from ..data.errors import NoUsableRows, SelectionInvalid
 from ..jobs.job import Job, all_jobs, create_job, unfinished
 from ..jobs.queue import join_or_start
+from ..jobs.result_tables import read_result_table
 from ..store import Store
 from ..store.embedding_files import Vectors
 from ..store.near_duplicates import count_examples, near_duplicate_sets, rounded, save_near_duplicates
@@ -79,10 +77,7 @@ def ingest_near_duplicates(store: Store, job: Job) -> None:
     name, `JobIncomplete` if the result has not arrived."""
     request = job.request
     store.check_same_dataset(request["dataset"], request.get(DATASET_KEY))
-    try:
-        groups = pq.read_table(job.folder / RESULT)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
+    groups = read_result_table(job, RESULT)
     save_near_duplicates(
         store, request["dataset"], request["threshold"], request["example_count"], groups, request.get("embeddings")
     )

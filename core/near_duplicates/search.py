@@ -19,10 +19,9 @@ from ..data.errors import JobCancelled
 from ..data.examples import Example
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
-from ..system.durable_file import DurableFile
+from ..jobs.result_tables import write_result_table
 from .similarity import (
     PERMUTATIONS,
-    Report,
     ShingleSets,
     Signatures,
     compared_text,
@@ -31,6 +30,7 @@ from .similarity import (
     signatures,
 )
 
+_CANCELLED = "The near-duplicate search was cancelled; nothing was saved."
 RESULT = "near_duplicates.parquet"
 """File of a finished job: example_id and group_number of every member of a group of two or more."""
 
@@ -55,7 +55,9 @@ def near_duplicate_numbers(job: Job, threshold: float) -> npt.NDArray[np.int64]:
     scratch.mkdir()
     try:
         sets, sketches = _sketch(job, scratch)
-        return near_duplicate_groups(sketches, sets, threshold, _comparing(job))
+        return near_duplicate_groups(
+            sketches, sets, threshold, lambda share: job.report_share("Comparing similar texts", share, _CANCELLED)
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -74,7 +76,8 @@ def _sketch(job: Job, scratch: Path) -> tuple[ShingleSets, Signatures]:
             elapsed = time.monotonic() - began
             left = elapsed * (total / len(sizes) - 1)
             job.report(Progress("Reading the examples", len(sizes), total, "rows", None, left, elapsed))
-            _stop_if_asked(job)
+            if job.is_cancelled:
+                raise JobCancelled(_CANCELLED)
     ends = np.cumsum(sizes, dtype=np.int64)
     hashes = _mapped(scratch / "shingles", np.uint64, (int(ends[-1]),))
     return ShingleSets(hashes, ends), _mapped(scratch / "signatures", np.uint32, (total, PERMUTATIONS))
@@ -85,25 +88,9 @@ def _mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDA
     return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.zeros(shape, dtype)
 
 
-def _comparing(job: Job) -> Report:
-    def report(share: float) -> None:
-        job.report(Progress("Comparing similar texts", int(100 * share), 100, "percent"))
-        _stop_if_asked(job)
-
-    return report
-
-
-def _stop_if_asked(job: Job) -> None:
-    if job.is_cancelled:
-        raise JobCancelled("The near-duplicate search was cancelled; nothing was saved.")
-
-
 def write_groups(job: Job, example_ids: pa.ChunkedArray, groups: npt.NDArray[np.int64]) -> dict[str, int]:
     """Write `RESULT` for these examples; returns examples, groups and grouped_examples."""
     members = np.flatnonzero(groups)
     table = pa.table({"example_id": example_ids.take(pa.array(members)), "group_number": groups[members]})
-    with DurableFile(job.folder / RESULT) as file:
-        pq.write_table(table, file)
-        file.finish()
-        file.replace()
+    write_result_table(job, RESULT, table)
     return {"examples": len(groups), "groups": int(groups.max(initial=0)), "grouped_examples": len(members)}

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.errors import JobCancelled
 from ..jobs.job import Job
-from ..jobs.job_progress import Progress
 from ..store.embedding_files import Vectors, float_units
 from ..store.vector_tables import read_vector_table
 from .search import write_groups
@@ -22,6 +20,7 @@ from .similarity import numbered
 
 _BLOCK = 2048
 _ROUNDING = 1e-6
+_CANCELLED = "The search for semantic duplicates was cancelled; nothing was saved."
 
 
 def find_semantic_duplicates(job: Job) -> dict[str, Any]:
@@ -29,7 +28,11 @@ def find_semantic_duplicates(job: Job) -> dict[str, Any]:
     grouped_examples and elapsed_seconds. Request: threshold. Raises `JobCancelled`."""
     began = time.monotonic()
     example_ids, vectors = read_vector_table(job.folder)
-    groups = semantic_groups(vectors, job.request["threshold"], _reporting(job))
+    groups = semantic_groups(
+        vectors,
+        job.request["threshold"],
+        lambda share: job.report_share("Comparing embeddings", share, _CANCELLED),
+    )
     return {**write_groups(job, example_ids, groups), "elapsed_seconds": time.monotonic() - began}
 
 
@@ -63,12 +66,3 @@ def _first_members(component: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """The first row of each row's component."""
     _, first, place = np.unique(component, return_index=True, return_inverse=True)
     return np.asarray(first[place], np.int64)
-
-
-def _reporting(job: Job) -> Callable[[float], None]:
-    def report(share: float) -> None:
-        job.report(Progress("Comparing embeddings", int(100 * share), 100, "percent"))
-        if job.is_cancelled:
-            raise JobCancelled("The search for semantic duplicates was cancelled; nothing was saved.")
-
-    return report

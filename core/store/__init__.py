@@ -15,6 +15,7 @@ from .imported_scores import (
     ImportedScore,
     ScoreOrigin,
     imported_scores,
+    is_same_score,
     remove_imported_score,
     save_imported_scores,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ScoreOrigin",
     "Store",
     "imported_scores",
+    "is_same_score",
     "merge_dataset",
     "near_duplicate_set",
     "near_duplicate_set_id",

@@ -74,7 +74,7 @@ def save_imported_scores(
     dataset_id = store.dataset_id(dataset)
     names = list(origin.columns)
     known = {score.name: score for score in imported_scores(store, dataset)}
-    if all(name in known and _is_same(known[name], origin) for name in names):
+    if all(name in known and is_same_score(known[name], origin) for name in names):
         return [known[name] for name in names]
     if (taken := [name for name in names if name in known]) and not replace:
         raise NameTaken(
@@ -145,7 +145,8 @@ def delete_values_without_rows(connection: duckdb.DuckDBPyConnection, dataset_id
     )
 
 
-def _is_same(known: ImportedScore, origin: ScoreOrigin) -> bool:
+def is_same_score(known: ImportedScore, origin: ScoreOrigin) -> bool:
+    """Whether a dataset's score is the one that this origin has under its name."""
     given = (origin.sha256, origin.joined_by, origin.columns[known.name])
     return (known.sha256, known.joined_by, known.file_column) == given
 

@@ -247,7 +247,7 @@ def _provenance(job: Job, name: str) -> dict[str, Any]:
         "base_weights_hash": request["base"]["weights_hash"],
         "encoding": request["encoding"],
         **{key: request[key] for key in settings if key in request},
-        **{key: request["base"][key] for key in ("quantization",) if key in request["base"]},
+        **({"quantization": form} if (form := request["base"].get("quantization")) else {}),
         "order": "new in every epoch",
         "versions": {"lobass": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }

@@ -34,11 +34,12 @@ class FirstView(SteadyThread):
         """Prepare the newest run, unless that was done."""
         if not (names := self._store.rows(_NEWEST)):
             return
-        run = scored_run(self._store, str(names[0][0]))
-        seen = [run.name, *self._store.table_state(run.table)]
+        name = str(names[0][0])
+        seen = [name, *self._store.table_state(str(self._store.run(name)["table"]))]
         if seen == self._seen:
             return
         self._seen = seen
+        run = scored_run(self._store, name)
         with suppress(UserError):  # a run without a reference has no such ranking; the page says what is wrong
             for ask in (
                 lambda: domain_counts(self._store, run.table, EVERYTHING),

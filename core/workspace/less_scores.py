@@ -14,7 +14,7 @@ from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.queue import join_or_start
 from ..scoring.embeddings.embedding_jobs import dataset_ids
-from ..store import ImportedScore, ScoreOrigin, Store, imported_scores
+from ..store import ImportedScore, ScoreOrigin, Store, imported_scores, is_same_score
 from ..training.gradients.gradient_jobs import (
     KIND,
     GradientPlan,
@@ -104,7 +104,7 @@ def _is_there(store: Store, dataset: str, name: str, origin: ScoreOrigin, replac
     known = next((score for score in imported_scores(store, dataset) if score.name == name), None)
     if known is None:
         return False
-    if (known.sha256, known.file_column) == (origin.sha256, origin.columns[name]):
+    if is_same_score(known, origin):
         return True
     if not replace:
         raise NameTaken(

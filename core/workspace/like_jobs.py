@@ -4,7 +4,7 @@ ingested when it is done. The scores are those of `like_these`, whose target set
 import hashlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import (
-    JobCancelled,
-    JobIncomplete,
     NameTaken,
     NotFound,
     NoUsableRows,
@@ -24,8 +22,8 @@ from ..data.examples import Example
 from ..data.version import COMMAND
 from ..jobs.example_chunks import EXAMPLES_SCHEMA, id_texts, packed_ids
 from ..jobs.job import Job, all_jobs, create_job, unfinished
-from ..jobs.job_progress import Progress
 from ..jobs.queue import join_or_start
+from ..jobs.result_tables import read_result_table, write_result_table
 from ..scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
 from ..scoring.embeddings.likeness import likeness
 from ..store import ScoreOrigin, Store, imported_scores
@@ -33,7 +31,6 @@ from ..store.embedding_files import Embeddings, embeddings_of_run, read_embeddin
 from ..store.store import DATASET_KEY
 from ..store.vector_tables import VECTORS, read_vector_table, vector_table
 from ..system.disk_errors import translate_disk_errors
-from ..system.durable_file import DurableFile
 from .like_scores import like_columns, like_names, like_notices, like_table
 from .score_imports import save_scores
 from .target_copies import copies_of_targets
@@ -42,6 +39,7 @@ KIND = "like"
 RESULT = "scores.parquet"
 MOST_TARGETS = 1_000
 _EXAMPLES = "examples"
+_CANCELLED = "The search for rows like these was cancelled; nothing was saved."
 
 
 @translate_disk_errors("The search for rows like these")
@@ -96,21 +94,20 @@ def open_like_job(store: Store, dataset: str) -> Job | None:
 def score_rows(job: Job) -> dict[str, Any]:
     """A worker's likeness: write `RESULT`; returns targets, copies (other unique rows that nearly repeat a target's),
     notices and elapsed_seconds. Raises `JobCancelled`."""
-    began, report = time.monotonic(), _reporting(job)
+    began = time.monotonic()
     example_ids, vectors = read_vector_table(job.folder)
     ids = packed_ids(example_ids)
     at = np.searchsorted(ids, packed_ids(pa.array(job.request["targets"], pa.string())))
     targets = Embeddings(ids[at], vectors[at])
-    found = likeness(Embeddings(ids, vectors), targets, report)
+    found = likeness(
+        Embeddings(ids, vectors), targets, lambda share: job.report_share("Comparing embeddings", share, _CANCELLED)
+    )
     file = pq.ParquetFile(job.folder / f"{_EXAMPLES}.parquet")
     texts = _conversations(file, set(job.request["targets"]))
     batches = file.iter_batches(columns=EXAMPLES_SCHEMA.names[:2])
     copies = copies_of_targets(batches, ids, found.nearest, [texts[each] for each in id_texts(targets.ids)])
     table = like_table(example_ids.to_pylist(), list(job.request["columns"]), found, copies)
-    with DurableFile(job.folder / RESULT) as result:
-        pq.write_table(table, result)
-        result.finish()
-        result.replace()
+    write_result_table(job, RESULT, table)
     return {
         "targets": len(at),
         "copies": int(copies.sum() - copies[at].sum()),
@@ -124,10 +121,7 @@ def ingest_like(store: Store, job: Job) -> None:
     name, `NameTaken`, or `JobIncomplete` if the result has not arrived."""
     request = job.request
     store.check_same_dataset(request["dataset"], request[DATASET_KEY])
-    try:
-        table = pq.read_table(job.folder / RESULT)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
+    table = read_result_table(job, RESULT)
     rows = f"{len(request['targets']):,} rows of the dataset"
     origin = ScoreOrigin(rows, request["sha256"], "example-id", request["columns"])
     try:
@@ -145,12 +139,3 @@ def _conversations(file: pq.ParquetFile, wanted: set[str]) -> dict[str, Example]
             if example_id in wanted:
                 found[example_id] = Example.from_json(text)
     return found
-
-
-def _reporting(job: Job) -> Callable[[float], None]:
-    def report(share: float) -> None:
-        job.report(Progress("Comparing embeddings", int(100 * share), 100, "percent"))
-        if job.is_cancelled:
-            raise JobCancelled("The search for rows like these was cancelled; nothing was saved.")
-
-    return report

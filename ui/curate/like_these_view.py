@@ -6,16 +6,15 @@ from functools import partial
 
 import streamlit as st
 
-from core.data.errors import ModelUnusable, NotFound, UserError
+from core.data.errors import ModelUnusable
 from core.data.scores import score_named
-from core.jobs.job import Job, find_job
+from core.jobs.job import Job
 from core.selection import ScoredRun
 from core.store.embedding_files import embeddings_of_run
 from core.workspace.like_jobs import KIND, MOST_TARGETS, begin_like, open_like_job
 from core.workspace.mapping import begin_embedding_of_run, lacks_embeddings, open_embedding_job
 from ui.kit.hand_picks import picks_of
-from ui.kit.job_view import follow_job, show_failure
-from ui.kit.widgets import show_error
+from ui.kit.job_view import begin_job, follow_job, remembered_job, show_failure
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, remember, remembered, rerun_page
@@ -40,7 +39,7 @@ def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Se
             elif lacks_embeddings(session.store, run.dataset, spec):
                 st.caption("This needs an embedding of each row: one pass of the base model over the dataset.")
                 if st.button("Compute embeddings", key="like_embed", type="primary", disabled=not may_run()):
-                    _begin(lambda: begin_embedding_of_run(session.store, run.name))
+                    begin_job(_JOB, lambda: begin_embedding_of_run(session.store, run.name), _follow)
             else:
                 _form(session, run, of_table)
         except ModelUnusable as error:
@@ -69,21 +68,13 @@ def _form(session: Session, run: ScoredRun, of_table: Callable[[], Sequence[str]
         "Score rows", key="like_begin", type="primary",
         disabled=not (targets and name and may_run()) or len(targets) > MOST_TARGETS,
     ):  # fmt: skip
-        _begin(lambda: begin_like(session.store, run.name, targets, name))
+        begin_job(_JOB, lambda: begin_like(session.store, run.name, targets, name), _follow)
 
 
-def _begin(begin: Callable[[], Job | None]) -> None:
-    try:
-        job = begin()
-    except UserError as error:
-        show_error(error)
-        return
-    if job:
-        remember(_JOB, job.job_id)
-        remember(_TURN, remembered(_TURN, 0) + 1)  # another popover, which is closed
-        if job.kind == KIND:
-            remember(_DONE, job.job_id)
-    st.rerun()
+def _follow(job: Job) -> None:
+    remember(_TURN, remembered(_TURN, 0) + 1)  # another popover, which is closed
+    if job.kind == KIND:
+        remember(_DONE, job.job_id)
 
 
 def show_like_job(session: Session, run: ScoredRun) -> None:
@@ -102,16 +93,9 @@ def show_like_job(session: Session, run: ScoredRun) -> None:
 
 
 def _show_done(session: Session, run: ScoredRun) -> None:
-    job_id = remembered(_DONE)
-    if job_id is None:
-        return
-    try:
-        job = find_job(session.workspace, job_id)
-    except NotFound:
-        forget(_DONE)
-        return
-    outcome = job.outcome or {}
-    if not job.is_settled or job.request["dataset"] != run.dataset or outcome.get("state") != "done":
+    job = remembered_job(session, _DONE)
+    outcome = (job.outcome if job else None) or {}
+    if job is None or not job.is_settled or job.request["dataset"] != run.dataset or outcome.get("state") != "done":
         return
     name = next(iter(job.request["columns"]))
     with st.container(horizontal=True, vertical_alignment="center"):

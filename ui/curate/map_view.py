@@ -7,13 +7,13 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import ModelUnusable, UserError
+from core.data.errors import ModelUnusable
 from core.exploring.map_labels import region_labels
 from core.exploring.map_plane import MapPlane, map_plane
 from core.exploring.row_flags import flagged, row_flags
 from core.jobs.job import Job
 from core.scoring.embeddings.map_jobs import newest_map, open_map_job
-from core.selection import Coverage, ScoredRun, Selection, selection_coverage
+from core.selection import Coverage, ScoredRun, Selection
 from core.store import Store
 from core.store.embedding_files import EmbeddingSpec, embeddings_of_run
 from core.store.maps import MapSet
@@ -26,17 +26,22 @@ from ui.kit.chart_frame import show_chart
 from ui.kit.filter_bar import show_no_rows
 from ui.kit.filter_state import brush_plane
 from ui.kit.hand_picks import picks_of
-from ui.kit.job_view import follow_job, show_failure
-from ui.kit.widgets import show_error
+from ui.kit.job_view import begin_job, follow_job, show_failure
 from ui.plain_text import escaped
 from ui.shell.access import may_run
-from ui.shell.session import Session, remember, remembered_for
+from ui.shell.session import Session, remembered_for
 
 _JOB = "map_job"
 
 
-def show_map(session: Session, run: ScoredRun, view: LinkedView, selection: Selection | None) -> None:
-    """Draw the tab. `selection`: rows that it does not keep are faint."""
+def show_map(
+    session: Session,
+    run: ScoredRun,
+    view: LinkedView,
+    selection: Selection | None,
+    coverage: Callable[[], Coverage | None],
+) -> None:
+    """Draw the tab. `selection`: rows that it does not keep are faint. `coverage`: gives that of the selection."""
     store = session.store
     try:
         spec = embeddings_of_run(store.run(run.name))
@@ -52,31 +57,22 @@ def show_map(session: Session, run: ScoredRun, view: LinkedView, selection: Sele
         _show(store, run, view, selection, found)
     elif job is None:
         _show_unmapped(session, run, spec)
-    if selection:
-        _show_coverage(selection_coverage(store, selection, run))
+    _show_coverage(coverage())
 
 
 def _show_unmapped(session: Session, run: ScoredRun, spec: EmbeddingSpec) -> None:
     """How to get a map: first embeddings, then their places."""
     if lacks_embeddings(session.store, run.dataset, spec):
         st.info("A map needs an embedding of each row: one pass of the base model over the dataset.")
-        _job_button(session, "Compute embeddings", partial(begin_embedding_of_run, session.store, run.name))
+        _job_button("Compute embeddings", partial(begin_embedding_of_run, session.store, run.name))
         return
     st.info("No map yet. It puts rows with similar embeddings near each other, and a lasso on it filters this page.")
-    _job_button(session, "Make the map", lambda: begin_map_of_run(session.store, run.name)[1])
+    _job_button("Make the map", lambda: begin_map_of_run(session.store, run.name)[1])
 
 
-def _job_button(session: Session, label: str, begin: Callable[[], Job | None]) -> None:
-    if not st.button(label, key="make_map", type="primary", disabled=not may_run()):
-        return
-    try:
-        job = begin()
-    except UserError as error:
-        show_error(error)
-        return
-    if job:
-        remember(_JOB, job.job_id)
-    st.rerun()
+def _job_button(label: str, begin: Callable[[], Job | None]) -> None:
+    if st.button(label, key="make_map", type="primary", disabled=not may_run()):
+        begin_job(_JOB, begin)
 
 
 def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection | None, found: MapSet) -> None:

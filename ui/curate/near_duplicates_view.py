@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data.errors import UserError
 from core.data.scores import DEFAULT_SCORE, Score, score_named
 from core.exploring.near_duplicate_groups import (
     GROUP_ORDERS,
@@ -19,9 +18,9 @@ from core.selection.near_search import run_searches
 from core.selection.recipe import BY_EMBEDDINGS, BY_TEXT
 from core.store.near_duplicates import NearDuplicateSet
 from ui.curate.near_duplicate_group import in_sentence, show_group
-from ui.kit.job_view import follow_job, show_failure
+from ui.kit.job_view import begin_job, follow_job, show_failure
 from ui.kit.tables import open_by_number, show_selectable
-from ui.kit.widgets import ignored_in_link, linked_number, show_error
+from ui.kit.widgets import ignored_in_link, linked_number
 from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
 
@@ -138,16 +137,8 @@ def _search_button(session: Session, dataset: str, threshold: float, label: str)
         help="Compares the text of all unique conversations of the dataset on the CPU: a few seconds for thousands of "
         "rows, a few minutes for a million. The search continues if you close this page.",
     )
-    if not clicked:
-        return
-    try:
-        job = begin_near_duplicates(session.store, dataset, threshold)
-    except UserError as error:
-        show_error(error)
-        return
-    if job:
-        remember("near_job", job.job_id)
-    st.rerun()
+    if clicked:
+        begin_job("near_job", lambda: begin_near_duplicates(session.store, dataset, threshold))
 
 
 # The result

@@ -61,17 +61,36 @@ def follow_job(session: Session, job: Job) -> None:
     live()
 
 
-def show_failure(session: Session, key: str) -> None:
-    """The error of the job whose id this session remembers under the key, if it failed. Shown once."""
+def begin_job(key: str, begin: Callable[[], Job | None], then: Callable[[Job], None] = lambda _: None) -> None:
+    """Begin a job, which this session then remembers under the key, and draw the page anew; `then` is called with the
+    job, if there is one. If it cannot begin, the page says why."""
+    try:
+        job = begin()
+    except UserError as error:
+        show_error(error)
+        return
+    if job:
+        remember(key, job.job_id)
+        then(job)
+    st.rerun()
+
+
+def remembered_job(session: Session, key: str) -> Job | None:
+    """The job that this session remembers under the key; None if there is none, or none any more."""
     job_id = remembered(key)
     if job_id is None:
-        return
+        return None
     try:
-        job = find_job(session.workspace, job_id)
+        return find_job(session.workspace, job_id)
     except NotFound:
         forget(key)
-        return
-    if job.is_settled:
+        return None
+
+
+def show_failure(session: Session, key: str) -> None:
+    """The error of the job whose id this session remembers under the key, if it failed. Shown once."""
+    job = remembered_job(session, key)
+    if job and job.is_settled:
         forget(key)
         if job.problem:
             st.error(escaped(job.problem))

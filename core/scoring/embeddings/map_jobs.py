@@ -4,14 +4,12 @@ import hashlib
 import json
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ...data.errors import JobIncomplete, NoUsableRows
+from ...data.errors import NoUsableRows
 from ...data.map_columns import MAP_KEY_CHARACTERS
 from ...jobs.example_chunks import Ids, id_texts
 from ...jobs.job import Job, all_jobs, create_job, unfinished
 from ...jobs.queue import join_or_start
+from ...jobs.result_tables import read_result_table
 from ...store import Store
 from ...store.embedding_files import EmbeddingSpec, read_embeddings
 from ...store.maps import MapSet, save_map, saved_maps
@@ -56,10 +54,7 @@ def ingest_map(store: Store, job: Job) -> None:
     name, `JobIncomplete` if the result has not arrived."""
     request = job.request
     store.check_same_dataset(request["dataset"], request[DATASET_KEY])
-    try:
-        places = pq.read_table(job.folder / RESULT)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise JobIncomplete(f"{job.folder / RESULT} is not there or damaged. Copy it again to go on.") from error
+    places = read_result_table(job, RESULT)
     description = {name: request[name] for name in ("library", "seed", "fitted", "rule", "examples")}
     save_map(store, request["dataset"], request["key"], request["embeddings"], description, places)
 

@@ -5,16 +5,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ...data.errors import JobCancelled, JobFailed
+from ...data.errors import JobFailed
 from ...jobs.job import Job
-from ...jobs.job_progress import Progress
+from ...jobs.result_tables import write_result_table
 from ...store.maps import PLACES_SCHEMA
 from ...store.vector_tables import read_vector_table
-from ...system.durable_file import DurableFile
-from .layout import Report, lay_out, library_version
+from .layout import lay_out, library_version
 
+_CANCELLED = "The map was cancelled; nothing was saved."
 RESULT = "places.parquet"
 """File of a finished job: example_id, x and y of every example that has an embedding."""
 
@@ -29,19 +28,7 @@ def make_map(job: Job) -> dict[str, Any]:
         )
     example_ids, vectors = read_vector_table(job.folder)
     rows = np.flatnonzero(vectors.any(axis=1))
-    places = lay_out(vectors[rows], job.request["seed"], _reporting(job))
+    places = lay_out(vectors[rows], job.request["seed"], lambda what, share: job.report_share(what, share, _CANCELLED))
     columns = [example_ids.take(pa.array(rows)), pa.array(places[:, 0]), pa.array(places[:, 1])]
-    with DurableFile(job.folder / RESULT) as file:
-        pq.write_table(pa.table(columns, schema=PLACES_SCHEMA), file)
-        file.finish()
-        file.replace()
+    write_result_table(job, RESULT, pa.table(columns, schema=PLACES_SCHEMA))
     return {"examples": len(vectors), "places": len(rows), "elapsed_seconds": time.monotonic() - began}
-
-
-def _reporting(job: Job) -> Report:
-    def report(what: str, share: float) -> None:
-        job.report(Progress(what, int(100 * share), 100, "percent"))
-        if job.is_cancelled:
-            raise JobCancelled("The map was cancelled; nothing was saved.")
-
-    return report

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ class _Work:
 
     def _need_means(self, number: int) -> None:
         """Compute the subtasks' mean gradients at a checkpoint, unless an earlier worker has."""
-        path = self._job.folder / MEANS_FOLDER / f"{number}.npy"
+        path = self._means_path(number)
         if path.exists():
             self.pace.skip(len(self.target.rows))
             return
@@ -127,6 +128,9 @@ class _Work:
         path.parent.mkdir(exist_ok=True)
         with replaced_durably(path) as temporary, open(temporary, "wb") as file:
             np.save(file, means.cpu().numpy())
+
+    def _means_path(self, number: int) -> Path:
+        return self._job.folder / MEANS_FOLDER / f"{number}.npy"
 
     def _finish_block(self, places: np.ndarray[Any, Any], rows: Sequence[Encoded]) -> None:
         """Compute the values of some rows, whose places in the file these are, and write them."""
@@ -159,8 +163,8 @@ class _Work:
             self._gradients.put(self._files.part(number, WEIGHT))
             moments = (self._files.part(number, moment) for moment in (FIRST_MOMENT, SECOND_MOMENT))
             step = AdamStep(*map(self._gradients.flat, moments))
-            path = self._job.folder / MEANS_FOLDER / f"{number}.npy"
-            self._loaded = number, step, torch.from_numpy(np.load(path)).to(self._device)
+            means = torch.from_numpy(np.load(self._means_path(number)))
+            self._loaded = number, step, means.to(self._device)
             self._loading_seconds += time.monotonic() - began
         return self._loaded[1:]
 
