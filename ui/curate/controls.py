@@ -92,8 +92,8 @@ def fill_readouts(readouts: dict[str, Readout], selection: Selection, summary: S
 
 
 def same_decimals(cuts: dict[str, float]) -> dict[str, str]:
-    """The cut-offs as text, as the chart beside them has them: the largest with three significant digits, the others
-    with as many decimals."""
+    """The cut-offs as text: the largest with three significant digits, the others with as many decimals. The chart
+    beside them has more where its axis is short."""
     largest = max(map(abs, cuts.values()), default=0.0)
     places = min(12, max(0, 2 - math.floor(math.log10(largest)))) if largest else 3
     return {name: f"{value:z.{places}f}" for name, value in cuts.items()}

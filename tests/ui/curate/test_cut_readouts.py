@@ -1,4 +1,4 @@
-"""The cut-offs beside the amounts have the decimals of the chart."""
+"""The cut-offs beside the amounts have equal decimals."""
 
 import pytest
 
