@@ -216,11 +216,11 @@ class _OpenPage:
     def _weigh(self, view: str, action: str, act: Callable[[Page], object]) -> Weight:
         self._traffic.reset()
         self.page.evaluate(_WATCH)
-        server, browser = self._cpu_seconds()
+        before = _cpu_seconds(self._processes())
         started = time.perf_counter()
         act(self.page)
         at_rest = self._wait_for_rest(started)
-        server, browser = (after - before for after, before in zip(self._cpu_seconds(), (server, browser), strict=True))
+        server, browser = self._cpu_since(before)
         return Weight(
             view,
             action,
@@ -232,10 +232,19 @@ class _OpenPage:
             self._error(),
         )
 
-    def _cpu_seconds(self) -> tuple[float, float]:
-        """Of the server, and of the browser."""
+    def _processes(self) -> set[int]:
+        """Those of the server and of the browser."""
+        return (_descendants(os.getpid()) | _descendants(self._server)) - {os.getpid()}
+
+    def _cpu_since(self, before: dict[int, float]) -> tuple[float, float]:
+        """Of the server, and of the browser [CPU seconds]. A process that has ended meanwhile counts for nothing: the
+        closed page before this one has a process that may end now, with all that it used."""
         server = _descendants(self._server)
-        return _cpu_seconds(server), _cpu_seconds(_descendants(os.getpid()) - server - {os.getpid()})
+        used = {
+            process: seconds - before.get(process, 0.0) for process, seconds in _cpu_seconds(self._processes()).items()
+        }
+        of_server = sum(seconds for process, seconds in used.items() if process in server)
+        return of_server, sum(used.values()) - of_server
 
     def _wait_for_rest(self, started: float) -> float:
         """When the page came to rest: its script ended, its charts drawn, and nothing came after. [seconds]"""
@@ -282,13 +291,14 @@ def _descendants(process: int) -> set[int]:
     return found
 
 
-def _cpu_seconds(processes: set[int]) -> float:
-    """Of processes that run, and of the children that they have waited for."""
-    ticks = 0
-    for process in processes:
-        if fields := _stat(Path(f"/proc/{process}/stat")):
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(processes: set[int]) -> dict[int, float]:
+    """What each process that runs has used itself."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    return {
+        process: sum(int(field) for field in fields[11:13]) / ticks
+        for process in processes
+        if (fields := _stat(Path(f"/proc/{process}/stat")))
+    }
 
 
 def _stat(path: Path) -> list[str]:

@@ -42,4 +42,5 @@ def test_every_page_was_weighed_and_showed_something(weights: list[Weight]) -> N
     assert all(weight.websocket_bytes > 1_000 for weight in opened.values())
     for action in ("slider moved", "searched", "row opened"):
         assert all(weight.websocket_bytes > 1_000 for weight in weights if weight.action == action)
-    assert all(weight.seconds > 0 and weight.browser_cpu > 0 for weight in weights)
+    assert not [weight for weight in weights if min(weight.seconds, weight.server_cpu, weight.browser_cpu) < 0]
+    assert all(weight.seconds > 0 and weight.browser_cpu > 0 for weight in opened.values())
