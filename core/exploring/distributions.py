@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ..data.errors import SelectionInvalid
@@ -72,14 +73,18 @@ def histogram(
         """,
         [edges[0], edges[-1], *parameters, *values],
     )
-    grid = counts.pivot(index="domain", columns="bin", values="rows").sort_index()
-    grid = grid.reindex(columns=range(-2, bins + 1)).fillna(0).astype(int)
-    binned = grid[list(range(bins))].melt(ignore_index=False, var_name="bin", value_name="rows").reset_index()
-    numbers = binned["bin"].astype(int)
-    binned["bin_low"] = [edges[number] for number in numbers]
-    binned["bin_high"] = [edges[number + 1] for number in numbers]
-    binned = binned.sort_values(["domain", "bin_low"], ignore_index=True)[["domain", "bin_low", "bin_high", "rows"]]
-    outside = grid[[-1, bins, -2]].set_axis(["below", "above", "no_score"], axis=1).reset_index()
+    found, domain = np.unique(counts["domain"].to_numpy(object), return_inverse=True)
+    grid = np.zeros((len(found), bins + 3), np.int64)  # without a score, below, the bins, above
+    grid[domain, counts["bin"].to_numpy(np.int64) + 2] = counts["rows"]
+    binned = pd.DataFrame(
+        {
+            "domain": np.repeat(found, bins),
+            "bin_low": np.tile(edges[:-1], len(found)),
+            "bin_high": np.tile(edges[1:], len(found)),
+            "rows": grid[:, 2:-1].reshape(-1),
+        }
+    )
+    outside = pd.DataFrame({"domain": found, "below": grid[:, 1], "above": grid[:, -1], "no_score": grid[:, 0]})
     return Histogram(column, edges[0], edges[-1], binned, outside, log)
 
 
