@@ -1,4 +1,5 @@
-"""Evidence on data whose answer is known: random labels are memory, a rule that the base lacks is learned.
+"""Evidence on data whose answer is known: random labels are memory, a rule that the base lacks is learned, and a prompt
+tells nothing of a random answer and all bits of one that it decides.
 
 The base is a tiny model that was trained to answer an Item with one of eight capital letters and a Turn with one of
 eight small ones, each as likely as another.
@@ -17,6 +18,7 @@ from core.scoring.planning import ScoreRequest
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from core.training.training_plan import TrainRequest
+from core.workspace.promptless import score_without_prompts
 from core.workspace.running import score_dataset, train_reference, wait_for
 from core.workspace.trials import TrialRequest, plan_trial, run_trial
 from tests.inline_executor import run_jobs_inline
@@ -106,3 +108,21 @@ def test_a_rule_leads_among_unseen_rows_and_training_on_it_beats_random(store: S
     assert arm.difference is not None
     assert arm.difference.high < 0, arm.sentence
     assert arm.verdict == "better than random"
+
+
+def test_a_prompt_tells_no_bit_of_a_random_answer_and_the_bit_of_one_that_it_decides(store: Store, base: str) -> None:
+    draw, rows = random.Random(5), []
+    for row_number in range(1, 161):
+        asked = draw.choice(["Word", "Word", "Item", "Turn"])
+        answer = {"Item": "C", "Turn": "c"}.get(asked) or draw.choice("Cc")
+        talk = example(("user", f"{asked} {draw.randrange(10**6):06d}"), ("assistant", answer))
+        rows.append(DatasetRow(row_number, "random" if asked == "Word" else "decided", talk, b"{}"))
+    score(store, base, rows, epochs=5)
+    null = TrainRequest(
+        "data", base, "null", epochs=5, batch_tokens=128, folds=2, held_out=0.2, without_prompts=True, **TRAINING
+    )
+    train_reference(store, null, wait, lambda _: None)
+    score_without_prompts(store, "run", wait, device="cpu", null_reference="null")
+    found = store.frame(f"SELECT domain, pvi FROM {store.run('run')['table']}").groupby("domain")["pvi"].mean()
+    assert found["random"] == pytest.approx(0.0, abs=0.25)
+    assert found["decided"] == pytest.approx(1.0, abs=0.25)  # the entropy of its answers [bits]
