@@ -11,6 +11,7 @@ A 95th percentile of the first over twice the bare page's is marked.
 import argparse
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +26,11 @@ _WARM_UP = 3
 # A frame is on the screen when the one after it begins. The page is at rest when nothing changed for this long.
 _QUIET_MILLISECONDS = 400
 _WATCH = """
-    async (quiet) => {
-        const watched = document.querySelector('.st-key-result');
-        const said = () => watched.querySelector('[data-testid="stMetricValue"]').innerText;
+    async ([said_by, starts, quiet]) => {
+        const said = () => document.querySelector(said_by)?.innerText;
         const before = said();
         const [start] = await new Promise(begun => document.addEventListener(
-            'keydown', event => begun([event.timeStamp]), {once: true, capture: true}));
+            starts, event => begun([event.timeStamp]), {once: true, capture: true}));
         return await new Promise(done => {
             let shown = null, last = null;
             const look = () => {
@@ -57,8 +57,8 @@ _WATCH = """
 
 
 @dataclass(frozen=True, slots=True)
-class SliderLatency:
-    """Milliseconds from the key: to the new figures on the screen (p50, p95), and until nothing changed any more."""
+class Latency:
+    """Milliseconds from the person's event to the new figures on the screen (p50, p95), and until nothing changed."""
 
     moves: int
     shown_p50: float
@@ -67,21 +67,30 @@ class SliderLatency:
     at_rest_p95: float
 
 
-def slider_latency(page: Page, address: str, moves: int = 40) -> SliderLatency:
+def slider_latency(page: Page, address: str, moves: int = 40) -> Latency:
     """Open a page and move its first slider so many times, there and back, one after the other."""
     page.goto(address)
     page.locator(".st-key-result").get_by_test_id("stMetric").first.wait_for(timeout=120_000)
     page.wait_for_load_state("networkidle")
     slider = page.get_by_role("slider").first
     slider.focus()
+    figure = '.st-key-result [data-testid="stMetricValue"]'
+    return latency(
+        page, figure, "keydown", lambda move: slider.press("ArrowRight" if move % 20 < 10 else "ArrowLeft"), moves
+    )
+
+
+def latency(page: Page, figure: str, starts: str, act: Callable[[int], None], moves: int) -> Latency:
+    """Act so many times (`act` is given the number of the move), each from its event `starts` until the text of the
+    element that the selector `figure` finds is another one."""
     times = []
     for number in range(_WARM_UP + moves):
-        page.evaluate(f"void (window.moved = ({_WATCH})({_QUIET_MILLISECONDS}))")
-        slider.press("ArrowRight" if number % 20 < 10 else "ArrowLeft")
+        page.evaluate(f"told => void (window.moved = ({_WATCH})(told))", [figure, starts, _QUIET_MILLISECONDS])
+        act(number)
         times.append(page.evaluate("window.moved"))
     shown, at_rest = zip(*times[_WARM_UP:], strict=True)
     figures = [at for part in (shown, at_rest) for at in (statistics.median(part), percentile(part, 0.95))]
-    return SliderLatency(moves, *(round(figure, 1) for figure in figures))
+    return Latency(moves, *(round(figure, 1) for figure in figures))
 
 
 def percentile(values: tuple[float, ...] | list[float], share: float) -> float:
@@ -90,7 +99,7 @@ def percentile(values: tuple[float, ...] | list[float], share: float) -> float:
     return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)]
 
 
-def measure(workspace: Path, moves: int = 40) -> dict[str, SliderLatency]:
+def measure(workspace: Path, moves: int = 40) -> dict[str, Latency]:
     """Curate of the workspace, and the bare page."""
     curate, bare = Dashboard(workspace.resolve()), Dashboard(workspace.resolve())
     bare.command = (sys.executable, "-m", "streamlit", "run", str(_BARE), "--server.headless", "true")

@@ -112,7 +112,7 @@ def show_readout(counts: pd.DataFrame, row_filter: RowFilter, score: Score) -> i
     """Rows and tokens that pass the filters, in total and by domain, and a chip for each filter. Returns the rows."""
     rows, tokens = int(counts["rows"].sum()), int(counts["tokens"].sum())
     all_rows, all_tokens = int(counts["all_rows"].sum()), int(counts["all_tokens"].sum())
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(key="readout", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(
             f"**{rows:,}** of {all_rows:,} rows, **{tokens:,}** of {all_tokens:,} scored tokens", width="content"
         )
