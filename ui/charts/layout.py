@@ -72,8 +72,8 @@ def brush_sideways(figure: go.Figure, brush: Span | None, rows: int = 1) -> None
 
 
 def brush_area(figure: go.Figure, box: tuple[Span, Span] | None, lasso: Corners | None) -> None:
-    """Let a drag select a box or lasso, and draw the current box (x and y ranges) and lasso. With a lasso, the next drag
-    draws one too: the chart is drawn anew after each, and would forget the tool."""
+    """Let a drag select a box or lasso, and draw the current box (x and y ranges) and lasso. With a lasso, the next
+    drag draws one too: the chart is drawn anew after each, and would forget the tool."""
     figure.update_layout(dragmode="lasso" if lasso else "select")
     _offer_selecting(figure)
     if box:
