@@ -1,7 +1,7 @@
 """Orders rows so that every cluster of them has its share at any cut: by equal turns, or in proportion to its size.
 
-Clusters are those of k-means on vectors of length 1.
-Proportional turns are Webster's: the r-th row (from 0) of a cluster of n comes at (r + 1/2) / n.
+Clusters are those of k-means on vectors of length 1. Proportional turns are Webster's: the r-th row (from 0) of a
+cluster of n comes at (r + 1/2) / n.
 """
 
 import numpy as np
