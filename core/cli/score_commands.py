@@ -5,17 +5,21 @@ from typing import Annotated
 
 import typer
 
+from ..data.training_methods import LARGEST_SEED
 from ..importing.score_files import JOINS
 from ..importing.source_options import AUTO, DomainRule, SourceOptions
+from ..selection.recipe import MOST_CLUSTERS
 from ..store import imported_scores
 from ..store.embedding_files import MOST_DIMENSIONS
 from ..system.paths import named_path
+from ..workspace import less_scores, s2l_scores
 from ..workspace.import_batch import named_columns
-from ..workspace.less_scores import MEANING, LessRequest, score_less
+from ..workspace.less_scores import LessRequest, score_less
 from ..workspace.like_these import LikeRequest, score_like
+from ..workspace.s2l_scores import DEFAULT_CLUSTERS, S2lRequest, score_s2l
 from ..workspace.score_imports import import_scores, remove_score, score_sentence
 from .embedding_commands import Dimensions, Seed
-from .options import AsJson, Device, Workspace
+from .options import AsJson, Device, Workspace, number
 from .terminal import owned_store, print_result, readable_store, report_user_errors, say, wait_for
 
 scores_app = typer.Typer(help="Import scores that were computed elsewhere.", no_args_is_help=True)
@@ -107,7 +111,34 @@ def less_command(
         found, fields = score_less(store, request, wait_for, say)
         for notice in fields["notices"]:
             say(notice)
-        print_result({"score": found.to_fields(), **fields}, as_json, f"{score_sentence(found)}\n{MEANING}")
+        print_result({"score": found.to_fields(), **fields}, as_json, f"{score_sentence(found)}\n{less_scores.MEANING}")
+
+
+@scores_app.command("s2l")
+def s2l_command(
+    run: Annotated[str, typer.Option(help="Run whose rows are ordered, as it encodes them.")],
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Reference trained with --keep-checkpoints [the run's].")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the score, s2l_NAME [the reference's].")] = None,
+    clusters: Annotated[
+        int, number(min=2, max=MOST_CLUSTERS, help="Clusters of rows with alike loss trajectories.")
+    ] = DEFAULT_CLUSTERS,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the clusters and of the order in a cluster.")
+    ] = 0,
+    replace: Annotated[bool, typer.Option(help="Replace a score of the same name.")] = False,
+    device: Device = "auto",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Order rows by turns of clusters of their loss trajectories (S2L): a forward pass for each kept checkpoint."""
+    with report_user_errors(), owned_store(workspace, "scores s2l") as store:
+        request = S2lRequest(run, reference, name, clusters, seed, replace, device)
+        found, fields = score_s2l(store, request, wait_for, say)
+        for notice in fields["notices"]:
+            say(notice)
+        print_result({"score": found.to_fields(), **fields}, as_json, f"{score_sentence(found)}\n{s2l_scores.MEANING}")
 
 
 @scores_app.command("list")

@@ -74,7 +74,7 @@ def train(
         typer.Option(help=f"Quantize the base's weights as they are loaded (QLoRA): {', '.join(QUANTIZATIONS)}."),
     ] = None,
     keep_checkpoints: Annotated[
-        bool, typer.Option(help="Keep each epoch's adapter and Adam's moments, for scores less (LoRA).")
+        bool, typer.Option(help="Keep each epoch's adapter and Adam's moments, for scores less and s2l (LoRA).")
     ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,

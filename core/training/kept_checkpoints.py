@@ -1,4 +1,5 @@
-"""The checkpoints that a LoRA reference keeps on request, one at the end of each epoch, for gradient similarity (LESS).
+"""The checkpoints that a LoRA reference keeps on request, one at the end of each epoch, for gradient similarity (LESS)
+and loss trajectories (S2L).
 
     kept_checkpoints/epoch-N.safetensors     in the reference's folder; float32, NAME as the trained model names it
         weight/NAME                          the adapter's weights after the epoch
@@ -48,8 +49,7 @@ def kept_checkpoints(label: str, folder: Path) -> tuple[tuple[KeptCheckpoint, ..
     listed = provenance.get(KEPT)
     if not isinstance(listed, list) or not listed:
         raise ModelUnusable(
-            f"The reference {label!r} kept no checkpoints, whose gradients are needed. Train one with {OPTION}, and "
-            "name it with --reference."
+            f"The reference {label!r} kept no checkpoints. Train one with {OPTION}, and name it with --reference."
         )
     try:
         found = tuple(checked(fields, KeptCheckpoint, f"{folder / PROVENANCE}, {KEPT}") for fields in listed)

@@ -67,6 +67,11 @@ _LOSSES = ("shards/*.arrow", "noise-*.txt")
 _MODEL = ("model/**/*",)
 
 
+def _evaluated(request: dict[str, Any]) -> str:
+    first, *others = (part["model"]["label"] for part in request["parts"])
+    return f"{first} and {len(others):,} more models" if others else str(first)
+
+
 def _resumed_training(job: Job) -> str:
     if any(job.folder.glob(f"{CHECKPOINTS}/*/{CHECKPOINT_COMPLETE}")):
         return "Resume continues from the last checkpoint; Discard deletes it."
@@ -108,7 +113,7 @@ JOB_KINDS = {
         ),
         JobKind(
             "evaluate",
-            lambda request: f"Evaluating {request['parts'][0]['model']['label']} on dataset {request['dataset']}",
+            lambda request: f"Evaluating {_evaluated(request)} on dataset {request['dataset']}",
             "scoring.scoring_job:score",
             "Stops after the current batch. Computed losses are kept; evaluating again computes only the rest.",
             lambda job: "Computed losses are kept; Resume computes the rest.",

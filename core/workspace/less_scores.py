@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..data.errors import NameTaken
 from ..data.listing import counted
 from ..importing.reading import plain_stem
 from ..importing.score_files import score_name
@@ -14,7 +13,7 @@ from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.queue import join_or_start
 from ..scoring.embeddings.embedding_jobs import dataset_ids
-from ..store import ImportedScore, ScoreOrigin, Store, imported_scores, is_same_score
+from ..store import ImportedScore, ScoreOrigin, Store, imported_scores
 from ..training.gradients.gradient_jobs import (
     KIND,
     GradientPlan,
@@ -25,7 +24,7 @@ from ..training.gradients.gradient_jobs import (
 )
 from .holding import Say
 from .running import Wait
-from .score_imports import check_in_no_trial
+from .score_imports import has_score
 
 MEANING = (
     "A high value: by first order, a step of Adam on the row at the reference's checkpoints lowers the target's loss "
@@ -61,7 +60,7 @@ def score_less(store: Store, request: LessRequest, wait: Wait, say: Say) -> tupl
     digest = hashlib.blake2b(work.encode() + ids.tobytes(), digest_size=6).hexdigest()
     origin = ScoreOrigin(target.name, target.sha256, "example-id", {name: _column(plan, target, digest)})
     outcome: dict[str, Any] = {}
-    if not _is_there(store, plan.dataset, name, origin, request.replace):
+    if not has_score(store, plan.dataset, name, origin, request.replace):
         say(plan.cost_sentence(len(ids), len(target.examples)))
         wanted: dict[str, Any] = {
             "kind": KIND,
@@ -96,22 +95,6 @@ def _column(plan: GradientPlan, target: TargetRows, digest: str) -> str:
         f"LESS gradient similarity to {len(target.examples):,} rows{subtasks} by {plan.reference.label} (checkpoints: "
         f"{len(plan.checkpoints)}; {digest}); high: a step on the row lowers their loss more"
     )
-
-
-def _is_there(store: Store, dataset: str, name: str, origin: ScoreOrigin, replace: bool) -> bool:
-    """Whether the dataset has the very score. Raises `NameTaken` if it has another one of that name that may not be
-    replaced."""
-    known = next((score for score in imported_scores(store, dataset) if score.name == name), None)
-    if known is None:
-        return False
-    if is_same_score(known, origin):
-        return True
-    if not replace:
-        raise NameTaken(
-            f"The dataset {dataset!r} has a score {name} already, from {known.file}. Replace it, or give another name."
-        )
-    check_in_no_trial(store, dataset, name)
-    return False
 
 
 def _notices(target: TargetRows, outcome: dict[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ..store import (
     ScoreOrigin,
     Store,
     imported_scores,
+    is_same_score,
     remove_imported_score,
     save_imported_scores,
 )
@@ -46,6 +47,22 @@ def save_scores(
         if replace and known.get(name, (origin.sha256, column)) != (origin.sha256, column):
             check_in_no_trial(store, dataset, name)
     return save_imported_scores(store, dataset, origin, table, replace)
+
+
+def has_score(store: Store, dataset: str, name: str, origin: ScoreOrigin, replace: bool) -> bool:
+    """Whether the dataset has the very score. Raises `NameTaken` if it has another one of that name that may not be
+    replaced."""
+    known = next((score for score in imported_scores(store, dataset) if score.name == name), None)
+    if known is None:
+        return False
+    if is_same_score(known, origin):
+        return True
+    if not replace:
+        raise NameTaken(
+            f"The dataset {dataset!r} has a score {name} already, from {known.file}. Replace it, or give another name."
+        )
+    check_in_no_trial(store, dataset, name)
+    return False
 
 
 def remove_score(store: Store, dataset: str, name: str) -> None:

@@ -31,6 +31,7 @@ from .import_batch import Batch, HubChoice, import_batch
 from .less_scores import LessRequest, score_less
 from .like_these import LikeRequest, score_like
 from .loss_table import loss_table
+from .s2l_scores import DEFAULT_CLUSTERS, S2lRequest, score_s2l
 from .saved_selection import SavedSelection
 from .trial_planning import TrialRequest
 from .trials import plan_trial, run_trial
@@ -249,6 +250,24 @@ class Workspace:
         options = SourceOptions(domain=DomainRule(field=domain_field))
         request = LessRequest(run, str(target), name, options, reference, replace, device)
         score, fields = score_less(self._owned(), request, _waiting(progress), self.notices.append)
+        return {"score": score, **fields}
+
+    def score_s2l(
+        self,
+        run: str,
+        reference: str | None = None,
+        name: str | None = None,
+        progress: ShowProgress = print_progress,
+        clusters: int = DEFAULT_CLUSTERS,
+        seed: int = 0,
+        replace: bool = False,
+        device: str = "auto",
+    ) -> dict[str, Any]:
+        """Order a run's rows by turns of clusters of their loss trajectories, as `lobass scores s2l` does; it takes a
+        reference trained with `keep_checkpoints=True`. Returns score, checkpoints, clusters, computed, reasons and
+        notices; the cost is said to `notices` of the workspace before it starts."""
+        request = S2lRequest(run, reference, name, clusters, seed, replace, device)
+        score, fields = score_s2l(self._owned(), request, _waiting(progress), self.notices.append)
         return {"score": score, **fields}
 
     def evaluate(

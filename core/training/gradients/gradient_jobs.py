@@ -11,7 +11,6 @@ checkpoints, take what is there.
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,24 +18,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...data import settings
-from ...data.errors import ModelUnusable, NoUsableRows, SettingInvalid
+from ...data.errors import NoUsableRows, SettingInvalid
 from ...encoding.encoding_spec import EncodingSpec
 from ...importing.target_rows import TargetRows
 from ...jobs.example_chunks import ExampleFile, id_texts, packed_ids
 from ...jobs.executors import CLUSTER
 from ...jobs.job import Job, create_job, readable_jobs
 from ...jobs.job_progress import duration
-from ...models.cross_fitted import is_cross_fitted
 from ...models.devices import resolve_device
-from ...models.folder_check import read_json
-from ...models.provenance import PROVENANCE
-from ...models.resolving import ModelSpec, resolve_model
+from ...models.resolving import ModelSpec
 from ...scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
 from ...store import Store
 from ...store.store import DATASET_KEY
 from ...system.atomic_files import linked_durably
 from ...system.process_facts import machine_memory
-from ..kept_checkpoints import OPTION, KeptCheckpoint, kept_checkpoints, weight_count
+from ..kept_checkpoints import KeptCheckpoint, weight_count
+from ..run_checkpoints import run_checkpoints
 
 KIND = "gradients"
 GRADIENT_RULE = 1
@@ -96,57 +93,23 @@ class GradientPlan:
 
 def plan_gradients(store: Store, run: str, reference: str | None = None, device: str = "auto") -> GradientPlan:
     """What gradient similarity for a run needs; nothing is loaded. `reference`: one with kept checkpoints, else the
-    run's. Raises `NotFound`, `SettingInvalid` on a cluster, or `ModelUnusable`."""
+    run's. Raises `SettingInvalid` on a cluster, and as `run_checkpoints` does."""
     if settings.text("executor") == CLUSTER:
         raise SettingInvalid("Gradients are computed on this machine only. Leave out the executor ray.")
-    found = store.run(run)
-    description = found["description"]
-    known = description.get("models", {}).keys() | description.keys()
-    if not {"base", "encoding"} <= known or not known & {"reference", "cross_fitted"}:
-        raise ModelUnusable(f"The run {run!r} does not say which models it has. Score its dataset here first.")
-    base = ModelSpec(**description["models"]["base"])
-    spec = _reference_of(store, description, run, reference, base)
-    assert spec.adapter is not None
-    folder, encoding = Path(spec.adapter), EncodingSpec(**description["encoding"])
-    checkpoints, digests = kept_checkpoints(spec.label, folder)
-    provenance = read_json(folder / PROVENANCE)
-    if provenance.get("encoding") != encoding.to_fields():
-        raise ModelUnusable(
-            f"The reference {spec.label!r} was trained with another template, maximum length or choice of replies than "
-            f"the run {run!r} has. Train one as the run encodes its rows."
-        )
-    # As the reference was trained: on its gradients the moments were gathered.
-    base = replace(base, quantization=provenance.get("quantization"))
-    seconds, seen = provenance.get("elapsed_seconds"), provenance.get("seen_examples")
+    found = run_checkpoints(store, run, reference)
     return GradientPlan(
-        str(found["dataset"]),
-        base,
-        spec,
-        encoding,
+        found.dataset,
+        # As the reference was trained: on its gradients the moments were gathered.
+        replace(found.base, quantization=found.provenance.get("quantization")),
+        found.reference,
+        found.encoding,
         resolve_device(device),
-        int(provenance["lora_rank"]),
-        checkpoints,
-        digests,
-        weight_count(folder / checkpoints[0].file),
-        seconds / seen if seconds and seen else None,
+        int(found.provenance["lora_rank"]),
+        found.checkpoints,
+        found.digests,
+        weight_count(found.folder / found.checkpoints[0].file),
+        found.row_seconds,
     )
-
-
-def _reference_of(store: Store, description: dict[str, Any], run: str, name: str | None, base: ModelSpec) -> ModelSpec:
-    """The LoRA reference whose checkpoints are used."""
-    if "cross_fitted" in description if name is None else is_cross_fitted(name, store.workspace):
-        whose = f"The reference of the run {run!r}" if name is None else f"The reference {name!r}"
-        raise ModelUnusable(
-            f"{whose} is cross-fitted: none of its models saw all rows, so none has gradients for all. Train one "
-            f"with {OPTION} and without folds, and name it with --reference."
-        )
-    spec = resolve_model(name or str(description["models"]["reference"]["label"]), store.workspace, base)
-    if spec.adapter is None:
-        raise ModelUnusable(
-            f"The reference {spec.label!r} is a full model, and gradients are taken by the weights of a LoRA adapter. "
-            f"Train one with {OPTION}, and name it with --reference."
-        )
-    return spec
 
 
 def check_subtasks(plan: GradientPlan, count: int) -> None:

@@ -291,7 +291,7 @@ def test_bad_input_is_refused_in_a_sentence_and_no_job_is_left(
             less(store, **{"target": target, **fields})
 
     refused(ModelUnusable, r"'plain' kept no checkpoints.* train --keep-checkpoints, and name it", reference="plain")
-    refused(ModelUnusable, "is a full model, and gradients are taken by the weights of a LoRA", reference=None)
+    refused(ModelUnusable, "is a full model, and only LoRA references keep checkpoints", reference=None)
     refused(NoUsableRows, r"has no row that can be read", target=written(tmp_path / "e.jsonl", [("What?", "")]))
     monkeypatch.setattr(gradient_jobs, "machine_memory", lambda: 10_000_000)
     many = written(tmp_path / "m.jsonl", [(f"Say {n}.", "So.") for n in range(1000)], [str(n) for n in range(1000)])
