@@ -328,6 +328,9 @@ class Store(Database):
 
     def complete_scored_tables(self) -> None:
         """Rebuild scored tables that lack a column; missing tables are left for `check` to report."""
+        runs = [int(run_id) for (run_id,) in self.rows("SELECT run_id FROM run ORDER BY run_id")]
+        if not runs:
+            return  # listing columns takes longer than all else of opening a new store
         columns: dict[str, list[str]] = dict(
             self.rows(
                 "SELECT table_name, list(column_name) FROM duckdb_columns() "
@@ -335,7 +338,6 @@ class Store(Database):
             )
         )
         wanted = {*SCORES, *FLAGS}
-        runs = [int(run_id) for (run_id,) in self.rows("SELECT run_id FROM run ORDER BY run_id")]
         lacking = [run_id for run_id in runs if wanted - set(columns.get(scored_table(run_id), wanted))]
 
         def change(connection: duckdb.DuckDBPyConnection) -> None:
