@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.importing.records import REASONS
+from core.workspace.generated_pairs import origin_sentences
 from ui.kit.tables import COUNT, SHARE, table_height
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
@@ -59,6 +60,8 @@ def _show_sources(session: Session, name: str) -> None:
         hide_index=True,
         column_config={"Rows": COUNT, "Skipped": COUNT},
     )
+    for sentence in origin_sentences(session.store, name):
+        st.text(sentence)
 
 
 def _show_rejections(session: Session, name: str) -> None:
