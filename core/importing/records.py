@@ -32,8 +32,6 @@ REASONS = {
     "no scored turn": "Every answer is marked as not to be trained on (weight 0, train false), so none is scored.",
     "empty prompt": "The prompt is empty.",
     "empty response": "The answer is empty.",
-    "prompt too long": "The prompt leaves no room within the maximum length for the new tokens that were asked for.",
-    "not encoded": "The model's template or tokenizer cannot encode the row, or nothing of its reply is left to score.",
 }
 """Every reason for skipping a record, explained for the user."""
 

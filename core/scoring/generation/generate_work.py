@@ -6,7 +6,7 @@ A worker that is started again generates only what is in no file yet.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ...data import settings
 from ...data.encoded import Encoded
 from ...data.errors import EncodingOutdated, JobCancelled
-from ...data.examples import Example, Message
-from ...encoding.encode import PROMPT_FILLS_LENGTH, encode_example
+from ...encoding.encode import PROMPT_FILLS_LENGTH
 from ...encoding.encoding_spec import EncodingSpec
 from ...engine.batch_budget import BatchBudget
 from ...jobs.example_chunks import Chunk, ExampleFile, id_texts, packed_ids
@@ -41,10 +40,9 @@ from .response_jobs import (
     Sampling,
     read_responses,
 )
+from .response_text import ResponseText
 
 log = logging.getLogger("worker")
-_ANY_EXCHANGE = Example((Message("user", "?"), Message("assistant", ".")))
-_ANY_LENGTH = 2**20
 
 
 def generate(job: Job) -> dict[str, Any]:
@@ -81,26 +79,6 @@ class _Batch:
     tokens: list[list[int]]
 
 
-class _Ending:
-    """Where a response ends: at an end-of-text token, or where the template ends a turn."""
-
-    def __init__(self, base: ModelSpec, encoding: EncodingSpec, generator_ends: frozenset[int]) -> None:
-        self._tokenizer = load_tokenizer(base, encoding.tokenizer_fingerprint)
-        exchange = encode_example(_ANY_EXCHANGE, self._tokenizer, replace(encoding, max_length=_ANY_LENGTH))
-        of_turn = exchange.input_ids[exchange.is_end].tolist()
-        added = self._tokenizer.added_tokens_decoder.get(of_turn[0]) if of_turn else None
-        is_one_token = added is not None and added.special
-        self._text = "" if is_one_token else self._tokenizer.decode(of_turn, skip_special_tokens=True).strip()
-        own = [self._tokenizer.eos_token_id, of_turn[0] if is_one_token else None]
-        self.ids = generator_ends | {token for token in own if token is not None}
-
-    def text(self, tokens: Sequence[int]) -> tuple[str, bool]:
-        """The response's text, without what ends it, and whether it has no end."""
-        decoded = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        text, end, _ = decoded.partition(self._text) if self._text else (decoded, "", "")
-        return text, not end and not (tokens and tokens[-1] in self.ids)
-
-
 class _Work:
     """One job's examples, and which of them are `finished`."""
 
@@ -122,7 +100,8 @@ class _Work:
         self._generator = ResponseGenerator(model, self.sampling, self._check)
         if not self._generator.pads:
             self.job.add_notice("The base reads padding, so only prompts of one length are in a batch. It is slower.")
-        self._ending = _Ending(self.base, self.encoding, self._generator.end_ids)
+        tokenizer = load_tokenizer(self.base, self.encoding.tokenizer_fingerprint)
+        self._text = ResponseText(tokenizer, self.encoding, self._generator.end_ids)
         self._budget = BatchBudget(self.request["batch_tokens"], log.info)
         log.info("base: %s on %s in %s; %s", self.base.label, device, self.request["dtype"], self.sampling.sentence())
         self._began = time.monotonic()
@@ -144,7 +123,7 @@ class _Work:
             encoded, rows, lambda left, budget: self._batches(encoded, ids, left, budget)
         ):
             for row, tokens in zip(batch.rows, batch.tokens, strict=True):
-                text, is_cut = self._ending.text(tokens)
+                text, is_cut = self._text.read(_prompt(encoded[row]).tolist(), tokens)
                 lines.append([ids[row], text, len(tokens), is_cut, None, None])
             self.generated += len(batch.rows)
             self.tokens += sum(map(len, batch.tokens))
@@ -179,7 +158,7 @@ class _Work:
                 numbers = np.stack([row_numbers(self.sampling.seed, ids[row], most) for row in batch])
             yield _Batch(
                 tuple(batch),
-                self._generator.tokens([prompts[row] for row in batch], numbers, self._ending.ids),
+                self._generator.tokens([prompts[row] for row in batch], numbers, self._text.end_ids),
             )
 
     def _write(self, chunk: Chunk, lines: list[list[Any]]) -> None:

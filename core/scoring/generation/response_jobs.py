@@ -51,8 +51,13 @@ RESPONSES = pa.schema(
     ]
 )
 """A row's response: its text, generated tokens (its end included), and whether it was cut at the most new tokens; or
-the reason (of `core.importing.records.REASONS`) and a detail why there is none."""
+the reason (of `NO_RESPONSE`) and a detail why there is none."""
 PROMPT_TOO_LONG, NOT_ENCODED = "prompt too long", "not encoded"
+NO_RESPONSE = {
+    PROMPT_TOO_LONG: "The prompt leaves no room within the maximum length for the new tokens that were asked for.",
+    NOT_ENCODED: "The model's template or tokenizer cannot encode the row, or nothing of its reply is left to score.",
+}
+"""Every reason why a prompt gets no response, explained for the user."""
 
 
 @dataclass(frozen=True, slots=True)

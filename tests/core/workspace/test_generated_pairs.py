@@ -30,6 +30,7 @@ from core.scoring.generation.response_jobs import (
     read_responses,
     sampled_ids,
 )
+from core.scoring.generation.response_text import ResponseText
 from core.scoring.planning import ScoreRequest
 from core.store import Store
 from core.workspace.generated_pairs import origin_sentences
@@ -37,7 +38,7 @@ from core.workspace.generating import generate_pairs
 from core.workspace.running import score_dataset
 from tests import command_line
 from tests.inline_executor import run_default_jobs_inline
-from tests.tiny_models import TURN_END, TURN_START, example, make_model, make_tokenizer
+from tests.tiny_models import TURN_END, TURN_START, TURNS_TEMPLATE, encoding_spec, example, make_model, make_tokenizer
 from tests.trial_workspace import wait_quietly
 from tests.waiting import wait_for
 
@@ -129,6 +130,35 @@ def test_tokens_are_drawn_with_their_probabilities() -> None:
     uniform = np.concatenate([row_numbers(0, str(row), 100) for row in range(100)])
     assert np.histogram(uniform, 10, (0, 1))[0] == pytest.approx(1000, abs=120)
     assert row_numbers(0, "a", 5).tolist() == row_numbers(0, "a", 9)[:5].tolist()
+
+
+SPACED = (
+    "{% for m in messages %}{{ 'A: ' if m.role == 'assistant' else 'Q: ' }}{{ m.content }}"
+    "{{ eos_token if m.role == 'assistant' else '' }}\n{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
+)
+"""The model writes the space before a reply."""
+
+
+@pytest.mark.parametrize(
+    ("template", "source", "prompt", "written", "text"),
+    [
+        ("chat", TURNS_TEMPLATE, f"Hi{TURN_END}\n{TURN_START}assistant\n", f" The Rhine{TURN_END}", " The Rhine"),
+        ("chat", SPACED, "Q: Hi\nA:", " The Rhine</s>", "The Rhine"),
+        ("chat", SPACED, "Q: Hi\nA: ", " The Rhine</s>", " The Rhine"),
+        ("chatml", None, "<|im_start|>assistant\n", "The Rhine<|im_end|>\n<|im_start|>user", "The Rhine"),
+        ("alpaca", None, "### Response:\n", "The Rhine</s>", "The Rhine"),
+        ("alpaca", None, "### Response:", "\nThe Rhine</s>", "The Rhine"),
+    ],
+)
+def test_what_the_template_writes_around_a_reply_is_not_in_the_response(
+    template: str, source: str | None, prompt: str, written: str, text: str
+) -> None:
+    tokenizer = make_tokenizer(chat_template=source)
+    reader = ResponseText(tokenizer, encoding_spec(template), frozenset())
+    given, tokens = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in (prompt, written))
+    assert reader.read(given, tokens) == (text, False)
+    unended = tokenizer("The Rhine", add_special_tokens=False)["input_ids"]
+    assert reader.read(given, unended) == ("The Rhine", True)
 
 
 def test_a_smaller_sample_of_rows_is_part_of_a_larger_one() -> None:
