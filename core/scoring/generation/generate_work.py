@@ -166,7 +166,7 @@ class _Work:
         table = pa.table([list(column) for column in zip(*lines, strict=True)], schema=RESPONSES)
         folder = self.job.folder / RESPONSES_FOLDER
         folder.mkdir(exist_ok=True)
-        name = f"{self.job.job_id}-{chunk.start:09d}-{time.time_ns() // 1_000_000:013d}.parquet"
+        name = f"{self.job.job_id}-{chunk.start:09d}-{time.time_ns():019d}.parquet"
         with replaced_durably(folder / name) as path:
             pq.write_table(table, path)
         of_chunk = slice(chunk.start, chunk.end)

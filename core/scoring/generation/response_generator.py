@@ -17,6 +17,7 @@ from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 from ...data.errors import ModelUnusable
 from .response_jobs import Sampling
 
+_LARGEST_ID = 2**31 - 1
 _PROBE_LENGTHS = (3, 8)
 _PROBE_TOKENS = 3
 _PADDING_ERROR = {torch.float32: 1e-3}
@@ -71,10 +72,12 @@ class ResponseGenerator:
                 "model's folder."
             )
         self._model, self._sampling, self._check = model, sampling, check
-        given = model.generation_config.eos_token_id
-        self.end_ids = frozenset([given] if isinstance(given, int) else given or ())
+        own = model.get_base_model() if hasattr(model, "get_base_model") else model
+        given = own.generation_config.eos_token_id
+        listed = given if isinstance(given, list) else [given]
+        self.end_ids = frozenset(token for token in listed if isinstance(token, int) and 0 <= token <= _LARGEST_ID)
         # What else the model's maker recommends (a temperature, penalties) must not be mixed into what was asked for.
-        model.generation_config = GenerationConfig()
+        model.generation_config = own.generation_config = GenerationConfig()
         self.pads = self._reads_padding_right()
 
     @torch.inference_mode()

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from core.data.errors import JobFailed, ModelUnusable, NameTaken, NoUsableRows, SettingInvalid, UserError
 from core.data.examples import DatasetRow, Example
 from core.exporting.manifest import sources_of
+from core.importing import SourceOptions
 from core.jobs.job import all_jobs
 from core.jobs.queue import join_or_start
 from core.scoring.generation.generate_work import batches_by_length
@@ -33,8 +35,10 @@ from core.scoring.generation.response_jobs import (
 from core.scoring.generation.response_text import ResponseText
 from core.scoring.planning import ScoreRequest
 from core.store import Store
+from core.workspace import workspace
 from core.workspace.generated_pairs import origin_sentences
 from core.workspace.generating import generate_pairs
+from core.workspace.import_batch import HubChoice, import_batch
 from core.workspace.running import score_dataset
 from tests import command_line
 from tests.inline_executor import run_default_jobs_inline
@@ -113,12 +117,19 @@ def test_a_sampled_response_depends_on_its_row_and_the_seed_alone() -> None:
     assert drawn(generator, [0, 1, 2, 3], seed=6) != together
 
 
-def test_a_tiny_top_p_or_temperature_is_greedy_and_the_makers_own_settings_count_for_nothing() -> None:
-    model = make_model("llama")
+@pytest.mark.parametrize("task", [None, "CAUSAL_LM", "no adapter"])
+def test_a_tiny_top_p_or_temperature_is_greedy_and_the_makers_own_settings_count_for_nothing(task: str | None) -> None:
+    base = make_model("llama")
+    model: Any = base
+    if task != "no adapter":
+        lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type=task)
+        model = get_peft_model(base, lora).eval()
     expected = [greedy(model, prompt.tolist(), [1]) for prompt in PROMPTS]
     for sampling in (Sampling(12, 1.0, 1e-6), Sampling(12, 1e-4)):
-        model.generation_config.update(repetition_penalty=5.0, top_k=1, min_new_tokens=3, do_sample=True)
-        assert drawn(ResponseGenerator(model, sampling, unchecked), range(4), seed=0) == expected
+        base.generation_config.update(repetition_penalty=5.0, top_k=1, min_new_tokens=3, do_sample=True)
+        generator = ResponseGenerator(model, sampling, unchecked)
+        assert drawn(generator, range(4), seed=0) == expected
+    assert base.generation_config.repetition_penalty != 5.0
 
 
 def test_tokens_are_drawn_with_their_probabilities() -> None:
@@ -259,7 +270,7 @@ def test_pairs_are_made_counted_and_scored(
 
 
 def test_earlier_replies_are_context_and_an_empty_response_gives_no_pair(
-    store: Store, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = (
         ("system", "Terse."),
@@ -300,6 +311,10 @@ def test_earlier_replies_are_context_and_an_empty_response_gives_no_pair(
     record = json.loads(original)
     assert record["rejected"] == [{"role": "assistant", "content": "The Rhine"}]
     assert [turn["content"] for turn in record["prompt"]] == ["Terse.", "Hello.", "Hi.", "A river?"]
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(original)
+    assert import_batch(store, "again", [str(path)], SourceOptions(), HubChoice()).rows == 2
+    assert pairs_of(store, "again")[0][1:] == pairs_of(store, "pairs")[0][1:]
 
 
 def test_responses_that_never_differ_end_in_one_sentence(
@@ -365,6 +380,18 @@ def test_what_cannot_be_is_refused_before_anything_starts(
     with pytest.raises(error, match=sentence):
         generate_pairs(store, replace(request(tiny_base), **fields), wait_quietly, unsaid)
     assert all_jobs(store.workspace) == []
+
+
+def test_from_python_it_is_the_same(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_default_jobs_inline(monkeypatch)
+    with Store.open(tmp_path / "workspace", "a test") as store:
+        add_talks(store, [example(("user", question), ("assistant", "Yes.")) for question in QUESTIONS])
+    options = {"seed": 4, "max_new_tokens": 8, "rows": 3, "device": "cpu", "progress": lambda _: None}
+    with workspace.open(tmp_path / "workspace") as opened:
+        report = opened.generate_pairs("talk", tiny_base, "pairs", **options)
+        assert (report["pairs"], report["prompts"]) == (3, 3)
+        assert report["sampling"] == {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0, "seed": 4}
+        assert "3 prompts, up to 24 new tokens" in opened.notices[-1]
 
 
 def test_a_cluster_is_refused(store: Store, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
