@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
-from core.data.errors import JobFailed, ModelUnusable, NameTaken, NoUsableRows, SettingInvalid, UserError
+from core.cli.commands import app
+from core.data.errors import JobCancelled, JobFailed, ModelUnusable, NameTaken, NoUsableRows, SettingInvalid, UserError
 from core.data.examples import DatasetRow, Example
 from core.exporting.manifest import sources_of
 from core.importing import SourceOptions
@@ -40,7 +42,6 @@ from core.workspace.generated_pairs import origin_sentences
 from core.workspace.generating import generate_pairs
 from core.workspace.import_batch import HubChoice, import_batch
 from core.workspace.running import score_dataset
-from tests import command_line
 from tests.inline_executor import run_default_jobs_inline
 from tests.tiny_models import TURN_END, TURN_START, TURNS_TEMPLATE, encoding_spec, example, make_model, make_tokenizer
 from tests.trial_workspace import wait_quietly
@@ -100,6 +101,22 @@ def test_a_model_that_reads_padding_is_found() -> None:
     assert ResponseGenerator(model, GREEDY, unchecked).pads
     model.forward = lambda *args, attention_mask=None, **more: given(*args, **more)  # type: ignore[method-assign]
     assert not ResponseGenerator(model, GREEDY, unchecked).pads
+
+
+def test_a_cancelled_job_stops_after_the_current_token() -> None:
+    tokens: list[str] = []
+
+    def check() -> None:
+        tokens.append("a token")
+        if len(tokens) == stop_at:
+            raise JobCancelled("Stopped.")
+
+    stop_at = -1
+    generator = ResponseGenerator(make_model("llama"), GREEDY, check)
+    stop_at = len(tokens) + 5
+    with pytest.raises(JobCancelled):
+        generator.tokens(PROMPTS, None, NEVER)
+    assert len(tokens) == stop_at
 
 
 def test_batches_hold_prompts_of_like_length_within_the_budget() -> None:
@@ -400,13 +417,20 @@ def test_a_cluster_is_refused(store: Store, tiny_base: Path, monkeypatch: pytest
         generate_pairs(store, request(tiny_base), wait_quietly, unsaid)
 
 
-def test_the_command_makes_a_dataset_and_says_what_it_left_out(tmp_path: Path, tiny_base: Path) -> None:
-    with Store.open(tmp_path / "workspace", "a test") as store:
+def test_the_command_makes_a_dataset_and_says_what_it_left_out(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_default_jobs_inline(monkeypatch)
+    folder = tmp_path / "workspace"
+    with Store.open(folder, "a test") as store:
         add_talks(store, [example(("user", question), ("assistant", "Yes.")) for question in QUESTIONS] + [LONG])
     asked = ["generate", "--dataset", "talk", "--base", tiny_base, "--max-new-tokens", 8, "--temperature", 0]
-    done = command_line.run(tmp_path / "workspace", *asked, "--as", "pairs", "--max-length", 100, "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(
-        "Dataset 'pairs': 5 preference pairs from 6 prompts, 5 responses generated now (greedy"
+    asked += ["--as", "pairs", "--max-length", 100, "--device", "cpu", "--workspace", folder]
+    done = CliRunner().invoke(app, [*map(str, asked)])
+    assert done.exit_code == 0, done.output
+    made = (
+        "Dataset 'pairs': 5 preference pairs from 6 prompts, 5 responses generated now (greedy, at most 8 new tokens)."
     )
-    assert "Prompts that gave no pair: prompt too long: 1." in done.stderr
+    assert made in done.stdout
+    again = json.loads(CliRunner().invoke(app, [*map(str, asked), "--json"]).stdout)
+    assert (again["pairs"], again["generated"], again["rejected"]) == (5, 0, {"prompt too long": 1})
