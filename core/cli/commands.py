@@ -10,6 +10,7 @@ from . import (
     evidence_commands,
     export_commands,
     federated_commands,
+    generate_command,
     job_commands,
     leakage_command,
     mixture_command,
@@ -45,6 +46,7 @@ app.command("score")(scoring_commands.score)
 app.command("promptless")(scoring_commands.promptless)
 app.command("embed")(embedding_commands.embed)
 app.command("map")(embedding_commands.map_command)
+app.command("generate")(generate_command.generate)
 app.command("encode")(data_commands.encode)
 app.command("evidence")(evidence_commands.evidence)
 app.command("leakage")(leakage_command.leakage)

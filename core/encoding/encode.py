@@ -23,6 +23,8 @@ from .tokenizing import tokenize
 FOLDED_SYSTEM = (
     "The chat template has no system role: system prompts are put at the beginning of the first user's turn."
 )
+PROMPT_FILLS_LENGTH = "prompt fills the maximum length"
+"""The reason of a conversation whose replies are all behind its first `max_length` tokens."""
 
 
 def encode_examples(examples: Sequence[Example], tokenizer: Any, spec: EncodingSpec) -> list[Encoded]:
@@ -106,7 +108,7 @@ def _encoded(
     truncated = bool(scored[max_length:].any())
     input_ids, scored = input_ids[:max_length], scored[:max_length]
     scored[:1] = False
-    reason = None if scored.any() else ("prompt fills the maximum length" if truncated else "response has no token")
+    reason = None if scored.any() else (PROMPT_FILLS_LENGTH if truncated else "response has no token")
     is_end = is_end[:max_length] & scored
     return Encoded(input_ids, scored, truncated, reason, rendered.left_out, rendered.folded_system, turns, is_end)
 

@@ -176,6 +176,8 @@ def _sources(manifest: Mapping[str, Any]) -> str:
     for source in manifest["dataset"]["sources"]:
         origin = source["options"].get("origin") or {}
         place = f", from {_plain(str(origin['hub']))} on the Hub" if origin.get("hub") else ""
+        if origin.get("responses_to"):
+            place = f", generated with {_plain(str(origin['base']))} ({_plain(str(origin['sampling']))})"
         lines.append(f"- {_plain(source['name'])}{place} ({source['rows']:,} rows)")
     return "The records keep the licence of their sources:\n\n" + "\n".join(lines)
 

@@ -26,6 +26,7 @@
     embedded/*.arrow    embed: finished vectors (core.store.embedding_files)
     target.parquet      gradients: the rows of the target set
     target_gradients/ gradients/  gradients: the target's mean gradients; the values of finished rows
+    responses/*.parquet generate: finished responses
     vectors.parquet     semantic_duplicates, map: the embeddings that are compared; a map's result is places.parquet
     outcome.json        the outcome, written last; if missing, the job is unfinished; it counts what the job made
                         (core.jobs.results), so that half a copy is not taken for all

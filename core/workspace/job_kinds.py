@@ -18,12 +18,15 @@ from ..scoring.embeddings.embedding_jobs import EMBEDDED, ingest_embeddings
 from ..scoring.embeddings.map_jobs import KIND as MAP
 from ..scoring.embeddings.map_jobs import ingest_map
 from ..scoring.embeddings.map_work import RESULT as PLACES
+from ..scoring.generation.response_jobs import FINISHED as FINISHED_RESPONSES
+from ..scoring.generation.response_jobs import KIND as GENERATE
 from ..scoring.ingest import ingest_losses, save_run_of
 from ..store import Store
 from ..training.checkpoints import CHECKPOINT_COMPLETE, CHECKPOINTS
 from ..training.gradients.gradient_jobs import FINISHED as FINISHED_GRADIENTS
 from ..training.gradients.gradient_jobs import KIND as GRADIENTS
 from ..training.publish import is_being_published, publish_reference
+from .generated_pairs import save_generated_pairs
 from .gradient_scores import save_gradient_score
 from .like_jobs import KIND as LIKE
 from .like_jobs import RESULT as SCORES
@@ -141,6 +144,18 @@ JOB_KINDS = {
             lambda job: "Finished rows are kept; Resume computes the rest.",
             finish=save_gradient_score,
             results=FINISHED_GRADIENTS,
+        ),
+        JobKind(
+            GENERATE,
+            lambda request: (
+                f"Responses of {request['base']['label']} to the prompts of dataset {request['dataset']}, for dataset "
+                f"{request['name']}"
+            ),
+            "scoring.generation.generate_work:generate",
+            "Stops after the current token. Finished responses are kept; the same command generates only the rest.",
+            lambda job: "Finished responses are kept; Resume generates the rest.",
+            finish=save_generated_pairs,
+            results=FINISHED_RESPONSES,
         ),
         JobKind(
             CELL,

@@ -20,6 +20,7 @@ from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
 from ..scoring.embeddings.embedding_jobs import plan_of_run
+from ..scoring.generation.response_jobs import GenerateRequest, Sampling
 from ..scoring.planning import ScoreRequest
 from ..selection import Selection, saved_selection, select_summary
 from ..store import ImportedScore, Store
@@ -27,6 +28,7 @@ from ..system.asking import Fields, own_or_ask
 from ..training.training_plan import TrainRequest
 from . import embedding, evaluation, holding, promptless, running, score_imports
 from .answering import perform, snapshot
+from .generating import generate_pairs
 from .import_batch import Batch, HubChoice, import_batch
 from .less_scores import LessRequest, score_less
 from .like_these import LikeRequest, score_like
@@ -269,6 +271,20 @@ class Workspace:
         request = S2lRequest(run, reference, name, clusters, seed, replace, device)
         score, fields = score_s2l(self._owned(), request, _waiting(progress), self.notices.append)
         return {"score": score, **fields}
+
+    def generate_pairs(
+        self, dataset: str, base: str | Path, name: str, progress: ShowProgress = print_progress, **options: Any
+    ) -> dict[str, Any]:
+        """Make a dataset `name` of preference pairs, as `lobass generate` does: the replies of a dataset are chosen,
+        responses of a base to its prompts rejected.
+
+        `options` are fields of `Sampling` (temperature, top_p, seed, max_new_tokens) and `GenerateRequest` (rows,
+        batch_tokens, max_length and so on). Returns pairs, rejected (by reason), cut, key and the job's figures; what
+        it costs is said to `notices` of the workspace before it starts.
+        """
+        drawn = {field: options.pop(field) for field in [*options] if field in Sampling.__dataclass_fields__}
+        request = GenerateRequest(dataset, str(base), name, sampling=Sampling(**drawn), **options)
+        return generate_pairs(self._owned(), request, _waiting(progress), self.notices.append)
 
     def evaluate(
         self,

@@ -6,6 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from core.importing.records import REASONS
+from core.scoring.generation.response_jobs import NO_RESPONSE
+from core.workspace.generated_pairs import origin_sentences
 from ui.kit.tables import COUNT, SHARE, table_height
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
@@ -13,6 +15,7 @@ from ui.shell.access import may_run
 from ui.shell.session import Session
 
 _SHOWN_REJECTIONS = 200
+_MEANINGS = REASONS | NO_RESPONSE
 
 
 def show_dataset_line(dataset: dict[str, Any]) -> None:
@@ -59,6 +62,8 @@ def _show_sources(session: Session, name: str) -> None:
         hide_index=True,
         column_config={"Rows": COUNT, "Skipped": COUNT},
     )
+    for sentence in origin_sentences(session.store, name):
+        st.text(sentence)
 
 
 def _show_rejections(session: Session, name: str) -> None:
@@ -72,7 +77,7 @@ def _show_rejections(session: Session, name: str) -> None:
     )
     if not len(counts):
         return
-    counts["Meaning"] = [REASONS.get(reason, "") for reason in counts["Reason"]]
+    counts["Meaning"] = [_MEANINGS.get(reason, "") for reason in counts["Reason"]]
     rejections = session.store.frame(
         """
         SELECT source.name AS "File", line AS "Record", reason AS "Reason", detail AS "Found"

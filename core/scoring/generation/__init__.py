@@ -1,0 +1,1 @@
+"""Responses of a base to the prompts of a dataset, generated as a job."""

@@ -1,0 +1,57 @@
+"""Makes a dataset of pairs from demonstrations: plans the responses, says what they cost, and runs the job."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..data.listing import counted
+from ..jobs.queue import join_or_start
+from ..scoring.generation.response_jobs import GenerateRequest, Sampling, create_generation_job, plan_generation
+from ..store import Store
+from .generated_pairs import is_made_of, source_of_work
+from .holding import Say
+from .running import Wait
+
+
+def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say) -> dict[str, Any]:
+    """Make the dataset of a request, or find it made; `say` gets the template and what it costs, before it starts.
+
+    Fields: dataset, of (the dataset of demonstrations), base, key, sampling, prompts, generated (now), pairs, rejected
+    (prompts that gave no pair, by reason), cut (responses), tokens, tokens_per_second, elapsed_seconds, notices. Raises
+    what `plan_generation` raises, and `NameTaken` if another dataset has the name; nothing is started then.
+    """
+    plan = plan_generation(store, request)
+    outcome: dict[str, Any] = {}
+    if not is_made_of(store, request.name, plan.work):
+        say(plan.template_sentence)
+        say(plan.cost_sentence())
+        job = join_or_start(store.workspace, plan.identity, lambda: create_generation_job(store, plan))
+        outcome = wait(store, job)
+    source = source_of_work(store, request.name, plan.work)
+    assert source is not None
+    cut = int(source["options"]["origin"]["cut"])
+    return {
+        "dataset": request.name,
+        "of": request.dataset,
+        "base": plan.base.label,
+        "key": plan.key,
+        "sampling": request.sampling.to_fields(),
+        "prompts": len(plan.ids),
+        "generated": outcome.get("generated", 0),
+        "pairs": source["rows"] // 2,
+        "rejected": source["rejected_by_reason"],
+        "cut": cut,
+        "tokens": outcome.get("tokens", 0),
+        "tokens_per_second": outcome.get("tokens_per_second"),
+        "elapsed_seconds": outcome.get("elapsed_seconds", 0.0),
+        "notices": [*_notices(source["rejected_by_reason"], cut, request.sampling), *outcome.get("notices", ())],
+    }
+
+
+def _notices(rejected: dict[str, int], cut: int, sampling: Sampling) -> Iterator[str]:
+    if rejected:
+        yield f"Prompts that gave no pair: {counted(rejected)}."
+    if cut:
+        yield (
+            f"{cut:,} responses were cut at {sampling.max_new_tokens:,} new tokens and are kept: their margin is that "
+            "of a beginning. Give more with --max-new-tokens."
+        )
