@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..importing.score_files import JOINS
+from ..importing.row_keys import JOINS
 from ..importing.source_options import AUTO, DomainRule, SourceOptions
 from ..store import imported_scores
 from ..store.embedding_files import MOST_DIMENSIONS
