@@ -16,6 +16,7 @@ from ..scoring.embeddings.embedding_jobs import (
     create_embedding_job,
     dataset_ids,
     missing_ids,
+    plan_of_run,
     stored_examples,
 )
 from ..store import Store, near_duplicate_set
@@ -40,6 +41,16 @@ def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, An
         "dataset": plan.of,
         **embed(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids), wait),
     }
+
+
+def embed_run(
+    store: Store, run: str, wait: Wait, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+) -> dict[str, Any]:
+    """Compute what is missing of the embeddings of a run's rows under its base, which the run then uses; fields as of
+    `embed_dataset`."""
+    report = embed_dataset(store, plan_of_run(store, run, device, dimensions, seed), wait)
+    store.use_embeddings(run, None)
+    return report
 
 
 def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait: Wait) -> dict[str, Any]:

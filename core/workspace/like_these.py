@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..data.errors import SelectionInvalid
 from ..data.listing import counted
 from ..importing.reading import plain_stem
 from ..importing.source_options import SourceOptions
@@ -43,8 +44,15 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     like_NAME_copy (1 for rows that nearly repeat a target's row).
 
     Returns them, and fields: targets, rejected (by reason), copies (rows of the dataset), notices. Raises `NotFound`
-    naming the command if the run's rows have no embeddings, and as `read_target` and `save_imported_scores` do.
+    naming the command if the run's rows have no embeddings, `SelectionInvalid` if it uses vectors from a file, and as
+    `read_target` and `save_imported_scores` do.
     """
+    used = store.run(request.run)["embeddings"]
+    if used:
+        raise SelectionInvalid(
+            f"The run {request.run!r} uses vectors of {used['label']}, and the rows of {request.target} have none. "
+            f"Pick target rows on Curate, or go back to the base's with: {embed_command(request.run)}"
+        )
     plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
     names = like_names(request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1]))
     ids = dataset_ids(store, plan.of)

@@ -21,14 +21,26 @@ def lacks_embeddings(store: Store, dataset: str, spec: EmbeddingSpec) -> bool:
     return not np.isin(dataset_ids(store, dataset), known).all()
 
 
+def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
+    """What a page says where `what` needs embeddings that some rows lack."""
+    if spec.is_of_file:
+        return (
+            f"{what} needs an embedding of each row, and some rows came after the vectors of {spec.label}. Import "
+            "vectors of all rows (embed --from), or compute the base's: one pass of the base model over the dataset."
+        )
+    return f"{what} needs an embedding of each row: one pass of the base model over the dataset."
+
+
 def open_embedding_job(store: Store, spec: EmbeddingSpec) -> Job | None:
     """The running or interrupted job that computes such embeddings, if there is one."""
     return unfinished(all_jobs(store.workspace), {"kind": EMBED, "key": spec.key})
 
 
 def begin_embedding_of_run(store: Store, run: str) -> Job | None:
-    """Start or join the job that computes the missing embeddings of a run's rows; None if there are none."""
+    """Start or join the job that computes the missing embeddings of a run's rows under its base, which the run then
+    uses; None if there are none."""
     plan = plan_of_run(store, run)
+    store.use_embeddings(run, None)
     return begin_embedding(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids))
 
 

@@ -12,7 +12,7 @@ from core.jobs.job import Job
 from core.selection import ScoredRun
 from core.store.embedding_files import embeddings_of_run
 from core.workspace.like_jobs import KIND, MOST_TARGETS, begin_like, open_like_job
-from core.workspace.mapping import begin_embedding_of_run, lacks_embeddings, open_embedding_job
+from core.workspace.mapping import begin_embedding_of_run, lacking_sentence, lacks_embeddings, open_embedding_job
 from ui.kit.hand_picks import picks_of
 from ui.kit.job_view import begin_job, follow_job, remembered_job, show_failure
 from ui.plain_text import escaped
@@ -37,7 +37,7 @@ def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Se
             if open_embedding_job(session.store, spec):
                 st.caption("The embeddings are being computed.")
             elif lacks_embeddings(session.store, run.dataset, spec):
-                st.caption("This needs an embedding of each row: one pass of the base model over the dataset.")
+                st.caption(escaped(lacking_sentence("This", spec)))
                 if st.button("Compute embeddings", key="like_embed", type="primary", disabled=not may_run()):
                     begin_job(_JOB, lambda: begin_embedding_of_run(session.store, run.name), _follow)
             else:

@@ -19,8 +19,8 @@ from ...store.embedding_files import (
     MOST_DIMENSIONS,
     EmbeddingSpec,
     adopt_vectors,
+    base_embeddings,
     embedding_folder,
-    embeddings_of_run,
     ids_in,
     vector_files,
 )
@@ -69,7 +69,7 @@ class EmbeddingPlan:
 def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
     """Resolve a request; nothing is loaded. Raises `NotFound`, `ModelUnusable` or `NoUsableRows`."""
     check_quantization(request.quantization)
-    _check_dimensions(request.dimensions)
+    check_dimensions(request.dimensions)
     count_rows(store, request.dataset)
     base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
     check_repeatable(base)
@@ -86,14 +86,15 @@ def plan_of_run(
 ) -> EmbeddingPlan:
     """The embeddings of a run's dataset under its base, encoding and precision. Raises `NotFound`, or `ModelUnusable`
     if the run does not say which base it has."""
-    _check_dimensions(dimensions)
+    check_dimensions(dimensions)
     found = store.run(run)
-    spec, description = embeddings_of_run(found, dimensions, seed), found["description"]
+    spec, description = base_embeddings(found, dimensions, seed), found["description"]
     base, encoding = ModelSpec(**description["models"]["base"]), EncodingSpec(**description["encoding"])
     return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec)
 
 
-def _check_dimensions(dimensions: int) -> None:
+def check_dimensions(dimensions: int) -> None:
+    """Raise `ModelUnusable` for a number of dimensions that is not kept."""
     if not 1 <= dimensions <= MOST_DIMENSIONS:
         raise ModelUnusable(f"{dimensions:,} dimensions were requested. Give 1 to {MOST_DIMENSIONS}.")
 
