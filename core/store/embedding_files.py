@@ -195,20 +195,7 @@ def ids_in(folder: Path, key: str) -> Ids:
 def read_embeddings(workspace: Path, spec: EmbeddingSpec, ids: Ids, command: str) -> Embeddings:
     """The embeddings of these examples, in their order. Raises `NotFound`, naming the `command` that computes the
     base's, if some are missing."""
-    order = np.argsort(ids)
-    ordered = ids[order]
-    found = np.zeros(len(ids), np.bool_)
-    vectors: Vectors | None = None
-    for path in vector_files(embedding_folder(workspace, spec.key)):
-        of_file, values = _read(path, spec.key)
-        if vectors is None:
-            vectors = np.zeros((len(ids), values.shape[1]), np.float16)
-        if values.shape[1] != vectors.shape[1]:
-            raise _unusable(path, f"its vectors have {values.shape[1]:,} dimensions, others {vectors.shape[1]:,}")
-        places = np.searchsorted(ordered, of_file).clip(max=max(0, len(ids) - 1))
-        mine = ordered[places] == of_file if len(ids) else np.zeros(len(of_file), np.bool_)
-        rows = order[places[mine]]
-        vectors[rows], found[rows] = values[mine], True
+    vectors, found = vectors_in(embedding_folder(workspace, spec.key), spec.key, ids)
     if not found.all() or vectors is None:
         missing = len(ids) - int(found.sum())
         if spec.is_of_file:
@@ -218,6 +205,26 @@ def read_embeddings(workspace: Path, spec: EmbeddingSpec, ids: Ids, command: str
             )
         raise NotFound(f"{missing:,} of {len(ids):,} rows have no embedding yet. Compute them with: {command}")
     return Embeddings(ids, vectors)
+
+
+def vectors_in(folder: Path, key: str, ids: Ids) -> tuple[Vectors | None, NDArray[np.bool_]]:
+    """The vectors of these examples in the files of a folder, in their order, zeros where there is none; None if there
+    is no file. Beside them, which examples have one there."""
+    order = np.argsort(ids)
+    ordered = ids[order]
+    found = np.zeros(len(ids), np.bool_)
+    vectors: Vectors | None = None
+    for path in vector_files(folder):
+        of_file, values = _read(path, key)
+        if vectors is None:
+            vectors = np.zeros((len(ids), values.shape[1]), np.float16)
+        if values.shape[1] != vectors.shape[1]:
+            raise _unusable(path, f"its vectors have {values.shape[1]:,} dimensions, others {vectors.shape[1]:,}")
+        places = np.searchsorted(ordered, of_file).clip(max=max(0, len(ids) - 1))
+        mine = ordered[places] == of_file if len(ids) else np.zeros(len(of_file), np.bool_)
+        rows = order[places[mine]]
+        vectors[rows], found[rows] = values[mine], True
+    return vectors, found
 
 
 def _read(path: Path, key: str) -> tuple[Ids, Vectors]:

@@ -1,13 +1,11 @@
 """Embeddings, run to their end: of a dataset, or of rows from a file, computed where they are missing."""
 
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from ..data.errors import NotFound
-from ..data.version import COMMAND
 from ..jobs.example_chunks import Ids, id_texts
 from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_semantic_duplicates
@@ -15,6 +13,7 @@ from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
     create_embedding_job,
     dataset_ids,
+    embed_command,
     missing_ids,
     plan_of_run,
     stored_examples,
@@ -26,12 +25,6 @@ from .supervisor import join_or_compute
 
 Examples = Callable[[list[str]], pa.Table | Iterable[pa.RecordBatch]]
 """Gives the examples of some ids, as of a job's file."""
-
-
-def embed_command(run: str, dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> str:
-    """The command that embeds a run's rows."""
-    more = f" --dimensions {dimensions}" if dimensions != MOST_DIMENSIONS else ""
-    return f"{COMMAND} embed --run {shlex.quote(run)}{more}{f' --seed {seed}' if seed else ''}"
 
 
 def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import numpy as np
 
 from ..jobs.job import Job, all_jobs, unfinished
 from ..scoring.embeddings.embedding_jobs import KIND as EMBED
-from ..scoring.embeddings.embedding_jobs import dataset_ids, plan_of_run, stored_examples
+from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, plan_of_run, stored_examples
 from ..scoring.embeddings.map_jobs import begin_map
 from ..store import Store
 from ..store.embedding_files import EmbeddingSpec, embedding_folder, embeddings_of_run, ids_in
 from ..store.maps import saved_map
-from .embedding import begin_embedding, embed_command
+from .embedding import begin_embedding
 from .running import Wait
 
 

@@ -14,7 +14,7 @@ from ..data.errors import NoUsableRows
 from ..importing.row_keys import ROW
 from ..importing.vector_files import VectorFile, read_vector_file
 from ..jobs.example_chunks import packed_ids
-from ..scoring.embeddings.embedding_jobs import check_dimensions, dataset_ids
+from ..scoring.embeddings.embedding_jobs import check_dimensions, dataset_ids, embed_command
 from ..scoring.embeddings.projection import projection, unit_vectors
 from ..store import Store
 from ..store.embedding_files import (
@@ -26,7 +26,6 @@ from ..store.embedding_files import (
     keep_vectors,
 )
 from ..store.row_joins import JoinedFile, joined_rows
-from .embedding import embed_command
 
 COLUMN = "vector"
 

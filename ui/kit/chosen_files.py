@@ -1,4 +1,4 @@
-"""Which files to import: uploads, a path on the server, or a dataset on the Hugging Face Hub."""
+"""Which files to read: uploads, a path on the server, or a dataset on the Hugging Face Hub."""
 
 from dataclasses import replace
 from pathlib import Path
