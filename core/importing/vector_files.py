@@ -18,6 +18,7 @@ from ..system.file_hash import file_sha256
 from ..system.paths import open_file
 from .arrow_records import parquet_batches, parquet_names
 from .reading import container_of, readable_records
+from .records import plain_text
 from .row_keys import ROW, check_join, key_column, key_text, row_keys
 from .unpacking import check_readable
 
@@ -133,7 +134,9 @@ def _npy_blocks(path: Path) -> Iterator[_Block]:
     try:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise SourceUnreadable(f"{path.name} is not a complete .npy file ({error}). Write it again.") from error
+        raise SourceUnreadable(
+            f"{path.name} is not a complete .npy file ({plain_text(str(error), 100)}). Write it again."
+        ) from error
     if table.ndim != 2 or table.dtype.kind not in "fiu" or not table.shape[1]:
         raise SourceUnreadable(
             f"{path.name} has numbers of type {table.dtype} in the shape {table.shape}. Give real ones [rows x width]."

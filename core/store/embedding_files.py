@@ -200,8 +200,8 @@ def read_embeddings(workspace: Path, spec: EmbeddingSpec, ids: Ids, command: str
         missing = len(ids) - int(found.sum())
         if spec.is_of_file:
             raise NotFound(
-                f"{missing:,} of {len(ids):,} rows came after the vectors of {spec.label}. Import vectors of all rows, "
-                f"or compute the base's with: {command}"
+                f"{missing:,} of {len(ids):,} rows have no vector from {spec.label}. Import vectors of all rows (embed "
+                f"--from), or compute the base's with: {command}"
             )
         raise NotFound(f"{missing:,} of {len(ids):,} rows have no embedding yet. Compute them with: {command}")
     return Embeddings(ids, vectors)

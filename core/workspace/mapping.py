@@ -25,8 +25,8 @@ def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
     """What a page says where `what` needs embeddings that some rows lack."""
     if spec.is_of_file:
         return (
-            f"{what} needs an embedding of each row, and some rows came after the vectors of {spec.label}. Import "
-            "vectors of all rows (embed --from), or compute the base's: one pass of the base model over the dataset."
+            f"{what} needs an embedding of each row, and some rows have no vector from {spec.label}. Import vectors of "
+            "all rows (embed --from), or compute the base's: one pass of the base model over the dataset."
         )
     return f"{what} needs an embedding of each row: one pass of the base model over the dataset."
 

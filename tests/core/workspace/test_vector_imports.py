@@ -181,7 +181,7 @@ def test_what_needs_vectors_of_other_rows_says_that_a_file_has_none(scored_store
         score_like(scored_store, LikeRequest("planets", "t.jsonl"), wait_quietly)
     new = [ScoredRecord("chat", 2.0, 1.0, response="new")]
     add_scored_records(scored_store, new, "planets", "space", "new.jsonl")
-    with pytest.raises(NotFound, match=r"1 of 21 rows came after the vectors of v\.npy.*embed --run planets$"):
+    with pytest.raises(NotFound, match=r"1 of 21 rows have no vector from v\.npy.*embed --run planets$"):
         group_semantic_duplicates(scored_store, "space", "planets", 0.98, wait_quietly)
 
 
