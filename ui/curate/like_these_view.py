@@ -84,7 +84,7 @@ def _file_form(session: Session, run: ScoredRun) -> None:
     """A target set that is no part of the dataset, such as a benchmark's examples: it is embedded first."""
     try:
         check_can_embed(session.store, run.name, "a file")
-        files, refused = chosen_files(session)
+        files, refused = chosen_files(session, "one target set")
     except UserError as error:
         show_error(error)
         return

@@ -24,7 +24,7 @@ from ui.shell.staged_files import remove_staged
 def show_import_form(session: Session, datasets: list[dict[str, Any]]) -> None:
     """Draw the form. `datasets`: as returned by `core.workspace.status.dataset_overview`."""
     try:
-        files, refused = chosen_files(session)
+        files, refused = chosen_files(session, "one dataset")
     except UserError as error:
         show_error(error)
         return
