@@ -1,16 +1,20 @@
 """The commands that embed rows, and that map what was embedded."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..data.training_methods import LARGEST_SEED
+from ..importing.row_keys import JOINS, ROW
 from ..models.devices import DTYPES
 from ..models.quantizing import QUANTIZATIONS
-from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding, plan_of_run
+from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding
 from ..store.embedding_files import MOST_DIMENSIONS
-from ..workspace.embedding import embed_dataset
+from ..system.paths import named_path
+from ..workspace.embedding import embed_dataset, embed_run
 from ..workspace.mapping import map_run
+from ..workspace.vector_imports import COLUMN, VectorRequest, import_vectors, vectors_sentence
 from .options import (
     AsJson,
     Device,
@@ -35,6 +39,12 @@ def embed(
     run: Annotated[str | None, typer.Option(help="Run whose dataset is embedded, with its base.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Or: dataset to embed.")] = None,
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Its base model: Hub id or local folder.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Or: vectors for --run, as Parquet, JSONL or .npy.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="Column of FILE with the vectors.")] = COLUMN,
+    by: Annotated[str, typer.Option(help=f"What rows of FILE are joined by: {', '.join(JOINS)}.")] = ROW,
+    key: Annotated[str | None, typer.Option(help="Column of FILE to join by [as of scores import].")] = None,
     dimensions: Dimensions = MOST_DIMENSIONS,
     seed: Seed = 0,
     template: Template = "auto",
@@ -52,12 +62,23 @@ def embed(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+)."""
+    """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+), or read
+    them from a file. A run uses those that came last."""
     if (run is None) == (dataset is None) or (run is None and base is None) or (run and base):
         raise typer.BadParameter("Give either --run, or --dataset and --base.")
+    if file is not None and run is None:
+        raise typer.BadParameter("Vectors of a file are those of a run. Give --run.")
+    if by not in JOINS:
+        raise typer.BadParameter(f"Unknown --by {by!r}. Must be one of: {', '.join(JOINS)}.")
     with report_user_errors(), owned_store(workspace, "embed") as store:
+        if file is not None:
+            assert run is not None
+            request = VectorRequest(run, named_path(str(file)), column, by, key, dimensions, seed)
+            imported = import_vectors(store, request)
+            print_result(imported, as_json, vectors_sentence(imported))
+            return
         if run is not None:
-            plan = plan_of_run(store, run, device, dimensions, seed)
+            report = embed_run(store, run, wait_for, device, dimensions, seed)
         else:
             assert dataset is not None
             assert base is not None
@@ -68,7 +89,7 @@ def embed(
                     dimensions, seed,
                 ),
             )  # fmt: skip
-        report = embed_dataset(store, plan, wait_for)
+            report = embed_dataset(store, plan, wait_for)
         sentence = (
             f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
             f"{report['computed']:,} computed, {report['cached']:,} cached."
@@ -77,7 +98,7 @@ def embed(
 
 
 def map_command(
-    run: Annotated[str, typer.Option(help="Run whose rows are mapped, by their embeddings under its base.")],
+    run: Annotated[str, typer.Option(help="Run whose rows are mapped, by their embeddings.")],
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the map; the same seed gives the same map.")
     ] = 0,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..data.training_methods import LARGEST_SEED
-from ..importing.score_files import JOINS
+from ..importing.row_keys import JOINS
 from ..importing.source_options import AUTO, DomainRule, SourceOptions
 from ..selection.recipe import MOST_CLUSTERS
 from ..store import imported_scores

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..data.errors import JsonInvalid, NotFound, SelectionInvalid
+from ..data.errors import JsonInvalid, ModelUnusable, NotFound, SelectionInvalid
 from ..data.version import __version__
 from ..scoring.reference_kind import reference_kind
 from ..selection.coverage import coverage_fields
@@ -15,6 +15,7 @@ from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
 from ..selection.summary import Summary
 from ..store import Store, imported_scores
+from ..store.embedding_files import embeddings_of_run
 from ..system.untrusted_json import read_json_object
 
 MANIFEST_VERSION = 1
@@ -53,6 +54,7 @@ def manifest(
             "name": run["name"],
             "description": run["description"],
             "reference_kind": reference_kind(store, run).to_fields(),
+            "embeddings": _embeddings(run),
         }
         | _models(store, run["run_id"]),
         "evidence": evidence,
@@ -73,6 +75,15 @@ def selection_from_manifest(path: Path) -> Selection:
     if recipe is None:
         raise SelectionInvalid(f"{path} is not an export manifest. {_EXPECTED}")
     return Selection.from_fields(recipe)
+
+
+def _embeddings(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Which embeddings the run's spread, clusters, semantic duplicates and coverage are by, if it can have any."""
+    try:
+        spec = embeddings_of_run(run)
+    except ModelUnusable:
+        return None
+    return {"key": spec.key, **spec.to_fields()}
 
 
 def _models(store: Store, run_id: int) -> dict[str, Any]:

@@ -66,6 +66,12 @@ def parquet_columns(path: Path, names: Sequence[str]) -> pa.Table:
         return parquet.read(list(names))
 
 
+def parquet_batches(path: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a Parquet file, as they are, batch by batch. Raises `SourceUnreadable`."""
+    with _parquet(path) as parquet:
+        yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(names))
+
+
 def arrow_records(path: Path) -> Iterator[SourceRecord | Rejected]:
     """Rows of an Arrow IPC file or stream (as the datasets library saves them), numbered from 1, batch by batch.
 

@@ -2,8 +2,9 @@
 
 import codecs
 import csv
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..data.errors import SourceUnreadable
 from ..data.examples import Rejected
@@ -134,6 +135,15 @@ def read_records(
             yield from json_records(stream, path.name, split)
         else:
             yield from jsonl_records(stream)
+
+
+def readable_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The fields of every record of a file. Raises `SourceUnreadable`, also for a record that would be skipped."""
+    for record in read_records(path, container_of(path)):
+        if isinstance(record, Rejected):
+            detail = f": {record.detail}" if record.detail else ""
+            raise SourceUnreadable(f"Row {record.line:,} of {path.name} cannot be read ({record.reason}{detail}).")
+        yield record.fields
 
 
 def layout_note(path: Path, container: str, split: str | None = None) -> str:

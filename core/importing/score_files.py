@@ -10,22 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from ..data.errors import SourceUnreadable
-from ..data.examples import Rejected
 from ..data.json_types import shown
 from ..data.listing import listed
 from ..data.loss_roles import IMPORTED
 from ..system.file_hash import file_sha256
 from .arrow_records import parquet_columns, parquet_names
-from .reading import container_of, read_records
+from .reading import container_of, readable_records
+from .row_keys import JOINS, ROW, check_join, key_column, key_text, row_keys
 from .unpacking import check_readable
 
-JOINS = {
-    "row": ("row_number", "row"),
-    "example-id": ("example_id", "id"),
-    "text-hash": ("text_hash",),
-}
-"""What a file's rows are joined to a dataset's by, and the columns that hold it; by row, the file's order will do."""
-ROW = "row"
 _LONGEST_NAME = 40
 
 
@@ -51,15 +44,13 @@ def read_score_file(path: Path, joined_by: str, columns: Sequence[str] = (), key
     not a finite number.
     """
     check_readable(path)
-    if joined_by not in JOINS:
-        raise SourceUnreadable(f"Scores cannot be joined by {shown(joined_by)}. Must be one of: {', '.join(JOINS)}.")
+    check_join("Scores", joined_by)
     read = _read_parquet if container_of(path) == "parquet" else _read_records
     key, names, keys, values = read(path, joined_by, columns, key)
     if not keys:
         raise SourceUnreadable(f"{path.name} has no rows. Check how it was written.")
     scores = _score_names(path.name, names)
-    kept = [_row_key(each, number, key, path.name) if joined_by == ROW else each for number, each in enumerate(keys, 1)]
-    _check_once(kept, path.name)
+    kept = row_keys(keys, joined_by, key, path.name)
     arrays = [pa.array(column, pa.float64()) for column in values]
     found = pa.table([pa.array(kept, pa.int64() if joined_by == ROW else pa.string()), *arrays], ["key", *scores])
     return ScoreFile(path.name, file_sha256(path), joined_by, scores, found, key is None)
@@ -70,16 +61,16 @@ _Read = tuple[str | None, list[str], list[Any], list[list[float | None]]]
 
 
 def _read_records(path: Path, joined_by: str, columns: Sequence[str], key: str | None) -> _Read:
-    records = _records(path)
+    records = readable_records(path)
     first = next(records, None)
     if first is None:
         return None, list(columns), [], []
-    key = _key_column(path.name, list(first), joined_by, key)
+    key = key_column(path.name, list(first), joined_by, key)
     names = _value_columns(path.name, first, columns, key)
     keys: list[Any] = []
     values: list[list[float | None]] = [[] for _ in names]
     for number, fields in enumerate(_with_first(first, records), 1):
-        keys.append(number if key is None else _key_text(fields.get(key), number, key, path.name))
+        keys.append(number if key is None else key_text(fields.get(key), number, key, path.name))
         for name, column in zip(names, values, strict=True):
             column.append(_number(fields.get(name), number, name, path.name))
     return key, names, keys, values
@@ -87,7 +78,7 @@ def _read_records(path: Path, joined_by: str, columns: Sequence[str], key: str |
 
 def _read_parquet(path: Path, joined_by: str, columns: Sequence[str], key: str | None) -> _Read:
     fields = parquet_names(path)
-    key = _key_column(path.name, list(fields), joined_by, key)
+    key = key_column(path.name, list(fields), joined_by, key)
     # A type says whether a column is of numbers, whatever its first value.
     first = {
         name: 0 if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "" for name, kind in fields.items()
@@ -96,7 +87,7 @@ def _read_parquet(path: Path, joined_by: str, columns: Sequence[str], key: str |
     table = parquet_columns(path, [*([key] if key else []), *names])
     keys: list[Any] = list(range(1, table.num_rows + 1))
     if key:
-        keys = [_key_text(each, number, key, path.name) for number, each in enumerate(table[key].to_pylist(), 1)]
+        keys = [key_text(each, number, key, path.name) for number, each in enumerate(table[key].to_pylist(), 1)]
     values = [
         [_number(value, number, name, path.name) for number, value in enumerate(table[name].to_pylist(), 1)]
         for name in names
@@ -104,27 +95,9 @@ def _read_parquet(path: Path, joined_by: str, columns: Sequence[str], key: str |
     return key, names, keys, values
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    for record in read_records(path, container_of(path)):
-        if isinstance(record, Rejected):
-            detail = f": {record.detail}" if record.detail else ""
-            raise SourceUnreadable(f"Row {record.line:,} of {path.name} cannot be read ({record.reason}{detail}).")
-        yield record.fields
-
-
 def _with_first(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield first
     yield from rest
-
-
-def _key_column(file: str, fields: Sequence[str], joined_by: str, key: str | None) -> str | None:
-    known = [key] if key else [name for name in JOINS[joined_by] if name in fields]
-    if (key and key not in fields) or (not known and joined_by != ROW):
-        wanted = key or " or ".join(JOINS[joined_by])
-        raise SourceUnreadable(
-            f"{file} has no column {wanted} to join by. Its columns are {listed(fields)}; name one as the key."
-        )
-    return known[0] if known else None
 
 
 def _value_columns(file: str, first: Mapping[str, Any], columns: Sequence[str], key: str | None) -> list[str]:
@@ -173,27 +146,3 @@ def _number(value: Any, number: int, column: str, file: str) -> float | None:
             f"Row {number:,} of {file} has {shown(value)} in the column {column}. Give a finite number, or none."
         )
     return float(value)
-
-
-def _key_text(value: Any, number: int, key: str, file: str) -> str:
-    if value is None or value == "":
-        raise SourceUnreadable(f"Row {number:,} of {file} has no {key}, so it cannot be joined. Remove the row.")
-    return str(value)
-
-
-def _row_key(value: Any, number: int, key: str | None, file: str) -> int:
-    try:
-        row = float(value)
-        if row == int(row):
-            return int(row)
-    except (ValueError, OverflowError):
-        pass
-    raise SourceUnreadable(f"Row {number:,} of {file} has {shown(value)} as its {key}. Give a row number, from 1.")
-
-
-def _check_once(keys: Sequence[Any], file: str) -> None:
-    seen: set[Any] = set()
-    for number, key in enumerate(keys, 1):
-        if key in seen:
-            raise SourceUnreadable(f"Row {number:,} of {file} is a second one for {shown(key)}. Keep one of them.")
-        seen.add(key)

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from .detection import detect_format
 from .importer import check_columns
 from .row_reading import read_examples
 from .source_options import DomainRule, SourceOptions
-from .sources import data_files
+from .sources import DataFile, data_files
 from .unpacking import check_readable
 
 
@@ -31,30 +32,35 @@ class TargetRows:
 
 
 def read_target(name: str, options: SourceOptions) -> TargetRows:
-    """Read a target set. Without a rule for domains, all rows have one. Rejected answers of preference pairs are left
-    out: nobody wants more like them. Raises `SourceUnreadable`, or `NoUsableRows` if it has none."""
+    """Read a target set, as `target_of_files` does."""
+    with tempfile.TemporaryDirectory(prefix="lobass-") as folder:
+        return target_of_files(data_files(name, Path(folder)), Path(name).name, options)
+
+
+def target_of_files(files: Sequence[DataFile], name: str, options: SourceOptions) -> TargetRows:
+    """The target set of some files. Without a rule for domains, all rows have one. Rejected answers of preference pairs
+    are left out: nobody wants more like them. Raises `SourceUnreadable`, or `NoUsableRows` if it has none."""
     if not (options.domain.name or options.domain.field):
         options = replace(options, domain=DomainRule(name="target"))
     found: dict[str, tuple[Example, str]] = {}
     rejected: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="lobass-") as folder:
-        files = data_files(name, Path(folder))
-        for file in files:
-            check_readable(file.path)
-        digests = [file_sha256(file.path) for file in files]
-        for file in files:
-            detection = detect_format(file.path, options)
-            check_columns(file.path, options, detection)
-            follows_chosen = False
-            for row in read_examples(file.path, options, detection):
-                if isinstance(row, Rejected):
-                    rejected[row.reason] += 1
-                    continue
-                if follows_chosen:
-                    rejected["rejected answer of a preference pair"] += 1
-                else:
-                    found.setdefault(str(row.example.example_id), (row.example, row.domain))
-                follows_chosen = row.is_chosen
+    for file in files:
+        check_readable(file.path)
+    digests = [file_sha256(file.path) for file in files]
+    for file in files:
+        of_file = replace(options, split=file.split or options.split)
+        detection = detect_format(file.path, of_file)
+        check_columns(file.path, of_file, detection)
+        follows_chosen = False
+        for row in read_examples(file.path, of_file, detection):
+            if isinstance(row, Rejected):
+                rejected[row.reason] += 1
+                continue
+            if follows_chosen:
+                rejected["rejected answer of a preference pair"] += 1
+            else:
+                found.setdefault(str(row.example.example_id), (row.example, row.domain))
+            follows_chosen = row.is_chosen
     if not found:
         reasons = f" ({counted(dict(rejected.most_common()))})" if rejected else ""
         raise NoUsableRows(
@@ -63,4 +69,4 @@ def read_target(name: str, options: SourceOptions) -> TargetRows:
         )
     sha256 = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     examples, domains = map(list, zip(*(found[key] for key in sorted(found)), strict=True))
-    return TargetRows(Path(name).name, sha256, examples, domains, dict(rejected))
+    return TargetRows(name, sha256, examples, domains, dict(rejected))

@@ -19,7 +19,7 @@ from .executors import DEFAULT_EXECUTOR
 from .job import WAITING, Job, all_jobs, start_worker, unfinished
 from .job_progress import Progress
 
-_TAKES_TURNS = ("score", "train", "evaluate", "embed", "gradients", "generate", "trial_cell")
+_TAKES_TURNS = ("score", "train", "evaluate", "embed", "like_file", "gradients", "generate", "trial_cell")
 _LOCK = threading.RLock()  # pages start and move jobs while the supervisor's thread starts the next one
 _CANCELLED = "Cancelled while it waited in the queue."
 

@@ -51,7 +51,7 @@ class Coverage:
     """`value`: the mean cosine to the nearest selected row, and `random`: its mean over all selections of as many rows
     of the sample; both None where none of the sample's rows is selected. `selected` of the `sampled` rows are, out of
     `unique_rows`; `covered` of them are looked at. `without_vector`: sampled rows left out, because their embedding is
-    empty."""
+    empty. `embeddings`: the name of what gave them."""
 
     value: float | None
     random: float | None
@@ -60,6 +60,7 @@ class Coverage:
     covered: int
     without_vector: int
     unique_rows: int
+    embeddings: str
     seed: int = SEED
 
 
@@ -90,9 +91,8 @@ def selection_coverage(store: Store, selection: Selection, run: ScoredRun | None
     sampled, covered = sample.cosines.shape
     value = float(sample.cosines[places].max(axis=0).mean()) / _UNIT if len(places) else None
     random = random_mean(sample.ranked, len(places)) if len(places) else None
-    return Coverage(
-        value, random, len(places), sampled, covered, len(sample.place_of_drawn) - sampled, sample.unique_rows
-    )
+    without_vector = len(sample.place_of_drawn) - sampled
+    return Coverage(value, random, len(places), sampled, covered, without_vector, sample.unique_rows, spec.label)
 
 
 def coverage_fields(store: Store, selection: Selection) -> dict[str, Any] | None:

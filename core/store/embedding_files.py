@@ -1,6 +1,6 @@
 """Embeddings beside the store: Arrow files of example ids and vectors, keyed as losses are.
 
-    embeddings/KEY/about.json    what the vectors are of: model, encoding, dimensions, seed
+    embeddings/KEY/about.json    what the vectors are of: model (or file), encoding, dimensions, seed
     embeddings/KEY/*.arrow       finished vectors; a file's name ends in the digest of its content
 
 KEY is the digest of model, encoding, dimensions and seed, so vectors of another model never mix. A file appears whole
@@ -29,15 +29,19 @@ EMBEDDING_RULE = 1
 # How a row becomes a vector. Raise it when the same row would get another one.
 # 1: last hidden states, mean weighted by position from 1 over all tokens, signs of SHAKE-256 as projection, length 1.
 MOST_DIMENSIONS = 256
+OF_FILE = "file:"
+"""Begins the model of vectors that were computed elsewhere and read from a file; its SHA-256 follows."""
 _ABOUT = "about.json"
 _KEY = b"embeddings"
+_FILE_ROWS = 65_536
 Vectors = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpec:
     """Which embeddings: the fingerprints of model and encoding, the most dimensions, and the seed of the projection.
-    `label`: the model's name, which is no part of the key."""
+    `label`: the model's name, which is no part of the key. Of vectors from a file, `model` is `OF_FILE` and its
+    SHA-256, `encoding` is the column and what its rows were joined by, `label` names the file."""
 
     model: str
     encoding: str
@@ -52,12 +56,23 @@ class EmbeddingSpec:
         fields = {name: value for name, value in asdict(self).items() if name != "label"}
         return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
 
+    @property
+    def is_of_file(self) -> bool:
+        """Whether the vectors were computed elsewhere, so that no other rows can get one here."""
+        return self.model.startswith(OF_FILE)
+
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields."""
         return asdict(self)
 
 
-def embeddings_of_run(run: Mapping[str, Any], dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> EmbeddingSpec:
+def embeddings_of_run(run: Mapping[str, Any]) -> EmbeddingSpec:
+    """The embeddings that a run (`Store.run`) uses: those from a file, if these came last, else its base's. Raises
+    `ModelUnusable` as `base_embeddings` does."""
+    return EmbeddingSpec(**run["embeddings"]) if run["embeddings"] else base_embeddings(run)
+
+
+def base_embeddings(run: Mapping[str, Any], dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> EmbeddingSpec:
     """The embeddings of a run's rows (`Store.run`) under its base. Raises `ModelUnusable` if it does not say which base
     it has."""
     description = run["description"]
@@ -129,10 +144,24 @@ def adopt_vectors(workspace: Path, spec: EmbeddingSpec, path: Path) -> None:
     if (folder / path.name).exists():
         return
     check_vectors(path, spec.key)
+    _make_folder(workspace, spec)
+    linked_durably(path, folder / path.name)  # the job's own takes no more room
+
+
+def keep_vectors(workspace: Path, spec: EmbeddingSpec, prefix: str, ids: Ids, vectors: Vectors) -> None:
+    """Write vectors into the workspace, in files of bounded size whose names begin with `prefix`."""
+    folder = _make_folder(workspace, spec)
+    for start in range(0, len(ids), _FILE_ROWS):
+        part = slice(start, start + _FILE_ROWS)
+        write_vectors(folder, f"{prefix}-{start:09d}", spec.key, ids[part], vectors[part])
+
+
+def _make_folder(workspace: Path, spec: EmbeddingSpec) -> Path:
+    folder = embedding_folder(workspace, spec.key)
     make_private_folder(folder)
     if not (folder / _ABOUT).exists():
         write_durably(folder / _ABOUT, [json.dumps(spec.to_fields(), indent=1).encode()])
-    linked_durably(path, folder / path.name)  # the job's own takes no more room
+    return folder
 
 
 def embedding_folder(workspace: Path, key: str) -> Path:
@@ -164,14 +193,29 @@ def ids_in(folder: Path, key: str) -> Ids:
 
 
 def read_embeddings(workspace: Path, spec: EmbeddingSpec, ids: Ids, command: str) -> Embeddings:
-    """The embeddings of these examples, in their order. Raises `NotFound`, naming the `command` that computes them, if
-    some are missing."""
+    """The embeddings of these examples, in their order. Raises `NotFound`, naming the `command` that computes the
+    base's, if some are missing."""
+    vectors, found = vectors_in(embedding_folder(workspace, spec.key), spec.key, ids)
+    if not found.all() or vectors is None:
+        missing = len(ids) - int(found.sum())
+        if spec.is_of_file:
+            raise NotFound(
+                f"{missing:,} of {len(ids):,} rows have no vector from {spec.label}. Import vectors of all rows (embed "
+                f"--from), or compute the base's with: {command}"
+            )
+        raise NotFound(f"{missing:,} of {len(ids):,} rows have no embedding yet. Compute them with: {command}")
+    return Embeddings(ids, vectors)
+
+
+def vectors_in(folder: Path, key: str, ids: Ids) -> tuple[Vectors | None, NDArray[np.bool_]]:
+    """The vectors of these examples in the files of a folder, in their order, zeros where there is none; None if there
+    is no file. Beside them, which examples have one there."""
     order = np.argsort(ids)
     ordered = ids[order]
     found = np.zeros(len(ids), np.bool_)
     vectors: Vectors | None = None
-    for path in vector_files(embedding_folder(workspace, spec.key)):
-        of_file, values = _read(path, spec.key)
+    for path in vector_files(folder):
+        of_file, values = _read(path, key)
         if vectors is None:
             vectors = np.zeros((len(ids), values.shape[1]), np.float16)
         if values.shape[1] != vectors.shape[1]:
@@ -180,10 +224,7 @@ def read_embeddings(workspace: Path, spec: EmbeddingSpec, ids: Ids, command: str
         mine = ordered[places] == of_file if len(ids) else np.zeros(len(of_file), np.bool_)
         rows = order[places[mine]]
         vectors[rows], found[rows] = values[mine], True
-    if not found.all() or vectors is None:
-        missing = len(ids) - int(found.sum())
-        raise NotFound(f"{missing:,} of {len(ids):,} rows have no embedding yet. Compute them with: {command}")
-    return Embeddings(ids, vectors)
+    return vectors, found
 
 
 def _read(path: Path, key: str) -> tuple[Ids, Vectors]:

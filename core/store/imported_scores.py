@@ -15,18 +15,9 @@ from ..data.errors import NameTaken, NotFound, SourceUnreadable
 from ..data.listing import listed
 from ..data.loss_roles import IMPORTED
 from .connection import fetch_all, next_id
+from .row_joins import JoinedFile, joined_rows
 from .scored_table import build_scored_tables
 from .store import Store
-
-TEXT_HASH = "sha256(prompt || chr(10) || response)"
-"""SQL of an example's text hash: SHA-256 [hex] of its prompt, a line feed and its response, in UTF-8."""
-
-_KEYS = {
-    "row": "SELECT row_number, row_number AS key FROM dataset_row WHERE dataset_id = $1",
-    "example-id": "SELECT row_number, example_id::VARCHAR AS key FROM dataset_row WHERE dataset_id = $1",
-    "text-hash": f"SELECT row_number, {TEXT_HASH} AS key FROM dataset_row JOIN example USING (example_id) "
-    "WHERE dataset_id = $1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +72,8 @@ def save_imported_scores(
             f"The dataset {dataset!r} has a score {listed(taken)} already, from {known[taken[0]].file}. "
             "Replace it, or rename the column."
         )
-    matched, unmatched = _matched(store, dataset_id, dataset, origin, table)
+    file = JoinedFile(origin.file, origin.joined_by, origin.in_order)
+    matched, unmatched = joined_rows(store, dataset, file, table)
     if empty := [name for name in names if matched[name].null_count == matched.num_rows]:
         raise SourceUnreadable(
             f"The column {listed(origin.columns[name] for name in empty)} of {origin.file} has no value for any row of "
@@ -149,29 +141,6 @@ def is_same_score(known: ImportedScore, origin: ScoreOrigin) -> bool:
     """Whether a dataset's score is the one that this origin has under its name."""
     given = (origin.sha256, origin.joined_by, origin.columns[known.name])
     return (known.sha256, known.joined_by, known.file_column) == given
-
-
-def _matched(store: Store, dataset_id: int, dataset: str, origin: ScoreOrigin, table: pa.Table) -> tuple[pa.Table, int]:
-    """The file's values by row_number of the dataset, and how many of its keys have no row."""
-    rows = int(store.rows("SELECT count(*) FROM dataset_row WHERE dataset_id = ?", [dataset_id])[0][0])
-    if origin.in_order and table.num_rows != rows:
-        raise SourceUnreadable(
-            f"{origin.file} has {table.num_rows:,} rows and no row numbers, and the dataset {dataset!r} has {rows:,} "
-            "rows. Choose the file of this dataset, or add a column row_number."
-        )
-    keys = _KEYS[origin.joined_by]
-    joined = store.arrow(
-        f"SELECT k.row_number, g.* FROM ({keys}) k JOIN given g ON g.key = k.key ORDER BY k.row_number",
-        [dataset_id],
-        given=table,
-    )
-    unmatched = table.num_rows - len(joined["key"].unique())
-    if not joined.num_rows or (origin.joined_by == "row" and unmatched):
-        raise SourceUnreadable(
-            f"{unmatched:,} of the {table.num_rows:,} rows of {origin.file} match no row of the dataset {dataset!r} by "
-            f"{origin.joined_by}. Choose the file of this dataset, or another key."
-        )
-    return joined.drop_columns(["key"]), unmatched
 
 
 def _delete(connection: duckdb.DuckDBPyConnection, dataset_id: int, name: str) -> None:

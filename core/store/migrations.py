@@ -74,6 +74,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
         "created_at TIMESTAMPTZ NOT NULL)",
         "CREATE TABLE map_place (map_set_id INTEGER NOT NULL, example_id UUID NOT NULL, x FLOAT NOT NULL, "
         "y FLOAT NOT NULL)",
+        "CREATE TABLE run_embeddings (run_id INTEGER NOT NULL, spec VARCHAR NOT NULL)",
     ),
 }
 """Statements that upgrade a store from the version in the key to the next one."""

@@ -142,6 +142,11 @@ CREATE TABLE run_loss (                   -- a run's loss sets, one for each rol
     loss_set_id INTEGER NOT NULL
 );
 
+CREATE TABLE run_embeddings (             -- of runs that use others than their base's
+    run_id INTEGER NOT NULL,
+    spec VARCHAR NOT NULL                 -- JSON: core.store.embedding_files.EmbeddingSpec
+);
+
 CREATE TABLE selection (
     name VARCHAR NOT NULL,
     recipe VARCHAR NOT NULL,              -- JSON: core.selection.Selection

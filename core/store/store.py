@@ -371,7 +371,8 @@ class Store(Database):
     def run(self, name: str) -> dict[str, Any]:
         """A run: run_id, name, dataset, table (its scored table), loss_sets (id by role), roles (those, names of
         imported scores, and `PAIRS` if the dataset has preference pairs), noise_floors [nats per token] (by role, None
-        until measured), and `description` as saved. Raises `NotFound`."""
+        until measured), `description` as saved, and embeddings (the fields of those that it uses instead of its base's,
+        or None). Raises `NotFound`."""
         run_id = int(self.named("run", "run_id", name))
         dataset, description = self.rows(
             "SELECT dataset.name, description FROM run JOIN dataset USING (dataset_id) WHERE run_id = ?", [run_id]
@@ -385,6 +386,7 @@ class Store(Database):
             imported = list(imported_ids(cursor, run_id))
         paired = "SELECT 1 FROM preference_pair JOIN run USING (dataset_id) WHERE run_id = ? LIMIT 1"
         pairs = [PAIRS] if self.rows(paired, [run_id]) else []
+        specs = self.rows("SELECT spec FROM run_embeddings WHERE run_id = ?", [run_id])
         return {
             "run_id": run_id,
             "name": name,
@@ -394,7 +396,22 @@ class Store(Database):
             "roles": (*(role for role, *_ in losses), *imported, *pairs),
             "noise_floors": {role: noise for role, _, noise in losses},
             "description": json.loads(description),
+            "embeddings": json.loads(specs[0][0]) if specs else None,
         }
+
+    def use_embeddings(self, name: str, fields: dict[str, Any] | None) -> None:
+        """Let a run use the embeddings of these fields (`EmbeddingSpec`), or its base's (None). Raises `NotFound`."""
+        run_id = int(self.named("run", "run_id", name))
+        spec = json.dumps(fields, sort_keys=True) if fields else None
+        if self.rows("SELECT spec FROM run_embeddings WHERE run_id = ?", [run_id]) == ([(spec,)] if spec else []):
+            return
+
+        def change(connection: duckdb.DuckDBPyConnection) -> None:
+            fetch_all(connection, "DELETE FROM run_embeddings WHERE run_id = ?", [run_id])
+            if spec:
+                fetch_all(connection, "INSERT INTO run_embeddings VALUES (?, ?)", [run_id, spec])
+
+        self.write(change)
 
 
 def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> None:
@@ -411,7 +428,7 @@ def delete_dataset(connection: duckdb.DuckDBPyConnection, dataset_id: int) -> No
         ids = f"SELECT {whole}_id FROM {whole} WHERE dataset_id = ?"
         fetch_all(connection, f"DELETE FROM {part} WHERE {whole}_id IN ({ids})", [dataset_id])
     runs = "SELECT run_id FROM run WHERE dataset_id = ?"
-    for table in ("run_loss", "draft", "draft_part"):
+    for table in ("run_loss", "run_embeddings", "draft", "draft_part"):
         fetch_all(connection, f"DELETE FROM {table} WHERE run_id IN ({runs})", [dataset_id])
     for table in (
         "run", "dataset_row", "preference_pair", "source", "near_duplicate_set", "map_set", "imported_score", "dataset"

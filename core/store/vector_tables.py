@@ -20,9 +20,9 @@ def vector_table(example_ids: list[str], vectors: Vectors) -> pa.Table:
     return pa.table([pa.array(example_ids, pa.string()), column], ["example_id", "vector"])
 
 
-def read_vector_table(folder: Path) -> tuple[pa.ChunkedArray, Vectors]:
+def read_vector_table(folder: Path, name: str = VECTORS) -> tuple[pa.ChunkedArray, Vectors]:
     """The example ids of a job's table in its folder, and their vectors [rows x dimensions]."""
-    table = pq.read_table(folder / f"{VECTORS}.parquet").combine_chunks()
+    table = pq.read_table(folder / f"{name}.parquet").combine_chunks()
     column = table["vector"].combine_chunks()
     width = column.type.byte_width // 2
     numbers = np.frombuffer(column.buffers()[1], np.float16, len(column) * width, column.offset * width * 2)

@@ -1,13 +1,11 @@
 """Embeddings, run to their end: of a dataset, or of rows from a file, computed where they are missing."""
 
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from ..data.errors import NotFound
-from ..data.version import COMMAND
 from ..jobs.example_chunks import Ids, id_texts
 from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_semantic_duplicates
@@ -15,7 +13,9 @@ from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
     create_embedding_job,
     dataset_ids,
+    embed_command,
     missing_ids,
+    plan_of_run,
     stored_examples,
 )
 from ..store import Store, near_duplicate_set
@@ -27,12 +27,6 @@ Examples = Callable[[list[str]], pa.Table | Iterable[pa.RecordBatch]]
 """Gives the examples of some ids, as of a job's file."""
 
 
-def embed_command(run: str, dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> str:
-    """The command that embeds a run's rows."""
-    more = f" --dimensions {dimensions}" if dimensions != MOST_DIMENSIONS else ""
-    return f"{COMMAND} embed --run {shlex.quote(run)}{more}{f' --seed {seed}' if seed else ''}"
-
-
 def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, Any]:
     """Compute what is missing of a dataset's embeddings. Fields: dataset, model, key, dimensions, seed, examples,
     computed, cached, tokens, tokens_per_second, elapsed_seconds."""
@@ -40,6 +34,16 @@ def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, An
         "dataset": plan.of,
         **embed(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids), wait),
     }
+
+
+def embed_run(
+    store: Store, run: str, wait: Wait, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+) -> dict[str, Any]:
+    """Compute what is missing of the embeddings of a run's rows under its base, which the run then uses; fields as of
+    `embed_dataset`."""
+    report = embed_dataset(store, plan_of_run(store, run, device, dimensions, seed), wait)
+    store.use_embeddings(run, None)
+    return report
 
 
 def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait: Wait) -> dict[str, Any]:

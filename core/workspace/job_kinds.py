@@ -28,6 +28,7 @@ from ..training.gradients.gradient_jobs import KIND as GRADIENTS
 from ..training.publish import is_being_published, publish_reference
 from .generated_pairs import save_generated_pairs
 from .gradient_scores import save_gradient_score
+from .like_file_jobs import KIND as LIKE_FILE
 from .like_jobs import KIND as LIKE
 from .like_jobs import RESULT as SCORES
 from .like_jobs import ingest_like
@@ -215,6 +216,16 @@ JOB_KINDS = {
             lambda job: "Resume restarts the search.",
             finish=ingest_like,
             results=(SCORES,),
+        ),
+        JobKind(
+            LIKE_FILE,
+            lambda request: f"Rows of dataset {request['dataset']} like those of {request['origin']}",
+            "workspace.like_file_work:score_rows",
+            "Stops after the current batch. Computed embeddings are kept; a new search computes only the rest.",
+            lambda job: "Computed embeddings are kept; Resume computes the rest.",
+            ingest_embeddings,
+            ingest_like,
+            results=(SCORES, f"{EMBEDDED}/*.arrow"),
         ),
     )
 }

@@ -2,7 +2,6 @@
 ingested when it is done. The scores are those of `like_these`, whose target set is a file."""
 
 import hashlib
-import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..data.errors import (
     NameTaken,
@@ -19,12 +19,11 @@ from ..data.errors import (
     SourceUnreadable,
 )
 from ..data.examples import Example
-from ..data.version import COMMAND
 from ..jobs.example_chunks import EXAMPLES_SCHEMA, id_texts, packed_ids
 from ..jobs.job import Job, all_jobs, create_job, unfinished
 from ..jobs.queue import join_or_start
 from ..jobs.result_tables import read_result_table, write_result_table
-from ..scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
+from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, stored_examples
 from ..scoring.embeddings.likeness import likeness
 from ..store import ScoreOrigin, Store, imported_scores
 from ..store.embedding_files import Embeddings, embeddings_of_run, read_embeddings
@@ -35,10 +34,11 @@ from .like_scores import like_columns, like_names, like_notices, like_table
 from .score_imports import save_scores
 from .target_copies import copies_of_targets
 
-KIND = "like"
+KIND, KIND_OF_FILES = "like", "like_file"
 RESULT = "scores.parquet"
 MOST_TARGETS = 1_000
-_EXAMPLES = "examples"
+ROWS = "rows"
+"""Name of a job's file with the dataset's examples."""
 _CANCELLED = "The search for rows like these was cancelled; nothing was saved."
 
 
@@ -61,15 +61,16 @@ def begin_like(store: Store, run: str, example_ids: Sequence[str], name: str) ->
         DATASET_KEY: store.dataset_key(dataset),
         "embeddings": spec.key,
         "columns": like_columns(names, spec, len(ids)),
+        "origin": f"{len(targets):,} rows of the dataset",
         "targets": targets,
         "sha256": hashlib.sha256("\n".join(targets).encode()).hexdigest(),
     }
 
     def create() -> Job:
-        vectors = read_embeddings(store.workspace, spec, ids, f"{COMMAND} embed --run {shlex.quote(run)}").vectors
+        vectors = read_embeddings(store.workspace, spec, ids, embed_command(run)).vectors
         if not vectors[np.isin(ids, packed_ids(pa.array(targets, pa.string())))].any():
             raise NoUsableRows("None of these rows has an embedding (no token of a reply). Pick others.")
-        examples = {_EXAMPLES: stored_examples(store, id_texts(ids))}
+        examples = {ROWS: stored_examples(store, id_texts(ids))}
         return create_job(store.workspace, request, examples, {VECTORS: vector_table(id_texts(ids), vectors)})
 
     return join_or_start(store.workspace, request, create)
@@ -82,13 +83,20 @@ def _check(store: Store, dataset: str, given: Sequence[str], targets: Sequence[s
         raise SelectionInvalid(f"More than {MOST_TARGETS:,} rows were chosen. Pick fewer, or filter the table further.")
     if not targets:
         raise NoUsableRows(f"None of these rows is in the dataset {dataset!r}. Pick some of its rows.")
+    check_names(store, dataset, names)
+
+
+def check_names(store: Store, dataset: str, names: Sequence[str]) -> None:
+    """Raise `NameTaken` if a dataset has one of these scores."""
     if taken := {score.name for score in imported_scores(store, dataset)} & set(names):
         raise NameTaken(f"The dataset {dataset!r} has a score {min(taken)} already. Choose another name.")
 
 
 def open_like_job(store: Store, dataset: str) -> Job | None:
-    """The running or interrupted job that scores a dataset's rows so, if there is one."""
-    return unfinished(all_jobs(store.workspace), {"kind": KIND, "dataset": dataset})
+    """The running or interrupted job that scores a dataset's rows so, or by the rows of a file, if there is one."""
+    jobs = all_jobs(store.workspace)
+    found = (unfinished(jobs, {"kind": kind, "dataset": dataset}) for kind in (KIND, KIND_OF_FILES))
+    return next((job for job in found if job), None)
 
 
 def score_rows(job: Job) -> dict[str, Any]:
@@ -99,21 +107,33 @@ def score_rows(job: Job) -> dict[str, Any]:
     ids = packed_ids(example_ids)
     at = np.searchsorted(ids, packed_ids(pa.array(job.request["targets"], pa.string())))
     targets = Embeddings(ids[at], vectors[at])
-    found = likeness(
-        Embeddings(ids, vectors), targets, lambda share: job.report_share("Comparing embeddings", share, _CANCELLED)
-    )
-    file = pq.ParquetFile(job.folder / f"{_EXAMPLES}.parquet")
-    texts = _conversations(file, set(job.request["targets"]))
-    batches = file.iter_batches(columns=EXAMPLES_SCHEMA.names[:2])
-    copies = copies_of_targets(batches, ids, found.nearest, [texts[each] for each in id_texts(targets.ids)])
-    table = like_table(example_ids.to_pylist(), list(job.request["columns"]), found, copies)
-    write_result_table(job, RESULT, table)
+    texts = _conversations(_rows_file(job), set(job.request["targets"]))
+    copies, notices = write_scores(job, targets, [texts[each] for each in id_texts(targets.ids)])
     return {
         "targets": len(at),
         "copies": int(copies.sum() - copies[at].sum()),
-        "notices": list(like_notices(targets, found)),
+        "notices": notices,
         "elapsed_seconds": time.monotonic() - began,
     }
+
+
+def write_scores(job: Job, targets: Embeddings, texts: Sequence[Example]) -> tuple[NDArray[np.bool_], list[str]]:
+    """Compare the job's rows with the targets, whose `texts` are in the same order, and write `RESULT`; returns which
+    rows nearly repeat a target, and what a person should know. Raises `JobCancelled`."""
+    example_ids, vectors = read_vector_table(job.folder)
+    ids = packed_ids(example_ids)
+    found = likeness(
+        Embeddings(ids, vectors), targets, lambda share: job.report_share("Comparing embeddings", share, _CANCELLED)
+    )
+    batches = _rows_file(job).iter_batches(columns=EXAMPLES_SCHEMA.names[:2])
+    copies = copies_of_targets(batches, ids, found.nearest, texts)
+    table = like_table(example_ids.to_pylist(), list(job.request["columns"]), found, copies)
+    write_result_table(job, RESULT, table)
+    return copies, list(like_notices(targets, found, job.request.get("rejected")))
+
+
+def _rows_file(job: Job) -> pq.ParquetFile:
+    return pq.ParquetFile(job.folder / f"{ROWS}.parquet")
 
 
 def ingest_like(store: Store, job: Job) -> None:
@@ -122,13 +142,12 @@ def ingest_like(store: Store, job: Job) -> None:
     request = job.request
     store.check_same_dataset(request["dataset"], request[DATASET_KEY])
     table = read_result_table(job, RESULT)
-    rows = f"{len(request['targets']):,} rows of the dataset"
-    origin = ScoreOrigin(rows, request["sha256"], "example-id", request["columns"])
+    origin = ScoreOrigin(request["origin"], request["sha256"], "example-id", request["columns"])
     try:
         save_scores(store, request["dataset"], origin, table)
     except SourceUnreadable as error:  # its rows were removed: not to be tried again and again
         raise NotFound(str(error)) from error
-    for name in (_EXAMPLES, VECTORS):  # all texts and vectors once more
+    for name in (ROWS, VECTORS):  # all texts and vectors once more
         (job.folder / f"{name}.parquet").unlink(missing_ok=True)
 
 

@@ -1,12 +1,13 @@
 """What the likeness of rows to a target set becomes: the names of its scores, their table, and what a person should
 know of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..data.listing import counted
 from ..importing.score_files import score_name
 from ..scoring.embeddings.likeness import Likeness
 from ..store.embedding_files import Embeddings, EmbeddingSpec
@@ -31,8 +32,10 @@ def like_table(ids: Sequence[str], names: Sequence[str], found: Likeness, copies
     return pa.table([pa.array(ids, pa.string()), *columns], ["key", *names])
 
 
-def like_notices(targets: Embeddings, found: Likeness) -> Iterator[str]:
-    """What a person should know of the scores, a sentence each."""
+def like_notices(targets: Embeddings, found: Likeness, rejected: Mapping[str, int] | None = None) -> Iterator[str]:
+    """What a person should know of the scores, a sentence each. `rejected`: records of the target, by reason."""
+    if rejected:
+        yield f"Records of the target that were skipped: {counted(rejected)}."
     if without := int((~targets.usable).sum()):
         yield f"{without:,} rows of the target have no embedding (no token of a reply) and are not looked for."
     if len(targets.ids) == 1:

@@ -1,22 +1,27 @@
 """Scores rows by how like a target set they are: its rows are embedded as the run's are, and the similarities become
 scores of the run's dataset, as imported ones are."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
-from ..data.listing import counted
 from ..importing.reading import plain_stem
 from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
 from ..jobs.example_chunks import id_texts, packed_ids
-from ..scoring.embeddings.embedding_jobs import EmbeddingPlan, dataset_ids, plan_of_run, stored_examples
-from ..scoring.embeddings.likeness import Likeness, likeness
+from ..scoring.embeddings.embedding_jobs import (
+    EmbeddingPlan,
+    check_can_embed,
+    dataset_ids,
+    embed_command,
+    plan_of_run,
+    stored_examples,
+)
+from ..scoring.embeddings.likeness import likeness
 from ..store import ImportedScore, ScoreOrigin, Store
 from ..store.embedding_files import MOST_DIMENSIONS, Embeddings, read_embeddings
-from .embedding import embed, embed_command
+from .embedding import embed
 from .like_scores import like_columns, like_names, like_notices, like_table
 from .running import Wait
 from .score_imports import save_scores
@@ -43,8 +48,10 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     like_NAME_copy (1 for rows that nearly repeat a target's row).
 
     Returns them, and fields: targets, rejected (by reason), copies (rows of the dataset), notices. Raises `NotFound`
-    naming the command if the run's rows have no embeddings, and as `read_target` and `save_imported_scores` do.
+    naming the command if the run's rows have no embeddings, `SelectionInvalid` if it uses vectors from a file, and as
+    `read_target` and `save_imported_scores` do.
     """
+    check_can_embed(store, request.run, request.target)
     plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
     names = like_names(request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1]))
     ids = dataset_ids(store, plan.of)
@@ -61,7 +68,7 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
         "targets": len(target.examples),
         "rejected": target.rejected,
         "copies": _copied_rows(store, plan.of, table, names[2]),
-        "notices": list(_notices(target, targets, found)),
+        "notices": list(like_notices(targets, found, target.rejected)),
     }
     return saved, fields
 
@@ -85,10 +92,3 @@ def _copied_rows(store: Store, dataset: str, table: pa.Table, name: str) -> int:
         WHERE dataset_id = ? AND {name} = 1
     """
     return int(store.arrow(sql, [store.dataset_id(dataset)], given=table)[0][0].as_py())
-
-
-def _notices(target: TargetRows, targets: Embeddings, found: Likeness) -> Iterator[str]:
-    """What a person should know of the scores, a sentence each."""
-    if target.rejected:
-        yield f"Records of the target that were skipped: {counted(target.rejected)}."
-    yield from like_notices(targets, found)

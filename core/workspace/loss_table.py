@@ -8,7 +8,7 @@ from ..data.scores import FLAGS, scores_of
 from ..exporting.writing import guarded
 from ..selection import scored_run
 from ..store import Store
-from ..store.imported_scores import TEXT_HASH
+from ..store.row_joins import TEXT_HASH
 from .table_files import check_table_file, write_table
 
 COLUMNS = (

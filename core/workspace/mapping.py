@@ -6,12 +6,12 @@ import numpy as np
 
 from ..jobs.job import Job, all_jobs, unfinished
 from ..scoring.embeddings.embedding_jobs import KIND as EMBED
-from ..scoring.embeddings.embedding_jobs import dataset_ids, plan_of_run, stored_examples
+from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, plan_of_run, stored_examples
 from ..scoring.embeddings.map_jobs import begin_map
 from ..store import Store
 from ..store.embedding_files import EmbeddingSpec, embedding_folder, embeddings_of_run, ids_in
 from ..store.maps import saved_map
-from .embedding import begin_embedding, embed_command
+from .embedding import begin_embedding
 from .running import Wait
 
 
@@ -21,14 +21,26 @@ def lacks_embeddings(store: Store, dataset: str, spec: EmbeddingSpec) -> bool:
     return not np.isin(dataset_ids(store, dataset), known).all()
 
 
+def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
+    """What a page says where `what` needs embeddings that some rows lack."""
+    if spec.is_of_file:
+        return (
+            f"{what} needs an embedding of each row, and some rows have no vector from {spec.label}. Import vectors of "
+            "all rows (embed --from), or compute the base's: one pass of the base model over the dataset."
+        )
+    return f"{what} needs an embedding of each row: one pass of the base model over the dataset."
+
+
 def open_embedding_job(store: Store, spec: EmbeddingSpec) -> Job | None:
     """The running or interrupted job that computes such embeddings, if there is one."""
     return unfinished(all_jobs(store.workspace), {"kind": EMBED, "key": spec.key})
 
 
 def begin_embedding_of_run(store: Store, run: str) -> Job | None:
-    """Start or join the job that computes the missing embeddings of a run's rows; None if there are none."""
+    """Start or join the job that computes the missing embeddings of a run's rows under its base, which the run then
+    uses; None if there are none."""
     plan = plan_of_run(store, run)
+    store.use_embeddings(run, None)
     return begin_embedding(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids))
 
 

@@ -16,10 +16,10 @@ from ..evidence.findings import Evidence, evidence_of
 from ..evidence.trial_folder import trial_names
 from ..exporting import selection_from_manifest
 from ..importing import DomainRule, SourceOptions
+from ..importing.row_keys import ROW
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
-from ..scoring.embeddings.embedding_jobs import plan_of_run
 from ..scoring.generation.response_jobs import GenerateRequest, Sampling
 from ..scoring.planning import ScoreRequest
 from ..selection import Selection, saved_selection, select_summary
@@ -37,6 +37,7 @@ from .s2l_scores import DEFAULT_CLUSTERS, S2lRequest, score_s2l
 from .saved_selection import SavedSelection
 from .trial_planning import TrialRequest
 from .trials import plan_trial, run_trial
+from .vector_imports import COLUMN, VectorRequest, import_vectors
 
 OWNER = "a Python program (lobass.open)"
 ShowProgress = Callable[[Progress], None]
@@ -217,8 +218,14 @@ class Workspace:
 
     def embed(self, run: str, progress: ShowProgress = print_progress, device: str = "auto") -> dict[str, Any]:
         """Compute what is missing of the embeddings of a run's dataset under its base: one vector a row."""
-        store = self._owned()
-        return embedding.embed_dataset(store, plan_of_run(store, run, device), _waiting(progress))
+        return embedding.embed_run(self._owned(), run, _waiting(progress), device)
+
+    def import_vectors(
+        self, run: str, file: str | Path, column: str = COLUMN, by: str = ROW, key: str | None = None
+    ) -> dict[str, Any]:
+        """Let a run use the vectors of a file as the embeddings of its rows, as `lobass embed --from` does. `by`:
+        "row", "example-id" or "text-hash". `embed` goes back to the base's."""
+        return import_vectors(self._owned(), VectorRequest(run, Path(file), column, by, key))
 
     def score_like(
         self,

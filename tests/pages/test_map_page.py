@@ -1,9 +1,11 @@
 """The map on Curate: from a run without embeddings to a chart whose box filters the page."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -12,11 +14,13 @@ from core.jobs.job import all_jobs
 from core.selection import Pick
 from core.store import Store
 from core.workspace.mapping import begin_embedding_of_run, map_run
+from core.workspace.vector_imports import VectorRequest, import_vectors
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.pages.closed_parts import with_open_parts
 from tests.trial_workspace import wait_quietly
 from tests.waiting import wait_for
+from ui.shell.session import open_session
 
 pytest.importorskip("pacmap", reason="the extra map is not installed")
 
@@ -69,7 +73,8 @@ def test_the_page_leads_from_no_embeddings_to_a_map_that_a_link_filters(scored: 
     assert any("No map yet." in info.value for info in page.info)
     page = press(page, "Make the map", scored)
     assert [job.kind for job in all_jobs(scored)][-2:] == ["embed", "map"]
-    assert any("Only what is near means much" in caption.value for caption in page.caption)
+    note = r"on the embeddings of \S+\. Only what is near means much"
+    assert any(re.search(note, caption.value) for caption in page.caption)
     for colour in ("Score", "Selection", "Flag"):
         control = next(item for item in page.segmented_control if item.key == "map_colours")
         page = control.set_value(colour).run()
@@ -94,6 +99,34 @@ def test_rows_like_a_pick_are_scored_and_the_ranking_can_use_the_score(scored: P
     assert "The target has one row" in said
     next(item for item in page.button if item.label == "Rank by it").click().run()
     assert next(box for box in page.selectbox if box.key == "recipe_score").value == "imported_like_picks"
+
+
+def test_rows_like_those_of_a_file_are_scored_unless_the_run_uses_vectors_from_a_file(scored: Path) -> None:
+    (scored / "wanted.jsonl").write_text('{"prompt": "Name a river.", "completion": "The Thames."}\n')
+    np.save(scored / "v.npy", np.eye(14))
+    with Store.open(scored, "a test") as store:
+        job = begin_embedding_of_run(store, "tiny")
+        assert job
+        wait_quietly(store, job)
+    page = opened(view="Overview")
+    page.session_state["like_0"] = True
+    page = page.run()
+    next(item for item in page.segmented_control if item.key == "like_which").set_value("Rows of a file").run()
+    next(item for item in page.segmented_control if item.key == "file_place").set_value("Path on this server").run()
+    next(item for item in page.text_input if item.label == "Path").set_value(str(scored / "wanted.jsonl")).run()
+    page = press(page, "Score rows", scored)
+    assert [job.kind for job in all_jobs(scored)] == ["embed", "like_file"]
+    said = next(success.value for success in page.success).replace("\\", "")
+    assert "New score like_wanted (imported): how like the chosen rows (1) each row is" in said
+    store = open_session().store
+    import_vectors(store, VectorRequest("tiny", scored / "v.npy"))
+    page = page.run()
+    page.session_state["like_1"] = True
+    page = page.run()
+    next(item for item in page.segmented_control if item.key == "like_which").set_value("Rows of a file").run()
+    assert not page.exception
+    said = [error.value.replace("\\", "") for error in page.error]
+    assert any("uses vectors of v.npy, and the rows of a file have none" in sentence for sentence in said), said
 
 
 def test_a_link_to_another_workspaces_map_loses_that_filter_in_a_sentence(scored: Path) -> None:

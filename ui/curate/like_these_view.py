@@ -6,21 +6,29 @@ from functools import partial
 
 import streamlit as st
 
-from core.data.errors import ModelUnusable
+from core.data.errors import ModelUnusable, UserError
 from core.data.scores import score_named
+from core.importing import DataFile, SourceOptions
+from core.importing.reading import plain_stem
+from core.importing.target_rows import target_of_files
 from core.jobs.job import Job
+from core.scoring.embeddings.embedding_jobs import check_can_embed
 from core.selection import ScoredRun
 from core.store.embedding_files import embeddings_of_run
-from core.workspace.like_jobs import KIND, MOST_TARGETS, begin_like, open_like_job
-from core.workspace.mapping import begin_embedding_of_run, lacks_embeddings, open_embedding_job
+from core.workspace.like_file_jobs import begin_like_file
+from core.workspace.like_jobs import KIND, KIND_OF_FILES, MOST_TARGETS, begin_like, open_like_job
+from core.workspace.mapping import begin_embedding_of_run, lacking_sentence, lacks_embeddings, open_embedding_job
+from ui.kit.chosen_files import chosen_files
 from ui.kit.hand_picks import picks_of
 from ui.kit.job_view import begin_job, follow_job, remembered_job, show_failure
+from ui.kit.widgets import show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, remember, remembered, rerun_page
+from ui.shell.staged_files import remove_staged
 
 _JOB, _DONE, _TURN = "like_job", "like_done", "like_turn"
-_PICKS, _TABLE = "Rows picked by hand", "Rows of this table"
+_PICKS, _TABLE, _FILE = "Rows picked by hand", "Rows of this table", "Rows of a file"
 
 
 def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Sequence[str]] | None = None) -> None:
@@ -37,7 +45,7 @@ def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Se
             if open_embedding_job(session.store, spec):
                 st.caption("The embeddings are being computed.")
             elif lacks_embeddings(session.store, run.dataset, spec):
-                st.caption("This needs an embedding of each row: one pass of the base model over the dataset.")
+                st.caption(escaped(lacking_sentence("This", spec)))
                 if st.button("Compute embeddings", key="like_embed", type="primary", disabled=not may_run()):
                     begin_job(_JOB, lambda: begin_embedding_of_run(session.store, run.name), _follow)
             else:
@@ -48,12 +56,13 @@ def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Se
 
 def _form(session: Session, run: ScoredRun, of_table: Callable[[], Sequence[str]] | None) -> None:
     kept = [pick.example_id for pick in picks_of(run.dataset) if pick.keep]
-    chosen = _PICKS
-    if of_table:
-        chosen = st.segmented_control(
-            "Which rows", [_PICKS, _TABLE], key="like_which", default=_PICKS if kept else _TABLE, required=True,
-            help="What the others are compared with.",
-        )  # fmt: skip
+    chosen = st.segmented_control(
+        "Which rows", [_PICKS, *([_TABLE] if of_table else []), *([_FILE] if may_run() else [])], key="like_which",
+        default=_PICKS if kept or not of_table else _TABLE, required=True, help="What the others are compared with.",
+    )  # fmt: skip
+    if chosen == _FILE:
+        _file_form(session, run)
+        return
     targets = of_table() if of_table and chosen == _TABLE else kept
     if not targets:
         st.caption("No rows yet. Open a row and press P to keep it, or filter the table.")
@@ -71,9 +80,35 @@ def _form(session: Session, run: ScoredRun, of_table: Callable[[], Sequence[str]
         begin_job(_JOB, lambda: begin_like(session.store, run.name, targets, name), _follow)
 
 
+def _file_form(session: Session, run: ScoredRun) -> None:
+    """A target set that is no part of the dataset, such as a benchmark's examples: it is embedded first."""
+    try:
+        check_can_embed(session.store, run.name, "a file")
+        files, refused = chosen_files(session, "one target set")
+    except UserError as error:
+        show_error(error)
+        return
+    for problem in refused:
+        show_error(problem)
+    given = plain_stem(files[0].name) if files else ""
+    name = st.text_input(
+        "Name", placeholder=given, key="like_file_name", max_chars=40, help="The score is named like_NAME."
+    ).strip() or given  # fmt: skip
+    st.caption(f"Up to {MOST_TARGETS:,} rows in any format that Data imports; the base model embeds them first.")
+    if st.button("Score rows", key="like_file_begin", type="primary", disabled=not name):
+        begin_job(_JOB, lambda: _begin_with(session, run, files, name), _follow)
+
+
+def _begin_with(session: Session, run: ScoredRun, files: Sequence[DataFile], name: str) -> Job:
+    target = target_of_files(files, files[0].name, SourceOptions())
+    job = begin_like_file(session.store, run.name, target, name)
+    remove_staged(session.workspace, [file.path for file in files])
+    return job
+
+
 def _follow(job: Job) -> None:
     remember(_TURN, remembered(_TURN, 0) + 1)  # another popover, which is closed
-    if job.kind == KIND:
+    if job.kind in (KIND, KIND_OF_FILES):
         remember(_DONE, job.job_id)
 
 

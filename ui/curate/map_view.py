@@ -17,7 +17,13 @@ from core.selection import Coverage, ScoredRun, Selection
 from core.store import Store
 from core.store.embedding_files import EmbeddingSpec, embeddings_of_run
 from core.store.maps import MapSet
-from core.workspace.mapping import begin_embedding_of_run, begin_map_of_run, lacks_embeddings, open_embedding_job
+from core.workspace.mapping import (
+    begin_embedding_of_run,
+    begin_map_of_run,
+    lacking_sentence,
+    lacks_embeddings,
+    open_embedding_job,
+)
 from ui.charts.coverage_chart import coverage_figure
 from ui.charts.map_chart import BY_DOMAIN, BY_FLAG, BY_SCORE, BY_SELECTION, map_figure
 from ui.curate.linked_charts import LinkedView, brush_on
@@ -54,7 +60,7 @@ def show_map(
         follow_job(session, job)
     found = newest_map(store, run.dataset, spec.key)
     if found:
-        _show(store, run, view, selection, found)
+        _show(store, run, view, selection, found, spec.label)
     elif job is None:
         _show_unmapped(session, run, spec)
     _show_coverage(coverage())
@@ -63,7 +69,7 @@ def show_map(
 def _show_unmapped(session: Session, run: ScoredRun, spec: EmbeddingSpec) -> None:
     """How to get a map: first embeddings, then their places."""
     if lacks_embeddings(session.store, run.dataset, spec):
-        st.info("A map needs an embedding of each row: one pass of the base model over the dataset.")
+        st.info(escaped(lacking_sentence("A map", spec)))
         _job_button("Compute embeddings", partial(begin_embedding_of_run, session.store, run.name))
         return
     st.info("No map yet. It puts rows with similar embeddings near each other, and a lasso on it filters this page.")
@@ -75,7 +81,9 @@ def _job_button(label: str, begin: Callable[[], Job | None]) -> None:
         begin_job(_JOB, begin)
 
 
-def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection | None, found: MapSet) -> None:
+def _show(
+    store: Store, run: ScoredRun, view: LinkedView, selection: Selection | None, found: MapSet, embeddings: str
+) -> None:
     x, y = found.columns
     row_filter = view.filter_without(x, y)
     asked = (view.table, store.table_state(view.table), row_filter, found.key, view.score.name)
@@ -101,7 +109,7 @@ def _show(store: Store, run: ScoredRun, view: LinkedView, selection: Selection |
     figure.update_layout(uirevision="map")
     show_chart(
         figure, plane.points.drop(columns="text"), key="linked_map", file_name="map", selectable=True,
-        on_brush=partial(brush_plane, x, y), note=_note(plane, found, selection is not None),
+        on_brush=partial(brush_plane, x, y), note=_note(plane, found, selection is not None, embeddings),
     )  # fmt: skip
 
 
@@ -120,8 +128,11 @@ def _flagged(store: Store, run: ScoredRun, plane: MapPlane) -> tuple[str, MapPla
     return chosen, replace(plane, points=plane.points.assign(is_flagged=has_it))
 
 
-def _note(plane: MapPlane, found: MapSet, is_faint: bool) -> str:
-    parts = [f"By {found.description['library']} with seed {found.description['seed']}. Only what is near means much: "]
+def _note(plane: MapPlane, found: MapSet, is_faint: bool, embeddings: str) -> str:
+    parts = [
+        f"By {found.description['library']} with seed {found.description['seed']}, on the embeddings of "
+        f"{escaped(embeddings)}. Only what is near means much: "
+    ]
     parts[0] += "distances between groups, and their sizes, do not."
     if plane.without_place:
         parts.append(

@@ -79,8 +79,9 @@ def coverage_meaning(coverage: Coverage) -> str:
         of = f"all {coverage.sampled:,} unique rows"
     without = f" Skipped, because their embedding is empty: {coverage.without_vector:,}."
     return (
-        f"Mean cosine of the rows to their nearest selected row, by embeddings, and what as many random rows reach on "
-        f"average. 1: each row is selected or has an equal. Of {of}; {coverage.selected:,} of them are selected"
+        f"Mean cosine of the rows to their nearest selected row, by the embeddings of {escaped(coverage.embeddings)}, "
+        f"and what as many random rows reach on average. 1: each row is selected or has an equal. Of {of}; "
+        f"{coverage.selected:,} of them are selected"
         f"{f', and the nearest is looked for of {coverage.covered:,}' if coverage.covered < coverage.sampled else ''}."
         f"{without if coverage.without_vector else ''}"
     )

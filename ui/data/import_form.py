@@ -11,11 +11,11 @@ from core.data.errors import UserError
 from core.importing import DataFile, ImportReport, SourceOptions, import_file
 from core.importing.listed_files import OF_ONE_FILE, ListedFile, known_copies, list_file
 from core.workspace import demo
-from ui.data.chosen_files import chosen_files, import_round
 from ui.data.dataset_list import choose_dataset, chosen_dataset
 from ui.data.import_report import keep_import_report
 from ui.data.import_table import IncludedFile, import_table
 from ui.data.source_form import FileGroup, default_options, group_files, show_preview, source_form
+from ui.kit.chosen_files import chosen_files, import_round
 from ui.kit.widgets import show_error
 from ui.shell.session import Session, remember, remembered
 from ui.shell.staged_files import remove_staged
@@ -24,7 +24,7 @@ from ui.shell.staged_files import remove_staged
 def show_import_form(session: Session, datasets: list[dict[str, Any]]) -> None:
     """Draw the form. `datasets`: as returned by `core.workspace.status.dataset_overview`."""
     try:
-        files, refused = chosen_files(session)
+        files, refused = chosen_files(session, "one dataset")
     except UserError as error:
         show_error(error)
         return

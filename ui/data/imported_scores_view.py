@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.data import settings
 from core.data.errors import UserError
-from core.importing.score_files import JOINS, ROW
+from core.importing.row_keys import JOINS, ROW
 from core.store import ImportedScore, imported_scores
 from core.system.paths import allowed_path
 from core.workspace.score_imports import import_scores, remove_score, score_sentence

@@ -1,12 +1,14 @@
 """Embedding as a job: planned and created by the store's owner, run by a worker, its files taken in as they come."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from ...data.errors import ModelUnusable, StoreUnusable
+from ...data.errors import ModelUnusable, SelectionInvalid, StoreUnusable
+from ...data.version import COMMAND
 from ...encoding.encoding_spec import EncodingSpec
 from ...jobs.example_chunks import Ids, id_texts, packed_ids
 from ...jobs.job import Job, create_job
@@ -19,8 +21,8 @@ from ...store.embedding_files import (
     MOST_DIMENSIONS,
     EmbeddingSpec,
     adopt_vectors,
+    base_embeddings,
     embedding_folder,
-    embeddings_of_run,
     ids_in,
     vector_files,
 )
@@ -69,7 +71,7 @@ class EmbeddingPlan:
 def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
     """Resolve a request; nothing is loaded. Raises `NotFound`, `ModelUnusable` or `NoUsableRows`."""
     check_quantization(request.quantization)
-    _check_dimensions(request.dimensions)
+    check_dimensions(request.dimensions)
     count_rows(store, request.dataset)
     base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
     check_repeatable(base)
@@ -86,14 +88,31 @@ def plan_of_run(
 ) -> EmbeddingPlan:
     """The embeddings of a run's dataset under its base, encoding and precision. Raises `NotFound`, or `ModelUnusable`
     if the run does not say which base it has."""
-    _check_dimensions(dimensions)
+    check_dimensions(dimensions)
     found = store.run(run)
-    spec, description = embeddings_of_run(found, dimensions, seed), found["description"]
+    spec, description = base_embeddings(found, dimensions, seed), found["description"]
     base, encoding = ModelSpec(**description["models"]["base"]), EncodingSpec(**description["encoding"])
     return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec)
 
 
-def _check_dimensions(dimensions: int) -> None:
+def check_can_embed(store: Store, run: str, target: str) -> None:
+    """Raise `SelectionInvalid` if a run uses vectors from a file: the rows of a target set cannot get such."""
+    used = store.run(run)["embeddings"]
+    if used:
+        raise SelectionInvalid(
+            f"The run {run!r} uses vectors of {used['label']}, and the rows of {target} have none. Pick target rows on "
+            f"Curate, or go back to the base's with: {embed_command(run)}"
+        )
+
+
+def embed_command(run: str, dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> str:
+    """The command that embeds a run's rows."""
+    more = f" --dimensions {dimensions}" if dimensions != MOST_DIMENSIONS else ""
+    return f"{COMMAND} embed --run {shlex.quote(run)}{more}{f' --seed {seed}' if seed else ''}"
+
+
+def check_dimensions(dimensions: int) -> None:
+    """Raise `ModelUnusable` for a number of dimensions that is not kept."""
     if not 1 <= dimensions <= MOST_DIMENSIONS:
         raise ModelUnusable(f"{dimensions:,} dimensions were requested. Give 1 to {MOST_DIMENSIONS}.")
 
@@ -119,17 +138,20 @@ def stored_examples(store: Store, example_ids: Sequence[str]) -> Iterator[pa.Rec
     return store.batches(sql, wanted=pa.table({"example_id": pa.array(example_ids, pa.string())}))
 
 
-def create_embedding_job(store: Store, plan: EmbeddingPlan, examples: pa.Table | Iterable[pa.RecordBatch]) -> Job:
-    """Create the job that embeds these examples (columns as of a job's file); it is not started."""
-    request = {
-        **plan.identity,
+def embedding_request(plan: EmbeddingPlan) -> dict[str, Any]:
+    """What `embed` reads of a job's request."""
+    return {
         "base": plan.base.to_fields(),
         "encoding": plan.encoding.to_fields(),
         "embeddings": plan.spec.to_fields(),
         "device": plan.device,
         "dtype": plan.dtype,
     }
-    return create_job(store.workspace, request, {"examples": examples})
+
+
+def create_embedding_job(store: Store, plan: EmbeddingPlan, examples: pa.Table | Iterable[pa.RecordBatch]) -> Job:
+    """Create the job that embeds these examples (columns as of a job's file); it is not started."""
+    return create_job(store.workspace, {**plan.identity, **embedding_request(plan)}, {"examples": examples})
 
 
 def ingest_embeddings(store: Store, job: Job) -> None:

@@ -107,6 +107,7 @@ _ORPHANS = {
     "runs without losses": "SELECT count(*) FROM run ANTI JOIN run_loss USING (run_id)",
     "runs without a loss set": "SELECT count(DISTINCT run_id) FROM run_loss ANTI JOIN loss_set USING (loss_set_id)",
     "loss sets of no run": f"SELECT count(*) FROM run_loss ANTI JOIN {_RUNS} USING (run_id)",
+    "embeddings of no run": f"SELECT count(*) FROM run_embeddings ANTI JOIN {_RUNS} USING (run_id)",
     "drafts of no run": f"SELECT count(*) FROM draft ANTI JOIN {_RUNS} USING (run_id)",
     "near-duplicate groups without a search": "SELECT count(*) FROM near_duplicate "
     "ANTI JOIN near_duplicate_set USING (near_duplicate_set_id)",

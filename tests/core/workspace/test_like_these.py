@@ -12,10 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from core.data.errors import NameTaken, NotFound, NoUsableRows, SourceUnreadable, UserError
+from core.data.errors import (
+    NameTaken,
+    NotFound,
+    NoUsableRows,
+    SelectionInvalid,
+    SourceUnreadable,
+    UserError,
+)
 from core.data.examples import Example
 from core.data.filters import Range, RowFilter
 from core.exporting import export_selection
+from core.importing.source_options import SourceOptions
+from core.importing.target_rows import read_target
 from core.jobs.example_chunks import packed_ids
 from core.jobs.job import all_jobs
 from core.scoring.embeddings.embedding_jobs import dataset_ids, plan_of_run
@@ -25,11 +34,14 @@ from core.selection import Amount, Selection, kept_rows
 from core.store import Store, imported_scores
 from core.store.embedding_files import Embeddings, embeddings_of_run, read_embeddings
 from core.workspace import like_jobs
-from core.workspace.embedding import embed_dataset
+from core.workspace.embedding import embed_dataset, embed_run
+from core.workspace.like_file_jobs import begin_like_file
 from core.workspace.like_jobs import begin_like, ingest_like
 from core.workspace.like_these import LikeRequest, score_like
+from core.workspace.maintenance.checking import check_workspace
 from core.workspace.score_imports import remove_score
 from core.workspace.target_copies import copies_of_targets
+from core.workspace.vector_imports import VectorRequest, import_vectors
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import example
@@ -207,6 +219,49 @@ def test_rows_of_the_dataset_are_a_target_set_too_and_give_the_scores_of_such_a_
     assert (origin.file, origin.rows) == ("2 rows of the dataset", 17)
     one = wait_quietly(store, begin_like(store, "tiny", picked[:1], "one"))
     assert one["notices"] == ["The target has one row: both scores rank by the likeness to that row alone."]
+
+
+def test_rows_of_a_file_are_embedded_once_by_a_job_that_gives_the_scores_of_the_command(
+    store: Store, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "Ice.jsonl", [*TARGETS, ("What?", "")])
+    target = read_target(file, SourceOptions())
+    outcome = wait_quietly(store, begin_like_file(store, "tiny", target, "job"))
+    assert (outcome["targets"], outcome["copies"], outcome["tokens"]) == (2, 2, 0)  # the dataset has these very rows
+    assert outcome["notices"] == ["Records of the target that were skipped: empty response: 1."]
+    assert imported_scores(store, "talk")[0].file == "Ice.jsonl"
+    score_like(store, LikeRequest("tiny", file, "command", device="cpu"), wait_quietly)
+    names = [f"imported_like_{name}{ending}" for name in ("job", "command") for ending in ("", "_max", "_copy")]
+    values = store.rows(f"SELECT {', '.join(names)} FROM scored_1 ORDER BY row_number")
+    assert [row[:3] for row in values] == [row[3:] for row in values]
+    others = read_target(written(tmp_path / "o.jsonl", [*FAR[:2], ("Name a river.", "The Rhine.")]), SourceOptions())
+    assert wait_quietly(store, begin_like_file(store, "tiny", others, "others"))["tokens"] > 0
+    assert wait_quietly(store, begin_like_file(store, "tiny", others, "again"))["tokens"] == 0
+    jobs = [job for job in all_jobs(store.workspace) if job.kind == "like_file"]
+    assert not [path for job in jobs for path in job.folder.glob("*.parquet") if path.stem in ("rows", "vectors")]
+    assert check_workspace(store, lambda _: None) == []
+
+
+def test_a_file_that_no_job_can_compare_is_refused_before_it_starts(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = read_target(written(tmp_path / "t.jsonl", TARGETS), SourceOptions())
+    with monkeypatch.context() as patch:
+        patch.setattr("core.workspace.like_file_jobs.MOST_TARGETS", 1)
+        with pytest.raises(SelectionInvalid, match=r"t\.jsonl has more than 1 unique rows"):
+            begin_like_file(store, "tiny", target, "x")
+    wait_quietly(store, begin_like_file(store, "tiny", target, "x"))
+    with pytest.raises(NameTaken, match="has a score imported_like_x"):
+        begin_like_file(store, "tiny", target, "x")
+    np.save(tmp_path / "v.npy", np.ones((17, 3)))
+    import_vectors(store, VectorRequest("tiny", tmp_path / "v.npy"))
+    with pytest.raises(SelectionInvalid, match=r"uses vectors of v\.npy, and the rows of t\.jsonl have none"):
+        begin_like_file(store, "tiny", target, "y")
+    embed_run(store, "tiny", wait_quietly, "cpu")
+    shutil.rmtree(store.workspace / "embeddings")
+    with pytest.raises(NotFound, match=r"16 of 16 rows have no embedding yet.*embed --run tiny$"):
+        begin_like_file(store, "tiny", target, "y")
+    assert [job.kind for job in all_jobs(store.workspace) if not job.is_settled] == []
 
 
 def test_targets_that_cannot_be_are_refused_in_a_sentence(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Which files to import: uploads, a path on the server, or a dataset on the Hugging Face Hub."""
+"""Which files to read: uploads, a path on the server, or a dataset on the Hugging Face Hub."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +25,16 @@ def import_round() -> int:
     return int(remembered("import_round", 0))
 
 
-def chosen_files(session: Session) -> _Chosen:
-    """Draw the controls; returns the chosen files, and an error for each that cannot be imported."""
+def chosen_files(session: Session, become: str) -> _Chosen:
+    """Draw the controls; returns the chosen files, and an error for each that cannot be read. `become`: what several
+    files become, for people."""
     where = st.segmented_control(
         "Source", [_UPLOAD, _PATH, _HUB], default=_UPLOAD, required=True, key="file_place",
         help="For large files, use a path on the server. The Hub is contacted only when you fetch a dataset.",
     )  # fmt: skip
     if where == _PATH:
         return _files_on_server(session)
-    return (_fetched_files(), []) if where == _HUB else _uploaded_files(session)
+    return (_fetched_files(), []) if where == _HUB else _uploaded_files(session, become)
 
 
 def _files_on_server(session: Session) -> _Chosen:
@@ -64,9 +65,9 @@ def _files_on_server(session: Session) -> _Chosen:
     return files, refused
 
 
-def _uploaded_files(session: Session) -> _Chosen:
+def _uploaded_files(session: Session, become: str) -> _Chosen:
     uploads = st.file_uploader(
-        "JSON, JSONL, CSV, Parquet or Arrow, also as .gz, .zst or .zip. Several files go into one dataset.",
+        f"JSON, JSONL, CSV, Parquet or Arrow, also as .gz, .zst or .zip. Several files become {become}.",
         accept_multiple_files=True,
         max_upload_size=settings.integer("max_upload_megabytes"),
         key=f"uploads_{import_round()}",
