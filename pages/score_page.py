@@ -13,8 +13,10 @@ from core.jobs.ray_executor import is_installed
 from core.models.cross_fitted import is_cross_fitted
 from core.models.devices import DEVICES, DTYPES
 from core.models.resolving import check_allowed_model, trained_encoding, trained_references
+from core.scoring.embeddings.embedding_jobs import plan_beside_scoring
 from core.scoring.planning import ScoreRequest
 from core.training.training_plan import TrainRequest
+from core.workspace.embedding import begin_dataset_embedding
 from core.workspace.status import dataset_overview, run_overview
 from core.workspace.supervisor import begin_scoring, begin_training
 from ui.kit.job_view import show_active_jobs, show_finished_jobs, show_last_failure, show_notices, show_opened_run
@@ -31,6 +33,11 @@ from ui.shell.access import may_run
 from ui.shell.session import Session, forget, open_session, remember, remembered
 
 EXISTING = "Use an existing model"
+_EMBED, _EMBED_LABEL = "score_embed", "Embed the rows too"
+_EMBED_HELP = (
+    "After the scoring, one more pass of the base over all tokens, without its head, if the rows have no embeddings "
+    "yet. Curate's map, Like these, spread and coverage need them."
+)
 _REFERENCE_HELP = (
     "The base model after fine-tuning on this data. The loss that fine-tuning removed from a row is what the base can "
     "learn from it."
@@ -202,6 +209,7 @@ def _existing_reference(session: Session, common: dict[str, Any], references: li
     own = is_cross_fitted(name, session.workspace) and st.checkbox(
         OWN_LABEL, value=True, key="score_own", help=OWN_HELP
     )
+    st.checkbox(_EMBED_LABEL, key=_EMBED, help=_EMBED_HELP)
     return ScoreRequest(**common, **fields, reference=name, run=run or None, device=device, dtype=dtype, own=own)
 
 
@@ -223,6 +231,8 @@ def _score_section(session: Session, request: ScoreRequest) -> None:
 def _start(session: Session, request: ScoreRequest) -> None:
     with st.spinner("Reading the models..."):
         plan, job = begin_scoring(session.store, request)
+        if st.session_state.get(_EMBED):  # it waits in the queue until the scoring has ended
+            job = begin_dataset_embedding(session.store, plan_beside_scoring(plan)) or job
     forget("estimate")
     if job:
         st.rerun()

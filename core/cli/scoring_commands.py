@@ -12,6 +12,7 @@ from ..scoring.planning import ScoreRequest
 from ..selection import save_selection
 from ..training.training_plan import TrainRequest
 from ..workspace import demo
+from ..workspace.embedding import embed_run
 from ..workspace.promptless import score_without_prompts
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
@@ -121,6 +122,7 @@ def score(
         str | None,
         typer.Option(help=f"Quantize both models' weights as they are loaded: {', '.join(QUANTIZATIONS)}."),
     ] = None,
+    embed: Annotated[bool, typer.Option(help="Embed the rows too, in one more pass of the base.")] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -145,6 +147,9 @@ def score(
         sentence = (
             f"Run {report['run']!r}: {report['examples']:,} examples, {computed:,} losses computed, {cached:,} cached."
         )
+        if embed:
+            report["embeddings"] = embed_run(store, report["run"], wait_for, device)
+            sentence += f" {report['embeddings']['computed']:,} embeddings computed."
         print_result(report, as_json, sentence)
 
 

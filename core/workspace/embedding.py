@@ -30,10 +30,7 @@ Examples = Callable[[list[str]], pa.Table | Iterable[pa.RecordBatch]]
 def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, Any]:
     """Compute what is missing of a dataset's embeddings. Fields: dataset, model, key, dimensions, seed, examples,
     computed, cached, tokens, tokens_per_second, elapsed_seconds."""
-    return {
-        "dataset": plan.of,
-        **embed(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids), wait),
-    }
+    return {"dataset": plan.of, **embed(store, plan, *_of_dataset(store, plan.of), wait)}
 
 
 def embed_run(
@@ -84,6 +81,15 @@ def group_semantic_duplicates(store: Store, dataset: str, run: str, threshold: f
     outcome = wait(store, job) if job else None
     search = near_duplicate_set(store, dataset, threshold, spec.key)
     return {"run": run, **search_fields(dataset, search, outcome)}
+
+
+def begin_dataset_embedding(store: Store, plan: EmbeddingPlan) -> Job | None:
+    """Start or join the job that computes what is missing of a dataset's embeddings; None if nothing is."""
+    return begin_embedding(store, plan, *_of_dataset(store, plan.of))
+
+
+def _of_dataset(store: Store, dataset: str) -> tuple[Ids, Examples]:
+    return dataset_ids(store, dataset), lambda ids: stored_examples(store, ids)
 
 
 def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples) -> Job | None:

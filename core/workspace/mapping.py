@@ -6,12 +6,12 @@ import numpy as np
 
 from ..jobs.job import Job, all_jobs, unfinished
 from ..scoring.embeddings.embedding_jobs import KIND as EMBED
-from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, plan_of_run, stored_examples
+from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, plan_of_run
 from ..scoring.embeddings.map_jobs import begin_map
 from ..store import Store
 from ..store.embedding_files import EmbeddingSpec, embedding_folder, embeddings_of_run, ids_in
 from ..store.maps import saved_map
-from .embedding import begin_embedding
+from .embedding import begin_dataset_embedding
 from .running import Wait
 
 
@@ -41,7 +41,7 @@ def begin_embedding_of_run(store: Store, run: str) -> Job | None:
     uses; None if there are none."""
     plan = plan_of_run(store, run)
     store.use_embeddings(run, None)
-    return begin_embedding(store, plan, dataset_ids(store, plan.of), lambda ids: stored_examples(store, ids))
+    return begin_dataset_embedding(store, plan)
 
 
 def begin_map_of_run(store: Store, run: str, seed: int = 0) -> tuple[str, Job | None]:

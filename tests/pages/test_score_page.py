@@ -21,6 +21,7 @@ from core.near_duplicates.jobs import create_near_duplicate_job
 from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
+from core.workspace.mapping import begin_embedding_of_run
 from tests.core.workspace.test_supervision import write_losses
 from tests.inline_executor import run_default_jobs_inline
 from tests.tiny_models import save_lora_adapter
@@ -203,6 +204,17 @@ def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest]
     assert "Nothing to compute: all losses are cached." in text_of(page)
     page = healthy(button(page, "Start scoring").click().run())
     assert "no model had to run" in text_of(page)
+
+
+@pytest.mark.usefixtures("inline")
+def test_the_rows_are_embedded_after_the_scoring_if_that_is_chosen(
+    score: Callable[[], AppTest], tiny_reference: Path
+) -> None:
+    page = text_input(with_reference(score(), tiny_reference), "Run name").set_value("first").run()
+    healthy(page.checkbox(key="score_embed").check().run())
+    healthy(button(page, "Start scoring").click().run())
+    assert (ended("score").state, ended("embed").state) == ("done", "done")
+    assert begin_embedding_of_run(open_session().store, "first") is None  # none is missing
 
 
 def test_a_job_goes_to_the_cluster_that_is_chosen_and_says_if_there_is_none(

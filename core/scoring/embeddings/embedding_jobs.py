@@ -26,7 +26,7 @@ from ...store.embedding_files import (
     ids_in,
     vector_files,
 )
-from ..planning import count_rows, resolve_encoding
+from ..planning import ScorePlan, count_rows, resolve_encoding
 
 KIND = "embed"
 EMBEDDED = "embedded"
@@ -78,9 +78,25 @@ def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
     encoding, _ = resolve_encoding(store, base, None, request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
-    key = base.fingerprint(dtype), encoding.fingerprint
-    spec = EmbeddingSpec(*key, request.dimensions, request.seed, base.label)
-    return EmbeddingPlan(request.dataset, base, encoding, device, dtype, spec)
+    return _plan(request.dataset, base, encoding, device, dtype, request.dimensions, request.seed)
+
+
+def plan_beside_scoring(plan: ScorePlan) -> EmbeddingPlan:
+    """The embeddings that the run of a scoring will have, planned before there is a run."""
+    return _plan(plan.request.dataset, plan.models["base"], plan.encoding, plan.device, plan.dtype)
+
+
+def _plan(
+    of: str,
+    base: ModelSpec,
+    encoding: EncodingSpec,
+    device: str,
+    dtype: str,
+    dimensions: int = MOST_DIMENSIONS,
+    seed: int = 0,
+) -> EmbeddingPlan:
+    spec = EmbeddingSpec(base.fingerprint(dtype), encoding.fingerprint, dimensions, seed, base.label)
+    return EmbeddingPlan(of, base, encoding, device, dtype, spec)
 
 
 def plan_of_run(

@@ -58,6 +58,13 @@ def test_a_second_identical_score_computes_nothing(scored: Path, tiny_base: Path
     )
     assert report["computed"] == {"base": 0, "reference": 0}
     assert report["cached"] == {"base": 30, "reference": 30}
+
+
+def test_a_scoring_embeds_the_rows_too_if_asked(scored: Path, tiny_base: Path) -> None:
+    arguments = ["score", "--dataset", "numbers", "--base", tiny_base, "--reference", "taught", "--run", "first"]
+    report = command_line.result(scored, *arguments, "--embed")
+    assert (report["embeddings"]["computed"], report["embeddings"]["cached"]) == (30, 0)
+    assert command_line.result(scored, "embed", "--run", "first")["computed"] == 0
     assert report["tokens"] == 0
 
 
