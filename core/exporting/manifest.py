@@ -13,6 +13,7 @@ from ..scoring.reference_kind import reference_kind
 from ..selection.coverage import coverage_fields
 from ..selection.profile import selection_profile
 from ..selection.recipe import Selection
+from ..selection.spread import with_embeddings
 from ..selection.summary import Summary
 from ..store import Store, imported_scores
 from ..store.embedding_files import embeddings_of_run
@@ -45,7 +46,7 @@ def manifest(
         "lobass_version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "selection": name,
-        "recipe": selection.to_fields(),
+        "recipe": with_embeddings(store, selection).to_fields(),
         "output": output,
         "result": summary.to_fields(),
         "profile": selection_profile(store, selection).to_fields(),

@@ -113,13 +113,15 @@ class Amount:
 class Spread:
     """That the best rows of each pool shall differ: which of `SPREADS` orders its `candidates` best rows, and how far
     the spread counts against the score, 0 (score alone) to 1 (spread alone). By `CLUSTERS`: into how many `clusters`,
-    how many rows each of them gives (a name of `QUOTAS`), and the weight counts for nothing."""
+    how many rows each of them gives (a name of `QUOTAS`), and the weight counts for nothing. `embeddings`: the key of
+    those that a saved recipe was made with; with others it would select other rows."""
 
     method: str = "facility_location"
     weight: Number = 0.5
     candidates: int = 2000
     clusters: int = 10
     quota: str = "equal"
+    embeddings: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         _check_one_of("spread", self.method, SPREADS)
@@ -291,8 +293,9 @@ def _amount_fields(amount: Amount) -> dict[str, Any]:
 
 
 def _spread_fields(spread: Spread) -> dict[str, Any]:
-    """Without the fields that only the other kind of spread reads."""
-    unread = ("weight",) if spread.method == CLUSTERS else ("clusters", "quota")
+    """Without the fields that only the other kind of spread reads, and without a key that is not known."""
+    unread = ["weight"] if spread.method == CLUSTERS else ["clusters", "quota"]
+    unread += [] if spread.embeddings else ["embeddings"]
     return {name: value for name, value in asdict(spread).items() if name not in unread}
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from ..data.errors import SelectionInvalid
 from ..store import Store, remove_recipe, rename_recipe, save_recipe, saved_recipe
 from .recipe import Selection
+from .spread import with_embeddings
 from .summary import Summary, select_summary
 
 
@@ -24,14 +25,15 @@ class RemovedSelection:
 def save_selection(
     store: Store, name: str, selection: Selection, replace_existing: bool = False, summary: Summary | None = None
 ) -> Summary:
-    """Save a recipe with its current summary (`summary`, if already computed).
+    """Save a recipe with its current summary (`summary`, if already computed), and the embeddings by which it spreads.
 
     Raises `SelectionInvalid` for an empty name, and `NameTaken` if another recipe has this name, unless
     `replace_existing`.
     """
     name = _checked(name)
     summary = summary or select_summary(store, selection)
-    save_recipe(store, name, selection.to_fields(), summary.to_fields(), replace=replace_existing)
+    recipe = with_embeddings(store, selection).to_fields()
+    save_recipe(store, name, recipe, summary.to_fields(), replace=replace_existing)
     return summary
 
 

@@ -1,6 +1,7 @@
 """The order of a recipe with a spread: the best rows of each pool, chosen so that they differ (`greedy`) or in turns of
 their clusters (`cluster_turns`), and then the others as they rank. An amount cuts this order like any other."""
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -23,16 +24,29 @@ _MOST_IN_ALL = 20_000
 """Of all pools together."""
 
 
+def with_embeddings(store: Store, selection: Selection) -> Selection:
+    """A recipe with the key of the embeddings by which it spreads rows now, to be saved; others stay as they are."""
+    if selection.spread is None:
+        return selection
+    key = embeddings_of_run(store.run(selection.run)).key
+    return replace(selection, spread=replace(selection.spread, embeddings=key))
+
+
 def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: int | None) -> list[int]:
     """Row numbers of the candidates of all pools, each pool's in the order of choice; empty without a spread.
 
     Raises `NotFound`, naming the command, if the run's rows have no embeddings, and `SelectionInvalid` for too many
-    candidates.
+    candidates, or if the recipe was saved with other embeddings than the run has now.
     """
     spread = selection.spread
     if spread is None:
         return []
     spec = embeddings_of_run(store.run(run.name))
+    if spread.embeddings not in ("", spec.key):
+        raise SelectionInvalid(
+            f"This recipe spreads rows by other embeddings than those of {spec.label!r}, which the run {run.name!r} "
+            "has now, so it would select other rows. Bring its own back (embed --run, or embed --from), or save it anew."
+        )
     ranked, values = ranked_rows(replace(selection, spread=None), run.table, list(run.totals), near_set)
     sql = f"""
         SELECT pool, row_number, picked, t.example_id::VARCHAR AS example_id
@@ -51,7 +65,7 @@ def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: in
                 f"{spread.clusters:,} clusters were requested of {rows.num_rows:,} rows. Give at most as many clusters "
                 "as rows."
             )
-        command = f"{COMMAND} embed --run {run.name}"
+        command = f"{COMMAND} embed --run {shlex.quote(run.name)}"
         vectors = read_embeddings(store.workspace, spec, packed_ids(rows["example_id"]), command).vectors
         pools, picked = rows["pool"].to_numpy(), rows["picked"].to_numpy()
         found = [np.zeros(0, np.int64)]

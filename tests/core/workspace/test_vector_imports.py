@@ -16,7 +16,7 @@ from core.data.errors import NotFound, SelectionInvalid, UserError
 from core.exporting import export_selection
 from core.scoring.embeddings.embedding_jobs import dataset_ids
 from core.scoring.embeddings.projection import projection
-from core.selection import Amount, Selection, kept_rows
+from core.selection import Amount, Selection, kept_rows, save_selection, saved_selection
 from core.selection.coverage import coverage_fields
 from core.selection.recipe import Spread
 from core.store import Store, near_duplicate_set
@@ -150,10 +150,15 @@ def test_spread_coverage_duplicates_and_likeness_use_the_vectors_that_came_last_
     run_jobs_inline(monkeypatch)
     spread = Selection("planets", scope="pooled", amount=Amount("rows", 2), spread=Spread("k_center", 1.0))
     before = embedded.rows(*kept_rows(embedded, spread)), coverage_fields(embedded, spread)
+    save_selection(embedded, "spread", spread)
+    saved = saved_selection(embedded, "spread")
+    assert saved == spread  # apart from the key of the embeddings
     # Rows 1 to 19 on one point, 20 alone: a spread takes 20 second, whatever its rank.
     file = in_npy(tmp_path / "v", {}, np.array([[1.0, 0.0]] * 19 + [[0.0, 1.0]]))
     import_vectors(embedded, VectorRequest("planets", file))
     assert 20 in [row for row, *_ in embedded.rows(*kept_rows(embedded, spread))]
+    with pytest.raises(SelectionInvalid, match=r"by other embeddings than those of 'v\.npy', which the run 'planets'"):
+        kept_rows(embedded, saved)
     found = coverage_fields(embedded, spread)
     assert found is not None
     assert (found["value"], found["embeddings"]) == (pytest.approx(1, abs=1e-3), "v.npy")
@@ -169,7 +174,7 @@ def test_spread_coverage_duplicates_and_likeness_use_the_vectors_that_came_last_
     assert said["model"] == f"file:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     folders = {folder: sorted(folder.iterdir()) for folder in embedding_folders(embedded.workspace)}
     embedded.use_embeddings("planets", None)
-    assert (embedded.rows(*kept_rows(embedded, spread)), coverage_fields(embedded, spread)) == before
+    assert (embedded.rows(*kept_rows(embedded, saved)), coverage_fields(embedded, saved)) == before
     import_vectors(embedded, VectorRequest("planets", file))
     assert {folder: sorted(folder.iterdir()) for folder in embedding_folders(embedded.workspace)} == folders
     assert embeddings_of_run(embedded.run("planets")).key == key
