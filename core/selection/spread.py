@@ -45,7 +45,7 @@ def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: in
     if spread.embeddings not in ("", spec.key):
         raise SelectionInvalid(
             f"This recipe spreads rows by other embeddings than those of {spec.label!r}, which the run {run.name!r} "
-            "has now, so it would select other rows. Bring its own back (embed --run, or embed --from), or save it anew."
+            "has now, and would select other rows. Bring its own back (embed --run, or embed --from), or save it again."
         )
     ranked, values = ranked_rows(replace(selection, spread=None), run.table, list(run.totals), near_set)
     sql = f"""
