@@ -29,6 +29,7 @@ from ui.score.estimate_view import begin_estimate, show_estimate
 from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, KINDS, OWN_HELP, OWN_LABEL, reference_form
 from ui.score.training_estimate_view import begin_estimate as begin_training_estimate
 from ui.score.training_estimate_view import show_estimate as show_training_estimate
+from ui.score.without_prompts import offer_without_prompts
 from ui.shell.access import may_run
 from ui.shell.session import Session, forget, open_session, remember, remembered
 
@@ -245,6 +246,7 @@ def _show_runs(session: Session) -> None:
     if not runs:
         return
     st.subheader("Runs")
+    names = [str(run["name"]) for run in runs]
     kinds = [run.pop("reference_kind")["sentence"] for run in runs]
     table = pd.DataFrame(runs).rename(
         columns={
@@ -259,6 +261,7 @@ def _show_runs(session: Session) -> None:
     table["Kind of reference"] = kinds
     st.dataframe(table, hide_index=True, column_config={"Rows": COUNT, "Scored": COUNT})
     link_to_page("curate", "Explore a run")
+    offer_without_prompts(session, names)
 
 
 main(open_session())

@@ -5,12 +5,13 @@ The losses are those of an evaluation with another encoding, so they are cached 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.errors import ModelUnusable
 from ..encoding.encoding_spec import CUT, EncodingSpec
+from ..jobs.job import Job
 from ..models.cross_fitted import combined_key, cross_fitted, is_cross_fitted
 from ..models.folder_check import read_json
 from ..models.provenance import PROVENANCE
@@ -18,7 +19,7 @@ from ..models.resolving import ModelSpec
 from ..scoring.evaluating import Evaluation, evaluation_of
 from ..store import Store
 from ..store.combined_losses import Combination, combine_losses
-from .evaluation import compute_losses
+from .evaluation import begin_evaluation, compute_losses
 from .running import Wait
 
 ROLES = {"base": "base_alone", "reference": "reference_alone", "null reference": "null_reference"}
@@ -44,6 +45,36 @@ def score_without_prompts(
     Returns run, role, model, computed and rows (with such a loss). Raises `NotFound`, or `ModelUnusable` if the run
     does not say which models it has, or for a null reference that is not cross-fitted, or not trained for this run.
     """
+    asked = _asked(store, run, reference, device, null_reference)
+    computed = sum(compute_losses(store, evaluation, wait) for _, evaluation in asked.plans)
+    rows = _add(store, asked)
+    return {"run": run, "role": ROLES[asked.part], "model": asked.part, "computed": computed, "rows": rows}
+
+
+def begin_without_prompts(store: Store, run: str, reference: bool = False) -> Job | None:
+    """Start or join the next job of those losses; None if none is missing, and then the run has them. Call it again
+    when the job has ended. Raises as `score_without_prompts`."""
+    asked = _asked(store, run, reference, "auto", None)
+    for _, evaluation in asked.plans:
+        if job := begin_evaluation(store, evaluation):
+            return job
+    _add(store, asked)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is computed for a run: the evaluations by the seeds of their models. `part`: a key of `ROLES`; `combines`:
+    each row is judged by the models that did not see it."""
+
+    run: str
+    dataset: str
+    part: str
+    plans: list[tuple[int, Evaluation]]
+    combines: bool
+
+
+def _asked(store: Store, run: str, reference: bool, device: str, null_reference: str | None) -> _Asked:
     found = store.run(run)
     description = found["description"]
     if not {"models", "encoding", "dtype"} <= description.keys() or "base" not in description["models"]:
@@ -53,15 +84,15 @@ def score_without_prompts(
     else:
         part = "reference" if reference else "base"
         models = _own_models(description, part)
-    plans = _evaluations(store, found, models, device)
-    computed = sum(compute_losses(store, evaluation, wait) for _, evaluation in plans)
-    loss_set = plans[0][1].loss_set
-    if models[0][2]:
-        loss_set = _combined(store, str(found["dataset"]), plans)
-    role = ROLES[part]
-    store.save_run(run, str(found["dataset"]), {role: loss_set})
-    rows = store.rows(f"SELECT count({role}_nll_sum) FROM {found['table']}")[0][0]
-    return {"run": run, "role": role, "model": part, "computed": computed, "rows": int(rows)}
+    return _Asked(run, str(found["dataset"]), part, _evaluations(store, found, models, device), models[0][2])
+
+
+def _add(store: Store, asked: _Asked) -> int:
+    """Add the losses to the run; returns the number of rows with one."""
+    loss_set = _combined(store, asked.dataset, asked.plans) if asked.combines else asked.plans[0][1].loss_set
+    role = ROLES[asked.part]
+    store.save_run(asked.run, asked.dataset, {role: loss_set})
+    return int(store.rows(f"SELECT count({role}_nll_sum) FROM {store.run(asked.run)['table']}")[0][0])
 
 
 def _own_models(description: dict[str, Any], part: str) -> _Models:

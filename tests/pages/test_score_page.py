@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
 
 from core.data.examples import DatasetRow, Example, Message
+from core.data.scores import score_named
 from core.jobs.job import Job, all_jobs, create_job
 from core.jobs.job_progress import Progress
 from core.near_duplicates.jobs import create_near_duplicate_job
@@ -26,6 +27,7 @@ from tests.core.workspace.test_supervision import write_losses
 from tests.inline_executor import run_default_jobs_inline
 from tests.tiny_models import save_lora_adapter
 from tests.waiting import wait_for
+from ui.plain_text import escaped
 from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, OWN_LABEL
 from ui.shell.session import open_session
 
@@ -204,6 +206,22 @@ def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest]
     assert "Nothing to compute: all losses are cached." in text_of(page)
     page = healthy(button(page, "Start scoring").click().run())
     assert "no model had to run" in text_of(page)
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_run_gets_the_scores_without_prompts(score: Callable[[], AppTest], tiny_reference: Path) -> None:
+    page = text_input(with_reference(score(), tiny_reference), "Run name").set_value("first").run()
+    healthy(button(page, "Start scoring").click().run())
+    assert ended("score").state == "done"
+    for part, name in (("Base: IFD", "ifd"), ("Reference: PVI-like", "pvi_like")):
+        page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
+        healthy(page.segmented_control(key="without_prompts_part").set_value(part).run())
+        page = healthy(button(page, "Compute").click().run())
+        assert ended("evaluate").state == "done"
+        page = healthy(page.run())
+        said = escaped(f"The run first has {score_named(name).label}. Choose it as the score on Curate.")
+        assert [message.value for message in page.success] == [said]
+        assert open_session().store.rows(f"SELECT count({name}) FROM scored_1") == [(3,)]
 
 
 @pytest.mark.usefixtures("inline")
