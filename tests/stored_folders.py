@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 BITSANDBYTES = ("nf4", "fp4", "int8")
 COMPRESSED = ("float", "int8-rows", "int4", "int4-shifted")
-KINDS = (*BITSANDBYTES, "fp8", *COMPRESSED)
+IN_WORDS = ("gptq", "awq")
+KINDS = (*BITSANDBYTES, "fp8", *COMPRESSED, *IN_WORDS)
 FP8_BLOCK = (96, 80)
 """No divisor of any size of the model, so that the last blocks are cut off."""
 _GROUP = 32
@@ -27,18 +29,12 @@ def save_stored(folder: Path, base: Path, kind: str) -> Path:
     stored: Tensors = {}
     for name, weight in whole.items():
         if name.endswith("_proj.weight"):
-            parts = _fp8(weight) if kind == "fp8" else _compressed(weight, kind)
+            parts = _stored(weight, kind)
             stored |= {f"{name.removesuffix('weight')}{ending}": tensor for ending, tensor in parts.items()}
         else:
             stored[name] = weight
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, folder / "model.safetensors")
-    edit_quantization(folder, **({"quant_method": "fp8", "weight_block_size": list(FP8_BLOCK)} if kind == "fp8" else {
-        "quant_method": "compressed-tensors",
-        "quantization_status": "compressed",
-        "format": _format(kind),
-        "config_groups": {"group_0": _scheme(kind)},
-        "ignore": ["lm_head"],
-    }))  # fmt: skip
+    edit_quantization(folder, **_fields(kind))
     return folder
 
 
@@ -52,8 +48,8 @@ def edit_quantization(folder: Path, **fields: Any) -> None:
 def whole_weights(folder: Path, kind: str) -> Tensors:
     """All weights of a folder by their names, quantized ones by the formula of their kind, not by its library."""
     stored = load_file(folder / "model.safetensors")
-    one = {"int8": "SCB", "fp8": "weight_scale_inv"}.get(kind, "weight_scale")
-    one = "weight.absmax" if kind in ("nf4", "fp4") else one
+    of_kind = {"nf4": "weight.absmax", "fp4": "weight.absmax", "int8": "SCB", "fp8": "weight_scale_inv"}
+    one = of_kind.get(kind, "scales" if kind in IN_WORDS else "weight_scale")
     modules = [name.removesuffix(f".{one}") for name in stored if name.endswith(f".{one}")]
     assert modules
     whole = {name: tensor for name, tensor in stored.items() if not name.startswith(tuple(f"{m}." for m in modules))}
@@ -77,6 +73,49 @@ def _save_bitsandbytes(folder: Path, base: Path, kind: str) -> None:
         base, dtype=torch.float32, quantization_config=config, device_map={"": "cpu"}
     )
     model.save_pretrained(folder)
+
+
+def _stored(weight: torch.Tensor, kind: str) -> Tensors:
+    if kind == "fp8":
+        return _fp8(weight)
+    return _words(weight, kind) if kind in IN_WORDS else _compressed(weight, kind)
+
+
+def _fields(kind: str) -> dict[str, Any]:
+    if kind == "fp8":
+        return {"quant_method": "fp8", "weight_block_size": list(FP8_BLOCK)}
+    if kind in IN_WORDS:
+        return {"quant_method": kind, "bits": 4, "group_size": _GROUP, "desc_act": kind == "gptq"}
+    return {
+        "quant_method": "compressed-tensors",
+        "quantization_status": "compressed",
+        "format": _format(kind),
+        "config_groups": {"group_0": _scheme(kind)},
+        "ignore": ["lm_head"],
+    }
+
+
+def _words(weight: torch.Tensor, kind: str) -> Tensors:
+    """Random numbers and zero points of 4 bits, with scales of the weight's size."""
+    rows, columns = weight.shape
+    groups = columns // _GROUP
+    numbers = torch.randint(0, 16, (columns, rows), dtype=torch.int32)
+    zeros = torch.randint(6, 10, (groups, rows), dtype=torch.int32)
+    scales = (weight.abs().max() / 16 * (1 + torch.rand(groups, rows))).half()
+    if kind == "awq":
+        return {"qweight": _packed(numbers, [0, 2, 4, 6, 1, 3, 5, 7]),
+                "qzeros": _packed(zeros, [0, 2, 4, 6, 1, 3, 5, 7]), "scales": scales}  # fmt: skip
+    # Columns of a group lie apart, and zero points are stored one lower.
+    return {"qweight": _packed(numbers.T).T, "qzeros": _packed(zeros - 1), "scales": scales,
+            "g_idx": torch.arange(columns, dtype=torch.int32) % groups}  # fmt: skip
+
+
+def _packed(numbers: torch.Tensor, order: Sequence[int] = range(8)) -> torch.Tensor:
+    """Eight neighbours of a row in each word, in this order from the lowest bits."""
+    words = torch.zeros(numbers.shape[0], numbers.shape[1] // 8, dtype=torch.int32)
+    for place, number in enumerate(order):
+        words |= numbers[:, number::8] << 4 * place
+    return words
 
 
 def _fp8(weight: torch.Tensor) -> Tensors:
@@ -143,6 +182,18 @@ def _whole(parts: Tensors, kind: str) -> torch.Tensor:
         return parts["weight"].float() * _spread(parts["weight_scale_inv"], parts["weight"])
     if kind in ("float", "int8-rows"):
         return parts["weight"].float() * parts["weight_scale"]
+    if kind == "gptq":
+        numbers, zeros = _nibbles(parts["qweight"].T) + 8, _nibbles(parts["qzeros"]) + 9
+        group = parts["g_idx"].long()
+        return (numbers - zeros.T[:, group]) * parts["scales"].float().T[:, group]
+    if kind == "awq":
+        from compressed_tensors.entrypoints.convert import AutoAWQConverter
+
+        whole = AutoAWQConverter(4, _GROUP).process({f"a.{name}": tensor for name, tensor in parts.items()})
+        parts = {
+            name.removeprefix("a."): tensor.float() if "scale" in name else tensor for name, tensor in whole.items()
+        }
+        kind = "int4-shifted"
     numbers = _nibbles(parts["weight_packed"]).float().unflatten(1, (-1, _GROUP))
     if kind == "int4-shifted":
         numbers = numbers - _nibbles(parts["weight_zero_point"].T).T[..., None]

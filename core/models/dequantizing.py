@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from .stored_layouts import QUANT_STATES, block_of, scheme_of
+from .stored_layouts import QUANT_STATES, LayoutRefused, adds_to_zeros, block_of, group_size, scheme_of
 from .stored_quantization import method_of, quantization_of, stored_weights
 
 Tensors = dict[str, torch.Tensor]
+_AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where in a word the numbers of eight neighbouring rows are."""
 
 
 def dequantized_weights(config: dict[str, Any], files: Sequence[Path], dtype: torch.dtype) -> Tensors:
@@ -73,8 +75,40 @@ def _compressed(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
     return whole
 
 
+def _gptq(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
+    """Each number less its group's zero point, times its scale. Source: `dequantize_weight` of gptqmodel."""
+    bits, scales = fields["bits"], tensors["scales"].float()
+    numbers = _numbers(tensors["qweight"], bits).transpose(1, 2).flatten(0, 1)
+    zeros = _numbers(tensors["qzeros"], bits).flatten(1)[:, : numbers.shape[1]]
+    if adds_to_zeros(fields):
+        zeros = (zeros + 1) & (2**bits - 1)
+    group = tensors.get("g_idx", _groups(len(numbers), fields))
+    if int(group.min()) < 0 or int(group.max()) >= len(scales):
+        raise LayoutRefused("its g_idx names a group that is not there")
+    return ((numbers - zeros[group]) * scales[group]).T
+
+
+def _awq(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
+    """The same; words have an order of their own. Source: `dequantize_gemm` of AutoAWQ."""
+    numbers, zeros = (_numbers(tensors[name], 4)[..., _AWQ_ORDER].flatten(1) for name in ("qweight", "qzeros"))
+    group = _groups(len(numbers), fields)
+    return ((numbers - zeros[group]) * tensors["scales"].float()[group]).T
+
+
+def _numbers(words: torch.Tensor, bits: int) -> torch.Tensor:
+    """The numbers in words of 32 bits, the lowest bits first, along a new last dimension."""
+    return torch.stack([(words >> place) & (2**bits - 1) for place in range(0, 32, bits)], -1)
+
+
+def _groups(columns: int, fields: dict[str, Any]) -> torch.Tensor:
+    """The group of each column of a whole weight."""
+    return torch.arange(columns) // group_size(fields, columns)
+
+
 _WHOLE: dict[str, Callable[[Tensors, dict[str, Any]], torch.Tensor]] = {
     "bitsandbytes": _bitsandbytes,
     "fp8": _fp8,
     "compressed-tensors": _compressed,
+    "gptq": _gptq,
+    "awq": _awq,
 }

@@ -206,6 +206,65 @@ def _compressed(tensors: Tensors, contents: Mapping[str, bytes], fields: dict[st
     return rows, columns
 
 
+# GPTQ and AWQ
+
+
+def group_size(fields: dict[str, Any], columns: int) -> int:
+    """How many columns of a row share a scale."""
+    size = fields.get("group_size", fields.get("q_group_size", 128))
+    return columns if size == -1 else int(size)
+
+
+def adds_to_zeros(fields: dict[str, Any]) -> bool:
+    """Whether zero points are stored one lower, as in the first version of GPTQ's format."""
+    return bool(fields.get("checkpoint_format") != "gptq_v2")
+
+
+def _check_gptq(fields: dict[str, Any]) -> None:
+    if fields.get("checkpoint_format") not in (None, "gptq", "gptq_v2"):
+        raise LayoutRefused(f"the format {str(fields['checkpoint_format'])[:40]}")
+    if fields.get("bits") not in (2, 4, 8):
+        raise LayoutRefused(f"weights of {str(fields.get('bits'))[:40]} bits")
+    _check_group(fields)
+
+
+def _check_awq(fields: dict[str, Any]) -> None:
+    if str(fields.get("version", "gemm")).lower() != "gemm":
+        raise LayoutRefused(f"the format {str(fields['version'])[:40]}")
+    if fields.get("bits", fields.get("w_bit")) != 4:
+        raise LayoutRefused("weights that do not have 4 bits")
+    if not fields.get("zero_point", True):
+        raise LayoutRefused("weights without zero points")
+    _check_group(fields)
+
+
+def _check_group(fields: dict[str, Any]) -> None:
+    size = fields.get("group_size", fields.get("q_group_size", 128))
+    if size != -1 and not _is_size(size):
+        raise LayoutRefused(f"groups of {str(size)[:40]} weights")
+
+
+def _gptq(tensors: Tensors, contents: Mapping[str, bytes], fields: dict[str, Any]) -> Shape:
+    """Words hold weights of one row of the whole weight, a column of `qweight`. Source: `pack_block` of gptqmodel."""
+    words, rows = _matrix(tensors, "qweight", ("I32",))
+    columns = words * 32 // fields["bits"]
+    groups = -(-columns // group_size(fields, columns))
+    if "g_idx" in tensors:
+        _need(tensors, "g_idx", ("I32",), (columns,))
+    _need(tensors, "scales", _FLOATS, (groups, rows))
+    _need(tensors, "qzeros", ("I32",), (groups, -(-rows * fields["bits"] // 32)))
+    return rows, columns
+
+
+def _awq(tensors: Tensors, contents: Mapping[str, bytes], fields: dict[str, Any]) -> Shape:
+    """Words hold weights of eight rows of the whole weight. Source: `WQLinear_GEMM` of AutoAWQ."""
+    columns, words = _matrix(tensors, "qweight", ("I32",))
+    groups = -(-columns // group_size(fields, columns))
+    _need(tensors, "scales", _FLOATS, (groups, 8 * words))
+    _need(tensors, "qzeros", ("I32",), (groups, words))
+    return 8 * words, columns
+
+
 LAYOUTS = {
     "bitsandbytes": Layout(
         "bitsandbytes",
@@ -225,5 +284,7 @@ LAYOUTS = {
         _check_compressed,
         _compressed,
     ),
+    "gptq": Layout(None, ("qweight", "qzeros", "scales", "g_idx"), (), (), _check_gptq, _gptq),
+    "awq": Layout(None, ("qweight", "qzeros", "scales"), (), (), _check_awq, _awq),
 }  # fmt: skip
 """By the name that a config gives the method (`quant_method`)."""

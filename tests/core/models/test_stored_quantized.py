@@ -154,6 +154,10 @@ def test_without_the_library_one_sentence_says_what_to_install(
         ("int4", "weight_packed", lambda found: found[:, 1:], r"weight_packed has the shape"),
         ("int4", "weight_shape", lambda found: found * 4096, r"weight_packed has the shape"),
         ("int4-shifted", "weight_zero_point", lambda found: None, "lacks 'weight_zero_point'"),
+        ("gptq", "qzeros", lambda found: found[1:], r"qzeros has the shape \(3, 32\), not \(4, 32\)"),
+        ("gptq", "g_idx", lambda found: found[1:], r"g_idx has the shape \(127,\)"),
+        ("gptq", "scales", lambda found: None, "lacks 'scales'"),
+        ("awq", "scales", lambda found: found[:, 8:], r"scales has the shape \(4, 248\), not \(4, 256\)"),
     ],
 )
 def test_tensors_that_do_not_fit_each_other_are_refused_before_a_kernel_reads_them(
@@ -174,6 +178,12 @@ def test_a_quantized_shape_that_is_made_up_is_refused(spoiled: Spoiled) -> None:
         resolve_model(str(folder), folder.parent)
 
 
+def test_a_column_of_a_group_that_is_not_there_is_refused(spoiled: Spoiled) -> None:
+    folder = spoiled("gptq", "g_idx", lambda found: found + 1)
+    with pytest.raises(ModelUnusable, match="g_idx names a group that is not there"):
+        load_model(spec_of(folder), "float32", "cpu")
+
+
 def test_a_quantized_weight_of_another_shape_than_the_config_says_is_refused(spoiled: Spoiled) -> None:
     folder = spoiled("fp8", "weight", lambda found: found[:200])
     with pytest.raises(ModelUnusable, match=r"up_proj.weight is \(200, 128\), not \(256, 128\)"):
@@ -185,6 +195,10 @@ def test_a_quantized_weight_of_another_shape_than_the_config_says_is_refused(spo
     [
         ("fp8", {"quant_method": "mxfp4"}, r"stored quantized \(mxfp4\), which is not supported"),
         ("fp8", {"weight_block_size": [0, "a"]}, "with blocks of"),
+        ("gptq", {"bits": 3}, "weights of 3 bits"),
+        ("gptq", {"checkpoint_format": "marlin"}, "the format marlin"),
+        ("awq", {"version": "gemv"}, "the format gemv"),
+        ("awq", {"group_size": 0}, "groups of 0 weights"),
         ("int4", {"format": "nvfp4-pack-quantized"}, "with the format nvfp4"),
         ("int4", {"quantization_status": "frozen"}, "weights that are not compressed"),
         ("int4", {"transform_config": {"a": 1}}, "transformed or sparse weights"),
