@@ -88,7 +88,8 @@ def _fields(kind: str) -> dict[str, Any]:
         return {"quant_method": kind, "bits": 4, "group_size": _GROUP, "desc_act": kind == "gptq"}
     return {
         "quant_method": "compressed-tensors",
-        "quantization_status": "compressed",
+        "quantization_status": "frozen",
+        "sparsity_config": {"format": "dense", "targets": []},
         "format": _format(kind),
         "config_groups": {"group_0": _scheme(kind)},
         "ignore": ["lm_head"],
@@ -156,8 +157,8 @@ def _compressed(weight: torch.Tensor, kind: str) -> Tensors:
     from compressed_tensors.quantization import QuantizationScheme
 
     grouped = weight.unflatten(1, (-1, _GROUP)) if kind.startswith("int4") else weight[:, None]
-    scales = grouped.abs().amax(2) / {"float": 448, "int8-rows": 127}.get(kind, 7)
-    state = {"weight": weight, "weight_scale": scales}
+    scales = (grouped.abs().amax(2) / {"float": 448, "int8-rows": 127}.get(kind, 7)).bfloat16()
+    state = {"weight": weight.bfloat16(), "weight_scale": scales}
     if kind == "int4-shifted":
         state["weight_zero_point"] = torch.randint(-3, 3, scales.shape, dtype=torch.int8)
     compressor = BaseCompressor.get_value_from_registry(_format(kind))
@@ -181,7 +182,7 @@ def _whole(parts: Tensors, kind: str) -> torch.Tensor:
     if kind == "fp8":
         return parts["weight"].float() * _spread(parts["weight_scale_inv"], parts["weight"])
     if kind in ("float", "int8-rows"):
-        return parts["weight"].float() * parts["weight_scale"]
+        return parts["weight"].float() * parts["weight_scale"].float()
     if kind == "gptq":
         numbers, zeros = _nibbles(parts["qweight"].T) + 8, _nibbles(parts["qzeros"]) + 9
         group = parts["g_idx"].long()
@@ -190,14 +191,12 @@ def _whole(parts: Tensors, kind: str) -> torch.Tensor:
         from compressed_tensors.entrypoints.convert import AutoAWQConverter
 
         whole = AutoAWQConverter(4, _GROUP).process({f"a.{name}": tensor for name, tensor in parts.items()})
-        parts = {
-            name.removeprefix("a."): tensor.float() if "scale" in name else tensor for name, tensor in whole.items()
-        }
+        parts = {name.removeprefix("a."): tensor for name, tensor in whole.items()}
         kind = "int4-shifted"
     numbers = _nibbles(parts["weight_packed"]).float().unflatten(1, (-1, _GROUP))
     if kind == "int4-shifted":
         numbers = numbers - _nibbles(parts["weight_zero_point"].T).T[..., None]
-    return (numbers * parts["weight_scale"][..., None]).flatten(1)
+    return (numbers * parts["weight_scale"].float()[..., None]).flatten(1)
 
 
 def _nibbles(packed: torch.Tensor) -> torch.Tensor:

@@ -65,11 +65,12 @@ def _fp8(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
 
 
 def _compressed(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
-    """As compressed-tensors does, in the type of the scales."""
+    """As compressed-tensors does in the type of the scales, which is float32 here: half precision would round twice."""
     from compressed_tensors.compressors import BaseCompressor
     from compressed_tensors.quantization import QuantizationScheme
 
     scheme = scheme_of(fields)
+    tensors = tensors | {"weight_scale": tensors["weight_scale"].float()}
     compressor = BaseCompressor.get_value_from_registry(scheme.get("format") or fields["format"])
     whole: torch.Tensor = compressor.decompress(tensors, QuantizationScheme.model_validate(scheme))["weight"]
     return whole

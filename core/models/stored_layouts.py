@@ -148,10 +148,9 @@ def _check_compressed(fields: dict[str, Any]) -> None:
         raise LayoutRefused("several schemes for its weights")
     if not formats <= set(_FORMATS):
         raise LayoutRefused(f"the format {min(formats)[:40]}")
-    if fields.get("quantization_status") != "compressed":
-        raise LayoutRefused("weights that are not compressed")
-    sparsity = fields.get("sparsity_config")
-    if fields.get("transform_config") or (sparsity and sparsity != {"format": "dense"}):
+    sparsity = fields.get("sparsity_config") or {}
+    is_dense = isinstance(sparsity, dict) and sparsity.get("format", "dense") == "dense"
+    if fields.get("transform_config") or not is_dense:
         raise LayoutRefused("transformed or sparse weights")
     strategy = _strategy(weights)
     fits = {

@@ -85,6 +85,22 @@ def test_in_half_precision_every_weight_is_the_rounded_whole_one(folders: dict[s
         assert weight.dtype == torch.bfloat16
 
 
+def test_the_experts_of_a_mixture_are_dequantized_one_by_one(base: Path, tmp_path: Path) -> None:
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    whole = shutil.copytree(base, tmp_path / "whole")
+    sizes = {"vocab_size": 400, "hidden_size": 128, "moe_intermediate_size": 96, "num_hidden_layers": 1}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts)).save_pretrained(whole)
+    folder = save_stored(tmp_path / "stored", whole, "fp8")
+    found = load_model(spec_of(folder), "float32", "cpu").state_dict()
+    save_file({name: each.contiguous() for name, each in whole_weights(folder, "fp8").items()},
+              whole / "model.safetensors")  # fmt: skip
+    expected = load_model(spec_of(whole), "float32", "cpu").state_dict()
+    assert "model.layers.0.mlp.experts.down_proj" in expected
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+
+
 @pytest.mark.parametrize("kind", ["nf4", "int4"])
 def test_an_adapter_shares_the_weights_of_its_quantized_base(
     folders: dict[str, Path], base: Path, tmp_path: Path, kind: str
@@ -154,6 +170,7 @@ def test_without_the_library_one_sentence_says_what_to_install(
         ("int4", "weight_packed", lambda found: found[:, 1:], r"weight_packed has the shape"),
         ("int4", "weight_shape", lambda found: found * 4096, r"weight_packed has the shape"),
         ("int4-shifted", "weight_zero_point", lambda found: None, "lacks 'weight_zero_point'"),
+        ("float", "weight", lambda found: found.bfloat16(), "its weight has the dtype BF16"),
         ("gptq", "qzeros", lambda found: found[1:], r"qzeros has the shape \(3, 32\), not \(4, 32\)"),
         ("gptq", "g_idx", lambda found: found[1:], r"g_idx has the shape \(127,\)"),
         ("gptq", "scales", lambda found: None, "lacks 'scales'"),
@@ -200,7 +217,7 @@ def test_a_quantized_weight_of_another_shape_than_the_config_says_is_refused(spo
         ("awq", {"version": "gemv"}, "the format gemv"),
         ("awq", {"group_size": 0}, "groups of 0 weights"),
         ("int4", {"format": "nvfp4-pack-quantized"}, "with the format nvfp4"),
-        ("int4", {"quantization_status": "frozen"}, "weights that are not compressed"),
+        ("int4", {"sparsity_config": {"format": "sparse-24-bitmask"}}, "transformed or sparse weights"),
         ("int4", {"transform_config": {"a": 1}}, "transformed or sparse weights"),
         ("int4", {"config_groups": {}}, "without a scheme"),
         ("int4", {"config_groups": {"a": {"weights": {"num_bits": 4}}, "b": {"weights": {"num_bits": 8}}}}, "several"),
