@@ -57,10 +57,11 @@ def _fp8(tensors: Tensors, fields: dict[str, Any]) -> torch.Tensor:
 
     transformers' own conversion refuses such blocks, or takes equal ones of another size.
     """
-    whole = tensors["weight"].float()
-    scales = tensors["weight_scale_inv"].float()
+    whole, scales = tensors["weight"].float(), tensors["weight_scale_inv"].float()
     if block := block_of(fields):
-        scales = scales.repeat_interleave(block[0], 0)[: len(whole)].repeat_interleave(block[1], 1)[:, : whole.shape[1]]
+        for dimension, size in enumerate(whole.shape):
+            # A block may be larger than the weight.
+            scales = scales.repeat_interleave(min(block[dimension], size), dimension).narrow(dimension, 0, size)
     return whole * scales
 
 

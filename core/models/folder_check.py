@@ -57,7 +57,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_files(folder: Path) -> list[Path]:
-    """Those of them that transformers reads: one, or those that the index names."""
+    """The safetensors files of a folder that transformers reads: one, or those that its index names."""
     if (single := folder / "model.safetensors").exists():
         return [single]
     parts = read_json(folder / INDEX).get("weight_map")

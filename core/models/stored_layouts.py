@@ -80,7 +80,7 @@ def _bitsandbytes(tensors: Tensors, contents: Mapping[str, bytes], fields: dict[
         if any(contents.get("weight_format", b"")):
             raise LayoutRefused("its columns are in an order that is no longer read")
         return rows, columns
-    (state,) = (name for name in QUANT_STATES if name in tensors)
+    state = next((name for name in QUANT_STATES if name in tensors), QUANT_STATES[0])
     told = json.loads(contents[state])
     shape, block = told["shape"], told["blocksize"]
     if not _is_pair(shape) or block not in _BLOCK_SIZES:
@@ -181,8 +181,8 @@ def _compressed(tensors: Tensors, contents: Mapping[str, bytes], fields: dict[st
     is_packed = "weight_packed" in tensors
     if is_packed:
         bits = weights["num_bits"]
-        content = contents["weight_shape"]
-        rows, columns = struct.unpack("<2q" if tensors["weight_shape"] == ("I64", (2,)) else "<2i", content)
+        _need(tensors, "weight_shape", ("I64", "I32"), (2,))
+        rows, columns = struct.unpack("<2q" if tensors["weight_shape"][0] == "I64" else "<2i", contents["weight_shape"])
         if not (_is_size(rows) and _is_size(columns)):
             raise LayoutRefused("its shape is not possible")
         _need(tensors, "weight_packed", ("I32",), (rows, -(-columns * bits // 32)))

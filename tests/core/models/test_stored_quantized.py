@@ -158,6 +158,9 @@ def test_without_the_library_one_sentence_says_what_to_install(
         ("nf4", "weight", lambda found: found[:-64], "bytes for 32,768 numbers of 4 bits"),
         ("nf4", "weight.absmax", lambda found: found[:-1], r"absmax has the shape \(511,\), not \(512,\)"),
         ("nf4", "weight.absmax", lambda found: None, r"lacks 'weight.absmax'"),
+        ("nf4", "weight.quant_state.bitsandbytes__nf4", lambda found: None, "lacks 'weight.quant_state"),
+        ("nf4", "weight.quant_state.bitsandbytes__nf4", lambda found: found[1:], "is damaged"),
+        ("int4", "weight_shape", lambda found: found[:1], r"weight_shape has the shape \(1,\)"),
         ("nf4", "weight.nested_absmax", lambda found: found[:1], r"nested_absmax has the shape"),
         ("nf4", "weight.nested_quant_map", lambda found: found[:9], r"nested_quant_map has the shape"),
         ("fp4", "weight.absmax", lambda found: found.half(), "absmax has the dtype F16"),
@@ -193,6 +196,19 @@ def test_a_quantized_shape_that_is_made_up_is_refused(spoiled: Spoiled) -> None:
     folder = spoiled("nf4", "weight.quant_state.bitsandbytes__nf4", larger)
     with pytest.raises(ModelUnusable, match="bytes for 1,099,511,627,776 numbers"):
         resolve_model(str(folder), folder.parent)
+
+
+def test_a_block_larger_than_a_weight_takes_no_more_memory_than_the_weight(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["fp8"], tmp_path / "large")
+    tensors = load_file(folder / "model.safetensors")
+    first = {name: tensor[:1, :1].clone() if name.endswith("_inv") else tensor for name, tensor in tensors.items()}
+    save_file(first, folder / "model.safetensors")
+    edit_quantization(folder, weight_block_size=[2**15, 2**15])
+    found = load_model(resolve_model(str(folder), tmp_path), "float32", "cpu").state_dict()
+    name = "model.layers.0.mlp.up_proj.weight"
+    torch.testing.assert_close(found[name], tensors[name].float() * first[f"{name}_scale_inv"])
 
 
 def test_a_column_of_a_group_that_is_not_there_is_refused(spoiled: Spoiled) -> None:
