@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .config_facts import INPUT_EMBEDDINGS
-from .folder_check import ADAPTER_WEIGHTS, read_json, weight_files
+from .folder_check import ADAPTER_WEIGHTS, read_files, read_json
+from .stored_quantization import whole_shapes
 from .weight_files import tensor_shapes
 
 _QUANTIZED = re.compile(
@@ -47,10 +48,7 @@ def shape_conflict(adapter: Path, base: Path) -> str | None:
     Only tensor tables are read. Layers whose names differ between the base's files and the loaded model are checked on
     loading.
     """
-    shapes: Shapes = {}
-    for path in weight_files(base):
-        shapes.update(tensor_shapes(path))
-    layers = _Layers(shapes)
+    layers = _Layers(whole_shapes(read_json(base / "config.json"), read_files(base)))
     parts: dict[str, Shapes] = {}
     for name, shape in tensor_shapes(adapter / ADAPTER_WEIGHTS).items():
         if (found := _MODULE.fullmatch(name)) and len(shape) == 2:

@@ -11,9 +11,9 @@ from ..data.errors import ModelUnusable, UserError
 from ..system.paths import allowed_folders
 from ..system.program import DEMO
 from .config_facts import text_part, window_length
-from .folder_check import ADAPTER_CONFIG, check_model_folder, read_json, weight_files
+from .folder_check import ADAPTER_CONFIG, check_model_folder, read_files, read_json
 from .resolving import check_allowed_model, folder_on_machine, tokenizer_files
-from .weight_files import tensor_shapes
+from .stored_quantization import method_of, whole_shapes
 
 _DEEPEST = 3
 _MOST_FOLDERS = 2_000
@@ -65,16 +65,19 @@ def bases_on_machine(workspace: Path) -> list[str]:
 
 
 def _found(folder: Path) -> BaseCheck:
-    files = weight_files(folder)
-    parameters = sum(math.prod(shape) for path in files for shape in tensor_shapes(path).values())
-    size = sum(path.stat().st_size for path in files)
+    files = read_files(folder)
     config = read_json(folder / "config.json")
+    parameters = sum(math.prod(shape) for shape in whole_shapes(config, files).values())
+    size = sum(path.stat().st_size for path in files)
     dtype = next((value for part in (text_part(config), config) for key in ("dtype", "torch_dtype")
                   if isinstance(value := part.get(key), str)), "an unnamed precision")  # fmt: skip
+    if method := method_of(config):
+        form = f"stored quantized ({method}) and de-quantized as they are loaded"
+    else:
+        form = f"in {dtype[:20]}"
     window = window_length(folder)
-    sentence = (
-        f"Ready: {_amount(parameters)} parameters, {size_text(size)} of weights in {dtype[:20]}, tokenizer found"
-        + (f", up to {window:,} tokens per row." if window else ".")
+    sentence = f"Ready: {_amount(parameters)} parameters, {size_text(size)} of weights {form}, tokenizer found" + (
+        f", up to {window:,} tokens per row." if window else "."
     )
     return BaseCheck(True, sentence, parameters, size)
 

@@ -15,8 +15,9 @@ ENGINE_RULE = 1
 # 1: head and log-softmax in float32, sums in float64.
 
 WEIGHTS_RULE = 1
-# How files become a model in a dtype. Weights that are stored quantized are refused.
-# 1: config.json and all *.safetensors, as transformers loads them.
+# How files become a model in a dtype.
+# 1: config.json and all *.safetensors, as transformers loads them; weights that are stored quantized are de-quantized
+# by their method's library or formula, and rounded to the dtype.
 
 QUANTIZATION_RULE = {"nf4": 1, "int8": 1}
 # How weights are quantized as they are loaded, by kind.

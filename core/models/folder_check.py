@@ -15,6 +15,7 @@ from typing import Any
 from ..data.errors import JsonInvalid, ModelUnusable
 from ..system.untrusted_json import read_bounded
 from .kinds import refused_folder, refused_kind
+from .stored_quantization import check_method, whole_shapes
 from .weight_files import tensor_shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -55,6 +56,14 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
+def read_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder that transformers reads: one, or those that its index names."""
+    if (single := folder / "model.safetensors").exists():
+        return [single]
+    parts = read_json(folder / INDEX).get("weight_map")
+    return [path for path in weight_files(folder) if not parts or path.name in parts.values()]
+
+
 def loss_files(folder: Path, is_adapter: bool = False) -> list[Path]:
     """The files in a model's own folder, or an adapter's, that make its losses, in the order of their hash."""
     if is_adapter:
@@ -86,7 +95,7 @@ def check_model_folder(name: str, folder: Path) -> None:
         )
     _check_tokenizer_config(name, read_json(folder / "tokenizer_config.json"))
     _check_index(name, folder)
-    _check_numbers(name, config, weight_files(folder))
+    _check_numbers(name, config, read_files(folder))
 
 
 def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
@@ -217,13 +226,7 @@ def _check_config(name: str, config: dict[str, Any]) -> None:
             raise ModelUnusable(
                 f"The config of model {name!r} has an invalid {key}: {str(value)[:40]}. Fetch it again."
             )
-    quantized = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
-    if quantized:
-        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
-        raise ModelUnusable(
-            f"The model {name!r} is quantized ({str(method)[:40]}), which is not supported. "
-            "Choose its weights in bfloat16 or float32."
-        )
+    check_method(name, config)
     if isinstance(config.get("quantization"), dict):
         raise ModelUnusable(
             f"The model {name!r} is quantized for MLX, which is not supported. Choose its bfloat16 or float32 weights."
@@ -257,7 +260,7 @@ def _check_index(name: str, folder: Path) -> None:
 
 def _check_numbers(name: str, config: dict[str, Any], files: list[Path]) -> None:
     """Compare layer counts and sizes in a config with the weights: libraries allocate them before reading weights."""
-    shapes = [shape for path in files for shape in tensor_shapes(path).values()]
+    shapes = list(whole_shapes(config, files).values())
     layers = max(_MANY_LAYERS, len(shapes))
     features = max((8 * size for shape in shapes for size in shape), default=0)
     for key, value in _fields(name, config):

@@ -1,7 +1,12 @@
 """Packages that transformers and peft import wherever they are installed, though a job does not need them."""
 
 import sys
+from pathlib import Path
 from typing import Any
+
+from ..data.errors import ModelUnusable
+from .folder_check import read_json
+from .stored_quantization import method_of
 
 _NEVER_NEEDED = ("datasets",)
 _FOR_QUANTIZED = "bitsandbytes"
@@ -13,15 +18,27 @@ def leave_out_packages(request: dict[str, Any]) -> None:
 
     To be called before transformers is imported: it saves a worker a second or two of its start.
     """
-    quantized = () if _asks_for_quantization(request) else (_FOR_QUANTIZED,)
+    quantized = () if _has_quantized(request) else (_FOR_QUANTIZED,)
     maps = () if request.get("kind") == "map" else (_FOR_MAPS,)
     for name in (*_NEVER_NEEDED, *quantized, *maps):
         # With None there, Python says that there is no such package, to an import as to a look whether there is one.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
-def _asks_for_quantization(fields: Any) -> bool:
-    """Whether anything in a request names a quantization: a model's fields do, wherever the job's kind keeps them."""
-    if isinstance(fields, dict):
-        return fields.get("quantization") is not None or any(map(_asks_for_quantization, fields.values()))
-    return isinstance(fields, list) and any(map(_asks_for_quantization, fields))
+def _has_quantized(fields: Any) -> bool:
+    """Whether anything in a request is a model whose weights are quantized as they are loaded, or stored quantized, as
+    its fields or its folder say, wherever the job's kind keeps them."""
+    if isinstance(fields, list):
+        return any(map(_has_quantized, fields))
+    if not isinstance(fields, dict):
+        return False
+    return fields.get("quantization") is not None or _is_stored(fields) or any(map(_has_quantized, fields.values()))
+
+
+def _is_stored(fields: dict[str, Any]) -> bool:
+    if "weights_hash" not in fields or not isinstance(fields.get("path"), str):
+        return False
+    try:
+        return method_of(read_json(Path(fields["path"], "config.json"))) == _FOR_QUANTIZED
+    except ModelUnusable:  # the job will say so
+        return False

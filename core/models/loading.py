@@ -3,11 +3,12 @@
 Like `core.engine` and `core.training`, it imports torch; only workers need it.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..data.errors import ModelChanged, ModelUnusable
@@ -16,17 +17,20 @@ from ..system.process_facts import peak_resident_bytes
 from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
 from .adapter_loading import with_adapter
 from .base_probe import BaseProbe
-from .folder_check import read_json, weight_files
+from .dequantizing import dequantized_weights
+from .folder_check import read_files, read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
 from .quantized_loading import quantized_as, with_exact_products
 from .reading_direction import reads_to_the_right
 from .resolving import ModelSpec
+from .stored_quantization import quantization_of, whole_shapes
 from .unchanged_files import unchanged, unchanged_tokenizer
 from .unloadable import UNLOADABLE, first_line, refuse_gaps
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ROOM_BYTES = 4 * 2**30
+_HALF = 2  # bytes of a number in half precision
 
 
 def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
@@ -97,16 +101,7 @@ def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
     """The model without its adapter, as transformers loads it: in main memory, or on the device if it is quantized."""
     try:
         with memory_limit(_memory_for(spec)):
-            model, report = _auto_class(spec).from_pretrained(
-                spec.path,
-                dtype=DTYPES[dtype],
-                **(quantized_as(spec.quantization, DTYPES[dtype], device) if spec.quantization else {}),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that they are reported, and refused below by name
-            )
+            model, report = _read(spec, DTYPES[dtype], device)
     except UNLOADABLE as error:
         if "trust_remote_code" in str(error):
             raise ModelUnusable(
@@ -118,6 +113,32 @@ def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
         ) from error
     refuse_gaps(f"The model {spec.label!r}", report)
     return with_exact_products(model) if spec.quantization else model
+
+
+def _read(spec: ModelSpec, dtype: torch.dtype, device: str) -> tuple[Any, dict[str, Any]]:
+    """The model and transformers' report on its weights."""
+    common = {
+        "dtype": dtype,
+        "local_files_only": True,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that they are reported, and refused by name
+    }
+    if not quantization_of(read_json(Path(spec.path, "config.json"))):
+        at_load = quantized_as(spec.quantization, dtype, device) if spec.quantization else {}
+        found: tuple[Any, dict[str, Any]] = _auto_class(spec).from_pretrained(
+            spec.path, use_safetensors=True, trust_remote_code=False, **at_load, **common
+        )
+        return found
+    config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False, local_files_only=True)
+    for part in (config, config.get_text_config()):
+        vars(part).pop("quantization_config", None)
+    # Auto classes take no weights without a path, but know the class that does.
+    with torch.device("meta"):
+        empty = _auto_class(spec).from_config(config, trust_remote_code=False)
+    weights = dequantized_weights(read_json(Path(spec.path, "config.json")), read_files(Path(spec.path)), dtype)
+    model, report = type(empty).from_pretrained(None, config=empty.config, state_dict=weights, **common)
+    model.name_or_path = spec.path
+    return model, report
 
 
 def _auto_class(spec: ModelSpec) -> Any:
@@ -202,4 +223,8 @@ def _memory_for(spec: ModelSpec) -> int:
     """What loading may allocate [bytes]: the weights in a type two or four times as large, and working memory."""
     files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
     stored_bytes: int = sum(path.stat().st_size for path in files)
+    config = read_json(Path(spec.path, "config.json"))
+    if quantization_of(config):
+        shapes = whole_shapes(config, read_files(Path(spec.path)))
+        stored_bytes += _HALF * sum(math.prod(shape) for shape in shapes.values())
     return 4 * stored_bytes + _ROOM_BYTES

@@ -22,6 +22,7 @@ from ..data.errors import ModelUnusable
 from .adapter_facts import takes_from_base
 from .folder_check import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json, weight_files
 from .resolving import ModelSpec
+from .stored_quantization import method_of
 
 _INEXACT = {
     "use_dora": "DoRA's directions",
@@ -71,8 +72,12 @@ def merged_weights(specs: Sequence[ModelSpec], shares: Sequence[float], seed: in
     """Write the weights merged from several full models, in one file for each of the first model's.
 
     `seed`: None for the weighted mean; else each single weight is that of one model, drawn with the probability of its
-    share. The draw depends on the seed and the tensor's name alone. Raises `ModelUnusable` if their tensors differ.
+    share. The draw depends on the seed and the tensor's name alone. Raises `ModelUnusable` if their tensors differ, or
+    are stored quantized.
     """
+    for spec in specs:
+        if method_of(read_json(Path(spec.path, "config.json"))):
+            raise ModelUnusable(f"The weights of {spec.label!r} are stored quantized, so they cannot be merged.")
     files = [weight_files(Path(spec.path)) for spec in specs]
     with _opened(specs, files) as models:
         for path in files[0]:

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ _BITS = {
 }
 """Bits per number, by safetensors' dtype names."""
 
+StoredTensor = tuple[str, tuple[int, ...]]
+"""A tensor's dtype (safetensors' name) and its shape."""
+
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of a file's tensors by their names; no weight is read.
+    """Shapes of a file's tensors by their names; no weight is read. Raises as `tensor_table` does."""
+    return {name: shape for name, (_, shape) in tensor_table(path).items()}
+
+
+def tensor_table(path: Path) -> dict[str, StoredTensor]:
+    """Dtypes and shapes of a file's tensors by their names; no weight is read.
 
     Source: https://github.com/huggingface/safetensors#format. Raises `ModelUnusable` unless the table is valid
     and its tensors fill the rest of the file without gaps.
@@ -39,7 +48,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 raise ValueError(f"its table of tensors has {length:,} bytes")
             content = file.read(length)
         check_parts(content, "its table of tensors", _MOST_PARTS, _LONGEST_TABLE)
-        return _checked_shapes(json.loads(content), size - 8 - length)
+        return _checked_table(json.loads(content), size - 8 - length)
     except (ValueError, TypeError, KeyError, RecursionError, MemoryError, struct.error, JsonInvalid) as error:
         raise ModelUnusable(f"The weights {path} are damaged ({_said(error)}). Fetch the model again.") from error
     except OSError as error:
@@ -48,30 +57,38 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def tensor_content(path: Path, name: str) -> tuple[str, bytes] | None:
     """A tensor's dtype (safetensors' name) and its bytes; None if the file has no such tensor."""
-    if name not in tensor_shapes(path):
-        return None
+    table = tensor_table(path)
+    return (table[name][0], tensor_bytes(path, [name])[name]) if name in table else None
+
+
+def tensor_bytes(path: Path, names: Collection[str], most: int | None = None) -> dict[str, bytes]:
+    """The bytes of some of a file's tensors, whose table was checked (`tensor_table`); at most `most` of each."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        tensor = json.loads(file.read(length))[name]
-        begin, end = tensor["data_offsets"]
-        file.seek(8 + length + begin)
-        return str(tensor["dtype"]), file.read(end - begin)
+        table = json.loads(file.read(length)) if names else {}
+        found = {}
+        for name in names:
+            begin, end = table[name]["data_offsets"]
+            file.seek(8 + length + begin)
+            found[name] = file.read(end - begin if most is None else min(most, end - begin))
+    return found
 
 
-def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
+def _checked_table(table: Any, data_bytes: int) -> dict[str, StoredTensor]:
     if not isinstance(table, dict):
         raise ValueError("its table of tensors is not a JSON object")
     places: list[tuple[int, int, str]] = []
-    shapes: dict[str, tuple[int, ...]] = {}
+    tensors: dict[str, StoredTensor] = {}
     for name, tensor in table.items():
         if name == "__metadata__":
             continue
         begin, end = tensor["data_offsets"]
-        shapes[name] = _shape(name, tensor["shape"])
+        shape = _shape(name, tensor["shape"])
         if tensor["dtype"] not in _BITS:
             raise ValueError(f"{name[:80]} has an unknown dtype")
-        if math.prod(shapes[name]) * _BITS[tensor["dtype"]] != 8 * (end - begin):
+        if math.prod(shape) * _BITS[tensor["dtype"]] != 8 * (end - begin):
             raise ValueError(f"{name[:80]} has a byte count that does not match its shape")
+        tensors[name] = tensor["dtype"], shape
         places.append((begin, end, name))
     expected = 0
     for begin, end, name in sorted(places):
@@ -80,7 +97,7 @@ def _checked_shapes(table: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
         expected = end
     if expected != data_bytes:
         raise ValueError(f"it has {data_bytes:,} of {expected:,} bytes of weights")
-    return shapes
+    return tensors
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ..models.adapter_facts import check_repeatable
 from ..models.config_facts import window_length
 from ..models.cross_fitted import CrossFitted, cross_fitted, is_cross_fitted
 from ..models.devices import resolve_device, resolve_dtype
-from ..models.quantizing import check_quantization, quantization_notice
+from ..models.quantizing import quantization_notice, quantized, storage_difference, storage_notice
 from ..models.resolving import (
     ModelSpec,
     adapter_notice,
@@ -141,7 +141,6 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
 
     Raises `NotFound`, `ModelUnusable`, `TokenizerMismatch`, `NameTaken` or `NoUsableRows`.
     """
-    check_quantization(request.quantization)
     row_count, unique_examples = count_rows(store, request.dataset)
     base = resolve_model(request.base, store.workspace)
     cross = None
@@ -151,12 +150,12 @@ def plan_scoring(store: Store, request: ScoreRequest) -> ScorePlan:
     else:
         models = {"base": base, "reference": resolve_model(request.reference, store.workspace, base)}
     _check_own(request, cross)
-    models = {role: replace(spec, quantization=request.quantization) for role, spec in models.items()}
+    models = {role: quantized(spec, request.quantization) for role, spec in models.items()}
     base = models["base"]
     for spec in models.values():
         check_repeatable(spec)
     references = [spec for role, spec in models.items() if role != "base"]
-    found = [(quantization_notice(spec), *compare_models(base, spec)) for spec in references]
+    found = [(storage_notice(base), quantization_notice(spec), *compare_models(base, spec)) for spec in references]
     notices = tuple(dict.fromkeys(notice for of_one in found for notice in of_one if notice))
     encoding, template_sentence = resolve_encoding(store, base, references[0], request)
     device = resolve_device(request.device)
@@ -219,7 +218,7 @@ def compare_models(base: ModelSpec, reference: ModelSpec) -> tuple[str, ...]:
     """
     tokenizers = compare_tokenizers(Path(base.path), Path(reference.path))
     rows = [vocabulary_notice(role, spec, base) for role, spec in (("base", base), ("reference", reference))]
-    found = (adapter_notice(reference, base), *tokenizers.notices, *rows)
+    found = (storage_difference(base, reference), adapter_notice(reference, base), *tokenizers.notices, *rows)
     return tuple(notice for notice in found if notice)
 
 

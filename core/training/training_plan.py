@@ -16,7 +16,7 @@ from ..jobs.job import Job, create_job
 from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
 from ..models.provenance import PROVENANCE, damages
-from ..models.quantizing import check_quantization
+from ..models.quantizing import check_quantization, quantized, storage_notice
 from ..models.resolving import resolve_model
 from ..models.vocabulary import vocabulary_notice
 from ..near_duplicates.jobs import DEFAULT_THRESHOLD
@@ -116,7 +116,7 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
     """A training job's request, with every default resolved; `identity` stands for the work and its data."""
     rate = _checked(request)
     count_rows(store, request.dataset)
-    base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
+    base = quantized(resolve_model(request.base, store.workspace), request.quantization)
     if base.adapter:
         raise ModelUnusable(f"{request.base!r} is an adapter. Train the reference from a full model instead.")
     encoding = resolve_encoding(store, base, None, request)[0]
@@ -141,7 +141,8 @@ def train_fields(store: Store, request: TrainRequest) -> dict[str, Any]:
         raise NoUsableRows(f"The selection {request.selection!r} keeps no row to train on. Select more.")
     text = json.dumps([fields, data], sort_keys=True)
     identity = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    notices = [notice for notice in (vocabulary_notice("base", base, base), _rejected_notice(store, request)) if notice]
+    found = (storage_notice(base), vocabulary_notice("base", base, base), _rejected_notice(store, request))
+    notices = [notice for notice in found if notice]
     description = {"description": {"notices": notices}} if notices else {}
     return {**fields, "identity": identity, "then": list(request.then), **description}
 

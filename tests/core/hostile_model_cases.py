@@ -283,6 +283,16 @@ HIDDEN_CODE = (
         Case(f"quantized by {method}", with_fields("config.json", quantization_config={"quant_method": method}), method)
         for method in ("gptq", "torchao", "mxfp4")
     ),
+    Case(
+        "patterns in what is said of quantized weights, of which there are none",
+        with_fields("config.json", quantization_config={"quant_method": "fp8", "modules_to_not_convert": ["(.+)+!"]}),
+        SCORED,
+    ),
+    Case(
+        "sizes of quantized weights that are lists",
+        with_fields("config.json", quantization_config={"quant_method": "gptq", "bits": 4, "group_size": [1]}),
+        "groups of",
+    ),
     Case("kernels", with_fields("config.json", use_kernels=True, kernel_config={"RMSNorm": "stranger/k:N"}), SCORED),
     Case(
         "a tokenizer that is a model",

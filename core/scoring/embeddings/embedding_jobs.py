@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from ...jobs.example_chunks import Ids, id_texts, packed_ids
 from ...jobs.job import Job, create_job
 from ...models.adapter_facts import check_repeatable
 from ...models.devices import resolve_device, resolve_dtype
-from ...models.quantizing import check_quantization
+from ...models.quantizing import quantized
 from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.embedding_files import (
@@ -70,10 +70,9 @@ class EmbeddingPlan:
 
 def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
     """Resolve a request; nothing is loaded. Raises `NotFound`, `ModelUnusable` or `NoUsableRows`."""
-    check_quantization(request.quantization)
     check_dimensions(request.dimensions)
     count_rows(store, request.dataset)
-    base = replace(resolve_model(request.base, store.workspace), quantization=request.quantization)
+    base = quantized(resolve_model(request.base, store.workspace), request.quantization)
     check_repeatable(base)
     encoding, _ = resolve_encoding(store, base, None, request)
     device = resolve_device(request.device)
