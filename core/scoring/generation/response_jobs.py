@@ -22,15 +22,15 @@ from ...data.errors import ModelUnusable, NoUsableRows, SettingInvalid
 from ...data.training_methods import LARGEST_SEED
 from ...encoding.encoding_spec import EncodingSpec
 from ...encoding.template_choice import AUTO
+from ...jobs.earlier_results import link_earlier_results
 from ...jobs.example_chunks import ExampleFile, id_texts, packed_ids
 from ...jobs.executors import CLUSTER
-from ...jobs.job import Job, create_job, readable_jobs
+from ...jobs.job import Job, create_job
 from ...models.adapter_facts import check_repeatable
 from ...models.devices import batch_budget, resolve_device, resolve_dtype
 from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.store import DATASET_KEY
-from ...system.atomic_files import linked_durably
 from ..embeddings.embedding_jobs import dataset_ids, stored_examples
 from ..planning import count_rows, resolve_encoding
 
@@ -212,11 +212,8 @@ def create_generation_job(store: Store, plan: GenerationPlan) -> Job:
         "dtype": plan.dtype,
         "batch_tokens": plan.request.batch_tokens or batch_budget(plan.device),
     }
-    earlier = [job for job in readable_jobs(store.workspace) if job.kind == KIND and job.request.get("key") == plan.key]
     job = create_job(store.workspace, request, {"examples": stored_examples(store, plan.ids)})
-    for path in (path for other in earlier for path in other.folder.glob(FINISHED[0])):
-        (job.folder / RESPONSES_FOLDER).mkdir(exist_ok=True)
-        linked_durably(path, job.folder / RESPONSES_FOLDER / path.name)
+    link_earlier_results(job, FINISHED, "key")
     return job
 
 
