@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..data.listing import counted
-from ..jobs.queue import join_or_start
+from ..jobs.job import Job
 from ..scoring.generation.response_jobs import GenerateRequest, Sampling, create_generation_job, plan_generation
 from ..store import Store
 from .generated_pairs import is_made_of, source_of_work
 from .holding import Say
 from .running import Wait
+from .supervisor import join_or_compute
 
 
 def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say) -> dict[str, Any]:
@@ -20,12 +21,17 @@ def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say)
     what `plan_generation` raises, and `NameTaken` if another dataset has the name; nothing is started then.
     """
     plan = plan_generation(store, request)
+
+    def create() -> Job | None:
+        # The job of these responses may have been done, and its pairs saved only now.
+        return None if is_made_of(store, request.name, plan.work) else create_generation_job(store, plan)
+
     outcome: dict[str, Any] = {}
     if not is_made_of(store, request.name, plan.work):
         say(plan.template_sentence)
         say(plan.cost_sentence())
-        job = join_or_start(store.workspace, plan.identity, lambda: create_generation_job(store, plan))
-        outcome = wait(store, job)
+        job = join_or_compute(store, plan.identity, create)
+        outcome = wait(store, job) if job else {}
     source = source_of_work(store, request.name, plan.work)
     assert source is not None
     cut = int(source["options"]["origin"]["cut"])
