@@ -193,8 +193,19 @@ def test_what_the_template_writes_around_a_reply_is_not_in_the_response(
     assert reader.read(given, unended) == ("The Rhine", True)
 
 
+def test_a_cut_response_ends_before_the_character_that_it_was_cut_in() -> None:
+    tokenizer = make_tokenizer()
+    reader = ResponseText(tokenizer, encoding_spec("chat"), frozenset())
+    tokens = tokenizer("naïve 日本", add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(tokens[:-1]) == "naïve 日\ufffd"
+    assert reader.read([], tokens[:-1]) == ("naïve 日", True)
+    assert reader.read([], tokens) == ("naïve 日本", True)
+    ended = [*tokens[:-1], tokenizer.convert_tokens_to_ids(TURN_END)]
+    assert reader.read([], ended) == ("naïve 日\ufffd", False)
+
+
 def test_the_digest_of_responses_is_that_of_their_texts_and_takes_no_copy_of_them_all() -> None:
-    count, length = 20_000, 1000
+    count, length = 10_000, 1000
     row = [str(LONG.example_id), "x" * length, 7, False, None, None]
     table = pa.table([[value] * count for value in row], schema=RESPONSES)
     tracemalloc.start()
@@ -254,7 +265,8 @@ def answers(tiny_base: Path) -> list[tuple[str, bool]]:
         turns = [{"role": "user", "content": question}]
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         tokens = greedy(model, tokenizer(text)["input_ids"], ends)  # the tokenizer adds BOS
-        found.append((tokenizer.decode(tokens, skip_special_tokens=True), tokens[-1] not in ends))
+        answer, is_cut = tokenizer.decode(tokens, skip_special_tokens=True), tokens[-1] not in ends
+        found.append((answer.rstrip("\ufffd") if is_cut else answer, is_cut))
     return found
 
 
