@@ -1,12 +1,13 @@
 """Makes a dataset of pairs from demonstrations: plans the responses, says what they cost, and runs the job."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..data.listing import counted
 from ..jobs.job import Job
 from ..scoring.generation.response_jobs import GenerateRequest, Sampling, create_generation_job, plan_generation
-from ..store import Store
+from ..store import Store, checked_dataset_name
 from .generated_pairs import is_made_of, source_of_work
 from .holding import Say
 from .running import Wait
@@ -18,8 +19,10 @@ def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say)
 
     Fields: dataset, of (the dataset of demonstrations), base, key, sampling, prompts, generated (now), pairs, rejected
     (prompts that gave no pair, by reason), cut (responses), tokens, tokens_per_second, elapsed_seconds, notices. Raises
-    what `plan_generation` raises, and `NameTaken` if another dataset has the name; nothing is started then.
+    what `plan_generation` raises, and `NameTaken` if another dataset has the name, or it is empty; nothing is started
+    then.
     """
+    request = replace(request, name=checked_dataset_name(request.name))
     plan = plan_generation(store, request)
 
     def create() -> Job | None:

@@ -428,7 +428,8 @@ def test_responses_that_were_finished_while_nobody_waited_are_saved_and_no_job_i
 @pytest.mark.parametrize(
     ("fields", "error", "sentence"),
     [
-        ({"name": "talk"}, NameTaken, "'talk' exists already, and is not of these responses"),
+        ({"name": " "}, NameTaken, "A dataset needs a name"),
+        ({"name": "talk "}, NameTaken, "'talk' exists already, and is not of these responses"),
         ({"sampling": Sampling(100)}, ModelUnusable, "100 new tokens leave no room for a prompt within .* 100 tokens"),
         ({"sampling": Sampling(12, 1.0, 0.0)}, ModelUnusable, "top-p 0, seed 0, .* Give a temperature of 0"),
         ({"sampling": Sampling(12, -1.0)}, ModelUnusable, "temperature -1"),
