@@ -43,7 +43,7 @@ def generate(
         for notice in report["notices"]:
             say(notice)
         sentence = (
-            f"Dataset {name!r}: {report['pairs']:,} preference pairs from {report['prompts']:,} prompts, "
+            f"Dataset {report['dataset']!r}: {report['pairs']:,} preference pairs from {report['prompts']:,} prompts, "
             f"{report['generated']:,} responses generated now ({sampling.sentence()}). Chosen: replies of {dataset!r}; "
             f"rejected: responses of {report['base']!r}."
         )

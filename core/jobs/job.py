@@ -83,7 +83,7 @@ class Job:
 
     @property
     def request(self) -> dict[str, Any]:
-        """The request: `kind` (score, train, estimate or near_duplicates) and the fields of that kind."""
+        """The request: `kind`, a name of `core.workspace.job_kinds`, and the fields of that kind."""
         path = self.folder / "job.json"
         fields = read_json_object(path)
         if not isinstance(fields.get("kind"), str):

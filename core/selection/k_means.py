@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROUNDS = 25
+_CELLS = 2**23
+"""Distances, and coordinates, held at once: 64 MB each."""
 
 Points = NDArray[np.floating[Any]]
 """Points [rows x dimensions]."""
@@ -14,13 +16,36 @@ Points = NDArray[np.floating[Any]]
 
 def k_means(points: Points, count: int, seed: int) -> NDArray[np.int64]:
     """The cluster of each point. Of fewer distinct points than `count`, each is a cluster."""
-    from scipy.cluster.vq import kmeans2  # here, because the dashboard should not wait for it
-
     distinct, kind = np.unique(points, axis=0, return_inverse=True)
     if len(distinct) <= count:
         return np.asarray(kind, np.int64)
-    _, found = kmeans2(distinct, distinct[_seeds(distinct, count, seed)], _ROUNDS, minit="matrix")
-    return np.asarray(found, np.int64)[kind]
+    centres, found = distinct[_seeds(distinct, count, seed)], np.full(len(distinct), -1)
+    for _ in range(_ROUNDS):
+        before = found
+        found, sums = _nearest(distinct, centres)
+        if np.array_equal(found, before):
+            break
+        sizes = np.bincount(found, minlength=count)
+        has_points = sizes > 0  # a centre without any stays where it is
+        centres[has_points] = sums[has_points] / sizes[has_points, None]
+    return found[kind]
+
+
+def _nearest(points: Points, centres: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The nearest centre of each point, and the sum of each centre's points, in blocks: `vq` holds the distances of all
+    points that it is given."""
+    from scipy.cluster.vq import vq  # here, because the dashboard should not wait for them
+    from scipy.sparse import csr_array
+
+    found, sums = np.empty(len(points), np.int64), np.zeros(centres.shape)
+    rows = max(1, _CELLS // max(centres.shape))
+    for start in range(0, len(points), rows):
+        block = points[start : start + rows]
+        nearest, _ = vq(block, centres)
+        found[start : start + rows] = nearest
+        members = csr_array((np.ones(len(block)), nearest, np.arange(len(block) + 1)), (len(block), len(centres)))
+        sums += members.T @ block
+    return found, sums
 
 
 def _seeds(points: Points, count: int, seed: int) -> list[int]:

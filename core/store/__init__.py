@@ -4,6 +4,7 @@ from .connection import STORE_VERSION
 from .copying import put_in_place
 from .dataset_changes import (
     RemovedDataset,
+    checked_dataset_name,
     merge_dataset,
     purge_dataset,
     removed_datasets,
@@ -29,6 +30,7 @@ __all__ = [
     "RemovedDataset",
     "ScoreOrigin",
     "Store",
+    "checked_dataset_name",
     "imported_scores",
     "is_same_score",
     "merge_dataset",

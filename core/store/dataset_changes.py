@@ -29,10 +29,18 @@ class RemovedDataset:
     merged_into: str | None
 
 
+def checked_dataset_name(name: str) -> str:
+    """A name that a person gave a dataset, without the white space around it. Raises `NameTaken` if nothing is left."""
+    name = name.strip()
+    if not name:
+        raise NameTaken("A dataset needs a name. Give it one.")
+    return name
+
+
 def rename_dataset(store: Store, name: str, new_name: str) -> None:
     """Rename a dataset; its rows and runs stay. Raises `NotFound`, or `NameTaken` if the new name exists or is
     empty."""
-    dataset_id, new_name = store.dataset_id(name), new_name.strip()
+    dataset_id, new_name = store.dataset_id(name), checked_dataset_name(new_name)
     if name == new_name:
         return
     _check_free(store, new_name)
@@ -120,8 +128,6 @@ def _removed(store: Store, dataset_id: int) -> RemovedDataset:
 
 
 def _check_free(store: Store, name: str) -> None:
-    if not name:
-        raise NameTaken("A dataset needs a name. Give it one.")
     if store.rows("SELECT 1 FROM dataset WHERE name = ?", [name]):
         raise NameTaken(f"A dataset named {name!r} exists already. Choose another name, or rename that one first.")
 

@@ -61,6 +61,7 @@ def linked_durably(source: Path, path: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+    temporary.unlink(missing_ok=True)  # it stays where `path` is that file already: renaming it then does nothing
 
 
 @contextmanager

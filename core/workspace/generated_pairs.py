@@ -1,7 +1,6 @@
 """Preference pairs from demonstrations: a dataset's own replies are chosen, responses of a base to the same prompts are
 rejected (arXiv 2405.17888). They become a dataset of their own, as if a file of pairs had been imported."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from ..exporting.message_form import USUAL_FORM
 from ..importing.source_options import DomainRule, SourceOptions
 from ..importing.turn_weights import as_context
 from ..jobs.job import Job
-from ..scoring.generation.response_jobs import Sampling, read_responses
+from ..scoring.generation.response_jobs import Sampling, read_responses, responses_digest
 from ..store import Store
 from ..store.store import DATASET_KEY
 
@@ -79,8 +78,7 @@ def save_generated_pairs(store: Store, job: Job) -> None:
         "work": request["work"],
     }
     options = SourceOptions("preference", DomainRule(field="domain"), origin=origin).to_fields()
-    columns = responses.select(["example_id", "text"]).to_pylist()
-    digest = hashlib.sha256(json.dumps([request["work"], columns]).encode()).hexdigest()
+    digest = responses_digest(request["work"], responses)
     rows = store.batches(_ROWS, [store.dataset_id(dataset)], responses=responses)
     try:
         store.add_source(request["name"], f"{dataset}-responses", "preference", digest, options, _records(rows))

@@ -1,15 +1,17 @@
 """Makes a dataset of pairs from demonstrations: plans the responses, says what they cost, and runs the job."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..data.listing import counted
-from ..jobs.queue import join_or_start
+from ..jobs.job import Job
 from ..scoring.generation.response_jobs import GenerateRequest, Sampling, create_generation_job, plan_generation
-from ..store import Store
+from ..store import Store, checked_dataset_name
 from .generated_pairs import is_made_of, source_of_work
 from .holding import Say
 from .running import Wait
+from .supervisor import join_or_compute
 
 
 def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say) -> dict[str, Any]:
@@ -17,15 +19,22 @@ def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say)
 
     Fields: dataset, of (the dataset of demonstrations), base, key, sampling, prompts, generated (now), pairs, rejected
     (prompts that gave no pair, by reason), cut (responses), tokens, tokens_per_second, elapsed_seconds, notices. Raises
-    what `plan_generation` raises, and `NameTaken` if another dataset has the name; nothing is started then.
+    what `plan_generation` raises, and `NameTaken` if another dataset has the name, or it is empty; nothing is started
+    then.
     """
+    request = replace(request, name=checked_dataset_name(request.name))
     plan = plan_generation(store, request)
+
+    def create() -> Job | None:
+        # The job of these responses may have been done, and its pairs saved only now.
+        return None if is_made_of(store, request.name, plan.work) else create_generation_job(store, plan)
+
     outcome: dict[str, Any] = {}
     if not is_made_of(store, request.name, plan.work):
         say(plan.template_sentence)
         say(plan.cost_sentence())
-        job = join_or_start(store.workspace, plan.identity, lambda: create_generation_job(store, plan))
-        outcome = wait(store, job)
+        job = join_or_compute(store, plan.identity, create)
+        outcome = wait(store, job) if job else {}
     source = source_of_work(store, request.name, plan.work)
     assert source is not None
     cut = int(source["options"]["origin"]["cut"])

@@ -12,7 +12,7 @@ from ..data.listing import counted
 from ..importing import DataFile, ImportReport, SourceOptions, data_files, import_file
 from ..importing.formats import FIELD_NAMES, FORMATS
 from ..importing.listed_files import OF_ONE_FILE
-from ..store import Store
+from ..store import Store, checked_dataset_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,9 @@ class Batch:
 
 
 def import_batch(store: Store, dataset: str, names: Iterable[str], options: SourceOptions, choice: HubChoice) -> Batch:
-    """Import the files that the names mean, each by itself; raises only what concerns them all."""
+    """Import the files that the names mean, each by itself; raises only what concerns them all, such as `NameTaken` for
+    a dataset without a name."""
+    dataset = checked_dataset_name(dataset)
     outcomes: list[tuple[str, ImportReport | UserError]] = []
     with tempfile.TemporaryDirectory(prefix="lobass-") as folder:
         for name in names:

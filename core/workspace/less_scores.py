@@ -11,7 +11,7 @@ from ..importing.reading import plain_stem
 from ..importing.score_files import score_name
 from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
-from ..jobs.queue import join_or_start
+from ..jobs.job import Job
 from ..scoring.embeddings.embedding_jobs import dataset_ids
 from ..store import ImportedScore, ScoreOrigin, Store, imported_scores
 from ..training.gradients.gradient_jobs import (
@@ -25,6 +25,7 @@ from ..training.gradients.gradient_jobs import (
 from .holding import Say
 from .running import Wait
 from .score_imports import has_score
+from .supervisor import join_or_compute
 
 MEANING = (
     "A high value: by first order, a step of Adam on the row at the reference's checkpoints lowers the target's loss "
@@ -59,18 +60,24 @@ def score_less(store: Store, request: LessRequest, wait: Wait, say: Say) -> tupl
     name, work, ids = _name(request), work_of(plan, target), dataset_ids(store, plan.dataset)
     digest = hashlib.blake2b(work.encode() + ids.tobytes(), digest_size=6).hexdigest()
     origin = ScoreOrigin(target.name, target.sha256, "example-id", {name: _column(plan, target, digest)})
+    wanted: dict[str, Any] = {
+        "kind": KIND,
+        "dataset": plan.dataset,
+        "work": work,
+        "origin": asdict(origin),
+        "replace": request.replace,
+    }
+
+    def create() -> Job | None:
+        # A job of this score may have been done, and its values saved only now.
+        is_saved = has_score(store, plan.dataset, name, origin, request.replace)
+        return None if is_saved else create_gradient_job(store, plan, target, wanted)
+
     outcome: dict[str, Any] = {}
     if not has_score(store, plan.dataset, name, origin, request.replace):
         say(plan.cost_sentence(len(ids), len(target.examples)))
-        wanted: dict[str, Any] = {
-            "kind": KIND,
-            "dataset": plan.dataset,
-            "work": work,
-            "origin": asdict(origin),
-            "replace": request.replace,
-        }
-        job = join_or_start(store.workspace, wanted, lambda: create_gradient_job(store, plan, target, wanted))
-        outcome = wait(store, job)
+        job = join_or_compute(store, wanted, create)
+        outcome = wait(store, job) if job else {}
     fields = {
         "targets": len(target.examples),
         "subtasks": outcome.get("subtasks"),

@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ..data.errors import ModelUnusable, SelectionInvalid
 from ..data.listing import counted
+from ..data.taking_order import shares_taken_after
 from ..importing.score_files import score_name
 from ..jobs.example_chunks import Ids
 from ..jobs.job import Job
@@ -88,7 +87,7 @@ def score_s2l(store: Store, request: S2lRequest, wait: Wait, say: Say) -> tuple[
         trajectories = read_trajectories(store, plan)
         reasons = trajectories.reasons
         _check_clusters(request.clusters, len(trajectories.losses), "rows with a loss")
-        values = _values(s2l_order(trajectories.losses, request.clusters, request.seed))
+        values = shares_taken_after(s2l_order(trajectories.losses, request.clusters, request.seed))
         store.check_same_dataset(found.dataset, plan.dataset_key)
         table = pa.table([trajectories.example_ids, values], ["key", name])
         save_scores(store, found.dataset, origin, table, request.replace)
@@ -150,10 +149,3 @@ def _cost_sentence(missing: dict[str, int], checkpoints: int, row_seconds: float
         f"Forward passes: {len(missing)} of {checkpoints} checkpoints, {count:,} losses to compute.{seconds} Losses "
         "that are computed are kept."
     )
-
-
-def _values(order: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The share of the other rows that are taken after each row (1: the first), by the order of rows."""
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return 1 - place / max(1, len(order) - 1)

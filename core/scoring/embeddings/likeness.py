@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.taking_order import shares_taken_after
 from ...store.embedding_files import Embeddings, float_units
 
 _CELLS = 2**24
@@ -50,12 +51,10 @@ def likeness(rows: Embeddings, targets: Embeddings, report: Callable[[float], No
             best_rank[earlier], best_target[earlier] = rank[earlier], aim
             highest[nearer], nearest[nearer] = mine[nearer], aim
         report(min(1.0, (start + block) / len(aims)))
-    place = np.empty(count, np.int64)
-    place[np.lexsort((best_target, best_rank))] = np.arange(count)
     total = len(rows.ids)
     found = Likeness(np.full(total, np.nan), np.full(total, np.nan), np.full(total, -1, np.int64))
     if len(aims):
-        found.order[usable] = 1 - place / max(1, count - 1)
+        found.order[usable] = shares_taken_after(np.lexsort((best_target, best_rank)))
         found.highest[usable], found.nearest[usable] = highest, nearest
     return found
 

@@ -38,7 +38,7 @@ from .response_jobs import (
     RESPONSES_FOLDER,
     SAMPLING_RULE,
     Sampling,
-    read_responses,
+    finished_ids,
 )
 from .response_text import ResponseText
 
@@ -87,7 +87,7 @@ class _Work:
         self.base, self.encoding = ModelSpec(**self.request["base"]), EncodingSpec(**self.request["encoding"])
         self.sampling = Sampling(**self.request["sampling"])
         self.examples = ExampleFile(job.folder / "examples.parquet")
-        self.finished = np.isin(self.examples.ids, packed_ids(read_responses(job)["example_id"]))
+        self.finished = np.isin(self.examples.ids, finished_ids(job))
         self.generated = self.tokens = 0
         self._began = time.monotonic()
         self._models = unchanged_model(self.base, self.encoding.tokenizer_fingerprint)

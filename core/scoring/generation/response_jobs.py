@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,15 @@ from ...data.errors import ModelUnusable, NoUsableRows, SettingInvalid
 from ...data.training_methods import LARGEST_SEED
 from ...encoding.encoding_spec import EncodingSpec
 from ...encoding.template_choice import AUTO
-from ...jobs.example_chunks import ExampleFile, id_texts, packed_ids
+from ...jobs.earlier_results import link_earlier_results
+from ...jobs.example_chunks import ExampleFile, Ids, id_texts, packed_ids
 from ...jobs.executors import CLUSTER
-from ...jobs.job import Job, create_job, readable_jobs
+from ...jobs.job import Job, create_job
 from ...models.adapter_facts import check_repeatable
 from ...models.devices import batch_budget, resolve_device, resolve_dtype
 from ...models.resolving import ModelSpec, resolve_model
 from ...store import Store
 from ...store.store import DATASET_KEY
-from ...system.atomic_files import linked_durably
 from ..embeddings.embedding_jobs import dataset_ids, stored_examples
 from ..planning import count_rows, resolve_encoding
 
@@ -58,6 +59,7 @@ NO_RESPONSE = {
     NOT_ENCODED: "The model's template or tokenizer cannot encode the row, or nothing of its reply is left to score.",
 }
 """Every reason why a prompt gets no response, explained for the user."""
+_DIGEST_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,20 +214,37 @@ def create_generation_job(store: Store, plan: GenerationPlan) -> Job:
         "dtype": plan.dtype,
         "batch_tokens": plan.request.batch_tokens or batch_budget(plan.device),
     }
-    earlier = [job for job in readable_jobs(store.workspace) if job.kind == KIND and job.request.get("key") == plan.key]
     job = create_job(store.workspace, request, {"examples": stored_examples(store, plan.ids)})
-    for path in (path for other in earlier for path in other.folder.glob(FINISHED[0])):
-        (job.folder / RESPONSES_FOLDER).mkdir(exist_ok=True)
-        linked_durably(path, job.folder / RESPONSES_FOLDER / path.name)
+    link_earlier_results(job, FINISHED, "key")
     return job
 
 
+def finished_ids(job: Job) -> Ids:
+    """Ids of the examples whose responses are finished, as the files have them."""
+    parts = [packed_ids(pq.read_table(path, columns=["example_id"])["example_id"]) for path in _files(job)]
+    return np.concatenate([np.zeros(0, "S16"), *parts])
+
+
 def read_responses(job: Job) -> pa.Table:
-    """The responses of a job's finished rows (`RESPONSES`), each once."""
-    paths = sorted((job.folder / RESPONSES_FOLDER).glob("*.parquet"))
-    found = pa.concat_tables([RESPONSES.empty_table(), *(pq.read_table(path, schema=RESPONSES) for path in paths)])
+    """The responses of a job's finished rows (`RESPONSES`), each once, in the order of their ids."""
+    tables = (pq.read_table(path, schema=RESPONSES) for path in _files(job))
+    found = pa.concat_tables([RESPONSES.empty_table(), *tables])
     ids, first = np.unique(packed_ids(found["example_id"]), return_index=True)
     return found.take(first[np.isin(ids, ExampleFile(job.folder / "examples.parquet").ids)])
+
+
+def responses_digest(work: str, responses: pa.Table) -> str:
+    """SHA-256 of a job's work and the texts of its responses (`RESPONSES`); of a batch at a time, since as Python's
+    objects they take several times the memory."""
+    digest = hashlib.sha256(work.encode())
+    for batch in responses.select(["example_id", "text"]).to_batches(max_chunksize=_DIGEST_ROWS):
+        for row in batch.to_pylist():
+            digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def _files(job: Job) -> list[Path]:
+    return sorted((job.folder / RESPONSES_FOLDER).glob("*.parquet"))
 
 
 def _digest(text: str) -> str:

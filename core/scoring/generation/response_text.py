@@ -40,10 +40,13 @@ class ResponseText:
         self.end_ids = frozenset(ids)
 
     def read(self, prompt: Sequence[int], tokens: Sequence[int]) -> tuple[str, bool]:
-        """The text of new tokens, and whether it was cut, having no end."""
+        """The text of new tokens, and whether it was cut, having no end. Of a character that it was cut in, nothing is
+        left."""
         decoded = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         text, end, _ = decoded.partition(self._end) if self._end else (decoded, "", "")
         is_cut = not end and not (tokens and tokens[-1] in self.end_ids)
+        if is_cut:
+            text = text.rstrip("\N{REPLACEMENT CHARACTER}")  # bytes of a character whose last ones are missing
         return text.removeprefix(self._space_after(prompt)), is_cut
 
     def _space_after(self, prompt: Sequence[int]) -> str:

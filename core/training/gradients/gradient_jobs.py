@@ -21,16 +21,16 @@ from ...data import settings
 from ...data.errors import NoUsableRows, SettingInvalid
 from ...encoding.encoding_spec import EncodingSpec
 from ...importing.target_rows import TargetRows
+from ...jobs.earlier_results import link_earlier_results
 from ...jobs.example_chunks import ExampleFile, id_texts, packed_ids
 from ...jobs.executors import CLUSTER
-from ...jobs.job import Job, create_job, readable_jobs
+from ...jobs.job import Job, create_job
 from ...jobs.job_progress import duration
 from ...models.devices import resolve_device
 from ...models.resolving import ModelSpec
 from ...scoring.embeddings.embedding_jobs import dataset_ids, stored_examples
 from ...store import Store
 from ...store.store import DATASET_KEY
-from ...system.atomic_files import linked_durably
 from ...system.process_facts import machine_memory
 from ..kept_checkpoints import KeptCheckpoint, weight_count
 from ..run_checkpoints import run_checkpoints
@@ -153,13 +153,8 @@ def create_gradient_job(store: Store, plan: GradientPlan, target: TargetRows, re
     ]
     rows = pa.table(columns, names=["example_id", "conversation", "domain"])
     examples = stored_examples(store, id_texts(dataset_ids(store, plan.dataset)))
-    earlier = [
-        job for job in readable_jobs(store.workspace) if job.kind == KIND and job.request.get("work") == request["work"]
-    ]
     job = create_job(store.workspace, fields, {"target": rows, "examples": examples})
-    for path in (path for other in earlier for pattern in FINISHED for path in other.folder.glob(pattern)):
-        (job.folder / path.parent.name).mkdir(exist_ok=True)
-        linked_durably(path, job.folder / path.parent.name / path.name)
+    link_earlier_results(job, FINISHED, "work")
     return job
 
 

@@ -1,10 +1,14 @@
 """S2L's order: planted clusters come back, and every cut has the amounts of S2L's own division of that budget."""
 
+import tracemalloc
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
+import pytest
+from scipy.cluster.vq import kmeans2
 
+from core.selection import k_means as clustering
 from core.selection.k_means import k_means
 from core.selection.trajectory_turns import s2l_order, turns
 
@@ -56,3 +60,26 @@ def test_rows_of_a_cluster_come_at_random_by_the_seed() -> None:
 def test_few_distinct_trajectories_are_a_cluster_each_and_no_rows_have_no_order() -> None:
     assert k_means(np.array([[1.0, 2.0], [0.0, 1.0], [1.0, 2.0]]), 5, seed=0).tolist() == [1, 0, 1]
     assert s2l_order(np.zeros((0, 2)), 5, seed=0).tolist() == []
+
+
+@pytest.mark.parametrize("dimensions", [2, 7])
+def test_clusters_are_those_of_scipys_k_means_whatever_the_size_of_a_block(
+    dimensions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.unique(np.random.default_rng(1).normal(size=(500, dimensions)), axis=0)
+    seeds = [3, 140, 260, 490]
+    monkeypatch.setattr(clustering, "_seeds", lambda *_: seeds)
+    expected = kmeans2(points, points[seeds], 25, minit="matrix")[1].tolist()
+    for cells in (64 * dimensions, 2**23):
+        monkeypatch.setattr(clustering, "_CELLS", cells)
+        assert k_means(points, len(seeds), seed=0).tolist() == expected
+
+
+def test_the_distances_to_all_clusters_are_never_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clustering, "_CELLS", 2**16)
+    points = np.random.default_rng(2).normal(size=(20_000, 5))
+    tracemalloc.start()
+    k_means(points, 100, seed=0)
+    highest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert highest < 20_000 * 100 * 8 / 2

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from core.system.atomic_files import published_folder, replaced_durably, write_durably, write_whole
+from core.system.atomic_files import (
+    linked_durably,
+    published_folder,
+    replaced_durably,
+    write_durably,
+    write_whole,
+)
 from core.system.durable_file import DurableFile
 from tests.faults import failing_disk
 
@@ -65,6 +71,15 @@ def test_wherever_a_durable_write_fails_the_file_is_the_old_or_the_new_one_alone
     # Only the flush of the folder comes after the rename.
     expected = b"new" if back == 1 else b"old"
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("losses", expected)]
+
+
+def test_a_file_that_has_the_second_name_already_is_left_with_these_two_names_alone(tmp_path: Path) -> None:
+    source, second = write_durably(tmp_path / "losses", [b"new"]), tmp_path / "second"
+    write_durably(second, [b"old"])
+    for _ in range(2):
+        linked_durably(source, second)
+        assert second.samefile(source)
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["losses", "second"]
 
 
 def test_a_file_that_is_soon_replaced_is_whole_but_not_flushed(tmp_path: Path) -> None:

@@ -253,7 +253,8 @@ def test_a_killed_job_goes_on_a_cancelled_ones_rows_are_used_by_the_next_and_new
         raise Killed
 
     def cancelled() -> None:
-        (all_jobs(store.workspace)[-1].folder / "cancel").touch()
+        (second,) = (each for each in all_jobs(store.workspace) if each != job)
+        (second.folder / "cancel").touch()
 
     with monkeypatch.context() as patch:
         seen = counting(patch, killed, first_block + 3)
@@ -270,8 +271,8 @@ def test_a_killed_job_goes_on_a_cancelled_ones_rows_are_used_by_the_next_and_new
         score, _ = less(store, target)
     assert len(seen) == whole - first_block
     assert values_of(store, score.name) == pytest.approx(expected, nan_ok=True)
-    assert len(all_jobs(store.workspace)) == 2
-    assert job.outcome is not None
+    assert len(all_jobs(store.workspace)) == 3
+    assert all(each.is_settled for each in all_jobs(store.workspace))
     row = DatasetRow(1, "chat", talk(("And the Rhine?", "It is a river too.")), b"{}")
     store.add_source("talk", "more.jsonl", "jsonl", "another hash", {}, [row])
     with monkeypatch.context() as patch:

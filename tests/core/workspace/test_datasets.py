@@ -1,12 +1,16 @@
 """Changes of whole datasets say what depends on them, and wait for jobs."""
 
+from pathlib import Path
+
 import pytest
 
 from core.data.errors import NameTaken
+from core.importing import SourceOptions
 from core.jobs.job import create_job
 from core.selection import Selection, save_selection
 from core.store import Store, removed_datasets
 from core.workspace.datasets import dataset_use, merge, remove, rename
+from core.workspace.import_batch import HubChoice, import_batch
 
 
 def test_what_depends_on_a_dataset_is_said(scored_store: Store) -> None:
@@ -33,3 +37,16 @@ def test_a_dataset_in_use_by_a_job_does_not_change(scored_store: Store) -> None:
     rename(scored_store, "space", "cosmos")
     remove(scored_store, "cosmos")
     assert [removed.name for removed in removed_datasets(scored_store)] == ["cosmos"]
+
+
+def test_an_import_goes_to_the_dataset_of_that_name_whatever_white_space_is_around_it_and_needs_a_name(
+    scored_store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "more.jsonl"
+    path.write_text('{"prompt": "Name a moon.", "completion": "Titan."}\n')
+    with pytest.raises(NameTaken, match="A dataset needs a name"):
+        import_batch(scored_store, " ", [str(path)], SourceOptions(), HubChoice())
+    before = scored_store.rows("SELECT name FROM dataset ORDER BY name")
+    batch = import_batch(scored_store, "space ", [str(path)], SourceOptions(), HubChoice())
+    assert (batch.dataset, batch.rows) == ("space", 1)
+    assert scored_store.rows("SELECT name FROM dataset ORDER BY name") == before

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -21,17 +23,19 @@ from core.data.errors import JobCancelled, JobFailed, ModelUnusable, NameTaken, 
 from core.data.examples import DatasetRow, Example
 from core.exporting.manifest import sources_of
 from core.importing import SourceOptions
-from core.jobs.job import all_jobs
+from core.jobs.job import all_jobs, start_worker
 from core.jobs.queue import join_or_start
 from core.scoring.generation.generate_work import batches_by_length
 from core.scoring.generation.response_generator import ResponseGenerator, SeededChoice, row_numbers
 from core.scoring.generation.response_jobs import (
+    RESPONSES,
     RESPONSES_FOLDER,
     GenerateRequest,
     Sampling,
     create_generation_job,
     plan_generation,
     read_responses,
+    responses_digest,
     sampled_ids,
 )
 from core.scoring.generation.response_text import ResponseText
@@ -189,6 +193,36 @@ def test_what_the_template_writes_around_a_reply_is_not_in_the_response(
     assert reader.read(given, unended) == ("The Rhine", True)
 
 
+def test_a_cut_response_ends_before_the_character_that_it_was_cut_in() -> None:
+    tokenizer = make_tokenizer()
+    reader = ResponseText(tokenizer, encoding_spec("chat"), frozenset())
+    tokens = tokenizer("naïve 日本", add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(tokens[:-1]) == "naïve 日\ufffd"
+    assert reader.read([], tokens[:-1]) == ("naïve 日", True)
+    assert reader.read([], tokens) == ("naïve 日本", True)
+    ended = [*tokens[:-1], tokenizer.convert_tokens_to_ids(TURN_END)]
+    assert reader.read([], ended) == ("naïve 日\ufffd", False)
+
+
+def test_the_digest_of_responses_is_that_of_their_texts_and_takes_no_copy_of_them_all() -> None:
+    count, length = 10_000, 1000
+    row = [str(LONG.example_id), "x" * length, 7, False, None, None]
+    table = pa.table([[value] * count for value in row], schema=RESPONSES)
+    tracemalloc.start()
+    digest = responses_digest("work", table)
+    highest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert highest < count * length / 4
+    assert digest == responses_digest("work", pa.concat_tables([table.slice(0, 7), table.slice(7)]))
+    changed = table.set_column(1, "text", pa.array([*["x" * length] * (count - 1), "y"]))
+    others = [
+        responses_digest("work", changed),
+        responses_digest("other", table),
+        responses_digest("work", table.slice(1)),
+    ]
+    assert digest not in others
+
+
 def test_a_smaller_sample_of_rows_is_part_of_a_larger_one() -> None:
     ids = [f"{number:04d}" for number in range(500)]
     assert set(sampled_ids(ids, 50, 1)) < set(sampled_ids(ids, 200, 1)) < set(sampled_ids(ids, None, 1))
@@ -231,7 +265,8 @@ def answers(tiny_base: Path) -> list[tuple[str, bool]]:
         turns = [{"role": "user", "content": question}]
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         tokens = greedy(model, tokenizer(text)["input_ids"], ends)  # the tokenizer adds BOS
-        found.append((tokenizer.decode(tokens, skip_special_tokens=True), tokens[-1] not in ends))
+        answer, is_cut = tokenizer.decode(tokens, skip_special_tokens=True), tokens[-1] not in ends
+        found.append((answer.rstrip("\ufffd") if is_cut else answer, is_cut))
     return found
 
 
@@ -360,10 +395,13 @@ def test_a_workers_process_that_is_killed_is_followed_by_one_that_repeats_nothin
         assert job.outcome is None
         run_default_jobs_inline(monkeypatch)
         monkeypatch.delenv("LOBASS_SHARD_SECONDS")
-        report = generate_pairs(store, sampled, wait_quietly, unsaid)
-        assert len(all_jobs(store.workspace)) == 1
+        # It was killed for its memory, say: the same command may ask for less.
+        report = generate_pairs(store, replace(sampled, batch_tokens=512), wait_quietly, unsaid)
+        assert job.is_settled
+        (second,) = (each for each in all_jobs(store.workspace) if each != job)
+        assert second.request["batch_tokens"] == 512
         assert report["generated"] == 60 - len(before)
-        responses = {row["example_id"]: row["text"] for row in read_responses(job).to_pylist()}
+        responses = {row["example_id"]: row["text"] for row in read_responses(second).to_pylist()}
         assert before.items() < responses.items()
         # The same sampling for another dataset takes them; without them and in larger batches, it draws the same.
         few = replace(sampled, name="few", rows=7)
@@ -376,10 +414,22 @@ def test_a_workers_process_that_is_killed_is_followed_by_one_that_repeats_nothin
         assert pairs_of(store, "anew") == pairs_of(store, "pairs")
 
 
+def test_responses_that_were_finished_while_nobody_waited_are_saved_and_no_job_is_started(
+    store: Store, tiny_base: Path
+) -> None:
+    add_talks(store, [example(("user", QUESTIONS[0]), ("assistant", "Yes."))])
+    job = create_generation_job(store, plan_generation(store, request(tiny_base)))
+    start_worker(job)
+    report = generate_pairs(store, request(tiny_base), wait_quietly, unsaid)
+    assert (report["pairs"], report["generated"]) == (1, 0)
+    assert all_jobs(store.workspace) == [job]
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "sentence"),
     [
-        ({"name": "talk"}, NameTaken, "'talk' exists already, and is not of these responses"),
+        ({"name": " "}, NameTaken, "A dataset needs a name"),
+        ({"name": "talk "}, NameTaken, "'talk' exists already, and is not of these responses"),
         ({"sampling": Sampling(100)}, ModelUnusable, "100 new tokens leave no room for a prompt within .* 100 tokens"),
         ({"sampling": Sampling(12, 1.0, 0.0)}, ModelUnusable, "top-p 0, seed 0, .* Give a temperature of 0"),
         ({"sampling": Sampling(12, -1.0)}, ModelUnusable, "temperature -1"),
