@@ -8,9 +8,8 @@ import streamlit as st
 
 from core.data.errors import ModelUnusable, UserError
 from core.data.scores import score_named
-from core.importing import DataFile, SourceOptions
+from core.importing import DataFile
 from core.importing.reading import plain_stem
-from core.importing.target_rows import target_of_files
 from core.jobs.job import Job
 from core.scoring.embeddings.embedding_jobs import check_can_embed
 from core.selection import ScoredRun
@@ -100,8 +99,7 @@ def _file_form(session: Session, run: ScoredRun) -> None:
 
 
 def _begin_with(session: Session, run: ScoredRun, files: Sequence[DataFile], name: str) -> Job:
-    target = target_of_files(files, files[0].name, SourceOptions())
-    job = begin_like_file(session.store, run.name, target, name)
+    job = begin_like_file(session.store, run.name, files, name)
     remove_staged(session.workspace, [file.path for file in files])
     return job
 
@@ -133,11 +131,12 @@ def _show_done(session: Session, run: ScoredRun) -> None:
     if job is None or not job.is_settled or job.request["dataset"] != run.dataset or outcome.get("state") != "done":
         return
     name = next(iter(job.request["columns"]))
+    alike = "other rows" if job.kind == KIND else "rows of the dataset"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.success(
             escaped(
                 f"New score {score_named(name).label}: how like the chosen rows ({outcome['targets']:,}) each row is. "
-                f"{outcome['copies']:,} others nearly repeat one of them. {' '.join(outcome['notices'])}"
+                f"{outcome['copies']:,} {alike} nearly repeat one of them. {' '.join(outcome['notices'])}"
             )
         )
         st.button("Rank by it", key="like_rank", on_click=partial(_rank_by, name), help="Sets the ranking at the left.")
