@@ -81,7 +81,7 @@ def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: st
     def examples(missing: list[str]) -> pa.Table:
         return examples_table({example_id: texts[example_id] for example_id in missing})
 
-    embed(store, replace(plan, of=target.name), ids, examples, wait)
+    embed(store, replace(plan, of=target.name, run=None), ids, examples, wait)
     return read_embeddings(store.workspace, plan.spec, ids, command)
 
 
