@@ -103,7 +103,7 @@ def near_duplicates_command(
         ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option(help="Compare embeddings by this run's base, not texts (`embed --run` first).")
+        str | None, typer.Option(help="Compare this run's embeddings, not texts (`embed --run` first).")
     ] = None,
     executor: RunsOn = None,
     ray_address: RayAddress = None,

@@ -12,7 +12,7 @@ from ..models.quantizing import QUANTIZATIONS
 from ..scoring.embeddings.embedding_jobs import EmbedRequest, plan_embedding
 from ..store.embedding_files import MOST_DIMENSIONS
 from ..system.paths import named_path
-from ..workspace.embedding import embed_dataset, embed_run
+from ..workspace.embedding import embed_dataset, embed_run, embed_sentence
 from ..workspace.mapping import map_run
 from ..workspace.vector_imports import COLUMN, VectorRequest, import_vectors, vectors_sentence
 from .options import (
@@ -63,7 +63,7 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+), or read
-    them from a file. A run uses those that came last."""
+    them from a file. A run uses a file's, or its base's with the usual dimensions and seed: those that came last."""
     if (run is None) == (dataset is None) or (run is None and base is None) or (run and base):
         raise typer.BadParameter("Give either --run, or --dataset and --base.")
     if file is not None and run is None:
@@ -90,11 +90,7 @@ def embed(
                 ),
             )  # fmt: skip
             report = embed_dataset(store, plan, wait_for)
-        sentence = (
-            f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
-            f"{report['computed']:,} computed, {report['cached']:,} cached."
-        )
-        print_result(report, as_json, sentence)
+        print_result(report, as_json, embed_sentence(report))
 
 
 def map_command(

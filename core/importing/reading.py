@@ -3,6 +3,7 @@
 import codecs
 import csv
 from collections.abc import Generator, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PADDED = ("parquet", "arrow")
 
 PACKED_ENDINGS = (".gz", ".zst")
 _HEAD_BYTES = 2**20
+_HEAD_RECORDS = 1_000
 
 
 def plain_stem(name: str) -> str:
@@ -144,6 +146,21 @@ def readable_records(path: Path) -> Iterator[dict[str, Any]]:
             detail = f": {record.detail}" if record.detail else ""
             raise SourceUnreadable(f"Row {record.line:,} of {path.name} cannot be read ({record.reason}{detail}).")
         yield record.fields
+
+
+def readable_table(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """The columns that a file's first 1,000 records have, each with its first value that is neither null nor empty text
+    (else that), and the fields of every record. Raises `SourceUnreadable` as `readable_records` does, and for a file
+    without a record."""
+    records = readable_records(path)
+    head = list(islice(records, _HEAD_RECORDS))
+    if not head:
+        raise SourceUnreadable(f"{path.name} has no rows. Check how it was written.")
+    columns: dict[str, Any] = {}
+    for name, value in chain.from_iterable(fields.items() for fields in head):
+        if columns.get(name) in (None, ""):
+            columns[name] = value
+    return columns, chain(head, records)
 
 
 def layout_note(path: Path, container: str, split: str | None = None) -> str:

@@ -41,8 +41,8 @@ def key_text(value: Any, number: int, key: str, file: str) -> str:
 
 
 def row_keys(keys: Sequence[Any], joined_by: str, key: str | None, file: str) -> list[Any]:
-    """The keys as a dataset has them: row numbers, or text. Raises `SourceUnreadable` for a key that is no row number,
-    or is there twice."""
+    """The keys as a dataset has them: row numbers, or text. Raises `SourceUnreadable` for a key that is no row number
+    (1 to 2^63 - 1), or is there twice."""
     found = [_row_key(each, number, key, file) if joined_by == ROW else each for number, each in enumerate(keys, 1)]
     seen: set[Any] = set()
     for number, each in enumerate(found, 1):
@@ -55,7 +55,7 @@ def row_keys(keys: Sequence[Any], joined_by: str, key: str | None, file: str) ->
 def _row_key(value: Any, number: int, key: str | None, file: str) -> int:
     try:
         row = float(value)
-        if row == int(row):
+        if row == int(row) and 1 <= row < 2**63:
             return int(row)
     except (ValueError, OverflowError):
         pass

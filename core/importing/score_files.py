@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..data.listing import listed
 from ..data.loss_roles import IMPORTED
 from ..system.file_hash import file_sha256
 from .arrow_records import parquet_columns, parquet_names
-from .reading import container_of, readable_records
+from .reading import container_of, readable_table
 from .row_keys import JOINS, ROW, check_join, key_column, key_text, row_keys
 from .unpacking import check_readable
 
@@ -37,8 +37,8 @@ class ScoreFile:
 
 
 def read_score_file(path: Path, joined_by: str, columns: Sequence[str] = (), key: str | None = None) -> ScoreFile:
-    """Read CSV, JSON, JSONL or Parquet. `columns`: those to read, by default all that begin with a number. `key`: the
-    column to join by, by default one of `JOINS`.
+    """Read CSV, JSON, JSONL or Parquet. `columns`: those to read, by default all whose first value is a number. `key`:
+    the column to join by, by default one of `JOINS`.
 
     Raises `SourceUnreadable` for a file that cannot be read, lacks a column, has a row twice, or has a value that is
     not a finite number.
@@ -61,15 +61,12 @@ _Read = tuple[str | None, list[str], list[Any], list[list[float | None]]]
 
 
 def _read_records(path: Path, joined_by: str, columns: Sequence[str], key: str | None) -> _Read:
-    records = readable_records(path)
-    first = next(records, None)
-    if first is None:
-        return None, list(columns), [], []
-    key = key_column(path.name, list(first), joined_by, key)
-    names = _value_columns(path.name, first, columns, key)
+    found, records = readable_table(path)
+    key = key_column(path.name, list(found), joined_by, key)
+    names = _value_columns(path.name, found, columns, key)
     keys: list[Any] = []
     values: list[list[float | None]] = [[] for _ in names]
-    for number, fields in enumerate(_with_first(first, records), 1):
+    for number, fields in enumerate(records, 1):
         keys.append(number if key is None else key_text(fields.get(key), number, key, path.name))
         for name, column in zip(names, values, strict=True):
             column.append(_number(fields.get(name), number, name, path.name))
@@ -93,11 +90,6 @@ def _read_parquet(path: Path, joined_by: str, columns: Sequence[str], key: str |
         for name in names
     ]
     return key, names, keys, values
-
-
-def _with_first(first: dict[str, Any], rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield first
-    yield from rest
 
 
 def _value_columns(file: str, first: Mapping[str, Any], columns: Sequence[str], key: str | None) -> list[str]:

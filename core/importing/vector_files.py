@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..data.listing import listed
 from ..system.file_hash import file_sha256
 from ..system.paths import open_file
 from .arrow_records import parquet_batches, parquet_names
-from .reading import container_of, readable_records
+from .reading import container_of, readable_table
 from .records import plain_text
 from .row_keys import ROW, check_join, key_column, key_text, row_keys
 from .unpacking import check_readable
@@ -25,6 +26,20 @@ from .unpacking import check_readable
 _NPY = b"\x93NUMPY"
 """First bytes of a file that numpy.save wrote."""
 _BLOCK_ROWS = 1_000
+_MOST_NUMBERS = 65_536
+"""Of a vector. The matrix that makes such ones narrower takes 64 MB."""
+_NPY_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+)
+"""What numpy raises for files that are cut off, or whose header is hostile."""
 
 Narrow = Callable[[NDArray[np.float32]], NDArray[np.float16]]
 """Makes vectors [rows x width] narrower, so that a file need not fit into memory. The largest number of each is 1 or
@@ -59,7 +74,7 @@ def read_vector_file(path: Path, column: str, joined_by: str, narrow: Narrow, ke
     columns. `key`: the column to join by, by default one of `JOINS`.
 
     Raises `SourceUnreadable` for a file that cannot be read, lacks a column, has a row twice, has vectors of different
-    lengths, or a number that is not finite.
+    lengths or of more than 65,536 numbers, or a number that is not finite.
     """
     check_readable(path)
     check_join("Vectors", joined_by)
@@ -107,12 +122,10 @@ def _column_blocks(path: Path, column: str, joined_by: str, key: str | None) -> 
             )
         key = key_column(path.name, list(types), joined_by, key)
         return key, _parquet_blocks(path, column, key)
-    first = next(readable_records(path), None)
-    if first is None:
-        raise SourceUnreadable(f"{path.name} has no rows. Check how it was written.")
-    _check_column(path.name, column, first)
-    key = key_column(path.name, list(first), joined_by, key)
-    return key, _record_blocks(path, column, key)
+    columns, records = readable_table(path)
+    _check_column(path.name, column, columns)
+    key = key_column(path.name, list(columns), joined_by, key)
+    return key, _record_blocks(path.name, records, column, key)
 
 
 def _check_column(file: str, column: str, fields: Any) -> None:
@@ -132,8 +145,9 @@ def _is_of_numbers(kind: Any) -> bool:
 
 def _npy_blocks(path: Path) -> Iterator[_Block]:
     try:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with np.errstate(over="ignore"):  # of a shape that is too large, which is an error anyway
+            table = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _NPY_ERRORS as error:
         raise SourceUnreadable(
             f"{path.name} is not a complete .npy file ({plain_text(str(error), 100)}). Write it again."
         ) from error
@@ -141,6 +155,7 @@ def _npy_blocks(path: Path) -> Iterator[_Block]:
         raise SourceUnreadable(
             f"{path.name} has numbers of type {table.dtype} in the shape {table.shape}. Give real ones [rows x width]."
         )
+    _check_width(table.shape[1], path.name)
     for start in range(0, len(table), _BLOCK_ROWS):
         rows = np.asarray(table[start : start + _BLOCK_ROWS], np.float64)
         yield _Block([], pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), table.shape[1]))
@@ -154,10 +169,10 @@ def _parquet_blocks(path: Path, column: str, key: str | None) -> Iterator[_Block
         yield _Block(batch[key].to_pylist() if key else [], lists)
 
 
-def _record_blocks(path: Path, column: str, key: str | None) -> Iterator[_Block]:
-    records, first = readable_records(path), 1
+def _record_blocks(file: str, records: Iterator[dict[str, Any]], column: str, key: str | None) -> Iterator[_Block]:
+    first = 1
     while fields := list(islice(records, _BLOCK_ROWS)):
-        lists = _as_lists([each.get(column) for each in fields], first, column, path.name)
+        lists = _as_lists([each.get(column) for each in fields], first, column, file)
         yield _Block([each.get(key) for each in fields] if key else [], lists)
         first += len(fields)
 
@@ -188,6 +203,7 @@ def _numbers(lists: Any, first: int, width: int, file: str) -> tuple[NDArray[np.
     given = lists.drop_null()
     lengths = pc.list_value_length(given).to_numpy(zero_copy_only=False)
     width = width or (int(lengths[0]) if len(lengths) else 0)
+    _check_width(width, file)
     if (other := np.flatnonzero((lengths != width) | (lengths == 0))).size:
         at = int(other[0])
         raise SourceUnreadable(
@@ -201,6 +217,13 @@ def _numbers(lists: Any, first: int, width: int, file: str) -> tuple[NDArray[np.
             "numbers, or no vector."
         )
     return places, numbers
+
+
+def _check_width(width: int, file: str) -> None:
+    if width > _MOST_NUMBERS:
+        raise SourceUnreadable(
+            f"{file} has vectors of {width:,} numbers. Give at most {_MOST_NUMBERS:,}, such as projected ones."
+        )
 
 
 def _scaled(numbers: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ A file has small row groups; a chunk is a sequence of them. The first chunk is o
 that the first result comes early.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,12 @@ def id_texts(ids: Ids) -> list[str]:
     digits = ids.tobytes().hex()
     whole = (digits[start : start + 32] for start in range(0, len(digits), 32))
     return [f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}" for x in whole]
+
+
+def examples_table(conversations: Mapping[str, str]) -> pa.Table:
+    """Examples of no domain, as of a job's file: their conversations, in JSON, by example id."""
+    columns = [list(conversations), list(conversations.values()), [""] * len(conversations)]
+    return pa.table(columns, schema=EXAMPLES_SCHEMA)
 
 
 def write_examples_file(path: Path, batches: pa.Table | Iterable[pa.RecordBatch]) -> None:

@@ -1,4 +1,4 @@
-"""The search for near-duplicates that a recipe names: of texts, or of the embeddings of its run's base."""
+"""The search for near-duplicates that a recipe names: of texts, or of its run's embeddings."""
 
 from contextlib import suppress
 

@@ -67,7 +67,8 @@ class EmbeddingSpec:
 
 
 def embeddings_of_run(run: Mapping[str, Any]) -> EmbeddingSpec:
-    """The embeddings that a run (`Store.run`) uses: those from a file, if these came last, else its base's. Raises
+    """The embeddings that a run (`Store.run`) uses: those from a file, if these came last, else its base's of
+    the usual dimensions and seed. Raises
     `ModelUnusable` as `base_embeddings` does."""
     return EmbeddingSpec(**run["embeddings"]) if run["embeddings"] else base_embeddings(run)
 

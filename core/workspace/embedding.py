@@ -17,6 +17,7 @@ from ..scoring.embeddings.embedding_jobs import (
     missing_ids,
     plan_of_run,
     stored_examples,
+    use_base_embeddings,
 )
 from ..store import Store, near_duplicate_set
 from ..store.embedding_files import MOST_DIMENSIONS, Vectors, embeddings_of_run, read_embeddings
@@ -36,11 +37,27 @@ def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, An
 def embed_run(
     store: Store, run: str, wait: Wait, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
 ) -> dict[str, Any]:
-    """Compute what is missing of the embeddings of a run's rows under its base, which the run then uses; fields as of
-    `embed_dataset`."""
+    """Compute what is missing of the embeddings of a run's rows under its base. The run then uses them, unless they
+    have other dimensions or another seed than by default; fields as of `embed_dataset`, run, and run_uses: the
+    embeddings that it uses (`EmbeddingSpec`, and key)."""
     report = embed_dataset(store, plan_of_run(store, run, device, dimensions, seed), wait)
-    store.use_embeddings(run, None)
-    return report
+    used = embeddings_of_run(store.run(run))
+    return {**report, "run": run, "run_uses": {"key": used.key, **used.to_fields()}}
+
+
+def embed_sentence(report: dict[str, Any]) -> str:
+    """What `embed_dataset` or `embed_run` did, for people."""
+    done = (
+        f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
+        f"{report['computed']:,} computed, {report['cached']:,} cached."
+    )
+    used = report.get("run_uses", report)
+    if used["key"] == report["key"]:
+        return done
+    return (
+        f"{done} Run {report['run']!r} still uses those of {used['label']} ({used['dimensions']} dimensions, seed "
+        f"{used['seed']}); only scores like with the same --dimensions and --seed uses these."
+    )
 
 
 def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait: Wait) -> dict[str, Any]:
@@ -66,7 +83,7 @@ def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait:
 
 
 def group_semantic_duplicates(store: Store, dataset: str, run: str, threshold: float, wait: Wait) -> dict[str, Any]:
-    """Find groups of a dataset's rows whose embeddings by a run's base are alike; fields as of
+    """Find groups of a dataset's rows whose embeddings, those that a run uses, are alike; fields as of
     `group_near_duplicates`, and run. Raises `NotFound`, naming the command, if there are no embeddings."""
     found = store.run(run)
     if found["dataset"] != dataset:
@@ -93,10 +110,13 @@ def _of_dataset(store: Store, dataset: str) -> tuple[Ids, Examples]:
 
 
 def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples) -> Job | None:
-    """Start or join the job that computes the missing embeddings; None if there are none."""
+    """Start or join the job that computes the missing embeddings; None if there are none. The plan's run uses them once
+    they are all there."""
 
     def create() -> Job | None:
-        missing = missing_ids(store, plan, ids)
-        return create_embedding_job(store, plan, examples(missing)) if missing else None
+        if missing := missing_ids(store, plan, ids):
+            return create_embedding_job(store, plan, examples(missing))
+        use_base_embeddings(store, plan.run, plan.spec.key)
+        return None
 
     return join_or_compute(store, plan.identity, create)

@@ -14,7 +14,7 @@ from ..jobs.job import Job
 from ..jobs.results import check_whole
 from ..near_duplicates.jobs import SEMANTIC_KIND, ingest_near_duplicates
 from ..near_duplicates.search import RESULT
-from ..scoring.embeddings.embedding_jobs import EMBEDDED, ingest_embeddings
+from ..scoring.embeddings.embedding_jobs import EMBEDDED, finish_embeddings, ingest_embeddings
 from ..scoring.embeddings.map_jobs import KIND as MAP
 from ..scoring.embeddings.map_jobs import ingest_map
 from ..scoring.embeddings.map_work import RESULT as PLACES
@@ -132,6 +132,7 @@ JOB_KINDS = {
             "Stops after the current batch. Computed embeddings are kept; embedding again computes only the rest.",
             lambda job: "Computed embeddings are kept; Resume computes the rest.",
             ingest_embeddings,
+            finish_embeddings,
             results=(f"{EMBEDDED}/*.arrow",),
         ),
         JobKind(

@@ -1,14 +1,16 @@
 """Scores rows by how like those of a file they are, as a job that first embeds the file's rows: created by the store's
 owner, run by a worker, ingested when it is done. The command `scores like` does the same and waits for it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..data.errors import SelectionInvalid
-from ..importing.target_rows import TargetRows
-from ..jobs.example_chunks import Ids, id_texts, packed_ids
+from ..importing.source_options import SourceOptions
+from ..importing.sources import DataFile
+from ..importing.target_rows import target_of_files
+from ..jobs.example_chunks import Ids, examples_table, id_texts, packed_ids
 from ..jobs.job import Job, create_job
 from ..jobs.queue import join_or_start
 from ..scoring.embeddings.embedding_jobs import (
@@ -33,18 +35,15 @@ TARGETS, KNOWN = "targets", "known"
 
 
 @translate_disk_errors("The search for rows like those of a file")
-def begin_like_file(store: Store, run: str, target: TargetRows, name: str) -> Job:
-    """Start or join the job that scores a run's rows by how like the target's they are: the scores of
-    `like_names(name)`.
+def begin_like_file(store: Store, run: str, files: Sequence[DataFile], name: str) -> Job:
+    """Start or join the job that scores a run's rows by how like those of the files, one target set, they are: the
+    scores of `like_names(name)`.
 
     Raises `SelectionInvalid` for too many rows or for a run that uses vectors from a file, `NameTaken` if its dataset
-    has such scores, and `NotFound` naming the command if its rows have no embeddings.
+    has such scores, `NotFound` naming the command if its rows have no embeddings, and as `target_of_files` does.
     """
-    check_can_embed(store, run, target.name)
-    if len(target.examples) > MOST_TARGETS:
-        raise SelectionInvalid(
-            f"{target.name} has more than {MOST_TARGETS:,} unique rows. Give fewer, or use the command scores like."
-        )
+    check_can_embed(store, run, files[0].name)
+    target = target_of_files(files, files[0].name, SourceOptions(), MOST_TARGETS)
     plan = plan_of_run(store, run)
     ids, names = dataset_ids(store, plan.of), like_names(name)
     check_names(store, plan.of, names)
@@ -68,15 +67,11 @@ def begin_like_file(store: Store, run: str, target: TargetRows, name: str) -> Jo
         known: Ids = aims[~np.isin(aims, packed_ids(pa.array(missing, pa.string())))]
         found = read_embeddings(store.workspace, plan.spec, known, embed_command(run)).vectors
         examples = {
-            "examples": _examples({each: texts[each] for each in missing}),
-            TARGETS: _examples(texts),
+            "examples": examples_table({each: texts[each] for each in missing}),
+            TARGETS: examples_table(texts),
             ROWS: stored_examples(store, id_texts(ids)),
         }
         tables = {VECTORS: vector_table(id_texts(ids), rows), KNOWN: vector_table(id_texts(known), found)}
         return create_job(store.workspace, request, examples, tables)
 
     return join_or_start(store.workspace, request, create)
-
-
-def _examples(texts: dict[str, str]) -> pa.Table:
-    return pa.table([list(texts), list(texts.values()), [""] * len(texts)], ["example_id", "conversation", "domain"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..data.errors import JobFailed
 from ..jobs.example_chunks import packed_ids
 from ..jobs.job import Job, read_examples_file
 from ..scoring.embeddings.embed import embed
@@ -18,16 +19,23 @@ from .like_jobs import write_scores
 
 def score_rows(job: Job) -> dict[str, Any]:
     """Write the scores; returns targets, copies (unique rows that nearly repeat a target's), notices, tokens and
-    elapsed_seconds. Raises as `embed` does."""
+    elapsed_seconds. Raises as `embed` does, or `JobFailed` if a target is left without a vector."""
     began = time.monotonic()
     tokens = embed(job)["tokens"]
     example_ids, examples, _ = read_examples_file(job, TARGETS)
     ids = packed_ids(pa.array(example_ids))
-    _, known = read_vector_table(job.folder, KNOWN)
+    known_ids, known = read_vector_table(job.folder, KNOWN)
     vectors, has_vector = vectors_in(job.folder / EMBEDDED, EmbeddingSpec(**job.request["embeddings"]).key, ids)
     if vectors is None:
         vectors = np.zeros((len(ids), known.shape[1]), np.float16)
-    vectors[~has_vector] = known
+    order = np.argsort(ids)
+    places = order[np.searchsorted(ids, packed_ids(known_ids), sorter=order)]
+    vectors[places], has_vector[places] = known, True
+    if not has_vector.all():
+        raise JobFailed(
+            f"{int((~has_vector).sum()):,} of {len(ids):,} rows of {job.request['origin']} have no vector. Start the "
+            "search again."
+        )
     copies, notices = write_scores(job, Embeddings(ids, vectors), examples)
     return {
         "targets": len(ids),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..importing.reading import plain_stem
 from ..importing.source_options import SourceOptions
 from ..importing.target_rows import TargetRows, read_target
-from ..jobs.example_chunks import id_texts, packed_ids
+from ..jobs.example_chunks import examples_table, id_texts, packed_ids
 from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
     check_can_embed,
@@ -76,13 +76,12 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
 def _embedded(store: Store, plan: EmbeddingPlan, target: TargetRows, command: str, wait: Wait) -> Embeddings:
     """The target's embeddings, computed where they are missing."""
     texts = {str(example.example_id): example.to_json() for example in target.examples}
+    ids = packed_ids(pa.array(list(texts)))
 
     def examples(missing: list[str]) -> pa.Table:
-        columns = [missing, [texts[example_id] for example_id in missing], [""] * len(missing)]
-        return pa.table(columns, names=["example_id", "conversation", "domain"])
+        return examples_table({example_id: texts[example_id] for example_id in missing})
 
-    ids = packed_ids(pa.array(list(texts)))
-    embed(store, replace(plan, of=target.name), ids, examples, wait)
+    embed(store, replace(plan, of=target.name, run=None), ids, examples, wait)
     return read_embeddings(store.workspace, plan.spec, ids, command)
 
 

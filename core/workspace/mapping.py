@@ -2,23 +2,16 @@
 
 from typing import Any
 
-import numpy as np
-
+from ..data.errors import ModelUnusable
 from ..jobs.job import Job, all_jobs, unfinished
 from ..scoring.embeddings.embedding_jobs import KIND as EMBED
-from ..scoring.embeddings.embedding_jobs import dataset_ids, embed_command, plan_of_run
+from ..scoring.embeddings.embedding_jobs import embed_command, plan_of_run
 from ..scoring.embeddings.map_jobs import begin_map
 from ..store import Store
-from ..store.embedding_files import EmbeddingSpec, embedding_folder, embeddings_of_run, ids_in
+from ..store.embedding_files import EmbeddingSpec, base_embeddings, embeddings_of_run
 from ..store.maps import saved_map
 from .embedding import begin_dataset_embedding
 from .running import Wait
-
-
-def lacks_embeddings(store: Store, dataset: str, spec: EmbeddingSpec) -> bool:
-    """Whether some example of the dataset has no such embedding yet."""
-    known = ids_in(embedding_folder(store.workspace, spec.key), spec.key)
-    return not np.isin(dataset_ids(store, dataset), known).all()
 
 
 def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
@@ -26,26 +19,29 @@ def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
     if spec.is_of_file:
         return (
             f"{what} needs an embedding of each row, and some rows have no vector from {spec.label}. Import vectors of "
-            "all rows (embed --from), or compute the base's: one pass of the base model over the dataset."
+            "all rows (embed --from), or compute the base's, which the run then uses: one pass of the base model over "
+            "the dataset."
         )
     return f"{what} needs an embedding of each row: one pass of the base model over the dataset."
 
 
-def open_embedding_job(store: Store, spec: EmbeddingSpec) -> Job | None:
-    """The running or interrupted job that computes such embeddings, if there is one."""
+def open_embedding_job(store: Store, run: str) -> Job | None:
+    """The running or interrupted job that computes the embeddings of a run's rows under its base, if there is one."""
+    try:
+        spec = base_embeddings(store.run(run))
+    except ModelUnusable:  # it does not say which base it has
+        return None
     return unfinished(all_jobs(store.workspace), {"kind": EMBED, "key": spec.key})
 
 
 def begin_embedding_of_run(store: Store, run: str) -> Job | None:
-    """Start or join the job that computes the missing embeddings of a run's rows under its base, which the run then
-    uses; None if there are none."""
-    plan = plan_of_run(store, run)
-    store.use_embeddings(run, None)
-    return begin_dataset_embedding(store, plan)
+    """Start or join the job that computes the missing embeddings of a run's rows under its base, which the run uses
+    once they are all there; None if there are none."""
+    return begin_dataset_embedding(store, plan_of_run(store, run))
 
 
 def begin_map_of_run(store: Store, run: str, seed: int = 0) -> tuple[str, Job | None]:
-    """Start or join the map of a run's rows by their embeddings under its base; see `begin_map`."""
+    """Start or join the map of a run's rows by the embeddings that it uses; see `begin_map`."""
     found = store.run(run)
     return begin_map(store, str(found["dataset"]), embeddings_of_run(found), seed, embed_command(run))
 

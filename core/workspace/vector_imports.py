@@ -48,9 +48,9 @@ def import_vectors(store: Store, request: VectorRequest) -> dict[str, Any]:
     """Let a run use the vectors of a file as the embeddings of its rows; those of its base are kept.
 
     Fields: run, dataset, file, key, dimensions, seed, width (of the file's vectors), examples (unique rows), embedded
-    (those with a vector), without, unmatched (rows of the file that match no row) and repeated (rows of the file whose
-    text an earlier row has, whose vector it gets). Raises `SourceUnreadable`, `NotFound`, `ModelUnusable` or
-    `NoUsableRows`; nothing is changed then.
+    (those with a vector), without, unmatched (rows of the file that match no row) and repeated (rows of the file with a
+    vector whose text an earlier such row has, whose vector counts). Raises `SourceUnreadable`, `NotFound`,
+    `ModelUnusable` or `NoUsableRows`; nothing is changed then.
     """
     check_dimensions(request.dimensions)
     dataset = str(store.run(request.run)["dataset"])
@@ -70,12 +70,13 @@ def import_vectors(store: Store, request: VectorRequest) -> dict[str, Any]:
     file = JoinedFile(found.name, request.joined_by, found.key is None)
     joined, unmatched = joined_rows(store, dataset, file, given)
     ids, place = dataset_ids(store, dataset), joined["place"].to_numpy()
-    of_joined, first = np.unique(packed_ids(joined["example_id"]), return_index=True)
+    has_vector = np.asarray(found.vectors.any(axis=1))[place]
+    if not has_vector.any():
+        raise NoUsableRows(f"{found.name} has only zeros or no vector for the rows of {dataset!r}. Check its column.")
+    place = place[has_vector]  # of rows with one text, the first that has a vector counts
+    of_joined, first = np.unique(packed_ids(joined["example_id"].filter(pa.array(has_vector))), return_index=True)
     vectors = np.zeros((len(ids), found.vectors.shape[1]), np.float16)
     vectors[np.searchsorted(ids, of_joined)] = found.vectors[place[first]]
-    embedded = int(vectors.any(axis=1).sum())
-    if not embedded:
-        raise NoUsableRows(f"{found.name} has only zeros or no vector for the rows of {dataset!r}. Check its column.")
     spec = _spec(store, dataset, request, found)
     new = ~np.isin(ids, ids_in(embedding_folder(store.workspace, spec.key), spec.key))
     keep_vectors(store.workspace, spec, f"file-{found.sha256[:12]}", ids[new], vectors[new])
@@ -89,8 +90,8 @@ def import_vectors(store: Store, request: VectorRequest) -> dict[str, Any]:
         "seed": request.seed,
         "width": found.width,
         "examples": len(ids),
-        "embedded": embedded,
-        "without": len(ids) - embedded,
+        "embedded": len(of_joined),
+        "without": len(ids) - len(of_joined),
         "unmatched": unmatched,
         "repeated": len(np.unique(place)) - len(np.unique(place[first])),
     }

@@ -96,7 +96,7 @@ def test_rows_like_a_pick_are_scored_and_the_ranking_can_use_the_score(scored: P
     assert [job.kind for job in all_jobs(scored)][-1] == "like"
     said = next(success.value for success in page.success).replace("\\", "")
     assert "how like the chosen rows (1) each row is" in said
-    assert "The target has one row" in said
+    assert "13 other rows nearly repeat one of them. The target has one row" in said
     next(item for item in page.button if item.label == "Rank by it").click().run()
     assert next(box for box in page.selectbox if box.key == "recipe_score").value == "imported_like_picks"
 
@@ -118,6 +118,7 @@ def test_rows_like_those_of_a_file_are_scored_unless_the_run_uses_vectors_from_a
     assert [job.kind for job in all_jobs(scored)] == ["embed", "like_file"]
     said = next(success.value for success in page.success).replace("\\", "")
     assert "New score like_wanted (imported): how like the chosen rows (1) each row is" in said
+    assert "0 rows of the dataset nearly repeat one of them" in said
     store = open_session().store
     import_vectors(store, VectorRequest("tiny", scored / "v.npy"))
     page = page.run()

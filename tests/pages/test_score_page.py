@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Selectbox, TextInput
@@ -23,6 +24,7 @@ from core.scoring.ingest import save_planned_run
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.workspace.mapping import begin_embedding_of_run
+from core.workspace.vector_imports import VectorRequest, import_vectors
 from tests.core.workspace.test_supervision import write_losses
 from tests.inline_executor import run_default_jobs_inline
 from tests.tiny_models import save_lora_adapter
@@ -226,13 +228,18 @@ def test_a_run_gets_the_scores_without_prompts(score: Callable[[], AppTest], tin
 
 @pytest.mark.usefixtures("inline")
 def test_the_rows_are_embedded_after_the_scoring_if_that_is_chosen(
-    score: Callable[[], AppTest], tiny_reference: Path
+    score: Callable[[], AppTest], tiny_reference: Path, tmp_path: Path
 ) -> None:
     page = text_input(with_reference(score(), tiny_reference), "Run name").set_value("first").run()
     healthy(page.checkbox(key="score_embed").check().run())
     healthy(button(page, "Start scoring").click().run())
     assert (ended("score").state, ended("embed").state) == ("done", "done")
-    assert begin_embedding_of_run(open_session().store, "first") is None  # none is missing
+    store = open_session().store
+    assert begin_embedding_of_run(store, "first") is None  # none is missing
+    np.save(tmp_path / "v.npy", np.eye(3))
+    import_vectors(store, VectorRequest("first", tmp_path / "v.npy"))
+    healthy(button(page, "Start scoring").click().run())
+    assert store.run("first")["embeddings"] is None  # its base's came last
 
 
 def test_a_job_goes_to_the_cluster_that_is_chosen_and_says_if_there_is_none(

@@ -1,23 +1,21 @@
 """Like these: scores all rows by how like the hand picks are, or the rows of a table, and offers to rank by it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 import streamlit as st
 
 from core.data.errors import ModelUnusable, UserError
 from core.data.scores import score_named
-from core.importing import DataFile, SourceOptions
+from core.importing import DataFile
 from core.importing.reading import plain_stem
-from core.importing.target_rows import target_of_files
 from core.jobs.job import Job
-from core.scoring.embeddings.embedding_jobs import check_can_embed
+from core.scoring.embeddings.embedding_jobs import check_can_embed, lacks_embeddings
 from core.selection import ScoredRun
 from core.store.embedding_files import embeddings_of_run
 from core.workspace.like_file_jobs import begin_like_file
 from core.workspace.like_jobs import KIND, KIND_OF_FILES, MOST_TARGETS, begin_like, open_like_job
-from core.workspace.mapping import begin_embedding_of_run, lacking_sentence, lacks_embeddings, open_embedding_job
+from core.workspace.mapping import begin_embedding_of_run, lacking_sentence, open_embedding_job
 from ui.kit.chosen_files import chosen_files
 from ui.kit.hand_picks import picks_of
 from ui.kit.job_view import begin_job, follow_job, remembered_job, show_failure
@@ -42,14 +40,14 @@ def offer_like_these(session: Session, run: ScoredRun, of_table: Callable[[], Se
     with popover:
         try:
             spec = embeddings_of_run(session.store.run(run.name))
-            if open_embedding_job(session.store, spec):
+            if not lacks_embeddings(session.store, run.dataset, spec):
+                _form(session, run, of_table)
+            elif open_embedding_job(session.store, run.name):
                 st.caption("The embeddings are being computed.")
-            elif lacks_embeddings(session.store, run.dataset, spec):
+            else:
                 st.caption(escaped(lacking_sentence("This", spec)))
                 if st.button("Compute embeddings", key="like_embed", type="primary", disabled=not may_run()):
                     begin_job(_JOB, lambda: begin_embedding_of_run(session.store, run.name), _follow)
-            else:
-                _form(session, run, of_table)
         except ModelUnusable as error:
             st.caption(escaped(str(error)))
 
@@ -100,8 +98,7 @@ def _file_form(session: Session, run: ScoredRun) -> None:
 
 
 def _begin_with(session: Session, run: ScoredRun, files: Sequence[DataFile], name: str) -> Job:
-    target = target_of_files(files, files[0].name, SourceOptions())
-    job = begin_like_file(session.store, run.name, target, name)
+    job = begin_like_file(session.store, run.name, files, name)
     remove_staged(session.workspace, [file.path for file in files])
     return job
 
@@ -120,10 +117,9 @@ def show_like_job(session: Session, run: ScoredRun) -> None:
         follow_job(session, job)
         return
     if remembered(_JOB) is not None:
-        with suppress(ModelUnusable):  # of another run, whose job this one cannot have
-            embedding = open_embedding_job(session.store, embeddings_of_run(session.store.run(run.name)))
-            if embedding:
-                follow_job(session, embedding)
+        embedding = open_embedding_job(session.store, run.name)
+        if embedding:
+            follow_job(session, embedding)
     _show_done(session, run)
 
 
@@ -133,11 +129,12 @@ def _show_done(session: Session, run: ScoredRun) -> None:
     if job is None or not job.is_settled or job.request["dataset"] != run.dataset or outcome.get("state") != "done":
         return
     name = next(iter(job.request["columns"]))
+    alike = "other rows" if job.kind == KIND else "rows of the dataset"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.success(
             escaped(
                 f"New score {score_named(name).label}: how like the chosen rows ({outcome['targets']:,}) each row is. "
-                f"{outcome['copies']:,} others nearly repeat one of them. {' '.join(outcome['notices'])}"
+                f"{outcome['copies']:,} {alike} nearly repeat one of them. {' '.join(outcome['notices'])}"
             )
         )
         st.button("Rank by it", key="like_rank", on_click=partial(_rank_by, name), help="Sets the ranking at the left.")

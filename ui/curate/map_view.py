@@ -12,6 +12,7 @@ from core.exploring.map_labels import region_labels
 from core.exploring.map_plane import MapPlane, map_plane
 from core.exploring.row_flags import flagged, row_flags
 from core.jobs.job import Job
+from core.scoring.embeddings.embedding_jobs import lacks_embeddings
 from core.scoring.embeddings.map_jobs import newest_map, open_map_job
 from core.selection import Coverage, ScoredRun, Selection
 from core.store import Store
@@ -21,7 +22,6 @@ from core.workspace.mapping import (
     begin_embedding_of_run,
     begin_map_of_run,
     lacking_sentence,
-    lacks_embeddings,
     open_embedding_job,
 )
 from ui.charts.coverage_chart import coverage_figure
@@ -55,7 +55,7 @@ def show_map(
         st.info(escaped(str(error)))
         return
     show_failure(session, _JOB)
-    job = open_map_job(store, run.dataset, spec.key) or open_embedding_job(store, spec)
+    job = open_map_job(store, run.dataset, spec.key) or open_embedding_job(store, run.name)
     if job:
         follow_job(session, job)
     found = newest_map(store, run.dataset, spec.key)

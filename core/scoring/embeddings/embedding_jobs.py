@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from ...data.errors import ModelUnusable, SelectionInvalid, StoreUnusable
+from ...data.errors import ModelUnusable, NotFound, SelectionInvalid, StoreUnusable
 from ...data.version import COMMAND
 from ...encoding.encoding_spec import EncodingSpec
 from ...jobs.example_chunks import Ids, id_texts, packed_ids
@@ -53,7 +54,8 @@ class EmbedRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingPlan:
-    """A resolved request. `of`: what is embedded, for people: a dataset's name, or a file's."""
+    """A resolved request. `of`: what is embedded, for people: a dataset's name, or a file's. `run`: the run whose rows
+    these are, if they are a run's."""
 
     of: str
     base: ModelSpec
@@ -61,6 +63,7 @@ class EmbeddingPlan:
     device: str
     dtype: str
     spec: EmbeddingSpec
+    run: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -82,7 +85,8 @@ def plan_embedding(store: Store, request: EmbedRequest) -> EmbeddingPlan:
 
 def plan_beside_scoring(plan: ScorePlan) -> EmbeddingPlan:
     """The embeddings that the run of a scoring will have, planned before there is a run."""
-    return _plan(plan.request.dataset, plan.models["base"], plan.encoding, plan.device, plan.dtype)
+    found = _plan(plan.request.dataset, plan.models["base"], plan.encoding, plan.device, plan.dtype)
+    return replace(found, run=plan.request.run_name)
 
 
 def _plan(
@@ -107,7 +111,7 @@ def plan_of_run(
     found = store.run(run)
     spec, description = base_embeddings(found, dimensions, seed), found["description"]
     base, encoding = ModelSpec(**description["models"]["base"]), EncodingSpec(**description["encoding"])
-    return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec)
+    return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec, run)
 
 
 def check_can_embed(store: Store, run: str, target: str) -> None:
@@ -138,6 +142,12 @@ def dataset_ids(store: Store, dataset: str) -> Ids:
     return packed_ids(store.arrow(sql, [store.dataset_id(dataset)])["example_id"])
 
 
+def lacks_embeddings(store: Store, dataset: str, spec: EmbeddingSpec) -> bool:
+    """Whether some example of the dataset has no such embedding yet."""
+    known = ids_in(embedding_folder(store.workspace, spec.key), spec.key)
+    return not np.isin(dataset_ids(store, dataset), known).all()
+
+
 def missing_ids(store: Store, plan: EmbeddingPlan, ids: Ids) -> list[str]:
     """Those of the ids whose examples have no embedding yet, as text."""
     known = set(ids_in(embedding_folder(store.workspace, plan.spec.key), plan.spec.key).tolist())
@@ -166,7 +176,8 @@ def embedding_request(plan: EmbeddingPlan) -> dict[str, Any]:
 
 def create_embedding_job(store: Store, plan: EmbeddingPlan, examples: pa.Table | Iterable[pa.RecordBatch]) -> Job:
     """Create the job that embeds these examples (columns as of a job's file); it is not started."""
-    return create_job(store.workspace, {**plan.identity, **embedding_request(plan)}, {"examples": examples})
+    request = {**plan.identity, **embedding_request(plan), "run": plan.run}
+    return create_job(store.workspace, request, {"examples": examples})
 
 
 def ingest_embeddings(store: Store, job: Job) -> None:
@@ -180,3 +191,20 @@ def ingest_embeddings(store: Store, job: Job) -> None:
             damaged.append(error)
     if damaged:
         raise damaged[0]
+
+
+def finish_embeddings(store: Store, job: Job) -> None:
+    """Let the run of a finished job use its embeddings, as `use_base_embeddings` does."""
+    use_base_embeddings(store, job.request.get("run"), EmbeddingSpec(**job.request["embeddings"]).key)
+
+
+def use_base_embeddings(store: Store, run: str | None, key: str) -> None:
+    """Let a run use its base's embeddings and no longer a file's, if `key` is that of its base's and every row has one.
+    Nothing is changed if there is no such run (any more, or yet: a new one uses its base's)."""
+    try:
+        found = store.run(run or "")
+        spec = base_embeddings(found)
+    except (NotFound, ModelUnusable):
+        return
+    if found["embeddings"] and spec.key == key and not lacks_embeddings(store, str(found["dataset"]), spec):
+        store.use_embeddings(str(found["name"]), None)

@@ -2,14 +2,17 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.data.errors import SourceUnreadable
-from core.importing import SourceOptions
+from core.data.errors import SelectionInvalid, SourceUnreadable
+from core.importing import DataFile, SourceOptions
+from core.importing.row_reading import read_examples
 from core.importing.source_options import DomainRule
-from core.importing.target_rows import read_target
+from core.importing.target_rows import read_target, target_of_files
 
 
 def lines(*records: dict[str, str]) -> str:
@@ -40,6 +43,23 @@ def test_several_files_are_one_subtask_unless_a_field_names_them(tmp_path: Path)
     assert sorted(by_field.domains) == ["a", "a", "b", "b"]
     with pytest.raises(SourceUnreadable, match=r"have no field 'subjct' for the domain"):
         read_target(path, SourceOptions(domain=DomainRule(field="subjct")))
+
+
+def test_a_file_with_too_many_unique_rows_is_not_read_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "target.jsonl", []
+
+    def counted(*given: Any) -> Iterator[Any]:
+        for row in read_examples(*given):
+            seen.append(row)
+            yield row
+
+    monkeypatch.setattr("core.importing.target_rows.read_examples", counted)
+    path.write_text(lines(*({"prompt": f"Say {n // 2}.", "completion": "so"} for n in range(20))))
+    file = DataFile(path, "target.jsonl")
+    with pytest.raises(SelectionInvalid, match=r"target\.jsonl has more than 3 unique rows"):
+        target_of_files([file], file.name, SourceOptions(), 3)
+    assert len(seen) == 7
+    assert len(target_of_files([file], file.name, SourceOptions(), 10).examples) == 10
 
 
 def test_the_order_of_a_file_means_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
 from core.data.encoded import Encoded
-from core.data.errors import ModelUnusable, NotFound
+from core.data.errors import JobFailed, ModelUnusable, NotFound
 from core.data.examples import Example
 from core.encoding.encode import encode_examples
 from core.engine.embedding_engine import BatchVectors, EmbeddingEngine, RowEmbedder
@@ -29,15 +29,24 @@ from core.scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
     EmbedRequest,
     dataset_ids,
+    lacks_embeddings,
     plan_embedding,
     plan_of_run,
 )
 from core.scoring.embeddings.projection import projection, unit_vectors
 from core.store import Store
-from core.store.embedding_files import check_vectors, embedding_folder, ids_in, read_embeddings, vector_files
-from core.workspace.embedding import embed_dataset
+from core.store.embedding_files import (
+    check_vectors,
+    embedding_folder,
+    embeddings_of_run,
+    ids_in,
+    read_embeddings,
+    vector_files,
+)
+from core.workspace.embedding import embed_dataset, embed_run, embed_sentence
 from core.workspace.maintenance.checking import check_workspace
-from core.workspace.mapping import begin_embedding_of_run, lacks_embeddings
+from core.workspace.mapping import begin_embedding_of_run
+from core.workspace.vector_imports import VectorRequest, import_vectors
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_default_jobs_inline, run_jobs_inline
 from tests.tiny_models import FAMILIES, encoding_spec, example, make_model, make_tokenizer
@@ -146,6 +155,44 @@ def test_a_runs_dataset_is_embedded_once_with_its_base_and_encoding(store: Store
     with pytest.raises(ModelUnusable, match=r"300 dimensions were requested\. Give 1 to 256"):
         plan_of_run(store, "tiny", dimensions=300)
     assert check_workspace(store, lambda _: None) == []
+
+
+def test_a_run_uses_its_bases_embeddings_only_once_they_are_all_there(
+    store: Store, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uses_file() -> bool:
+        return embeddings_of_run(store.run("tiny")).is_of_file
+
+    np.save(tmp_path / "v.npy", np.eye(6))
+    file = VectorRequest("tiny", tmp_path / "v.npy")
+    import_vectors(store, file)
+    report = embed_run(store, "tiny", wait_quietly, "cpu", dimensions=8)
+    assert uses_file()
+    assert embed_sentence(report).endswith(
+        "Run 'tiny' still uses those of v.npy (256 dimensions, seed 0); only scores like with the same --dimensions "
+        "and --seed uses these."
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_work.RowEmbedder, "vectors", failing)
+        job = begin_embedding_of_run(store, "tiny")
+        assert job
+        with pytest.raises(JobFailed, match="no memory"):
+            wait_quietly(store, job)
+    assert uses_file()
+    job = begin_embedding_of_run(store, "tiny")
+    assert job
+    wait_quietly(store, job)
+    assert not uses_file()
+    import_vectors(store, file)
+    embed_dataset(store, plan_embedding(store, EmbedRequest("talk", str(tiny_base), device="cpu")), wait_quietly)
+    assert uses_file()  # nobody spoke of this run
+    report = embed_run(store, "tiny", wait_quietly, "cpu")
+    assert not uses_file()
+    assert embed_sentence(report).endswith("0 computed, 5 cached.")
+
+
+def failing(*_: object) -> Iterator[BatchVectors]:
+    raise JobFailed("There is no memory.")
 
 
 class Killed(BaseException):

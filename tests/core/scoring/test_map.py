@@ -17,7 +17,7 @@ from core.data.map_columns import map_columns
 from core.exploring.map_plane import map_plane
 from core.jobs.job import all_jobs
 from core.jobs.queue import cancel
-from core.scoring.embeddings.embedding_jobs import plan_of_run
+from core.scoring.embeddings.embedding_jobs import lacks_embeddings, plan_of_run
 from core.scoring.embeddings.layout import lay_out
 from core.selection import Amount, Selection, kept_rows, select_summary
 from core.store import Store
@@ -25,7 +25,7 @@ from core.store.change_record import write_record
 from core.store.maps import saved_map
 from core.workspace.embedding import embed_dataset
 from core.workspace.maintenance.checking import check_workspace
-from core.workspace.mapping import lacks_embeddings, map_run
+from core.workspace.mapping import map_run
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import example

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.data.errors import (
+    JobFailed,
     NameTaken,
     NotFound,
     NoUsableRows,
@@ -23,8 +24,7 @@ from core.data.errors import (
 from core.data.examples import Example
 from core.data.filters import Range, RowFilter
 from core.exporting import export_selection
-from core.importing.source_options import SourceOptions
-from core.importing.target_rows import read_target
+from core.importing import DataFile
 from core.jobs.example_chunks import packed_ids
 from core.jobs.job import all_jobs
 from core.scoring.embeddings.embedding_jobs import dataset_ids, plan_of_run
@@ -33,7 +33,7 @@ from core.scoring.embeddings.projection import unit_vectors
 from core.selection import Amount, Selection, kept_rows
 from core.store import Store, imported_scores
 from core.store.embedding_files import Embeddings, embeddings_of_run, read_embeddings
-from core.workspace import like_jobs
+from core.workspace import like_file_work, like_jobs
 from core.workspace.embedding import embed_dataset, embed_run
 from core.workspace.like_file_jobs import begin_like_file
 from core.workspace.like_jobs import begin_like, ingest_like
@@ -67,6 +67,10 @@ def talk(row: tuple[str, str]) -> Example:
 def written(path: Path, rows: Sequence[tuple[str, str]]) -> str:
     path.write_text("".join(json.dumps({"prompt": prompt, "completion": reply}) + "\n" for prompt, reply in rows))
     return str(path)
+
+
+def listed(file: str) -> list[DataFile]:
+    return [DataFile(Path(file), Path(file).name)]
 
 
 def embeddings(vectors: NDArray[np.float64]) -> Embeddings:
@@ -225,8 +229,7 @@ def test_rows_of_a_file_are_embedded_once_by_a_job_that_gives_the_scores_of_the_
     store: Store, tmp_path: Path
 ) -> None:
     file = written(tmp_path / "Ice.jsonl", [*TARGETS, ("What?", "")])
-    target = read_target(file, SourceOptions())
-    outcome = wait_quietly(store, begin_like_file(store, "tiny", target, "job"))
+    outcome = wait_quietly(store, begin_like_file(store, "tiny", listed(file), "job"))
     assert (outcome["targets"], outcome["copies"], outcome["tokens"]) == (2, 2, 0)  # the dataset has these very rows
     assert outcome["notices"] == ["Records of the target that were skipped: empty response: 1."]
     assert imported_scores(store, "talk")[0].file == "Ice.jsonl"
@@ -234,18 +237,30 @@ def test_rows_of_a_file_are_embedded_once_by_a_job_that_gives_the_scores_of_the_
     names = [f"imported_like_{name}{ending}" for name in ("job", "command") for ending in ("", "_max", "_copy")]
     values = store.rows(f"SELECT {', '.join(names)} FROM scored_1 ORDER BY row_number")
     assert [row[:3] for row in values] == [row[3:] for row in values]
-    others = read_target(written(tmp_path / "o.jsonl", [*FAR[:2], ("Name a river.", "The Rhine.")]), SourceOptions())
+    others = listed(written(tmp_path / "o.jsonl", [*FAR[:2], ("Name a river.", "The Rhine.")]))
     assert wait_quietly(store, begin_like_file(store, "tiny", others, "others"))["tokens"] > 0
     assert wait_quietly(store, begin_like_file(store, "tiny", others, "again"))["tokens"] == 0
+    new = listed(written(tmp_path / "new.jsonl", [("Name a town.", "Bergen.")]))
+    assert wait_quietly(store, begin_like_file(store, "tiny", new, "new"))["targets"] == 1
     jobs = [job for job in all_jobs(store.workspace) if job.kind == "like_file"]
     assert not [path for job in jobs for path in job.folder.glob("*.parquet") if path.stem in ("rows", "vectors")]
     assert check_workspace(store, lambda _: None) == []
 
 
+def test_a_target_that_is_left_without_a_vector_ends_the_job(store: Store, tmp_path: Path) -> None:
+    target = listed(written(tmp_path / "t.jsonl", TARGETS))
+    job = begin_like_file(store, "tiny", target, "x")
+    known = pq.read_table(job.folder / "known.parquet")
+    assert len(known) == 2
+    pq.write_table(known[:1], job.folder / "known.parquet")
+    with pytest.raises(JobFailed, match=r"1 of 2 rows of t\.jsonl have no vector"):
+        like_file_work.score_rows(job)
+
+
 def test_a_file_that_no_job_can_compare_is_refused_before_it_starts(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = read_target(written(tmp_path / "t.jsonl", TARGETS), SourceOptions())
+    target = listed(written(tmp_path / "t.jsonl", TARGETS))
     with monkeypatch.context() as patch:
         patch.setattr("core.workspace.like_file_jobs.MOST_TARGETS", 1)
         with pytest.raises(SelectionInvalid, match=r"t\.jsonl has more than 1 unique rows"):

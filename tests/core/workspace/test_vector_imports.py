@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from core.data.errors import NotFound, SelectionInvalid, UserError
+from core.data.errors import NotFound, SelectionInvalid, SourceUnreadable, UserError
 from core.exporting import export_selection
+from core.importing.score_files import read_score_file
+from core.importing.vector_files import read_vector_file
 from core.scoring.embeddings.embedding_jobs import dataset_ids
 from core.scoring.embeddings.projection import projection
 from core.selection import Amount, Selection, kept_rows, save_selection, saved_selection
@@ -142,6 +145,10 @@ def test_rows_without_a_vector_and_rows_of_the_file_that_are_not_used_are_counte
     assert report["repeated"] == 2
     assert vectors_of(scored_store)[-2:] == pytest.approx(np.repeat(unit(DRAWN[:1]), 2, 0), abs=1e-3)
     assert "2 rows of the file have the text of an earlier one" in vectors_sentence(report)
+    rows_of_one_text = [{"row": 1, "vector": None}, {"row": 21, "vector": [0, 3]}, {"row": 22, "vector": [1, 0]}]
+    found = import_vectors(scored_store, VectorRequest("planets", written(tmp_path / "u.jsonl", rows_of_one_text)))
+    assert (found["embedded"], found["without"], found["repeated"]) == (1, 19, 1)
+    assert vectors_of(scored_store)[[0, 20, 21]].tolist() == [[0, 1]] * 3
 
 
 def test_spread_coverage_duplicates_and_likeness_use_the_vectors_that_came_last_and_a_manifest_names_them(
@@ -199,6 +206,8 @@ BAD = {
     "text": ([*VECTORS[:1], {"row": 2, "vector": "[1, 2]"}], "Row 2 of f.jsonl has '.1, 2.' in the column vector"),
     "true": ([{"row": 1, "vector": [True, False]}], "Give a list of numbers"),
     "a list of lists": ([{"row": 1, "vector": [[1.0, 2.0]]}], "Give a list of numbers"),
+    "a row number that no row can have": ([{"row": 1e19, "vector": [1.0]}], "Row 1 of f.jsonl has '1e.19' as its row"),
+    "a huge row number": ([{"row": 1e300, "vector": [1.0]}], "Give a row number, from 1"),
     "a row twice": ([*VECTORS, VECTORS[2]], "Row 21 of f.jsonl is a second one for 3"),
     "another dataset's row": ([{"row": 21, "vector": [1.0, 2.0]}], "1 of the 1 rows of f.jsonl match no row"),
     "no key, and another length": ([{"vector": [1.0]}], "f.jsonl has 1 rows and no row numbers"),
@@ -231,6 +240,8 @@ def test_bad_files_of_numbers_and_of_columns_are_refused_in_a_sentence(scored_st
     refused(path, r"f\.npy has numbers of type <U1")
     np.save(path, np.array([[None]]), allow_pickle=True)
     refused(path, r"f\.npy is not a complete \.npy file")
+    np.save(path, np.ones((1, 70_000), np.int8))
+    refused(path, r"f\.npy has vectors of 70,000 numbers\. Give at most 65,536")
     np.save(path, DRAWN)
     refused(path, "f.npy has no keys", joined_by="example-id")
     path.write_bytes(path.read_bytes()[:-8])
@@ -245,6 +256,34 @@ def test_bad_files_of_numbers_and_of_columns_are_refused_in_a_sentence(scored_st
     refused(tmp_path / "none.npy", "There is no file")
     refused(path, "Vectors cannot be joined by 'place'", joined_by="place")
     refused(path, "300 dimensions were requested", dimensions=300)
+
+
+HEADERS = (
+    *(
+        f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}"
+        for shape in ("(10**21, 3)", f"({10**21}, 3)", f"({4 * 10**18}, 3)", "(True, 3)", "(-1, 3)")
+    ),
+    "[" * 5_000, "-" * 9_000 + "1", "\t\n  x\n y", "{'descr': ',f8', 'fortran_order': False, 'shape': (1, 3)}",
+)  # fmt: skip
+
+
+def test_headers_of_numpy_files_that_no_program_writes_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "f.npy"
+    for header in HEADERS:
+        path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + bytes(64))
+        with pytest.raises(SourceUnreadable, match=r"f\.npy is not a complete \.npy file"):
+            read_vector_file(path, "", "row", lambda rows: rows.astype(np.float16))
+
+
+def test_columns_that_the_first_record_lacks_are_found(scored_store: Store, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"note": "none", "row": 1}, {"row": 2, "vector": [0, 2], "rated": 0.5}]
+    file = written(tmp_path / "v.jsonl", rows)
+    assert import_vectors(scored_store, VectorRequest("planets", file))["embedded"] == 1
+    found = read_score_file(file, "row")
+    assert (dict(found.columns), found.table["imported_rated"].to_pylist()) == (
+        {"imported_rated": "rated"},
+        [None, 0.5],
+    )
 
 
 def test_the_command_takes_a_file_and_refuses_what_does_not_belong_together(
