@@ -22,7 +22,7 @@ AMOUNT_KINDS = ("ratio", "rows", "tokens")
 BY_TEXT, BY_EMBEDDINGS = "text", "embeddings"
 NEAR_BY = {
     BY_TEXT: "the share of text in common",
-    BY_EMBEDDINGS: "the cosine of the embeddings by the run's embeddings",
+    BY_EMBEDDINGS: "the cosine of the run's embeddings",
 }
 CLUSTERS = "clusters"
 SPREADS = {
