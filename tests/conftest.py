@@ -26,6 +26,8 @@ LONGEST = (
     "tests/browser/test_page_weight.py",
     "tests/core/scoring/test_scoring_worker.py",
     "tests/core/workspace/test_beside_a_job.py",
+    "tests/core/evidence/test_known_answers.py",
+    "tests/core/workspace/test_generated_pairs.py",
     "tests/core/test_soak.py",
     "tests/core/test_disk_faults.py",
     "tests/core/cli/test_folds_commands.py",
