@@ -46,7 +46,7 @@ def connect(workspace: Path) -> tuple[duckdb.DuckDBPyConnection, int]:
         fetch_all(connection, "SET enable_external_access = false")
         fetch_all(connection, "SET lock_configuration = true")
         _check_size(connection, path)
-        version = _version(connection)
+        version = _version(connection, is_new)
     except duckdb.Error as error:
         raise _refusal(error, path) from error
     return connection, version
@@ -172,15 +172,22 @@ def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def _version(connection: duckdb.DuckDBPyConnection) -> int:
-    tables = fetch_first(connection, "SELECT count(*) FROM duckdb_tables()")
-    if tables == (0,):
+def _version(connection: duckdb.DuckDBPyConnection, is_new: bool) -> int:
+    """The version of the store; a new database becomes one of this version, and so does one without tables."""
+    try:
+        # Asked first: to list tables takes longer than all else of opening a store.
+        row = None if is_new else fetch_first(connection, "SELECT version FROM store_version")
+    except duckdb.CatalogException:
+        if fetch_first(connection, "SELECT count(*) FROM duckdb_tables()") != (0,):
+            raise
+        is_new, row = True, None
+    if is_new:
         fetch_all(connection, "BEGIN")
         fetch_all(connection, resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
         fetch_all(connection, "INSERT INTO store_version VALUES (?)", [STORE_VERSION])
         fetch_all(connection, "INSERT INTO store_change VALUES (0)")
         fetch_all(connection, "COMMIT")
-    row = fetch_first(connection, "SELECT version FROM store_version")
+        return STORE_VERSION
     return int(row[0]) if row else -1
 
 
