@@ -35,7 +35,7 @@ def offer_without_prompts(session: Session, runs: list[str]) -> None:
             "Scores a run's responses again without their prompts, in one more pass of the base or of the reference. "
             "IFD says how much the prompt helps the base, PVI-like how many bits it gives the reference."
         )
-        run = st.selectbox("Run", runs, key="without_prompts_run", help="Whose responses are scored, by its own models.")
+        run = st.selectbox("Run", runs, key="without_prompts_run", help="Whose responses are scored.")
         part = st.segmented_control(
             "Model", [_BASE, _REFERENCE], key="without_prompts_part", default=_BASE, required=True,
             help="The model that scores, and the score that its pass gives.",
