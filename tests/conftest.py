@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return made
+
+
+@pytest.fixture(autouse=True)
+def _packages_are_found_again() -> Iterator[None]:
+    """A worker that ran in the test's own process hid packages that its job did not need (`left_out_packages`)."""
+    yield
+    for name in [name for name, module in sys.modules.items() if module is None]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session", autouse=True)
