@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from bench.figures import keep_figures
 from bench.make_rows import CHUNK_ROWS, RUNS
-from bench.slider_latency import Latency, latency
+from bench.slider_latency import Latency, latency, page_of
 from core.data.map_columns import MAP_KEY_CHARACTERS
 from core.jobs.example_chunks import Ids, id_texts
 from core.scoring.embeddings.embedding_jobs import dataset_ids
@@ -38,7 +38,7 @@ from core.store.embedding_files import (
     write_vectors,
 )
 from core.store.maps import PLACES_SCHEMA, save_map
-from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
+from tests.browser.dashboard import Dashboard
 
 LIMIT_MILLISECONDS = 400.0
 _KEY = "d" * MAP_KEY_CHARACTERS
@@ -113,14 +113,8 @@ def measure(workspace: Path, moves: int) -> Latency:
     """A map in the workspace, served and brushed."""
     run = draw_map(workspace)
     dashboard = Dashboard(workspace.resolve())
-    dashboard.start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            page = browser.new_context(viewport={"width": 1440, "height": 1300}).new_page()
-            return lasso_latency(page, f"{dashboard.address}/curate?run={run}&view=Map", moves)
-    finally:
-        dashboard.stop()
+    with page_of(dashboard, height=1300) as page:
+        return lasso_latency(page, f"{dashboard.address}/curate?run={run}&view=Map", moves)
 
 
 def main() -> int:

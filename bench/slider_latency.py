@@ -11,7 +11,8 @@ A 95th percentile of the first over twice the bare page's is marked.
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,16 +106,22 @@ def measure(workspace: Path, moves: int = 40) -> dict[str, Latency]:
     bare.command = (sys.executable, "-m", "streamlit", "run", str(_BARE), "--server.headless", "true")
     found = {}
     for name, served, path in (("Curate", curate, "/curate"), ("bare page", bare, "")):
-        served.start()
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-                found[name] = slider_latency(page, served.address + path, moves)
-                browser.close()
-        finally:
-            served.stop()
+        with page_of(served) as page:
+            found[name] = slider_latency(page, served.address + path, moves)
     return found
+
+
+@contextmanager
+def page_of(served: Dashboard, height: int = 900) -> Iterator[Page]:
+    """An empty page of so many pixels in a browser, while the dashboard is served."""
+    served.start()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            yield browser.new_context(viewport={"width": 1440, "height": height}).new_page()
+            browser.close()
+    finally:
+        served.stop()
 
 
 def main() -> int:

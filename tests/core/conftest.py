@@ -1,5 +1,6 @@
 """What the core's tests share."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.store import Store
 from tests import forked
 from tests.core.embedded_rows import give_embeddings
 from tests.fakes import ScoredRecord, build_scored_store
+from tests.inline_executor import run_jobs_inline
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,6 +27,15 @@ def forked_workers() -> Iterator[None]:
 def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started, not forked: for tests that must find one at work before it has ended."""
     monkeypatch.setattr(local_executor, "subprocess", subprocess)
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A copy of the workspace that a module's fixture `made` has made, open; jobs run in the test's own process."""
+    run_jobs_inline(monkeypatch)
+    shutil.copytree(made, tmp_path / "workspace")
+    with Store.open(tmp_path / "workspace", "a test") as opened:
+        yield opened
 
 
 @pytest.fixture

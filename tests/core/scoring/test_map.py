@@ -1,7 +1,6 @@
 """Maps: clusters stay apart, the rest is placed among a sample, and filters, recipes and copies find the same rows."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from threading import Event
@@ -132,14 +131,6 @@ def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: 
             map_run(store, "tiny", 0, wait_quietly)
 
     return made_once("mapped", make)
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    run_jobs_inline(monkeypatch)
-    shutil.copytree(made, tmp_path / "workspace")
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        yield opened
 
 
 def test_a_map_is_found_again_and_filters_on_it_keep_the_rows_inside(store: Store, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +88,6 @@ def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: 
             trained(store, tiny_base, "plain")
 
     return made_once("less", make)
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    run_jobs_inline(monkeypatch)
-    shutil.copytree(made, tmp_path / "workspace")
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        yield opened
 
 
 def less(

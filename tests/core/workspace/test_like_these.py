@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -139,14 +139,6 @@ def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: 
             embed_dataset(store, plan_of_run(store, "tiny", "cpu"), wait_quietly)
 
     return made_once("embedded", make)
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    run_jobs_inline(monkeypatch)
-    shutil.copytree(made, tmp_path / "workspace")
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        yield opened
 
 
 def test_copies_and_paraphrases_rank_first_and_the_scores_select_filter_and_are_exported(

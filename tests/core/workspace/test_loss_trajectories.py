@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,6 @@ def made(made_once: Callable[[str, Callable[[Path], object]], Path], tiny_base: 
             train_reference(store, request, wait_quietly, unsaid)
 
     return made_once("s2l", make)
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    run_jobs_inline(monkeypatch)
-    shutil.copytree(made, tmp_path / "workspace")
-    with Store.open(tmp_path / "workspace", "a test") as opened:
-        yield opened
 
 
 def s2l(store: Store, say: Callable[[str], None] = unsaid, **fields: Any) -> tuple[ImportedScore, dict[str, Any]]:
