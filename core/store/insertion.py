@@ -59,24 +59,16 @@ def _insert_rows(
     connection: duckdb.DuckDBPyConnection, dataset_id: int, source_id: int, first_number: int, rows: pa.Table
 ) -> None:
     numbers = np.arange(first_number, first_number + rows.num_rows)
-    # A relation, not a registered table, whose memory is held until the transaction (the whole import) ends.
+    # Relations: the memory of a registered table is held until the transaction (the whole import) ends, and the view of
+    # `relation.query` is removed after a failed statement, which hides its error.
     new_rows = connection.from_arrow(rows.append_column("row_number", pa.array(numbers, pa.int64())))
-    new_rows.query(
-        "new_rows",
-        "INSERT INTO dataset_row "
-        f"SELECT {dataset_id:d}, row_number, example_id, domain, {source_id:d}, line, original FROM new_rows",
+    new_rows.project(f"{dataset_id:d}, row_number, example_id, domain, {source_id:d}, line, original").insert_into(
+        "dataset_row"
     )
-    new_rows.query(
-        "new_rows",
-        """
-        INSERT INTO example SELECT example_id, conversation, prompt, response FROM new_rows
-        WHERE is_first AND example_id NOT IN (SELECT example_id FROM example)
-        """,
-    )
-    new_rows.query(
-        "new_rows",
-        f"INSERT INTO preference_pair SELECT {dataset_id:d}, row_number, row_number + 1 FROM new_rows WHERE is_chosen",
-    )
+    new_rows.filter("is_first AND example_id NOT IN (SELECT example_id FROM example)").project(
+        "example_id, conversation, prompt, response"
+    ).insert_into("example")
+    new_rows.filter("is_chosen").project(f"{dataset_id:d}, row_number, row_number + 1").insert_into("preference_pair")
 
 
 def _insert_rejections(connection: duckdb.DuckDBPyConnection, source_id: int, rejections: tuple[Rejected, ...]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ...data.errors import ModelUnusable, StoreUnusable, UserError
+from ...data.errors import ModelUnusable, SettingInvalid, StoreUnusable, UserError
 from ...data.examples import conversation_digest
 from ...data.scores import needed_roles
 from ...jobs.job import Job, all_jobs, readable_jobs
@@ -39,12 +39,15 @@ class Finding:
 
 
 def check_workspace(store: Store, report: Callable[[str], None]) -> list[Finding]:
-    """All problems in a workspace; changes nothing. `report` receives the name of each check."""
+    """All problems in a workspace; changes nothing. `report` receives the name of each check. Raises `SettingInvalid`
+    if the store has too little memory to be checked."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         report(f"checking {name}")
         try:
             findings += [Finding(name, sentence) for sentence in check(store)]
+        except SettingInvalid:
+            raise  # it says nothing of the workspace
         except (UserError, OSError) as error:
             findings.append(Finding(name, str(error)))
     return findings
