@@ -20,6 +20,7 @@ from core.selection import (
     selection_coverage,
     selection_profile,
 )
+from core.store import Store
 from ui.charts import domain_colours
 from ui.curate.controls import load, show_controls
 from ui.curate.distribution_view import show_distribution
@@ -69,11 +70,14 @@ def show_instrument(session: Session, name: str) -> None:
     try:
         run = scored_run(session.store, name)
         left, right = st.columns([3, 7], gap="medium")
+        with right:  # before the controls, so that a brush shows its count soon
+            view = show_filters(session.store, run)
         with left:
             draft = st.container()
             chosen = show_controls(session, run)
-        with right:
-            show_right(session, run, chosen)
+        if view:
+            with right:
+                show_right(session, run, view, chosen)
         if chosen:
             keep_draft(session, chosen[0])
         with draft:
@@ -82,23 +86,32 @@ def show_instrument(session: Session, name: str) -> None:
         show_problem(error)
 
 
-def show_right(session: Session, run: ScoredRun, chosen: tuple[Selection, Summary] | None) -> None:
-    """The filters, the figures of the selection, the charts and the rows."""
-    store = session.store
-    picker, filters = st.columns([2, 7], gap="small", vertical_alignment="bottom")
-    with picker:
-        score = score_picker(run.roles)
-    row_filter = chosen_filter(store)
-    counts = domain_counts(store, run.table, row_filter)
-    domains = [str(name) for name in counts["domain"]]
-    with filters:
-        show_filter_bar(row_filter, domains, score)
-    rows = show_readout(counts, row_filter, score)
-    if chosen:
-        covered, second = show_profile(selection_profile(store, chosen[0], run, with_second=False))
+def show_filters(store: Store, run: ScoredRun) -> LinkedView | None:
+    """The score's picker, the filters and what passes them. Returns what the charts show; None, and a message on the
+    page, if the filters take too long."""
+    try:
+        picker, filters = st.columns([2, 7], gap="small", vertical_alignment="bottom")
+        with picker:
+            score = score_picker(run.roles)
+        row_filter = chosen_filter(store)
+        counts = domain_counts(store, run.table, row_filter)
+        domains = [str(name) for name in counts["domain"]]
+        with filters:
+            show_filter_bar(row_filter, domains, score)
+        rows = show_readout(counts, row_filter, score)
+    except UserError as error:
+        show_problem(error)
+        return None
     colours = domain_colours(domains)
     drawn = drawn_domains(counts, "rows" if rows else "all_rows")
-    view = LinkedView(store, run.table, row_filter, score, {name: colours[name] for name in drawn}, rows)
+    return LinkedView(store, run.table, row_filter, score, {name: colours[name] for name in drawn}, rows)
+
+
+def show_right(session: Session, run: ScoredRun, view: LinkedView, chosen: tuple[Selection, Summary] | None) -> None:
+    """The figures of the selection, the charts and the rows."""
+    store = session.store
+    if chosen:
+        covered, second = show_profile(selection_profile(store, chosen[0], run, with_second=False))
     # Asked for in two places, and computed at most once.
     coverage = cache(lambda: selection_coverage(store, chosen[0], run) if chosen else None)
     if show_views(session, run, view, chosen, coverage) != _SAVED:
