@@ -26,6 +26,7 @@ from ui.kit.widgets import link_to_page, show_error
 from ui.score.base_step import base_step
 from ui.score.encoding_form import encoding_form
 from ui.score.estimate_view import begin_estimate, show_estimate
+from ui.score.pairs_form import offer_pairs
 from ui.score.reference_form import CROSS_FITTED, IN_SAMPLE, KINDS, OWN_HELP, OWN_LABEL, reference_form
 from ui.score.training_estimate_view import begin_estimate as begin_training_estimate
 from ui.score.training_estimate_view import show_estimate as show_training_estimate
@@ -97,6 +98,7 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
                 _train_section(session, train)
             else:
                 st.text("Choose a reference first.")
+    offer_pairs(session, str(common["dataset"]), str(common["base"]))
 
 
 def _place() -> dict[str, str | None]:

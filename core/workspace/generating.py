@@ -6,7 +6,13 @@ from typing import Any
 
 from ..data.listing import counted
 from ..jobs.job import Job
-from ..scoring.generation.response_jobs import GenerateRequest, Sampling, create_generation_job, plan_generation
+from ..scoring.generation.response_jobs import (
+    GenerateRequest,
+    GenerationPlan,
+    Sampling,
+    create_generation_job,
+    plan_generation,
+)
 from ..store import Store, checked_dataset_name
 from .generated_pairs import is_made_of, source_of_work
 from .holding import Say
@@ -22,18 +28,13 @@ def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say)
     what `plan_generation` raises, and `NameTaken` if another dataset has the name, or it is empty; nothing is started
     then.
     """
-    request = replace(request, name=checked_dataset_name(request.name))
-    plan = plan_generation(store, request)
-
-    def create() -> Job | None:
-        # The job of these responses may have been done, and its pairs saved only now.
-        return None if is_made_of(store, request.name, plan.work) else create_generation_job(store, plan)
-
+    plan = plan_pairs(store, request)
+    request = plan.request
     outcome: dict[str, Any] = {}
     if not is_made_of(store, request.name, plan.work):
         say(plan.template_sentence)
         say(plan.cost_sentence())
-        job = join_or_compute(store, plan.identity, create)
+        job = begin_pairs(store, plan)
         outcome = wait(store, job) if job else {}
     source = source_of_work(store, request.name, plan.work)
     assert source is not None
@@ -54,6 +55,22 @@ def generate_pairs(store: Store, request: GenerateRequest, wait: Wait, say: Say)
         "elapsed_seconds": outcome.get("elapsed_seconds", 0.0),
         "notices": [*_notices(source["rejected_by_reason"], cut, request.sampling), *outcome.get("notices", ())],
     }
+
+
+def plan_pairs(store: Store, request: GenerateRequest) -> GenerationPlan:
+    """Resolve a request, its name included. Raises what `plan_generation` raises, and `NameTaken` for an empty name."""
+    return plan_generation(store, replace(request, name=checked_dataset_name(request.name)))
+
+
+def begin_pairs(store: Store, plan: GenerationPlan) -> Job | None:
+    """Start or join the job of a plan; None if its pairs are there. Raises `NameTaken` if another dataset has the
+    name."""
+
+    def create() -> Job | None:
+        # The job of these responses may have been done, and its pairs saved only now.
+        return None if is_made_of(store, plan.request.name, plan.work) else create_generation_job(store, plan)
+
+    return join_or_compute(store, plan.identity, create)
 
 
 def _notices(rejected: dict[str, int], cut: int, sampling: Sampling) -> Iterator[str]:

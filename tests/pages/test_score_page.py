@@ -227,6 +227,30 @@ def test_a_run_gets_the_scores_without_prompts(score: Callable[[], AppTest], tin
 
 
 @pytest.mark.usefixtures("inline")
+def test_pairs_are_made_of_a_datasets_replies_and_the_bases_responses(score: Callable[[], AppTest]) -> None:
+    page = score()
+    page.number_input(key="pairs_tokens").set_value(3).run()
+    refused = button(page, "Generate pairs").click().run()
+    assert "A dataset needs a name. Give it one." in text_of(refused)
+    healthy(text_input(page, "Name of the new dataset").set_value("pairs").run())
+    page = healthy(button(page, "Show the cost").click().run())
+    assert "3 prompts, up to 9 new tokens" in text_of(page)
+    page = healthy(button(page, "Generate pairs").click().run())
+    assert ended("generate").state == "done"
+    store = open_session().store
+    made = store.rows(
+        "SELECT (SELECT count(*) FROM preference_pair), "
+        "(SELECT count(*) FROM dataset_row JOIN dataset USING (dataset_id) WHERE name = 'pairs'), "
+        "(SELECT count(*) FROM rejection)"
+    )
+    ((pairs, rows, skipped),) = made
+    assert pairs > 0
+    assert (2 * pairs, pairs + skipped) == (rows, 3)
+    page = healthy(button(page, "Generate pairs").click().run())
+    assert "has these pairs already" in text_of(page)
+
+
+@pytest.mark.usefixtures("inline")
 def test_the_rows_are_embedded_after_the_scoring_if_that_is_chosen(
     score: Callable[[], AppTest], tiny_reference: Path, tmp_path: Path
 ) -> None:
