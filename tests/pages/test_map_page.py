@@ -82,6 +82,24 @@ def test_the_page_leads_from_no_embeddings_to_a_map_that_a_link_filters(scored: 
     assert next(box for box in page.selectbox if box.key == "map_flag").options == ["Short response", "Repetitive"]
 
 
+def test_vectors_of_a_file_take_the_place_of_the_bases_and_give_it_back(scored: Path) -> None:
+    np.save(scored / "v.npy", np.eye(14))
+    page = opened()
+    page.text_input(key="vectors_path_0").set_value(str(scored / "missing.npy")).run()
+    refused = next(item for item in page.button if item.label == "Use these vectors").click().run()
+    assert "There is no file" in refused.error[0].value
+    page = opened()
+    page.text_input(key="vectors_path_0").set_value(str(scored / "v.npy")).run()
+    page = next(item for item in page.button if item.label == "Use these vectors").click().run()
+    assert not page.exception
+    assert "for 14 of 14 unique rows" in page.success[0].value
+    store = open_session().store
+    assert store.run("tiny")["embeddings"]["label"] == "v.npy"
+    page = press(page, "Use those of the base again", scored)
+    assert store.run("tiny")["embeddings"] is None
+    assert not page.success
+
+
 def test_rows_like_a_pick_are_scored_and_the_ranking_can_use_the_score(scored: Path) -> None:
     with Store.open(scored, "a test") as store:
         picked = store.rows("SELECT example_id::VARCHAR FROM scored_1 WHERE row_number = 3")[0][0]

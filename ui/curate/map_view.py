@@ -26,6 +26,7 @@ from core.workspace.mapping import (
 )
 from ui.charts.coverage_chart import coverage_figure
 from ui.charts.map_chart import BY_DOMAIN, BY_FLAG, BY_SCORE, BY_SELECTION, map_figure
+from ui.curate.embeddings_form import offer_embeddings
 from ui.curate.linked_charts import LinkedView, brush_on
 from ui.curate.selection_views import are_kept, coverage_meaning
 from ui.kit.chart_frame import show_chart
@@ -64,6 +65,7 @@ def show_map(
     elif job is None:
         _show_unmapped(session, run, spec)
     _show_coverage(coverage())
+    offer_embeddings(session, run, spec, _JOB)
 
 
 def _show_unmapped(session: Session, run: ScoredRun, spec: EmbeddingSpec) -> None:

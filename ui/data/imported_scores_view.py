@@ -1,27 +1,16 @@
 """Scores of a dataset that were computed elsewhere: those there are, and the form that imports more."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
-from core.data import settings
-from core.data.errors import UserError
-from core.importing.row_keys import JOINS, ROW
 from core.store import ImportedScore, imported_scores
-from core.system.paths import allowed_path
 from core.workspace.score_imports import import_scores, remove_score, score_sentence
+from ui.kit.joined_file import JoinedFile, empty_joined_file, joined_file_form
 from ui.kit.tables import COUNT
-from ui.kit.widgets import change_or_show_error, show_error
+from ui.kit.widgets import change_or_show_error
 from ui.shell.access import may_run
 from ui.shell.session import Session, remember, remembered
-from ui.shell.staged_files import remove_staged, staged_upload
-
-_HELP = {
-    "row": "Column row_number (from 1); without one, the rows of the file in their order.",
-    "example-id": "Column example_id, as the command losses writes it.",
-    "text-hash": "Column text_hash: SHA-256 of the prompt, a line feed and the response.",
-}
+from ui.shell.staged_files import remove_staged
 
 
 def show_imported_scores(session: Session, dataset: str) -> None:
@@ -55,45 +44,27 @@ def _show_scores(scores: list[ImportedScore]) -> None:
 
 
 def _import_form(session: Session, dataset: str) -> None:
-    turn = int(remembered("score_import_turn", 0))
-    upload = st.file_uploader(
-        "Scores as CSV, JSONL or Parquet, one record per row", max_upload_size=settings.integer("max_upload_megabytes"),
-        key=f"scores_upload_{turn}", help="Columns of numbers become scores. A value that is not a number is refused.",
-    )  # fmt: skip
-    text = st.text_input(
-        "Or a path on this server", key=f"scores_path_{turn}", help="In the workspace or an allowed folder."
-    ).strip()
-    first, second, third = st.columns(3)
-    joined_by = first.selectbox(
-        "Join by", list(JOINS), key="scores_join", help="  \n".join(f"{name}: {_HELP[name]}" for name in JOINS)
+    form = joined_file_form(
+        "scores",
+        "Scores as CSV, JSONL or Parquet, one record per row",
+        "Columns of numbers become scores. A value that is not a number is refused.",
+        ("Columns", "all of numbers", "Names, separated by commas."),
     )
-    columns = second.text_input(
-        "Columns", placeholder="all of numbers", key=f"scores_columns_{turn}", help="Names, separated by commas."
-    )
-    key = third.text_input(
-        "Key column", placeholder=JOINS[joined_by or ROW][0], key=f"scores_key_{turn}", help="The column to join by."
-    ).strip()
     replace = st.checkbox(
         "Replace scores of the same name", key="scores_replace",
         help="If off, a score that has this name already is kept, and the file is refused.",
     )  # fmt: skip
-    if st.button("Import scores", type="primary", disabled=not (upload or text)):
-        try:
-            path = staged_upload(session.workspace, upload) if upload else allowed_path(text, session.workspace)
-        except UserError as error:
-            show_error(error)
-            return
-        names = [name.strip() for name in columns.split(",") if name.strip()]
-        change_or_show_error(lambda: _import(session, dataset, path, joined_by or ROW, names, key or None, replace))
+    if st.button("Import scores", type="primary", disabled=not form.is_given):
+        change_or_show_error(lambda: _import(session, dataset, form, replace))
 
 
-def _import(
-    session: Session, dataset: str, path: Path, joined_by: str, columns: list[str], key: str | None, replace: bool
-) -> None:
-    found = import_scores(session.store, dataset, path, joined_by, columns, key, replace)
+def _import(session: Session, dataset: str, form: JoinedFile, replace: bool) -> None:
+    path = form.path(session)
+    columns = [name.strip() for name in form.columns.split(",") if name.strip()]
+    found = import_scores(session.store, dataset, path, form.joined_by, columns, form.key, replace)
     remove_staged(session.workspace, [path])
     remember(_result_key(dataset), [score_sentence(score) for score in found])
-    remember("score_import_turn", int(remembered("score_import_turn", 0)) + 1)
+    empty_joined_file("scores")
 
 
 def _remove_form(session: Session, dataset: str, scores: list[ImportedScore]) -> None:
