@@ -46,7 +46,7 @@ _OF_TRANSFORMER = tuple(
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 """The library's own settings of a transformer are in the first of these files that there is."""
-_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+_TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 _KNOWN_SETTINGS = {
     "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "unpad_inputs",
 }  # fmt: skip
@@ -218,9 +218,8 @@ def _transformer_problems(place: Path) -> Iterator[str]:
         yield f"sets {unknown[0][:80]}"
     if settings.get("transformer_task", "feature-extraction") != "feature-extraction":
         yield f"has the task {str(settings['transformer_task'])[:80]}"
-    modalities = settings.get("modality_config")
-    if modalities is not None and (not isinstance(modalities, dict) or modalities.get("text") != _TEXT):
-        yield "reads no text as such"
+    if settings.get("modality_config", _TEXT) != _TEXT:  # such as messages, for its chat template
+        yield "reads other inputs than plain text"
 
 
 def _check_dense(name: str, config: dict[str, Any], shape: tuple[int, ...] | None) -> None:

@@ -93,7 +93,7 @@ def _read(spec: ModelSpec, dtype: str) -> SentenceTransformer:
         modules=[module.to(DTYPES[dtype]) if isinstance(module, StaticEmbedding) else module for module in modules],
         device="cpu",
         prompts={_PROMPT: settings.prompt},
-        default_prompt_name=_PROMPT,
+        default_prompt_name=_PROMPT if settings.prompt else None,
         truncate_dim=settings.dimensions,
         local_files_only=True,
     )

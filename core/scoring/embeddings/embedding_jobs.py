@@ -257,11 +257,10 @@ def use_computed(store: Store, run: str | None, spec: EmbeddingSpec) -> None:
     except (NotFound, ModelUnusable):
         return
     dataset, name = str(found["dataset"]), str(found["name"])
-    if is_bases and not found["embeddings"]:
+    if not (spec.is_of_sentence_model or (is_bases and found["embeddings"])) or lacks_embeddings(store, dataset, spec):
         return
-    if (is_bases or spec.is_of_sentence_model) and not lacks_embeddings(store, dataset, spec):
-        fields = replace(spec, truncated=row_counts(store, dataset, spec)[0]).to_fields()
-        store.use_embeddings(name, None if is_bases else fields)
+    used = None if is_bases else replace(spec, truncated=row_counts(store, dataset, spec)[0]).to_fields()
+    store.use_embeddings(name, used)
 
 
 def row_counts(store: Store, dataset: str, spec: EmbeddingSpec) -> tuple[int, int]:

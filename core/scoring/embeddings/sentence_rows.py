@@ -50,7 +50,7 @@ class SentenceEmbedder:
         check: Callable[[], None],
     ) -> None:
         self._model, self._label, self._max_length, self._check = model, label, max_length, check
-        self._prompt = str(model.prompts[model.default_prompt_name])
+        self._prompt = str(model.prompts.get(model.default_prompt_name, ""))
         self._budget = BatchBudget(token_budget, report)
         self.width = int(self._encode(["a"]).shape[1])
 
