@@ -160,7 +160,7 @@ def plan_of_used(
             f"The sentence model {used.label!r} has other files than the run {run!r} was embedded with. Put them back, "
             f"or embed the run again with: {embed_command(run, used)}"
         )
-    return replace(plan, dtype=encoding.dtype, spec=replace(used, truncated=None))
+    return replace(plan, device=device, dtype=encoding.dtype, spec=replace(used, truncated=None))
 
 
 def check_can_embed(store: Store, run: str, target: str) -> None:

@@ -39,6 +39,7 @@ from core.workspace.embedding import embed_run, embed_sentence, group_semantic_d
 from core.workspace.like_file_jobs import begin_like_file
 from core.workspace.like_these import LikeRequest, score_like
 from core.workspace.maintenance.checking import check_workspace
+from core.workspace.mapping import lacking_sentence
 from tests.core.scored_models import score_examples
 from tests.tiny_models import example, make_tokenizer, save_model_folder
 from tests.trial_workspace import wait_quietly
@@ -47,6 +48,8 @@ pytestmark = pytest.mark.skipif(
     find_spec("sentence_transformers") is None, reason="the extra sentence is not installed"
 )
 
+OWN, ABOUT, WEIGHTS = "sentence_bert_config.json", "config_sentence_transformers.json", "model.safetensors"
+NAMES = "sentence_transformers"
 LONGEST = 24
 TEXTS = {
     "Name a river.": "The river is the Thames.",
@@ -61,8 +64,8 @@ SILENT = example(("user", "Name a town."), ("assistant", " "))
 
 @pytest.fixture(scope="module")
 def models(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """Folder of three models: the tests' tiny transformer with mean pooling, the same with a default prompt, a linear
-    layer and unit length, and a static one."""
+    """Folder of four models: the tests' tiny transformer with mean pooling, the same with a default prompt, a linear
+    layer and unit length, a static one, and one as model2vec writes it, whose tokenizer cuts texts."""
     return made_once("sentence-models", save_models)
 
 
@@ -82,6 +85,16 @@ def save_models(folder: Path) -> None:
     prompted = {"prompts": {"row": "text: "}, "default_prompt_name": "row"}
     save("deep", read, modules.Pooling(32), modules.Dense(32, 12), modules.Normalize(), **prompted)
     save("static", modules.StaticEmbedding(make_tokenizer(), embedding_dim=20), modules.Normalize())
+    short = folder / "model2vec"
+    short.mkdir()
+    tokenizer = make_tokenizer().backend_tokenizer
+    tokenizer.enable_truncation(LONGEST)
+    tokenizer.save(str(short / "tokenizer.json"))
+    save_file({"embeddings": torch.randn(tokenizer.get_vocab_size(), 20).numpy()}, short / WEIGHTS)
+    listed = [("0", ".", "StaticEmbedding"), ("1", "1_Normalize", "Normalize")]
+    parts = [{"name": name, "path": path, "type": f"{NAMES}.models.{kind}"} for name, path, kind in listed]
+    (short / "modules.json").write_text(json.dumps(parts))
+    (short / "config.json").write_text(json.dumps({"model_type": "model2vec", "architectures": ["StaticModel"]}))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +130,7 @@ def used_vectors(store: Store) -> NDArray[np.float16]:
     return read_embeddings(store.workspace, embeddings_of_run(store.run("tiny")), ids, "embed").vectors
 
 
-LONGER = {"mean": 1, "deep": 2, "static": 0}
+LONGER = {"mean": 1, "deep": 2, "static": 0, "model2vec": 1}
 """Rows that are longer than what each model reads. The prompt of the second is part of its text."""
 
 
@@ -236,6 +249,8 @@ def test_a_sentence_model_that_changed_embeds_no_more_rows_of_the_run(
     target.write_text(json.dumps({"instruction": "Name a lake.", "output": "Mývatn."}), encoding="utf-8")
     with pytest.raises(UserError, match=r"has other files than the run 'tiny' .*embed --run tiny --sentence-model /"):
         score_like(store, LikeRequest("tiny", str(target), device="cpu"), wait_quietly)
+    used = embeddings_of_run(store.run("tiny"))
+    assert "some rows have none by /" in lacking_sentence("A map", used)
     store.add_source("talk", "more.jsonl", "jsonl", "another hash", {}, more_rows())
     with pytest.raises(NotFound, match=r"1 of 6 rows have no embedding yet\..*--run tiny --sentence-model /"):
         group_semantic_duplicates(store, "talk", "tiny", 0.9, wait_quietly)
@@ -277,6 +292,12 @@ def with_weights(change: Callable[[dict[str, NDArray[Any]]], object]) -> Callabl
     return write
 
 
+def linked_outside(folder: Path) -> None:
+    path = folder / "1_Pooling" / "config.json"
+    path.rename(folder.parent / "elsewhere.json")
+    path.symlink_to(folder.parent / "elsewhere.json")
+
+
 def without_first(tensors: dict[str, NDArray[Any]]) -> None:
     del tensors["layers.0.mlp.up_proj.weight"]
 
@@ -289,8 +310,6 @@ def too_large(tensors: dict[str, NDArray[Any]]) -> None:
     tensors["norm.weight"] *= np.float32(3e37)
 
 
-OWN, ABOUT, WEIGHTS = "sentence_bert_config.json", "config_sentence_transformers.json", "model.safetensors"
-NAMES = "sentence_transformers"
 REFUSED: dict[str, Callable[[Path], object]] = {
     r"is not a sentence-embedding model: there is no modules\.json in /": lambda at: (at / "modules.json").unlink(),
     r"needs its own code \(modeling_x\.Mine\), which is never run": with_module("modeling_x.Mine"),
@@ -300,6 +319,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     r"modules\.json of model .* is not as sentence-transformers writes it": with_module("x", "../other"),
     r"modules\.json lists no modules": lambda at: (at / "modules.json").write_text("[]"),
     "is a CrossEncoder, not a sentence": changed(ABOUT, model_type="CrossEncoder"),
+    r"1_Pooling/config\.json of model .* links outside its folder": linked_outside,
     "has no usable prompt": changed(ABOUT, prompts={"row": 3}),
     "sets model_args, which is not supported": changed(OWN, model_args={"gguf_file": "x"}),
     "reads other inputs than plain text": changed(OWN, modality_config={"text": {"method": "push_to_hub"}}),
@@ -347,8 +367,17 @@ def test_a_worker_finds_the_packages_that_the_library_reads(monkeypatch: pytest.
     assert not {"sklearn", "datasets"} & {name for name, module in sys.modules.items() if module is None}
 
 
-def test_the_files_of_a_models_modules_go_to_another_machine_too(store: Store, models: Path) -> None:
+def test_the_files_of_a_models_modules_are_found_in_the_hubs_cache_and_go_to_another_machine_too(
+    store: Store, models: Path, tmp_path: Path
+) -> None:
     spec = resolve_sentence_model(str(models / "deep"), store.workspace)
+    in_cache = tmp_path / "snapshots" / "a1"
+    shutil.copytree(models / "deep", in_cache)
+    blob = tmp_path / "blobs" / "b1"
+    blob.parent.mkdir()
+    (in_cache / "1_Pooling" / "config.json").rename(blob)
+    (in_cache / "1_Pooling" / "config.json").symlink_to("../../../blobs/b1")
+    assert resolve_sentence_model(str(in_cache), store.workspace).weights_hash == spec.weights_hash
     names = {name for name, _ in model_folders({"sentence_model": spec.to_fields()})[0].files}
     assert names >= {"modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors", "tokenizer.json"}
 
