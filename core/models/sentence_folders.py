@@ -174,7 +174,8 @@ def longest_text(folder: Path) -> int | None:
     first = sentence_modules(str(folder), folder)[0]
     place = folder / first.place
     if first.kind == STATIC:
-        limits = [(read_json(place / "tokenizer.json").get("truncation") or {}).get("max_length")]
+        cut = read_json(place / "tokenizer.json").get("truncation")
+        limits = [cut.get("max_length") if isinstance(cut, dict) else None]
     elif limit := _transformer_settings(place).get("max_seq_length"):
         limits = [limit]
     else:
