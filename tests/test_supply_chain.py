@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -57,6 +58,12 @@ def test_every_licence_is_one_that_we_accept(package: str) -> None:
 def test_what_the_extra_for_maps_brings_has_a_licence_that_we_accept(package: str) -> None:
     pytest.importorskip("pacmap", reason="the extra map is not installed")
     assert set(licences_in(licence_of(package))) <= ALLOWED
+
+
+def test_what_the_extra_for_sentence_models_brings_has_a_licence_that_we_accept() -> None:
+    if find_spec("sentence_transformers") is None:  # to import it takes seconds
+        pytest.skip("the extra sentence is not installed")
+    assert set(licences_in(licence_of("sentence-transformers"))) <= ALLOWED
 
 
 def test_the_list_of_licences_is_up_to_date() -> None:

@@ -42,6 +42,10 @@ def embed(
     file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Or: vectors for --run, as Parquet, JSONL or .npy.")
     ] = None,
+    sentence_model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Or: sentence-transformers model for --run: Hub id or local folder."),
+    ] = None,
     column: Annotated[str, typer.Option(help="Column of FILE with the vectors.")] = COLUMN,
     by: Annotated[str, typer.Option(help=f"What rows of FILE are joined by: {', '.join(JOINS)}.")] = ROW,
     key: Annotated[str | None, typer.Option(help="Column of FILE to join by [as of scores import].")] = None,
@@ -62,12 +66,15 @@ def embed(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+), or read
-    them from a file. A run uses a file's, or its base's with the usual dimensions and seed: those that came last."""
+    """Compute the embeddings that are missing: one vector a row, from the base's last hidden states (RDS+) or by a
+    sentence model, or read them from a file. A run uses those that came last; its base's, with the usual dimensions and
+    seed."""
     if (run is None) == (dataset is None) or (run is None and base is None) or (run and base):
         raise typer.BadParameter("Give either --run, or --dataset and --base.")
     if file is not None and run is None:
         raise typer.BadParameter("Vectors of a file are those of a run. Give --run.")
+    if sentence_model is not None and (run is None or file is not None):
+        raise typer.BadParameter("A sentence model embeds the rows of a run. Give --run, without --from.")
     if by not in JOINS:
         raise typer.BadParameter(f"Unknown --by {by!r}. Must be one of: {', '.join(JOINS)}.")
     with report_user_errors(), owned_store(workspace, "embed") as store:
@@ -78,7 +85,7 @@ def embed(
             print_result(imported, as_json, vectors_sentence(imported))
             return
         if run is not None:
-            report = embed_run(store, run, wait_for, device, dimensions, seed)
+            report = embed_run(store, run, wait_for, device, dimensions, seed, sentence_model)
         else:
             assert dataset is not None
             assert base is not None

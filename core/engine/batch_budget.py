@@ -1,18 +1,24 @@
 """Batches that fit in a GPU's memory: when it runs out, their size is halved and the rows left are tried again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import torch
 
-from ..data.encoded import Encoded
 from ..data.errors import ModelUnusable
 
 
 class _OfRows(Protocol):
     @property
     def rows(self) -> tuple[int, ...]: ...
+
+
+class HasTokens(Protocol):
+    """A row whose tokens count."""
+
+    @property
+    def input_ids(self) -> Sized: ...
 
 
 Batch = TypeVar("Batch", bound=_OfRows)
@@ -26,7 +32,7 @@ class BatchBudget:
 
     def computed(
         self,
-        encoded: Sequence[Encoded],
+        encoded: Sequence[HasTokens],
         wanted: Sequence[int],
         compute: Callable[[list[int], int], Iterator[Batch]],
     ) -> Iterator[Batch]:
@@ -48,7 +54,7 @@ class BatchBudget:
                 self._report(f"GPU memory ran out; continuing with a batch size of {self._tokens:,} tokens")
 
 
-def smaller_budget(budget: int, rows: Sequence[Encoded]) -> int:
+def smaller_budget(budget: int, rows: Sequence[HasTokens]) -> int:
     """A smaller batch size for these rows, after GPU memory ran out with `budget` [tokens].
 
     Raises `ModelUnusable` if one row alone did not fit.

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from .weight_files import tensor_shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
-_READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
+READ_BY_LIBRARIES = (".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken")
 TEMPLATES = "additional_chat_templates"
 _OWN_CODE = "custom_generate/generate.py"
 _LARGEST_TEXT = 256 * 2**20  # bytes; the largest tokenizers have 40 MB
@@ -72,9 +72,24 @@ def loss_files(folder: Path, is_adapter: bool = False) -> list[Path]:
 
 
 def check_model_folder(name: str, folder: Path) -> None:
-    """Raise `ModelUnusable` for a folder that is not a model or is unsafe to load."""
+    """Raise `ModelUnusable` for a folder that is not a causal language model or is unsafe to load."""
     if sentence := refused_folder(name, folder):
         raise ModelUnusable(sentence)
+    config = _checked_config(name, folder)
+    if sentence := refused_kind(name, folder, config):
+        raise ModelUnusable(sentence)
+    _check_contents(name, folder, config)
+
+
+def check_transformer_folder(name: str, folder: Path) -> dict[str, Any]:
+    """The config of a folder with a transformer of any kind. Raises `ModelUnusable` if it has none or is unsafe to
+    load."""
+    config = _checked_config(name, folder)
+    _check_contents(name, folder, config)
+    return config
+
+
+def _checked_config(name: str, folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").exists():
         raise ModelUnusable(
             f"The folder {folder} of model {name!r} has no config.json. Give a Hugging Face model folder."
@@ -86,8 +101,10 @@ def check_model_folder(name: str, folder: Path) -> None:
         )
     config = read_json(folder / "config.json")
     _check_config(name, config)
-    if sentence := refused_kind(name, folder, config):
-        raise ModelUnusable(sentence)
+    return config
+
+
+def _check_contents(name: str, folder: Path, config: dict[str, Any]) -> None:
     if not weight_files(folder):
         raise ModelUnusable(
             f"The model {name!r} has no *.safetensors in {folder}. Other weight formats are not loaded: "
@@ -124,16 +141,16 @@ def check_adapter_folder(name: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_files(name: str, folder: Path) -> None:
+def check_files(name: str, folder: Path, inner: Sequence[str] = ()) -> None:
     """Raise `ModelUnusable` unless every file that a library may read is a regular file in this folder, and takes a
-    bounded amount of memory once it is read.
+    bounded amount of memory once it is read. `inner`: names of folders in it that are read too.
 
     Reading a pipe would hang. Links may point into the folder itself or, as in the Hub cache, to `blobs`.
     """
     homes = {folder.resolve()}
     if folder.parent.name == "snapshots":
         homes.add((folder.parent.parent / "blobs").resolve())
-    for path in _entries(name, folder):
+    for path in _entries(name, folder, inner):
         try:
             found = path.stat()
             target = path.resolve()
@@ -156,15 +173,15 @@ def check_files(name: str, folder: Path) -> None:
                 raise ModelUnusable(f"{error} Fetch the model {name!r} again.") from error
 
 
-def _entries(name: str, folder: Path) -> Iterator[Path]:
-    for place in (folder, folder / TEMPLATES):
+def _entries(name: str, folder: Path, inner: Sequence[str]) -> Iterator[Path]:
+    for place in (folder, folder / TEMPLATES, *(folder / one for one in inner)):
         try:
             names = sorted(os.listdir(place))
         except FileNotFoundError:
             continue
         except OSError as error:
             raise ModelUnusable(_unreadable(place, name, error)) from error
-        yield from (place / entry for entry in names if entry.endswith(_READ_BY_LIBRARIES))
+        yield from (place / entry for entry in names if entry.endswith(READ_BY_LIBRARIES))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from ..data.errors import ModelUnusable
 from .folder_check import read_json
+from .sentence_folders import SENTENCE_MODEL
 from .stored_quantization import method_of
 
-_NEVER_NEEDED = ("datasets",)
+_FOR_SENTENCES = ("datasets", "sklearn")
 _FOR_QUANTIZED = "bitsandbytes"
 _FOR_MAPS = "sklearn"
 
@@ -19,8 +20,8 @@ def leave_out_packages(request: dict[str, Any]) -> None:
     To be called before transformers is imported: it saves a worker a second or two of its start.
     """
     quantized = () if _has_quantized(request) else (_FOR_QUANTIZED,)
-    maps = () if request.get("kind") == "map" else (_FOR_MAPS,)
-    for name in (*_NEVER_NEEDED, *quantized, *maps):
+    needed = _FOR_SENTENCES if SENTENCE_MODEL in request else (_FOR_MAPS,) if request.get("kind") == "map" else ()
+    for name in (*quantized, *(name for name in _FOR_SENTENCES if name not in needed)):
         # With None there, Python says that there is no such package, to an import as to a look whether there is one.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 

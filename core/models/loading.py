@@ -68,19 +68,17 @@ def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
 
 def _loaded(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
     if not spec.adapter:
-        return _reading_left(_on_device(_base(spec, dtype, device), spec, device), spec)
+        return _reading_left(on_device(_base(spec, dtype, device), spec, device), spec)
     check_repeatable(spec)
     if not takes_from_base(Path(spec.adapter)):
-        return _reading_left(_on_device(_adapted(_base(spec, dtype, device), spec), spec, device), spec)
+        return _reading_left(on_device(_adapted(_base(spec, dtype, device), spec), spec, device), spec)
     if spec.quantization:
         raise ModelUnusable(
             f"The adapter {spec.label!r} takes a part out of its base's weights, which cannot be done to quantized "
             "ones. Leave out --quantization."
         )
     # What such an adapter subtracts depends on the base's precision: from a bfloat16 base it would differ.
-    return _reading_left(
-        _on_device(_rounded(_adapted(_base(spec, "float32", device), spec), dtype), spec, device), spec
-    )
+    return _reading_left(on_device(_rounded(_adapted(_base(spec, "float32", device), spec), dtype), spec, device), spec)
 
 
 def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.Module, bool]:
@@ -91,16 +89,16 @@ def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.M
     assert spec.adapter is not None
     check_repeatable(spec)
     with unchanged(spec):
-        base = _reading_left(_on_device(_base(spec, dtype, device), spec, device), spec)
+        base = _reading_left(on_device(_base(spec, dtype, device), spec, device), spec)
         probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
-        model = _on_device(_adapted(base, spec), spec, device)
+        model = on_device(_adapted(base, spec), spec, device)
         return model, probe.agrees(model)
 
 
 def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
     """The model without its adapter, as transformers loads it: in main memory, or on the device if it is quantized."""
     try:
-        with memory_limit(_memory_for(spec)):
+        with memory_limit(memory_for(spec)):
             model, report = _read(spec, DTYPES[dtype], device)
     except UNLOADABLE as error:
         if "trust_remote_code" in str(error):
@@ -170,7 +168,7 @@ def _reading_left(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
 
 def _adapted(model: Any, spec: ModelSpec) -> torch.nn.Module:
     assert spec.adapter is not None
-    with memory_limit(_memory_for(spec)):
+    with memory_limit(memory_for(spec)):
         return with_adapter(model, spec, Path(spec.adapter))
 
 
@@ -184,8 +182,9 @@ def _rounded(model: Any, dtype: str) -> Any:
     return model
 
 
-def _on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
-    """Move to the device in evaluation mode and check the weights there: a GPU reads them fastest."""
+def on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
+    """Move to the device in evaluation mode and check the weights there: a GPU reads them fastest. Raises
+    `ModelUnusable`."""
     try:
         if not spec.quantization:  # quantized weights are loaded where they stay
             module.to(device)
@@ -219,7 +218,7 @@ def _is_finite(weights: torch.Tensor) -> bool:
     return not weights.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weights.detach()))
 
 
-def _memory_for(spec: ModelSpec) -> int:
+def memory_for(spec: ModelSpec) -> int:
     """What loading may allocate [bytes]: the weights in a type two or four times as large, and working memory."""
     files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
     stored_bytes: int = sum(path.stat().st_size for path in files)

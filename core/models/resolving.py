@@ -57,7 +57,7 @@ def resolve_model(name: str, workspace: Path, base: ModelSpec | None = None) -> 
     `base` is the base for an adapter that does not name its own. Raises `ModelUnusable` if there is no such model or it
     is unsafe to load.
     """
-    folder = _folder_of(name, workspace)
+    folder = model_folder(name, workspace)
     if (folder / ADAPTER_CONFIG).exists():
         return _resolve_adapter(name, folder, workspace, base)
     if "cross_fitted" in read_json(folder / PROVENANCE):
@@ -169,7 +169,8 @@ def _is_path(name: str, workspace: Path) -> bool:
     return name.startswith("~") or ("/" in name and not is_hub_id(name)) or os.path.lexists(name)
 
 
-def _folder_of(name: str, workspace: Path) -> Path:
+def model_folder(name: str, workspace: Path) -> Path:
+    """The folder that a model's name means; one of the Hub is downloaded. Raises `ModelUnusable` if there is none."""
     if not name:
         raise ModelUnusable("No model was given. Give a folder, a Hugging Face id, or a reference trained here.")
     folder = _folder_here(name, workspace)
@@ -188,7 +189,7 @@ def folder_on_machine(name: str, workspace: Path) -> Path | None:
     """The folder of a model, also of one that was downloaded before; None for a Hub id that was not. Nothing is
     downloaded. Raises `ModelUnusable` for a name that is neither."""
     if name and (not is_hub_id(name) or _folder_here(name, workspace)):
-        return _folder_of(name, workspace)
+        return model_folder(name, workspace)
     try:
         return _download(name, only_cached=True)
     except ModelUnusable:

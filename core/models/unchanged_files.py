@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from ..data.errors import ModelChanged
+from ..data.errors import ModelChanged, ModelUnusable
 from .cache_key import TOKENIZER_FILES
 from .folder_check import loss_files
 from .known_hashes import file_state
 from .resolving import ModelSpec, hash_of_weights, tokenizer_files, tokenizer_fingerprint
+from .sentence_folders import hash_of_sentence_model, sentence_files
 
 _TOKENIZER = "tokenizer or chat template"
 FileStates = tuple[tuple[object, ...], ...]
@@ -29,12 +30,12 @@ class UnchangedModel:
 
     def check(self) -> FileStates:
         """Raise `ModelChanged` unless the files are those that the hashes were made of; returns their states."""
-        states = _states(self._spec, self._tokenizer is not None)
+        states = self.states()
         if states == self._checked:
             return states
         try:
-            found = hash_of_weights(Path(self._spec.path), self._spec.adapter)
-        except OSError as error:
+            found = self._found_hash()
+        except (OSError, ModelUnusable) as error:
             raise _changed(self._spec, "weights") from error
         if found != self._spec.weights_hash:
             raise _changed(self._spec, "weights")
@@ -44,6 +45,36 @@ class UnchangedModel:
         self._checked = states
         return states
 
+    def states(self) -> FileStates:
+        """The states of the files as they are now."""
+        return _states(self._spec, self._tokenizer is not None)
+
+    def _found_hash(self) -> str:
+        return hash_of_weights(Path(self._spec.path), self._spec.adapter)
+
+    @contextmanager
+    def while_read(self) -> Iterator[None]:
+        """Check the files before and after they are read in this context. Raises `ModelChanged`, also if they were
+        changed meanwhile and put back: what was read of them is unknown."""
+        before = self.check()
+        yield
+        if self.states() != before:
+            raise _changed(self._spec, "weights")
+
+
+class UnchangedSentenceModel(UnchangedModel):
+    """A sentence-embedding model: all its files."""
+
+    def states(self) -> FileStates:
+        """As of any model; none if its modules can no longer be read."""
+        try:
+            return tuple(map(_state, sentence_files(Path(self._spec.path))))
+        except ModelUnusable:
+            return ()
+
+    def _found_hash(self) -> str:
+        return hash_of_sentence_model(Path(self._spec.path))
+
 
 @cache
 def unchanged_model(spec: ModelSpec, tokenizer: str | None = None) -> UnchangedModel:
@@ -51,14 +82,17 @@ def unchanged_model(spec: ModelSpec, tokenizer: str | None = None) -> UnchangedM
     return UnchangedModel(spec, tokenizer)
 
 
+@cache
+def unchanged_sentence_model(spec: ModelSpec) -> UnchangedSentenceModel:
+    """The same for every caller of this process, so that large files are read once."""
+    return UnchangedSentenceModel(spec)
+
+
 @contextmanager
 def unchanged(spec: ModelSpec) -> Iterator[None]:
-    """Check a model's weights before and after they are read in this context. Raises `ModelChanged`, also if files were
-    changed meanwhile and put back: what was read of them is unknown."""
-    before = unchanged_model(spec).check()
-    yield
-    if _states(spec, False) != before:
-        raise _changed(spec, "weights")
+    """Check a model's weights before and after they are read in this context, as `while_read` does."""
+    with unchanged_model(spec).while_read():
+        yield
 
 
 @contextmanager

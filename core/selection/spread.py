@@ -65,7 +65,7 @@ def spread_rows(store: Store, selection: Selection, run: ScoredRun, near_set: in
                 f"{spread.clusters:,} clusters were requested of {rows.num_rows:,} rows. Give at most as many clusters "
                 "as rows."
             )
-        command = f"{COMMAND} embed --run {shlex.quote(run.name)}"
+        command = f"{COMMAND} embed --run {shlex.quote(run.name)}{spec.options}"
         vectors = read_embeddings(store.workspace, spec, packed_ids(rows["example_id"]), command).vectors
         pools, picked = rows["pool"].to_numpy(), rows["picked"].to_numpy()
         found = [np.zeros(0, np.int64)]

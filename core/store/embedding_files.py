@@ -9,6 +9,7 @@ or not at all, and is never changed. The vectors of a million rows in 256 dimens
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ EMBEDDING_RULE = 1
 MOST_DIMENSIONS = 256
 OF_FILE = "file:"
 """Begins the model of vectors that were computed elsewhere and read from a file; its SHA-256 follows."""
+OF_SENTENCE_MODEL = "sentence:"
+"""Begins the model of vectors that a sentence-embedding model gives; the hash of its files follows."""
 _ABOUT = "about.json"
-_KEY = b"embeddings"
+_KEY, _TOKENS = b"embeddings", "tokens"
 _FILE_ROWS = 65_536
 Vectors = NDArray[np.float16]
 
@@ -41,7 +44,10 @@ Vectors = NDArray[np.float16]
 class EmbeddingSpec:
     """Which embeddings: the fingerprints of model and encoding, the most dimensions, and the seed of the projection.
     `label`: the model's name, which is no part of the key. Of vectors from a file, `model` is `OF_FILE` and its
-    SHA-256, `encoding` is the column and what its rows were joined by, `label` names the file."""
+    SHA-256, `encoding` is the column and what its rows were joined by, `label` names the file. Of a sentence-embedding
+    model, `model` is `OF_SENTENCE_MODEL` and the hash of its files, `encoding` says how a row becomes a text
+    (`core.scoring.embeddings.sentence_jobs`), `label` is the model's name from any folder, and `truncated`, no part of
+    the key either, counts the rows of the run's dataset of which only the first tokens were embedded."""
 
     model: str
     encoding: str
@@ -49,11 +55,12 @@ class EmbeddingSpec:
     seed: int
     label: str = ""
     rule: int = EMBEDDING_RULE
+    truncated: int | None = None
 
     @property
     def key(self) -> str:
         """Hex digest of everything that the vectors depend on besides the rows."""
-        fields = {name: value for name, value in asdict(self).items() if name != "label"}
+        fields = {name: value for name, value in asdict(self).items() if name not in ("label", "truncated")}
         return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     @property
@@ -61,9 +68,27 @@ class EmbeddingSpec:
         """Whether the vectors were computed elsewhere, so that no other rows can get one here."""
         return self.model.startswith(OF_FILE)
 
+    @property
+    def is_of_sentence_model(self) -> bool:
+        """Whether a sentence-embedding model computed the vectors."""
+        return self.model.startswith(OF_SENTENCE_MODEL)
+
+    @property
+    def options(self) -> str:
+        """What the command that embeds a run's rows takes beside the run, to compute these; for a file's, the
+        base's."""
+        if self.is_of_file:
+            return ""
+        parts = [
+            f" --sentence-model {shlex.quote(self.label)}" if self.is_of_sentence_model else "",
+            f" --dimensions {self.dimensions}" if self.dimensions != MOST_DIMENSIONS else "",
+            f" --seed {self.seed}" if self.seed else "",
+        ]
+        return "".join(parts)
+
     def to_fields(self) -> dict[str, Any]:
         """As JSON fields."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "truncated" or value is not None}
 
 
 def embeddings_of_run(run: Mapping[str, Any]) -> EmbeddingSpec:
@@ -105,16 +130,20 @@ def float_units(vectors: Vectors) -> NDArray[np.float32]:
     return np.asarray(np.divide(numbers, lengths, out=numbers, where=lengths > 0), np.float32)
 
 
-def write_vectors(folder: Path, prefix: str, key: str, ids: Ids, vectors: Vectors) -> Path:
-    """Write one file of vectors durably; returns its path."""
+def write_vectors(
+    folder: Path, prefix: str, key: str, ids: Ids, vectors: Vectors, tokens: NDArray[np.int32] | None = None
+) -> Path:
+    """Write one file of vectors durably; returns its path. `tokens`: how many each row has before it is cut to what the
+    model reads, 0 for a row without a vector, where that is known."""
     dimensions = vectors.shape[1]
     columns = [
         pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids.tobytes())]),
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimensions),
     ]
-    schema = pa.schema(
-        [("example_id", pa.binary(16)), ("vector", pa.list_(pa.float16(), dimensions))], metadata={_KEY: key.encode()}
-    )
+    fields = [("example_id", pa.binary(16)), ("vector", pa.list_(pa.float16(), dimensions))]
+    if tokens is not None:
+        columns, fields = [*columns, pa.array(tokens)], [*fields, (_TOKENS, pa.int32())]
+    schema = pa.schema(fields, metadata={_KEY: key.encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.record_batch(columns, schema=schema))
@@ -228,11 +257,30 @@ def vectors_in(folder: Path, key: str, ids: Ids) -> tuple[Vectors | None, NDArra
     return vectors, found
 
 
+def token_counts(folder: Path, key: str, ids: Ids) -> NDArray[np.int32]:
+    """How many tokens each of these examples has before it is cut, in their order, as far as the files of a folder say;
+    0 for others."""
+    order = np.argsort(ids)
+    counts = np.zeros(len(ids), np.int32)
+    for path in vector_files(folder):
+        of_file, _ = _read(path, key)
+        table = _table(path)
+        if _TOKENS in table.column_names:
+            places = np.searchsorted(ids, of_file, sorter=order).clip(max=max(0, len(ids) - 1))
+            mine = ids[order[places]] == of_file if len(ids) else np.zeros(len(of_file), np.bool_)
+            counts[order[places[mine]]] = table[_TOKENS].to_numpy()[mine]
+    return counts
+
+
+def _table(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all().combine_chunks()
+
+
 def _read(path: Path, key: str) -> tuple[Ids, Vectors]:
     """Ids and vectors of a file, mapped and not read."""
     try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all().combine_chunks()
+        table = _table(path)
         made_for = (table.schema.metadata or {}).get(_KEY, b"").decode(errors="replace")
         ids, vectors = table["example_id"].chunk(0), table["vector"].chunk(0)
         width = vectors.type.list_size

@@ -16,9 +16,12 @@ from ..scoring.embeddings.embedding_jobs import (
     embed_command,
     missing_ids,
     plan_of_run,
+    plan_of_sentence_model,
+    row_counts,
     stored_examples,
-    use_base_embeddings,
+    use_computed,
 )
+from ..scoring.embeddings.row_text import TextEncoding
 from ..store import Store, near_duplicate_set
 from ..store.embedding_files import MOST_DIMENSIONS, Vectors, embeddings_of_run, read_embeddings
 from .running import Wait, search_fields
@@ -35,12 +38,26 @@ def embed_dataset(store: Store, plan: EmbeddingPlan, wait: Wait) -> dict[str, An
 
 
 def embed_run(
-    store: Store, run: str, wait: Wait, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+    store: Store,
+    run: str,
+    wait: Wait,
+    device: str = "auto",
+    dimensions: int = MOST_DIMENSIONS,
+    seed: int = 0,
+    sentence_model: str | None = None,
 ) -> dict[str, Any]:
-    """Compute what is missing of the embeddings of a run's rows under its base. The run then uses them, unless they
-    have other dimensions or another seed than by default; fields as of `embed_dataset`, run, and run_uses: the
-    embeddings that it uses (`EmbeddingSpec`, and key)."""
-    report = embed_dataset(store, plan_of_run(store, run, device, dimensions, seed), wait)
+    """Compute what is missing of the embeddings of a run's rows, under its base or by a sentence-embedding model. The
+    run then uses them, unless they are the base's of other dimensions or another seed than by default; fields as of
+    `embed_dataset`, run, and run_uses: the embeddings that it uses (`EmbeddingSpec`, and key). By a sentence model also
+    max_length [tokens, or None], truncated (unique rows that are longer) and without (those that have no text)."""
+    if sentence_model is None:
+        report = embed_dataset(store, plan_of_run(store, run, device, dimensions, seed), wait)
+    else:
+        plan = plan_of_sentence_model(store, run, sentence_model, device, dimensions, seed)
+        report = embed_dataset(store, plan, wait)
+        truncated, without = row_counts(store, plan.of, plan.spec)
+        longest = TextEncoding.from_key(plan.spec.encoding).max_length
+        report |= {"max_length": longest, "truncated": truncated, "without": without}
     used = embeddings_of_run(store.run(run))
     return {**report, "run": run, "run_uses": {"key": used.key, **used.to_fields()}}
 
@@ -51,6 +68,13 @@ def embed_sentence(report: dict[str, Any]) -> str:
         f"Dataset {report['dataset']!r}: {report['examples']:,} examples embedded with {report['model']}, "
         f"{report['computed']:,} computed, {report['cached']:,} cached."
     )
+    if report.get("truncated"):
+        done += (
+            f" {report['truncated']:,} are longer than the {report['max_length']:,} tokens that the model reads, and "
+            "were embedded from their first ones."
+        )
+    if report.get("without"):
+        done += f" {report['without']:,} have no reply and so no vector."
     used = report.get("run_uses", report)
     if used["key"] == report["key"]:
         return done
@@ -69,7 +93,7 @@ def embed(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examples, wait:
     computed = sum(outcome["examples"] for outcome in outcomes)
     elapsed = sum(outcome["elapsed_seconds"] for outcome in outcomes)
     return {
-        "model": plan.base.label,
+        "model": plan.model.label,
         "key": plan.spec.key,
         "dimensions": plan.spec.dimensions,
         "seed": plan.spec.seed,
@@ -92,7 +116,7 @@ def group_semantic_duplicates(store: Store, dataset: str, run: str, threshold: f
 
     def embeddings() -> tuple[list[str], Vectors]:
         ids = dataset_ids(store, dataset)
-        return id_texts(ids), read_embeddings(store.workspace, spec, ids, embed_command(run)).vectors
+        return id_texts(ids), read_embeddings(store.workspace, spec, ids, embed_command(run, spec)).vectors
 
     job = begin_semantic_duplicates(store, dataset, threshold, spec.key, embeddings)
     outcome = wait(store, job) if job else None
@@ -116,7 +140,7 @@ def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examp
     def create() -> Job | None:
         if missing := missing_ids(store, plan, ids):
             return create_embedding_job(store, plan, examples(missing))
-        use_base_embeddings(store, plan.run, plan.spec.key)
+        use_computed(store, plan.run, plan.spec)
         return None
 
     return join_or_compute(store, plan.identity, create)

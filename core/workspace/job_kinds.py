@@ -14,7 +14,12 @@ from ..jobs.job import Job
 from ..jobs.results import check_whole
 from ..near_duplicates.jobs import SEMANTIC_KIND, ingest_near_duplicates
 from ..near_duplicates.search import RESULT
-from ..scoring.embeddings.embedding_jobs import EMBEDDED, finish_embeddings, ingest_embeddings
+from ..scoring.embeddings.embedding_jobs import (
+    EMBEDDED,
+    embedding_model,
+    finish_embeddings,
+    ingest_embeddings,
+)
 from ..scoring.embeddings.map_jobs import KIND as MAP
 from ..scoring.embeddings.map_jobs import ingest_map
 from ..scoring.embeddings.map_work import RESULT as PLACES
@@ -127,7 +132,7 @@ JOB_KINDS = {
         ),
         JobKind(
             "embed",
-            lambda request: f"Embedding {request['of']} with {request['base']['label']}",
+            lambda request: f"Embedding {request['of']} with {embedding_model(request).label}",
             "scoring.embeddings.embed:embed",
             "Stops after the current batch. Computed embeddings are kept; embedding again computes only the rest.",
             lambda job: "Computed embeddings are kept; Resume computes the rest.",

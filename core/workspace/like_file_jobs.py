@@ -19,7 +19,7 @@ from ..scoring.embeddings.embedding_jobs import (
     embed_command,
     embedding_request,
     missing_ids,
-    plan_of_run,
+    plan_of_used,
     stored_examples,
 )
 from ..store import Store
@@ -44,7 +44,7 @@ def begin_like_file(store: Store, run: str, files: Sequence[DataFile], name: str
     """
     check_can_embed(store, run, files[0].name)
     target = target_of_files(files, files[0].name, SourceOptions(), MOST_TARGETS)
-    plan = plan_of_run(store, run)
+    plan = plan_of_used(store, run)
     ids, names = dataset_ids(store, plan.of), like_names(name)
     check_names(store, plan.of, names)
     request: dict[str, Any] = {
@@ -60,12 +60,12 @@ def begin_like_file(store: Store, run: str, files: Sequence[DataFile], name: str
     }
 
     def create() -> Job:
-        rows = read_embeddings(store.workspace, plan.spec, ids, embed_command(run)).vectors
+        rows = read_embeddings(store.workspace, plan.spec, ids, embed_command(run, plan.spec)).vectors
         texts = {str(example.example_id): example.to_json() for example in target.examples}
         aims = packed_ids(pa.array(list(texts)))
         missing = missing_ids(store, plan, aims)
         known: Ids = aims[~np.isin(aims, packed_ids(pa.array(missing, pa.string())))]
-        found = read_embeddings(store.workspace, plan.spec, known, embed_command(run)).vectors
+        found = read_embeddings(store.workspace, plan.spec, known, embed_command(run, plan.spec)).vectors
         examples = {
             "examples": examples_table({each: texts[each] for each in missing}),
             TARGETS: examples_table(texts),

@@ -67,7 +67,7 @@ def begin_like(store: Store, run: str, example_ids: Sequence[str], name: str) ->
     }
 
     def create() -> Job:
-        vectors = read_embeddings(store.workspace, spec, ids, embed_command(run)).vectors
+        vectors = read_embeddings(store.workspace, spec, ids, embed_command(run, spec)).vectors
         if not vectors[np.isin(ids, packed_ids(pa.array(targets, pa.string())))].any():
             raise NoUsableRows("None of these rows has an embedding (no token of a reply). Pick others.")
         examples = {ROWS: stored_examples(store, id_texts(ids))}

@@ -15,7 +15,7 @@ from ..scoring.embeddings.embedding_jobs import (
     check_can_embed,
     dataset_ids,
     embed_command,
-    plan_of_run,
+    plan_of_used,
     stored_examples,
 )
 from ..scoring.embeddings.likeness import likeness
@@ -31,7 +31,7 @@ from .target_copies import copies_of_targets
 @dataclass(frozen=True, slots=True)
 class LikeRequest:
     """A person's request. `name`: of the scores, like_NAME and so on, by default from the file's name. `dimensions`
-    and `seed`: as the run was embedded with."""
+    and `seed`: as the run was embedded with, of its base's embeddings."""
 
     run: str
     target: str
@@ -52,10 +52,10 @@ def score_like(store: Store, request: LikeRequest, wait: Wait) -> tuple[list[Imp
     `read_target` and `save_imported_scores` do.
     """
     check_can_embed(store, request.run, request.target)
-    plan = plan_of_run(store, request.run, request.device, request.dimensions, request.seed)
+    plan = plan_of_used(store, request.run, request.device, request.dimensions, request.seed)
     names = like_names(request.name or plain_stem(request.target.rstrip("/").rsplit("/", 1)[-1]))
     ids = dataset_ids(store, plan.of)
-    command = embed_command(request.run, request.dimensions, request.seed)
+    command = embed_command(request.run, plan.spec)
     rows = read_embeddings(store.workspace, plan.spec, ids, command)
     target = read_target(request.target, request.options)
     targets = _embedded(store, plan, target, command, wait)

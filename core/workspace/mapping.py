@@ -22,6 +22,12 @@ def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
             "all rows (embed --from), or compute the base's, which the run then uses: one pass of the base model over "
             "the dataset."
         )
+    if spec.is_of_sentence_model:
+        return (
+            f"{what} needs an embedding of each row, and some rows have none by {spec.label} yet. Compute them (embed "
+            "--sentence-model), or compute the base's, which the run then uses: one pass of the base model over the "
+            "dataset."
+        )
     return f"{what} needs an embedding of each row: one pass of the base model over the dataset."
 
 
@@ -43,7 +49,8 @@ def begin_embedding_of_run(store: Store, run: str) -> Job | None:
 def begin_map_of_run(store: Store, run: str, seed: int = 0) -> tuple[str, Job | None]:
     """Start or join the map of a run's rows by the embeddings that it uses; see `begin_map`."""
     found = store.run(run)
-    return begin_map(store, str(found["dataset"]), embeddings_of_run(found), seed, embed_command(run))
+    spec = embeddings_of_run(found)
+    return begin_map(store, str(found["dataset"]), spec, seed, embed_command(run, spec))
 
 
 def map_run(store: Store, run: str, seed: int, wait: Wait) -> dict[str, Any]:

@@ -216,9 +216,17 @@ class Workspace:
             self._owned(), run, _waiting(progress), reference, device, null_reference
         )
 
-    def embed(self, run: str, progress: ShowProgress = print_progress, device: str = "auto") -> dict[str, Any]:
-        """Compute what is missing of the embeddings of a run's dataset under its base: one vector a row."""
-        return embedding.embed_run(self._owned(), run, _waiting(progress), device)
+    def embed(
+        self,
+        run: str,
+        progress: ShowProgress = print_progress,
+        device: str = "auto",
+        sentence_model: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """Compute what is missing of the embeddings of a run's dataset: one vector a row, under its base or by a
+        sentence-embedding model (a folder or Hub id), as `lobass embed` does."""
+        model = None if sentence_model is None else str(sentence_model)
+        return embedding.embed_run(self._owned(), run, _waiting(progress), device, sentence_model=model)
 
     def import_vectors(
         self, run: str, file: str | Path, column: str = COLUMN, by: str = ROW, key: str | None = None

@@ -92,7 +92,7 @@ def _file_form(session: Session, run: ScoredRun) -> None:
     name = st.text_input(
         "Name", placeholder=given, key="like_file_name", max_chars=40, help="The score is named like_NAME."
     ).strip() or given  # fmt: skip
-    st.caption(f"Up to {MOST_TARGETS:,} rows in any format that Data imports; the base model embeds them first.")
+    st.caption(f"Up to {MOST_TARGETS:,} rows in any format that Data imports; they are embedded first.")
     if st.button("Score rows", key="like_file_begin", type="primary", disabled=not name):
         begin_job(_JOB, lambda: _begin_with(session, run, files, name), _follow)
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,28 @@ from ...models.adapter_facts import check_repeatable
 from ...models.devices import resolve_device, resolve_dtype
 from ...models.quantizing import quantized
 from ...models.resolving import ModelSpec, resolve_model
+from ...models.sentence_folders import (
+    SENTENCE_MODEL,
+    check_sentence_library,
+    is_static,
+    longest_text,
+    resolve_sentence_model,
+)
 from ...store import Store
 from ...store.embedding_files import (
     MOST_DIMENSIONS,
+    OF_SENTENCE_MODEL,
     EmbeddingSpec,
     adopt_vectors,
     base_embeddings,
     embedding_folder,
+    embeddings_of_run,
     ids_in,
+    token_counts,
     vector_files,
 )
 from ..planning import ScorePlan, count_rows, resolve_encoding
+from .row_text import TextEncoding
 
 KIND = "embed"
 EMBEDDED = "embedded"
@@ -54,12 +66,13 @@ class EmbedRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingPlan:
-    """A resolved request. `of`: what is embedded, for people: a dataset's name, or a file's. `run`: the run whose rows
-    these are, if they are a run's."""
+    """A resolved request. `of`: what is embedded, for people: a dataset's name, or a file's. `model`: the base, or a
+    sentence-embedding model; `encoding`: how rows become tokens, None if the spec says it (`TextEncoding`). `run`: the
+    run whose rows these are, if they are a run's."""
 
     of: str
-    base: ModelSpec
-    encoding: EncodingSpec
+    model: ModelSpec
+    encoding: EncodingSpec | None
     device: str
     dtype: str
     spec: EmbeddingSpec
@@ -114,20 +127,55 @@ def plan_of_run(
     return EmbeddingPlan(str(found["dataset"]), base, encoding, device, str(description["dtype"]), spec, run)
 
 
+def plan_of_sentence_model(
+    store: Store, run: str, name: str, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+) -> EmbeddingPlan:
+    """The embeddings of a run's dataset by a sentence-embedding model, in the precision of the device. Raises
+    `NotFound`, `ModelUnusable`, or `SettingInvalid` without the library."""
+    check_dimensions(dimensions)
+    check_sentence_library()
+    of = str(store.run(run)["dataset"])
+    model = resolve_sentence_model(name, store.workspace)
+    folder, device = Path(model.path), resolve_device(device)
+    # A static model adds up its tokens' vectors: nothing is gained by adding in half precision.
+    dtype = "float32" if is_static(folder) else resolve_dtype("auto", device)
+    encoding = TextEncoding(longest_text(folder), dtype)
+    fingerprint = OF_SENTENCE_MODEL + model.weights_hash
+    spec = EmbeddingSpec(fingerprint, encoding.key, dimensions, seed, model.label)
+    return EmbeddingPlan(of, model, None, device, dtype, spec, run)
+
+
+def plan_of_used(
+    store: Store, run: str, device: str = "auto", dimensions: int = MOST_DIMENSIONS, seed: int = 0
+) -> EmbeddingPlan:
+    """The embeddings that a run uses, for more rows: its base's of these dimensions and seed, or those of a sentence
+    model as the run has them. Raises `ModelUnusable` if that model has other files by now, and as the two plans do."""
+    used = embeddings_of_run(store.run(run))
+    if not used.is_of_sentence_model:
+        return plan_of_run(store, run, device, dimensions, seed)
+    plan = plan_of_sentence_model(store, run, used.label, device, used.dimensions, used.seed)
+    encoding = TextEncoding.from_key(used.encoding)
+    if plan.spec.model != used.model:
+        raise ModelUnusable(
+            f"The sentence model {used.label!r} has other files than the run {run!r} was embedded with. Put them back, "
+            f"or embed the run again with: {embed_command(run, used)}"
+        )
+    return replace(plan, device=device, dtype=encoding.dtype, spec=replace(used, truncated=None))
+
+
 def check_can_embed(store: Store, run: str, target: str) -> None:
     """Raise `SelectionInvalid` if a run uses vectors from a file: the rows of a target set cannot get such."""
     used = store.run(run)["embeddings"]
-    if used:
+    if used and EmbeddingSpec(**used).is_of_file:
         raise SelectionInvalid(
             f"The run {run!r} uses vectors of {used['label']}, and the rows of {target} have none. Pick target rows on "
             f"Curate, or go back to the base's with: {embed_command(run)}"
         )
 
 
-def embed_command(run: str, dimensions: int = MOST_DIMENSIONS, seed: int = 0) -> str:
-    """The command that embeds a run's rows."""
-    more = f" --dimensions {dimensions}" if dimensions != MOST_DIMENSIONS else ""
-    return f"{COMMAND} embed --run {shlex.quote(run)}{more}{f' --seed {seed}' if seed else ''}"
+def embed_command(run: str, spec: EmbeddingSpec | None = None) -> str:
+    """The command that computes these embeddings of a run's rows, by default its base's."""
+    return f"{COMMAND} embed --run {shlex.quote(run)}{spec.options if spec else ''}"
 
 
 def check_dimensions(dimensions: int) -> None:
@@ -165,13 +213,14 @@ def stored_examples(store: Store, example_ids: Sequence[str]) -> Iterator[pa.Rec
 
 def embedding_request(plan: EmbeddingPlan) -> dict[str, Any]:
     """What `embed` reads of a job's request."""
-    return {
-        "base": plan.base.to_fields(),
-        "encoding": plan.encoding.to_fields(),
-        "embeddings": plan.spec.to_fields(),
-        "device": plan.device,
-        "dtype": plan.dtype,
-    }
+    model = plan.model.to_fields()
+    of_rows = {"base": model, "encoding": plan.encoding.to_fields()} if plan.encoding else {SENTENCE_MODEL: model}
+    return {**of_rows, "embeddings": plan.spec.to_fields(), "device": plan.device, "dtype": plan.dtype}
+
+
+def embedding_model(request: dict[str, Any]) -> ModelSpec:
+    """The model of a job's request."""
+    return ModelSpec(**(request[SENTENCE_MODEL] if SENTENCE_MODEL in request else request["base"]))
 
 
 def create_embedding_job(store: Store, plan: EmbeddingPlan, examples: pa.Table | Iterable[pa.RecordBatch]) -> Job:
@@ -194,17 +243,29 @@ def ingest_embeddings(store: Store, job: Job) -> None:
 
 
 def finish_embeddings(store: Store, job: Job) -> None:
-    """Let the run of a finished job use its embeddings, as `use_base_embeddings` does."""
-    use_base_embeddings(store, job.request.get("run"), EmbeddingSpec(**job.request["embeddings"]).key)
+    """Let the run of a finished job use its embeddings, as `use_computed` does."""
+    use_computed(store, job.request.get("run"), EmbeddingSpec(**job.request["embeddings"]))
 
 
-def use_base_embeddings(store: Store, run: str | None, key: str) -> None:
-    """Let a run use its base's embeddings and no longer a file's, if `key` is that of its base's and every row has one.
-    Nothing is changed if there is no such run (any more, or yet: a new one uses its base's)."""
+def use_computed(store: Store, run: str | None, spec: EmbeddingSpec) -> None:
+    """Let a run use these embeddings and no longer others, if they are those of a sentence model, or its base's of the
+    usual dimensions and seed, and every row has one. Nothing is changed if there is no such run (any more, or yet: a
+    new one uses its base's)."""
     try:
         found = store.run(run or "")
-        spec = base_embeddings(found)
+        is_bases = not spec.is_of_sentence_model and base_embeddings(found).key == spec.key
     except (NotFound, ModelUnusable):
         return
-    if found["embeddings"] and spec.key == key and not lacks_embeddings(store, str(found["dataset"]), spec):
-        store.use_embeddings(str(found["name"]), None)
+    dataset, name = str(found["dataset"]), str(found["name"])
+    if not (spec.is_of_sentence_model or (is_bases and found["embeddings"])) or lacks_embeddings(store, dataset, spec):
+        return
+    used = None if is_bases else replace(spec, truncated=row_counts(store, dataset, spec)[0]).to_fields()
+    store.use_embeddings(name, used)
+
+
+def row_counts(store: Store, dataset: str, spec: EmbeddingSpec) -> tuple[int, int]:
+    """Of a dataset's unique rows, embedded by a sentence model, how many are truncated to the tokens that it reads, and
+    how many have no text and so no vector."""
+    counts = token_counts(embedding_folder(store.workspace, spec.key), spec.key, dataset_ids(store, dataset))
+    most = TextEncoding.from_key(spec.encoding).max_length
+    return int((counts > most).sum()) if most is not None else 0, int((counts == 0).sum())

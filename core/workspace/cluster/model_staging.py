@@ -17,6 +17,7 @@ from typing import Any
 
 from ...models.folder_check import TEMPLATES
 from ...models.known_hashes import content_hash
+from ...models.sentence_folders import SENTENCE_MODEL, sentence_files
 from .job_files import Piece, piece_of, put_piece
 
 _SPEC = {"label", "path", "adapter", "weights_hash"}
@@ -41,7 +42,8 @@ class ModelFolder:
 def model_folders(request: dict[str, Any]) -> list[ModelFolder]:
     """The folders of models and adapters that a job's request names, read on the machine that planned it."""
     paths = {path: None for spec in specs_of(request) for path in (spec["path"], spec["adapter"]) if path}
-    return [_described(Path(path)) for path in paths]
+    sentence = request.get(SENTENCE_MODEL, {}).get("path")
+    return [_described(Path(path), path == sentence) for path in paths]
 
 
 def with_paths(request: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
@@ -106,9 +108,12 @@ def specs_of(part: Any) -> Iterable[dict[str, Any]]:
             yield from specs_of(value)
 
 
-def _described(folder: Path) -> ModelFolder:
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and path.is_file()]
-    paths += sorted((folder / TEMPLATES).glob("*.jinja"))
+def _described(folder: Path, of_sentence_model: bool) -> ModelFolder:
+    if of_sentence_model:  # its modules have folders of their own
+        paths = sentence_files(folder)
+    else:
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and path.is_file()]
+        paths += sorted((folder / TEMPLATES).glob("*.jinja"))
     names = [path.relative_to(folder).as_posix() for path in paths]
     digest = hashlib.sha256()
     for name, path in zip(names, paths, strict=True):

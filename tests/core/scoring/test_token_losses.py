@@ -145,7 +145,7 @@ def test_a_model_that_moved_and_was_changed_is_refused_too(
 ) -> None:
     elsewhere = Path(shutil.move(changing, changing.with_name("elsewhere")))
     save_model_folder(elsewhere, seed=9)
-    monkeypatch.setattr("core.models.resolving._folder_of", lambda *_: elsewhere)
+    monkeypatch.setattr("core.models.resolving.model_folder", lambda *_: elsewhere)
     with pytest.raises(TokensUnavailable, match=r"The weights of the model .* changed"):
         scorer.token_losses(changing.parent.name, 3)
 

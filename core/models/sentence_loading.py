@@ -1,0 +1,99 @@
+"""Loads a sentence-embedding model whose folder was checked. Only workers need it: it imports torch and
+sentence-transformers."""
+
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
+
+from ..data.errors import ModelUnusable
+from ..system.memory_limit import memory_limit
+from .loading import DTYPES, memory_for, on_device
+from .resolving import ModelSpec
+from .sentence_folders import (
+    DENSE,
+    NORMALIZE,
+    POOLING,
+    STATIC,
+    TRANSFORMER,
+    check_sentence_folder,
+    sentence_modules,
+    sentence_settings,
+)
+from .unchanged_files import unchanged_sentence_model
+from .unloadable import UNLOADABLE, first_line, refuse_gaps
+
+_PROMPT = "of the folder"
+_POOLER = "pooler."
+"""Of BERT's head, which no module here reads; many folders lack it."""
+
+
+class _WholeTransformer(Transformer):  # type: ignore[misc]  # the library is not read by mypy
+    """Refuses weights that are missing or have another shape: transformers fills such gaps with random numbers."""
+
+    def _load_model(self, name: str, *args: Any, **options: Any) -> Any:
+        model, report = super()._load_model(
+            name, *args, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+        missing = [key for key in report.get("missing_keys", ()) if not key.startswith(_POOLER)]
+        refuse_gaps(f"The model {name!r}", {**report, "missing_keys": missing})
+        return model
+
+
+_CLASSES = {
+    TRANSFORMER: _WholeTransformer,
+    STATIC: StaticEmbedding,
+    POOLING: Pooling,
+    DENSE: Dense,
+    NORMALIZE: Normalize,
+}
+
+
+def load_sentence_model(spec: ModelSpec, dtype: str, device: str, max_length: int | None) -> SentenceTransformer:
+    """The model in evaluation mode on the device, its weights in `dtype`; it reads `max_length` tokens of a text.
+    Nothing is downloaded, no code of the model is run.
+
+    Raises `ModelUnusable` if weights are missing, have another shape, or are not finite, or if it gives no vector of a
+    text; `ModelChanged` if the files are not those that the spec was made of.
+    """
+    with unchanged_sentence_model(spec).while_read():
+        check_sentence_folder(spec.label, Path(spec.path))
+        try:
+            with memory_limit(memory_for(spec)):
+                model = _read(spec, dtype)
+            if max_length is not None and isinstance(model[0], Transformer):
+                model.max_seq_length = max_length
+            on_device(model, spec, device)
+            model.encode(["a", "a b"], show_progress_bar=False)
+        except UNLOADABLE as error:
+            if "trust_remote_code" in str(error):
+                raise ModelUnusable(
+                    f"The model {spec.label!r} cannot be loaded: it needs its own code, which is never run. Choose a "
+                    "model that transformers supports."
+                ) from error
+            raise ModelUnusable(
+                f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
+            ) from error
+    return model
+
+
+def _read(spec: ModelSpec, dtype: str) -> SentenceTransformer:
+    """The model in main memory. Its classes are chosen here, so that no file can name one to import."""
+    folder = Path(spec.path)
+    weights = {"model_kwargs": {"dtype": DTYPES[dtype], "use_safetensors": True}, "trust_remote_code": False}
+    modules = [
+        _CLASSES[module.kind].load(
+            spec.path, subfolder=module.place, local_files_only=True, **(weights if module.kind == TRANSFORMER else {})
+        )
+        for module in sentence_modules(spec.label, folder)
+    ]
+    settings = sentence_settings(spec.label, folder)
+    return SentenceTransformer(
+        modules=[module.to(DTYPES[dtype]) if isinstance(module, StaticEmbedding) else module for module in modules],
+        device="cpu",
+        prompts={_PROMPT: settings.prompt},
+        default_prompt_name=_PROMPT if settings.prompt else None,
+        truncate_dim=settings.dimensions,
+        local_files_only=True,
+    )
