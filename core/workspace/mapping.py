@@ -5,7 +5,7 @@ from typing import Any
 from ..data.errors import ModelUnusable
 from ..jobs.job import Job, all_jobs, unfinished
 from ..scoring.embeddings.embedding_jobs import KIND as EMBED
-from ..scoring.embeddings.embedding_jobs import embed_command, plan_of_run
+from ..scoring.embeddings.embedding_jobs import embed_command, plan_of_run, plan_of_sentence_model
 from ..scoring.embeddings.map_jobs import begin_map
 from ..store import Store
 from ..store.embedding_files import EmbeddingSpec, base_embeddings, embeddings_of_run
@@ -32,18 +32,22 @@ def lacking_sentence(what: str, spec: EmbeddingSpec) -> str:
 
 
 def open_embedding_job(store: Store, run: str) -> Job | None:
-    """The running or interrupted job that computes the embeddings of a run's rows under its base, if there is one."""
+    """The running or interrupted job that computes the embeddings of a run's rows, under its base or as somebody asked
+    for this run, if there is one."""
+    jobs = all_jobs(store.workspace)
     try:
-        spec = base_embeddings(store.run(run))
+        of_base = unfinished(jobs, {"kind": EMBED, "key": base_embeddings(store.run(run)).key})
     except ModelUnusable:  # it does not say which base it has
-        return None
-    return unfinished(all_jobs(store.workspace), {"kind": EMBED, "key": spec.key})
+        of_base = None
+    return of_base or unfinished(jobs, {"kind": EMBED, "run": run})
 
 
-def begin_embedding_of_run(store: Store, run: str) -> Job | None:
-    """Start or join the job that computes the missing embeddings of a run's rows under its base, which the run uses
-    once they are all there; None if there are none."""
-    return begin_dataset_embedding(store, plan_of_run(store, run))
+def begin_embedding_of_run(store: Store, run: str, sentence_model: str | None = None) -> Job | None:
+    """Start or join the job that computes the missing embeddings of a run's rows, under its base or by a
+    sentence-embedding model, which the run uses once they are all there; None if there are none."""
+    if sentence_model is None:
+        return begin_dataset_embedding(store, plan_of_run(store, run))
+    return begin_dataset_embedding(store, plan_of_sentence_model(store, run, sentence_model))
 
 
 def begin_map_of_run(store: Store, run: str, seed: int = 0) -> tuple[str, Job | None]:

@@ -18,6 +18,7 @@ from core.workspace.vector_imports import VectorRequest, import_vectors
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.pages.closed_parts import with_open_parts
+from tests.tiny_models import make_tokenizer
 from tests.trial_workspace import wait_quietly
 from tests.waiting import wait_for
 from ui.shell.session import open_session
@@ -98,6 +99,31 @@ def test_vectors_of_a_file_take_the_place_of_the_bases_and_give_it_back(scored: 
     page = press(page, "Use those of the base again", scored)
     assert store.run("tiny")["embeddings"] is None
     assert not page.success
+
+
+def test_the_rows_are_embedded_by_a_sentence_model_that_is_named(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sentence_transformers", reason="the extra sentence is not installed")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    model = SentenceTransformer(modules=[StaticEmbedding(make_tokenizer(), embedding_dim=8)], device="cpu")
+    for folder in (scored / "static", tmp_path / "static"):
+        model.save(str(folder), create_model_card=False)
+    monkeypatch.setenv("LOBASS_ALLOWED_FOLDERS", "")
+    page = opened()
+    control = next(item for item in page.segmented_control if item.key == "embeddings_source")
+    page = control.set_value("A sentence model").run()
+    page.text_input(key="sentence_model").set_value(str(tmp_path / "static")).run()
+    refused = next(item for item in page.button if item.label == "Embed the rows").click().run()
+    assert "outside the allowed folders" in refused.error[0].value
+    page.text_input(key="sentence_model").set_value(str(scored / "static")).run()
+    page = press(page, "Embed the rows", scored)
+    found = open_session().store.run("tiny")["embeddings"]
+    assert found["label"] == str(scored / "static")
+    assert (found["model"].partition(":")[0], found["truncated"]) == ("sentence", 0)
+    assert any("The run uses those of a sentence model." in caption.value for caption in page.caption)
 
 
 def test_rows_like_a_pick_are_scored_and_the_ranking_can_use_the_score(scored: Path) -> None:
