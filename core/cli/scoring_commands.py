@@ -77,9 +77,7 @@ def train(
     keep_checkpoints: Annotated[
         bool, typer.Option(help="Keep each epoch's adapter and Adam's moments, for scores less and s2l (LoRA).")
     ] = False,
-    processes: Annotated[
-        int, number(min=1, help="Processes that share each batch: on a GPU machine one per GPU, at most.")
-    ] = 1,
+    processes: Annotated[int, number(min=1, help="Processes that share each batch; at most one per GPU.")] = 1,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,

@@ -48,8 +48,10 @@ def train_by_processes(job: Job, count: int, lock: int | None) -> dict[str, Any]
     job.clear()
     (job.folder / _FOLDER).mkdir()
     log.info("%s processes on %s", count, device)
-    processes = [_start(job, number, count, device, lock) for number in range(count)]
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for number in range(count):
+            processes.append(_start(job, number, count, device, lock))
         while not any(process.poll() for process in processes) and not _ends(job):
             time.sleep(_LOOK_SECONDS)
         codes = [process.poll() for process in processes]

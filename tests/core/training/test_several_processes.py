@@ -18,6 +18,7 @@ from core.store import Store
 from core.training.checkpoints import last_checkpoint
 from core.training.train import train_reference
 from core.training.training_plan import TrainRequest, create_train_job
+from core.workspace.supervisor import check_outcome
 from tests.forked import forked_training
 from tests.tiny_models import example, save_model_folder
 from tests.waiting import wait_for
@@ -142,6 +143,8 @@ def test_whichever_process_is_killed_none_is_left_and_the_training_goes_on(rows_
         wait_for(lambda: not processes_of(job), "the end of all its processes")
         wait_for(lambda: not job.is_alive, "the lock")
         assert job.state == "interrupted"
+        with pytest.raises(JobFailed, match=r"died before it finished .* run the same command again to go on\.$"):
+            check_outcome(job)
     assert "of 2 of the training was stopped by signal 9" in job.log_text
     train_reference(job)
     assert_same_model(undisturbed.folder / "model", job.folder / "model")
