@@ -1,4 +1,5 @@
 """Processes forked from one that has imported what they need: a worker's start takes tenths of a second, not six.
+So are the processes that a worker starts to train with.
 
 A server of each kind (`KINDS`) is started when it is first asked. What it forks is a process like any other: with its
 own id and command line, its descriptors, environment and folder; a worker has a session of its own. What a process does
@@ -20,13 +21,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _PLACE = "TESTS_FORKED_FROM"
 """Environment variable: the folder of the servers' sockets, for processes that they forked."""
-_OWN = ("LOBASS_", "TESTS_FORKED", "PYTEST_", "OMP_NUM_THREADS", "COLUMNS")
+_OWN = ("LOBASS_", "TESTS_FORKED", "PYTEST_", "OMP_NUM_THREADS", "COLUMNS", "TORCHINDUCTOR_")
 """Beginnings of the variables in which a forked process may differ from its server: nothing reads them at its start."""
+_SERVER_OF = {"core.training.rank_process": "core.worker"}
+"""The server of modules that have none of their own: it has imported what they need."""
 _ROOM = "-" * 600
 """An argument of the server, in whose place a forked process writes its own command line."""
 
@@ -56,20 +60,40 @@ KINDS = {
 
 
 class Forked:
-    """A forked process; `wait` gives its exit code, negative for a signal."""
+    """A forked process, with what is used of `Popen`; exit codes are negative for a signal. `stdin`: the descriptor of
+    the pipe that it reads, if there is one."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        with connection:
-            self._said = connection.makefile("r", encoding="ascii")
+    def __init__(self, connection: socket.socket, stdin: int | None = None) -> None:
+        self._connection, self._stdin = connection, stdin
+        self._code: int | None = None
         self.pid = self._number()
 
     def wait(self) -> int:
-        with self._said:
-            return self._number()
+        if self._code is None:
+            with self._connection:
+                self._code = self._number()
+            if self._stdin is not None:
+                os.close(self._stdin)
+        return self._code
+
+    def poll(self) -> int | None:
+        if self._code is None and select.select([self._connection], [], [], 0)[0]:
+            self.wait()
+        return self._code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def communicate(self) -> None:
+        self.wait()
 
     def _number(self) -> int:
-        line = self._said.readline()
-        assert line, "the server of forked processes has ended"
+        line = b""
+        while not line.endswith(b"\n"):  # no more than the line, so that whoever looks sees whether there is another
+            byte = self._connection.recv(1)
+            assert byte, "the server of forked processes has ended"
+            line += byte
         return int(line)
 
 
@@ -119,17 +143,27 @@ def may_fork(environment: Mapping[str, str]) -> bool:
 
 
 def fork(
-    module: str, arguments: list[str], files: tuple[int, int, int], environment: Mapping[str, str], session: bool
+    module: str,
+    arguments: list[str],
+    files: tuple[int, ...],
+    environment: Mapping[str, str],
+    session: bool,
+    stdin: int | None = None,
 ) -> Forked:
-    """Run `python -m MODULE ARGUMENTS` with these descriptors as standard input, output and error; `session`: in a
-    session of its own."""
+    """Run `python -m MODULE ARGUMENTS` with these descriptors as standard input, output and error, and open ones after
+    these; `session`: in a session of its own; `stdin`: the other end of its input."""
     place = _SERVERS.place()
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(place / module))
-    asked = {"arguments": arguments, "environment": {**environment, _PLACE: str(place)}, "session": session}
+    connection.connect(str(place / _SERVER_OF.get(module, module)))
+    asked = {
+        "module": module,
+        "arguments": arguments,
+        "environment": {**environment, _PLACE: str(place)},
+        "session": session,
+    }
     socket.send_fds(connection, [b"."], files)
     connection.sendall(json.dumps(asked).encode() + b"\n")
-    return Forked(connection)
+    return Forked(connection, stdin)
 
 
 @contextmanager
@@ -159,8 +193,32 @@ def forked_workers() -> Iterator[None]:
         local_executor.subprocess = subprocess  # type: ignore[attr-defined]
 
 
-def _serve(module: str, listening: socket.socket) -> None:
-    """Import, then fork a process for each that connects, until whoever started this ends. Returns in forked ones."""
+@contextmanager
+def forked_training() -> Iterator[None]:
+    """Context manager: the processes that this one trains with are forked."""
+    from core.training import training_processes
+
+    def start(command: list[str], pass_fds: tuple[int, ...], env: Mapping[str, str], **_: Any) -> Forked:
+        reading, writing = os.pipe()
+        try:
+            with open(os.devnull, "wb") as nothing:
+                files = (reading, nothing.fileno(), 2, *pass_fds)
+                return fork(command[2], command[3:], files, env, False, writing)
+        finally:
+            os.close(reading)
+
+    training_processes.subprocess = SimpleNamespace(  # type: ignore[assignment]
+        Popen=start, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        training_processes.subprocess = subprocess
+
+
+def _serve(module: str, listening: socket.socket) -> str:
+    """Import, then fork a process for each that connects, until whoever started this ends. Returns in forked ones the
+    module that they run."""
     if 0 in select.select([listening, 0], [], [])[0]:
         os._exit(0)
     if module == "core.worker":
@@ -180,12 +238,12 @@ def _serve(module: str, listening: socket.socket) -> None:
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         listening.close()
-        return _begin(module, connection)
+        return _begin(connection)
 
 
-def _begin(module: str, connection: socket.socket) -> None:
-    """Fork once more: one waits and says how the other ended. The other gets ready, and returns."""
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+def _begin(connection: socket.socket) -> str:
+    """Fork once more: one waits and says how the other ended. The other gets ready, and returns the module."""
+    _, files, _, _ = socket.recv_fds(connection, 1, 4)
     with connection.makefile("r", encoding="utf-8") as lines:
         asked = json.loads(lines.readline())
     pid = os.fork()
@@ -197,15 +255,17 @@ def _begin(module: str, connection: socket.socket) -> None:
         _tell(connection, os.waitstatus_to_exitcode(status))
         os._exit(0)
     connection.close()
-    for number, descriptor in enumerate(files):
+    for number, descriptor in enumerate(files[:3]):
         os.dup2(descriptor, number)
         os.close(descriptor)
     if asked["session"]:
         os.setsid()
     os.environ.clear()
     os.environ.update(asked["environment"])
+    module: str = asked["module"]
     sys.argv = [module, *asked["arguments"]]
     _show_command([sys.executable, "-m", *sys.argv])
+    return module
 
 
 def _tell(connection: socket.socket, number: int) -> None:
@@ -224,6 +284,6 @@ def _show_command(command: list[str]) -> None:
 if __name__ == "__main__":
     _MODULE = sys.argv[1]
     with socket.socket(fileno=int(sys.argv[2])) as _listening:
-        _serve(_MODULE, _listening)
-    with forked_workers() if _MODULE == "core" else nullcontext():
-        runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
+        _STARTED = _serve(_MODULE, _listening)
+    with {"core": forked_workers, "core.worker": forked_training}.get(_STARTED, nullcontext)():
+        runpy.run_module(_STARTED, run_name="__main__", alter_sys=True)

@@ -77,6 +77,7 @@ def train(
     keep_checkpoints: Annotated[
         bool, typer.Option(help="Keep each epoch's adapter and Adam's moments, for scores less and s2l (LoRA).")
     ] = False,
+    processes: Annotated[int, number(min=1, help="Processes that share each batch; at most one per GPU.")] = 1,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
@@ -88,6 +89,7 @@ def train(
         replies=replies, template_date=template_date, folds=folds, seeds=seeds, held_out=held_out,
         folds_file=folds_file, early_stop=early_stop, selection=selection, max_tokens=max_tokens,
         without_prompts=without_prompts, quantization=quantization, keep_checkpoints=keep_checkpoints,
+        processes=processes,
     )  # fmt: skip
     with report_user_errors(), owned_store(workspace, "train") as store:
         fields = train_reference(store, request, wait_for, say)

@@ -14,7 +14,7 @@
     noise-*.txt         score: numerical noise of a model's losses [nats per token]
     engine.json         score: how the engine computes, chosen once for all models of the job
     encoded/ leases/    score, while it runs: tokens for the second model; which process has which chunk
-    processes/*.json    score: progress of each process
+    processes/*.json    score: progress of each process; train: how each process ended, if there are several
     curve.jsonl         train: the loss by domain so far
     checkpoints/ model/ train: checkpoints for resuming; the finished reference
     folds.parquet       train: the fold of each example, if there are several models or rows are held out

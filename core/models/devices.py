@@ -56,6 +56,14 @@ def scoring_processes(device: str) -> int:
     return settings.integer("scoring_processes") or (_gpu_count() if device == "cuda" else 1)
 
 
+def check_processes(count: int, device: str) -> None:
+    """Raise `ModelUnusable` if so many processes would not have a GPU each."""
+    if device == "cuda" and count > (found := _gpu_count()):
+        raise ModelUnusable(
+            f"{count} processes need {count} GPUs, one each, and this machine has {found}. Lower --processes."
+        )
+
+
 def encoding_processes(device: str) -> int:
     """Number of tokenising processes per scoring process: one on a GPU, none on a CPU, unless a setting overrides
     it."""

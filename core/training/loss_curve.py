@@ -1,11 +1,10 @@
 """The training loss of each domain, recorded while a reference trains: of every step, and of windows to be drawn."""
 
 import json
+import math
 import os
 from collections import defaultdict
 from pathlib import Path
-
-import torch
 
 from ..data.errors import TrainingDiverged
 from ..system.atomic_files import write_durably
@@ -27,17 +26,14 @@ class LossWindow:
         self._tokens: dict[str, int] = defaultdict(int)
         self.total_tokens = 0
 
-    def add(self, domains: list[str], row_index: torch.Tensor, losses: torch.Tensor) -> None:
-        """Add a batch: the domain of each row, and each scored token's row and loss [nats]. Raises `TrainingDiverged`
-        if a loss is not finite."""
-        count = len(domains)
-        nats = torch.zeros(count, dtype=torch.float64).index_add_(0, row_index.cpu(), losses.double().cpu())
-        if not bool(nats.isfinite().all()):
+    def add(self, domains: list[str], nats: list[float], tokens: list[int]) -> None:
+        """Add a batch: the domain of each row, the sum of its scored tokens' losses [nats], and their number. Raises
+        `TrainingDiverged` if a loss is not finite."""
+        if not all(map(math.isfinite, nats)):
             raise TrainingDiverged(
                 "The training loss is not a finite number any more, so no reference was made. Lower --learning-rate."
             )
-        tokens = torch.bincount(row_index.cpu(), minlength=count)
-        for domain, row_nats, row_tokens in zip(domains, nats.tolist(), tokens.tolist(), strict=True):
+        for domain, row_nats, row_tokens in zip(domains, nats, tokens, strict=True):
             self._nats[domain] += row_nats
             self._tokens[domain] += row_tokens
             self.total_tokens += row_tokens

@@ -37,11 +37,12 @@ class MemoryPlan:
 
 
 def plan_memory(
-    engine: TrainingEngine, model: Any, lengths: Sequence[int], batch_tokens: int, device: str
+    engine: TrainingEngine, model: Any, lengths: Sequence[int], batch_tokens: int, device: str, processes: int = 1
 ) -> MemoryPlan:
     """The fastest plan within the share of memory that training may take, for rows of these lengths [tokens]; turns on
-    activation checkpointing in the model if the plan has it."""
-    limit = int(settings.number("training_memory_share") * _memory(device))
+    activation checkpointing in the model if the plan has it. `processes` share the memory of a CPU, each with a plan of
+    its own; each has its own GPU."""
+    limit = int(settings.number("training_memory_share") * _memory(device)) // (processes if device == "cpu" else 1)
     most = min(settings.integer(f"{device}_training_tokens"), batch_tokens)
     plan = _plan(engine, model, lengths, most, limit, recomputes=False)
     if plan.peak_bytes > limit and getattr(model, "supports_gradient_checkpointing", False):

@@ -33,12 +33,14 @@ from .full_disk import room_when_disk_is_full
 from .held_out import HeldOutLosses, LossByPass
 from .kept_checkpoints import KEPT
 from .memory_plan import plan_memory
+from .ranks import KeepTogether, Ranks
 from .recorded_models import CURVE, HELD_OUT_LOSSES, PASSES, STEPS, WORK
 from .reporting import TrainingReporter
 from .trainable_model import trainable_model
 from .trainer import ReferenceTrainer
 from .training_data import Member, TrainingData, members_of
 from .training_plan import check_numbers
+from .training_processes import train_by_processes
 
 log = logging.getLogger("worker")
 _EVALUATING = "Evaluating on held-out rows"
@@ -46,19 +48,26 @@ _EVALUATING_FIRST = "Evaluating the base on held-out rows, before the first step
 _SUMMED = ("steps", "input_tokens", "scored_tokens", "seen_examples")
 
 
-def train_reference(job: Job) -> dict[str, Any]:
+def train_reference(job: Job, lock: int | None = None) -> dict[str, Any]:
     """Train as the job's request says; the reference is left in the job's folder `model/`, provenance last.
 
     Request: base (ModelSpec fields), encoding, method ("lora" or "full"), epochs or a budget, learning_rate, seed,
-    batch_tokens, device, and what to record; `members` if there are several models. Goes on from the last whole
-    checkpoint of a worker that died; finished models are kept.
+    batch_tokens, device, and what to record; `members` if there are several models; `processes` if there are several
+    (they get `lock`, the descriptor of the job's lock). Goes on from the last whole checkpoint of a worker that died;
+    finished models are kept.
     """
     check_numbers(job.request)
+    processes = job.request.get("processes", 1)
+    return train_members(job) if processes == 1 else train_by_processes(job, processes, lock)
+
+
+def train_members(job: Job, ranks: Ranks | None = None) -> dict[str, Any]:
+    """Train in this process, with those of `ranks`; returns the outcome's fields, in the first one only."""
     with room_when_disk_is_full(job.folder):
-        return _train_members(job)
+        return _train_members(job, ranks or Ranks())
 
 
-def _train_members(job: Job) -> dict[str, Any]:
+def _train_members(job: Job, ranks: Ranks) -> dict[str, Any]:
     began = time.monotonic()
     job.report(Progress("Reading the examples"))
     for notice in job.request.get("description", {}).get("notices", ()):
@@ -66,7 +75,9 @@ def _train_members(job: Job) -> dict[str, Any]:
     data = TrainingData.of(job)
     only = job.request.get("only_model")  # on a cluster, each model has its own worker
     members = [member for member in members_of(job) if only in (None, member.folder.name)]
-    reports = [_trained(job, data, member, (place, len(members))) for place, member in enumerate(members)]
+    reports = [_trained(job, data, member, (place, len(members)), ranks) for place, member in enumerate(members)]
+    if not ranks.is_first:
+        return {}
     if job.request.get("members") and only is None:
         _assemble(job, data, reports)
     shutil.rmtree(job.folder / WORK, ignore_errors=True)
@@ -79,16 +90,16 @@ def _train_members(job: Job) -> dict[str, Any]:
     }
 
 
-def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> dict[str, Any]:
+def _trained(job: Job, data: TrainingData, member: Member, place: tuple[int, int], ranks: Ranks) -> dict[str, Any]:
     """Train one model, unless it is there and whole; returns its provenance."""
     provenance = read_json(member.folder / PROVENANCE)
     if not provenance or any(damages(member.folder, provenance)):
-        _train(job, data, member, place)
+        _train(job, data, member, place, ranks)
         provenance = read_json(member.folder / PROVENANCE)
     return provenance
 
 
-def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int]) -> None:
+def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int], ranks: Ranks) -> None:
     request, rows = job.request, data.rows_of(member)
     if not rows:
         raise NoUsableRows(f"None of the {len(data.example_ids):,} examples has a response left to learn from.")
@@ -101,7 +112,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     with _out_of_memory_explained(request["batch_tokens"]):
         engine = TrainingEngine(model)
         lengths = [len(data.encoded[row].input_ids) for row in rows]
-        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device)
+        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device, ranks.count)
     trainer = ReferenceTrainer(
         member.work,
         model,
@@ -110,7 +121,11 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
         {**request, "device": device, "seed": member.seed},
         engine,
         memory.part_tokens,
+        ranks,
     )
+    if not ranks.is_first:
+        _run(trainer, ranks, request, member)
+        return
     trainer.add_callback(TrainingReporter(job, trainer.window, trainer.args.max_steps, *place))
     held_out = HeldOutLosses(engine, data.held_out_rows(), data.sample_of(rows), device)
     by_pass = LossByPass(
@@ -126,8 +141,7 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     if keeper:
         trainer.add_callback(keeper)
     began = time.monotonic()
-    with _out_of_memory_explained(request["batch_tokens"]):
-        trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
+    _run(trainer, ranks, request, member)
     if job.is_cancelled:
         raise JobCancelled(_cancelled(place))
     by_pass.finish(model, member.work)
@@ -143,6 +157,13 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int])
     }
     _save(job, member, trainer, data.tokenizer, measured, keeper)
     by_pass.clear()
+
+
+def _run(trainer: ReferenceTrainer, ranks: Ranks, request: dict[str, Any], member: Member) -> None:
+    if ranks.count > 1:
+        trainer.add_callback(KeepTogether(ranks))
+    with _out_of_memory_explained(request["batch_tokens"]):
+        trainer.train(resume_from_checkpoint=last_checkpoint(member.work))
 
 
 @contextmanager
@@ -239,6 +260,7 @@ def _provenance(job: Job, name: str) -> dict[str, Any]:
         "lora_rank",
         "budget",
         "early_stop",
+        "processes",
     )
     return {
         "name": name,

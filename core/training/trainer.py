@@ -12,6 +12,7 @@ from ..data.encoded import Encoded
 from ..engine.training_engine import TrainingEngine
 from .checkpoints import CHECKPOINTS
 from .loss_curve import LossWindow
+from .ranks import Ranks
 from .recorded_models import CURVE, STEPS
 from .token_batches import BudgetSampler, TokenBatchSampler
 
@@ -19,7 +20,7 @@ from .token_batches import BudgetSampler, TokenBatchSampler
 class ReferenceTrainer(Trainer):  # type: ignore[misc]
     """Trains on encoded rows and writes into `folder`. The request has epochs, or a budget: `tokens` of the unit
     "input" or "scored" in `steps` steps. A step's batch is computed in parts of about `part_tokens`, whose gradients
-    add up."""
+    add up; with several processes (`ranks`), each computes the parts of its share."""
 
     def __init__(
         self,
@@ -30,9 +31,11 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         request: dict[str, Any],
         engine: TrainingEngine,
         part_tokens: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self._rows, self._domains = rows, domains
         self._engine, self._part_tokens = engine, part_tokens
+        self._ranks = ranks or Ranks()
         self._sampler = _sampler(rows, request)
         self.passes = self._sampler.passes
         self.window = LossWindow(folder / CURVE, folder / STEPS)
@@ -46,7 +49,7 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
             seed=request["seed"],
             use_cpu=request["device"] == "cpu",
             bf16=request["device"] == "cuda",
-            save_strategy="steps",
+            save_strategy="steps" if self._ranks.is_first else "no",
             save_steps=max(20, steps // 5),
             save_total_limit=2,
             logging_strategy="no",
@@ -72,19 +75,23 @@ class ReferenceTrainer(Trainer):  # type: ignore[misc]
         model.train()
         batch = [self._rows[index] for index in inputs["rows"]]
         scored = sum(row.token_count for row in batch)
-        parts = []
-        for places in self._engine.parts(batch, self._part_tokens):
+        nats = torch.zeros(len(batch), dtype=torch.float64, device=self.args.device)
+        own = self._ranks.share(range(len(batch)))
+        for part in self._engine.parts([batch[place] for place in own], self._part_tokens):
+            places = [own[number] for number in part]
             rows = [batch[place] for place in places]
             with self._engine.attention_of(rows):
                 # The Trainer lowers the precision of `model.forward` alone, and the trunk is called by itself.
                 with self.accelerator.autocast():
                     row_index, losses = self._engine.losses(rows)
-                part = losses.sum() / scored
-                self.accelerator.backward(part)
-            domains = [self._domains[inputs["rows"][place]] for place in places]
-            self.window.add(domains, row_index, losses.detach())
-            parts.append(part.detach())
-        return torch.stack(parts).sum()
+                self.accelerator.backward(losses.sum() / scored)
+            row_of = torch.tensor(places, device=nats.device)[row_index]
+            nats.index_add_(0, row_of, losses.detach().double())
+        self._ranks.add_up(nats)
+        self._ranks.add_gradients(model.parameters())
+        domains = [self._domains[index] for index in inputs["rows"]]
+        self.window.add(domains, nats.tolist(), [row.token_count for row in batch])
+        return torch.div(nats.sum(), scored)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
         # The loss is a mean already, and these batches hold row numbers, not labels to be counted.

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..data import settings
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
 from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..encoding.encoding_spec import CUT
 from ..encoding.template_choice import AUTO
+from ..jobs.executors import CLUSTER, DEFAULT_EXECUTOR
 from ..jobs.job import Job, create_job
 from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
@@ -29,7 +31,7 @@ from ..system.paths import is_folder_name, named_path
 MOST_MODELS = 64
 """Most models of one reference."""
 _FOLDS = "folds"
-_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK = 10**15, 10_000_000, 65_536
+_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK, _MOST_PROCESSES = 10**15, 10_000_000, 65_536, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class TrainRequest:
     stop when the loss on these rises. `selection`: train on its rows only. `max_tokens`: train on as many input tokens
     instead of a number of epochs. `without_prompts`: train on the replies alone, for PVI. `quantization`: quantize the
     base's weights as they are loaded, and train an adapter on them (QLoRA, arXiv 2305.14314). `keep_checkpoints`: keep
-    each epoch's adapter and Adam's moments in the reference (`kept_checkpoints`).
+    each epoch's adapter and Adam's moments in the reference (`kept_checkpoints`). `processes`: train each model with so
+    many, which share each batch.
     """
 
     dataset: str
@@ -69,13 +72,19 @@ class TrainRequest:
     without_prompts: bool = False
     quantization: str | None = None
     keep_checkpoints: bool = False
+    processes: int = 1
 
 
 def create_train_job(store: Store, request: TrainRequest) -> Job:
     """Create the job that trains a reference on a dataset's rows, duplicates included, or on those of a selection.
 
-    Raises `NameTaken` if another reference has that name.
+    Raises `NameTaken` if another reference has that name, `ModelUnusable` for several processes on a Ray cluster.
     """
+    if request.processes > 1 and settings.text("executor") == CLUSTER:
+        raise ModelUnusable(
+            "On a Ray cluster, a model is trained by one process. Leave out --processes, or run it with --executor "
+            f"{DEFAULT_EXECUTOR}."
+        )
     fields = train_fields(store, request)
     check_new_name(store.workspace, request.name)
     sql, values = training_rows(store, request)
@@ -170,6 +179,7 @@ def check_numbers(fields: Mapping[str, Any]) -> None:
         *(("seed", seed, 0, LARGEST_SEED) for seed in seeds),
         ("batch size", fields.get("batch_tokens"), 1, _MOST_TOKENS),
         ("LoRA rank", fields.get("lora_rank", DEFAULT_LORA_RANK), 1, _HIGHEST_RANK),
+        ("number of processes", fields.get("processes", 1), 1, _MOST_PROCESSES),
         *((what, budget.get(key), 1, most)
           for what, key, most in (("budget", "tokens", _MOST_TOKENS), ("number of steps", "steps", _MOST_STEPS))
           if budget),
@@ -212,6 +222,8 @@ def _added_later(store: Store, request: TrainRequest) -> dict[str, Any]:
         found["selection"] = request.selection
     if request.keep_checkpoints:
         found["keep_checkpoints"] = True
+    if request.processes > 1:
+        found["processes"] = request.processes
     if request.max_tokens is not None:
         found["budget"] = budget_of("input", request.max_tokens, request.max_tokens, request.batch_tokens)
     return found
@@ -277,7 +289,7 @@ def _checked(request: TrainRequest) -> float:
         )
     rate = LEARNING_RATES[request.method] if request.learning_rate is None else request.learning_rate
     numbers = {
-        **{name: getattr(request, name) for name in ("epochs", "seed", "batch_tokens", "lora_rank")},
+        **{name: getattr(request, name) for name in ("epochs", "seed", "batch_tokens", "lora_rank", "processes")},
         "learning_rate": rate,
         "members": [{"seed": request.seed + request.seeds - 1}],
     }

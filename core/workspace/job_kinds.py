@@ -111,6 +111,7 @@ JOB_KINDS = {
             finish=publish_reference,
             has_begun_to_finish=is_being_published,
             results=_MODEL,
+            shares_lock=True,
         ),
         JobKind(
             "estimate",
