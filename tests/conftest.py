@@ -19,6 +19,7 @@ LONGEST = (
     "tests/core/workspace/test_ray_cluster.py",
     "tests/core/workspace/test_trials.py",
     "tests/core/workspace/test_interruptions.py",
+    "tests/core/training/test_several_processes.py",
     "tests/core/models/test_adapters.py",
     "tests/browser/test_hostile_text.py",
     "tests/browser/test_selecting.py",
