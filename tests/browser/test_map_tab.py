@@ -17,6 +17,7 @@ from tests.browser.dashboard import Dashboard
 from tests.core.scored_models import score_examples
 from tests.inline_executor import run_jobs_inline
 from tests.trial_workspace import wait_quietly
+from tests.ui.contrast import THEMES, contrast
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("pacmap", reason="the extra map is not installed")
@@ -114,3 +115,16 @@ def test_the_coverage_follows_the_slider(served: Dashboard, open_page: Callable[
     expect(value).to_have_text("1.000")
     expect(strip).to_contain_text("random 1.000")
     assert float(before) < 1
+
+
+def test_a_button_that_waits_for_a_file_can_be_read_in_both_themes(
+    served: Dashboard, open_page: Callable[[str], Page]
+) -> None:
+    page = open_page(f"{served.address}/curate?run=tiny&view=Map")
+    page.get_by_text("Embeddings: ").click()
+    for theme, (background, _) in THEMES.items():
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        button = page.get_by_role("button", name="Use these vectors")
+        expect(button).to_be_disabled()
+        drawn = button.evaluate("button => getComputedStyle(button).color")
+        assert contrast([float(part) for part in re.findall(r"[\d.]+", drawn)[:3]], background) > 4.5

@@ -21,9 +21,10 @@ button:not(:disabled) kbd { color: light-dark(#63615f, #a9a7a4) !important; opac
 .stPlotlyChart text:is(.annotation-text, .gtitle-subtitle, .xtitle, .ytitle, .x2title, .y2title) {
   fill: light-dark(#5b5f6e, #dcdcdc) !important;
 }
-[data-testid^="stBaseButton-primary"], [data-testid="stMultiSelectTagsContainer"] * {
+[data-testid^="stBaseButton-primary"]:enabled, [data-testid="stMultiSelectTagsContainer"] * {
   color: light-dark(#ffffff, #10151a) !important;
 }
+[data-testid^="stBaseButton-primary"]:disabled { color: light-dark(#63615f, #a9a7a4) !important; }
 </style>"""
 
 
