@@ -37,12 +37,12 @@ from ui.curate.selection_views import show_coverage, show_cuts, show_domains, sh
 from ui.curate.trust_view import show_trust
 from ui.kit.draft_state import keep_draft, restore_draft, show_draft
 from ui.kit.filter_bar import show_chips, show_filter_bar
-from ui.kit.filter_state import chosen_filter, set_filter
+from ui.kit.filter_state import chosen_filter, current_filter, set_filter
 from ui.kit.status_line import show_run_line
 from ui.kit.widgets import ignored_in_link, open_linked_tab, score_picker, show_error
 from ui.plain_text import escaped
 from ui.shell.entrance import require_login
-from ui.shell.session import Session, open_session, take_rerun
+from ui.shell.session import Session, open_session, remember, remembered, take_rerun
 
 _DOMAINS_LISTED = 6
 _SAVED = "Saved selections"
@@ -70,11 +70,21 @@ def show_instrument(session: Session, name: str) -> None:
     try:
         run = scored_run(session.store, name)
         left, right = st.columns([3, 7], gap="medium")
-        with right:  # before the controls, so that a brush shows its count soon
-            view = show_filters(session.store, run)
         with left:
             draft = st.container()
-            chosen = show_controls(session, run)
+
+        def draw_filters() -> LinkedView | None:
+            with right:
+                return show_filters(session.store, run)
+
+        def draw_controls() -> tuple[Selection, Summary] | None:
+            with left:
+                return show_controls(session, run)
+
+        if is_new_filter():  # what was changed is drawn first, so that its figures come soon
+            view, chosen = draw_filters(), draw_controls()
+        else:
+            chosen, view = draw_controls(), draw_filters()
         if view:
             with right:
                 show_right(session, run, view, chosen)
@@ -84,6 +94,14 @@ def show_instrument(session: Session, name: str) -> None:
             show_draft(session, name, put_recipe)
     except UserError as error:
         show_problem(error)
+
+
+def is_new_filter() -> bool:
+    """Whether the filter is another one than when this was asked last."""
+    asked = current_filter()
+    is_new = bool(asked != remembered("filter_drawn"))
+    remember("filter_drawn", asked)
+    return is_new
 
 
 def show_filters(store: Store, run: ScoredRun) -> LinkedView | None:

@@ -24,6 +24,7 @@
     held_out_losses.parquet  train: the loss of each held-out row at the end
     search/             near_duplicates, while it runs; the result is near_duplicates.parquet
     embedded/*.arrow    embed: finished vectors (core.store.embedding_files)
+    runs/*.json         embed: further runs that asked for them
     target.parquet      gradients: the rows of the target set
     target_gradients/ gradients/  gradients: the target's mean gradients; the values of finished rows
     responses/*.parquet generate: finished responses

@@ -4,6 +4,7 @@ Like `core.engine` and `core.training`, it imports torch; only workers need it.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +219,11 @@ def _is_finite(weights: torch.Tensor) -> bool:
     return not weights.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weights.detach()))
 
 
-def memory_for(spec: ModelSpec) -> int:
-    """What loading may allocate [bytes]: the weights in a type two or four times as large, and working memory."""
-    files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
+def memory_for(spec: ModelSpec, files: Iterable[Path] | None = None) -> int:
+    """What loading may allocate [bytes]: the weights in a type two or four times as large, and working memory. `files`:
+    those with weights, by default of the model's folder and its adapter's."""
+    if files is None:
+        files = [*weight_files(Path(spec.path)), *(weight_files(Path(spec.adapter)) if spec.adapter else ())]
     stored_bytes: int = sum(path.stat().st_size for path in files)
     config = read_json(Path(spec.path, "config.json"))
     if quantization_of(config):

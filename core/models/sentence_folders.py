@@ -95,8 +95,9 @@ def hash_of_sentence_model(folder: Path, workspace: Path | None = None) -> str:
 
 
 def sentence_files(folder: Path) -> list[Path]:
-    """The files of a model that the library may read, those in its modules' folders included, sorted by their path."""
-    places = {folder / module.place for module in sentence_modules(str(folder), folder)}
+    """The files of a model that the library may read, in its folder and in those of its modules, sorted by their
+    path."""
+    places = {folder, *(folder / module.place for module in sentence_modules(str(folder), folder))}
     found = (path for place in places if place.is_dir() for path in place.iterdir())
     return sorted(path for path in found if path.name.endswith(READ_BY_LIBRARIES) and path.is_file())
 

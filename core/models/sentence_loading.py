@@ -7,7 +7,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, StaticEmbedding, Transformer
 
-from ..data.errors import ModelUnusable
+from ..data.errors import ModelUnusable, UserError
 from ..system.memory_limit import memory_limit
 from .loading import DTYPES, memory_for, on_device
 from .resolving import ModelSpec
@@ -18,11 +18,12 @@ from .sentence_folders import (
     STATIC,
     TRANSFORMER,
     check_sentence_folder,
+    sentence_files,
     sentence_modules,
     sentence_settings,
 )
 from .unchanged_files import unchanged_sentence_model
-from .unloadable import UNLOADABLE, first_line, refuse_gaps
+from .unloadable import first_line, refuse_gaps
 
 _PROMPT = "of the folder"
 _POOLER = "pooler."
@@ -59,14 +60,21 @@ def load_sentence_model(spec: ModelSpec, dtype: str, device: str, max_length: in
     """
     with unchanged_sentence_model(spec).while_read():
         check_sentence_folder(spec.label, Path(spec.path))
+        weights = [path for path in sentence_files(Path(spec.path)) if path.suffix == ".safetensors"]
         try:
-            with memory_limit(memory_for(spec)):
+            with memory_limit(memory_for(spec, weights)):
                 model = _read(spec, dtype)
             if max_length is not None and isinstance(model[0], Transformer):
                 model.max_seq_length = max_length
             on_device(model, spec, device)
+            _check_tokens(model, spec)
             model.encode(["a", "a b"], show_progress_bar=False)
-        except UNLOADABLE as error:
+        except UserError:
+            raise
+        # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             if "trust_remote_code" in str(error):
                 raise ModelUnusable(
                     f"The model {spec.label!r} cannot be loaded: it needs its own code, which is never run. Choose a "
@@ -76,6 +84,19 @@ def load_sentence_model(spec: ModelSpec, dtype: str, device: str, max_length: in
                 f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
             ) from error
     return model
+
+
+def _check_tokens(model: SentenceTransformer, spec: ModelSpec) -> None:
+    """Raise `ModelUnusable` if the tokenizer has a token that the model has no vector for: a row with it would fail in
+    the middle of a job."""
+    first = model[0]
+    table = first.embedding if isinstance(first, StaticEmbedding) else first.auto_model.get_input_embeddings()
+    highest, rows = max(model.tokenizer.get_vocab().values(), default=-1), table.weight.shape[0]
+    if highest >= rows:
+        raise ModelUnusable(
+            f"The tokenizer of model {spec.label!r} has token {highest:,}, and its table of embeddings {rows:,} rows. "
+            "Fetch it again, or choose another."
+        )
 
 
 def _read(spec: ModelSpec, dtype: str) -> SentenceTransformer:

@@ -46,7 +46,7 @@ class EmbeddingSpec:
     `label`: the model's name, which is no part of the key. Of vectors from a file, `model` is `OF_FILE` and its
     SHA-256, `encoding` is the column and what its rows were joined by, `label` names the file. Of a sentence-embedding
     model, `model` is `OF_SENTENCE_MODEL` and the hash of its files, `encoding` says how a row becomes a text
-    (`core.scoring.embeddings.sentence_jobs`), `label` is the model's name from any folder, and `truncated`, no part of
+    (`core.scoring.embeddings.row_text`), `label` is the model's name from any folder, and `truncated`, no part of
     the key either, counts the rows of the run's dataset of which only the first tokens were embedded."""
 
     model: str

@@ -65,13 +65,14 @@ def _end_with_the_worker() -> None:
 
 def _meet(job: Job, number: int, count: int, device: str) -> None:
     from torch import distributed
+    from torch.distributed import FileStore  # type: ignore[attr-defined]
 
     # They are processes of one machine: what they exchange goes over no network. The loopback device has index 1.
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, socket.if_indextoname(1))
     distributed.init_process_group(
         "nccl" if device == "cuda" else "gloo",
-        init_method=meeting_place(job).as_uri(),
+        store=FileStore(str(meeting_place(job)), count),  # torch does not decode the address of a file
         timeout=_NO_LIMIT,
         world_size=count,
         rank=number,

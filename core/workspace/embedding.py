@@ -11,6 +11,7 @@ from ..jobs.job import Job
 from ..near_duplicates.jobs import begin_semantic_duplicates
 from ..scoring.embeddings.embedding_jobs import (
     EmbeddingPlan,
+    ask_for_run,
     create_embedding_job,
     dataset_ids,
     embed_command,
@@ -143,4 +144,8 @@ def begin_embedding(store: Store, plan: EmbeddingPlan, ids: Ids, examples: Examp
         use_computed(store, plan.run, plan.spec)
         return None
 
-    return join_or_compute(store, plan.identity, create)
+    job = join_or_compute(store, plan.identity, create)
+    if job:
+        ask_for_run(job, plan.run)
+        use_computed(store, plan.run, plan.spec)  # it may have ended just before
+    return job

@@ -1,5 +1,7 @@
 """Embedding as a job: planned and created by the store's owner, run by a worker, its files taken in as they come."""
 
+import hashlib
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,12 +40,16 @@ from ...store.embedding_files import (
     token_counts,
     vector_files,
 )
+from ...system.atomic_files import write_whole
+from ...system.untrusted_json import read_json_object
 from ..planning import ScorePlan, count_rows, resolve_encoding
 from .row_text import TextEncoding
 
 KIND = "embed"
 EMBEDDED = "embedded"
 """Folder of a job's finished vectors."""
+_RUNS = "runs"
+# Folder in a job's folder: a file for each further run that is to use its embeddings.
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +248,21 @@ def ingest_embeddings(store: Store, job: Job) -> None:
         raise damaged[0]
 
 
+def ask_for_run(job: Job, run: str | None) -> None:
+    """Note another run of the same dataset that is to use a job's embeddings, which was started for somebody else."""
+    if run is not None and run != job.request.get("run"):
+        folder = job.folder / _RUNS
+        folder.mkdir(exist_ok=True)
+        name = hashlib.blake2b(run.encode(), digest_size=16).hexdigest()
+        write_whole(folder / f"{name}.json", [json.dumps({"run": run}).encode()])
+
+
 def finish_embeddings(store: Store, job: Job) -> None:
-    """Let the run of a finished job use its embeddings, as `use_computed` does."""
-    use_computed(store, job.request.get("run"), EmbeddingSpec(**job.request["embeddings"]))
+    """Let the runs of a finished job, those that asked meanwhile included, use its embeddings, as `use_computed`
+    does."""
+    asked = [read_json_object(path).get("run") for path in sorted((job.folder / _RUNS).glob("*.json"))]
+    for run in [job.request.get("run"), *asked]:
+        use_computed(store, run, EmbeddingSpec(**job.request["embeddings"]))
 
 
 def use_computed(store: Store, run: str | None, spec: EmbeddingSpec) -> None:

@@ -40,17 +40,20 @@ class Finding:
 
 def check_workspace(store: Store, report: Callable[[str], None]) -> list[Finding]:
     """All problems in a workspace; changes nothing. `report` receives the name of each check. Raises `SettingInvalid`
-    if the store has too little memory to be checked."""
+    if the store has too little memory for some checks, and the others find nothing."""
     findings: list[Finding] = []
+    too_little: SettingInvalid | None = None
     for name, check in CHECKS.items():
         report(f"checking {name}")
         try:
             findings += [Finding(name, sentence) for sentence in check(store)]
-        except SettingInvalid:
-            raise  # it says nothing of the workspace
+        except SettingInvalid as error:
+            too_little = error
         except (UserError, OSError) as error:
             findings.append(Finding(name, str(error)))
-    return findings
+    if too_little and not findings:
+        raise too_little  # it says nothing of the workspace
+    return findings + ([Finding("memory", str(too_little))] if too_little else [])
 
 
 def _blocks(store: Store) -> Iterator[str]:

@@ -22,12 +22,20 @@ from core.data.errors import ModelChanged, NotFound, UserError
 from core.data.examples import DatasetRow
 from core.exporting import export_selection
 from core.importing import DataFile
-from core.jobs.example_chunks import packed_ids
-from core.jobs.job import all_jobs
+from core.jobs.example_chunks import id_texts, packed_ids
+from core.jobs.job import WAITING, all_jobs
 from core.models.left_out_packages import leave_out_packages
 from core.models.sentence_folders import resolve_sentence_model
 from core.models.unchanged_files import UnchangedSentenceModel
 from core.scoring.embeddings import embed as embedding_work
+from core.scoring.embeddings.embedding_jobs import (
+    create_embedding_job,
+    dataset_ids,
+    finish_embeddings,
+    ingest_embeddings,
+    plan_of_sentence_model,
+    stored_examples,
+)
 from core.scoring.embeddings.projection import projection
 from core.scoring.embeddings.sentence_rows import SentenceEmbedder, TextRow
 from core.selection import Amount, Selection
@@ -39,7 +47,7 @@ from core.workspace.embedding import embed_run, embed_sentence, group_semantic_d
 from core.workspace.like_file_jobs import begin_like_file
 from core.workspace.like_these import LikeRequest, score_like
 from core.workspace.maintenance.checking import check_workspace
-from core.workspace.mapping import lacking_sentence
+from core.workspace.mapping import begin_embedding_of_run, lacking_sentence
 from tests.core.scored_models import score_examples
 from tests.tiny_models import example, make_tokenizer, save_model_folder
 from tests.trial_workspace import wait_quietly
@@ -254,6 +262,75 @@ def test_a_sentence_model_that_changed_embeds_no_more_rows_of_the_run(
     store.add_source("talk", "more.jsonl", "jsonl", "another hash", {}, more_rows())
     with pytest.raises(NotFound, match=r"1 of 6 rows have no embedding yet\..*--run tiny --sentence-model /"):
         group_semantic_duplicates(store, "talk", "tiny", 0.9, wait_quietly)
+
+
+def test_all_files_of_a_model_count_wherever_its_modules_are(store: Store, models: Path, tmp_path: Path) -> None:
+    folder = in_a_folder_of_its_own(models / "model2vec", tmp_path / "model", "0_StaticEmbedding")
+    embed_run(store, "tiny", wait_quietly, "cpu", sentence_model=str(folder))
+    assert ((units(used_vectors(store)[:4]) * expected(models / "model2vec", own_texts())).sum(1) > 1 - 1e-3).all()
+    spec = resolve_sentence_model(str(folder), store.workspace)
+    names = {name for name, _ in model_folders({"sentence_model": spec.to_fields()})[0].files}
+    assert names >= {"modules.json", f"0_StaticEmbedding/{WEIGHTS}"}
+    (folder / ABOUT).write_text(json.dumps({"prompts": {"row": "text: "}, "default_prompt_name": "row"}))
+    assert resolve_sentence_model(str(folder), store.workspace).weights_hash != spec.weights_hash
+
+
+def in_a_folder_of_its_own(model: Path, folder: Path, place: str) -> Path:
+    """A copy of a model whose first module lies in a folder."""
+    shutil.copytree(model, folder)
+    (folder / place).mkdir()
+    for name in ("tokenizer.json", WEIGHTS):
+        (folder / name).rename(folder / place / name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = place
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+def without_tokens(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def with_table(table: NDArray[Any], **more: NDArray[Any]) -> Callable[[Path], None]:
+    return lambda folder: save_file({"embeddings": table, **more}, folder / WEIGHTS)
+
+
+UNFIT: dict[str, Callable[[Path], None]] = {
+    "cannot be loaded": without_tokens,
+    "cannot be loaded .": with_table(np.ones(4, np.float32)),
+    "cannot be loaded ..": with_table(np.ones((4, 2), np.float32), mapping=np.full(5000, 9)),
+    r"has token \d+, and its table of embeddings 3 rows": with_table(np.ones((3, 2), np.float32)),
+}
+"""What is done to a static model's folder, by what is said."""
+
+
+@pytest.mark.parametrize("sentence", UNFIT)
+def test_a_static_model_whose_parts_do_not_fit_is_refused_in_a_sentence(
+    store: Store, models: Path, tmp_path: Path, sentence: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models / "model2vec", folder)
+    UNFIT[sentence](folder)
+    with pytest.raises(UserError, match=sentence):
+        embed_run(store, "tiny", wait_quietly, "cpu", sentence_model=str(folder))
+
+
+def test_a_run_that_asks_for_what_a_job_of_another_run_computes_uses_it_too(store: Store, models: Path) -> None:
+    (base, reference), = store.rows(
+        "SELECT max(loss_set_id) FILTER (role = 'base'), max(loss_set_id) FILTER (role = 'reference') FROM run_loss"
+    )  # fmt: skip
+    store.save_run("second", "talk", {"base": base, "reference": reference}, store.run("tiny")["description"])
+    plan = plan_of_sentence_model(store, "tiny", str(models / "static"), "cpu")
+    ids = dataset_ids(store, "talk")
+    job = create_embedding_job(store, plan, stored_examples(store, id_texts(ids)))
+    (job.folder / WAITING).write_text("{}")
+    assert begin_embedding_of_run(store, "second", str(models / "static")) == job
+    (job.folder / WAITING).unlink()
+    embedding_work.embed(job)
+    ingest_embeddings(store, job)
+    finish_embeddings(store, job)
+    found = {name: (store.run(name)["embeddings"] or {}).get("label") for name in ("tiny", "second")}
+    assert found == dict.fromkeys(("tiny", "second"), str(models / "static"))
 
 
 def more_rows() -> list[Any]:

@@ -55,7 +55,7 @@ def rows_of_counts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         )
         for number in range(1, ROWS + 1)
     ]
-    with Store.open(tmp_path_factory.mktemp("several") / "workspace", "a test") as opened:
+    with Store.open(tmp_path_factory.mktemp("several") / "für 2 #%20", "a test") as opened:
         opened.add_source("counts", "counts", "jsonl", "counts", {}, rows)
         yield opened
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from core.data.errors import SettingInvalid
 from core.exporting import export_bundle, export_selection, exports_folder
 from core.models.resolving import PROVENANCE
 from core.selection import Amount, Selection, save_selection
@@ -171,3 +172,17 @@ def test_the_command_prints_a_line_a_finding_and_ends_with_1(store: Store) -> No
     assert len(lines) == 2
     assert lines[0].startswith("exports: ")
     assert lines[1].startswith("1 findings in ")
+
+
+def test_too_little_memory_for_one_check_hides_nothing_that_another_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_: Store) -> Iterator[str]:
+        raise SettingInvalid("more memory")
+        yield
+
+    monkeypatch.setitem(CHECKS, "ledger", cannot)
+    with pytest.raises(SettingInvalid, match="more memory"):
+        findings(store)
+    monkeypatch.setitem(CHECKS, "blocks", lambda _: iter(["damaged"]))
+    assert findings(store) == [Finding("blocks", "damaged"), Finding("memory", "more memory")]
