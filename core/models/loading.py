@@ -26,7 +26,7 @@ from .reading_direction import reads_to_the_right
 from .resolving import ModelSpec
 from .stored_quantization import quantization_of, whole_shapes
 from .unchanged_files import unchanged, unchanged_tokenizer
-from .unloadable import UNLOADABLE, first_line, refuse_gaps
+from .unloadable import UNLOADABLE, cannot_be_loaded, first_line, is_of_library, refuse_gaps
 
 transformers_logging.disable_progress_bar()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -44,9 +44,8 @@ def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
             )
     except ModelChanged:
         raise
-    # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_of_library(error):
             raise
         raise ModelUnusable(
             f"The tokenizer of {spec.label!r} cannot be loaded ({first_line(error)}). Fetch the model again, or "
@@ -102,14 +101,7 @@ def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
         with memory_limit(memory_for(spec)):
             model, report = _read(spec, DTYPES[dtype], device)
     except UNLOADABLE as error:
-        if "trust_remote_code" in str(error):
-            raise ModelUnusable(
-                f"The model {spec.label!r} cannot be loaded: it needs its own code, which is never run. "
-                "Choose a model that transformers supports."
-            ) from error
-        raise ModelUnusable(
-            f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
-        ) from error
+        raise cannot_be_loaded(spec.label, error) from error
     refuse_gaps(f"The model {spec.label!r}", report)
     return with_exact_products(model) if spec.quantization else model
 

@@ -23,7 +23,7 @@ from .sentence_folders import (
     sentence_settings,
 )
 from .unchanged_files import unchanged_sentence_model
-from .unloadable import first_line, refuse_gaps
+from .unloadable import cannot_be_loaded, is_of_library, refuse_gaps
 
 _PROMPT = "of the folder"
 _POOLER = "pooler."
@@ -71,18 +71,10 @@ def load_sentence_model(spec: ModelSpec, dtype: str, device: str, max_length: in
             model.encode(["a", "a b"], show_progress_bar=False)
         except UserError:
             raise
-        # tokenizers raises bare `Exception` on a damaged file, and a panic of its Rust code is not even an `Exception`.
         except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            if not is_of_library(error):
                 raise
-            if "trust_remote_code" in str(error):
-                raise ModelUnusable(
-                    f"The model {spec.label!r} cannot be loaded: it needs its own code, which is never run. Choose a "
-                    "model that transformers supports."
-                ) from error
-            raise ModelUnusable(
-                f"The model {spec.label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
-            ) from error
+            raise cannot_be_loaded(spec.label, error) from error
     return model
 
 

@@ -38,3 +38,21 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, or two if the first only introduces the second."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
+
+
+def is_of_library(error: BaseException) -> bool:
+    """Whether a library may have raised it on a damaged file: tokenizers raises bare `Exception`, and a panic of its
+    Rust code is not even an `Exception`."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def cannot_be_loaded(label: str, error: BaseException) -> ModelUnusable:
+    """The user error for a model whose loading ended in a library's error."""
+    if "trust_remote_code" in str(error):
+        return ModelUnusable(
+            f"The model {label!r} cannot be loaded: it needs its own code, which is never run. Choose a model that "
+            "transformers supports."
+        )
+    return ModelUnusable(
+        f"The model {label!r} cannot be loaded ({first_line(error)}). Fetch it again, or choose another."
+    )
