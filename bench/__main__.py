@@ -52,7 +52,7 @@ def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str
     ]
     for model in filter(None, os.environ.get("BENCH_MODELS", "").split(":")):
         found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "8", *harness]))
-    found.append(("training", ["training", *rows, "--limit", "32", "--rounds", "3"]))
+    found.append(("training", ["training", *rows, "--limit", "12", "--rounds", "2"]))
     workspace = ["--workspace", str(folder / "million")]
     found += [
         ("a million rows", ["make_rows", "--rows", str(_ROWS), "--runs", "2", *workspace]),
@@ -62,6 +62,7 @@ def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str
         ("export", ["export_speed", "--rounds", "3", *workspace]),
         ("ingest beside a reader", ["ingest_speed", *workspace]),
         ("import", ["import_speed", "--rows", str(_ROWS), "--rounds", "1"]),
+        ("near-duplicates", ["near_duplicates", *rows]),
         ("a second score", ["second_score", "--rounds", "3"]),
         ("first paint", ["first_paint", "--rounds", "5"]),
     ]

@@ -46,7 +46,7 @@ def create_near_duplicate_job(store: Store, dataset: str, threshold: float) -> J
     """
     request = _identity(store, dataset, threshold)
     examples = store.batches(sql, [store.dataset_id(dataset)])
-    return create_job(store.workspace, request, {"examples": examples})
+    return create_job(store.workspace, request, {"examples": examples}, loads_models=False)
 
 
 @translate_disk_errors("The search for semantic duplicates")
@@ -61,7 +61,7 @@ def begin_semantic_duplicates(
         return None
 
     def create() -> Job:
-        return create_job(store.workspace, identity, {}, {VECTORS: vector_table(*embeddings())})
+        return create_job(store.workspace, identity, {}, {VECTORS: vector_table(*embeddings())}, loads_models=False)
 
     return join_or_start(store.workspace, identity, create)
 

@@ -16,7 +16,6 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +31,6 @@ _MOST_ROWS_A_BAND = 32
 _CROWD = 256  # in a larger bucket not all pairs are compared, because their number grows quadratically
 _FRUITLESS_PIVOTS = 4
 _BLOCK = 1000  # texts compared with one text at a time
-_CHUNK = 4096  # shingles per sketching step: [_CHUNK, PERMUTATIONS] numbers are in memory
 _BUCKETS_A_REPORT = 1000
 
 # Thai to Lao, Myanmar, Khmer, kana, the blocks of Han
@@ -120,17 +118,12 @@ def _single(hashes: Hashes) -> Hashes:
 
 def signatures(sets: Sequence[Hashes]) -> Signatures:
     """MinHash signatures of shingle sets, [sets, PERMUTATIONS]; always the same for the same set."""
-    from datasketch import MinHash  # imported here: it loads scipy, which would delay the dashboard
+    from rensa import RMinHash  # imported here, because only searches need it
 
-    # The hashes exist already; the sketch hashes their lower 32 bits again.
-    sketch: Any = MinHash(num_perm=PERMUTATIONS, seed=_SEED, hashfunc=int, scheme="affine32")
-    found = np.empty((len(sets), PERMUTATIONS), np.uint32)
-    for index, hashes in enumerate(sets):
-        sketch.clear()
-        for start in range(0, len(hashes), _CHUNK):
-            sketch.update_batch((hashes[start : start + _CHUNK] >> np.uint64(32)).tolist())
-        found[index] = sketch.hashvalues
-    return found
+    flat = np.concatenate([np.zeros(0, np.uint64), *sets])
+    ends = np.cumsum([0, *map(len, sets)], dtype=np.uint64)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, ends, PERMUTATIONS, _SEED)
+    return np.array(matrix.to_rows(), np.uint32).reshape(len(sets), PERMUTATIONS)
 
 
 def jaccard(first: Hashes, second: Hashes) -> float:

@@ -145,7 +145,7 @@ def test_the_order_of_import_changes_neither_groups_nor_numbers(store: Store, tm
 
 @pytest.mark.usefixtures("slow_starts")
 def test_a_killed_worker_is_noticed_and_the_search_begins_anew(store: Store) -> None:
-    add(store, [f"{SHIPS} number {number}" for number in range(6_000)], "many.jsonl")
+    add(store, [f"{SHIPS} number {number}" for number in range(10_000)], "many.jsonl")
     job = begin_near_duplicates(store, "harbour", 0.8)
     assert job is not None
     wait_for(lambda: job.progress.done and job.is_alive, "the first batch")
@@ -158,7 +158,7 @@ def test_a_killed_worker_is_noticed_and_the_search_begins_anew(store: Store) -> 
     assert begin_near_duplicates(store, "harbour", 0.8) == job
     wait_for(lambda: job.state == "done", "the end of the search")
     ingest_finished_jobs(store)
-    assert near_duplicate_set(store, "harbour", 0.8).largest_group == 6_002
+    assert near_duplicate_set(store, "harbour", 0.8).largest_group == 10_002
     assert not (job.folder / "search").exists()
 
 
