@@ -178,16 +178,13 @@ def summary(store: Reader, table: str, column: str, row_filter: RowFilter) -> pd
 
 def domain_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
     """Every domain of the run: domain, rows and tokens that pass the filter, all_rows and all_tokens."""
+    # Two queries, because the store keeps the totals, and counts only rows that pass faster than all with a condition.
+    counted = f"SELECT domain, count(*) AS rows, sum(token_count)::BIGINT AS tokens FROM {table}"
     condition, values = row_filter.where()
-    return store.frame(
-        f"""
-        SELECT domain, count_if(passes)::BIGINT AS rows,
-            coalesce(sum(token_count) FILTER (passes), 0)::BIGINT AS tokens,
-            count(*) AS all_rows, sum(token_count)::BIGINT AS all_tokens
-        FROM (SELECT domain, token_count, ({condition}) AS passes FROM {table}) GROUP BY domain ORDER BY domain
-        """,
-        values,
-    )
+    every = store.frame(f"{counted} GROUP BY domain ORDER BY domain")
+    passing = store.frame(f"{counted} WHERE {condition} GROUP BY domain", values).set_index("domain")
+    found = passing.reindex(every["domain"], fill_value=0).reset_index()
+    return found.assign(all_rows=every["rows"], all_tokens=every["tokens"])
 
 
 def flag_counts(store: Reader, table: str, row_filter: RowFilter) -> pd.DataFrame:
