@@ -17,7 +17,7 @@ from ..engine.training_engine import TrainingEngine
 from ..system.process_facts import machine_memory
 
 log = logging.getLogger("worker")
-_LEAST_PART = 256
+_LEAST_PART = 128
 """Smaller parts are slower, and the longest row needs its memory anyway [tokens]."""
 _ADAM_BYTES = 8
 _LIBRARIES_BYTES = int(0.8 * 2**30)
@@ -63,7 +63,7 @@ def _plan(
     fixed, kept = _fixed_bytes(model), engine.kept_bytes(longest)
     while True:
         peak = int(fixed + kept * max(tokens, longest))
-        if peak <= limit or tokens // 2 < _LEAST_PART:
+        if peak <= limit or tokens // 2 < _LEAST_PART or tokens <= longest:
             return MemoryPlan(tokens, recomputes, peak, limit)
         tokens //= 2
 
