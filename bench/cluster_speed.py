@@ -29,7 +29,7 @@ from core.models.resolving import DEMO_BASE
 from core.scoring.planning import ScoreRequest
 from core.store import Store
 from core.system.program import DEMO
-from core.workspace.running import wait_for
+from core.workspace.running import wait_for_first
 from core.workspace.supervisor import begin_scoring
 
 _MEMORY = {"object_store_memory": 100 * 2**20}
@@ -88,7 +88,7 @@ def _score(address: str, folder: Path, arguments: argparse.Namespace, raylets: l
                 for process, seconds in _cpu_seconds(raylets).items():
                     used.setdefault(process, []).append(seconds)
 
-        wait_for(store, job, look, print)
+        wait_for_first(store, [job], look, print)
         shards = sorted(job.shards, key=lambda path: path.stat().st_mtime)
         began, ended = (path.stat().st_mtime for path in (shards[0], shards[-1]))
         losses = sum(read_shard(path).num_rows for path in shards[1:])

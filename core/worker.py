@@ -15,6 +15,8 @@ from .data.errors import JobCancelled, JobFailed, UserError
 from .jobs.executors import CLUSTER
 from .jobs.job import Job
 from .jobs.results import counted_results
+from .jobs.side_by_side import at_once_of, slot_of
+from .models.devices import keep_to_share
 from .models.known_hashes import use_workspace_of
 from .models.left_out_packages import leave_out_packages
 from .system.disk_errors import translate_disk_errors
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     with suppress(UserError, OSError):  # a request that cannot be read is refused when the job is run
         leave_out_packages(Job(folder).request)
+        _keep_to_slot(Job(folder))
     return run(folder)
 
 
@@ -50,6 +53,12 @@ def run(folder: Path) -> int:
             log.info("another worker is at this job")
             return 1
         return _run_to_outcome(job, lock)
+
+
+def _keep_to_slot(job: Job) -> None:
+    """Before torch is imported: use only what this one of several jobs side by side may use."""
+    if (slot := slot_of(job)) is not None:
+        keep_to_share(job.request.get("device", "auto"), slot, at_once_of(job))
 
 
 def _lock(lock: TextIO) -> bool:

@@ -246,10 +246,12 @@ def _begin(connection: socket.socket) -> str:
     _, files, _, _ = socket.recv_fds(connection, 1, 4)
     with connection.makefile("r", encoding="utf-8") as lines:
         asked = json.loads(lines.readline())
+    shown, shows = os.pipe()
     pid = os.fork()
     if pid:
-        for descriptor in files:
+        for descriptor in (*files, shows):
             os.close(descriptor)
+        os.read(shown, 1)  # whoever gets the id may look at the command line at once
         _tell(connection, pid)
         _, status = os.waitpid(pid, 0)
         _tell(connection, os.waitstatus_to_exitcode(status))
@@ -265,6 +267,8 @@ def _begin(connection: socket.socket) -> str:
     module: str = asked["module"]
     sys.argv = [module, *asked["arguments"]]
     _show_command([sys.executable, "-m", *sys.argv])
+    for descriptor in (shown, shows):
+        os.close(descriptor)
     return module
 
 

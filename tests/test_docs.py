@@ -96,12 +96,11 @@ def test_requirements_are_pinned_exactly_and_imported() -> None:
     code = "".join(
         path.read_text(encoding="utf-8") for folder in ("core", "ui", "pages") for path in (ROOT / folder).rglob("*.py")
     )
-    # transformers' Trainer needs accelerate and imports it itself.
     modules = {"pyyaml": "yaml"}
     unused = [
         name
         for name in (modules.get(found, found) for found in (re.split(r"\[|==", pin)[0] for pin in pins))
-        if name != "accelerate" and f"import {name}" not in code and f"from {name}" not in code
+        if f"import {name}" not in code and f"from {name}" not in code
     ]
     assert unused == []
 

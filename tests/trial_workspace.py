@@ -2,6 +2,7 @@
 near-duplicate search; losses of the run are given by hand, so that no worker is needed to make it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from core.store.near_duplicates import GROUPS_SCHEMA, save_near_duplicates
-from core.workspace.running import wait_for
+from core.workspace.running import wait_for_first
 from core.workspace.supervisor import ingest_finished_job
 from core.workspace.trial_planning import TrialRequest
+from core.workspace.trials import run_trial
 
 ROWS = 40
 RUN = "first"
@@ -53,9 +55,15 @@ def trial_request(**other: Any) -> TrialRequest:
     return TrialRequest(**chosen | other)
 
 
-def wait_quietly(store: Store, job: Job) -> dict[str, Any]:
-    """Wait for a job, with nothing on the screen."""
-    return wait_for(store, job, _unshown, _unsaid)
+def finish_trial(planned: Path, folder: Path) -> None:
+    """Make a copy of a workspace and run its trial there, one model after another and undisturbed."""
+    with Store.open(shutil.copytree(planned, folder), "a test") as store:
+        run_trial(store, "small", wait_quietly, lambda _: None)
+
+
+def wait_quietly(store: Store, *jobs: Job) -> dict[str, Any]:
+    """Wait for a job, or for the first of several, with nothing on the screen."""
+    return wait_for_first(store, jobs, _unshown, _unsaid)
 
 
 def cell_results(workspace: Path, name: str = "small") -> dict[str, Any]:

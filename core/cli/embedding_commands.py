@@ -19,6 +19,7 @@ from .options import (
     AsJson,
     Device,
     MaxLength,
+    Placed,
     RayAddress,
     Replies,
     RunsOn,
@@ -63,6 +64,7 @@ def embed(
     ] = None,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
+    placement: Placed = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,12 +1,13 @@
 """Options that several commands have."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..data import settings
+from ..data.placement import PLACEMENTS
 from ..encoding.template_choice import CHOICES
 from ..encoding.templates import REPLIES
 from ..jobs.executors import EXECUTORS
@@ -44,12 +45,12 @@ SpreadsheetGuard = Annotated[bool, typer.Option(help="CSV: prefix cells that loo
 Device = Annotated[str, typer.Option(help=f"Device: {', '.join(DEVICES)}.")]
 
 
-def _chooses(name: str, among: Container[str] | None = None) -> Callable[[typer.Context, str | None], str | None]:
+def _chooses(name: str, among: Collection[str] | None = None) -> Callable[[typer.Context, str | None], str | None]:
     """What an option does that gives a setting its value for this command; `among`: the values there are."""
 
     def choose(context: typer.Context, value: str | None) -> str | None:
         if value is not None and among is not None and value not in among:
-            raise typer.BadParameter(f"{value!r} is not one of: {', '.join(EXECUTORS)}.")
+            raise typer.BadParameter(f"{value!r} is not one of: {', '.join(among)}.")
         context.with_resource(settings.chosen({name: value}))
         return value
 
@@ -65,6 +66,14 @@ RunsOn = Annotated[
     ),
 ]
 """It takes effect when it is read; commands need not look at it."""
+Placed = Annotated[
+    str | None,
+    typer.Option(
+        "--placement",
+        callback=_chooses("placement", PLACEMENTS),
+        help="Each model whole on one device, or its layers spread over all memory: one or spread [LOBASS_PLACEMENT].",
+    ),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(

@@ -16,7 +16,19 @@ from ..workspace.embedding import embed_run
 from ..workspace.promptless import score_without_prompts
 from ..workspace.running import score_dataset, train_reference
 from ..workspace.supervisor import begin_training
-from .options import AsJson, Device, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
+from .options import (
+    AsJson,
+    Device,
+    MaxLength,
+    Placed,
+    RayAddress,
+    Replies,
+    RunsOn,
+    Template,
+    TemplateDate,
+    Workspace,
+    number,
+)
 from .terminal import console, owned_store, print_result, report_user_errors, say, wait_for
 
 _USUAL_RATES = ", ".join(f"{rate:g} for {method}" for method, rate in LEARNING_RATES.items())
@@ -120,6 +132,7 @@ def score(
     ] = False,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
+    placement: Placed = None,
     quantization: Annotated[
         str | None,
         typer.Option(help=f"Quantize both models' weights as they are loaded: {', '.join(QUANTIZATIONS)}."),
@@ -162,6 +175,7 @@ def promptless(
         str | None, typer.Option(metavar="NAME", help="Under this reference, trained with --without-prompts, for pvi.")
     ] = None,
     device: Device = "auto",
+    placement: Placed = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:

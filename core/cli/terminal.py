@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,27 +72,35 @@ def print_result(fields: dict[str, Any], as_json: bool, sentence: str) -> None:
         raise
 
 
-def wait_for(store: Store, job: Job) -> dict[str, Any]:
-    """Show a job's progress until it ends; returns its outcome. See `core.workspace.running.wait_for`."""
-    with _progress_bar() as show:
-        return running.wait_for(store, job, show, say)
+def wait_for(store: Store, *jobs: Job) -> dict[str, Any]:
+    """Show the progress of a job, or of several, until the first ends; returns its outcome. See
+    `core.workspace.running.wait_for_first`."""
+    names = {job.job_id: f"{job.request.get('cell', job.job_id)}: " for job in jobs} if len(jobs) > 1 else {}
+    with _progress_bars(names) as show:
+        return running.wait_for_first(store, jobs, show, say)
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[Job], None]]:
-    """A function that shows a job's progress: a bar on a terminal, a line per phase elsewhere."""
+def _progress_bars(names: Mapping[str, str]) -> Iterator[Callable[[Job], None]]:
+    """A function that shows a job's progress: a bar on a terminal, a line per phase elsewhere. `names`: of several
+    jobs, by id, as their lines begin."""
     if not console.is_terminal:
-        last = [""]
+        last: dict[str, str] = {}
 
         def print_phase(job: Job) -> None:
             phase = job.progress.phase
-            if phase != last[0]:
-                console.print(phase)
-                last[0] = phase
+            if phase != last.get(job.job_id, ""):
+                console.print(names.get(job.job_id, "") + phase)
+                last[job.job_id] = phase
 
         yield print_phase
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task: TaskID = bar.add_task("", total=1.0)
-        yield lambda job: bar.update(task, description=job.progress.sentence(), completed=job.progress.share)
+        tasks: dict[str, TaskID] = defaultdict(lambda: bar.add_task("", total=1.0))
+
+        def draw(job: Job) -> None:
+            progress, name = job.progress, names.get(job.job_id, "")
+            bar.update(tasks[job.job_id], description=name + progress.sentence(), completed=progress.share)
+
+        yield draw

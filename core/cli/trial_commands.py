@@ -8,17 +8,31 @@ import typer
 
 from ..data import settings
 from ..data.listing import MOST_NAMED
+from ..data.placement import refuse_spread
 from ..data.training_methods import LARGEST_SEED, LEARNING_RATES
 from ..evidence import ARMS, BUDGET_KINDS, METRICS
 from ..evidence.downstream import TaskRequest, evaluate_tasks
 from ..evidence.trial_folder import Trial, load_trial
+from ..jobs.side_by_side import MOST_AT_ONCE
 from ..models.resolving import resolve_model
 from ..scoring.planning import ScoreRequest
 from ..workspace.evaluation import check_evaluation_file, write_evaluation
 from ..workspace.evaluation import evaluate as evaluate_model
 from ..workspace.trial_planning import DEFAULT_ARMS, TrialRequest
 from ..workspace.trials import add_arm, plan_trial, run_trial
-from .options import AsJson, Device, MaxLength, RayAddress, Replies, RunsOn, Template, TemplateDate, Workspace, number
+from .options import (
+    AsJson,
+    Device,
+    MaxLength,
+    Placed,
+    RayAddress,
+    Replies,
+    RunsOn,
+    Template,
+    TemplateDate,
+    Workspace,
+    number,
+)
 from .terminal import owned_store, print_result, report_user_errors, say, wait_for
 
 trial_app = typer.Typer(
@@ -73,6 +87,10 @@ def plan(
 @trial_app.command("run")
 def run_command(
     name: Name,
+    at_once: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_AT_ONCE, help="Models trained side by side: a GPU each, or a share of the cores."),
+    ] = 1,
     executor: RunsOn = None,
     ray_address: RayAddress = None,
     workspace: Workspace = None,
@@ -80,7 +98,7 @@ def run_command(
 ) -> None:
     """Train and evaluate the models that a trial lacks; run again after an interruption, it goes on."""
     with report_user_errors(), owned_store(workspace, "trial run") as store:
-        _print_results(run_trial(store, name, wait_for, say), as_json)
+        _print_results(run_trial(store, name, wait_for, say, at_once), as_json)
 
 
 @trial_app.command("show")
@@ -134,6 +152,7 @@ def evaluate(
     device: Device = "auto",
     executor: RunsOn = None,
     ray_address: RayAddress = None,
+    placement: Placed = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -163,6 +182,7 @@ def evaluate(
 def _evaluate_tasks(model: str, base: str | None, workspace: Path | None, request: TaskRequest, as_json: bool) -> None:
     folder = settings.workspace_path(workspace)
     with report_user_errors():
+        refuse_spread("A benchmark task")
         based = resolve_model(base, folder) if base else None
         spec = resolve_model(model, folder, based)
         found = evaluate_tasks(spec, replace(request, tokenizer=based.path if based else None), say)

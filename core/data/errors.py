@@ -56,6 +56,10 @@ class ModelChanged(ModelUnusable):
     """A model's files are not those that a job was planned with."""
 
 
+class ModelTooLarge(ModelUnusable):
+    """A model does not fit into the memory of the device that is to hold it."""
+
+
 class TrainingDiverged(UserError):
     """A training's loss or weights are no longer finite numbers."""
 

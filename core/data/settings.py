@@ -67,6 +67,7 @@ SETTINGS = (
         least=-1,
         most=1024,
     ),
+    Setting("placement", "one", "Where a model is scored; one: whole on one device, spread: layers over all memory."),
     Setting("executor", "local", "What runs jobs; local: processes of this machine, ray: a Ray cluster."),
     Setting("ray_address", "auto", "Ray cluster of the executor ray: HOST:PORT, or auto for the one of this machine."),
     Setting("ray_workers", 0, "Workers per job on a Ray cluster; 0 means as many as its nodes hold.", most=10_000),

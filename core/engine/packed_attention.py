@@ -102,6 +102,14 @@ class PackedPlaces:
         runs = None if self.runs is None else self.runs.moved(move)
         return PackedPlaces([move(bucket) for bucket in self.buckets], move(self.answers), runs, self.blocks)
 
+    def to(self, device: torch.device) -> "PackedPlaces":
+        """On another device, for a layer that is there; it collects windows for all."""
+        if self.answers.device == device:
+            return self
+        there = self.moved(lambda tensor: tensor.to(device))
+        there.windows = self.windows
+        return there
+
 
 @contextmanager
 def packed_attention(causal: Any) -> Iterator[None]:

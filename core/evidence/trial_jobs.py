@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.errors import TrialInvalid
+from ..data.placement import refuse_spread
 from ..data.training_methods import DEFAULT_LORA_RANK
 from ..jobs.job import Job, create_job
 from ..models.resolving import ModelSpec, resolve_model
@@ -29,12 +30,15 @@ def cell_identity(trial: Trial, cell: Cell) -> dict[str, Any]:
     return {"kind": CELL, "trial": trial.name, "fingerprint": trial.plan.fingerprint, "cell": cell.name}
 
 
-def create_cell_job(store: Store, trial: Trial, cell: Cell) -> Job:
-    """Create the job that trains one of a trial's models on its arm's rows and evaluates it on the held-out rows."""
+def create_cell_job(store: Store, trial: Trial, cell: Cell, beside: Mapping[str, Any]) -> Job:
+    """Create the job that trains one of a trial's models on its arm's rows and evaluates it on the held-out rows.
+    `beside`: fields of one that may run beside others of the trial (`core.jobs.side_by_side`)."""
+    refuse_spread("Training")
     base = base_of(store, trial)
     arm = trial.plan.arm(cell.arm)
     rows = arm_rows(store, trial.plan, arm, cell.ratio, cell.draw, trial.held_out["example_id"].tolist())
     request = {
+        **beside,
         **cell_identity(trial, cell),
         **_training_fields(trial.plan, trial.fixed),
         "base": base.to_fields(),
@@ -60,6 +64,7 @@ def create_probe_job(
     store: Store, fixed: dict[str, Any], training: TrialTraining, rows: list[str], held_out: list[str]
 ) -> Job:
     """Create the job that measures how fast models of a trial train and score, on a sample of its rows."""
+    refuse_spread("Training")
     request = {"kind": PROBE, "name": "probe", "seed": 0, **_shared_fields(training, fixed)}
     given = {"examples": rows, "held_out": held_out}
     samples = {name: ids[:: max(1, len(ids) // _PROBE_ROWS)] for name, ids in given.items()}

@@ -1,7 +1,7 @@
 """Whether a trial is being planned or run: small files in its folder, written by the workspace's owner.
 
 trials/NAME/request.json  what is to be planned, until the plan is fixed
-trials/NAME/running       exists while the owner advances the trial: the job that it waits for
+trials/NAME/running       exists while the owner advances the trial: the jobs that it waits for
 trials/NAME/failed        why the trial stopped, until it is started again
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from ..data.errors import JsonInvalid, TrialInvalid
 from ..data.json_types import checked_fields
+from ..jobs.side_by_side import MOST_AT_ONCE
 from ..system.atomic_files import write_durably
 from ..system.permission import require_change
 from ..system.untrusted_json import read_json_object
@@ -22,14 +23,25 @@ _REQUEST, _RUNNING, _FAILED = "request.json", "running", "failed"
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A job that a trial waits for: its id, the model that it makes (empty while the trial is planned), and how often
+    its worker was started."""
+
+    job: str
+    cell: str = ""
+    starts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
-    """A trial that is advanced: since when (ISO 8601), the id of the job it waits for, and how often that job's worker
-    was started."""
+    """A trial that is advanced: since when (ISO 8601), how many of its models may be trained at once, and the jobs that
+    it waits for. `failure`: why it stops when these have ended."""
 
     name: str
     since: str
-    job: str = ""
-    starts: int = 0
+    at_once: int = 1
+    jobs: tuple[Begun, ...] = ()
+    failure: str = ""
 
 
 def running_trials(workspace: Path) -> list[Running]:
@@ -44,16 +56,16 @@ def running_trial(workspace: Path, name: str) -> Running | None:
     return _read(path) if path.exists() else None
 
 
-def mark_running(workspace: Path, name: str) -> None:
-    """Have a trial advanced from now on; repeating changes nothing."""
+def mark_running(workspace: Path, name: str, at_once: int = 1) -> None:
+    """Have a trial advanced from now on, as many models at once; repeating changes nothing."""
     require_change()
     (trial_folder(workspace, name) / _FAILED).unlink(missing_ok=True)
     if running_trial(workspace, name) is None:
-        save_running(workspace, Running(name, datetime.now(UTC).isoformat()))
+        save_running(workspace, Running(name, datetime.now(UTC).isoformat(), at_once))
 
 
 def save_running(workspace: Path, running: Running) -> None:
-    """Record which job a trial waits for."""
+    """Record which jobs a trial waits for."""
     _write(trial_folder(workspace, running.name) / _RUNNING, asdict(running))
 
 
@@ -98,12 +110,16 @@ def forget_request(workspace: Path, name: str) -> None:
 
 
 def _read(path: Path) -> Running:
-    """A marker that is empty or damaged means a trial that waits for no job."""
-    name = path.parent.name
+    """A marker that is empty or damaged means a trial that waits for no job, and has its models one after another."""
+    name, fields = path.parent.name, _fields(path)
+    job, starts = fields.pop("job", ""), fields.pop("starts", 1)  # earlier versions wrote one
+    if job:
+        fields["jobs"] = [{"job": job, "starts": starts}]
     try:
-        return Running(**checked_fields({"since": "", **_fields(path), "name": name}, Running, str(path)))
+        found = Running(**checked_fields({"since": "", **fields, "name": name}, Running, str(path)))
     except JsonInvalid:
         return Running(name, "")
+    return found if 1 <= found.at_once <= MOST_AT_ONCE else Running(name, "")
 
 
 def _fields(path: Path) -> dict[str, Any]:

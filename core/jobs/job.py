@@ -4,6 +4,7 @@
     *.parquet           its examples: example_id, conversation, domain
     starting.json       local executor: the process id of a worker that has not locked the job yet
     waiting.json        its place in the queue, until its worker starts
+    slot.json           which GPU or share of the cores it has, if jobs of its trial run side by side
     worker.lock         locked while a worker runs
     worker.log          the log for people
     progress.json       the latest progress, replaced regularly
@@ -14,6 +15,7 @@
     noise-*.txt         score: numerical noise of a model's losses [nats per token]
     engine.json         score: how the engine computes, chosen once for all models of the job
     encoded/ leases/    score, while it runs: tokens for the second model; which process has which chunk
+    placed/             while a model that is spread is loaded: weights rewritten in the needed type
     processes/*.json    score: progress of each process; train: how each process ended, if there are several
     curve.jsonl         train: the loss by domain so far
     checkpoints/ model/ train: checkpoints for resuming; the finished reference
@@ -51,9 +53,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data import settings
-from ..data.errors import JobCancelled, JsonInvalid, NotFound, UserError
+from ..data.errors import JobCancelled, JsonInvalid, NotFound, SettingInvalid, UserError
 from ..data.examples import Example
 from ..data.json_types import checked
+from ..data.placement import ONE, chosen_placement
 from ..data.version import COMMAND
 from ..system.atomic_files import flush_folder, write_durably, write_whole
 from ..system.permission import require_change
@@ -61,12 +64,14 @@ from ..system.untrusted_json import read_json_object
 from ..system.workspace_files import make_private_folder
 from .example_chunks import EXAMPLES_SCHEMA, write_examples_file
 from .executor import Executor
-from .executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
+from .executors import CLUSTER, DEFAULT_EXECUTOR, EXECUTORS, executor_named
 from .job_progress import Progress
 from .shards import shards
 
 WAITING = "waiting.json"
+SLOT = "slot.json"
 ENGINE_CHOICE = "engine.json"
+PLACED = "placed"
 _STATES = ("done", "failed", "cancelled")
 
 
@@ -149,6 +154,11 @@ class Job:
         return {"executor": self.executor_name, **{name: str(value) for name, value in own.items()}}
 
     @property
+    def placement(self) -> str:
+        """How its models are placed, one of `PLACEMENTS`."""
+        return str(self.request.get("placement", ONE))
+
+    @property
     def executor(self) -> Executor:
         """The executor that runs its worker. Raises `SettingInvalid` if this program does not have it."""
         return executor_named(self.executor_name)
@@ -223,7 +233,7 @@ class Job:
 
     def clear(self) -> None:
         """Remove files that only a running worker needs."""
-        for name in ("encoded", "leases", "processes"):
+        for name in ("encoded", "leases", PLACED, "processes"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, outcome: dict[str, Any]) -> None:
@@ -247,17 +257,26 @@ def create_job(
     request: dict[str, Any],
     example_files: Mapping[str, pa.Table | Iterable[pa.RecordBatch]],
     tables: Mapping[str, pa.Table] | None = None,
+    loads_models: bool = True,
 ) -> Job:
     """Create a job's folder. `request` must be JSON; `example_files` are tables or batches with `EXAMPLES_SCHEMA`, and
     `tables` other Parquet files, by name without ending.
 
-    The setting `executor` says what will run it; the request names it unless it is the default.
+    The setting `executor` says what will run it, and `placement` where its models go if it `loads_models`; the request
+    names them unless they are the defaults. Raises `SettingInvalid` for unknown ones.
 
     job.json is written last, so a folder without it is not a job.
     """
     require_change()
     executor = settings.text("executor")
     executor_named(executor)  # an unknown one is refused before anything is written
+    if loads_models and (placement := chosen_placement()) != ONE:
+        if executor == CLUSTER:
+            raise SettingInvalid(
+                "A model is spread over the memory of one machine, and a worker of a cluster has one GPU. Choose "
+                "--placement one or --executor local."
+            )
+        request = {**request, "placement": placement}
     if executor != DEFAULT_EXECUTOR:
         # Kept with the job: whoever starts it again may have others.
         own = {name: settings.value(name) for name in settings.names_of(executor)}

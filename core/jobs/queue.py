@@ -1,4 +1,5 @@
-"""The queue: a job that computes with models waits until no other one runs on this machine.
+"""The queue: a job that computes with models waits until no other one runs on this machine, or only such as it may run
+beside (`core.jobs.side_by_side`).
 
 A waiting job has a file `waiting.json` in its folder with its place, so that the queue outlives whoever started it.
 The owner of the store starts the next job (`start_next`), again and again. Estimates and searches for near-duplicates
@@ -18,6 +19,7 @@ from ..system.untrusted_json import read_json_object
 from .executors import DEFAULT_EXECUTOR
 from .job import WAITING, Job, all_jobs, start_worker, unfinished
 from .job_progress import Progress
+from .side_by_side import has_room, take_slot
 
 _TAKES_TURNS = ("score", "train", "evaluate", "embed", "like_file", "gradients", "generate", "trial_cell")
 _LOCK = threading.RLock()  # pages start and move jobs while the supervisor's thread starts the next one
@@ -53,14 +55,19 @@ def join_or_start(workspace: Path, identity: dict[str, Any], create: Callable[[]
 
 
 def start_next(jobs: Iterable[Job]) -> None:
-    """Start the first waiting one of these unsettled jobs, unless one of them runs; repeating changes nothing more."""
+    """Start the first waiting ones of these unsettled jobs, if they have room beside those that run; repeating changes
+    nothing more."""
     with _LOCK:
         readable = [job for job in jobs if job.problem is None]
         waiting = waiting_jobs(readable)
-        if waiting and not any(_takes_turns(job) and job.is_alive for job in readable):
-            waiting[0].report(Progress())
-            start_worker(waiting[0])
-            _write_places(waiting[1:])
+        running = [job for job in readable if waiting and _takes_turns(job) and job.is_alive]
+        while waiting and has_room(waiting[0], running):
+            job = waiting.pop(0)
+            job.report(Progress())
+            take_slot(job, running)
+            start_worker(job)
+            running.append(job)
+            _write_places(waiting)
 
 
 def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data import settings
 from ..data.errors import ModelUnusable
+from ..data.placement import ONE, SPREAD
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -51,17 +52,18 @@ def batch_budget(device: str) -> int:
     return settings.integer(f"{device}_batch_tokens")
 
 
-def scoring_processes(device: str) -> int:
-    """Number of scoring processes for that device: one per GPU, one on a CPU, unless a setting overrides it."""
+def scoring_processes(device: str, placement: str = ONE) -> int:
+    """Number of scoring processes for that device: one for models that are spread; else one per GPU, one on a CPU,
+    unless a setting overrides it."""
+    if placement == SPREAD:
+        return 1
     return settings.integer("scoring_processes") or (_gpu_count() if device == "cuda" else 1)
 
 
-def check_processes(count: int, device: str) -> None:
-    """Raise `ModelUnusable` if so many processes would not have a GPU each."""
+def check_processes(count: int, device: str, what: str = "processes", advice: str = "Lower --processes.") -> None:
+    """Raise `ModelUnusable` if so many processes would not have a GPU each; `what` each of them is for."""
     if device == "cuda" and count > (found := _gpu_count()):
-        raise ModelUnusable(
-            f"{count} processes need {count} GPUs, one each, and this machine has {found}. Lower --processes."
-        )
+        raise ModelUnusable(f"{count} {what} need {count} GPUs, one each, and this machine has {found}. {advice}")
 
 
 def encoding_processes(device: str) -> int:
@@ -78,6 +80,13 @@ def process_environment(device: str, process: int, count: int) -> dict[str, str]
         gpus = visible or [str(number) for number in range(max(1, _gpu_count()))]
         return {"CUDA_VISIBLE_DEVICES": gpus[process % len(gpus)]}
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))}
+
+
+def keep_to_share(device: str, process: int, count: int) -> None:
+    """Leave this process only what one of `count` may use: its GPU, or its share of the cores, and one scoring process.
+    Call it before torch is imported. Raises `ModelUnusable` as `resolve_device` does."""
+    os.environ.update(process_environment(resolve_device(device), process, count))
+    os.environ["LOBASS_SCORING_PROCESSES"] = "1"  # a setting for all GPUs, or for all cores
 
 
 @cache

@@ -5,6 +5,7 @@ Like `core.engine` and `core.training`, it imports torch; only workers need it.
 
 import math
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ..data.errors import ModelChanged, ModelUnusable
+from ..data.errors import ModelChanged, ModelTooLarge, ModelUnusable
 from ..system.memory_limit import memory_limit
 from ..system.process_facts import peak_resident_bytes
 from .adapter_facts import check_repeatable, takes_from_base, trained_tokens
@@ -21,9 +22,11 @@ from .base_probe import BaseProbe
 from .dequantizing import dequantized_weights
 from .folder_check import read_files, read_json, weight_files
 from .kinds import IMAGE_TEXT_MODELS
+from .layer_places import Placement
 from .quantized_loading import quantized_as, with_exact_products
 from .reading_direction import reads_to_the_right
 from .resolving import ModelSpec
+from .spreading import Spread, settle, take_over
 from .stored_quantization import quantization_of, whole_shapes
 from .unchanged_files import unchanged, unchanged_tokenizer
 from .unloadable import UNLOADABLE, cannot_be_loaded, first_line, is_of_library, refuse_gaps
@@ -56,32 +59,43 @@ def load_tokenizer(spec: ModelSpec, fingerprint: str | None = None) -> Any:
     return tokenizer
 
 
-def load_model(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
-    """The model in evaluation mode, adapter applied, on the device. Nothing is downloaded, no code of the model is run.
+def load_model(spec: ModelSpec, dtype: str, device: str, spread: Spread | None = None) -> torch.nn.Module:
+    """The model in evaluation mode, adapter applied, on the device, or spread. Nothing is downloaded, no code of the
+    model is run.
 
     Raises `ModelUnusable` if weights are missing, have another shape, or are not finite: transformers would fill such
     gaps with random numbers and continue; `ModelChanged` if they are not those that the spec was made of.
     """
     with unchanged(spec):
-        return _loaded(spec, dtype, device)
+        return _loaded(spec, dtype, device, spread)
 
 
-def _loaded(spec: ModelSpec, dtype: str, device: str) -> torch.nn.Module:
+def _loaded(spec: ModelSpec, dtype: str, device: str, spread: Spread | None) -> torch.nn.Module:
     if not spec.adapter:
-        return _reading_left(on_device(_base(spec, dtype, device), spec, device), spec)
+        base, placement = _base(spec, dtype, device, spread)
+        return _reading_left(on_device(base, spec, device, placement), spec)
     check_repeatable(spec)
     if not takes_from_base(Path(spec.adapter)):
-        return _reading_left(on_device(_adapted(_base(spec, dtype, device), spec), spec, device), spec)
+        base, placement = _base(spec, dtype, device, spread)
+        return _reading_left(on_device(_adapted(base, spec), spec, device, placement), spec)
+    if spread:
+        raise ModelUnusable(
+            f"The adapter {spec.label!r} takes a part out of its base's weights, which are then in main memory whole, "
+            "so they cannot be spread. Leave out --placement, or merge the adapter where it was trained."
+        )
     if spec.quantization:
         raise ModelUnusable(
             f"The adapter {spec.label!r} takes a part out of its base's weights, which cannot be done to quantized "
             "ones. Leave out --quantization."
         )
     # What such an adapter subtracts depends on the base's precision: from a bfloat16 base it would differ.
-    return _reading_left(on_device(_rounded(_adapted(_base(spec, "float32", device), spec), dtype), spec, device), spec)
+    base, _ = _base(spec, "float32", device)
+    return _reading_left(on_device(_rounded(_adapted(base, spec), dtype), spec, device), spec)
 
 
-def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.Module, bool]:
+def load_with_base(
+    spec: ModelSpec, dtype: str, device: str, spread: Spread | None = None
+) -> tuple[torch.nn.Module, bool]:
     """Like `load_model`, for a model with an adapter; also returns whether disabling the adapter restores the base.
 
     The base is probed before the adapter is applied.
@@ -89,24 +103,65 @@ def load_with_base(spec: ModelSpec, dtype: str, device: str) -> tuple[torch.nn.M
     assert spec.adapter is not None
     check_repeatable(spec)
     with unchanged(spec):
-        base = _reading_left(on_device(_base(spec, dtype, device), spec, device), spec)
+        base, placement = _base(spec, dtype, device, spread)
+        base = _reading_left(on_device(base, spec, device, placement), spec)
         probe = BaseProbe.of(base, trained_tokens(Path(spec.adapter)))
-        model = on_device(_adapted(base, spec), spec, device)
+        model = on_device(_adapted(base, spec), spec, device, placement)
         return model, probe.agrees(model)
 
 
-def _base(spec: ModelSpec, dtype: str, device: str) -> Any:
-    """The model without its adapter, as transformers loads it: in main memory, or on the device if it is quantized."""
-    try:
-        with memory_limit(memory_for(spec)):
-            model, report = _read(spec, DTYPES[dtype], device)
-    except UNLOADABLE as error:
-        raise cannot_be_loaded(spec.label, error) from error
-    refuse_gaps(f"The model {spec.label!r}", report)
-    return with_exact_products(model) if spec.quantization else model
+def _base(spec: ModelSpec, dtype: str, device: str, spread: Spread | None = None) -> tuple[Any, Placement | None]:
+    """The model without its adapter, as transformers loads it: in main memory, on the device if it is quantized, or, if
+    it is spread, by its placement."""
+    placement = None
+    with spread.emptied_folder() if spread else nullcontext():
+        try:
+            with memory_limit(memory_for(spec)):
+                if spread:
+                    placement = _planned(spec, DTYPES[dtype], device, spread)
+                model, report = _read(spec, DTYPES[dtype], device, placement, spread)
+        except torch.cuda.OutOfMemoryError as error:
+            raise _does_not_fit(spec, device) from error
+        except UNLOADABLE as error:
+            raise cannot_be_loaded(spec.label, error) from error
+        refuse_gaps(f"The model {spec.label!r}", report)
+        if spread and placement:
+            take_over(placement, model, spec.label, spread.folder)
+    return with_exact_products(model) if spec.quantization else model, placement
 
 
-def _read(spec: ModelSpec, dtype: torch.dtype, device: str) -> tuple[Any, dict[str, Any]]:
+def _planned(spec: ModelSpec, dtype: torch.dtype, device: str, spread: Spread) -> Placement:
+    """Where the model's layers go. Raises `ModelUnusable` if it cannot be spread."""
+    if _is_quantized(spec):
+        raise ModelUnusable(
+            f"The weights of {spec.label!r} are quantized, so its layers cannot be spread. Choose whole weights, or "
+            "leave out --placement."
+        )
+    empty = _empty(spec, AutoConfig.from_pretrained(spec.path, trust_remote_code=False, local_files_only=True), dtype)
+    placement = Placement.of(empty, spec.label, device, spread.room)
+    placement.check_disk(empty, spec.label, weight_files(Path(spec.path)), spread.folder)
+    spread.report(placement.sentence)
+    return placement
+
+
+def can_be_spread(spec: ModelSpec) -> bool:
+    """Whether its weights are whole, and no part of them is taken out by an adapter."""
+    return not _is_quantized(spec) and not (spec.adapter and takes_from_base(Path(spec.adapter)))
+
+
+def _is_quantized(spec: ModelSpec) -> bool:
+    return bool(spec.quantization or quantization_of(read_json(Path(spec.path, "config.json"))))
+
+
+def _empty(spec: ModelSpec, config: Any, dtype: torch.dtype) -> Any:
+    """The model without weights."""
+    with torch.device("meta"):
+        return _auto_class(spec).from_config(config, dtype=dtype, trust_remote_code=False)
+
+
+def _read(
+    spec: ModelSpec, dtype: torch.dtype, device: str, placement: Placement | None, spread: Spread | None
+) -> tuple[Any, dict[str, Any]]:
     """The model and transformers' report on its weights."""
     common = {
         "dtype": dtype,
@@ -116,6 +171,8 @@ def _read(spec: ModelSpec, dtype: torch.dtype, device: str) -> tuple[Any, dict[s
     }
     if not quantization_of(read_json(Path(spec.path, "config.json"))):
         at_load = quantized_as(spec.quantization, dtype, device) if spec.quantization else {}
+        if placement and spread:
+            at_load = {"device_map": placement.device_map, "offload_folder": str(spread.folder)}
         found: tuple[Any, dict[str, Any]] = _auto_class(spec).from_pretrained(
             spec.path, use_safetensors=True, trust_remote_code=False, **at_load, **common
         )
@@ -124,8 +181,7 @@ def _read(spec: ModelSpec, dtype: torch.dtype, device: str) -> tuple[Any, dict[s
     for part in (config, config.get_text_config()):
         vars(part).pop("quantization_config", None)
     # Auto classes take no weights without a path, but know the class that does.
-    with torch.device("meta"):
-        empty = _auto_class(spec).from_config(config, trust_remote_code=False)
+    empty = _empty(spec, config, dtype)
     weights = dequantized_weights(read_json(Path(spec.path, "config.json")), read_files(Path(spec.path)), dtype)
     model, report = type(empty).from_pretrained(None, config=empty.config, state_dict=weights, **common)
     model.name_or_path = spec.path
@@ -175,18 +231,20 @@ def _rounded(model: Any, dtype: str) -> Any:
     return model
 
 
-def on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn.Module:
-    """Move to the device in evaluation mode and check the weights there: a GPU reads them fastest. Raises
-    `ModelUnusable`."""
+def on_device(
+    module: torch.nn.Module, spec: ModelSpec, device: str, placement: Placement | None = None
+) -> torch.nn.Module:
+    """Move to the device, or to its placement, in evaluation mode and check the weights there: a GPU reads them
+    fastest, and those on disk are read once. Raises `ModelUnusable`."""
     try:
-        if not spec.quantization:  # quantized weights are loaded where they stay
+        if placement:
+            settle(placement, module)
+        elif not spec.quantization:  # quantized weights are loaded where they stay
             module.to(device)
         module.eval()
         unsound = next((name for name, parameter in module.named_parameters() if not _is_finite(parameter)), None)
     except torch.cuda.OutOfMemoryError as error:
-        raise ModelUnusable(
-            f"The model {spec.label!r} does not fit into the memory of {device}. Free memory first."
-        ) from error
+        raise _does_not_fit(spec, device) from error
     except torch.AcceleratorError as error:
         raise ModelUnusable(
             f"The model {spec.label!r} cannot run on {device} ({first_line(error)}). Choose device cpu, or install "
@@ -197,6 +255,10 @@ def on_device(module: torch.nn.Module, spec: ModelSpec, device: str) -> torch.nn
             f"The weights {unsound} of model {spec.label!r} have NaN or infinity. Fetch it again, or choose another."
         )
     return module
+
+
+def _does_not_fit(spec: ModelSpec, device: str) -> ModelTooLarge:
+    return ModelTooLarge(f"The model {spec.label!r} does not fit into the memory of {device}. Free memory first.")
 
 
 def peak_memory(device: str) -> int:

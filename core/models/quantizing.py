@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..data.errors import ModelUnusable
+from ..data.placement import refuse_spread
 from .cache_key import QUANTIZATION_RULE
 from .folder_check import read_json
 from .provenance import PROVENANCE
@@ -35,8 +36,10 @@ def check_quantization(kind: str | None) -> None:
 
 def quantized(spec: ModelSpec, kind: str | None) -> ModelSpec:
     """The model with its weights quantized as they are loaded, or whole ones (None). Raises `ModelUnusable` if they are
-    stored quantized, or as `check_quantization` does."""
+    stored quantized, or as `check_quantization` does; `SettingInvalid` where models are to be spread."""
     check_quantization(kind)
+    if kind is not None:
+        refuse_spread("Quantization")
     if kind is not None and (method := stored_method(spec)):
         raise ModelUnusable(
             f"The weights of {spec.label!r} are stored quantized already ({method}). Leave out --quantization."

@@ -27,6 +27,7 @@ from ..models.loading import load_model, load_tokenizer, peak_memory
 from ..models.resolving import ModelSpec
 from ..models.vocabulary import readable_ids, without_unreadable
 from ..system.process_facts import process_age
+from .job_spread import load_for
 from .passes import share_weights
 
 _PROBE_SECONDS = 4.0
@@ -68,7 +69,7 @@ def estimate(job: Job) -> dict[str, Any]:
             job, device, usable, {role: count / len(encoded) + noise for role, count in missing.items()}
         )
     cut = [item.left_out for item in encoded if item.left_out]
-    encoding = encoding_seconds * max(missing.values(), default=0) / scoring_processes(device)
+    encoding = encoding_seconds * max(missing.values(), default=0) / scoring_processes(device, job.placement)
     working = working_seconds(scoring, encoding, encoding_processes(device))
     return {
         "tokens": round(tokens),
@@ -106,7 +107,7 @@ def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[s
     shares = share_weights(base, reference) and "reference" in times
     job.report(Progress("Timing both models" if shares else "Timing the base model"))
     began = time.monotonic()
-    model = load_model(reference if shares else base, request["dtype"], device)
+    model = load_for(job, load_model, reference if shares else base, device)
     engines = {"base": LossEngine(model, without_adapter=True)}
     engines["reference"] = LossEngine(model) if shares else engines["base"]
     loading = time.monotonic() - began
@@ -114,7 +115,7 @@ def _scoring_seconds(job: Job, device: str, usable: list[Encoded], times: dict[s
     seconds = sum(count * _sample_seconds(engines[role], model, usable, budget) for role, count in times.items())
     if not shares:
         loading *= sum(_weight_bytes(base if role == "base" else reference) for role in times) / _weight_bytes(base)
-    return seconds / scoring_processes(device), loading
+    return seconds / scoring_processes(device, job.placement), loading
 
 
 def _sample_seconds(engine: LossEngine, model: torch.nn.Module, usable: list[Encoded], budget: int) -> float:

@@ -1,6 +1,6 @@
 """Evaluation: the losses of one model on a dataset's examples, cached like any other, without a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,12 @@ def missing_examples(store: Store, evaluation: Evaluation) -> pa.Table:
     return store.arrow(sql, [evaluation.loss_set], wanted=evaluation.example_ids)
 
 
-def create_evaluation_job(store: Store, evaluation: Evaluation, missing: pa.Table) -> Job:
-    """Create the job for an evaluation's missing losses; it is not started."""
+def create_evaluation_job(store: Store, evaluation: Evaluation, missing: pa.Table, beside: Mapping[str, Any]) -> Job:
+    """Create the job for an evaluation's missing losses; it is not started. `beside`: fields of one that may run beside
+    others of a trial (`core.jobs.side_by_side`)."""
     part = {"role": ROLE, "model": evaluation.model.to_fields(), "loss_set": evaluation.loss_set}
     request = {
+        **beside,
         **evaluation.identity,
         "description": {
             "models": {ROLE: evaluation.model.to_fields()},

@@ -22,6 +22,7 @@ from ..models.unchanged_files import unchanged_model
 from ..models.vocabulary import readable_ids, without_unreadable
 from .encoding_ahead import EncoderProcesses
 from .job_choice import choice_of_job
+from .job_spread import load_for
 from .leases import Lease, take_lease
 from .loss_shards import ShardWriter
 from .noise_files import noise_file, write_noise
@@ -170,12 +171,12 @@ class ScoringProcess:
         """Load the pass's models on shared weights."""
         dtype = self._job.request["dtype"]
         if len(one.sides) > 1:
-            model, gives_base = load_with_base(one.loaded, dtype, self._device)
+            model, gives_base = load_for(self._job, load_with_base, one.loaded, self._device)
             if not gives_base:
                 keep_apart(self._job)
                 raise BaseNotKept
         else:
-            model = load_model(one.loaded, dtype, self._device)
+            model = load_for(self._job, load_model, one.loaded, self._device)
         options = EngineOptions(choice=choice_of_job(self._job, model))
         engines = [LossEngine(model, options, side.spec.adapter is None) for side in one.sides]
         for side, engine in zip(one.sides, engines, strict=True):

@@ -44,7 +44,7 @@ def score(job: Job, lock: int | None = None, engines: KeptEngines | None = None,
     if any(one.waiting_rows().any() for one in passes):
         # Resolved here, not when the job was created: another machine may run the job's folder.
         device = resolve_device(job.request["device"])
-        count = scoring_processes(device) if engines is None else 1
+        count = scoring_processes(device, job.placement) if engines is None else 1
         if count > 1:
             tokens = score_by_processes(job, passes, device, count, lock)
         else:

@@ -47,6 +47,17 @@ def machine_memory() -> int:
     return min(found)
 
 
+def free_memory() -> int:
+    """Memory that processes can still have without others losing theirs, the system's cache included [bytes]; all of
+    the machine's where the system does not say."""
+    whole = machine_memory()
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", (PROC / "meminfo").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return whole
+    return min(whole, int(found[1]) * 1024) if found else whole
+
+
 def process_age() -> float:
     """Seconds since this process was started; without /proc since this module was imported, some tenths of a
     second later."""

@@ -20,6 +20,7 @@ from ..data.version import __version__
 from ..engine.training_engine import TrainingEngine
 from ..jobs.job import Job
 from ..jobs.job_progress import Progress
+from ..jobs.side_by_side import at_once_of
 from ..models.devices import resolve_device
 from ..models.folder_check import read_json
 from ..models.folds_file import FOLDS_FILE
@@ -112,7 +113,8 @@ def _train(job: Job, data: TrainingData, member: Member, place: tuple[int, int],
     with _out_of_memory_explained(request["batch_tokens"]):
         engine = TrainingEngine(model)
         lengths = [len(data.encoded[row].input_ids) for row in rows]
-        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device, ranks.count)
+        sharing = ranks.count * at_once_of(job)
+        memory = plan_memory(engine, model, lengths, request["batch_tokens"], device, sharing)
     trainer = ReferenceTrainer(
         member.work,
         model,

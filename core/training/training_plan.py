@@ -10,11 +10,13 @@ from typing import Any
 from ..data import settings
 from ..data.errors import FoldsUnusable, ModelUnusable, NameTaken, NoUsableRows
 from ..data.folds import LARGEST_SHARE, fold_count
+from ..data.placement import refuse_spread
 from ..data.training_methods import DEFAULT_LORA_RANK, HIGHEST_RATE, LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
 from ..encoding.encoding_spec import CUT
 from ..encoding.template_choice import AUTO
 from ..jobs.executors import CLUSTER, DEFAULT_EXECUTOR
 from ..jobs.job import Job, create_job
+from ..models.devices import check_processes, resolve_device
 from ..models.folder_check import read_json
 from ..models.folds_file import folds_table, read_folds
 from ..models.provenance import PROVENANCE, damages
@@ -30,8 +32,10 @@ from ..system.paths import is_folder_name, named_path
 
 MOST_MODELS = 64
 """Most models of one reference."""
+MOST_PROCESSES = 256
+"""Most processes that train one model."""
 _FOLDS = "folds"
-_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK, _MOST_PROCESSES = 10**15, 10_000_000, 65_536, 256
+_MOST_TOKENS, _MOST_STEPS, _HIGHEST_RANK = 10**15, 10_000_000, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ def create_train_job(store: Store, request: TrainRequest) -> Job:
             "On a Ray cluster, a model is trained by one process. Leave out --processes, or run it with --executor "
             f"{DEFAULT_EXECUTOR}."
         )
+    refuse_spread("Training")
     fields = train_fields(store, request)
+    if request.processes > 1:
+        check_processes(request.processes, resolve_device(request.device))
     check_new_name(store.workspace, request.name)
     sql, values = training_rows(store, request)
     folds = {} if request.folds_file is None else {_FOLDS: folds_table(read_folds(named_path(request.folds_file)))}
@@ -179,7 +186,7 @@ def check_numbers(fields: Mapping[str, Any]) -> None:
         *(("seed", seed, 0, LARGEST_SEED) for seed in seeds),
         ("batch size", fields.get("batch_tokens"), 1, _MOST_TOKENS),
         ("LoRA rank", fields.get("lora_rank", DEFAULT_LORA_RANK), 1, _HIGHEST_RANK),
-        ("number of processes", fields.get("processes", 1), 1, _MOST_PROCESSES),
+        ("number of processes", fields.get("processes", 1), 1, MOST_PROCESSES),
         *((what, budget.get(key), 1, most)
           for what, key, most in (("budget", "tokens", _MOST_TOKENS), ("number of steps", "steps", _MOST_STEPS))
           if budget),

@@ -1,6 +1,6 @@
 """Evaluations, run to their end: the losses of one model on a dataset, by domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,13 @@ def compute_losses(store: Store, evaluation: Evaluation, wait: Wait) -> int:
     return first
 
 
-def begin_evaluation(store: Store, evaluation: Evaluation) -> Job | None:
-    """Start or join the job that computes an evaluation's missing losses; None if there are none."""
+def begin_evaluation(store: Store, evaluation: Evaluation, beside: Mapping[str, Any] | None = None) -> Job | None:
+    """Start or join the job that computes an evaluation's missing losses; None if there are none. `beside`: as of
+    `create_evaluation_job`."""
 
     def create() -> Job | None:
         missing = missing_examples(store, evaluation)
-        return create_evaluation_job(store, evaluation, missing) if missing.num_rows else None
+        return create_evaluation_job(store, evaluation, missing, beside or {}) if missing.num_rows else None
 
     return join_or_compute(store, evaluation.identity, create)
 

@@ -71,7 +71,9 @@ def begin_like(store: Store, run: str, example_ids: Sequence[str], name: str) ->
         if not vectors[np.isin(ids, packed_ids(pa.array(targets, pa.string())))].any():
             raise NoUsableRows("None of these rows has an embedding (no token of a reply). Pick others.")
         examples = {ROWS: stored_examples(store, id_texts(ids))}
-        return create_job(store.workspace, request, examples, {VECTORS: vector_table(id_texts(ids), vectors)})
+        return create_job(
+            store.workspace, request, examples, {VECTORS: vector_table(id_texts(ids), vectors)}, loads_models=False
+        )
 
     return join_or_start(store.workspace, request, create)
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..data import settings
 from ..data.errors import JobFailed
+from ..jobs.executors import CLUSTER
 from ..jobs.job import Job, create_job
 from ..jobs.queue import join_or_start
 from ..scoring.ingest import loss_set_of, save_partial_run, save_run_of
@@ -12,7 +14,7 @@ from ..store import Store
 from ..store.store import DATASET_KEY
 from .supervisor import ingest_finished_job
 
-_MADE_NEW = ("executor", "executor_settings", "job")
+_MADE_NEW = ("executor", "executor_settings", "placement", "job")
 _IDENTITY = ("kind", "dataset", DATASET_KEY, "loss_sets", "own")
 
 
@@ -68,7 +70,10 @@ def _job_for_the_rest(store: Store, job: Job, missing: Mapping[str, bool]) -> Jo
         role: store.missing_losses(dataset, loss_set_of(store, job, role), 1, unseen)
         for role, unseen in missing.items()
     }
-    return create_job(store.workspace, request, examples)
+    # A model that was spread may be larger than one GPU; a cluster spreads none.
+    placement = None if settings.text("executor") == CLUSTER else job.placement
+    with settings.chosen({"placement": placement}):
+        return create_job(store.workspace, request, examples)
 
 
 def _missing(store: Store, job: Job) -> dict[str, bool]:

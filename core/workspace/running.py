@@ -1,8 +1,8 @@
 """Running jobs to their end: training, scoring and the search for near duplicates, for whoever waits for them."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ..exploring.unscored import unscored_sentences
 from ..jobs.job import Job, all_jobs
@@ -16,24 +16,35 @@ from ..training.training_plan import TrainRequest
 from .holding import Say
 from .supervisor import begin_scoring, begin_training, check_outcome, ingest_finished_job
 
-Wait = Callable[[Store, Job], dict[str, Any]]
-"""Waits for a job and gives its outcome, as `wait_for` does with what it shows of the progress."""
 _POLL_SECONDS = 0.2
 
 
-def wait_for(store: Store, job: Job, show: Callable[[Job], None], say: Say) -> dict[str, Any]:
-    """Wait until a job ends, taking in what it finishes; returns its outcome. `show` gets the job again and again.
+class Wait(Protocol):
+    """Waits for a job, or until the first of several ends, and gives its outcome, as `wait_for_first` does with what
+    it shows of the progress."""
 
-    Ctrl-C cancels the job after its current batch. Raises `JobFailed` or `JobCancelled` with its sentence.
+    def __call__(self, store: Store, /, *jobs: Job) -> dict[str, Any]: ...
+
+
+def wait_for_first(store: Store, jobs: Sequence[Job], show: Callable[[Job], None], say: Say) -> dict[str, Any]:
+    """Wait until one of the jobs ends, taking in what they finish; returns its outcome. `show` gets each of them again
+    and again.
+
+    Ctrl-C cancels them all after their current batch. Raises `JobFailed` or `JobCancelled` with its sentence.
     """
     try:
-        _poll(store, job, show)
+        while not (ended := _ended(jobs)):
+            _look(store, jobs, show)
     except KeyboardInterrupt:
         say("Stopping after the current batch; press Ctrl-C again to leave the worker running.")
-        cancel(job)
-        _poll(store, job, show)
-    ingest_finished_job(store, job)
-    return check_outcome(job)
+        for job in jobs:
+            cancel(job)
+        while len(ended := _ended(jobs)) < len(jobs):
+            _look(store, [job for job in jobs if job not in ended], show)
+    for job in ended:
+        ingest_finished_job(store, job)
+    outcomes = [check_outcome(job) for job in ended]
+    return outcomes[0]
 
 
 def train_reference(store: Store, request: TrainRequest, wait: Wait, say: Say) -> dict[str, Any]:
@@ -102,10 +113,14 @@ def search_fields(dataset: str, found: NearDuplicateSet, outcome: dict[str, Any]
     }
 
 
-def _poll(store: Store, job: Job, show: Callable[[Job], None]) -> None:
-    while job.state in ("running", "waiting"):
+def _look(store: Store, jobs: Sequence[Job], show: Callable[[Job], None]) -> None:
+    for job in jobs:
         ingest_finished_job(store, job)
         show(job)
-        if job.state == "waiting":
-            start_next(all_jobs(store.workspace))
-        time.sleep(_POLL_SECONDS)
+    if any(job.state == "waiting" for job in jobs):
+        start_next(all_jobs(store.workspace))
+    time.sleep(_POLL_SECONDS)
+
+
+def _ended(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if job.state not in ("running", "waiting")]

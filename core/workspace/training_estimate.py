@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.placement import refuse_spread
 from ..evidence.trial_jobs import PROBE
 from ..jobs.job import Job, create_job, start_worker
 from ..scoring.planning import count_rows
@@ -37,7 +38,8 @@ class TrainingEstimate:
 
 def begin_training_estimate(store: Store, request: TrainRequest) -> Job:
     """Start the job that trains and scores a sample for some seconds; nothing of it is kept. Raises what
-    `train_fields` raises."""
+    `train_fields` raises, and `SettingInvalid` if models are to be spread."""
+    refuse_spread("Training")
     fields = train_fields(store, request)
     sql, values = training_rows(store, request)
     rows = count_rows(store, request.dataset)[0]

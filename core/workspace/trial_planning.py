@@ -130,7 +130,7 @@ def fix_trial(store: Store, draft: TrialDraft, outcome: Mapping[str, Any]) -> Tr
         tokens = max(1, round(len(draft.rows) * outcome[unit] * request.epochs))
         value = request.epochs if request.budget_kind == "passes" else tokens
         plan = replace(plan, budget=TrialBudget(value, request.budget_kind))
-    cost = _cost(plan, probe, len(draft.held_out), len(draft.rows))
+    cost = _cost(plan, probe, outcome["device"], len(draft.held_out), len(draft.rows))
     return save_trial(store.workspace, plan, {**draft.fixed, "probe": probe, "cost": cost}, draft.held_out)
 
 
@@ -168,11 +168,15 @@ def _largest_arm(store: Store, plan: TrialPlan, held_out: pd.DataFrame) -> list[
     return arm_rows(store, plan, plan.arms[0], ratio, 1, held_out["example_id"].tolist())
 
 
-def _cost(plan: TrialPlan, probe: dict[str, float], held_out: int, rows: int) -> dict[str, Any]:
-    tokens = budget_input_tokens(plan, probe, rows)
+def _cost(plan: TrialPlan, probe: dict[str, float], device: str, held_out: int, rows: int) -> dict[str, Any]:
     trained = [cell for cell in cells(plan) if ARMS[plan.arm(cell.arm).kind].trained]
-    evaluated = held_out * probe["held_out_tokens"]
-    found = trial_cost(len(trained), tokens, probe["training_rate"], evaluated, probe["scoring_rate"])
-    loading = probe["loading_seconds"] * len(trained)
-    whole = replace(found, seconds=found.seconds + loading, gpu_hours=found.gpu_hours + loading / 3600)
-    return {"runs": whole.runs, "seconds": whole.seconds, "gpu_hours": whole.gpu_hours, "sentence": whole.sentence}
+    found = trial_cost(
+        device,
+        len(trained),
+        budget_input_tokens(plan, probe, rows),
+        probe["training_rate"],
+        held_out * probe["held_out_tokens"],
+        probe["scoring_rate"],
+        probe["loading_seconds"],
+    )
+    return {**asdict(found), "sentence": found.sentence}

@@ -1,16 +1,19 @@
-"""Trials that nobody waits for: requested or started on a page, advanced one job after another by the store's owner.
+"""Trials that nobody waits for: requested or started on a page, advanced job by job by the store's owner.
 
 All of it is in files (`core.evidence.trial_state`), so that an owner that was killed goes on when it is started again.
 """
 
 import shutil
 import threading
+from collections.abc import Collection
+from dataclasses import replace
 
 from ..data.errors import JobCancelled, NameTaken, NotFound, TrialInvalid, UserError
 from ..evidence import cells
 from ..evidence.trial_folder import load_trial, trial_folder, trial_names
 from ..evidence.trial_jobs import PROBE, base_of
 from ..evidence.trial_state import (
+    Begun,
     Running,
     forget_request,
     mark_running,
@@ -28,7 +31,7 @@ from ..store import Store
 from ..system.permission import require_change
 from .supervisor import abandon, check_outcome
 from .trial_planning import TrialRequest, begin_probe, begin_search, check_request, draft_trial, fix_trial
-from .trials import begin_cell, check_ended
+from .trials import begin_missing, check_at_once, check_ended
 
 _MOST_STARTS = 5
 _LOCK = threading.Lock()  # pages stop a trial while the supervisor's thread advances it
@@ -46,22 +49,29 @@ def request_trial(store: Store, request: TrialRequest) -> None:
         mark_running(store.workspace, request.name)
 
 
-def start_trial(store: Store, name: str) -> None:
-    """Have a trial's missing models trained and evaluated, or a requested one planned. Raises a `UserError`."""
+def start_trial(store: Store, name: str, at_once: int = 1) -> None:
+    """Have a trial's missing models trained and evaluated, `at_once` side by side, or a requested one planned. Raises a
+    `UserError`."""
     if name not in requested_trials(store.workspace):
-        base_of(store, load_trial(store.workspace, name))
+        trial = load_trial(store.workspace, name)
+        base_of(store, trial)
+        at_once = check_at_once(trial, at_once)
     with _LOCK:
-        mark_running(store.workspace, name)
+        mark_running(store.workspace, name, at_once)
 
 
 def stop_trial(store: Store, name: str) -> None:
-    """Stop after the current batch of the model that is being trained; finished models are kept."""
+    """Stop after the current batch of the models that are being trained; finished models are kept."""
     with _LOCK:
-        running = running_trial(store.workspace, name)
-        mark_stopped(store.workspace, name)
-        job = _job_of(store, running) if running else None
-        if job and job.state in ("running", "waiting"):
-            cancel(job)
+        if running := running_trial(store.workspace, name):
+            _cancel_jobs(store, running)
+            mark_stopped(store.workspace, name, running.failure)
+
+
+def jobs_of(store: Store, running: Running) -> dict[str, Job]:
+    """The jobs that a trial waits for, by the model that they make; while it is planned there is one, without."""
+    found = {begun.cell: _job_of(store, begun) for begun in running.jobs}
+    return {cell: job for cell, job in found.items() if job}
 
 
 def discard_trial(store: Store, name: str) -> None:
@@ -78,7 +88,7 @@ def discard_trial(store: Store, name: str) -> None:
 
 
 def advance_trials(store: Store) -> None:
-    """Start what follows a finished job: the plan of each requested trial, and the next model of the trial that was
+    """Start what follows a finished job: the plan of each requested trial, and the next models of the trial that was
     started first; the others wait for it. Call it again and again. Raises `OSError` if a disk refuses."""
     with _LOCK:
         requested = requested_trials(store.workspace)
@@ -89,71 +99,110 @@ def advance_trials(store: Store) -> None:
 
 
 def _advance(store: Store, running: Running) -> None:
-    """One step of a trial, unless its job still runs or waits to be ingested."""
+    """One step of a trial: what its jobs have made leads to further ones. Jobs that still run, or wait to be ingested,
+    stay."""
+    if running.failure:
+        _wind_up(store, running)
+        return
     name = running.name
     try:
-        job = _job_of(store, running)
-        if job and not job.is_settled:
-            _keep_alive(store, running, job)
-            return
-        if job and job.outcome:
-            check_outcome(job)
-        is_requested = name in requested_trials(store.workspace)
-        following = _plan(store, running, job) if is_requested else _train(store, name, job)
+        open_jobs, ended = _open_and_ended(store, running)
+        if name in requested_trials(store.workspace):
+            jobs = open_jobs or _plan(store, running, ended)
+        else:
+            jobs = _train(store, running, open_jobs, ended)
     except JobCancelled:
+        _cancel_jobs(store, running)
         mark_stopped(store.workspace, name)
     except UserError as error:
-        mark_stopped(store.workspace, name, str(error))
+        _cancel_jobs(store, running, ("waiting",))
+        _wind_up(store, replace(running, failure=str(error)))
     else:
-        if following:
-            save_running(store.workspace, Running(name, running.since, following.job_id, 1))
+        if jobs and tuple(jobs) != running.jobs:
+            save_running(store.workspace, replace(running, jobs=tuple(jobs)))
 
 
-def _plan(store: Store, running: Running, job: Job | None) -> Job | None:
-    """The next job of the planning; None once the plan is fixed, which ends it."""
+def _wind_up(store: Store, running: Running) -> None:
+    """Of a trial that failed: wait for the models that are at work, so that they can be seen and stopped, then end."""
+    at_work = tuple(
+        begun
+        for begun in running.jobs
+        if (job := _job_of(store, begun)) and job.state in ("running", "done") and not job.is_settled
+    )
+    if at_work:
+        save_running(store.workspace, replace(running, jobs=at_work))
+    else:
+        mark_stopped(store.workspace, running.name, running.failure)
+
+
+def _open_and_ended(store: Store, running: Running) -> tuple[list[Begun], list[Job]]:
+    """The jobs that are still to be waited for, and those that have ended. Raises the failure of one."""
+    open_jobs, ended = [], []
+    for begun in running.jobs:
+        job = _job_of(store, begun)
+        if job and not job.is_settled:
+            open_jobs.append(_restarted_if_dead(store, begun, job))
+        elif job:
+            if job.outcome:
+                check_outcome(job)
+            ended.append(job)
+    return open_jobs, ended
+
+
+def _plan(store: Store, running: Running, ended: list[Job]) -> list[Begun]:
+    """The next job of the planning; none once the plan is fixed, which ends it."""
     request = TrialRequest.from_fields(read_request(store.workspace, running.name))
     if search := begin_search(store, request):
-        return search
+        return [Begun(search.job_id)]
     draft = draft_trial(store, request)
-    if job is None or job.kind != PROBE:
-        return begin_probe(store, draft)
-    fix_trial(store, draft, job.outcome or {})
+    probe = next((job for job in ended if job.kind == PROBE), None)
+    if probe is None:
+        return [Begun(begin_probe(store, draft).job_id)]
+    fix_trial(store, draft, probe.outcome or {})
     forget_request(store.workspace, running.name)
     mark_stopped(store.workspace, running.name)
-    return None
+    return []
 
 
-def _train(store: Store, name: str, ended: Job | None) -> Job | None:
-    """The job of the trial's next missing model, after one that ended; None if there is none to wait for."""
-    trial = load_trial(store.workspace, name)
-    missing = trial.missing()
-    if not missing:
-        mark_stopped(store.workspace, name)
-        return None
-    if ended and ended.request.get("cell") == missing[0].name:
-        check_ended(trial, missing[0], ended)
-    job = begin_cell(store, trial, missing[0])
+def _train(store: Store, running: Running, open_jobs: list[Begun], ended: list[Job]) -> list[Begun]:
+    """The jobs to wait for: those that are open, and of further missing models. The trial is over if none is left."""
+    if len(open_jobs) >= running.at_once:
+        return open_jobs
+    trial = load_trial(store.workspace, running.name)
+    for job in ended:
+        check_ended(trial, job)
+    if not open_jobs and not trial.missing():
+        mark_stopped(store.workspace, running.name)
+        return []
+    check_at_once(trial, running.at_once)  # the machine may be another one by now
+    begun = begin_missing(store, trial, [begun.cell for begun in open_jobs], running.at_once)
     # A job that is being cancelled still runs: its model is started anew afterwards.
-    return None if job is None or job.is_cancelled else job
+    return open_jobs + [Begun(job.job_id, cell) for cell, job in begun.items() if not job.is_cancelled]
 
 
-def _keep_alive(store: Store, running: Running, job: Job) -> None:
-    """Start a worker that died again, some times."""
+def _restarted_if_dead(store: Store, begun: Begun, job: Job) -> Begun:
+    """The same job, its worker started again if it died, some times."""
     if job.state != "interrupted":
-        return
-    if running.starts >= _MOST_STARTS:
+        return begun
+    if begun.starts >= _MOST_STARTS:
         abandon(store, job)
         raise TrialInvalid(
-            f"The worker of job {job.job_id} died {running.starts} times (see {job.folder / 'worker.log'}). Start the "
+            f"The worker of job {job.job_id} died {begun.starts} times (see {job.folder / 'worker.log'}). Start the "
             "trial again to go on from its finished models."
         )
     start_or_wait(job)
-    save_running(store.workspace, Running(running.name, running.since, job.job_id, running.starts + 1))
+    return replace(begun, starts=begun.starts + 1)
 
 
-def _job_of(store: Store, running: Running) -> Job | None:
-    """The job that a trial waits for; None if there is none, or its folder was removed."""
+def _cancel_jobs(store: Store, running: Running, states: Collection[str] = ("running", "waiting")) -> None:
+    for job in jobs_of(store, running).values():
+        if job.state in states:
+            cancel(job)
+
+
+def _job_of(store: Store, begun: Begun) -> Job | None:
+    """A job that a trial waits for; None if its folder was removed."""
     try:
-        return find_job(store.workspace, running.job) if running.job else None
+        return find_job(store.workspace, begun.job)
     except NotFound:
         return None

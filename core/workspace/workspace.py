@@ -393,9 +393,10 @@ class Workspace:
 
 
 def _waiting(progress: ShowProgress) -> running.Wait:
-    def wait(store: Store, job: Job) -> dict[str, Any]:
-        outcome = running.wait_for(store, job, lambda job: progress(job.progress), _ignore)
-        progress(job.progress)
+    def wait(store: Store, *jobs: Job) -> dict[str, Any]:
+        outcome = running.wait_for_first(store, jobs, lambda job: progress(job.progress), _ignore)
+        for job in jobs:
+            progress(job.progress)
         return outcome
 
     return wait

@@ -219,10 +219,11 @@ def test_a_run_gets_the_scores_without_prompts(score: Callable[[], AppTest], tin
         page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
         healthy(page.segmented_control(key="without_prompts_part").set_value(part).run())
         page = healthy(button(page, "Compute").click().run())
+        messages = [message.value for message in page.success]  # a quick job ends before the page is drawn
         assert ended("evaluate").state == "done"
-        page = healthy(page.run())
+        messages += [message.value for message in healthy(page.run()).success]
         said = escaped(f"The run first has {score_named(name).label}. Choose it as the score on Curate.")
-        assert [message.value for message in page.success] == [said]
+        assert messages == [said]
         assert open_session().store.rows(f"SELECT count({name}) FROM scored_1") == [(3,)]
 
 
@@ -577,7 +578,7 @@ def test_a_cancelled_run_opens_as_a_partial_one_and_can_be_completed(
     runs = page.dataframe[-1].value
     assert runs[["Run", "Rows", "Scored"]].to_numpy().tolist() == [["first", 3, 2]]
     healthy(button(page, "Score the rest").click().run())
-    wait_for(lambda: len(all_jobs(workspace)) == 2 and all_jobs(workspace)[-1].is_settled, "the rest")
+    wait_for(lambda: len(all_jobs(workspace)) == 2 and all(job.is_settled for job in all_jobs(workspace)), "the rest")
     page = healthy(AppTest.from_file(str(PAGE), default_timeout=300).run())
     assert page.dataframe[-1].value["Scored"].tolist() == [3]
 
@@ -592,6 +593,10 @@ def test_training_is_estimated_before_it_starts(score: Callable[[], AppTest], mo
     assert list(metrics) == ["Training time", "Memory", "Steps", "GPU-hours"]
     assert metrics["Steps"] == "2"
     assert "2 models, measured on a sample of the 3 rows." in text_of(page)
+    page = healthy(page.number_input(key="train_processes").set_value(2).run())
+    assert "Not estimated with these settings yet." in text_of(page)
+    page = healthy(healthy(button(page, "Estimate time and memory").click().run()).run())
+    assert "3 rows, with one process; 2 share each batch and take less time." in text_of(page)
 
 
 @pytest.mark.parametrize("name", ["job.json", "outcome.json", "progress.json", "starting.json"])

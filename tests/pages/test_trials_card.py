@@ -10,8 +10,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.evidence import Arm
-from core.evidence.trial_state import mark_running, mark_stopped, requested_trials, running_trial, save_request
+from core.evidence.trial_state import (
+    Begun,
+    Running,
+    mark_running,
+    mark_stopped,
+    requested_trials,
+    running_trial,
+    save_request,
+    save_running,
+)
 from core.exporting import exports_folder
+from core.jobs.job import create_job
+from core.jobs.job_progress import Progress
 from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from tests.core.scored_rows import ScoredRow, add_scored_run
@@ -111,6 +122,7 @@ def test_a_planned_trial_shows_its_cost_before_start_and_can_be_discarded(worksp
     page = opened()
     assert "18 runs take about 2 h 5 min (2.1 GPU-hours)." in text_of(page)
     assert {"Start", "Discard"} <= set(labels(page))
+    assert page.number_input(key="at_once_tenth").value == 1
     healthy(page.button(key="discard_trial_tenth").click().run())
     assert not (workspace / "trials" / "tenth").exists()
 
@@ -125,6 +137,19 @@ def test_a_trial_in_progress_says_how_far_it_is_and_can_be_stopped(
     mark_running(workspace, "tenth")
     page = opened()
     assert "Model 5 of 21" in text_of(page)
+    jobs = [create_job(workspace, {"kind": "trial_cell", "trial": "tenth", "cell": cell}, {}) for cell in ("a", "b")]
+    jobs[0].report(Progress("Training", 1, 4, "steps"))
+    begun = tuple(Begun(job.job_id, str(job.request["cell"])) for job in jobs)
+    save_running(workspace, Running("tenth", "2026-12-01", 2, begun))
+    said = text_of(opened())
+    assert "4 of 21 models done; 2 at work:\na. Training" in said
+    assert "\nb. " in said
+    save_running(workspace, Running("tenth", "2026-12-01", 2, begun, "c: the disk is full."))
+    failing = AppTest.from_file(str(PAGES / "evidence_page.py"), default_timeout=120)
+    failing.query_params["details"] = "Trial"
+    assert "c: the disk is full. The trial stops when the models at work have ended." in text_of(failing.run())
+    assert "Stop" in labels(failing)
+    save_running(workspace, Running("tenth", "2026-12-01", 2, begun))
     healthy(page.button(key="stop_trial_tenth").click().run())
     assert running_trial(workspace, "tenth") is None
     mark_stopped(workspace, "tenth", "The disk is full.")

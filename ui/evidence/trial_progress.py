@@ -4,21 +4,20 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.data.errors import NotFound
 from core.evidence import cells
 from core.evidence.trial_folder import Trial
 from core.evidence.trial_state import Running, failure_of, requested_trials, running_trial, running_trials
-from core.jobs.job import Job, find_job
+from core.jobs.job import Job
 from core.jobs.job_progress import duration
-from core.store import Store
+from core.jobs.side_by_side import MOST_AT_ONCE
 from core.workspace.job_kinds import JOB_KINDS
-from core.workspace.trial_supervision import discard_trial, start_trial, stop_trial
+from core.workspace.trial_supervision import discard_trial, jobs_of, start_trial, stop_trial
 from ui.kit.widgets import change_or_show_error
 from ui.plain_text import escaped
 from ui.shell.access import may_run
 from ui.shell.session import Session
 
-Stamp = tuple[bool, int, bool]
+Stamp = tuple[bool, int, bool | str]
 
 
 def show_planning(session: Session, name: str) -> None:
@@ -43,16 +42,23 @@ def show_progress(session: Session, trial: Trial) -> None:
     _show_failure(session, name)
     if not missing:
         return
-    if running_trial(session.workspace, name):
+    if running := running_trial(session.workspace, name):
+        if running.failure:
+            st.error(escaped(f"{running.failure} The trial stops when the models at work have ended."))
         _follow(session, name, lambda: (True, len(trial.missing()), _runs(session, name)), (total - missing, total))
         _button("Stop", "stop", name, lambda: stop_trial(session.store, name))
         return
     cost = trial.fixed["cost"]
     left = cost["seconds"] * missing / max(cost["runs"], 1)
     st.markdown(escaped(cost["sentence"] if missing == total else f"{missing:,} models left: about {duration(left)}."))
+    at_once = st.number_input(
+        "Models at once", 1, MOST_AT_ONCE, 1, key=f"at_once_{name}", disabled=not may_run(), width=220,
+        help="Models trained side by side. Use it on a machine with several GPUs, where each model has one of its own, "
+        "or on a Ray cluster. On a CPU they share its cores and memory. The models are the same, but for rounding.",
+    )  # fmt: skip
     with st.container(horizontal=True):
         label = "Start" if missing == total else "Continue"
-        _button(label, "start", name, lambda: start_trial(session.store, name), primary=True)
+        _button(label, "start", name, lambda: start_trial(session.store, name, int(at_once)), primary=True)
         if missing == total:
             _button("Discard", "discard", name, lambda: discard_trial(session.store, name))
 
@@ -66,24 +72,16 @@ def _follow(session: Session, name: str, stamp: Callable[[], Stamp], done: tuple
         if stamp() != before:
             st.rerun()
         running = running_trial(session.workspace, name)
-        job = _job(session.store, running) if running else None
-        progress = job.progress if job else None
-        share = progress.share if progress else 0.0
+        jobs = jobs_of(session.store, running) if running else {}
+        share = sum(job.progress.share for job in jobs.values())
         if done is None:
             st.progress(share)
-            kind = JOB_KINDS.get(job.kind) if job else None
-            st.text(f"{kind.title(job.request)}: {progress.sentence()}" if job and kind and progress else "Starting...")
+            st.text("\n".join(_titled(job) for job in jobs.values()) or "Starting...")
             return
         finished, total = done
-        st.progress((finished + share) / total)
+        st.progress(min(1.0, (finished + share) / total))
         first = next((other.name for other in running_trials(session.workspace) if _is_run(session, other)), name)
-        if first != name:
-            st.text(f"Waits for the trial {first}.")
-        elif job and progress:
-            cell = str(job.request.get("cell", "evaluating"))
-            st.text(f"Model {finished + 1:,} of {total:,}: {cell}. {progress.sentence()}")
-        else:
-            st.text(f"Model {finished + 1:,} of {total:,}: starting...")
+        st.text(_at_work(jobs, finished, total) if first == name else f"Waits for the trial {first}.")
 
     live()
 
@@ -98,15 +96,25 @@ def _button(label: str, what: str, name: str, action: Callable[[], None], primar
         change_or_show_error(action)
 
 
-def _job(store: Store, running: Running) -> Job | None:
-    try:
-        return find_job(store.workspace, running.job) if running.job else None
-    except NotFound:
-        return None
+def _titled(job: Job) -> str:
+    kind = JOB_KINDS.get(job.kind)
+    return f"{kind.title(job.request)}: {job.progress.sentence()}" if kind else "Starting..."
 
 
-def _runs(session: Session, name: str) -> bool:
-    return running_trial(session.workspace, name) is not None
+def _at_work(jobs: dict[str, Job], finished: int, total: int) -> str:
+    """The models that are being trained, and how many are done."""
+    lines = [
+        f"{cell or job.request.get('cell', 'evaluating')}. {job.progress.sentence()}" for cell, job in jobs.items()
+    ]
+    if len(lines) < 2:
+        return f"Model {finished + 1:,} of {total:,}: {lines[0] if lines else 'starting...'}"
+    return "\n".join([f"{finished:,} of {total:,} models done; {len(lines):,} at work:", *lines])
+
+
+def _runs(session: Session, name: str) -> bool | str:
+    """Whether a trial runs; why it stops, if it does."""
+    running = running_trial(session.workspace, name)
+    return running is not None and (running.failure or True)
 
 
 def _is_run(session: Session, running: Running) -> bool:

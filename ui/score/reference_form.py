@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.data.errors import UserError
 from core.data.folds import LARGEST_SHARE
 from core.data.training_methods import LARGEST_SEED, LEARNING_RATES, MOST_EPOCHS
-from core.training.training_plan import MOST_MODELS, TrainRequest
+from core.training.training_plan import MOST_MODELS, MOST_PROCESSES, TrainRequest
 from ui.score.encoding_form import encoding_form
 
 CROSS_FITTED, IN_SAMPLE = "Cross-fitted (recommended)", "Trained on all rows"
@@ -54,7 +54,7 @@ def reference_form(kind: str, common: dict[str, Any]) -> TrainRequest:
     encoding, training = st.columns(2)
     with encoding:
         common = common | encoding_form("", {})
-    with training, st.expander("Learning rate, batch size, seed and early stopping"):
+    with training, st.expander("Learning rate, batch size, seed, early stopping and processes"):
         fields |= _further_training_fields(choice)
     left, right = st.columns(2)
     score_after = left.checkbox(
@@ -158,11 +158,16 @@ def _further_training_fields(choice: ReferenceKindChoice) -> dict[str, Any]:
         "Stop early", disabled=not choice.held_out,
         help="Stops when the loss on the held-out rows rises and keeps the best pass. Needs a held-out share.",
     )  # fmt: skip
+    processes = right.number_input(
+        "Processes", 1, MOST_PROCESSES, 1, key="train_processes",
+        help="Processes that train each model together, at most one per GPU: each step's batch is shared among them.",
+    )  # fmt: skip
     return {
         "learning_rate": rate,
         "seed": int(seed),
         "batch_tokens": int(batch_tokens),
         "early_stop": bool(early_stop and choice.held_out),
+        "processes": int(processes),
     }
 
 

@@ -49,7 +49,9 @@ def _show_outcome(kept: _Estimate, outcome: dict[str, Any]) -> None:
     hours.metric("GPU-hours", gpu_hours(found.gpu_hours, found.device))
     models = "1 model" if found.models == 1 else f"{found.models:,} models"
     included = "included in the GPU-hours" if found.device == "cuda" else "not included in the training time"
+    processes = kept.request.processes
+    shared = "" if processes == 1 else f", with one process; {processes:,} share each batch and take less time"
     st.caption(
-        f"{models}, measured on a sample of the {kept.rows:,} rows. Scoring all of them afterwards: about "
+        f"{models}, measured on a sample of the {kept.rows:,} rows{shared}. Scoring all of them afterwards: about "
         f"{duration(found.scoring_seconds)}, {included}."
     )

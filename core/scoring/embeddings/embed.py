@@ -29,6 +29,7 @@ from ...models.vocabulary import readable_ids, without_unreadable
 from ...store.embedding_files import EmbeddingSpec, ids_in, write_vectors
 from ..encoding_ahead import EncoderProcesses
 from ..job_choice import choice_of_job
+from ..job_spread import load_for
 from .embedding_jobs import EMBEDDED, embedding_model
 from .projection import Matrix, projection, unit_vectors
 from .row_text import TextEncoding
@@ -78,7 +79,7 @@ class _BaseEmbedder:
 
     def __init__(self, job: Job, base: ModelSpec, device: str, check: Callable[[], None]) -> None:
         self._job, self._base, self._device, self._check = job, base, device, check
-        model = load_model(base, job.request["dtype"], device)
+        model = load_for(job, load_model, base, device)
         engine = EmbeddingEngine(model, EngineOptions(choice=choice_of_job(job, model)), base.adapter is None)
         log.info("rows: %s", "packed, prefix sharing" if engine.packs else "padded batches")
         self._rows = RowEmbedder(engine, batch_budget(device), log.info)

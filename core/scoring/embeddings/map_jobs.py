@@ -39,7 +39,8 @@ def begin_map(store: Store, dataset: str, spec: EmbeddingSpec, seed: int, comman
         embeddings = read_embeddings(store.workspace, spec, ids, command)
         if not embeddings.usable.any():
             raise NoUsableRows(f"No row of the dataset {dataset!r} has an embedding, so there is nothing to map.")
-        return create_job(store.workspace, request, {}, {VECTORS: vector_table(id_texts(ids), embeddings.vectors)})
+        vectors = {VECTORS: vector_table(id_texts(ids), embeddings.vectors)}
+        return create_job(store.workspace, request, {}, vectors, loads_models=False)
 
     return request["key"], join_or_start(store.workspace, request, create)
 

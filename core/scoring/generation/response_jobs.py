@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ...data import settings
 from ...data.errors import ModelUnusable, NoUsableRows, SettingInvalid
+from ...data.placement import refuse_spread
 from ...data.training_methods import LARGEST_SEED
 from ...encoding.encoding_spec import EncodingSpec
 from ...encoding.template_choice import AUTO
@@ -162,6 +163,7 @@ def plan_generation(store: Store, request: GenerateRequest) -> GenerationPlan:
     `NoUsableRows` for a dataset that is empty or has preference pairs."""
     if settings.text("executor") == CLUSTER:
         raise SettingInvalid("Responses are generated on this machine only. Leave out the executor ray.")
+    refuse_spread("Generating responses")
     _check_sampling(request.sampling)
     count_rows(store, request.dataset)
     dataset_id = store.dataset_id(request.dataset)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ...data import settings
 from ...data.errors import NoUsableRows, SettingInvalid
+from ...data.placement import refuse_spread
 from ...encoding.encoding_spec import EncodingSpec
 from ...importing.target_rows import TargetRows
 from ...jobs.earlier_results import link_earlier_results
@@ -96,6 +97,7 @@ def plan_gradients(store: Store, run: str, reference: str | None = None, device:
     run's. Raises `SettingInvalid` on a cluster, and as `run_checkpoints` does."""
     if settings.text("executor") == CLUSTER:
         raise SettingInvalid("Gradients are computed on this machine only. Leave out the executor ray.")
+    refuse_spread("Comparing gradients")
     found = run_checkpoints(store, run, reference)
     return GradientPlan(
         found.dataset,

@@ -19,7 +19,7 @@ from core.selection import Amount, Selection, save_selection
 from core.store import Store
 from core.training.training_plan import TrainRequest
 from core.workspace.promptless import score_without_prompts
-from core.workspace.running import score_dataset, train_reference, wait_for
+from core.workspace.running import score_dataset, train_reference, wait_for_first
 from core.workspace.trials import TrialRequest, plan_trial, run_trial
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import example, save_model_folder
@@ -43,8 +43,8 @@ def answers(count: int, seed: int, turns: float = 0.0, rule: bool = False) -> li
     return rows
 
 
-def wait(store: Store, job: Job) -> dict[str, object]:
-    return wait_for(store, job, lambda _: None, lambda _: None)
+def wait(store: Store, *jobs: Job) -> dict[str, object]:
+    return wait_for_first(store, jobs, lambda _: None, lambda _: None)
 
 
 @pytest.fixture

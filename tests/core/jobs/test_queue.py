@@ -7,8 +7,9 @@ import pytest
 
 from core.data.errors import NotFound
 from core.jobs.executors import DEFAULT_EXECUTOR, EXECUTORS
-from core.jobs.job import WAITING, Job, create_job
+from core.jobs.job import SLOT, WAITING, Job, create_job
 from core.jobs.queue import cancel, is_next, move_up, ordinal, queue, start_next, start_or_wait
+from core.jobs.side_by_side import side_by_side, slot_of
 
 
 class NotedStarts:
@@ -103,6 +104,63 @@ def test_estimates_searches_and_other_executors_do_not_wait(
     (last,) = jobs_of(tmp_path, "train")
     start_or_wait(last)
     assert last.state == "running"
+
+
+def cells_of(workspace: Path, trial: str, count: int, at_once: int) -> list[Job]:
+    beside = (side_by_side(trial, f"model-{number}", at_once) for number in range(count))
+    return [job for fields in beside for job in jobs_of(workspace, "trial_cell", **fields)]
+
+
+def test_models_of_one_trial_run_side_by_side_each_in_a_slot_of_its_own(tmp_path: Path, executor: NotedStarts) -> None:
+    models = cells_of(tmp_path, "small", 4, at_once=2)
+    for job in models:
+        start_or_wait(job)
+    assert [job.state for job in models] == ["running", "running", "waiting", "waiting"]
+    assert [slot_of(job) for job in models] == [0, 1, None, None]
+    executor.alive.remove(models[0].job_id)
+    start_next(models)
+    assert [job.state for job in models] == ["interrupted", "running", "running", "waiting"]
+    assert slot_of(models[2]) == 0
+    start_or_wait(models[0])
+    executor.alive.clear()
+    start_next(models)
+    assert executor.alive == {models[3].job_id, models[0].job_id}
+    assert {slot_of(models[3]), slot_of(models[0])} == {0, 1}
+
+
+def test_nothing_else_runs_beside_the_models_of_a_trial(tmp_path: Path, executor: NotedStarts) -> None:
+    first, second, third = cells_of(tmp_path, "small", 3, at_once=3)
+    (scoring,) = jobs_of(tmp_path, "score")
+    (other,) = cells_of(tmp_path, "other", 1, at_once=3)
+    (single,) = jobs_of(tmp_path, "trial_cell", trial="small", cell="alone")
+    everything = [first, scoring, second, other, third, single]
+    for job in everything:
+        start_or_wait(job)
+    ran = []
+    while executor.alive:  # a job that waits keeps its turn, though there would be room for the one behind it
+        ran.append(sorted(executor.alive, key=executor.started.index))
+        executor.alive.clear()
+        start_next([job for job in everything if not executor.started.count(job.job_id)])
+    assert ran == [[job.job_id] for job in everything]
+
+
+@pytest.mark.parametrize("damaged", ['{"slot": 7}', '{"slot": true}', '{"slot": -1}', "{"])
+def test_a_damaged_slot_is_none(tmp_path: Path, executor: NotedStarts, damaged: str) -> None:
+    (job,) = cells_of(tmp_path, "small", 1, at_once=2)
+    start_or_wait(job)
+    (job.folder / SLOT).write_text(damaged, encoding="utf-8")
+    assert slot_of(job) is None
+
+
+@pytest.mark.parametrize("at_once", [0, -3, 1.5, True, "2", None, 10**9])
+def test_a_request_without_a_possible_number_of_neighbours_runs_alone(
+    tmp_path: Path, executor: NotedStarts, at_once: object
+) -> None:
+    jobs = jobs_of(tmp_path, "trial_cell", "trial_cell", trial="small", at_once=at_once)
+    for job in jobs:
+        start_or_wait(job)
+    assert [job.state for job in jobs] == ["running", "waiting"]
+    assert slot_of(jobs[0]) is None
 
 
 def test_a_damaged_place_is_the_last_one(tmp_path: Path, executor: NotedStarts) -> None:

@@ -20,7 +20,7 @@ from core.training.recorded_models import HELD_OUT_LOSSES
 from core.training.train import train_reference as train_reference_in_process
 from core.training.training_plan import TrainRequest, train_fields, training_rows
 from core.workspace.evaluation import evaluate
-from core.workspace.running import train_reference, wait_for
+from core.workspace.running import train_reference, wait_for_first
 from tests.inline_executor import run_jobs_inline
 from tests.tiny_models import example
 
@@ -28,7 +28,7 @@ LETTERS = "ABCDEFGH"
 
 
 def wait(store: Store, job: Job) -> dict[str, object]:
-    return wait_for(store, job, lambda _: None, lambda _: None)
+    return wait_for_first(store, [job], lambda _: None, lambda _: None)
 
 
 @pytest.fixture

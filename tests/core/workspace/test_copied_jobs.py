@@ -26,7 +26,7 @@ from core.training.training_plan import TrainRequest, create_train_job
 from core.workspace.job_kinds import JOB_KINDS, check_arrived
 from core.workspace.maintenance.checking import check_workspace
 from core.workspace.maintenance.kept_shards import notices_of
-from core.workspace.running import wait_for as wait_for_job
+from core.workspace.running import wait_for_first
 from core.workspace.status import run_overview, status_fields
 from core.workspace.supervisor import (
     begin_scoring,
@@ -188,7 +188,7 @@ def test_a_command_that_waits_for_half_a_job_ends_with_the_sentence(
     job, there = elsewhere
     arrive(job, there, "outcome.json")
     with pytest.raises(JobIncomplete, match=r"copy .* again from where it ran"):
-        wait_for_job(store, job, lambda _: None, lambda _: None)
+        wait_for_first(store, [job], lambda _: None, lambda _: None)
 
 
 def test_scoring_again_computes_what_has_not_arrived_and_what_arrives_later_is_kept(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.data import settings
 from core.data.errors import JobFailed, NoUsableRows
 from core.exploring.browsing import example
 from core.exploring.unscored import partial_runs, unscored_sentences
@@ -13,7 +14,7 @@ from core.scoring.ingest import PARTIAL
 from core.scoring.planning import ScoreRequest, create_score_job, plan_scoring
 from core.store import Store
 from core.workspace.partial_runs import open_partial_run, score_rest
-from core.workspace.running import wait_for as wait_for_job
+from core.workspace.running import wait_for_first
 from core.workspace.supervisor import ingest_finished_jobs
 from tests.core.workspace.test_supervision import (  # noqa: F401 (fixtures)
     ROWS,
@@ -28,8 +29,9 @@ SCORED = ROWS - 1
 
 @pytest.fixture
 def cancelled(store: Store, request_: ScoreRequest) -> Job:  # noqa: F811
-    """A scoring job that was cancelled when all rows but one had losses of both models."""
-    job = create_score_job(store, plan_scoring(store, request_))
+    """A scoring job of spread models that was cancelled when all rows but one had losses of both."""
+    with settings.chosen({"placement": "spread"}):
+        job = create_score_job(store, plan_scoring(store, request_))
     for role in ("base", "reference"):
         write_losses(job, role, rows=SCORED)
     job.finish({"state": "cancelled", "message": "Cancelled."})
@@ -54,8 +56,9 @@ def test_scoring_the_rest_computes_only_that_and_completes_the_run(store: Store,
     rest = score_rest(store, cancelled)
     assert rest is not None
     assert rest.request["run"] == run
+    assert rest.placement == "spread"
     assert score_rest(store, cancelled) == rest  # joined, not computed twice
-    wait_for_job(store, rest, lambda job: None, print)
+    wait_for_first(store, [rest], lambda job: None, print)
     assert [len(ExampleFile(rest.folder / f"{role}.parquet")) for role in ("base", "reference")] == [1, 1]
     found = store.run(run)
     assert PARTIAL not in found["description"]

@@ -22,7 +22,7 @@ from core.workspace.trial_supervision import advance_trials, discard_trial, requ
 from core.workspace.trials import add_arm, plan_trial, run_trial
 from tests import command_line
 from tests.tiny_models import save_model_folder
-from tests.trial_workspace import build_trial_workspace, cell_results, trial_request, wait_quietly
+from tests.trial_workspace import build_trial_workspace, cell_results, finish_trial, trial_request, wait_quietly
 from tests.waiting import wait_for
 
 Made = Callable[[str, Callable[[Path], object]], Path]
@@ -51,12 +51,7 @@ def planned(made_once: Made, tiny_base: Path, tiny_reference: Path) -> Path:
 def undisturbed(made_once: Made, planned: Path) -> Path:
     """The same after a run that nobody interrupted."""
 
-    def make(folder: Path) -> None:
-        shutil.copytree(planned, folder)
-        with Store.open(folder, "a test") as store:
-            run_trial(store, "small", wait_quietly, lambda _: None)
-
-    return made_once("finished-trial", make)
+    return made_once("finished-trial", partial(finish_trial, planned))
 
 
 @pytest.fixture
