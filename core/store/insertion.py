@@ -10,7 +10,9 @@ import pyarrow as pa
 from ..data.examples import DatasetRow, Rejected
 from ..data.row_blocks import RowBlock, row_blocks
 from .connection import fetch_all, fetch_first, next_id
-from .text_measures import measure_texts
+from .text_measures import insert_measures
+
+_IS_NEW = "is_first AND example_id NOT IN (SELECT example_id FROM example)"
 
 
 def ensure_dataset(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -42,7 +44,6 @@ def insert_records(
             _insert_rejections(connection, source_id, block.rejected)
         kept += block.rows.num_rows
         rejected += len(block.rejected)
-    measure_texts(connection)
     return kept, rejected
 
 
@@ -65,9 +66,9 @@ def _insert_rows(
     new_rows.project(f"{dataset_id:d}, row_number, example_id, domain, {source_id:d}, line, original").insert_into(
         "dataset_row"
     )
-    new_rows.filter("is_first AND example_id NOT IN (SELECT example_id FROM example)").project(
-        "example_id, conversation, prompt, response"
-    ).insert_into("example")
+    new_texts = new_rows.filter(_IS_NEW).project("example_id, prompt, response").to_arrow_table()
+    insert_measures(connection, new_texts)
+    new_rows.filter(_IS_NEW).project("example_id, conversation, prompt, response").insert_into("example")
     new_rows.filter("is_chosen").project(f"{dataset_id:d}, row_number, row_number + 1").insert_into("preference_pair")
 
 

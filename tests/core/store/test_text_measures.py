@@ -1,5 +1,6 @@
 """Text measures: each held against counting sequences in plain Python, and the flags that come of them."""
 
+import random
 import re
 from pathlib import Path
 
@@ -50,6 +51,21 @@ def test_measures_are_what_counting_gives(store: Store) -> None:
     )
     for (prompt, response), shares in zip(TEXTS, found, strict=True):
         assert shares == pytest.approx(by_hand(prompt, response)), response
+
+
+def test_measures_of_thousands_of_texts_are_what_counting_gives(store: Store) -> None:
+    rng = random.Random(3)
+    texts = [
+        (" ".join(rng.choices("abc", k=rng.randrange(30))), "\n".join(rng.choices("abcd春", k=rng.randrange(1, 60))))
+        for _ in range(5_000)
+    ]
+    add_scored_run(store, [ScoredRow("chat", 2.0, 1.0, 20, *text) for text in texts])
+    found = store.rows(
+        "SELECT prompt, response, repeated_share, copied_share FROM text_measure JOIN example USING (example_id)"
+    )
+    assert len(found) == len(set(texts))
+    wrong = [row for row in found if row[2:] != pytest.approx(by_hand(*row[:2]))]
+    assert wrong == []
 
 
 def test_flags_follow_the_settings(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
