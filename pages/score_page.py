@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.data import settings
 from core.data.errors import UserError
+from core.data.placement import ONE, PLACEMENTS, SPREAD
 from core.encoding.template_choice import check_allowed_template
 from core.jobs.ray_executor import is_installed
 from core.models.cross_fitted import is_cross_fitted
@@ -39,6 +40,12 @@ _EMBED, _EMBED_LABEL = "score_embed", "Embed the rows too"
 _EMBED_HELP = (
     "After the scoring, one more pass of the base over all tokens, without its head, if the rows have no embeddings "
     "yet. Curate's map, Like these, spread and coverage need them."
+)
+_PLACEMENT = "placement"
+_PLACEMENT_NAMES = {ONE: "Whole on one device", SPREAD: "Layers spread over all memory"}
+_PLACEMENT_HELP = (
+    "For a model larger than one GPU: its decoder layers go to all GPUs, then to main memory, then to disk. Losses are "
+    "the same; layers in main memory or on disk make it slower."
 )
 _REFERENCE_HELP = (
     "The base model after fine-tuning on this data. The loss that fine-tuning removed from a row is what the base can "
@@ -93,7 +100,8 @@ def _show_steps(session: Session, datasets: list[str]) -> None:
         st.markdown("##### 3. Estimate")
         with settings.chosen(_place()):
             if score:
-                _score_section(session, score)
+                with settings.chosen({_PLACEMENT: st.session_state.get(_PLACEMENT)}):
+                    _score_section(session, score)
             elif train:
                 _train_section(session, train)
             else:
@@ -207,6 +215,15 @@ def _existing_reference(session: Session, common: dict[str, Any], references: li
         left, right = st.columns(2)
         device = left.selectbox("Device", DEVICES, help="auto: the GPU if there is one, else the CPU.")
         dtype = right.selectbox("Precision", DTYPES, help="auto: bfloat16 on a GPU, float32 on a CPU.")
+        usual = settings.text(_PLACEMENT)
+        st.selectbox(
+            "Model placement",
+            PLACEMENTS,
+            PLACEMENTS.index(usual) if usual in PLACEMENTS else 0,
+            format_func=_PLACEMENT_NAMES.__getitem__,
+            key=_PLACEMENT,
+            help=_PLACEMENT_HELP,
+        )
     if not name:
         return None
     own = is_cross_fitted(name, session.workspace) and st.checkbox(

@@ -211,6 +211,17 @@ def test_scoring_runs_to_a_run_that_can_be_explored(score: Callable[[], AppTest]
 
 
 @pytest.mark.usefixtures("inline")
+def test_models_are_spread_where_that_is_chosen(score: Callable[[], AppTest], tiny_reference: Path) -> None:
+    page = healthy(button(with_reference(score(), tiny_reference), "Estimate time").click().run())
+    assert "Not estimated with these settings yet." not in text_of(page)
+    page = healthy(selectbox(page, "Model placement").set_value("spread").run())
+    assert "Not estimated with these settings yet." in text_of(page)
+    healthy(button(page, "Start scoring").click().run())
+    job = ended("score")
+    assert (job.state, job.placement) == ("done", "spread")
+
+
+@pytest.mark.usefixtures("inline")
 def test_a_run_gets_the_scores_without_prompts(score: Callable[[], AppTest], tiny_reference: Path) -> None:
     page = text_input(with_reference(score(), tiny_reference), "Run name").set_value("first").run()
     healthy(button(page, "Start scoring").click().run())

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.errors import JsonInvalid, NotFound
+from core.data.placement import chosen_placement
 from core.jobs.job import Job, find_job, start_worker
 from core.jobs.job_progress import duration
 from core.models.base_check import size_text
@@ -21,9 +22,11 @@ from ui.shell.session import Session, remember, remembered
 
 @dataclass(frozen=True, slots=True)
 class _Estimate:
-    """An estimate, kept between reruns: the request, what the plan found, and the estimate job's id."""
+    """An estimate, kept between reruns: the request, the placement of its models, what the plan found, and the
+    estimate job's id."""
 
     request: ScoreRequest
+    placement: str
     summary: str
     counts: pd.DataFrame
     notices: tuple[str, ...]
@@ -38,13 +41,13 @@ def begin_estimate(session: Session, request: ScoreRequest) -> None:
         job = create_estimate_job(session.store, plan)
         start_worker(job)
         job_id = job.job_id
-    remember("estimate", _Estimate(request, _summary(plan), _counts(plan), plan.notices, job_id))
+    remember("estimate", _Estimate(request, chosen_placement(), _summary(plan), _counts(plan), plan.notices, job_id))
 
 
 def show_estimate(session: Session, request: ScoreRequest) -> None:
     """Show the estimate for this request, or its progress. Nothing if the last estimate was for another request."""
     kept: _Estimate | None = remembered("estimate")
-    if kept is None or kept.request != request:
+    if kept is None or (kept.request, kept.placement) != (request, chosen_placement()):
         st.caption("Not estimated with these settings yet. The estimate scores a sample and keeps nothing.")
         return
     with st.container(border=True):
