@@ -175,11 +175,13 @@ def test_the_first_failure_of_a_process_is_the_jobs(
 def test_more_processes_than_gpus_are_refused(
     rows_of_counts: Store, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.models.devices._gpu_count", lambda: 2)
+    refusal = r"^3 processes need 3 GPUs, one each, and this machine has 2\. Lower --pro"
+    monkeypatch.setattr("core.models.devices._gpu_count", lambda: 3)
     job = a_job(rows_of_counts, base, processes=3, device="auto")
-    with pytest.raises(
-        ModelUnusable, match=r"^3 processes need 3 GPUs, one each, and this machine has 2\. Lower --pro"
-    ):
+    monkeypatch.setattr("core.models.devices._gpu_count", lambda: 2)
+    with pytest.raises(ModelUnusable, match=refusal):
+        a_job(rows_of_counts, base, processes=3, device="auto")
+    with pytest.raises(ModelUnusable, match=refusal):  # made on a machine with more
         train_reference(job)
 
 
