@@ -53,6 +53,7 @@ def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str
     for model in filter(None, os.environ.get("BENCH_MODELS", "").split(":")):
         found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "8", *harness]))
     found.append(("training", ["training", *rows, "--limit", "12", "--rounds", "2"]))
+    found.append(("a training and its estimate", ["training_estimate", "--rounds", "1"]))
     workspace = ["--workspace", str(folder / "million")]
     found += [
         ("a million rows", ["make_rows", "--rows", str(_ROWS), "--runs", "2", *workspace]),

@@ -6,12 +6,12 @@
 import re
 from pathlib import Path
 
-STATUS = "/proc/self/status"
+STATUS = Path("/proc/self/status")
 
 
-def peak_gigabytes() -> float:
-    """Peak resident memory of this process so far [GB of 2^30 bytes]; Linux."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(STATUS).read_text(encoding="ascii"))
+def peak_gigabytes(status: Path = STATUS) -> float:
+    """Peak resident memory of this process, or of that of another status file, so far [GB of 2^30 bytes]; Linux."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
     if found is None:
-        raise RuntimeError(f"{STATUS} names no peak of resident memory.")
+        raise RuntimeError(f"{status} names no peak of resident memory.")
     return int(found[1]) / 2**20
