@@ -48,7 +48,7 @@ def benchmarks(folder: Path, lm_eval: str | None, large: bool) -> list[tuple[str
     harness = ["--lm-eval", lm_eval] if lm_eval else []
     rows = ["--rows", str(DATASET)]
     found = [
-        ("engine, the demo's base", ["engine", "--model", str(_ROOT / DEMO_BASE), *rows, "--limit", "60", *harness])
+        ("engine, the demo's base", ["engine", "--model", str(_ROOT / DEMO_BASE), *rows, "--limit", "30", *harness])
     ]
     for model in filter(None, os.environ.get("BENCH_MODELS", "").split(":")):
         found.append((f"engine, {Path(model).name}", ["engine", "--model", model, *rows, "--limit", "8", *harness]))

@@ -62,7 +62,8 @@ def _ingest(store: Store, shards: int, with_reader: bool) -> tuple[list[float], 
         "models": {"base": {"label": stamp}},
     }
     loss_set = store.ensure_loss_set(stamp, stamp, stamp)
-    request = {"kind": "score", "parts": [{"role": "base", "loss_set": loss_set}], "description": description}
+    parts = [{"role": "base", "loss_set": loss_set}]
+    request = {"kind": "score", "parts": parts, "description": description, "asks_base": True}
     job = create_job(store.workspace, request, {})
     sql = "SELECT example_id::VARCHAR AS example_id FROM example LIMIT ?"
     ids = store.arrow(sql, [shards * _SHARD_ROWS])["example_id"].combine_chunks()
