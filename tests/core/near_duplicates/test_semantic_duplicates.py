@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.data.errors import NotFound, SelectionInvalid
 from core.exploring.near_duplicate_groups import group_totals
-from core.near_duplicates.semantic import semantic_groups
+from core.near_duplicates.semantic import _bounds, semantic_groups
 from core.scoring.embeddings.embedding_jobs import plan_of_run
 from core.selection import Amount, Selection, kept_rows, select_summary
 from core.store import Store
@@ -29,10 +29,13 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float16]:
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.9, 0.99])
+@pytest.mark.parametrize("most_possible", [0.0, 0.1, 1.0])  # no pair, in some blocks, or every pair is ruled out alone
 def test_groups_are_the_components_of_all_pairs_in_whatever_blocks(
-    threshold: float, monkeypatch: pytest.MonkeyPatch
+    threshold: float, most_possible: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.near_duplicates.semantic._BLOCK", 7)
+    monkeypatch.setattr("core.near_duplicates.semantic._AXES", (1,))
+    monkeypatch.setattr("core.near_duplicates.semantic._MOST_POSSIBLE", most_possible)
     random = np.random.default_rng(5)
     vectors = unit(random.normal(size=(9, 4)).repeat(6, axis=0) + 0.15 * random.normal(size=(54, 4)))
     vectors[10] = 0
@@ -50,6 +53,25 @@ def test_groups_are_the_components_of_all_pairs_in_whatever_blocks(
     assert groups[10] == 0
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+def test_few_axes_rule_out_most_pairs_and_no_pair_that_is_alike() -> None:
+    random = np.random.default_rng(6)
+    spread = random.normal(size=(600, 96)) / np.arange(1, 97)  # few axes hold most of the variance, as of real rows
+    vectors = unit(spread[np.r_[:600, :30]] + 0.001 * random.normal(size=(630, 96)))
+    numbers = vectors.astype(np.float64)
+    cosines = numbers @ numbers.T / np.linalg.norm(numbers, axis=1) / np.linalg.norm(numbers, axis=1)[:, None]
+    bounds = _bounds(vectors, 0.99)
+    assert bounds is not None
+    assert bounds.shape == (630, 32)
+    products = bounds.astype(np.float64) @ bounds.T
+    assert (products >= cosines - 1e-5).all()
+    assert (products >= 0.99).sum() < 2 * (cosines >= 0.99).sum()
+    _, component = connected_components(cosines >= 0.99, directed=False)
+    groups = semantic_groups(vectors, 0.99)
+    assert groups.max() >= 30
+    assert all(len(set(component[groups == group])) == 1 for group in range(1, groups.max() + 1))
+    assert (groups > 0).sum() == np.isin(component, np.flatnonzero(np.bincount(component) > 1)).sum()
 
 
 def test_rows_of_one_point_are_one_group_and_a_single_row_is_in_none() -> None:
