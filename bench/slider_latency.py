@@ -23,7 +23,8 @@ from tests.browser.dashboard import CHROMIUM, FLAGS, Dashboard
 
 LIMIT_RATIO = 2.0
 _BARE = Path(__file__).with_name("bare_slider.py")
-_WARM_UP = 3
+WARM_UP = 3
+"""Moves before those that are timed."""
 # A frame is on the screen when the one after it begins. The page is at rest when nothing changed for this long.
 _QUIET_MILLISECONDS = 400
 _WATCH = """
@@ -85,11 +86,11 @@ def latency(page: Page, figure: str, starts: str, act: Callable[[int], None], mo
     """Act so many times (`act` is given the number of the move), each from its event `starts` until the text of the
     element that the selector `figure` finds is another one."""
     times = []
-    for number in range(_WARM_UP + moves):
+    for number in range(WARM_UP + moves):
         page.evaluate(f"told => void (window.moved = ({_WATCH})(told))", [figure, starts, _QUIET_MILLISECONDS])
         act(number)
         times.append(page.evaluate("window.moved"))
-    shown, at_rest = zip(*times[_WARM_UP:], strict=True)
+    shown, at_rest = zip(*times[WARM_UP:], strict=True)
     figures = [at for part in (shown, at_rest) for at in (statistics.median(part), percentile(part, 0.95))]
     return Latency(moves, *(round(figure, 1) for figure in figures))
 
@@ -124,6 +125,15 @@ def page_of(served: Dashboard, height: int = 900) -> Iterator[Page]:
         served.stop()
 
 
+def print_latencies(what: str, found: dict[str, Latency]) -> None:
+    """A table of the pages' figures."""
+    for moves in {times.moves for times in found.values()}:
+        print(f"{f'{moves} {what} [ms]':30}   on the screen p50, p95   page at rest p50, p95")
+    for name, times in found.items():
+        shown = f"{times.shown_p50:6.0f} {times.shown_p95:5.0f}"
+        print(f"{name:30} {shown:>24} {times.at_rest_p50:17.0f} {times.at_rest_p95:5.0f}")
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,10 +142,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file for the same numbers")
     arguments = parser.parse_args()
     found = measure(arguments.workspace, arguments.moves)
-    print(f"{arguments.moves} moves of a slider [ms]   on the screen p50, p95   page at rest p50, p95")
-    for name, times in found.items():
-        shown = f"{times.shown_p50:6.0f} {times.shown_p95:5.0f}"
-        print(f"{name:30} {shown:>24} {times.at_rest_p50:17.0f} {times.at_rest_p95:5.0f}")
+    print_latencies("moves of a slider", found)
     ratio = found["Curate"].shown_p95 / found["bare page"].shown_p95
     print(f"Curate over the bare page, p95: {ratio:.2f}" + (f"  over {LIMIT_RATIO:g}" if ratio > LIMIT_RATIO else ""))
     keep_figures(arguments.json, {name: asdict(times) for name, times in found.items()})
