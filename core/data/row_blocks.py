@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from .examples import DatasetRow, Rejected, conversation_digest
+from .text_shares import text_shares
 
-_BLOCK_ROWS = 122_880
-# DuckDB's row group: a block that is one, in one piece, is written as such and at once, by several threads. From
-# several pieces it makes parts of row groups, which it copies together and writes again when it commits.
+BLOCK_ROWS = 122_880
+"""Rows of a block: DuckDB's row group. A block that is one, in one piece, is written as such and at once, by several
+threads; from several pieces it makes parts of row groups, which it copies together and writes again when it commits."""
 _BLOCK_BYTES = 256 * 2**20
 
 
@@ -23,8 +24,9 @@ class RowBlock:
     """Some rows in their order, and what was rejected between them.
 
     `rows` has the columns line, domain, original (bytes), conversation (canonical JSON), prompt, response,
-    example_id (Arrow's uuid), is_first: whether no earlier row of the block is of the same example, and is_chosen: see
-    `DatasetRow`. `notices` counts the rows that deserve a look, by what they have.
+    example_id (Arrow's uuid), is_first: whether no earlier row of the block is of the same example, is_chosen: see
+    `DatasetRow`, and the shares of `core.data.text_shares`. `notices` counts the rows that deserve a look, by what they
+    have.
     """
 
     rows: pa.Table
@@ -104,8 +106,8 @@ class RowBlockBuilder:
     def is_full(self) -> bool:
         """Whether it is time to take the block."""
         return (
-            len(self._lines) >= _BLOCK_ROWS
-            or len(self._rejected) >= _BLOCK_ROWS
+            len(self._lines) >= BLOCK_ROWS
+            or len(self._rejected) >= BLOCK_ROWS
             or len(self._originals.content) + 2 * len(self._conversations.content) > _BLOCK_BYTES
         )
 
@@ -125,6 +127,8 @@ class RowBlockBuilder:
             "is_first": pa.array(self._are_first, pa.bool_()),
             "is_chosen": pa.array(self._are_chosen, pa.bool_()),
         }
+        shares = text_shares(rows["prompt"], rows["response"])
+        rows |= dict(zip(shares.column_names, shares.combine_chunks().columns, strict=True))
         block = RowBlock(pa.table(rows), tuple(self._rejected), dict(self._notices))
         self._begin()
         return block

@@ -44,6 +44,12 @@ SETTINGS = (
         32 * 2**30,
         "Largest unpacked size of a compressed file; larger ones fail [bytes].",
     ),
+    Setting(
+        "import_processes",
+        0,
+        "Processes that read a JSONL file on import; 0 means one per core but one, at most 4, for a large file.",
+        most=1024,
+    ),
     Setting("max_json_depth", 64, "Deepest nesting of a record; deeper ones are skipped [levels]."),
     Setting("max_upload_megabytes", 200, "Largest upload on the Data page; import larger files by server path [MB]."),
     Setting("max_length", 2048, "Default maximum length; longer examples are truncated [tokens].", least=2),

@@ -4,9 +4,10 @@ sources (hub, archives) -> unpacking -> reading (json_records, csv_records, arro
 (conversations, turns), or plain_reader as the fast path for common records -> row_reading -> importer
 """
 
+from .block_reading import read_blocks
 from .detection import Detection, detect_format
 from .importer import ImportReport, import_file, import_source, options_for
-from .row_reading import preview, read_blocks, read_examples
+from .row_reading import preview, read_examples
 from .source_options import DomainRule, SourceOptions
 from .sources import DataFile, data_files, files_at
 

@@ -11,9 +11,10 @@ from ..data.examples import Rejected
 from ..data.row_blocks import RowBlock
 from ..store import Store
 from ..system.file_hash import file_sha256
+from .block_reading import read_blocks
 from .detection import Detection, detect_format
 from .records import REASONS, plain_text
-from .row_reading import named_domain, read_blocks
+from .row_reading import named_domain
 from .source_options import AUTO, DomainRule, SourceOptions
 from .sources import DataFile
 from .unpacking import check_readable

@@ -35,21 +35,21 @@ def jsonl_records(stream: BinaryIO) -> Iterator[SourceRecord | Rejected]:
             yield unusable.at(line)
 
 
-def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
-    """Lines of a JSONL stream with their numbers; blank lines are skipped, lines that are too long or have too many
-    parts rejected.
+def jsonl_lines(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes | Rejected]]:
+    """Lines of a JSONL stream with their numbers, from `first` on; blank lines are skipped, lines that are too long or
+    have too many parts rejected.
 
     An original is the line without its line ending (and without the file's byte order mark).
     """
     limit = settings.integer("max_line_bytes")
-    line = 0
-    while content := stream.readline(limit + 2):
+    line, most = first - 1, longest_line()
+    while content := stream.readline(most):
         line += 1
         if line == 1:
             content = content.removeprefix(codecs.BOM_UTF8)
         original = content.removesuffix(b"\n").removesuffix(b"\r")
         if len(original) > limit:
-            _skip_line(stream, content)
+            skip_line(stream, content)
             yield line, RecordUnusable("line too long", f"more than {limit:,} bytes").at(line)
         elif original and not original.isspace():
             try:
@@ -60,7 +60,13 @@ def jsonl_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejected]]:
                 yield line, original
 
 
-def _skip_line(stream: BinaryIO, content: bytes) -> None:
+def longest_line() -> int:
+    """Bytes of the longest line that is allowed, with its line ending and a byte order mark, and one more."""
+    return settings.integer("max_line_bytes") + len(codecs.BOM_UTF8) + len(b"\r\n") + 1
+
+
+def skip_line(stream: BinaryIO, content: bytes) -> None:
+    """Read on to the end of a line that begins with `content`."""
     while content and not content.endswith(b"\n"):
         content = stream.readline(_CHUNK_BYTES)
 

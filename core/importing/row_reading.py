@@ -1,13 +1,14 @@
-"""Reads a file's records as dataset rows: one by one for previews, in blocks for the store."""
+"""Reads a file's records as dataset rows, one by one, and the lines of JSONL in blocks."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from ..data.examples import DatasetRow, Example, Rejected
-from ..data.row_blocks import RowBlock, RowBlockBuilder, row_blocks
+from ..data.row_blocks import RowBlock, RowBlockBuilder
 from .detection import Detection, detect_format
 from .fields import SourceFormat
 from .formats import format_named, read_example, read_pair
@@ -19,17 +20,20 @@ from .reading import PADDED, TABLES, plain_stem, read_records
 from .records import RecordUnusable, SourceRecord
 from .source_options import AUTO, DomainRule, SourceOptions
 from .table_json import unpadded
-from .unpacking import open_unpacked
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """How a file's records become rows, decided before the first one is read."""
+class Reading:
+    """How a file's records become rows, decided before the first one is read. `options` have the file's format."""
 
     container: str
-    source_format: SourceFormat | None
     options: SourceOptions
     rule: DomainRule
+
+    @property
+    def source_format(self) -> SourceFormat | None:
+        """The file's format, None if it has none."""
+        return format_named(self.options.format)
 
     def rows(self, record: SourceRecord) -> tuple[DatasetRow, ...]:
         """A record as a row, or as the two of a preference pair, the chosen one first. Raises `RecordUnusable`."""
@@ -56,22 +60,7 @@ def read_examples(
 
     Raises `SourceUnreadable` if the file is not a data file, or cannot be read to its end.
     """
-    yield from _read_examples(path, _reading(path, options, detection))
-
-
-def read_blocks(
-    path: Path, options: SourceOptions, detection: Detection | None = None
-) -> Generator[RowBlock, None, None]:
-    """The rows of `read_examples` in column-wise blocks: a fast path for plain JSONL records.
-
-    `detection` is what `detect_format` found in it, if that was called already. Raises `SourceUnreadable` like it.
-    """
-    reading = _reading(path, options, detection)
-    if reading.container == "jsonl" and not (reading.source_format and reading.source_format.join):
-        yield from _read_jsonl(path, reading)
-    else:
-        with closing(_read_examples(path, reading)) as records:
-            yield from row_blocks(records)
+    yield from rows_of(path, reading_of(path, options, detection))
 
 
 def preview(path: Path, options: SourceOptions, rows: int = 5) -> list[DatasetRow | Rejected]:
@@ -85,15 +74,16 @@ def named_domain(rule: DomainRule, file_name: str) -> DomainRule:
     return rule if rule.name or rule.field else DomainRule(name=plain_stem(file_name))
 
 
-def _reading(path: Path, options: SourceOptions, detection: Detection | None = None) -> _Reading:
+def reading_of(path: Path, options: SourceOptions, detection: Detection | None = None) -> Reading:
+    """How a file is read with these options. `detection` and errors as of `read_examples`."""
     detection = detection or detect_format(path, options)
-    source_format = format_named(detection.format) if detection.format else None
     # The options need the format: they hide the other names of a field that is mapped.
     resolved = replace(options, format=detection.format or AUTO)
-    return _Reading(detection.container, source_format, resolved, named_domain(options.domain, path.name))
+    return Reading(detection.container, resolved, named_domain(options.domain, path.name))
 
 
-def _read_examples(path: Path, reading: _Reading) -> Generator[DatasetRow | Rejected, None, None]:
+def rows_of(path: Path, reading: Reading) -> Generator[DatasetRow | Rejected, None, None]:
+    """The records of a file that is read so, as of `read_examples`."""
     with closing(read_records(path, reading.container, reading.options.split)) as read:
         join = reading.source_format.join if reading.source_format else None
         for record in join(read) if join else read:
@@ -106,23 +96,23 @@ def _read_examples(path: Path, reading: _Reading) -> Generator[DatasetRow | Reje
                 yield unusable.at(record.line)
 
 
-def _read_jsonl(path: Path, reading: _Reading) -> Iterator[RowBlock]:
+def read_lines(stream: BinaryIO, reading: Reading, first: int = 1) -> Iterator[RowBlock]:
+    """The rows of JSONL lines, which are numbered from `first` on."""
     plain = PlainReader(reading.source_format, reading.options, reading.rule)
     builder = RowBlockBuilder()
-    with open_unpacked(path) as stream:
-        for line, original in jsonl_lines(stream):
-            if isinstance(original, Rejected):
-                builder.add_record(original)
-            elif found := plain.read(original):
-                builder.add(line, found.domain, original, found.conversation, found.prompt, found.response)
-            else:
-                _add_strictly(builder, line, original, reading)
-            if builder.is_full:
-                yield builder.take()
+    for line, original in jsonl_lines(stream, first):
+        if isinstance(original, Rejected):
+            builder.add_record(original)
+        elif found := plain.read(original):
+            builder.add(line, found.domain, original, found.conversation, found.prompt, found.response)
+        else:
+            _add_strictly(builder, line, original, reading)
+        if builder.is_full:
+            yield builder.take()
     yield builder.take()
 
 
-def _add_strictly(builder: RowBlockBuilder, line: int, original: bytes, reading: _Reading) -> None:
+def _add_strictly(builder: RowBlockBuilder, line: int, original: bytes, reading: Reading) -> None:
     try:
         for row in reading.rows(parse_record(line, original)):
             builder.add_record(row)

@@ -66,8 +66,7 @@ def _insert_rows(
     new_rows.project(f"{dataset_id:d}, row_number, example_id, domain, {source_id:d}, line, original").insert_into(
         "dataset_row"
     )
-    new_texts = new_rows.filter(_IS_NEW).project("example_id, prompt, response").to_arrow_table()
-    insert_measures(connection, new_texts)
+    insert_measures(new_rows.filter(_IS_NEW))
     new_rows.filter(_IS_NEW).project("example_id, conversation, prompt, response").insert_into("example")
     new_rows.filter("is_chosen").project(f"{dataset_id:d}, row_number, row_number + 1").insert_into("preference_pair")
 

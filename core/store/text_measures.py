@@ -1,49 +1,21 @@
 """Text measures of each example: how much of its response repeats itself or occurs in its prompt, and which prompt.
 
-They depend on the text alone, so they are computed once per example, when it is imported. A word is what stands between
-white space; each Chinese or Japanese character is a word of its own.
+They depend on the text alone, so they are computed once per example, when it is imported (`core.data.text_shares`).
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-# The share of repeated sequences, not a compression ratio: responses compress the better the longer they are. Of 7,532
-# real responses of 20 words or more and the same ones with a second half that loops, the limit that flags 1 % of the
-# real ones flags 99.9 % of the looping ones by sequences of 4 words, and 52 % of them by zlib's ratio.
-_SEQUENCE_WORDS = 4
-_ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
-_PIECE_ROWS, _PIECE_BYTES = 2**12, 2**22
-"""Most rows measured at once, and about how much text: their sequences take ten times its memory, and are sorted faster
-while they stay in a processor's cache."""
+from ..data.text_shares import SHARES, text_shares
+
 _MOST_ROWS = 2**17
 """Examples of earlier versions that are in memory at once."""
-_HASH_BITS = 51
-"""Of a key, for the sequence; the others are for the row. Of 10,000 sequences of a row, two that differ have one hash
-in one of 45 million rows."""
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_SHARES = pa.schema([("repeated_share", pa.float32()), ("copied_share", pa.float32())])
-
-_Keys = np.ndarray[Any, np.dtype[np.uint64]]
 
 
-def insert_measures(connection: duckdb.DuckDBPyConnection, examples: pa.Table) -> None:
-    """Measure examples, given by example_id, prompt and response, into `text_measure`; only for the writer.
-
-    `repeated_share`: repeated sequences over all sequences of the response; `copied_share`: its different sequences
-    that occur in the prompt, over its different sequences. Both are NULL for a response of fewer words. `prompt_key` is
-    a hash of the prompt, the same in every version of DuckDB.
-    """
-    prompts, responses = (examples[side].cast(pa.large_string()) for side in ("prompt", "response"))
-    shares = pa.Table.from_batches(_measured(pa.table([prompts, responses], ["prompt", "response"])), _SHARES)
-    measured = pa.table([examples["example_id"], *shares.columns, prompts], ["example_id", *_SHARES.names, "prompt"])
-    connection.from_arrow(measured).project(
-        "example_id, repeated_share, copied_share, md5_number_lower(prompt)"
-    ).insert_into("text_measure")
+def insert_measures(examples: duckdb.DuckDBPyRelation) -> None:
+    """Insert the measures of examples into `text_measure`, given by example_id, prompt and the columns of `SHARES`;
+    only for the writer. `prompt_key` is a hash of the prompt, the same in every version of DuckDB."""
+    examples.project(f"example_id, {', '.join(SHARES.names)}, md5_number_lower(prompt)").insert_into("text_measure")
 
 
 def measure_texts(connection: duckdb.DuckDBPyConnection) -> None:
@@ -51,50 +23,6 @@ def measure_texts(connection: duckdb.DuckDBPyConnection) -> None:
     missing = connection.table("example").filter("example_id NOT IN (SELECT example_id FROM text_measure)")
     some = missing.project("example_id, prompt, response").limit(_MOST_ROWS)
     while (examples := some.to_arrow_table()).num_rows:
-        insert_measures(connection, examples)
-
-
-def _measured(texts: pa.Table) -> Iterator[pa.RecordBatch]:
-    most = max(1, min(_PIECE_ROWS, texts.num_rows * _PIECE_BYTES // max(texts.nbytes, 1)))
-    for batch in texts.combine_chunks().to_batches(max_chunksize=most):
-        rows = batch.num_rows
-        prompts, responses = _sequences(batch["prompt"], batch["response"])
-        different = _distinct(responses)
-        copied = np.intersect1d(different, _distinct(prompts), assume_unique=True)
-        every, kept, known = (_by_row(keys, rows) for keys in (responses, different, copied))
-        few = every == 0
-        shares = (1 - kept / np.maximum(every, 1), known / np.maximum(kept, 1))
-        yield pa.record_batch([pa.array(share, pa.float32(), mask=few) for share in shares], schema=_SHARES)
-
-
-def _sequences(prompts: pa.Array, responses: pa.Array) -> tuple[_Keys, _Keys]:
-    """A key for each sequence of the prompts and of the responses, the same for the same sequence of the same row."""
-    words = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(_set_apart(pa.concat_arrays([prompts, responses]))))
-    codes = words.flatten().dictionary_encode().indices.to_numpy().astype(np.uint64)
-    texts = np.repeat(np.arange(len(words)), np.diff(words.offsets.to_numpy()))
-    first = np.flatnonzero(texts[: 1 - _SEQUENCE_WORDS] == texts[_SEQUENCE_WORDS - 1 :])
-    hashes = np.zeros(len(first), np.uint64)
-    for place in range(_SEQUENCE_WORDS):
-        hashes = (hashes + codes[first + place]) * _FACTOR
-    in_response, row = np.divmod(texts[first], len(prompts))
-    keys = (row.astype(np.uint64) << np.uint64(_HASH_BITS)) | (hashes >> np.uint64(64 - _HASH_BITS))
-    return keys[in_response == 0], keys[in_response == 1]
-
-
-def _set_apart(texts: pa.Array) -> pa.Array:
-    """Texts with space around each character that is a word of its own."""
-    have = pc.match_substring_regex(texts, _ALONE)
-    changed = pc.replace_substring_regex(texts.filter(have), f"({_ALONE})", r" \1 ")
-    return pc.replace_with_mask(texts, have, changed)
-
-
-def _distinct(keys: _Keys) -> _Keys:
-    """The different keys, in order. (numpy's `unique` took 20 times as long.)"""
-    keys = np.sort(keys)
-    different: _Keys = keys[np.diff(keys, prepend=~keys[:1]) != 0]
-    return different
-
-
-def _by_row(keys: _Keys, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Number of keys of each row."""
-    return np.bincount((keys >> np.uint64(_HASH_BITS)).astype(np.int64), minlength=rows)
+        prompts, responses = (examples[side].cast(pa.large_string()) for side in ("prompt", "response"))
+        columns = [examples["example_id"], prompts, *text_shares(prompts, responses).columns]
+        insert_measures(connection.from_arrow(pa.table(columns, ["example_id", "prompt", *SHARES.names])))
