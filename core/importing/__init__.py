@@ -1,7 +1,7 @@
 """Importing: a file's records become rows, or are skipped with a reason.
 
 sources (hub, archives) -> unpacking -> reading (json_records, csv_records, arrow_records) -> detection -> formats
-(conversations, turns), or plain_reader as the fast path for common records -> row_reading -> importer
+(conversations, turns), or plain_reader as the fast path for common records -> row_reading -> block_reading -> importer
 """
 
 from .block_reading import read_blocks

@@ -68,7 +68,9 @@ def _processes_for(path: Path) -> int:
         return wanted
     if path.stat().st_size < _LEAST_BYTES:
         return 1
-    return max(1, min(_MOST_PROCESSES, (os.cpu_count() or 1) - 1))  # one core is for the store
+    # Those that this process may use, where the system says so; one of them is for the store.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_MOST_PROCESSES, cores - 1))
 
 
 def _pieces(stream: BinaryIO) -> Iterator[Piece]:

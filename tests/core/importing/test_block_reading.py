@@ -73,6 +73,14 @@ def test_pieces_have_all_lines_with_their_numbers(seed: int, chunk: int, monkeyp
         assert max(len(piece.content) for piece in pieces) < 5 * (_LONGEST + chunk) + 2 * (_LONGEST + 2)
 
 
+def test_a_first_line_that_is_too_long_is_one_line_whatever_stands_before_it() -> None:
+    for mark in (b"", b"\xef\xbb\xbf"):
+        for length in (_LONGEST, _LONGEST + 1, _LONGEST + 2, 3 * _LONGEST):
+            lines = list(jsonl_lines(BytesIO(mark + b"[" + b"y" * (length - 1) + b"\r\n[]\n")))
+            assert [line for line, _ in lines] == [1, 2]
+            assert isinstance(lines[0][1], bytes) == (length == _LONGEST)
+
+
 def contents(blocks: list[RowBlock]) -> tuple[list[object], list[object], Counter[str]]:
     rows = pa.concat_tables([block.rows.drop_columns(["is_first"]) for block in blocks]).to_pylist()
     notices: Counter[str] = Counter()
